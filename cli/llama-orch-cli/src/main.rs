@@ -1,0 +1,3 @@
+//! To be filled by the change this belongs to.
+
+fn main() {}

@@ -1,0 +1,262 @@
+//! Starting an engine, using it, and hearing from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Input, Job, Workload};
+use crate::report::{EndReport, Piece};
+
+/// The engines that can serve a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// llama.cpp, linked into the worker process or as `llama-server`.
+    Llamacpp,
+    /// vLLM or another OpenAI-compatible server.
+    Vllm,
+    /// Text Generation Inference.
+    Tgi,
+    /// Triton, generate extension.
+    Triton,
+}
+
+impl EngineKind {
+    /// The name on the wire and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llamacpp => "llamacpp",
+            Self::Vllm => "vllm",
+            Self::Tgi => "tgi",
+            Self::Triton => "triton",
+        }
+    }
+}
+
+/// Where a replica computes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// One graphics card.
+    Gpu {
+        /// The driver's own name of the card, stable across restarts (`GPU-…`).
+        uuid: String,
+        /// Its place in PCI order, from 0.
+        index: u32,
+    },
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu { index, .. } => write!(f, "gpu{index}"),
+        }
+    }
+}
+
+/// What to start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaSpec {
+    /// The replica this engine will be.
+    pub replica: ReplicaId,
+    /// The model's file on this machine.
+    pub model: PathBuf,
+    /// Tokens of context of each slot; the model's own, up to a bound of the engine's, when absent.
+    pub ctx: Option<TokenCount>,
+    /// Sequences decoded at a time.
+    pub slots: u16,
+    /// Threads to compute with; the machine's physical cores when absent.
+    pub threads: Option<u16>,
+    /// Where to compute.
+    pub device: Device,
+    /// Layers put on the card; all of them when absent. Of no meaning on [`Device::Cpu`].
+    pub gpu_layers: Option<u32>,
+}
+
+/// What an engine is, once it is ready. All of it is read off the engine, none of it assumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EngineFacts {
+    /// The engine.
+    pub kind: EngineKind,
+    /// Its version, for the metric label `engine_version`.
+    pub version: String,
+    /// How it was built: the instruction set and the back ends in it, in words (`native: AVX2, FMA`).
+    pub build: String,
+    /// Sequences decoded at a time.
+    pub slots: u16,
+    /// Tokens of context of each slot.
+    pub ctx: TokenCount,
+    /// Bytes of KV cache that one token takes.
+    pub kv_bytes_per_token: u64,
+    /// What it can be asked for.
+    pub workloads: Vec<Workload>,
+    /// Whether it keeps the promise of `strict`.
+    pub strict: bool,
+    /// The model in it.
+    pub model: ModelFacts,
+    /// How long loading took.
+    pub load_ms: Millis,
+}
+
+/// What a model says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// Its name, or the file's where it has none.
+    pub name: String,
+    /// Its architecture (`llama`, `qwen2`, …).
+    pub architecture: String,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Bytes of its weights.
+    pub size_bytes: u64,
+    /// Tokens of context it was trained with.
+    pub ctx_train: TokenCount,
+    /// Whether it carries a chat template.
+    pub chat_template: bool,
+    /// Size of an embedding vector.
+    pub embedding_size: u32,
+}
+
+/// Hears how far a model has been loaded, from 0 to 1.
+pub type LoadProgress = Arc<dyn Fn(f32) + Send + Sync>;
+
+/// Starts engines of one kind.
+pub trait EngineFactory: Send + Sync + 'static {
+    /// The kind of engine it starts.
+    fn kind(&self) -> EngineKind;
+
+    /// Starts an engine and loads the model. Resolves when it could take a job. Dropping the future ends
+    /// what was started so far.
+    fn start(
+        &self,
+        spec: ReplicaSpec,
+        progress: LoadProgress,
+    ) -> BoxFuture<'_, Result<Arc<dyn Engine>, StartError>>;
+}
+
+/// An engine with a model in it. Nothing here blocks.
+pub trait Engine: Send + Sync + 'static {
+    /// What it is.
+    fn facts(&self) -> &EngineFacts;
+
+    /// Hands over one job. Whatever becomes of it is said through `sink`; a sink that is dropped without
+    /// its `end` says that the engine was lost.
+    fn submit(&self, job: Job, sink: Box<dyn TaskSink>);
+
+    /// Ends a job within one decode step. Its sink still gets `end`, with [`crate::Finish::Canceled`].
+    /// A task that is not there is no error: it may have ended meanwhile.
+    fn cancel(&self, task: TaskId);
+
+    /// Counts the tokens of `input` exactly as a job with it would, template included.
+    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>>;
+
+    /// What is in the KV cache of a session; nothing when it is not here.
+    fn session_kv(&self, session: SessionId) -> Option<SessionKv>;
+
+    /// Gives the KV cache of a session back.
+    fn evict_session(&self, session: SessionId);
+
+    /// Resolves when the engine is gone, with the reason. May be asked any number of times.
+    fn gone(&self) -> BoxFuture<'static, ExitReason>;
+
+    /// Ends the engine: asks, waits `grace`, kills. Resolves when it is gone.
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, StopOutcome>;
+}
+
+/// How an engine answers for one job. Calls come in order; `end` comes once, last.
+pub trait TaskSink: Send + 'static {
+    /// Tokens of one decode step.
+    fn tokens(&mut self, piece: Piece);
+
+    /// The last word. A sink dropped without it means that the engine was lost.
+    fn end(self: Box<Self>, report: EndReport);
+}
+
+/// The exact size of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Tokens of the prompt, template and special tokens included; for several inputs, all together.
+    pub tokens: TokenCount,
+    /// Tokens of the longest single input: what has to fit the context.
+    pub longest: TokenCount,
+}
+
+/// Why an input could not be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum MeasureError {
+    /// The input is at fault: the text names the field and what would be right.
+    #[error("{0}")]
+    Invalid(String),
+    /// The engine went away meanwhile.
+    #[error("the engine went away")]
+    Gone,
+}
+
+/// A session's share of the KV cache, as measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionKv {
+    /// Tokens of the session still in the cache.
+    pub tokens: TokenCount,
+    /// Tokens the session had when its last task ended.
+    pub tokens_at_end: TokenCount,
+    /// Bytes the tokens in the cache take.
+    pub bytes: u64,
+}
+
+/// Why an engine could not be started. The texts may be shown to the owner of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum StartError {
+    /// The model's file is missing, unreadable, broken or of a kind the engine does not know: trying
+    /// again changes nothing until somebody changes the file.
+    #[error("{0}")]
+    Model(String),
+    /// It does not fit the memory there is.
+    #[error("{0}")]
+    Memory(String),
+    /// The engine ended or misbehaved while it was started.
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// Why an engine is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitReason {
+    /// It was asked to.
+    Stopped,
+    /// It ended by itself with this exit code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// The connection to it broke or what came over it made no sense.
+    Channel(String),
+}
+
+impl std::fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Code(code) => write!(f, "ended by itself with exit code {code}"),
+            Self::Signal(signal) => write!(f, "ended by signal {signal}"),
+            Self::Channel(what) => write!(f, "channel broken: {what}"),
+        }
+    }
+}
+
+/// How the end of an engine went.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// It was gone already.
+    AlreadyGone,
+    /// It ended within the grace.
+    Ended,
+    /// It had to be killed.
+    Killed,
+}

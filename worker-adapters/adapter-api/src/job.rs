@@ -1,0 +1,154 @@
+//! One task as an engine sees it.
+
+use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
+use serde::{Deserialize, Serialize};
+
+/// What is asked of the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Text that goes on from the prompt.
+    #[default]
+    Completion,
+    /// One vector for each input.
+    Embedding,
+    /// A score of each document against a query.
+    Rerank,
+}
+
+impl Workload {
+    /// The name on the wire and in messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completion => "completion",
+            Self::Embedding => "embedding",
+            Self::Rerank => "rerank",
+        }
+    }
+}
+
+/// Whether the same seed must give the same tokens whatever else is running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Determinism {
+    /// The same tokens on one replica, whatever else it decodes.
+    Strict,
+    /// The same seed, no promise.
+    #[default]
+    BestEffort,
+}
+
+/// Who speaks a [`Message`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Instructions that hold for the whole conversation.
+    System,
+    /// The person or program that asks.
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a tool call.
+    Tool,
+}
+
+impl Role {
+    /// The name that chat templates know.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// What the model is given to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Text, continued as it stands: no chat template.
+    Prompt(String),
+    /// A conversation, rendered through the model's own chat template with a generation prompt.
+    Messages(Vec<Message>),
+    /// Texts to embed, or for a rerank the query followed by its documents.
+    Inputs(Vec<String>),
+}
+
+/// A form the output must have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Constraint {
+    /// A GBNF grammar with a rule named `root`.
+    Grammar(String),
+    /// A JSON schema, as its JSON text.
+    JsonSchema(String),
+}
+
+/// An addition to one token's logit before sampling.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogitBias {
+    /// The token.
+    pub token: i32,
+    /// Added to its logit; minus infinity bans it.
+    pub bias: f32,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// 0 is greedy; otherwise logits are divided by it.
+    pub temperature: f32,
+    /// Keeps the smallest set of tokens whose probabilities sum to this; 1 keeps all.
+    pub top_p: f32,
+    /// Keeps this many most probable tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keeps tokens at least this fraction as probable as the best; 0 keeps all.
+    pub min_p: f32,
+    /// Divides (or multiplies, where negative) the logits of tokens seen in the last
+    /// [`repeat_last_n`](Self::repeat_last_n); 1 changes nothing.
+    pub repeat_penalty: f32,
+    /// How many of the last tokens the penalty looks at.
+    pub repeat_last_n: u32,
+    /// Texts that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// Tokens made more or less likely.
+    pub logit_bias: Vec<LogitBias>,
+    /// A form the output must have.
+    pub constraint: Option<Constraint>,
+}
+
+/// One task as it is handed to an engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The task.
+    pub task: TaskId,
+    /// The conversation it belongs to, whose KV cache it may find and leaves behind.
+    pub session: Option<SessionId>,
+    /// Whose prompt is read first, where the engine can choose.
+    pub priority: Priority,
+    /// What is asked.
+    pub workload: Workload,
+    /// What to read.
+    pub input: Input,
+    /// The most tokens the prompt and the answer may take together; the slot's own size when absent.
+    pub ctx: Option<TokenCount>,
+    /// The most tokens of the answer; until the context is full when absent.
+    pub max_tokens: Option<TokenCount>,
+    /// How to choose tokens.
+    pub sampling: Sampling,
+    /// The start of the random numbers.
+    pub seed: u64,
+    /// Whether the seed is a promise.
+    pub determinism: Determinism,
+}

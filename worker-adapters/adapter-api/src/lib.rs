@@ -1,0 +1,18 @@
+//! What the daemon asks of an engine, whatever the engine is: one trait to start it, one to use it, one
+//! for the engine to answer through. An adapter translates and streams and decides nothing: order,
+//! placement and retries are made before a job reaches it.
+//!
+//! ```text
+//! EngineFactory::start ──► Engine ──submit(Job, Box<dyn TaskSink>)──► TaskSink::tokens … TaskSink::end
+//! ```
+
+pub mod engine;
+pub mod job;
+pub mod report;
+
+pub use engine::{
+    Device, Engine, EngineFacts, EngineFactory, EngineKind, ExitReason, LoadProgress, MeasureError, Measured,
+    ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome, TaskSink,
+};
+pub use job::{Constraint, Determinism, Input, Job, LogitBias, Message, Role, Sampling, Workload};
+pub use report::{EndReport, EngineError, Finish, Piece};

@@ -1,0 +1,58 @@
+//! What an engine says of a task while it runs and when it ends.
+
+use orchestrator_core::{Millis, TokenCount};
+use serde::{Deserialize, Serialize};
+
+/// A stretch of the answer: whole UTF-8, never empty text except for an embedding's or rerank's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The text.
+    pub text: String,
+    /// The tokens it was made of, in order: more than one where bytes of a split character or the start
+    /// of a stop string had to wait.
+    pub tokens: Vec<i32>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finish {
+    /// The model ended its turn, or a stop string was met.
+    Stop,
+    /// `max_tokens` or the end of the context was reached.
+    Length,
+    /// It was canceled.
+    Canceled,
+    /// The engine could not go on.
+    Failed(EngineError),
+}
+
+/// Why an engine could not go on with one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum EngineError {
+    /// The task asks for what this model or engine cannot do; the text names the field and the value.
+    #[error("{0}")]
+    Invalid(String),
+    /// A decode step failed. The text is for the log.
+    #[error("decode failed: {0}")]
+    Decode(String),
+    /// The engine went away with the task in it.
+    #[error("the engine went away")]
+    Lost,
+}
+
+/// The last word on a task. Times are the engine's own measurements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndReport {
+    /// How it ended.
+    pub finish: Finish,
+    /// Prompt tokens, the cached ones included.
+    pub tokens_in: TokenCount,
+    /// Of these, how many were found in the KV cache and not computed again.
+    pub tokens_cached: TokenCount,
+    /// Tokens of the answer.
+    pub tokens_out: TokenCount,
+    /// From the job's arrival at the engine to its first token.
+    pub prefill_ms: Millis,
+    /// From the first token to the end.
+    pub decode_ms: Millis,
+}

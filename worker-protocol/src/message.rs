@@ -1,0 +1,102 @@
+//! The messages of either direction.
+
+use adapter_api::{
+    EndReport, EngineFacts, Input, Job, MeasureError, Measured, Piece, ReplicaSpec, SessionKv, StartError,
+};
+use orchestrator_core::{SessionId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// Raised whenever a message changes: daemon and worker are one executable, so a difference means that
+/// the file was replaced under a running daemon.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// From the daemon to its worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// First and once: the protocol spoken, and what to load.
+    Load {
+        /// [`PROTOCOL_VERSION`] of the daemon.
+        protocol: u16,
+        /// What to load.
+        spec: ReplicaSpec,
+    },
+    /// Count the tokens of an input. Answered by [`FromWorker::Measured`], out of order.
+    Measure {
+        /// Comes back with the answer.
+        request: u64,
+        /// What to count.
+        input: Input,
+    },
+    /// Decode a job.
+    Submit(Box<Job>),
+    /// End a job within one step.
+    Cancel(TaskId),
+    /// Give a session's KV cache back.
+    EvictSession(SessionId),
+    /// End in order: running jobs are canceled.
+    Stop,
+}
+
+/// From a worker to its daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// How far the model is loaded, from 0 to 1.
+    Loading(f32),
+    /// Loaded: jobs may come.
+    Ready(Box<EngineFacts>),
+    /// Not loaded. The worker exits after it.
+    LoadFailed(StartError),
+    /// The answer to a [`ToWorker::Measure`].
+    Measured {
+        /// The number that came with the question.
+        request: u64,
+        /// The count, or what is wrong with the input.
+        result: Result<Measured, MeasureError>,
+    },
+    /// All that one decode step had to say.
+    Step(Step),
+}
+
+/// What one decode step had to say of all its sequences.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What became of tasks, in order for each task.
+    pub tasks: Vec<TaskUpdate>,
+    /// What became of sessions' caches.
+    pub sessions: Vec<SessionUpdate>,
+}
+
+impl Step {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.sessions.is_empty()
+    }
+}
+
+/// News of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskUpdate {
+    /// The task.
+    pub task: TaskId,
+    /// What became of it.
+    pub event: TaskEvent,
+}
+
+/// What became of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TaskEvent {
+    /// More of its answer.
+    Tokens(Piece),
+    /// Its end.
+    End(EndReport),
+}
+
+/// News of one session's cache.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionUpdate {
+    /// The session.
+    pub session: SessionId,
+    /// What is left of it; nothing when it is gone.
+    pub kv: Option<SessionKv>,
+}
