@@ -1,1 +1,9 @@
-//! To be filled by the change this belongs to.
+//! `orchestratord`: one workstation as one dependable LLM token server. The library is the daemon without
+//! its command line, so that tests can run all of it with an engine of their own behind the adapter
+//! trait.
+
+pub mod admission;
+pub mod backpressure;
+pub mod clock;
+pub mod handle;
+pub mod task_log;

@@ -1,0 +1,68 @@
+//! Whether a measured prompt fits the engine it is for. Pure: numbers in, an answer with the numbers out.
+
+use adapter_api::{Determinism, EngineFacts, Measured};
+use orchestrator_core::TokenCount;
+
+use crate::backpressure::Refusal;
+use crate::handle::TaskRequest;
+
+/// Checks a task against the engine that measured it.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the field, the numbers and what would be right.
+pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts) -> Result<(), Refusal> {
+    let job = &request.job;
+    if !facts.workloads.contains(&job.workload) {
+        let can = facts.workloads.iter().map(|workload| workload.as_str()).collect::<Vec<_>>().join("`, `");
+        return Err(Refusal::Invalid(format!(
+            "`workload` is `{}`, which model `{}` does not offer: it offers `{can}`",
+            job.workload.as_str(),
+            facts.model.name,
+        )));
+    }
+    if job.determinism == Determinism::Strict && !facts.strict {
+        return Err(Refusal::Invalid(format!(
+            "`determinism` is `strict`, which engine `{}` cannot promise: use `best_effort`",
+            facts.kind.as_str(),
+        )));
+    }
+    let slot = facts.ctx;
+    if let Some(asked) = job.ctx.filter(|asked| *asked > slot) {
+        return Err(Refusal::Invalid(format!(
+            "`ctx` is {asked}, but a slot of this pool holds {slot} tokens: ask for at most {slot}, or raise the \
+             pool's `ctx` (the model was trained with {})",
+            facts.model.ctx_train,
+        )));
+    }
+    let ctx = job.ctx.unwrap_or(slot);
+    let prompt = measured.longest;
+    if job.workload != adapter_api::Workload::Completion {
+        return if prompt > ctx {
+            Err(Refusal::Invalid(format!(
+                "the longest of `inputs` has {prompt} tokens, more than the {ctx} that a slot holds: shorten it"
+            )))
+        } else {
+            Ok(())
+        };
+    }
+    let answer = job.max_tokens.unwrap_or(TokenCount(1));
+    let together = u64::from(prompt.0) + u64::from(answer.0);
+    if together <= u64::from(ctx.0) {
+        return Ok(());
+    }
+    let room = ctx.0.saturating_sub(prompt.0);
+    Err(Refusal::Invalid(match job.max_tokens {
+        Some(max_tokens) if room > 0 => format!(
+            "the prompt has {prompt} tokens and `max_tokens` is {max_tokens}: together {together}, but the context \
+             holds {ctx}; ask for at most {room}"
+        ),
+        _ => format!(
+            "the prompt has {prompt} tokens, but the context holds {ctx} with at least one for the answer: shorten \
+             the prompt by {} tokens",
+            u64::from(prompt.0) + 1 - u64::from(ctx.0)
+        ),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

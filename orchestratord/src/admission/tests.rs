@@ -1,0 +1,93 @@
+use std::sync::Arc;
+
+use adapter_api::{EngineKind, Input, Job, ModelFacts, Sampling, Workload};
+use orchestrator_core::{Millis, Priority, TaskId};
+
+use super::*;
+
+fn facts(ctx: u32, strict: bool) -> EngineFacts {
+    EngineFacts {
+        kind: EngineKind::Llamacpp,
+        version: "1".into(),
+        build: "portable".into(),
+        slots: 2,
+        ctx: TokenCount(ctx),
+        kv_bytes_per_token: 1,
+        workloads: vec![Workload::Completion],
+        strict,
+        model: ModelFacts {
+            name: "tiny".into(),
+            architecture: "llama".into(),
+            parameters: 1,
+            size_bytes: 1,
+            ctx_train: TokenCount(8192),
+            chat_template: true,
+            embedding_size: 1,
+        },
+        load_ms: Millis(1),
+    }
+}
+
+fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
+    let job = Job {
+        task: TaskId(uuid::Uuid::nil()),
+        session: None,
+        priority: Priority::Interactive,
+        workload: Workload::Completion,
+        input: Input::Prompt("x".into()),
+        ctx: ctx.map(TokenCount),
+        max_tokens: max_tokens.map(TokenCount),
+        sampling: Sampling {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+            repeat_last_n: 0,
+            stop: vec![],
+            logit_bias: vec![],
+            constraint: None,
+        },
+        seed: 0,
+        determinism: Determinism::Strict,
+    };
+    TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
+}
+
+fn fit(ctx: Option<u32>, max_tokens: Option<u32>, prompt: u32) -> Result<(), String> {
+    let measured = Measured { tokens: TokenCount(prompt), longest: TokenCount(prompt) };
+    check_fit(&request(ctx, max_tokens), measured, &facts(100, true)).map_err(|refusal| refusal.to_string())
+}
+
+#[test]
+fn a_task_that_fits_to_the_last_token_is_let_in_and_one_more_is_refused_with_the_numbers() {
+    assert_eq!(fit(None, Some(40), 60), Ok(()));
+    assert_eq!(
+        fit(None, Some(41), 60).unwrap_err(),
+        "the prompt has 60 tokens and `max_tokens` is 41: together 101, but the context holds 100; ask for at most 40"
+    );
+    assert_eq!(fit(None, None, 99), Ok(()));
+    assert_eq!(
+        fit(None, None, 100).unwrap_err(),
+        "the prompt has 100 tokens, but the context holds 100 with at least one for the answer: shorten the prompt \
+         by 1 tokens"
+    );
+}
+
+#[test]
+fn ctx_narrows_the_context_and_cannot_widen_it() {
+    assert_eq!(fit(Some(50), Some(10), 40), Ok(()));
+    assert!(fit(Some(50), Some(11), 40).unwrap_err().contains("the context holds 50"));
+    assert!(fit(Some(101), None, 1).unwrap_err().starts_with("`ctx` is 101, but a slot of this pool holds 100"));
+}
+
+#[test]
+fn what_the_engine_cannot_promise_or_offer_is_refused_by_name() {
+    let measured = Measured { tokens: TokenCount(1), longest: TokenCount(1) };
+    let refusal = check_fit(&request(None, None), measured, &facts(100, false)).unwrap_err();
+    assert!(refusal.to_string().starts_with("`determinism` is `strict`"), "{refusal}");
+    let mut embedding = request(None, None);
+    Arc::make_mut(&mut embedding.job).workload = Workload::Embedding;
+    let refusal = check_fit(&embedding, measured, &facts(100, true)).unwrap_err();
+    assert!(refusal.to_string().starts_with("`workload` is `embedding`"), "{refusal}");
+}

@@ -1,0 +1,326 @@
+//! What a request handler may ask of the driver, and nothing more. Each call is one command to the task
+//! that owns queue and placement; between two commands of one admission the prompt is measured by the
+//! engine, outside the driver, so that a long prompt holds nobody up.
+
+use std::sync::Arc;
+
+use adapter_api::{Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, Workload};
+use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admission;
+use crate::backpressure::Refusal;
+use crate::task_log::LogReader;
+
+/// A task that has been read and checked, before anything that needs the model.
+#[derive(Clone, Debug)]
+pub struct TaskRequest {
+    /// The task as the engine will get it.
+    pub job: Arc<Job>,
+    /// The model asked for; the first pool that serves the workload when absent.
+    pub model_ref: Option<String>,
+    /// The engine asked for.
+    pub engine: Option<EngineKind>,
+    /// The caller's guess of the answer's length.
+    pub expected_tokens: Option<TokenCount>,
+    /// Of the request's body: the same id with another fingerprint is another task.
+    pub fingerprint: u64,
+}
+
+impl TaskRequest {
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.job.task
+    }
+
+    /// What is asked.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        self.job.workload
+    }
+
+    /// Whether the seed is a promise.
+    #[must_use]
+    pub fn determinism(&self) -> Determinism {
+        self.job.determinism
+    }
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Tasks that start before it; 0 for one that is next, runs or has ended.
+    pub queue_position: u32,
+    /// Until it is expected to start; 0 for one that runs or has ended.
+    pub predicted_start: Millis,
+}
+
+/// The answer to an admitted task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub standing: Standing,
+    /// How long a caller should wait before it submits more of the same lane; 0 while there is room.
+    pub backoff: Millis,
+}
+
+/// A subscription to one task.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Where the task stands now.
+    pub standing: Standing,
+    /// What it says.
+    pub reader: LogReader,
+}
+
+/// A conversation as the control of its cache sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionView {
+    /// Until it is forgotten, unless it is used again.
+    pub ttl_remaining: Millis,
+    /// Tasks of it that have ended with an answer.
+    pub turns: u32,
+    /// Bytes of KV cache it holds.
+    pub kv_bytes: u64,
+    /// How much of what it had in the cache when its last task ended is still there, 0 to 1.
+    pub kv_warmth: f32,
+}
+
+/// The daemon at one moment, for `/health`.
+#[derive(Clone, Debug)]
+pub struct HealthView {
+    /// Whether any pool can take a task.
+    pub ready: bool,
+    /// Whether the daemon is going down.
+    pub stopping: bool,
+    /// Time since the start.
+    pub uptime: Millis,
+    /// The pools, in the config's order.
+    pub pools: Vec<PoolView>,
+}
+
+/// One pool at one moment.
+#[derive(Clone, Debug)]
+pub struct PoolView {
+    /// Its name.
+    pub id: PoolId,
+    /// The model it serves, as the config names it.
+    pub model_ref: String,
+    /// Its engine.
+    pub engine: EngineKind,
+    /// Each lane: tasks waiting, and the most that may.
+    pub lanes: Vec<LaneView>,
+    /// Its replicas.
+    pub replicas: Vec<ReplicaView>,
+    /// How far the model's file has been fetched, while it is being fetched.
+    pub fetch: Option<FetchView>,
+    /// Why the pool cannot serve, where it cannot and knows.
+    pub reason: Option<String>,
+    /// The median of the error of predicted starts, as a fraction of the real wait.
+    pub prediction_error: Option<f64>,
+}
+
+/// One lane of one pool.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneView {
+    /// Which.
+    pub priority: Priority,
+    /// Tasks waiting.
+    pub depth: u32,
+    /// The most that may wait.
+    pub bound: u32,
+}
+
+/// A model's file on its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchView {
+    /// Bytes here.
+    pub done_bytes: u64,
+    /// Bytes in all, where the source says.
+    pub total_bytes: Option<u64>,
+}
+
+/// One replica at one moment.
+#[derive(Clone, Debug)]
+pub struct ReplicaView {
+    /// Its name.
+    pub id: ReplicaId,
+    /// `starting`, `ready`, `retiring`, `exited` or `backing_off`.
+    pub state: &'static str,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
+    /// How far its model is loaded, while it loads.
+    pub load_progress: Option<f32>,
+    /// Where it computes.
+    pub device: String,
+    /// What it is, once it is ready.
+    pub facts: Option<EngineFacts>,
+    /// Slots that decode a task now.
+    pub slots_busy: u16,
+    /// Measured speed of one stream.
+    pub decode_tps: Option<f64>,
+    /// Measured speed of prompt reading.
+    pub prefill_tps: Option<f64>,
+}
+
+/// The most commands that wait for the driver. It handles one in microseconds, so this is a burst, not a
+/// queue; a handler beyond it waits for its turn.
+pub const COMMAND_BOUND: usize = 1024;
+
+/// How often an admission is routed anew because the engine that measured its prompt went away.
+const MEASURE_TRIES: u32 = 2;
+
+/// A command to the driver. Each carries where its answer goes; a dropped answer means that the driver is
+/// gone.
+#[derive(Debug)]
+pub enum Command {
+    /// Which pool takes a task, and whether its lane has room.
+    Route(RouteQuery, oneshot::Sender<Result<Routed, Refusal>>),
+    /// Put a measured task into its queue.
+    Admit(Box<TaskRequest>, PoolId, Measured, oneshot::Sender<Result<Accepted, Refusal>>),
+    /// End a task.
+    Cancel(TaskId, oneshot::Sender<Result<(), Refusal>>),
+    /// Read a task from an event on.
+    Subscribe(TaskId, u32, oneshot::Sender<Result<Subscription, Refusal>>),
+    /// Look at a session.
+    Session(SessionId, oneshot::Sender<Result<SessionView, Refusal>>),
+    /// Forget a session and give its cache back.
+    EvictSession(SessionId, oneshot::Sender<Result<(), Refusal>>),
+    /// Look at the whole.
+    Health(oneshot::Sender<HealthView>),
+}
+
+/// What decides where a task goes.
+#[derive(Clone, Debug)]
+pub struct RouteQuery {
+    /// The task.
+    pub task: TaskId,
+    /// Its fingerprint, to tell a repetition from another task of the same id.
+    pub fingerprint: u64,
+    /// Its lane.
+    pub priority: Priority,
+    /// What it asks for.
+    pub workload: Workload,
+    /// The model it asks for.
+    pub model_ref: Option<String>,
+    /// The engine it asks for.
+    pub engine: Option<EngineKind>,
+}
+
+/// Where a task goes.
+pub enum Routed {
+    /// It is here already.
+    Known(Accepted),
+    /// It goes to this pool, once this engine has measured it.
+    Measure {
+        /// The pool.
+        pool: PoolId,
+        /// A ready engine of it.
+        engine: Arc<dyn Engine>,
+    },
+}
+
+impl std::fmt::Debug for Routed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Known(accepted) => f.debug_tuple("Known").field(accepted).finish(),
+            Self::Measure { pool, .. } => f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The way to the driver. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DriverHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl DriverHandle {
+    /// A handle and the end of it that the driver reads.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(COMMAND_BOUND);
+        (Self { commands }, receiver)
+    }
+
+    /// Admits a task: finds its pool, measures its prompt there, checks that it fits, queues it.
+    ///
+    /// # Errors
+    /// Every [`Refusal`] that a task can meet.
+    pub async fn submit(&self, request: TaskRequest) -> Result<Accepted, Refusal> {
+        let query = RouteQuery {
+            task: request.id(),
+            fingerprint: request.fingerprint,
+            priority: request.job.priority,
+            workload: request.workload(),
+            model_ref: request.model_ref.clone(),
+            engine: request.engine,
+        };
+        let input = Arc::new(request.job.input.clone());
+        let request = Box::new(request);
+        for attempt in 1..=MEASURE_TRIES {
+            let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await??;
+            let (pool, engine) = match routed {
+                Routed::Known(accepted) => return Ok(accepted),
+                Routed::Measure { pool, engine } => (pool, engine),
+            };
+            let measured = match engine.measure(Arc::clone(&input)).await {
+                Ok(measured) => measured,
+                Err(MeasureError::Invalid(what)) => return Err(Refusal::Invalid(what)),
+                Err(MeasureError::Gone) if attempt < MEASURE_TRIES => continue,
+                Err(MeasureError::Gone) => {
+                    return Err(Refusal::ReplicaExhausted { pool, retry_after: Millis(0) });
+                }
+            };
+            admission::check_fit(&request, measured, engine.facts())?;
+            return self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?;
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Ends a task; again the same when repeated.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a task that is not here.
+    pub async fn cancel(&self, task: TaskId) -> Result<(), Refusal> {
+        self.ask(|reply| Command::Cancel(task, reply)).await?
+    }
+
+    /// Subscribes to a task from event `from` on.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a task that is not here, or no longer.
+    pub async fn subscribe(&self, task: TaskId, from: u32) -> Result<Subscription, Refusal> {
+        self.ask(|reply| Command::Subscribe(task, from, reply)).await?
+    }
+
+    /// Looks at a session.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not here.
+    pub async fn session(&self, session: SessionId) -> Result<SessionView, Refusal> {
+        self.ask(|reply| Command::Session(session, reply)).await?
+    }
+
+    /// Forgets a session and gives its KV cache back.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a session that is not here.
+    pub async fn evict_session(&self, session: SessionId) -> Result<(), Refusal> {
+        self.ask(|reply| Command::EvictSession(session, reply)).await?
+    }
+
+    /// The daemon at this moment; nothing when its driver has ended.
+    pub async fn health(&self) -> Option<HealthView> {
+        self.ask(Command::Health).await.ok()
+    }
+
+    async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)
+    }
+}
