@@ -1,1 +1,25 @@
-//! To be filled by the change this belongs to.
+//! Replicas and the machine they run on: each replica is a supervised unit with one visible state, started
+//! through an adapter's factory, tested before it may serve, restarted with backoff when it dies; and the
+//! devices, with their readings. It decides nothing about tasks: it says what became of an engine, and the
+//! driver does the rest.
+//!
+//! ```text
+//! driver ── Supervisor::spawn ──► [ task: start ► self-test ► ready ► gone ► back off ► start … ]
+//!    ▲                                 │
+//!    └──── ReplicaEvent (bounded) ─────┘        Telemetry: own thread ──► watch<Snapshot>
+//! ```
+
+pub mod backoff;
+pub mod devices;
+pub mod self_test;
+pub mod state;
+pub mod supervisor;
+mod tasks;
+pub mod telemetry;
+
+pub use backoff::{Breaker, RestartPolicy};
+pub use devices::{DeviceProbe, DeviceReading, NoDevices, choose_device, probe};
+pub use self_test::{SelfTest, SelfTestError, SelfTestPolicy};
+pub use state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
+pub use supervisor::{EVENTS_BOUND, ReplicaPolicy, Supervisor, SupervisorHandle};
+pub use telemetry::{Snapshot, Telemetry};

@@ -1,0 +1,110 @@
+//! When a replica that failed is started again. Pure: no clock, and the random numbers are passed in.
+//!
+//! The delay before attempt n is drawn evenly from `min` to `min · 2ⁿ`, capped at `max`: exponential
+//! backoff with full jitter above a floor ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
+//! so that replicas that fell together do not rise together. After `breaker_after` failures in a row the
+//! breaker opens: one attempt each `breaker_pause` or somewhat more, until one stays up.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// The longest pause of an open breaker, as a multiple of the configured one.
+const BREAKER_JITTER: f64 = 1.5;
+
+/// When to start a replica again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartPolicy {
+    /// The shortest delay.
+    pub min: Duration,
+    /// The longest delay while the breaker is closed.
+    pub max: Duration,
+    /// An engine that was ready this long starts the count of failures afresh.
+    pub stable_after: Duration,
+    /// Failures in a row that open the breaker.
+    pub breaker_after: u32,
+    /// The shortest delay while the breaker is open.
+    pub breaker_pause: Duration,
+    /// The delay after an error that only a changed model file can mend.
+    pub model_retry: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            min: Duration::from_millis(500),
+            max: Duration::from_secs(30),
+            stable_after: Duration::from_secs(60),
+            breaker_after: 5,
+            breaker_pause: Duration::from_secs(60),
+            model_retry: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Whether the replica fails again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    /// It may be a passing trouble.
+    Closed,
+    /// It is a crash loop: the pool should be taken for unavailable until the next attempt.
+    Open,
+}
+
+/// What comes after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How long to wait.
+    pub delay: Duration,
+    /// Failures in a row so far, from 1.
+    pub attempt: u32,
+    /// Whether the breaker is open meanwhile.
+    pub breaker: Breaker,
+}
+
+/// Counts the failures of one replica.
+#[derive(Debug)]
+pub struct Backoff {
+    policy: RestartPolicy,
+    failures: u32,
+    rng: Rng,
+}
+
+impl Backoff {
+    /// No failures so far.
+    #[must_use]
+    pub fn new(policy: RestartPolicy, rng: Rng) -> Self {
+        Self { policy, failures: 0, rng }
+    }
+
+    /// One more failure, after the engine was ready for `ready_for`.
+    pub fn failed(&mut self, ready_for: Duration) -> Retry {
+        if ready_for >= self.policy.stable_after {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let RestartPolicy { min, max, breaker_after, breaker_pause, .. } = self.policy;
+        let breaker = if self.failures >= breaker_after { Breaker::Open } else { Breaker::Closed };
+        let delay = match breaker {
+            Breaker::Open => self.between(breaker_pause, breaker_pause.mul_f64(BREAKER_JITTER)),
+            Breaker::Closed => {
+                let cap = min.saturating_mul(2_u32.saturating_pow(self.failures)).min(max);
+                self.between(min.min(cap), cap)
+            }
+        };
+        Retry { delay, attempt: self.failures, breaker }
+    }
+
+    /// A failure that time does not mend.
+    pub fn failed_for_good(&mut self) -> Retry {
+        self.failures = self.failures.saturating_add(1);
+        Retry { delay: self.policy.model_retry, attempt: self.failures, breaker: Breaker::Open }
+    }
+
+    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        low + high.saturating_sub(low).mul_f64(self.rng.f64())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! One replica, kept up: its task, its handle, its stop. The states are in [`crate::state`], the delays in
+//! [`crate::backoff`]. This file owns the order of things: nothing is ready before its test, nothing is
+//! restarted before its delay, a stop is heard in every state.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{Engine, EngineFactory, ExitReason, LoadProgress, ReplicaSpec, StartError, StopOutcome};
+use fastrand::Rng;
+use orchestrator_core::ReplicaId;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{Backoff, RestartPolicy, Retry};
+use crate::self_test::{self, SelfTestPolicy};
+use crate::state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
+use crate::tasks;
+
+/// A good bound for the channel of events: some for each replica of a home machine.
+pub const EVENTS_BOUND: usize = 256;
+
+/// News of progress leaves at least this much room in the channel for what may not be lost.
+const ROOM_KEPT_FROM_PROGRESS: usize = 32;
+
+/// The least progress worth an event.
+const PROGRESS_STEP: f32 = 0.01;
+
+/// How a replica is kept up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaPolicy {
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// How it is tested before it is ready.
+    pub self_test: SelfTestPolicy,
+    /// The most time for starting the engine and loading the model.
+    pub load_timeout: Duration,
+    /// The grace at shutdown, and wherever nobody names another.
+    pub stop_grace: Duration,
+}
+
+impl Default for ReplicaPolicy {
+    fn default() -> Self {
+        Self {
+            restart: RestartPolicy::default(),
+            self_test: SelfTestPolicy::default(),
+            load_timeout: Duration::from_secs(600),
+            stop_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Keeps replicas up.
+pub struct Supervisor;
+
+impl Supervisor {
+    /// Starts the replica and keeps it up until its handle's `stop` or drop, until `shutdown`, or until
+    /// nobody listens to `events`. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn spawn(
+        spec: ReplicaSpec,
+        factory: Arc<dyn EngineFactory>,
+        policy: ReplicaPolicy,
+        events: mpsc::Sender<ReplicaEvent>,
+        shutdown: CancellationToken,
+    ) -> SupervisorHandle {
+        let replica = spec.replica.clone();
+        let state = Arc::new(watch::Sender::new(ReplicaState::Starting { progress: 0.0 }));
+        let (orders_tx, orders) = watch::channel(None);
+        let (outcome_tx, outcome) = watch::channel(None);
+        let handle = SupervisorHandle {
+            replica: replica.clone(),
+            state: state.subscribe(),
+            orders: orders_tx,
+            outcome,
+        };
+        let stop = StopSignal { orders, shutdown, events: events.clone(), grace: policy.stop_grace };
+        let backoff = Backoff::new(policy.restart.clone(), Rng::new());
+        let unit = Unit { spec, factory, policy, voice: Voice { replica, events, state }, backoff };
+        tasks::spawn(unit.run(stop, outcome_tx));
+        handle
+    }
+}
+
+/// The hold on one replica. Dropping it stops the replica with the policy's grace.
+#[derive(Debug)]
+pub struct SupervisorHandle {
+    replica: ReplicaId,
+    state: watch::Receiver<ReplicaState>,
+    orders: watch::Sender<Option<Duration>>,
+    outcome: watch::Receiver<Option<StopOutcome>>,
+}
+
+impl SupervisorHandle {
+    /// The replica.
+    #[must_use]
+    pub fn replica(&self) -> &ReplicaId {
+        &self.replica
+    }
+
+    /// What it is at this moment.
+    #[must_use]
+    pub fn state(&self) -> ReplicaState {
+        self.state.borrow().clone()
+    }
+
+    /// Its state as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<ReplicaState> {
+        self.state.clone()
+    }
+
+    /// Stops the replica for good: the engine is asked, and killed after `grace`. The order is given at
+    /// once, whether or not the future is polled; the future says when the engine is gone. A stop that is
+    /// under way is only ever made shorter. A model that is just being loaded is not waited for.
+    pub fn stop(&self, grace: Duration) -> impl Future<Output = StopOutcome> + Send + 'static {
+        self.orders.send_modify(|order| *order = Some(order.map_or(grace, |earlier| earlier.min(grace))));
+        let mut outcome = self.outcome.clone();
+        async move {
+            let told = outcome.wait_for(Option::is_some).await;
+            told.ok().and_then(|outcome| *outcome).unwrap_or(StopOutcome::AlreadyGone)
+        }
+    }
+}
+
+/// Whoever may ask a replica to stop.
+struct StopSignal {
+    orders: watch::Receiver<Option<Duration>>,
+    shutdown: CancellationToken,
+    events: mpsc::Sender<ReplicaEvent>,
+    grace: Duration,
+}
+
+impl StopSignal {
+    /// Resolves, with the grace, when the replica has to stop; from then on at once.
+    async fn asked(&mut self) -> Duration {
+        tokio::select! {
+            biased;
+            order = self.orders.wait_for(Option::is_some) => {
+                order.ok().and_then(|order| *order).unwrap_or(self.grace)
+            }
+            () = self.shutdown.cancelled() => self.grace,
+            () = self.events.closed() => self.grace,
+        }
+    }
+
+    /// Resolves when a grace shorter than `grace` was asked for.
+    async fn asked_to_hurry(&mut self, grace: Duration) -> Duration {
+        let shorter = self.orders.wait_for(|order| order.is_some_and(|shorter| shorter < grace)).await;
+        let shorter = shorter.ok().and_then(|order| *order);
+        match shorter {
+            Some(shorter) => shorter,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// How one life of the engine ended.
+enum Ended {
+    /// By itself: it may be started again.
+    Down { reason: DownReason, ready_for: Duration },
+    /// Because a stop was asked for.
+    Stopped { outcome: StopOutcome, announced: Announced },
+}
+
+/// Whether the driver was told that the engine is ready, and so has to be told that it is gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Announced {
+    Yes,
+    No,
+}
+
+/// The way out: the state that can be asked for, and the events.
+struct Voice {
+    replica: ReplicaId,
+    events: mpsc::Sender<ReplicaEvent>,
+    state: Arc<watch::Sender<ReplicaState>>,
+}
+
+impl Voice {
+    fn set(&self, state: ReplicaState) {
+        self.state.send_replace(state);
+    }
+
+    /// Tells the driver, and waits for room. A stop that comes first wins.
+    async fn tell(&self, stop: &mut StopSignal, kind: ReplicaEventKind) -> Result<(), Duration> {
+        tokio::select! {
+            biased;
+            grace = stop.asked() => Err(grace),
+            permit = self.events.reserve() => {
+                if let Ok(permit) = permit {
+                    permit.send(ReplicaEvent { replica: self.replica.clone(), kind });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What hears of progress. After the start it says nothing any more.
+    fn progress(&self) -> LoadProgress {
+        let Self { replica, events, state } = self;
+        let (replica, events, state) = (replica.clone(), events.clone(), Arc::clone(state));
+        Arc::new(move |now| {
+            let advanced = state.send_if_modified(|state| match state {
+                ReplicaState::Starting { progress } if now >= *progress + PROGRESS_STEP => {
+                    *progress = now.min(1.0);
+                    true
+                }
+                _ => false,
+            });
+            if advanced && events.capacity() > ROOM_KEPT_FROM_PROGRESS.min(events.max_capacity() / 2) {
+                let kind = ReplicaEventKind::Starting { progress: now.min(1.0) };
+                // No room is the allowed case: progress may be left out.
+                let _ = events.try_send(ReplicaEvent { replica: replica.clone(), kind });
+            }
+        })
+    }
+}
+
+/// The supervised unit.
+struct Unit {
+    spec: ReplicaSpec,
+    factory: Arc<dyn EngineFactory>,
+    policy: ReplicaPolicy,
+    voice: Voice,
+    backoff: Backoff,
+}
+
+impl Unit {
+    async fn run(mut self, mut stop: StopSignal, told: watch::Sender<Option<StopOutcome>>) {
+        let (outcome, announced) = self.until_stopped(&mut stop).await;
+        tracing::info!(replica = %self.voice.replica, ?outcome, "replica stopped");
+        self.voice.set(ReplicaState::Exited { reason: DownReason::Stopped });
+        told.send_replace(Some(outcome));
+        if announced == Announced::Yes {
+            let kind = ReplicaEventKind::Gone { reason: ExitReason::Stopped };
+            // Nobody listens any more: nobody has to be told.
+            let _ = self.voice.events.send(ReplicaEvent { replica: self.voice.replica, kind }).await;
+        }
+    }
+
+    async fn until_stopped(&mut self, stop: &mut StopSignal) -> (StopOutcome, Announced) {
+        loop {
+            let (reason, ready_for) = match self.one_life(stop).await {
+                Ended::Stopped { outcome, announced } => return (outcome, announced),
+                Ended::Down { reason, ready_for } => (reason, ready_for),
+            };
+            if self.back_off(stop, reason, ready_for).await.is_err() {
+                return (StopOutcome::AlreadyGone, Announced::No);
+            }
+        }
+    }
+
+    /// From the start of an engine to its end.
+    async fn one_life(&mut self, stop: &mut StopSignal) -> Ended {
+        self.voice.set(ReplicaState::Starting { progress: 0.0 });
+        let starting = ReplicaEventKind::Starting { progress: 0.0 };
+        if self.voice.tell(stop, starting).await.is_err() {
+            return Ended::Stopped { outcome: StopOutcome::AlreadyGone, announced: Announced::No };
+        }
+        let loaded = tokio::select! {
+            biased;
+            _ = stop.asked() => {
+                return Ended::Stopped { outcome: StopOutcome::Killed, announced: Announced::No };
+            }
+            loaded = self.load() => loaded,
+        };
+        let engine = match loaded {
+            Ok(engine) => engine,
+            Err(reason) => return Ended::Down { reason, ready_for: Duration::ZERO },
+        };
+        let tested = tokio::select! {
+            biased;
+            grace = stop.asked() => return self.retire(stop, &engine, grace, Announced::No).await,
+            reason = engine.gone() => Err(DownReason::Gone(reason)),
+            tested = self_test::run(&engine, &self.policy.self_test) => tested.map_err(DownReason::SelfTest),
+        };
+        match tested {
+            Ok(self_test) => self.serve(stop, engine, self_test).await,
+            Err(reason) => {
+                let _ = engine.stop(self.policy.stop_grace).await;
+                Ended::Down { reason, ready_for: Duration::ZERO }
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<Arc<dyn Engine>, DownReason> {
+        let limit = self.policy.load_timeout;
+        let start = self.factory.start(self.spec.clone(), self.voice.progress());
+        match tokio::time::timeout(limit, start).await {
+            Ok(started) => started.map_err(DownReason::Start),
+            Err(_) => Err(DownReason::LoadTimeout(limit)),
+        }
+    }
+
+    /// From readiness to the end.
+    async fn serve(
+        &mut self,
+        stop: &mut StopSignal,
+        engine: Arc<dyn Engine>,
+        self_test: self_test::SelfTest,
+    ) -> Ended {
+        let ready_at = now();
+        self.voice.set(ReplicaState::Ready);
+        tracing::info!(
+            replica = %self.voice.replica,
+            prefill_tps = self_test.prefill_tps,
+            decode_tps = self_test.decode_tps,
+            "replica ready"
+        );
+        let ready = ReplicaEventKind::Ready { engine: Arc::clone(&engine), self_test };
+        if let Err(grace) = self.voice.tell(stop, ready).await {
+            return self.retire(stop, &engine, grace, Announced::No).await;
+        }
+        let reason = tokio::select! {
+            biased;
+            grace = stop.asked() => return self.retire(stop, &engine, grace, Announced::Yes).await,
+            reason = engine.gone() => reason,
+        };
+        let ready_for = now() - ready_at;
+        let gone = ReplicaEventKind::Gone { reason: reason.clone() };
+        match self.voice.tell(stop, gone).await {
+            Ok(()) => Ended::Down { reason: DownReason::Gone(reason), ready_for },
+            Err(_) => Ended::Stopped { outcome: StopOutcome::AlreadyGone, announced: Announced::Yes },
+        }
+    }
+
+    async fn retire(
+        &self,
+        stop: &mut StopSignal,
+        engine: &Arc<dyn Engine>,
+        mut grace: Duration,
+        announced: Announced,
+    ) -> Ended {
+        self.voice.set(ReplicaState::Retiring);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = engine.stop(grace) => return Ended::Stopped { outcome, announced },
+                shorter = stop.asked_to_hurry(grace) => grace = shorter,
+            }
+        }
+    }
+
+    /// Waits until it is time for the next start. An error is a stop.
+    async fn back_off(
+        &mut self,
+        stop: &mut StopSignal,
+        reason: DownReason,
+        ready_for: Duration,
+    ) -> Result<(), Duration> {
+        let permanent = match &reason {
+            DownReason::Start(error @ StartError::Model(_)) => Some(error.clone()),
+            _ => None,
+        };
+        let Retry { delay, attempt, breaker } = match permanent {
+            Some(_) => self.backoff.failed_for_good(),
+            None => self.backoff.failed(ready_for),
+        };
+        let until = now() + delay;
+        tracing::warn!(
+            replica = %self.voice.replica, %reason, attempt, ?breaker, delay_ms = delay.as_millis(),
+            "replica is down"
+        );
+        self.voice.set(ReplicaState::BackingOff { until, attempt, breaker, reason: reason.clone() });
+        let kind = match permanent {
+            Some(error) => ReplicaEventKind::Failed { error, retry_in: delay },
+            None => ReplicaEventKind::BackingOff { delay, attempt, breaker, reason },
+        };
+        self.voice.tell(stop, kind).await?;
+        tokio::select! {
+            biased;
+            grace = stop.asked() => Err(grace),
+            () = tokio::time::sleep_until(until) => Ok(()),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "delays and times of life are on tokio's clock, which tests pause"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Readings of the devices, taken in a thread of their own so that a driver call that takes long holds up
+//! nobody, and put where anyone can look at no cost.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use adapter_api::Device;
+use tokio::sync::watch;
+
+use crate::devices::{DeviceProbe, DeviceReading};
+
+/// How often the devices are read.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// All devices at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The cards, in PCI order; none where there is none.
+    pub devices: Vec<DeviceReading>,
+    /// How many times the devices have been read so far.
+    pub readings: u64,
+}
+
+impl Snapshot {
+    /// The reading of one device.
+    #[must_use]
+    pub fn of(&self, device: &Device) -> Option<&DeviceReading> {
+        self.devices.iter().find(|reading| reading.device == *device)
+    }
+}
+
+/// Reads the devices until it is dropped.
+#[derive(Debug)]
+pub struct Telemetry {
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Telemetry {
+    /// Reads once, here, and from then on each `interval` in a thread. Takes as long as one reading.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(mut probe: Box<dyn DeviceProbe>, interval: Duration) -> std::io::Result<Self> {
+        let first = Snapshot { devices: probe.read(), readings: 1 };
+        let (sender, snapshot) = watch::channel(Arc::new(first));
+        let (stop, stopped) = sync_channel::<()>(0);
+        let thread = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let devices = probe.read();
+                sender.send_modify(|snapshot| {
+                    let readings = snapshot.readings + 1;
+                    *snapshot = Arc::new(Snapshot { devices, readings });
+                });
+            }
+        })?;
+        Ok(Self { snapshot, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The last reading.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// The readings as they come. Closed when the telemetry is dropped.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+}
+
+impl Drop for Telemetry {
+    /// Ends the thread; waits for at most one reading.
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A probe that panicked has ended the thread already.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
