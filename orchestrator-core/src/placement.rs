@@ -1,0 +1,106 @@
+//! Which replica takes a task: the one that is predicted to finish it first, even when that one is busy
+//! and another is free. It decides for one task at a time and changes nothing.
+//!
+//! - P-1: among replicas with a free slot, the one predicted to finish the task first; predictions within
+//!   [`ALIKE`] of each other are alike, and then more free slots win, then more free VRAM, then the
+//!   lower name.
+//! - P-2: a task waits for a faster replica only while every task waiting with it could finish there
+//!   earlier than this one on the free slot. So a slow card beside a fast one is left alone while the
+//!   queue is short, and carries its share once the queue is long. (The threshold form is known to be
+//!   optimal: W. Lin and P. R. Kumar, "Optimal control of a queueing system with two heterogeneous
+//!   servers", 1984.)
+//! - P-3: a warm session waits for the replica that holds its KV cache until that costs more than reading
+//!   its prompt elsewhere.
+//! - P-4: an overdue batch task takes any free slot.
+
+#[cfg(test)]
+mod tests;
+
+use crate::prediction::timeline::{Slot, kth_start};
+
+/// Predicted durations that differ by less than this share are alike: a prediction is not better.
+pub const ALIKE: f64 = 0.05;
+
+/// One open replica, as a task sees it. Times in milliseconds from now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    /// Its index in the pool.
+    pub(crate) replica: usize,
+    /// When a slot is free: 0 when one is.
+    pub(crate) ready_ms: f64,
+    /// How long the task would take there, its cached prompt not read again.
+    pub(crate) task_ms: f64,
+    /// Whether the task's KV cache is there.
+    pub(crate) warm: bool,
+    pub(crate) free_slots: u16,
+    pub(crate) free_vram: u64,
+}
+
+impl Candidate {
+    fn finish_ms(&self) -> f64 {
+        self.ready_ms + self.task_ms
+    }
+}
+
+/// Whether a task may wait for a better slot than one that is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It may.
+    May,
+    /// It is overdue.
+    Overdue,
+}
+
+/// What to do with a task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Placement {
+    /// Hand it to this replica, which has a free slot.
+    Go(usize),
+    /// Wait: a busy replica will have finished it earlier. Ask again after so many milliseconds, if
+    /// nothing happens before.
+    Wait(f64),
+    /// No slot is free.
+    Full,
+}
+
+/// Decides for one task. `rivals` gives the slots of the replicas in the slice it is passed, with how
+/// long each waiting task takes there; `waiting` is how many wait, this one included.
+pub(crate) fn place(
+    candidates: &[Candidate],
+    patience: Patience,
+    waiting: usize,
+    slots_of: impl Fn(&[usize]) -> Vec<Slot>,
+) -> Placement {
+    let Some(free) = best_free(candidates) else { return Placement::Full };
+    if patience == Patience::Overdue {
+        return Placement::Go(free.replica);
+    }
+    let busy_and_faster = || {
+        candidates.iter().filter(|c| c.free_slots == 0 && c.finish_ms() < free.finish_ms() * (1.0 - ALIKE))
+    };
+    let Some(best) = busy_and_faster().min_by(|a, b| a.finish_ms().total_cmp(&b.finish_ms())) else {
+        return Placement::Go(free.replica);
+    };
+    // While the busy slot is late, its expected end moves away twice as fast as the time goes by.
+    let again_after = best.ready_ms + (free.task_ms - best.task_ms).max(1.0);
+    if best.warm {
+        return Placement::Wait(again_after);
+    }
+    let faster: Vec<usize> = busy_and_faster().map(|candidate| candidate.replica).collect();
+    let mut slots = slots_of(&faster);
+    let shortest = slots.iter().map(|slot| slot.task).fold(f64::INFINITY, f64::min);
+    let last_start = kth_start(&mut slots, waiting.saturating_sub(1)).unwrap_or(f64::INFINITY);
+    if last_start + shortest < free.finish_ms() {
+        Placement::Wait(again_after)
+    } else {
+        Placement::Go(free.replica)
+    }
+}
+
+fn best_free(candidates: &[Candidate]) -> Option<&Candidate> {
+    let free = || candidates.iter().filter(|candidate| candidate.free_slots > 0);
+    let first = free().map(Candidate::finish_ms).min_by(f64::total_cmp)?;
+    free().filter(|candidate| candidate.finish_ms() <= first * (1.0 + ALIKE)).max_by(|a, b| {
+        (a.free_slots, a.free_vram).cmp(&(b.free_slots, b.free_vram)).then(b.replica.cmp(&a.replica))
+    })
+}

@@ -1,0 +1,75 @@
+//! How fast one replica reads and writes, learned from what it reports.
+
+use super::line::{Line, Shape};
+
+/// Prompt length that the self-test's figure is taken to speak of. The line is proportional until there
+/// are measurements of other lengths, so that the figure holds for any length.
+const SELF_TEST_PROMPT: f64 = 256.0;
+
+/// Answers of this length or longer have full weight; a shorter one says less of the speed.
+const TELLING_TOKENS: f64 = 16.0;
+
+/// One replica's speed: prefill time over prompt tokens, and time a token over the number of streams.
+#[derive(Clone, Debug)]
+pub(crate) struct Speed {
+    prefill_ms: Line,
+    token_ms: Line,
+}
+
+/// What one task says of its replica's speed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measurement {
+    /// Prompt tokens that were computed.
+    pub(crate) read: f64,
+    pub(crate) prefill_ms: f64,
+    pub(crate) written: f64,
+    pub(crate) decode_ms: f64,
+    /// Streams that ran on the replica meanwhile, on average, its own included.
+    pub(crate) streams: f64,
+}
+
+impl Speed {
+    /// Knows what the self-test measured, on one stream, and nothing else.
+    pub(crate) fn from_self_test(prefill_tps: Option<f64>, decode_tps: Option<f64>) -> Self {
+        let mut speed = Self { prefill_ms: Line::new(Shape::Proportional), token_ms: Line::new(Shape::Flat) };
+        let sound = |tps: &f64| tps.is_finite() && *tps > 0.0;
+        if let Some(tps) = prefill_tps.filter(sound) {
+            speed.prefill_ms.add(SELF_TEST_PROMPT, SELF_TEST_PROMPT / tps * 1000.0, 1.0);
+        }
+        if let Some(tps) = decode_tps.filter(sound) {
+            speed.token_ms.add(1.0, 1000.0 / tps, 1.0);
+        }
+        speed
+    }
+
+    pub(crate) fn learn(&mut self, seen: &Measurement) {
+        if seen.read > 0.0 {
+            self.prefill_ms.add(seen.read, seen.prefill_ms, (seen.read / TELLING_TOKENS).min(1.0));
+        }
+        // The first token belongs to the prefill.
+        let steps = seen.written - 1.0;
+        if steps >= 1.0 && seen.decode_ms > 0.0 {
+            self.token_ms.add(seen.streams, seen.decode_ms / steps, (steps / TELLING_TOKENS).min(1.0));
+        }
+    }
+
+    pub(crate) fn prefill_ms(&self, tokens: f64) -> Option<f64> {
+        if tokens <= 0.0 { Some(0.0) } else { self.prefill_ms.at(tokens) }
+    }
+
+    pub(crate) fn token_ms(&self, streams: f64) -> Option<f64> {
+        self.token_ms.at(streams)
+    }
+
+    /// How long one task takes among so many streams. A part of the speed that is not known counts for
+    /// nothing beside one that is; nothing when neither is known.
+    pub(crate) fn task_ms(&self, read: f64, write: f64, streams: f64) -> Option<f64> {
+        match (self.prefill_ms.at(read), self.token_ms.at(streams)) {
+            (None, None) => None,
+            (prefill, token) => {
+                let prefill = if read > 0.0 { prefill.unwrap_or(0.0) } else { 0.0 };
+                Some(prefill + write * token.unwrap_or(0.0))
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One pool's bounded queue: two lanes, each with its own bound, FIFO in each. It decides who goes next
+//! and what becomes of a task that finds its lane full; it knows nothing of replicas.
+//!
+//! Whose turn it is:
+//!
+//! - an interactive task goes before a batch task.
+//! - a batch task that has waited `batch_max_wait` is overdue, and goes next.
+//! - after an overdue batch task the next turn is an interactive task's, if one waits: a flood of
+//!   overdue batch tasks leaves the interactive lane at least every second turn.
+//!
+//! A lane that is full:
+//!
+//! - an interactive task that finds its lane full is refused under either policy: its bound is its
+//!   own, and room in the batch lane is of no use to it.
+//! - a batch task is refused under [`FullPolicy::Reject`]; under [`FullPolicy::DropLru`] the oldest
+//!   waiting batch task leaves for it.
+//! - a task that comes back after its replica was lost goes to the front of its lane, always finds
+//!   room there and takes nobody else's: it does not count against the bound and is not evicted.
+//!
+//! Every operation costs O(log n), spread over the entries where a ring is written anew.
+
+mod lane;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use lane::{Lane, Number};
+
+use crate::work::{Load, Work};
+use crate::{Priority, TaskId, Timestamp};
+
+/// What becomes of a batch task that finds its lane full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FullPolicy {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// The oldest waiting batch task is evicted to make room.
+    DropLru,
+}
+
+/// The bounds of one pool's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// The most interactive tasks that wait.
+    pub interactive: usize,
+    /// The most batch tasks that wait.
+    pub batch: usize,
+    /// What a full batch lane does.
+    pub full_policy: FullPolicy,
+    /// How long a batch task waits before it is overdue and goes next.
+    pub batch_max_wait: Duration,
+    /// Slots of the pool that batch tasks never take, so that an interactive task finds one at once while
+    /// the batch lane is full. One slot is always open to batch, however few there are.
+    pub interactive_reserve: u16,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            interactive: 256,
+            batch: 1024,
+            full_policy: FullPolicy::Reject,
+            batch_max_wait: Duration::from_secs(60),
+            interactive_reserve: 1,
+        }
+    }
+}
+
+/// A waiting task's place in the queue, good for finding it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) priority: Priority,
+    number: Number,
+}
+
+/// A task got a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    pub(crate) ticket: Ticket,
+    /// Who left for it.
+    pub(crate) evicted: Option<TaskId>,
+}
+
+/// The lane is full and nobody leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneFull;
+
+/// What goes before a task, were nothing to arrive any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    /// Of its own lane.
+    pub(crate) own: Load,
+    /// How many of the other lane.
+    pub(crate) other: usize,
+}
+
+impl Ahead {
+    /// The number of tasks that go before it.
+    pub(crate) fn tasks(&self) -> usize {
+        self.own.tasks as usize + self.other
+    }
+}
+
+/// The first task of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) task: TaskId,
+    pub(crate) since: Timestamp,
+    pub(crate) work: Work,
+}
+
+/// Whose turn it is when both lanes have a claim to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// An overdue batch task goes first.
+    Overdue,
+    /// One has just gone: an interactive task goes first.
+    Interactive,
+}
+
+/// The queue of one pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    limits: QueueLimits,
+    interactive: Lane,
+    batch: Lane,
+    turn: Turn,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
+        Self { limits, interactive: Lane::new(), batch: Lane::new(), turn: Turn::Overdue }
+    }
+
+    pub(crate) fn limits(&self) -> &QueueLimits {
+        &self.limits
+    }
+
+    pub(crate) fn len(&self, priority: Priority) -> usize {
+        self.lane(priority).len()
+    }
+
+    pub(crate) fn load(&self, priority: Priority) -> &Load {
+        self.lane(priority).total()
+    }
+
+    /// Whether a new task would be refused.
+    pub(crate) fn refuses(&self, priority: Priority) -> bool {
+        self.is_full(priority) && !self.evicts(priority)
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        priority: Priority,
+        task: TaskId,
+        work: Work,
+        now: Timestamp,
+    ) -> Result<Pushed, LaneFull> {
+        let mut evicted = None;
+        if self.is_full(priority) {
+            if !self.evicts(priority) {
+                return Err(LaneFull);
+            }
+            evicted = self.batch.pop_oldest_counted().map(|entry| entry.task);
+        }
+        let number = self.lane_mut(priority).push_back(task, work, now);
+        Ok(Pushed { ticket: Ticket { priority, number }, evicted })
+    }
+
+    /// Puts a task back to the front of its lane. `since` is when it was first admitted.
+    pub(crate) fn push_front(
+        &mut self,
+        priority: Priority,
+        task: TaskId,
+        work: Work,
+        since: Timestamp,
+    ) -> Ticket {
+        let number = self.lane_mut(priority).push_front(task, work, since);
+        Ticket { priority, number }
+    }
+
+    /// Takes a waiting task out, wherever it stands.
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<TaskId> {
+        self.lane_mut(ticket.priority).remove(ticket.number).map(|entry| entry.task)
+    }
+
+    pub(crate) fn head(&self, priority: Priority) -> Option<Head> {
+        self.lane(priority).front().map(|e| Head { task: e.task, since: e.since, work: e.work })
+    }
+
+    /// Whether the first batch task has waited its bound.
+    pub(crate) fn batch_is_overdue(&self, now: Timestamp) -> bool {
+        self.batch.front().is_some_and(|entry| self.overdue_at(entry.since) <= now)
+    }
+
+    /// When a batch task that waits since then is overdue.
+    pub(crate) fn overdue_at(&self, since: Timestamp) -> Timestamp {
+        since.after(self.limits.batch_max_wait)
+    }
+
+    /// The lane whose turn it is.
+    pub(crate) fn turn(&self, now: Timestamp) -> Option<Priority> {
+        match (self.interactive.front(), self.batch.front()) {
+            (None, None) => None,
+            (Some(_), None) => Some(Priority::Interactive),
+            (None, Some(_)) => Some(Priority::Batch),
+            (Some(_), Some(_)) if self.turn == Turn::Overdue && self.batch_is_overdue(now) => {
+                Some(Priority::Batch)
+            }
+            (Some(_), Some(_)) => Some(Priority::Interactive),
+        }
+    }
+
+    /// Takes the first task of a lane, whether it is the lane's turn or not.
+    pub(crate) fn take(&mut self, priority: Priority, now: Timestamp) -> Option<TaskId> {
+        let overdue = priority == Priority::Batch && self.batch_is_overdue(now);
+        let entry = self.lane_mut(priority).pop_front()?;
+        self.turn = if overdue { Turn::Interactive } else { Turn::Overdue };
+        Some(entry.task)
+    }
+
+    /// What goes before a waiting task; nothing when it does not wait.
+    pub(crate) fn ahead_of(&self, ticket: Ticket, now: Timestamp) -> Option<Ahead> {
+        let own = self.lane(ticket.priority).ahead_of(ticket.number)?;
+        Some(Ahead { own, other: self.others_ahead(ticket.priority, own.tasks as usize, now) })
+    }
+
+    /// What would go before a task admitted now.
+    pub(crate) fn ahead_of_next(&self, priority: Priority, now: Timestamp) -> Ahead {
+        let own = *self.load(priority);
+        Ahead { own, other: self.others_ahead(priority, own.tasks as usize, now) }
+    }
+
+    /// How many of the other lane go before the task with `rank` before it in its own lane, if nothing
+    /// arrives and nothing more becomes overdue.
+    pub(crate) fn others_ahead(&self, priority: Priority, rank: usize, now: Timestamp) -> usize {
+        let overdue = self.overdue(now);
+        let interactive_first = usize::from(self.turn == Turn::Interactive);
+        match priority {
+            Priority::Interactive => overdue.min(rank + 1 - interactive_first),
+            Priority::Batch if rank < overdue => self.interactive.len().min(rank + interactive_first),
+            Priority::Batch => self.interactive.len(),
+        }
+    }
+
+    fn overdue(&self, now: Timestamp) -> usize {
+        let wait = self.limits.batch_max_wait;
+        let since = u64::try_from(wait.as_micros()).ok().and_then(|wait| now.as_micros().checked_sub(wait));
+        since.map_or(0, |since| self.batch.waiting_since(Timestamp::from_micros(since)))
+    }
+
+    fn is_full(&self, priority: Priority) -> bool {
+        let bound = match priority {
+            Priority::Interactive => self.limits.interactive,
+            Priority::Batch => self.limits.batch,
+        };
+        self.lane(priority).counted() >= bound
+    }
+
+    /// Whether a full lane makes room for a new task. A lane without any room has nobody to evict.
+    fn evicts(&self, priority: Priority) -> bool {
+        match (priority, self.limits.full_policy) {
+            (Priority::Batch, FullPolicy::DropLru) => self.batch.counted() > 0,
+            (Priority::Batch, FullPolicy::Reject) | (Priority::Interactive, _) => false,
+        }
+    }
+
+    fn lane(&self, priority: Priority) -> &Lane {
+        match priority {
+            Priority::Interactive => &self.interactive,
+            Priority::Batch => &self.batch,
+        }
+    }
+
+    fn lane_mut(&mut self, priority: Priority) -> &mut Lane {
+        match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Batch => &mut self.batch,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One replica as the scheduler sees it: its slots, who sits on them, how fast it is. It knows nothing of
+//! the process behind it.
+
+use crate::prediction::{Measurement, Speed, Tokens};
+use crate::{Priority, ReplicaId, TaskId, Timestamp};
+
+/// What is known of a replica when it is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ReplicaProfile {
+    /// Sequences it decodes at a time: the most tasks that are outstanding there.
+    pub slots: u16,
+    /// Prompt tokens a second, as its self-test measured on one stream.
+    pub prefill_tps: Option<f64>,
+    /// Answer tokens a second, as its self-test measured on one stream.
+    pub decode_tps: Option<f64>,
+    /// Bytes of free VRAM on its device.
+    pub free_vram: Option<u64>,
+}
+
+/// What an engine reports when a task ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndFigures {
+    /// Prompt tokens, the cached ones included.
+    pub tokens_in: crate::TokenCount,
+    /// Of these, found in the KV cache and not computed.
+    pub tokens_cached: crate::TokenCount,
+    /// Tokens of the answer.
+    pub tokens_out: crate::TokenCount,
+    /// From the task's arrival at the engine to its first token.
+    pub prefill: crate::Millis,
+    /// From the first token to the end.
+    pub decode: crate::Millis,
+}
+
+/// Whether a replica takes tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes tasks.
+    Open,
+    /// It finishes what it has and takes nothing more.
+    Retiring,
+}
+
+/// One replica, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaSnapshot {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Whether it takes tasks.
+    pub standing: Standing,
+    /// Its slots.
+    pub slots: u16,
+    /// Slots with a task on them.
+    pub busy: u16,
+    /// Prompt tokens a second, measured; nothing before any measurement.
+    pub prefill_tps: Option<f64>,
+    /// Answer tokens a second of one stream with all slots busy; nothing before any measurement.
+    pub decode_tps: Option<f64>,
+}
+
+/// Prompt length that [`ReplicaSnapshot::prefill_tps`] speaks of.
+const TYPICAL_PROMPT: f64 = 512.0;
+
+/// A slot with a task on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) task: TaskId,
+    pub(crate) priority: Priority,
+    /// What it is expected to cost here.
+    pub(crate) tokens: Tokens,
+    started: Timestamp,
+    first_token: Option<Timestamp>,
+    /// The replica's stream time when it started, for the mean number of streams beside it.
+    stream_ms_at_start: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Replica {
+    pub(crate) id: ReplicaId,
+    pub(crate) standing: Standing,
+    pub(crate) slots: u16,
+    pub(crate) free_vram: Option<u64>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) speed: Speed,
+    /// Busy slots, summed up over time, and up to when.
+    stream_ms: f64,
+    counted_until: Timestamp,
+}
+
+/// The time from one moment to a later one.
+#[must_use]
+pub(crate) fn ms_between(earlier: Timestamp, later: Timestamp) -> f64 {
+    later.since(earlier).as_secs_f64() * 1000.0
+}
+
+impl Replica {
+    pub(crate) fn new(id: ReplicaId, profile: ReplicaProfile, now: Timestamp) -> Self {
+        Self {
+            id,
+            standing: Standing::Open,
+            slots: profile.slots,
+            free_vram: profile.free_vram,
+            seats: Vec::with_capacity(usize::from(profile.slots)),
+            speed: Speed::from_self_test(profile.prefill_tps, profile.decode_tps),
+            stream_ms: 0.0,
+            counted_until: now,
+        }
+    }
+
+    /// Slots a task could go to.
+    pub(crate) fn free(&self) -> u16 {
+        match self.standing {
+            Standing::Open => self.slots.saturating_sub(self.busy()),
+            Standing::Retiring => 0,
+        }
+    }
+
+    pub(crate) fn busy(&self) -> u16 {
+        u16::try_from(self.seats.len()).expect("no more seats are taken than there are slots")
+    }
+
+    pub(crate) fn seat(&mut self, task: TaskId, priority: Priority, tokens: Tokens, now: Timestamp) {
+        self.count_streams(now);
+        let stream_ms_at_start = self.stream_ms;
+        let seat = Seat { task, priority, tokens, started: now, first_token: None, stream_ms_at_start };
+        self.seats.push(seat);
+    }
+
+    pub(crate) fn first_token(&mut self, task: TaskId, now: Timestamp) {
+        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.task == task) {
+            seat.first_token.get_or_insert(now);
+        }
+    }
+
+    /// Frees the slot of a task. Returns how long the task had it and how many streams ran meanwhile.
+    pub(crate) fn unseat(&mut self, task: TaskId, now: Timestamp) -> Option<(f64, f64)> {
+        self.count_streams(now);
+        let place = self.seats.iter().position(|seat| seat.task == task)?;
+        let seat = self.seats.swap_remove(place);
+        let held_ms = ms_between(seat.started, now);
+        let streams = if held_ms > 0.0 { (self.stream_ms - seat.stream_ms_at_start) / held_ms } else { 1.0 };
+        Some((held_ms, streams.max(1.0)))
+    }
+
+    pub(crate) fn learn(&mut self, figures: &EndFigures, streams: f64) {
+        #[expect(clippy::cast_precision_loss, reason = "times stay far below 2^53 ms")]
+        self.speed.learn(&Measurement {
+            read: f64::from(figures.tokens_in.0.saturating_sub(figures.tokens_cached.0)),
+            prefill_ms: figures.prefill.0 as f64,
+            written: f64::from(figures.tokens_out.0),
+            decode_ms: figures.decode.0 as f64,
+            streams,
+        });
+    }
+
+    /// How long the seat's slot stays taken. A task that takes longer than expected is expected to take
+    /// as long again as it is late by.
+    pub(crate) fn remaining_ms(&self, seat: &Seat, streams: f64, now: Timestamp) -> Option<f64> {
+        let decode = seat.tokens.write
+            * self.speed.token_ms(streams).or_else(|| {
+                // An engine that was never seen to decode: what the prefill says is all there is.
+                self.speed.prefill_ms(seat.tokens.read).map(|_| 0.0)
+            })?;
+        let left = match seat.first_token {
+            Some(first) => decode - ms_between(first, now),
+            None => {
+                self.speed.prefill_ms(seat.tokens.read).unwrap_or(0.0) + decode
+                    - ms_between(seat.started, now)
+            }
+        };
+        Some(left.abs())
+    }
+
+    /// How long the seat's task has been running.
+    pub(crate) fn age_ms(&self, seat: &Seat, now: Timestamp) -> f64 {
+        ms_between(seat.started, now)
+    }
+
+    pub(crate) fn snapshot(&self) -> ReplicaSnapshot {
+        let per_second = |ms: f64| (ms > 0.0).then(|| 1000.0 / ms);
+        ReplicaSnapshot {
+            replica: self.id.clone(),
+            standing: self.standing,
+            slots: self.slots,
+            busy: self.busy(),
+            prefill_tps: self.speed.prefill_ms(TYPICAL_PROMPT).and_then(|ms| per_second(ms / TYPICAL_PROMPT)),
+            decode_tps: self.speed.token_ms(f64::from(self.slots)).and_then(per_second),
+        }
+    }
+
+    fn count_streams(&mut self, now: Timestamp) {
+        self.stream_ms += f64::from(self.busy()) * ms_between(self.counted_until, now);
+        self.counted_until = self.counted_until.max(now);
+    }
+}

@@ -1,0 +1,455 @@
+//! One pool's scheduler: admission, order, placement and prediction put together. It is told what
+//! happened and answers with what to do; it does nothing itself.
+//!
+//! Invariants, each guarded by a test of the model (`scheduler/tests.rs`):
+//!
+//! - S-1: every admitted task leaves exactly once: canceled, evicted, or finished.
+//! - S-2: at most `slots` tasks are outstanding at a replica, and none at one that is retiring or gone
+//!   gets company.
+//! - S-3: tasks of one lane start in the order they were admitted; what comes back goes first.
+//! - S-4: batch tasks never hold the slots kept for interactive ones.
+//!
+//! An admission costs O(log n) of the queue's depth and O(s log s) of the pool's slots.
+
+mod admission;
+mod estimate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use crate::placement::{Candidate, Patience, Placement, place};
+use crate::prediction::{Accuracy, Grader, Lengths, Tokens};
+use crate::queue::{Head, Queue, QueueLimits};
+use crate::replica::{EndFigures, Replica, ReplicaProfile, ReplicaSnapshot, Standing};
+use crate::session::{Forgotten, Home, SessionLimits, SessionTable};
+use crate::task::{Ended, Lost, Running, Task, Wish};
+use crate::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
+
+pub use admission::{Admission, Rejection, RejectionReason};
+
+/// What becomes of a task that is canceled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum CancelOutcome {
+    /// It ran nowhere and is gone: this was its end.
+    Queued,
+    /// It runs there. The replica has to end it; its end is reported with
+    /// [`PoolScheduler::finished`].
+    Running(ReplicaId),
+    /// There is no such task.
+    Unknown,
+}
+
+/// A task goes to a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Dispatch {
+    /// The task.
+    pub task: TaskId,
+    /// Where it goes.
+    pub replica: ReplicaId,
+    /// How long it has waited since its admission.
+    pub queue_time: Millis,
+}
+
+/// The scheduler of one pool.
+#[derive(Clone, Debug)]
+pub struct PoolScheduler {
+    queue: Queue,
+    tasks: HashMap<TaskId, Task>,
+    /// In the order of their names.
+    replicas: Vec<Replica>,
+    sessions: SessionTable,
+    lengths: Lengths,
+    interactive_grades: Grader,
+    batch_grades: Grader,
+    promises: admission::Promises,
+    /// How long tasks have held a slot and how many slots there were, for a pool that has none now.
+    past: estimate::Past,
+    ended: EndedTasks,
+}
+
+/// How many tasks have left a scheduler, by the way they took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedTasks {
+    /// A replica said its last word on them.
+    pub ran: u64,
+    /// They were canceled or evicted while they waited, or given up after their replica was lost.
+    pub withdrawn: u64,
+}
+
+impl EndedTasks {
+    fn count(&mut self, ended: &Ended) {
+        match ended {
+            Ended::Ran(_) => self.ran += 1,
+            Ended::Withdrawn => self.withdrawn += 1,
+        }
+    }
+}
+
+/// What the scheduler would do next.
+enum Choice {
+    Start { priority: Priority, replica: usize },
+    Wait { until: Timestamp },
+    Nothing,
+}
+
+impl PoolScheduler {
+    /// A scheduler without a replica.
+    #[must_use]
+    pub fn new(limits: QueueLimits, sessions: SessionLimits) -> Self {
+        Self {
+            queue: Queue::new(limits),
+            tasks: HashMap::new(),
+            replicas: Vec::new(),
+            sessions: SessionTable::new(sessions),
+            lengths: Lengths::default(),
+            interactive_grades: Grader::new(),
+            batch_grades: Grader::new(),
+            promises: admission::Promises::default(),
+            past: estimate::Past::default(),
+            ended: EndedTasks::default(),
+        }
+    }
+
+    /// The next task to hand to a replica. Call it until it gives nothing, after every event and at
+    /// [`next_wake`](Self::next_wake).
+    pub fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
+        let Choice::Start { priority, replica: index } = self.choose(now) else { return None };
+        let id = self.queue.take(priority, now)?;
+        let Some(Task::Waiting(waiting)) = self.tasks.remove(&id) else {
+            unreachable!("a queued task is in the table, waiting")
+        };
+        let queue_time = waiting.waited(now);
+        if let Some(said) = &waiting.said {
+            let waited_ms = crate::replica::ms_between(waiting.admitted_at, now);
+            self.grader_mut(priority).grade(said, waited_ms);
+        }
+        let tokens = self.tokens_on(&waiting.spec, index, now);
+        let replica = &mut self.replicas[index];
+        replica.seat(id, priority, tokens, now);
+        let replica = replica.id.clone();
+        self.tasks.insert(id, Task::Running(waiting.start(replica.clone())));
+        Some(Dispatch { task: id, replica, queue_time })
+    }
+
+    /// When [`next`](Self::next) may give something though nothing happened: a task waits for a faster or
+    /// warmer replica, and its patience ends.
+    #[must_use]
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.choose(now) {
+            Choice::Start { .. } => Some(now),
+            Choice::Wait { until } => Some(until),
+            Choice::Nothing => None,
+        }
+    }
+
+    /// Cancels a task, wherever it is. Repeating it changes nothing.
+    pub fn cancel(&mut self, task: TaskId) -> CancelOutcome {
+        match self.tasks.remove(&task) {
+            None => CancelOutcome::Unknown,
+            Some(Task::Running(mut running)) => {
+                running.cancel();
+                let replica = running.replica.clone();
+                self.tasks.insert(task, Task::Running(running));
+                CancelOutcome::Running(replica)
+            }
+            Some(Task::Waiting(waiting)) => {
+                self.queue.remove(waiting.ticket);
+                self.ended.count(&waiting.withdraw());
+                CancelOutcome::Queued
+            }
+            Some(Task::Lost(lost)) => {
+                self.ended.count(&lost.give_up());
+                CancelOutcome::Queued
+            }
+        }
+    }
+
+    /// Puts a task that its replica lost, or gave back, to the front of its lane, where it counts against
+    /// no bound. Returns whether there was one to put back.
+    pub fn requeue(&mut self, task: TaskId, now: Timestamp) -> bool {
+        let lost = match self.tasks.remove(&task) {
+            Some(Task::Lost(lost)) => lost,
+            Some(Task::Running(running)) => self.unseat(running, now),
+            Some(waiting @ Task::Waiting(_)) => {
+                self.tasks.insert(task, waiting);
+                return false;
+            }
+            None => return false,
+        };
+        let spec = &lost.spec;
+        let ticket = self.queue.push_front(spec.priority, task, spec.work(), lost.admitted_at);
+        self.tasks.insert(task, Task::Waiting(lost.again(ticket)));
+        true
+    }
+
+    /// A running task's first token has come.
+    pub fn first_token(&mut self, task: TaskId, now: Timestamp) {
+        if let Some(Task::Running(running)) = self.tasks.get(&task) {
+            let index = index_of(&self.replicas, &running.replica).ok();
+            if let Some(index) = index {
+                self.replicas[index].first_token(task, now);
+            }
+        }
+    }
+
+    /// A task that was handed out is over: its slot is free. Without figures, nothing is learned from it.
+    /// Returns whether there was such a task.
+    pub fn finished(&mut self, task: TaskId, figures: Option<EndFigures>, now: Timestamp) -> bool {
+        match self.tasks.remove(&task) {
+            Some(Task::Running(running)) => {
+                let held = index_of(&self.replicas, &running.replica)
+                    .ok()
+                    .and_then(|index| Some((index, self.replicas[index].unseat(task, now)?)));
+                if let (Some((index, (held_ms, streams))), Some(figures)) = (held, &figures) {
+                    self.replicas[index].learn(figures, streams);
+                    self.past.learn(held_ms);
+                }
+                let ended = running.end();
+                if let (Ended::Ran(running), Some(figures)) = (&ended, &figures) {
+                    self.learn(running, figures, now);
+                }
+                self.ended.count(&ended);
+                true
+            }
+            Some(Task::Lost(lost)) => {
+                self.ended.count(&lost.give_up());
+                true
+            }
+            Some(waiting @ Task::Waiting(_)) => {
+                self.tasks.insert(task, waiting);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// A replica takes tasks from now on. One of the same name that is there already is gone, as in
+    /// [`replica_gone`](Self::replica_gone), and its tasks are returned.
+    pub fn replica_ready(
+        &mut self,
+        replica: ReplicaId,
+        profile: ReplicaProfile,
+        now: Timestamp,
+    ) -> Vec<TaskId> {
+        let lost = self.replica_gone(&replica);
+        if let Err(place) = index_of(&self.replicas, &replica) {
+            self.replicas.insert(place, Replica::new(replica, profile, now));
+        }
+        self.past.note_slots(self.open_slots());
+        lost
+    }
+
+    /// A replica takes nothing more, and finishes what it has.
+    pub fn replica_retiring(&mut self, replica: &ReplicaId) {
+        if let Ok(index) = index_of(&self.replicas, replica) {
+            self.replicas[index].standing = Standing::Retiring;
+        }
+    }
+
+    /// A replica is gone. Returns the tasks that ran there, the youngest first, so that requeueing them in
+    /// this order keeps their old one. Each waits for [`requeue`](Self::requeue),
+    /// [`finished`](Self::finished) or [`cancel`](Self::cancel).
+    pub fn replica_gone(&mut self, replica: &ReplicaId) -> Vec<TaskId> {
+        let Ok(index) = index_of(&self.replicas, replica) else { return Vec::new() };
+        let gone = self.replicas.remove(index);
+        self.sessions.replica_gone(replica);
+        let mut lost = Vec::with_capacity(gone.seats.len());
+        for seat in gone.seats {
+            let Some(Task::Running(running)) = self.tasks.remove(&seat.task) else {
+                unreachable!("a seated task is in the table, running")
+            };
+            let state = running.lost();
+            lost.push((state.admitted_at, seat.task));
+            self.tasks.insert(seat.task, Task::Lost(state));
+        }
+        lost.sort_unstable_by(|a, b| b.cmp(a));
+        lost.into_iter().map(|(_, task)| task).collect()
+    }
+
+    /// Bytes of free VRAM on a replica's device, as last measured.
+    pub fn free_vram(&mut self, replica: &ReplicaId, bytes: u64) {
+        if let Ok(index) = index_of(&self.replicas, replica) {
+            self.replicas[index].free_vram = Some(bytes);
+        }
+    }
+
+    /// The number of tasks that start before a waiting one, were nothing to arrive any more; nothing when
+    /// it does not wait.
+    #[must_use]
+    pub fn position(&self, task: TaskId, now: Timestamp) -> Option<usize> {
+        let Task::Waiting(waiting) = self.tasks.get(&task)? else { return None };
+        Some(self.queue.ahead_of(waiting.ticket, now)?.tasks())
+    }
+
+    /// Tasks that wait in a lane.
+    #[must_use]
+    pub fn depth(&self, priority: Priority) -> usize {
+        self.queue.len(priority)
+    }
+
+    /// Tasks that hold a slot.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.replicas.iter().map(|replica| replica.seats.len()).sum()
+    }
+
+    /// Where a running task runs.
+    #[must_use]
+    pub fn replica_of(&self, task: TaskId) -> Option<&ReplicaId> {
+        match self.tasks.get(&task)? {
+            Task::Running(running) => Some(&running.replica),
+            Task::Waiting(_) | Task::Lost(_) => None,
+        }
+    }
+
+    /// How good the last start predictions of a lane were; nothing before the first task that waited.
+    #[must_use]
+    pub fn accuracy(&self, priority: Priority) -> Option<Accuracy> {
+        self.grader(priority).accuracy()
+    }
+
+    /// Every replica as it stands, in the order of their names.
+    pub fn replicas(&self) -> impl Iterator<Item = ReplicaSnapshot> + '_ {
+        self.replicas.iter().map(Replica::snapshot)
+    }
+
+    /// How many tasks have left.
+    #[must_use]
+    pub fn ended(&self) -> EndedTasks {
+        self.ended
+    }
+
+    /// The pool's conversations.
+    #[must_use]
+    pub fn sessions(&self) -> &SessionTable {
+        &self.sessions
+    }
+
+    /// Ends a conversation.
+    pub fn forget_session(&mut self, session: SessionId) -> Option<Forgotten> {
+        self.sessions.forget(session)
+    }
+
+    /// Ends the conversations whose time has run out.
+    pub fn expire_sessions(&mut self, now: Timestamp) -> Vec<Forgotten> {
+        self.sessions.expire(now)
+    }
+
+    /// Decides what is next, without doing it.
+    fn choose(&self, now: Timestamp) -> Choice {
+        let Some(first) = self.queue.turn(now) else { return Choice::Nothing };
+        if self.replicas.iter().all(|replica| replica.free() == 0) {
+            return Choice::Nothing;
+        }
+        let second = match first {
+            Priority::Interactive => Priority::Batch,
+            Priority::Batch => Priority::Interactive,
+        };
+        let mut until = None::<Timestamp>;
+        for priority in [first, second] {
+            let Some(head) = self.queue.head(priority) else { continue };
+            if priority == Priority::Batch && self.batch_running() >= self.batch_slots() {
+                continue;
+            }
+            match self.place(priority, &head, now) {
+                Placement::Go(replica) => return Choice::Start { priority, replica },
+                Placement::Full => {}
+                Placement::Wait(ms) => {
+                    let patience = now.after(crate::prediction::grade::whole_millis(ms).to_duration());
+                    let end = match priority {
+                        Priority::Interactive => patience,
+                        Priority::Batch => patience.min(self.queue.overdue_at(head.since)),
+                    };
+                    until = Some(until.map_or(end, |until| until.min(end)));
+                }
+            }
+        }
+        until.map_or(Choice::Nothing, |until| Choice::Wait { until })
+    }
+
+    fn place(&self, priority: Priority, head: &Head, now: Timestamp) -> Placement {
+        let Some(Task::Waiting(waiting)) = self.tasks.get(&head.task) else {
+            unreachable!("a queued task is in the table, waiting")
+        };
+        let open = self.replicas.iter().enumerate().filter(|(_, replica)| replica.standing == Standing::Open);
+        let candidates: Vec<Candidate> = open
+            .map(|(index, replica)| {
+                let tokens = self.tokens_on(&waiting.spec, index, now);
+                Candidate {
+                    replica: index,
+                    ready_ms: self.ready_ms(replica, now),
+                    task_ms: self.task_ms(replica, tokens, now),
+                    warm: self.warm_tokens(&waiting.spec, index, now) > 0.0,
+                    free_slots: replica.free(),
+                    free_vram: replica.free_vram.unwrap_or(0),
+                }
+            })
+            .collect();
+        let overdue = priority == Priority::Batch && self.queue.batch_is_overdue(now);
+        let patience = if overdue { Patience::Overdue } else { Patience::May };
+        let waiting = match priority {
+            Priority::Interactive => self.depth(Priority::Interactive),
+            Priority::Batch => self.depth(Priority::Interactive) + self.depth(Priority::Batch),
+        };
+        let each = self.mean_tokens(priority);
+        place(&candidates, patience, waiting, |faster| {
+            faster.iter().flat_map(|index| self.slots_of(&self.replicas[*index], each, now)).collect()
+        })
+    }
+
+    /// Takes in what a finished task says of lengths and of its session.
+    fn learn(&mut self, running: &Running, figures: &EndFigures, now: Timestamp) {
+        let spec = &running.spec;
+        if running.wish == Wish::Answer {
+            let (cached, out) = (figures.tokens_cached.0, figures.tokens_out.0);
+            self.lengths.learn(spec.priority, &spec.work(), cached, out);
+        }
+        if let Some(session) = spec.session {
+            let tokens = TokenCount(figures.tokens_in.0.saturating_add(figures.tokens_out.0));
+            let home = Home { replica: running.replica.clone(), tokens };
+            self.sessions.turn_ended(session, home, now);
+        }
+    }
+
+    fn unseat(&mut self, running: Running, now: Timestamp) -> Lost {
+        if let Ok(index) = index_of(&self.replicas, &running.replica) {
+            self.replicas[index].unseat(running.spec.id, now);
+        }
+        running.lost()
+    }
+
+    fn grader(&self, priority: Priority) -> &Grader {
+        match priority {
+            Priority::Interactive => &self.interactive_grades,
+            Priority::Batch => &self.batch_grades,
+        }
+    }
+
+    fn grader_mut(&mut self, priority: Priority) -> &mut Grader {
+        match priority {
+            Priority::Interactive => &mut self.interactive_grades,
+            Priority::Batch => &mut self.batch_grades,
+        }
+    }
+
+    /// Tokens the task would have to compute at a replica.
+    fn tokens_on(&self, spec: &crate::task::TaskSpec, replica: usize, now: Timestamp) -> Tokens {
+        let read = f64::from(spec.tokens_in.0) - self.warm_tokens(spec, replica, now);
+        Tokens { read, write: self.lengths.output(spec.priority, &spec.work()) }
+    }
+
+    /// Prompt tokens whose KV cache the replica holds.
+    fn warm_tokens(&self, spec: &crate::task::TaskSpec, replica: usize, now: Timestamp) -> f64 {
+        let home = spec.session.and_then(|session| self.sessions.get(session, now)?.home());
+        let warm = home.filter(|home| home.replica == self.replicas[replica].id);
+        warm.map_or(0.0, |home| f64::from(home.tokens.0.min(spec.tokens_in.0)))
+    }
+}
+
+/// The place of a replica in a list sorted by name, or where it would go.
+fn index_of(replicas: &[Replica], id: &ReplicaId) -> Result<usize, usize> {
+    replicas.binary_search_by(|replica| replica.id.cmp(id))
+}

@@ -1,0 +1,138 @@
+//! The life of a task. Each state owns what it needs; a transition takes one state and gives the next.
+//!
+//! ```text
+//!            start               lost
+//!  Waiting ─────────► Running ─────────► Lost ──┐
+//!     ▲  │               │                │ │   │
+//!     │  │ withdraw      │ end       give_up │  │
+//!     │  └────────► Ended ◄───────────────┘     │
+//!     └──────────────────── again ──────────────┘
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use crate::prediction::Said;
+use crate::queue::Ticket;
+use crate::work::Work;
+use crate::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
+
+/// A task as it asks to be admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// The task.
+    pub id: TaskId,
+    /// Its lane.
+    pub priority: Priority,
+    /// The conversation it belongs to.
+    pub session: Option<SessionId>,
+    /// Tokens of its prompt, as measured.
+    pub tokens_in: TokenCount,
+    /// The most tokens of its answer.
+    pub max_tokens: Option<TokenCount>,
+    /// How long the caller thinks the answer will be. Zero for what has no answer, an embedding.
+    pub expected_tokens: Option<TokenCount>,
+}
+
+impl TaskSpec {
+    pub(crate) fn work(&self) -> Work {
+        Work::new(self.tokens_in, self.max_tokens, self.expected_tokens)
+    }
+}
+
+/// A task that stands in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) spec: TaskSpec,
+    pub(crate) admitted_at: Timestamp,
+    pub(crate) ticket: Ticket,
+    /// What it was told at its admission; nothing for a task that has run before.
+    pub(crate) said: Option<Said>,
+}
+
+/// A task that a replica works on.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) spec: TaskSpec,
+    pub(crate) admitted_at: Timestamp,
+    pub(crate) replica: ReplicaId,
+    pub(crate) wish: Wish,
+}
+
+/// What the caller of a running task wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The answer.
+    Answer,
+    /// That it ends: the length of the answer says nothing.
+    Cancel,
+}
+
+/// A task whose replica is gone: it waits for a decision, not for a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost {
+    pub(crate) spec: TaskSpec,
+    pub(crate) admitted_at: Timestamp,
+}
+
+/// A task that is in the scheduler.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    Waiting(Waiting),
+    Running(Running),
+    Lost(Lost),
+}
+
+/// A task that has left the scheduler. Every admitted task leaves exactly once.
+#[derive(Clone, Debug)]
+pub(crate) enum Ended {
+    /// A replica has said its last word on it.
+    Ran(Running),
+    /// It left before a replica had it, or after one lost it.
+    Withdrawn,
+}
+
+impl Waiting {
+    pub(crate) fn waited(&self, now: Timestamp) -> Millis {
+        Millis::from_duration(now.since(self.admitted_at))
+    }
+
+    /// A replica takes it.
+    pub(crate) fn start(self, replica: ReplicaId) -> Running {
+        Running { spec: self.spec, admitted_at: self.admitted_at, replica, wish: Wish::Answer }
+    }
+
+    /// It was canceled or evicted.
+    pub(crate) fn withdraw(self) -> Ended {
+        Ended::Withdrawn
+    }
+}
+
+impl Running {
+    /// Its caller no longer wants it; the replica still has to end it.
+    pub(crate) fn cancel(&mut self) {
+        self.wish = Wish::Cancel;
+    }
+
+    /// Its replica is gone, or gave it back.
+    pub(crate) fn lost(self) -> Lost {
+        Lost { spec: self.spec, admitted_at: self.admitted_at }
+    }
+
+    /// The replica has said its last word.
+    pub(crate) fn end(self) -> Ended {
+        Ended::Ran(self)
+    }
+}
+
+impl Lost {
+    /// It stands in the queue again.
+    pub(crate) fn again(self, ticket: Ticket) -> Waiting {
+        Waiting { spec: self.spec, admitted_at: self.admitted_at, ticket, said: None }
+    }
+
+    /// Nobody tries again.
+    pub(crate) fn give_up(self) -> Ended {
+        Ended::Withdrawn
+    }
+}
