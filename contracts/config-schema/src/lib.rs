@@ -1,1 +1,34 @@
-//! To be filled by the change this belongs to.
+//! The configuration of the daemon: its types, its defaults, its checks, its JSON Schema.
+//!
+//! ```text
+//! llama-orch.yaml ─┐
+//! LLAMA_ORCH_* ────┼─► tree ──check against the schema──► raw::File ──resolve──► Config
+//! command line ────┘   (every node knows its origin)
+//! ```
+//!
+//! [`raw`] is the one source: the JSON Schema is made from it, and the loader checks against that schema.
+
+pub mod config;
+pub mod raw;
+
+mod check;
+mod env;
+mod error;
+mod load;
+mod print;
+mod resolve;
+mod shape;
+mod tree;
+
+pub use config::{
+    Access, Config, DeviceChoice, Engine, LimitsConfig, LogConfig, LogFormat, LogLevel, PoolConfig,
+    QueueConfig, SamplerProfile, SessionsConfig, StreamConfig, Token, WhenFull, WorkerConfig,
+};
+pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};
+pub use error::{ConfigError, Problem};
+pub use load::{LoadRequest, Loaded, load};
+pub use shape::json_schema;
+pub use tree::Origin;
+
+/// The name of the file that is searched for.
+pub const FILE_NAME: &str = "llama-orch.yaml";

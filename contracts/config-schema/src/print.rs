@@ -1,0 +1,91 @@
+//! Writing a resolved configuration back as a file: what `--print-config` shows. Reading it again gives
+//! the same configuration, but for the token, which is not shown.
+
+use std::time::Duration;
+
+use crate::config::{Config, PoolConfig, QueueConfig};
+use crate::raw;
+
+const BYTES_PER_MB: u64 = 1024 * 1024;
+const BYTES_PER_KB: u64 = 1024;
+
+impl Config {
+    /// The configuration as YAML, every option written out. A comment stands where the token would.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        let yaml = serde_saphyr::to_string(&self.to_file()).expect("a configuration is YAML");
+        match self.access.token {
+            Some(_) => format!("# token: set, not shown\n{yaml}"),
+            None => yaml,
+        }
+    }
+
+    fn to_file(&self) -> raw::File {
+        raw::File {
+            listen: self.access.listen.to_string(),
+            allow_non_loopback: self.access.allow_non_loopback,
+            allowed_hosts: self.access.allowed_hosts.clone(),
+            token: None,
+            models_dir: Some(self.models_dir.display().to_string()),
+            queue: raw::Queue::default(),
+            pools: self.pools.iter().map(pool).collect(),
+            sampler_profiles: self.sampler_profiles.clone(),
+            stream: raw::Stream {
+                keep_finished_s: seconds(self.stream.keep_finished),
+                keep_finished_tasks: self.stream.keep_finished_tasks,
+                keep_finished_mb: units(self.stream.keep_finished_bytes, BYTES_PER_MB),
+                keepalive_s: seconds(self.stream.keepalive),
+            },
+            sessions: raw::Sessions { ttl_s: seconds(self.sessions.ttl), max: self.sessions.max },
+            limits: raw::Limits {
+                body_mb: units(self.limits.body_bytes, BYTES_PER_MB),
+                connections: self.limits.connections,
+                streams: self.limits.streams,
+                header_timeout_s: seconds(self.limits.header_timeout),
+                header_kb: units(self.limits.header_bytes, BYTES_PER_KB),
+            },
+            shutdown: raw::Shutdown { grace_s: seconds(self.shutdown_grace) },
+            worker: raw::Worker {
+                load_timeout_s: seconds(self.worker.load_timeout),
+                restart: raw::Restart {
+                    min_ms: u64::try_from(self.worker.restart_min.as_millis()).unwrap_or(u64::MAX),
+                    max_s: seconds(self.worker.restart_max),
+                },
+            },
+            log: raw::Log { level: self.log.level, format: self.log.format },
+        }
+    }
+}
+
+fn pool(pool: &PoolConfig) -> raw::Pool {
+    raw::Pool {
+        id: pool.id.as_str().to_owned(),
+        model: pool.model.to_string(),
+        sha256: pool.sha256.clone(),
+        engine: pool.engine,
+        ctx: pool.ctx.map(|ctx| ctx.0),
+        slots: pool.slots,
+        threads: pool.threads,
+        device: pool.device.to_string(),
+        gpu_layers: pool.gpu_layers,
+        replicas: pool.replicas,
+        queue: queue(&pool.queue),
+    }
+}
+
+fn queue(queue: &QueueConfig) -> raw::QueueOverride {
+    raw::QueueOverride {
+        interactive: Some(queue.interactive),
+        batch: Some(queue.batch),
+        when_full: Some(queue.when_full),
+        batch_max_wait_s: Some(seconds(queue.batch_max_wait)),
+    }
+}
+
+fn seconds(span: Duration) -> f64 {
+    span.as_secs_f64()
+}
+
+fn units(bytes: u64, unit: u64) -> u32 {
+    u32::try_from(bytes / unit).unwrap_or(u32::MAX)
+}

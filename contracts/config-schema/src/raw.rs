@@ -1,0 +1,331 @@
+//! What may stand in the file: the source of the JSON Schema, of the defaults and of the documentation
+//! that editors show. Nothing here is resolved; that is [`crate::resolve`]. A range or a pattern written
+//! here is the one that the loader enforces, because the loader checks against the schema.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of `orchestratord`: `llama-orch.yaml`. Every option has a default, and an
+/// environment variable that overrides the file: `LLAMA_ORCH_` and the option's path in upper case,
+/// joined by `_` (`LLAMA_ORCH_QUEUE_BATCH`, `LLAMA_ORCH_POOLS_0_SLOTS`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "llama-orch")]
+pub struct File {
+    /// The address and port to listen on, as `IP:PORT`. Port 0 takes a free one.
+    #[schemars(extend("examples" = ["127.0.0.1:6173", "[::1]:6173"]))]
+    pub listen: String,
+    /// Allows `listen` to be an address that other machines can reach. Without it the daemon refuses such
+    /// an address.
+    pub allow_non_loopback: bool,
+    /// Further names by which clients may call this machine in the `Host` header, such as
+    /// `workstation.lan`. Loopback names and the address of `listen` are always allowed.
+    pub allowed_hosts: Vec<String>,
+    /// The one API token. When absent, it is made at the first start and kept in the user's config folder,
+    /// where `llama-orch` finds it.
+    #[schemars(length(min = 16, max = 512))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Where fetched models are kept; `~/` is the home folder. When absent: `$LLAMA_ORCH_MODELS`, else
+    /// `$XDG_CACHE_HOME/llama-orch/models`, else `~/.cache/llama-orch/models`.
+    #[schemars(length(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models_dir: Option<String>,
+    /// The bounds of the queue in front of each pool.
+    pub queue: Queue,
+    /// What is served. Each pool is one model on one or more replicas.
+    #[schemars(length(min = 1, max = 64))]
+    pub pools: Vec<Pool>,
+    /// Sampling settings by name. A request names one with `sampler_profile_version`.
+    pub sampler_profiles: BTreeMap<String, SamplerProfile>,
+    /// How long and how much of finished answers stays readable.
+    pub stream: Stream,
+    /// Conversations whose KV cache is kept for their next turn.
+    pub sessions: Sessions,
+    /// What a client may send and hold open.
+    pub limits: Limits,
+    /// How the daemon ends.
+    pub shutdown: Shutdown,
+    /// How worker processes are started and restarted.
+    pub worker: Worker,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// The bounds of the queue in front of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queue {
+    /// Interactive tasks that may wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub interactive: u32,
+    /// Batch tasks that may wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub batch: u32,
+    /// What happens to a batch task when the batch lane is full.
+    pub when_full: WhenFull,
+    /// Seconds after which a waiting batch task goes before interactive ones, so that batch may be late
+    /// but never starves.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    pub batch_max_wait_s: f64,
+}
+
+/// Another bound than the common `queue` has, for one pool. What is absent is as there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueOverride {
+    /// Interactive tasks that may wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<u32>,
+    /// Batch tasks that may wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
+    /// What happens to a batch task when the batch lane is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_full: Option<WhenFull>,
+    /// Seconds after which a waiting batch task goes before interactive ones.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_max_wait_s: Option<f64>,
+}
+
+/// What happens to a batch task when the batch lane is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The new task is refused with 429 and the time to come back.
+    #[default]
+    Reject,
+    /// The batch task that has waited longest ends with `QUEUE_FULL_DROP_LRU`, and the new one takes its
+    /// place.
+    DropLru,
+}
+
+/// One model on one or more replicas, behind one queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pool {
+    /// The pool's name, in requests, metrics and logs.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,62}$"))]
+    pub id: String,
+    /// The model: `starter` (a small instruct model, fetched once), `file:PATH` or a path that ends in
+    /// `.gguf`, `hf:OWNER/REPO/FILE.gguf`, or `https://…`.
+    #[schemars(length(min = 1))]
+    pub model: String,
+    /// The SHA-256 of the model's file, in hexadecimal. A file that differs is refused; without it an
+    /// unknown file is taken with a warning.
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The engine that serves it.
+    pub engine: Engine,
+    /// Tokens of context of each slot. When absent, the model's own, up to a bound of the engine's.
+    #[schemars(range(min = 16, max = 16_777_216))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<u32>,
+    /// Sequences each replica decodes at a time.
+    #[schemars(range(min = 1, max = 64))]
+    pub slots: u16,
+    /// Threads each replica computes with. When absent, the machine's physical cores.
+    #[schemars(range(min = 1, max = 1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u16>,
+    /// Where to compute: `auto` (the best device found), `cpu`, `gpu0` (by place in PCI order) or
+    /// `GPU-…` (by the driver's UUID).
+    #[schemars(regex(pattern = r"^(auto|cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$"))]
+    pub device: String,
+    /// Layers put on the card. When absent, all of them.
+    #[schemars(range(min = 0, max = 10_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+    /// Copies of the model, each in a process of its own.
+    #[schemars(range(min = 1, max = 16))]
+    pub replicas: u16,
+    /// Another bound than the common `queue` has, for this pool.
+    #[serde(skip_serializing_if = "is_no_override")]
+    pub queue: QueueOverride,
+}
+
+fn is_no_override(queue: &QueueOverride) -> bool {
+    *queue == QueueOverride::default()
+}
+
+/// An engine that a pool can be served by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// llama.cpp, built in: one worker process a replica.
+    #[default]
+    Llamacpp,
+}
+
+/// Sampling settings under a name. What is absent is the engine's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplerProfile {
+    /// 0 is greedy; otherwise logits are divided by it.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Keeps the smallest set of tokens whose probabilities sum to this; 1 keeps all.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// Keeps this many most probable tokens; 0 keeps all.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Keeps tokens at least this fraction as probable as the best; 0 keeps all.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f32>,
+    /// Makes tokens of the last `repeat_last_n` less likely; 1 changes nothing.
+    #[schemars(range(min = 0.1, max = 10.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_penalty: Option<f32>,
+    /// How many of the last tokens the penalty looks at; 0 turns it off.
+    #[schemars(range(min = 0, max = 65_536))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_last_n: Option<u32>,
+}
+
+/// How long and how much of finished answers stays readable, and how idle streams are kept open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// Seconds a finished task's stream stays readable.
+    #[schemars(range(min = 0.0, max = 604_800.0))]
+    pub keep_finished_s: f64,
+    /// Finished tasks kept readable at most; the oldest goes first.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub keep_finished_tasks: u32,
+    /// Mebibytes of finished answers kept readable at most; the oldest goes first.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub keep_finished_mb: u32,
+    /// Seconds of silence after which a stream carries a comment, so that nothing on the way closes it.
+    #[schemars(range(min = 0.1, max = 3600.0))]
+    pub keepalive_s: f64,
+}
+
+/// Conversations whose KV cache is kept for their next turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// Seconds after its last task that a session is kept.
+    #[schemars(range(min = 1.0, max = 604_800.0))]
+    pub ttl_s: f64,
+    /// Sessions kept at most; the one unused longest goes first.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: u32,
+}
+
+/// What a client may send and hold open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Mebibytes of the largest request body.
+    #[schemars(range(min = 1, max = 32))]
+    pub body_mb: u32,
+    /// Connections open at a time.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections: u32,
+    /// Streams open at a time.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub streams: u32,
+    /// Seconds a client may take to send a request's headers.
+    #[schemars(range(min = 0.1, max = 3600.0))]
+    pub header_timeout_s: f64,
+    /// Kibibytes of the largest request head.
+    #[schemars(range(min = 8, max = 1024))]
+    pub header_kb: u32,
+}
+
+/// How the daemon ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// Seconds that running tasks may take to finish after the first signal. A second signal ends at once.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    pub grace_s: f64,
+}
+
+/// How worker processes are started and restarted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// Seconds a worker may take to load its model.
+    #[schemars(range(min = 1.0, max = 86_400.0))]
+    pub load_timeout_s: f64,
+    /// The waits between restarts of a worker that ends by itself.
+    pub restart: Restart,
+}
+
+/// The waits between restarts: doubling from the least to the most, with jitter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Restart {
+    /// Milliseconds before the first restart.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub min_ms: u64,
+    /// Seconds between restarts at most.
+    #[schemars(range(min = 0.001, max = 86_400.0))]
+    pub max_s: f64,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least severe messages that are logged.
+    pub level: LogLevel,
+    /// The form of a log line.
+    pub format: LogFormat,
+}
+
+/// How severe a log message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What fails.
+    Error,
+    /// What may be wrong.
+    Warn,
+    /// What happens.
+    #[default]
+    Info,
+    /// Why it happens.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+mod defaults;

@@ -1,0 +1,89 @@
+//! The defaults: what holds where the file, the environment and the command line say nothing.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Engine, File, Limits, Log, Pool, Queue, QueueOverride, Restart, Sessions, Shutdown, Stream, WhenFull,
+    Worker,
+};
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:6173".to_owned(),
+            allow_non_loopback: false,
+            allowed_hosts: Vec::new(),
+            token: None,
+            models_dir: None,
+            queue: Queue::default(),
+            pools: vec![Pool::default()],
+            sampler_profiles: BTreeMap::new(),
+            stream: Stream::default(),
+            sessions: Sessions::default(),
+            limits: Limits::default(),
+            shutdown: Shutdown::default(),
+            worker: Worker::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { interactive: 256, batch: 1024, when_full: WhenFull::Reject, batch_max_wait_s: 30.0 }
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            id: "default".to_owned(),
+            model: "starter".to_owned(),
+            sha256: None,
+            engine: Engine::Llamacpp,
+            ctx: None,
+            slots: 4,
+            threads: None,
+            device: "auto".to_owned(),
+            gpu_layers: None,
+            replicas: 1,
+            queue: QueueOverride::default(),
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { keep_finished_s: 600.0, keep_finished_tasks: 10_000, keep_finished_mb: 256, keepalive_s: 15.0 }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { ttl_s: 3600.0, max: 1024 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_mb: 16, connections: 1024, streams: 4096, header_timeout_s: 10.0, header_kb: 64 }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace_s: 30.0 }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { load_timeout_s: 300.0, restart: Restart::default() }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { min_ms: 500, max_s: 60.0 }
+    }
+}

@@ -1,0 +1,230 @@
+//! From what was written to what is meant: texts become addresses, references and paths, absent values
+//! become their defaults, and what only shows when two options are seen together is checked.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Component, Path as FilePath, PathBuf};
+use std::time::Duration;
+
+use model_store::ModelRef;
+use orchestrator_core::{PoolId, TokenCount};
+
+use crate::check::Check;
+use crate::config::{
+    Access, Config, DeviceChoice, LimitsConfig, LogConfig, PoolConfig, QueueConfig, SessionsConfig,
+    StreamConfig, Token, WorkerConfig,
+};
+use crate::raw;
+use crate::tree::{Node, Origin, Path};
+
+const BYTES_PER_MB: u64 = 1024 * 1024;
+const BYTES_PER_KB: u64 = 1024;
+
+/// Where paths start from.
+pub(crate) struct Places<'a> {
+    /// The folder of the file, for paths written in it.
+    pub(crate) file_dir: &'a FilePath,
+    /// The working folder, for paths from the environment and the command line.
+    pub(crate) cwd: &'a FilePath,
+    /// The home folder, for `~/`.
+    pub(crate) home: Option<&'a FilePath>,
+    /// Where models are kept when nothing says otherwise.
+    pub(crate) default_models_dir: &'a FilePath,
+}
+
+/// Resolves a file that fits its shape; nothing when something was reported.
+pub(crate) fn resolve(
+    file: &raw::File,
+    root: &Node,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Option<Config> {
+    let listen = listen(file, check);
+    let token = token(file, check);
+    let models_dir = models_dir(file, root, places, check);
+    let pools = pools(file, root, places, check);
+    if Duration::from_millis(file.worker.restart.min_ms) > span(file.worker.restart.max_s) {
+        let restart = &file.worker.restart;
+        let message = format!(
+            "`worker.restart.min_ms` is `{}`, which is more than `worker.restart.max_s` (`{}`)",
+            restart.min_ms, restart.max_s
+        );
+        check.report(&at("worker.restart.min_ms"), message, None);
+    }
+    for name in file.sampler_profiles.keys().filter(|name| name.is_empty()) {
+        check.report(&at("sampler_profiles").key(name), "a sampler profile needs a name".to_owned(), None);
+    }
+    if !check.problems.is_empty() {
+        return None;
+    }
+    Some(Config {
+        access: Access {
+            listen: listen?,
+            allow_non_loopback: file.allow_non_loopback,
+            allowed_hosts: file.allowed_hosts.clone(),
+            token,
+        },
+        models_dir: models_dir?,
+        pools,
+        sampler_profiles: file.sampler_profiles.clone(),
+        stream: StreamConfig {
+            keep_finished: span(file.stream.keep_finished_s),
+            keep_finished_tasks: file.stream.keep_finished_tasks,
+            keep_finished_bytes: u64::from(file.stream.keep_finished_mb) * BYTES_PER_MB,
+            keepalive: span(file.stream.keepalive_s),
+        },
+        sessions: SessionsConfig { ttl: span(file.sessions.ttl_s), max: file.sessions.max },
+        limits: LimitsConfig {
+            body_bytes: u64::from(file.limits.body_mb) * BYTES_PER_MB,
+            connections: file.limits.connections,
+            streams: file.limits.streams,
+            header_timeout: span(file.limits.header_timeout_s),
+            header_bytes: u64::from(file.limits.header_kb) * BYTES_PER_KB,
+        },
+        shutdown_grace: span(file.shutdown.grace_s),
+        worker: WorkerConfig {
+            load_timeout: span(file.worker.load_timeout_s),
+            restart_min: Duration::from_millis(file.worker.restart.min_ms),
+            restart_max: span(file.worker.restart.max_s),
+        },
+        log: LogConfig { level: file.log.level, format: file.log.format },
+    })
+}
+
+fn listen(file: &raw::File, check: &mut Check<'_>) -> Option<SocketAddr> {
+    let text = &file.listen;
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let hint = match text.strip_prefix("localhost") {
+            Some(rest) if rest.starts_with(':') => format!("write `127.0.0.1{rest}`"),
+            _ => "write it as `127.0.0.1:6173`, or `[::1]:6173` for IPv6".to_owned(),
+        };
+        let message = format!("`listen` is `{text}`; it must be an IP address and a port");
+        check.report(&at("listen"), message, Some(hint));
+        return None;
+    };
+    if !address.ip().to_canonical().is_loopback() && !file.allow_non_loopback {
+        let message = format!("`listen` is `{text}`, an address that other machines can reach");
+        let hint = "set `allow_non_loopback: true` (LLAMA_ORCH_ALLOW_NON_LOOPBACK=true) if that is meant, or \
+                    listen on 127.0.0.1";
+        check.report(&at("listen"), message, Some(hint.to_owned()));
+        return None;
+    }
+    Some(address)
+}
+
+fn token(file: &raw::File, check: &mut Check<'_>) -> Option<Token> {
+    let token = Token::new(file.token.as_ref()?);
+    if token.is_none() {
+        let message = "`token` has characters in it that an HTTP header cannot carry".to_owned();
+        check.report(
+            &at("token"),
+            message,
+            Some("use letters, digits and punctuation of ASCII, no spaces".to_owned()),
+        );
+    }
+    token
+}
+
+fn models_dir(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Check<'_>) -> Option<PathBuf> {
+    match &file.models_dir {
+        Some(dir) => places.absolute(FilePath::new(dir), &at("models_dir"), root, check),
+        None => Some(places.default_models_dir.to_owned()),
+    }
+}
+
+fn pools(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Check<'_>) -> Vec<PoolConfig> {
+    let mut names = BTreeSet::new();
+    let mut pools = Vec::with_capacity(file.pools.len());
+    for (place, written) in file.pools.iter().enumerate() {
+        let path = at("pools").index(place);
+        if !names.insert(&written.id) {
+            let message = format!("`{path}.id` is `{}`, the name of a pool before it", written.id);
+            check.report(&path.key("id"), message, Some("give each pool a name of its own".to_owned()));
+        }
+        let model = model(&written.model, &path.key("model"), root, places, check);
+        let id = PoolId::new(written.id.as_str()).expect("the shape has checked the name");
+        let device = DeviceChoice::parse(&written.device).expect("the shape has checked the device");
+        let Some(model) = model else { continue };
+        pools.push(PoolConfig {
+            id,
+            model,
+            sha256: written.sha256.as_ref().map(|sum| sum.to_ascii_lowercase()),
+            engine: written.engine,
+            ctx: written.ctx.map(TokenCount),
+            slots: written.slots,
+            threads: written.threads,
+            device,
+            gpu_layers: written.gpu_layers,
+            replicas: written.replicas,
+            queue: queue(&file.queue, &written.queue),
+        });
+    }
+    pools
+}
+
+fn model(
+    text: &str,
+    path: &Path,
+    root: &Node,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Option<ModelRef> {
+    match ModelRef::parse(text) {
+        Ok(ModelRef::File(file)) => places.absolute(&file, path, root, check).map(ModelRef::File),
+        Ok(model) => Some(model),
+        Err(invalid) => {
+            let message =
+                format!("`{path}` is `{}`, which is not a model: {}", invalid.given, invalid.reason);
+            check.report(path, message, Some(ModelRef::FORMS.to_owned()));
+            None
+        }
+    }
+}
+
+fn queue(common: &raw::Queue, own: &raw::QueueOverride) -> QueueConfig {
+    QueueConfig {
+        interactive: own.interactive.unwrap_or(common.interactive),
+        batch: own.batch.unwrap_or(common.batch),
+        when_full: own.when_full.unwrap_or(common.when_full),
+        batch_max_wait: span(own.batch_max_wait_s.unwrap_or(common.batch_max_wait_s)),
+    }
+}
+
+impl Places<'_> {
+    /// A path made absolute: from the home folder, from the folder of the file it is written in, or from
+    /// the working folder.
+    fn absolute(
+        &self,
+        path: &FilePath,
+        option: &Path,
+        root: &Node,
+        check: &mut Check<'_>,
+    ) -> Option<PathBuf> {
+        let base = if let Ok(rest) = path.strip_prefix("~") {
+            let Some(home) = self.home else {
+                let message = format!("`{option}` is `{}`, but there is no home folder", path.display());
+                check.report(option, message, Some("write the path out, or set HOME".to_owned()));
+                return None;
+            };
+            return Some(tidy(&home.join(rest)));
+        } else if matches!(root.origin_of(option), Origin::File { .. }) {
+            self.file_dir
+        } else {
+            self.cwd
+        };
+        Some(tidy(&base.join(path)))
+    }
+}
+
+/// The path without `.` parts. `..` stays: what it means depends on links.
+fn tidy(path: &FilePath) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+fn at(path: &str) -> Path {
+    Path::parse(path).expect("a path of this crate's own")
+}
+
+fn span(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
