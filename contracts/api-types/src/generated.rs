@@ -1,0 +1,1095 @@
+//! The types of the wire.
+//! Generated from `contracts/openapi` by `cargo xtask regen-openapi`; changes belong there.
+
+///`strict` gives the same tokens for the same input, parameters and seed on one replica, whatever else runs; an engine that cannot promise it refuses with 400. `best_effort` uses the seed and promises nothing.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum Determinism {
+    #[serde(rename = "strict")]
+    Strict,
+    #[serde(rename = "best_effort")]
+    BestEffort,
+}
+impl ::std::fmt::Display for Determinism {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Strict => f.write_str("strict"),
+            Self::BestEffort => f.write_str("best_effort"),
+        }
+    }
+}
+impl ::std::str::FromStr for Determinism {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "strict" => Ok(Self::Strict),
+            "best_effort" => Ok(Self::BestEffort),
+            _ => Err(format!("`{value}` is not one of `strict`, `best_effort`").into()),
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for Determinism {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for Determinism {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::default::Default for Determinism {
+    fn default() -> Self {
+        Determinism::BestEffort
+    }
+}
+///What a replica can compute on.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Device {
+    ///`cpu`, or `gpu` with its place in PCI order, from 0.
+    pub id: ::std::string::String,
+    ///What its maker calls it.
+    pub name: ::std::string::String,
+    ///Bytes of memory it has.
+    pub memory_total_bytes: u64,
+    ///Bytes of it in use, by anyone.
+    pub memory_used_bytes: u64,
+    ///The share, 0 to 1, of the last second in which it was at work. Absent where it cannot be read.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub utilization: ::std::option::Option<f64>,
+}
+///The data of the event `end`.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct EndEvent {
+    ///Tokens of the answer; 0 for an embedding or a rerank.
+    pub tokens_out: u32,
+    ///Milliseconds from the first token to the end.
+    pub decode_ms: u64,
+    ///Tokens of the input, the chat template's and those found in the KV cache included; 0 when the task never reached a replica.
+    pub tokens_in: u32,
+    ///Milliseconds from admission until a replica took the task, or until it ended in the queue.
+    pub queue_ms: u64,
+    pub finish_reason: FinishReason,
+    ///Why the task failed. There exactly when `finish_reason` is `error`.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub error: ::std::option::Option<ErrorEnvelope>,
+}
+///An engine that can serve a pool.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum Engine {
+    #[serde(rename = "llamacpp")]
+    Llamacpp,
+    #[serde(rename = "vllm")]
+    Vllm,
+    #[serde(rename = "tgi")]
+    Tgi,
+    #[serde(rename = "triton")]
+    Triton,
+}
+impl ::std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Llamacpp => f.write_str("llamacpp"),
+            Self::Vllm => f.write_str("vllm"),
+            Self::Tgi => f.write_str("tgi"),
+            Self::Triton => f.write_str("triton"),
+        }
+    }
+}
+impl ::std::str::FromStr for Engine {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "llamacpp" => Ok(Self::Llamacpp),
+            "vllm" => Ok(Self::Vllm),
+            "tgi" => Ok(Self::Tgi),
+            "triton" => Ok(Self::Triton),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `llamacpp`, `vllm`, `tgi`, `triton`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for Engine {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for Engine {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+/**What kind of error it is.
+
+| code | meaning |
+|---|---|
+| `ADMISSION_REJECT` | no room in the queue, or too many streams |
+| `QUEUE_FULL_DROP_LRU` | the task waited longest in a full batch lane and made room for another |
+| `INVALID_PARAMS` | the request can never be served as it is |
+| `POOL_UNREADY` | the pool is loading |
+| `POOL_UNAVAILABLE` | the pool cannot serve |
+| `REPLICA_EXHAUSTED` | every replica that could serve the task has failed it |
+| `DECODE_TIMEOUT` | the task's tokens stopped coming |
+| `WORKER_RESET` | the engine went away with the task in it |
+| `INTERNAL` | the daemon failed |*/
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum ErrorCode {
+    #[serde(rename = "ADMISSION_REJECT")]
+    AdmissionReject,
+    #[serde(rename = "QUEUE_FULL_DROP_LRU")]
+    QueueFullDropLru,
+    #[serde(rename = "INVALID_PARAMS")]
+    InvalidParams,
+    #[serde(rename = "POOL_UNREADY")]
+    PoolUnready,
+    #[serde(rename = "POOL_UNAVAILABLE")]
+    PoolUnavailable,
+    #[serde(rename = "REPLICA_EXHAUSTED")]
+    ReplicaExhausted,
+    #[serde(rename = "DECODE_TIMEOUT")]
+    DecodeTimeout,
+    #[serde(rename = "WORKER_RESET")]
+    WorkerReset,
+    #[serde(rename = "INTERNAL")]
+    Internal,
+}
+impl ::std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::AdmissionReject => f.write_str("ADMISSION_REJECT"),
+            Self::QueueFullDropLru => f.write_str("QUEUE_FULL_DROP_LRU"),
+            Self::InvalidParams => f.write_str("INVALID_PARAMS"),
+            Self::PoolUnready => f.write_str("POOL_UNREADY"),
+            Self::PoolUnavailable => f.write_str("POOL_UNAVAILABLE"),
+            Self::ReplicaExhausted => f.write_str("REPLICA_EXHAUSTED"),
+            Self::DecodeTimeout => f.write_str("DECODE_TIMEOUT"),
+            Self::WorkerReset => f.write_str("WORKER_RESET"),
+            Self::Internal => f.write_str("INTERNAL"),
+        }
+    }
+}
+impl ::std::str::FromStr for ErrorCode {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "ADMISSION_REJECT" => Ok(Self::AdmissionReject),
+            "QUEUE_FULL_DROP_LRU" => Ok(Self::QueueFullDropLru),
+            "INVALID_PARAMS" => Ok(Self::InvalidParams),
+            "POOL_UNREADY" => Ok(Self::PoolUnready),
+            "POOL_UNAVAILABLE" => Ok(Self::PoolUnavailable),
+            "REPLICA_EXHAUSTED" => Ok(Self::ReplicaExhausted),
+            "DECODE_TIMEOUT" => Ok(Self::DecodeTimeout),
+            "WORKER_RESET" => Ok(Self::WorkerReset),
+            "INTERNAL" => Ok(Self::Internal),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `ADMISSION_REJECT`, `QUEUE_FULL_DROP_LRU`, `INVALID_PARAMS`, `POOL_UNREADY`, `POOL_UNAVAILABLE`, `REPLICA_EXHAUSTED`, `DECODE_TIMEOUT`, `WORKER_RESET`, `INTERNAL`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for ErrorCode {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for ErrorCode {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///Why a request was refused or a task failed. All five keys are always there.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct ErrorEnvelope {
+    pub code: ErrorCode,
+    ///What happened and what to do, for a person.
+    pub message: ::std::string::String,
+    ///The engine concerned; null when none is.
+    #[serde(deserialize_with = "::std::option::Option::deserialize")]
+    pub engine: ::std::option::Option<Engine>,
+    ///Whether the same request may succeed later.
+    pub retriable: bool,
+    ///Milliseconds after which trying again makes sense; null where no time can be told.
+    #[serde(deserialize_with = "::std::option::Option::deserialize")]
+    pub retry_after_ms: ::std::option::Option<u64>,
+}
+///How a task ended. `stop`, the model was done or a stop string was met; `length`, `max_tokens` or the end of the context was reached; `canceled`; `error`, see the error beside it.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum FinishReason {
+    #[serde(rename = "stop")]
+    Stop,
+    #[serde(rename = "length")]
+    Length,
+    #[serde(rename = "canceled")]
+    Canceled,
+    #[serde(rename = "error")]
+    Error,
+}
+impl ::std::fmt::Display for FinishReason {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Stop => f.write_str("stop"),
+            Self::Length => f.write_str("length"),
+            Self::Canceled => f.write_str("canceled"),
+            Self::Error => f.write_str("error"),
+        }
+    }
+}
+impl ::std::str::FromStr for FinishReason {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "stop" => Ok(Self::Stop),
+            "length" => Ok(Self::Length),
+            "canceled" => Ok(Self::Canceled),
+            "error" => Ok(Self::Error),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `stop`, `length`, `canceled`, `error`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for FinishReason {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for FinishReason {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///How the daemon is. `status` is there for anyone; everything else with the token only.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Health {
+    pub status: HealthStatus,
+    ///The daemon's version.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub version: ::std::option::Option<::std::string::String>,
+    ///How the built-in engine was compiled, `native` (for this machine's own instruction set) or `portable`, and with what in it; `none` where it was left out.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub build: ::std::option::Option<::std::string::String>,
+    ///The pools, in the order of the config.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub pools: ::std::option::Option<::std::vec::Vec<Pool>>,
+    ///What replicas can compute on, the processor first.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub devices: ::std::option::Option<::std::vec::Vec<Device>>,
+}
+///`ok`, at least one pool is ready; `starting`, none is yet and one is on its way; `unavailable`, none is and none is on its way; `stopping`, the daemon is shutting down.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum HealthStatus {
+    #[serde(rename = "ok")]
+    Ok,
+    #[serde(rename = "starting")]
+    Starting,
+    #[serde(rename = "unavailable")]
+    Unavailable,
+    #[serde(rename = "stopping")]
+    Stopping,
+}
+impl ::std::fmt::Display for HealthStatus {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Ok => f.write_str("ok"),
+            Self::Starting => f.write_str("starting"),
+            Self::Unavailable => f.write_str("unavailable"),
+            Self::Stopping => f.write_str("stopping"),
+        }
+    }
+}
+impl ::std::str::FromStr for HealthStatus {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "ok" => Ok(Self::Ok),
+            "starting" => Ok(Self::Starting),
+            "unavailable" => Ok(Self::Unavailable),
+            "stopping" => Ok(Self::Stopping),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `ok`, `starting`, `unavailable`, `stopping`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for HealthStatus {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for HealthStatus {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///`reuse` uses what is in the KV cache and leaves the task's own there. `none` computes everything anew and leaves nothing.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum KvHint {
+    #[serde(rename = "reuse")]
+    Reuse,
+    #[serde(rename = "none")]
+    None,
+}
+impl ::std::fmt::Display for KvHint {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Reuse => f.write_str("reuse"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+impl ::std::str::FromStr for KvHint {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "reuse" => Ok(Self::Reuse),
+            "none" => Ok(Self::None),
+            _ => Err(format!("`{value}` is not one of `reuse`, `none`").into()),
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for KvHint {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for KvHint {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::default::Default for KvHint {
+    fn default() -> Self {
+        KvHint::Reuse
+    }
+}
+///One lane of a queue.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Lane {
+    ///How many tasks wait in it.
+    pub depth: u32,
+    ///How many tasks may wait in it.
+    pub bound: u32,
+}
+///An addition to one token's logit.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct LogitBias {
+    ///The token's number in the model's vocabulary.
+    pub token: i32,
+    ///Added to its logit before sampling. -100 bans the token.
+    pub bias: f32,
+}
+///One turn of a conversation.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    pub role: Role,
+    ///What is said. Holds no NUL character.
+    pub content: ::std::string::String,
+}
+///What a model says of itself.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    ///Its name, or its file's where it has none.
+    pub name: ::std::string::String,
+    ///Its architecture (`llama`, `qwen2`, ...).
+    pub architecture: ::std::string::String,
+    ///Number of parameters.
+    pub parameters: u64,
+    ///Bytes of its weights.
+    pub size_bytes: u64,
+    ///Tokens of context it was trained with.
+    pub ctx_train: u32,
+}
+///Replicas of one model, and the tasks that wait for them.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Pool {
+    ///The pool's name.
+    pub id: ::std::string::String,
+    ///The model, as the config names it.
+    pub model_ref: ::std::string::String,
+    pub engine: Engine,
+    pub state: PoolState,
+    ///What the model says of itself. Absent until a replica has loaded it.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub model: ::std::option::Option<ModelInfo>,
+    pub queue: Queue,
+    ///The pool's replicas, in the order of their ids.
+    pub replicas: ::std::vec::Vec<Replica>,
+}
+///`starting`, no replica is ready yet; `ready`, at least one is; `unavailable`, none is, and the reasons are with the replicas.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum PoolState {
+    #[serde(rename = "starting")]
+    Starting,
+    #[serde(rename = "ready")]
+    Ready,
+    #[serde(rename = "unavailable")]
+    Unavailable,
+}
+impl ::std::fmt::Display for PoolState {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Starting => f.write_str("starting"),
+            Self::Ready => f.write_str("ready"),
+            Self::Unavailable => f.write_str("unavailable"),
+        }
+    }
+}
+impl ::std::str::FromStr for PoolState {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "starting" => Ok(Self::Starting),
+            "ready" => Ok(Self::Ready),
+            "unavailable" => Ok(Self::Unavailable),
+            _ => {
+                Err(
+                    format!("`{value}` is not one of `starting`, `ready`, `unavailable`")
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for PoolState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for PoolState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///A lane of the queue. `interactive` goes first; `batch` may be late and never starves.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum Priority {
+    #[serde(rename = "interactive")]
+    Interactive,
+    #[serde(rename = "batch")]
+    Batch,
+}
+impl ::std::fmt::Display for Priority {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Interactive => f.write_str("interactive"),
+            Self::Batch => f.write_str("batch"),
+        }
+    }
+}
+impl ::std::str::FromStr for Priority {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "interactive" => Ok(Self::Interactive),
+            "batch" => Ok(Self::Batch),
+            _ => Err(format!("`{value}` is not one of `interactive`, `batch`").into()),
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for Priority {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for Priority {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::default::Default for Priority {
+    fn default() -> Self {
+        Priority::Interactive
+    }
+}
+///The two lanes of a pool's queue.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub interactive: Lane,
+    pub batch: Lane,
+}
+///One engine with the pool's model in it. What an engine says of itself is absent until it is ready.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Replica {
+    ///The pool's name and the replica's place in it, from 0, as `pool/0`.
+    pub id: ::std::string::String,
+    pub state: ReplicaState,
+    ///Why it is not ready, where that is not plain from the state.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub reason: ::std::option::Option<::std::string::String>,
+    ///The id of the device it computes on.
+    pub device: ::std::string::String,
+    ///The engine's version, as in the metrics.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub engine_version: ::std::option::Option<::std::string::String>,
+    ///How the engine was compiled, `native` or `portable`, and with what in it.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub build: ::std::option::Option<::std::string::String>,
+    ///How many tasks it decodes at a time.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub slots: ::std::option::Option<u32>,
+    ///How many of its slots are taken.
+    pub slots_busy: u32,
+    ///Tokens of context of each slot.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub ctx: ::std::option::Option<u32>,
+    ///Tokens of input read a second, as measured. Absent until measured.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub prefill_tokens_per_s: ::std::option::Option<f64>,
+    ///Tokens of answers a second, all its slots together, as measured. Absent until measured.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub decode_tokens_per_s: ::std::option::Option<f64>,
+}
+///`starting`, it loads its model; `ready`; `retiring`, it takes no more tasks and finishes those it has; `exited`, it is gone and stays so; `backing_off`, it failed and starts again after a while.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum ReplicaState {
+    #[serde(rename = "starting")]
+    Starting,
+    #[serde(rename = "ready")]
+    Ready,
+    #[serde(rename = "retiring")]
+    Retiring,
+    #[serde(rename = "exited")]
+    Exited,
+    #[serde(rename = "backing_off")]
+    BackingOff,
+}
+impl ::std::fmt::Display for ReplicaState {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Starting => f.write_str("starting"),
+            Self::Ready => f.write_str("ready"),
+            Self::Retiring => f.write_str("retiring"),
+            Self::Exited => f.write_str("exited"),
+            Self::BackingOff => f.write_str("backing_off"),
+        }
+    }
+}
+impl ::std::str::FromStr for ReplicaState {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "starting" => Ok(Self::Starting),
+            "ready" => Ok(Self::Ready),
+            "retiring" => Ok(Self::Retiring),
+            "exited" => Ok(Self::Exited),
+            "backing_off" => Ok(Self::BackingOff),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `starting`, `ready`, `retiring`, `exited`, `backing_off`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for ReplicaState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for ReplicaState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///Who speaks. `system` gives instructions for the whole conversation, `user` asks, `assistant` is the model, `tool` is the result of a tool call.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum Role {
+    #[serde(rename = "system")]
+    System,
+    #[serde(rename = "user")]
+    User,
+    #[serde(rename = "assistant")]
+    Assistant,
+    #[serde(rename = "tool")]
+    Tool,
+}
+impl ::std::fmt::Display for Role {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::System => f.write_str("system"),
+            Self::User => f.write_str("user"),
+            Self::Assistant => f.write_str("assistant"),
+            Self::Tool => f.write_str("tool"),
+        }
+    }
+}
+impl ::std::str::FromStr for Role {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "system" => Ok(Self::System),
+            "user" => Ok(Self::User),
+            "assistant" => Ok(Self::Assistant),
+            "tool" => Ok(Self::Tool),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `system`, `user`, `assistant`, `tool`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for Role {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for Role {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///How the next token is chosen. At most one of `grammar` and `json_schema` is there.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    ///0 always takes the most probable token; otherwise logits are divided by it, so that more than 1 is more varied.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub temperature: ::std::option::Option<f32>,
+    ///Keeps the smallest set of most probable tokens whose probabilities sum to this; 1 keeps all. More than 0.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub top_p: ::std::option::Option<f32>,
+    ///Keeps this many most probable tokens; 0 keeps all.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub top_k: ::std::option::Option<u32>,
+    ///Keeps tokens at least this fraction as probable as the most probable one; 0 keeps all.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub min_p: ::std::option::Option<f32>,
+    ///Makes tokens among the last `repeat_last_n` less likely where more than 1, more likely where less; 1 changes nothing. More than 0.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub repeat_penalty: ::std::option::Option<f32>,
+    ///How many of the last tokens `repeat_penalty` looks at; 0 is none.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub repeat_last_n: ::std::option::Option<u32>,
+    ///Texts that end the answer and are not part of it, also where they run over the border of two tokens. They hold no NUL character. None when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub stop: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    ///A GBNF grammar with a rule `root`, which the answer has to follow.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub grammar: ::std::option::Option<::std::string::String>,
+    ///A JSON schema, which the answer has to satisfy as JSON.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub json_schema: ::std::option::Option<
+        ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    >,
+    ///Tokens made more or less likely, each at most once. None when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub logit_bias: ::std::option::Option<::std::vec::Vec<LogitBias>>,
+}
+///What is kept of a conversation.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Session {
+    ///Milliseconds until the session is forgotten, unless another task of it comes.
+    pub ttl_ms_remaining: u64,
+    ///How many tasks of the session have ended.
+    pub turns: u32,
+    ///Bytes of KV cache the session takes now.
+    pub kv_bytes: u64,
+    ///The share, 0 to 1, of the session's tokens that are still in the KV cache.
+    pub kv_warmth: f64,
+}
+///The data of the event `started`.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct StartedEvent {
+    ///How many tasks go before it; 0 when it is next, running or has ended.
+    pub queue_position: u32,
+    ///Milliseconds from now until it is expected to start; 0 when it is running or has ended.
+    pub predicted_start_ms: u64,
+}
+///Where a task stands that is in the queue.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TaskAccepted {
+    ///The task's UUID, the caller's own or the one made for it.
+    pub task_id: ::uuid::Uuid,
+    ///How many tasks go before it; 0 when it is next, running or has ended.
+    pub queue_position: u32,
+    ///Milliseconds from now until it is expected to start; 0 when it is running or has ended.
+    pub predicted_start_ms: u64,
+    ///Milliseconds the caller does well to wait before it sends another task to the same lane; 0 when there is room.
+    pub backoff_ms: u64,
+}
+///One task. Exactly one of `prompt`, `messages` and `inputs` is there.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRequest {
+    ///The task's UUID, chosen by the caller, so that a repeated request is not a second task. Made by the daemon when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub task_id: ::std::option::Option<::uuid::Uuid>,
+    ///The conversation's UUID. Its tasks go to the replica that holds its KV cache, as long as that is quicker.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub session_id: ::std::option::Option<::uuid::Uuid>,
+    ///What is asked of the model.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub workload: ::std::option::Option<Workload>,
+    ///The pool, by its id or by the reference of its model. The first pool that serves the workload (and the engine, where named) when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub model_ref: ::std::option::Option<::std::string::String>,
+    ///The engine, where it matters. Any when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub engine: ::std::option::Option<Engine>,
+    ///Text to go on from, as it stands, without a chat template. Holds no NUL character. For workload `completion`.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub prompt: ::std::option::Option<::std::string::String>,
+    ///A conversation, which goes through the model's own chat template. For workload `completion`.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub messages: ::std::option::Option<::std::vec::Vec<Message>>,
+    ///Texts to embed; for workload `rerank` the query followed by its documents. They hold no NUL character.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub inputs: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    ///The most tokens that input and answer may take together. The context of a slot of the pool when absent, which it must not exceed.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub ctx: ::std::option::Option<u32>,
+    ///The most tokens of the answer. As many as fit the context when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub max_tokens: ::std::option::Option<u32>,
+    ///The lane of the queue.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub priority: ::std::option::Option<Priority>,
+    ///The start of the random numbers, any whole number up to 18446744073709551615 (2^64 - 1), read exactly. A hash of `task_id` when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub seed: ::std::option::Option<u64>,
+    ///Whether the same seed has to give the same tokens.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub determinism: ::std::option::Option<Determinism>,
+    ///How tokens are chosen. The defaults of each field when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub sampling: ::std::option::Option<Sampling>,
+    ///The name of a sampler profile, which pins the defaults of `sampling` so that a later release cannot change them; fields given in `sampling` go before it. Profile `1` is the defaults of this document. An unknown name is refused with 400.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub sampler_profile_version: ::std::option::Option<::std::string::String>,
+    ///How many tokens the caller expects of the answer. A hint for the prediction of starts, and no limit.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub expected_tokens: ::std::option::Option<u32>,
+    ///Whether KV cache that is there already may be used.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub kv_hint: ::std::option::Option<KvHint>,
+}
+///The data of an event `token`. One event may hold the text of several tokens, where the bytes of one character came in parts or a stop string might have begun.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TokenEvent {
+    ///The text, always whole UTF-8; for an embedding the JSON array of a vector, for a rerank a score.
+    pub t: ::std::string::String,
+    ///Counts the stream's `token` events, from 0 without gaps.
+    pub i: u64,
+}
+///What is asked of the model. `completion` is text that goes on, `embedding` one vector for each input, `rerank` a score of each document against a query. A pool that cannot do it refuses with 400.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum Workload {
+    #[serde(rename = "completion")]
+    Completion,
+    #[serde(rename = "embedding")]
+    Embedding,
+    #[serde(rename = "rerank")]
+    Rerank,
+}
+impl ::std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Completion => f.write_str("completion"),
+            Self::Embedding => f.write_str("embedding"),
+            Self::Rerank => f.write_str("rerank"),
+        }
+    }
+}
+impl ::std::str::FromStr for Workload {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "completion" => Ok(Self::Completion),
+            "embedding" => Ok(Self::Embedding),
+            "rerank" => Ok(Self::Rerank),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `completion`, `embedding`, `rerank`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for Workload {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for Workload {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::default::Default for Workload {
+    fn default() -> Self {
+        Workload::Completion
+    }
+}
+/// Error types.
+pub mod error {
+    /// Error from a `TryFrom` or `FromStr` implementation.
+    pub struct ConversionError(::std::borrow::Cow<'static, str>);
+    impl ::std::error::Error for ConversionError {}
+    impl ::std::fmt::Display for ConversionError {
+        fn fmt(
+            &self,
+            f: &mut ::std::fmt::Formatter<'_>,
+        ) -> Result<(), ::std::fmt::Error> {
+            ::std::fmt::Display::fmt(&self.0, f)
+        }
+    }
+    impl ::std::fmt::Debug for ConversionError {
+        fn fmt(
+            &self,
+            f: &mut ::std::fmt::Formatter<'_>,
+        ) -> Result<(), ::std::fmt::Error> {
+            ::std::fmt::Debug::fmt(&self.0, f)
+        }
+    }
+    impl From<&'static str> for ConversionError {
+        fn from(value: &'static str) -> Self {
+            Self(value.into())
+        }
+    }
+    impl From<String> for ConversionError {
+        fn from(value: String) -> Self {
+            Self(value.into())
+        }
+    }
+}
