@@ -236,7 +236,9 @@ impl Failure {
             Self::DecodeTimeout(_) => {
                 Verdict { status: 503, code: Code::DecodeTimeout, retriable: true, retry_after: None }
             }
-            Self::Decode => Verdict { status: 500, code: Code::Internal, retriable: false, retry_after: None },
+            Self::Decode => {
+                Verdict { status: 500, code: Code::Internal, retriable: false, retry_after: None }
+            }
             Self::Stopping => Verdict::later(503, Code::PoolUnavailable, BACK_AFTER_STOP),
         }
     }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admission;
 use crate::backpressure::Refusal;
+use crate::metrics::Metrics;
 use crate::task_log::LogReader;
 
 /// A task that has been read and checked, before anything that needs the model.
@@ -154,8 +155,10 @@ pub struct ReplicaView {
     pub reason: Option<String>,
     /// How far its model is loaded, while it loads.
     pub load_progress: Option<f32>,
-    /// Where it computes.
+    /// Where it computes: `cpu` or `gpu0`.
     pub device: String,
+    /// The card's uuid, where it computes on one.
+    pub device_uuid: Option<String>,
     /// What it is, once it is ready.
     pub facts: Option<EngineFacts>,
     /// Slots that decode a task now.
@@ -191,6 +194,10 @@ pub enum Command {
     EvictSession(SessionId, oneshot::Sender<Result<(), Refusal>>),
     /// Look at the whole.
     Health(oneshot::Sender<HealthView>),
+    /// Take and start no task any more; answered when none is in an engine.
+    BeginStop(oneshot::Sender<()>),
+    /// End what still runs.
+    EndRunning(oneshot::Sender<()>),
 }
 
 /// What decides where a task goes.
@@ -227,7 +234,9 @@ impl std::fmt::Debug for Routed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Known(accepted) => f.debug_tuple("Known").field(accepted).finish(),
-            Self::Measure { pool, .. } => f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive(),
+            Self::Measure { pool, .. } => {
+                f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive()
+            }
         }
     }
 }
@@ -236,14 +245,15 @@ impl std::fmt::Debug for Routed {
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
     commands: mpsc::Sender<Command>,
+    metrics: Arc<Metrics>,
 }
 
 impl DriverHandle {
     /// A handle and the end of it that the driver reads.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Command>) {
+    pub fn new(metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMAND_BOUND);
-        (Self { commands }, receiver)
+        (Self { commands, metrics }, receiver)
     }
 
     /// Admits a task: finds its pool, measures its prompt there, checks that it fits, queues it.
@@ -268,14 +278,16 @@ impl DriverHandle {
                 Routed::Measure { pool, engine } => (pool, engine),
             };
             let measured = match engine.measure(Arc::clone(&input)).await {
-                Ok(measured) => measured,
-                Err(MeasureError::Invalid(what)) => return Err(Refusal::Invalid(what)),
                 Err(MeasureError::Gone) if attempt < MEASURE_TRIES => continue,
                 Err(MeasureError::Gone) => {
-                    return Err(Refusal::ReplicaExhausted { pool, retry_after: Millis(0) });
+                    Err(Refusal::ReplicaExhausted { pool: pool.clone(), retry_after: Millis(0) })
                 }
+                Err(MeasureError::Invalid(what)) => Err(Refusal::Invalid(what)),
+                Ok(measured) => admission::check_fit(&request, measured, engine.facts()).map(|()| measured),
             };
-            admission::check_fit(&request, measured, engine.facts())?;
+            let measured = measured.inspect_err(|refusal| {
+                self.metrics.task_rejected(engine.facts().kind.as_str(), refusal.verdict().code);
+            })?;
             return self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?;
         }
         unreachable!("the last try returns")
@@ -316,6 +328,17 @@ impl DriverHandle {
     /// The daemon at this moment; nothing when its driver has ended.
     pub async fn health(&self) -> Option<HealthView> {
         self.ask(Command::Health).await.ok()
+    }
+
+    /// No task is taken or started from here on, and those that wait end. Resolves when none runs.
+    pub async fn begin_stop(&self) {
+        // A driver that is gone has nothing that runs.
+        let _ = self.ask(Command::BeginStop).await;
+    }
+
+    /// Ends what still runs; each stream gets its last event.
+    pub async fn end_running(&self) {
+        let _ = self.ask(Command::EndRunning).await;
     }
 
     async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Refusal> {

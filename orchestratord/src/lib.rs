@@ -5,5 +5,7 @@
 pub mod admission;
 pub mod backpressure;
 pub mod clock;
+pub mod driver;
 pub mod handle;
+pub mod metrics;
 pub mod task_log;

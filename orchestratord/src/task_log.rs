@@ -129,6 +129,13 @@ impl TaskLog {
         TokenCount(self.lock().tokens)
     }
 
+    /// Whether it has no event yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let written = self.lock();
+        written.ends.is_empty() && written.end.is_none()
+    }
+
     /// Bytes of memory the log holds.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -78,7 +78,9 @@ fn a_task_that_fits_to_the_last_token_is_let_in_and_one_more_is_refused_with_the
 fn ctx_narrows_the_context_and_cannot_widen_it() {
     assert_eq!(fit(Some(50), Some(10), 40), Ok(()));
     assert!(fit(Some(50), Some(11), 40).unwrap_err().contains("the context holds 50"));
-    assert!(fit(Some(101), None, 1).unwrap_err().starts_with("`ctx` is 101, but a slot of this pool holds 100"));
+    assert!(
+        fit(Some(101), None, 1).unwrap_err().starts_with("`ctx` is 101, but a slot of this pool holds 100")
+    );
 }
 
 #[test]

@@ -1,0 +1,230 @@
+//! The one owner of queue and placement. Handlers and replicas send it events; it handles each at once,
+//! without waiting for anything, and hands tasks to engines. Time is passed in, so that tests can call
+//! [`Driver::handle`] without a runtime.
+//!
+//! ```text
+//! handlers ── Command ──┐
+//! engines  ── News ─────┼──► Driver::handle(event, now) ──► Engine::submit / cancel, TaskLog::close
+//! replicas ── events ───┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestrator_core::{Millis, PoolId, Timestamp};
+use pool_manager::ReplicaEvent;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::backpressure::Failure;
+use crate::clock::Clock;
+use crate::handle::{Command, HealthView};
+use crate::metrics::Metrics;
+
+mod commands;
+mod news;
+mod pool;
+mod sink;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+pub use crate::handle::DriverHandle;
+pub use pool::{PoolEvent, PoolSetup};
+pub use tasks::Retention;
+
+use pool::Pool;
+use sink::{Inbox, LogSink, News, RunId};
+use tasks::{TaskState, TaskTable};
+
+/// The longest the driver sleeps when nothing is due: it needs no tick, but a bound has a name.
+const IDLE_WAKE: Duration = Duration::from_secs(3600);
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody asks for something.
+    Command(Command),
+    /// Engines have news of tasks.
+    News(Vec<(RunId, News)>),
+    /// A replica has changed.
+    Replica(ReplicaEvent),
+    /// A pool has come further.
+    Pool(PoolId, PoolEvent),
+    /// A time has come.
+    Tick,
+}
+
+/// Where events come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// From handlers.
+    pub commands: mpsc::Receiver<Command>,
+    /// From replicas.
+    pub replicas: mpsc::Receiver<ReplicaEvent>,
+    /// From pools.
+    pub pools: mpsc::Receiver<(PoolId, PoolEvent)>,
+}
+
+/// Whether tasks are taken.
+enum Mode {
+    Serving,
+    /// No task is taken or started; whoever asked is told when no task is in an engine any more.
+    Stopping {
+        idle: Vec<oneshot::Sender<()>>,
+    },
+}
+
+/// The driver.
+pub struct Driver {
+    clock: Clock,
+    pools: Vec<Pool>,
+    tasks: TaskTable,
+    inbox: Arc<Inbox>,
+    metrics: Arc<Metrics>,
+    mode: Mode,
+}
+
+impl Driver {
+    /// A driver of these pools, in this order.
+    #[must_use]
+    pub fn new(pools: Vec<PoolSetup>, retention: Retention, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let now = clock.now();
+        Self {
+            clock,
+            pools: pools.into_iter().map(|setup| Pool::new(setup, now)).collect(),
+            tasks: TaskTable::new(retention),
+            inbox: Arc::default(),
+            metrics,
+            mode: Mode::Serving,
+        }
+    }
+
+    /// Handles events until the last [`DriverHandle`] is gone.
+    pub async fn run(mut self, mut sources: Sources) {
+        let inbox = Arc::clone(&self.inbox);
+        loop {
+            let now = self.clock.now();
+            let wake = self.next_wake(now).unwrap_or_else(|| now.after(IDLE_WAKE));
+            let event = tokio::select! {
+                command = sources.commands.recv() => match command {
+                    Some(command) => Event::Command(command),
+                    None => return,
+                },
+                news = inbox.take() => Event::News(news),
+                Some(event) = sources.replicas.recv() => Event::Replica(event),
+                Some((pool, event)) = sources.pools.recv() => Event::Pool(pool, event),
+                () = tokio::time::sleep_until(self.clock.instant(wake)) => Event::Tick,
+            };
+            self.handle(event, self.clock.now());
+        }
+    }
+
+    /// Handles one event, and all that follows from it at once.
+    pub fn handle(&mut self, event: Event, now: Timestamp) {
+        match event {
+            Event::Command(command) => self.command(command, now),
+            Event::News(news) => {
+                for (run, news) in news {
+                    self.news(run, news, now);
+                }
+            }
+            Event::Replica(event) => self.replica(event, now),
+            Event::Pool(id, event) => {
+                if let Some(pool) = self.pools.iter_mut().find(|pool| pool.setup.id == id) {
+                    pool.heard(event, now);
+                }
+            }
+            Event::Tick => {}
+        }
+        self.settle(now);
+    }
+
+    /// When something is due though nothing happens.
+    #[must_use]
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let pools = self.pools.iter().flat_map(|pool| {
+            [pool.scheduler.next_wake(now), pool.scheduler.sessions().next_expiry()].into_iter().flatten()
+        });
+        pools.chain(self.tasks.next_forget()).min()
+    }
+
+    /// Does what has become possible: starts tasks, forgets what has been kept long enough.
+    fn settle(&mut self, now: Timestamp) {
+        self.tasks.forget(now);
+        for index in 0..self.pools.len() {
+            self.expire_sessions(index, now);
+            if matches!(self.mode, Mode::Serving) {
+                self.dispatch(index, now);
+            }
+        }
+        if let Mode::Stopping { idle } = &mut self.mode
+            && !idle.is_empty()
+            && !self.tasks.any_in_engine()
+        {
+            for waiting in std::mem::take(idle) {
+                // Whoever asked may have stopped waiting: then nobody needs to know.
+                let _ = waiting.send(());
+            }
+        }
+    }
+
+    fn dispatch(&mut self, index: usize, now: Timestamp) {
+        let pool = &mut self.pools[index];
+        while let Some(dispatch) = pool.scheduler.next(now) {
+            let task = self.tasks.get_mut(dispatch.task).expect("a scheduled task is in the table");
+            let TaskState::Waiting { job } = &task.state else {
+                unreachable!("a task that is dispatched has waited")
+            };
+            let job = Arc::clone(job);
+            let Some(engine) = pool.engine(&dispatch.replica) else {
+                unreachable!("a replica that takes tasks has an engine")
+            };
+            task.runs += 1;
+            let run = RunId { task: dispatch.task, run: task.runs };
+            let sink = LogSink::new(run, Arc::clone(&task.log), Arc::clone(&self.inbox));
+            tracing::debug!(task_id = %dispatch.task, replica = %dispatch.replica, queue_ms = dispatch.queue_time.0, "started");
+            engine.submit(adapter_api::Job::clone(&job), Box::new(sink));
+            task.state =
+                TaskState::Running { job, replica: dispatch.replica, started_at: now, first_token_at: None };
+        }
+    }
+
+    fn expire_sessions(&mut self, index: usize, now: Timestamp) {
+        let pool = &mut self.pools[index];
+        for forgotten in pool.scheduler.expire_sessions(now) {
+            if let Some(home) = &forgotten.home
+                && let Some(engine) = pool.engine(&home.replica)
+            {
+                engine.evict_session(forgotten.session);
+            }
+        }
+    }
+
+    /// No task is taken or started from here on; those that wait end now.
+    fn begin_stop(&mut self, idle: oneshot::Sender<()>, now: Timestamp) {
+        match &mut self.mode {
+            Mode::Stopping { idle: waiting } => return waiting.push(idle),
+            Mode::Serving => self.mode = Mode::Stopping { idle: vec![idle] },
+        }
+        for id in self.tasks.ids(|task| matches!(task.state, TaskState::Waiting { .. })) {
+            self.end_waiting(id, news::Ending::Failed(Failure::Stopping), now);
+        }
+    }
+
+    /// Ends what still runs, for its readers at once and in its engine within a step.
+    fn end_running(&mut self, now: Timestamp) {
+        for id in self.tasks.ids(|task| matches!(task.state, TaskState::Running { .. })) {
+            self.leave(id, news::Ending::Failed(Failure::Stopping), now);
+        }
+    }
+
+    fn health(&self, now: Timestamp) -> HealthView {
+        HealthView {
+            ready: matches!(self.mode, Mode::Serving)
+                && self.pools.iter().any(|pool| pool.any_engine().is_some()),
+            stopping: matches!(self.mode, Mode::Stopping { .. }),
+            uptime: Millis::from_duration(now.since(Timestamp::default())),
+            pools: self.pools.iter().map(Pool::view).collect(),
+        }
+    }
+}

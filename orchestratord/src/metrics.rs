@@ -1,0 +1,213 @@
+//! The HOME set of metrics, and no other. Counters move where the thing happens; gauges are set from the
+//! driver's and the telemetry's state at each scrape, so that none can go stale.
+
+use std::sync::atomic::AtomicU64;
+
+use orchestrator_core::Priority;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::backpressure::Code;
+use crate::handle::{HealthView, PoolView, ReplicaView};
+
+/// A lane of a pool. `replica_id` is empty on a task's way in: a task is counted when it enters its pool's
+/// queue, and gets a replica only when it leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EnqueuedLabels {
+    engine: &'static str,
+    engine_version: String,
+    pool_id: String,
+    replica_id: &'static str,
+    priority: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    engine: &'static str,
+    engine_version: String,
+    pool_id: String,
+    priority: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    engine: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplicaLabels {
+    engine: &'static str,
+    engine_version: String,
+    pool_id: String,
+    replica_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeviceLabels {
+    engine: &'static str,
+    engine_version: String,
+    pool_id: String,
+    replica_id: String,
+    device: String,
+}
+
+/// What is read off one card at a scrape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceReading {
+    /// The card's uuid.
+    pub uuid: String,
+    /// Share of the time it computed, 0 to 1.
+    pub utilization: f64,
+    /// Bytes of its memory in use.
+    pub used_bytes: u64,
+}
+
+/// All series of the daemon.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    tasks_enqueued: Family<EnqueuedLabels, Counter>,
+    tasks_rejected: Family<RejectedLabels, Counter>,
+    tokens_in: Family<ReplicaLabels, Counter>,
+    tokens_out: Family<ReplicaLabels, Counter>,
+    queue_depth: Family<LaneLabels, Gauge>,
+    gpu_utilization: Family<DeviceLabels, Gauge<f64, AtomicU64>>,
+    vram_used_bytes: Family<DeviceLabels, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// The registry with the HOME set in it.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let metrics = Self {
+            tasks_enqueued: Family::default(),
+            tasks_rejected: Family::default(),
+            tokens_in: Family::default(),
+            tokens_out: Family::default(),
+            queue_depth: Family::default(),
+            gpu_utilization: Family::default(),
+            vram_used_bytes: Family::default(),
+            registry: Registry::default(),
+        };
+        // The registry adds `_total` to the names of counters.
+        registry.register("tasks_enqueued", "Tasks admitted into a queue", metrics.tasks_enqueued.clone());
+        registry.register("tasks_rejected", "Tasks refused, by reason", metrics.tasks_rejected.clone());
+        registry.register("tokens_in", "Prompt tokens of ended tasks", metrics.tokens_in.clone());
+        registry.register("tokens_out", "Tokens given to tasks", metrics.tokens_out.clone());
+        registry.register("queue_depth", "Tasks that wait", metrics.queue_depth.clone());
+        registry.register(
+            "gpu_utilization",
+            "Share of the time the card computed, 0 to 1",
+            metrics.gpu_utilization.clone(),
+        );
+        registry.register("vram_used_bytes", "Memory of the card in use", metrics.vram_used_bytes.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// A task entered its pool's queue.
+    pub fn task_enqueued(&self, pool: &PoolLabel<'_>, priority: Priority) {
+        self.tasks_enqueued
+            .get_or_create(&EnqueuedLabels {
+                engine: pool.engine,
+                engine_version: pool.engine_version.to_owned(),
+                pool_id: pool.pool_id.to_owned(),
+                replica_id: "",
+                priority: priority.as_str(),
+            })
+            .inc();
+    }
+
+    /// A task was refused.
+    pub fn task_rejected(&self, engine: &'static str, reason: Code) {
+        self.tasks_rejected.get_or_create(&RejectedLabels { engine, reason: reason.as_str() }).inc();
+    }
+
+    /// A task ended on a replica with this many tokens either way.
+    pub fn tokens(&self, pool: &PoolLabel<'_>, replica: &str, tokens_in: u64, tokens_out: u64) {
+        let labels = ReplicaLabels {
+            engine: pool.engine,
+            engine_version: pool.engine_version.to_owned(),
+            pool_id: pool.pool_id.to_owned(),
+            replica_id: replica.to_owned(),
+        };
+        self.tokens_in.get_or_create(&labels).inc_by(tokens_in);
+        self.tokens_out.get_or_create(&labels).inc_by(tokens_out);
+    }
+
+    /// Everything, as OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self, health: &HealthView, devices: &[DeviceReading]) -> String {
+        self.queue_depth.clear();
+        self.gpu_utilization.clear();
+        self.vram_used_bytes.clear();
+        for pool in &health.pools {
+            self.set_pool(pool, devices);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a string takes all that is written to it");
+        text
+    }
+
+    fn set_pool(&self, pool: &PoolView, devices: &[DeviceReading]) {
+        let engine = pool.engine.as_str();
+        let engine_version = engine_version(&pool.replicas);
+        for lane in &pool.lanes {
+            let labels = LaneLabels {
+                engine,
+                engine_version: engine_version.clone(),
+                pool_id: pool.id.to_string(),
+                priority: lane.priority.as_str(),
+            };
+            self.queue_depth.get_or_create(&labels).set(lane.depth.into());
+        }
+        for replica in &pool.replicas {
+            let Some(reading) =
+                devices.iter().find(|reading| replica.device_uuid.as_ref() == Some(&reading.uuid))
+            else {
+                continue;
+            };
+            let labels = DeviceLabels {
+                engine,
+                engine_version: engine_version.clone(),
+                pool_id: pool.id.to_string(),
+                replica_id: replica.id.to_string(),
+                device: replica.device.clone(),
+            };
+            self.gpu_utilization.get_or_create(&labels).set(reading.utilization);
+            let used = i64::try_from(reading.used_bytes).unwrap_or(i64::MAX);
+            self.vram_used_bytes.get_or_create(&labels).set(used);
+        }
+    }
+}
+
+/// The labels that all series of one pool share.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLabel<'a> {
+    /// The engine's name.
+    pub engine: &'static str,
+    /// Its version.
+    pub engine_version: &'a str,
+    /// The pool.
+    pub pool_id: &'a str,
+}
+
+/// The version of a pool's engine; empty until one has said it.
+fn engine_version(replicas: &[ReplicaView]) -> String {
+    let facts = replicas.iter().find_map(|replica| replica.facts.as_ref());
+    facts.map(|facts| facts.version.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
