@@ -1,3 +1,134 @@
-//! To be filled by the change this belongs to.
+//! Every developer command of llama-orch: `cargo xtask COMMAND`. Builds without llama.cpp, so that it can
+//! set up what llama.cpp is built with.
 
-fn main() {}
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+
+mod bench;
+mod demo;
+mod dev_loop;
+mod dist;
+mod exit;
+mod generated;
+mod links;
+mod process;
+mod say;
+mod scan;
+mod setup;
+mod starter;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use exit::Stop;
+use process::{Interrupts, Workspace};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                        set up, build, serve, ask, and keep serving
+  cargo xtask demo --once \"Say hello\"     the same, and end after the answer
+  cargo xtask dev:loop                    everything that must hold before a change goes in
+  cargo xtask dev:loop --fast             the same without the built-in engine";
+
+/// Every developer command of llama-orch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set this machine up, build, start the daemon, ask it something, and keep serving until Ctrl-C.
+    ///
+    /// Installs what llama.cpp is built with where apt is there and the user may (elsewhere it prints the
+    /// command), fetches the starter model, and ends everything it started when it ends.
+    Demo(demo::Args),
+    /// Run everything that must hold: format, scanner, links, tidy, generated files, clippy, all tests.
+    ///
+    /// Sets the machine up first, says what each step took, and stops at the first that fails with how to
+    /// run that one again.
+    #[command(name = "dev:loop")]
+    DevLoop(dev_loop::Args),
+    /// Install what llama.cpp is built with, and fetch the starter model.
+    Setup,
+    /// Fetch the starter model: resumed when it was broken off, its checksum checked.
+    FetchStarter,
+    /// Generate the wire's types and the client from contracts/openapi.
+    RegenOpenapi(Regen),
+    /// Generate the config's JSON Schema from its Rust types.
+    RegenSchema(Regen),
+    /// Look for what the HOME profile bans (search_overkill.sh).
+    Scan,
+    /// Check that relative links and anchors in Markdown lead somewhere.
+    Links,
+    /// Check the repository's own rules: file heads, file names, the core's dependencies.
+    Tidy,
+    /// Measure: admission decisions, and the built-in engine's tokens/s and time between tokens.
+    Bench(bench::Args),
+    /// Build for machines other than this one.
+    Dist(dist::Args),
+    /// Run a program that ends when the process PARENT does.
+    #[command(name = demo::GUARD, hide = true)]
+    RunWhileParentLives { parent: u32, program: PathBuf, args: Vec<String> },
+}
+
+#[derive(Debug, clap::Args)]
+struct Regen {
+    /// Write nothing; fail when a file is not as it would be written.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.downcast_ref::<Stop>().is_some_and(Stop::is_silent) {
+                say::error(&error);
+            }
+            ExitCode::from(exit::code_of(&error))
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Command::RunWhileParentLives { parent, program, args } = &cli.command {
+        return demo::run_while_parent_lives(*parent, program, args);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(dispatch(cli.command));
+    // A download that was interrupted may still be in a read: nothing waits for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    let mut interrupts = Interrupts::listen()?;
+    match command {
+        Command::Demo(args) => demo::run(&args, &workspace, &mut interrupts).await,
+        Command::DevLoop(args) => dev_loop::run(&args, &workspace, &mut interrupts).await,
+        Command::Setup => {
+            setup::packages(&workspace, &mut interrupts).await?;
+            starter::fetch(&mut interrupts).await
+        }
+        Command::FetchStarter => starter::fetch(&mut interrupts).await,
+        Command::RegenOpenapi(args) => generated::openapi(args.check),
+        Command::RegenSchema(args) => generated::schema(args.check),
+        Command::Scan => dev_loop::run_scan(&workspace),
+        Command::Links => dev_loop::run_links(&workspace),
+        Command::Tidy => dev_loop::run_tidy(&workspace).await,
+        Command::Bench(args) => bench::run(&args, &workspace, &mut interrupts).await,
+        Command::Dist(args) => dist::run(&args, &workspace, &mut interrupts).await,
+        Command::RunWhileParentLives { .. } => Ok(()),
+    }
+}

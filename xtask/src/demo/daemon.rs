@@ -1,0 +1,127 @@
+//! The demonstration's daemon: a child that ends with this program, whatever ends it. Its log goes to a
+//! file, so that the answer has the terminal to itself.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::probe::Probe;
+use crate::exit::{self, Stop};
+use crate::process::{Ended, GRACE, Group, Interrupt, Interrupts, Workspace};
+use crate::say::{self, Waiting};
+
+/// How often the daemon is asked whether it is ready.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// A model that is not loaded by then never will be.
+const READY_LIMIT: Duration = Duration::from_secs(300);
+/// Lines of the log shown when the daemon fails.
+const LOG_LINES: usize = 20;
+/// The hidden command that runs a program which is not to outlive this one.
+pub const GUARD: &str = "run-while-parent-lives";
+
+/// A running daemon.
+pub struct Daemon {
+    group: Group,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it.
+    pub fn start(program: &Path, probe: &Probe, workspace: &Workspace) -> anyhow::Result<Self> {
+        let folder = program.parent().context("the daemon's file is in no folder")?;
+        let log = folder.join("orchestratord-demo.log");
+        let file = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
+        let mut command = workspace.command(std::env::current_exe().context("this program has no file")?);
+        command
+            .args([GUARD, &std::process::id().to_string()])
+            .arg(program)
+            .env("LLAMA_ORCH_LISTEN", probe.address().to_string())
+            .stdout(file.try_clone().context("cannot share the log")?)
+            .stderr(file);
+        let group = Group::spawn(command)?;
+        say::note(format_args!("orchestratord runs as process {}; its log: {}", group.id(), log.display()));
+        Ok(Self { group, log })
+    }
+
+    /// Resolves when `/health` answers 200, showing what it waits for.
+    pub async fn wait_until_ready(
+        &mut self,
+        probe: &Probe,
+        interrupts: &mut Interrupts,
+    ) -> anyhow::Result<()> {
+        let mut waiting = Waiting::new();
+        let mut asking = tokio::time::interval(ASK_EVERY);
+        asking.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let limit = tokio::time::sleep(READY_LIMIT);
+        tokio::pin!(limit);
+        loop {
+            tokio::select! {
+                status = self.group.wait() => return Err(self.failed(&format!("ended with {}", status?))),
+                why = interrupts.next() => return Err(Stop::error(why.code(), "")),
+                () = &mut limit => return Err(self.failed("is not ready yet, and the wait for it is over")),
+                _ = asking.tick() => match probe.health().await {
+                    Some(health) if health.is_ready() => break,
+                    Some(health) => waiting.says(&health.in_words()),
+                    None => waiting.says("waiting for it to listen"),
+                },
+            }
+        }
+        say::note(format_args!("ready after {}", say::seconds(waiting.done())));
+        Ok(())
+    }
+
+    /// Resolves at Ctrl-C, which is how the demonstration ends; any other end is an error.
+    pub async fn wait_until_interrupted(&mut self, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+        tokio::select! {
+            status = self.group.wait() => Err(self.failed(&format!("ended with {}", status?))),
+            why = interrupts.next() => match why {
+                Interrupt::CtrlC => Ok(()),
+                Interrupt::Hangup | Interrupt::Terminate => Err(Stop::error(why.code(), "")),
+            },
+        }
+    }
+
+    /// Ends it in order and awaits that; a second interrupt kills it.
+    pub async fn stop(self, interrupts: &mut Interrupts) {
+        say::step("Stopping the daemon (Ctrl-C kills it)");
+        match self.group.stop(GRACE, interrupts).await {
+            Ended::InOrder => say::note("it has ended"),
+            Ended::Killed => say::note(format_args!("it was killed; its log: {}", self.log.display())),
+        }
+    }
+
+    fn failed(&self, what: &str) -> anyhow::Error {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        Stop::error(
+            exit::DAEMON,
+            format!(
+                "orchestratord {what}; the end of its log ({}):\n{}",
+                self.log.display(),
+                last_lines(&log)
+            ),
+        )
+    }
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// Becomes `program`, after asking the system to end it when the parent does: not even `kill -9` on the
+/// parent leaves a daemon behind.
+///
+/// # Errors
+/// When the program cannot be run. Otherwise it does not return.
+pub fn run_while_parent_lives(parent: u32, program: &Path, args: &[String]) -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .context("cannot ask for the parent's end")?;
+    // The parent may have ended before the question was asked.
+    anyhow::ensure!(std::os::unix::process::parent_id() == parent, "the parent has ended");
+    let error = std::process::Command::new(program).args(args).exec();
+    Err(error).with_context(|| format!("cannot start `{}`", program.display()))
+}

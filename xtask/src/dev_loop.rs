@@ -1,0 +1,225 @@
+//! `cargo xtask dev:loop`: everything that must hold before a change goes in, in the order in which it
+//! fails fastest.
+//!
+//! llama.cpp is compiled once. Cargo runs a build script once for a profile, a set of features and a
+//! selection of packages, and `check` and `build` share it; so every step that reaches llama.cpp selects
+//! the whole workspace with its default features, its tests included, in the dev profile.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::exit::Stop;
+
+use crate::process::{self, Interrupts, Workspace, in_path};
+use crate::say::{self, Stopwatch};
+use crate::{generated, links, scan, setup, starter, tidy};
+
+/// `cargo xtask dev:loop`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Leave the built-in engine out, and with it llama.cpp, the starter model and the tests that need
+    /// them: for everyday work.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// What the loop is run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Everything,
+    WithoutEngine,
+}
+
+impl Scope {
+    /// What selects the packages and features.
+    const fn selection(self) -> &'static [&'static str] {
+        match self {
+            Self::Everything => &["--workspace"],
+            Self::WithoutEngine => &["--workspace", "--exclude", "worker-llamacpp", "--no-default-features"],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Packages,
+    Starter,
+    Format,
+    Scan,
+    Links,
+    Tidy,
+    Generated,
+    Clippy(Scope),
+    Tests(Scope),
+    DocTests(Scope),
+}
+
+impl Step {
+    /// The steps, in order.
+    fn all(scope: Scope) -> Vec<Self> {
+        let quick = [Self::Format, Self::Scan, Self::Links, Self::Tidy, Self::Generated];
+        let checks: &[Self] = match scope {
+            Scope::Everything => &[Self::Clippy(Scope::Everything), Self::Clippy(Scope::WithoutEngine)],
+            Scope::WithoutEngine => &[Self::Clippy(Scope::WithoutEngine)],
+        };
+        let set_up: &[Self] = match scope {
+            Scope::Everything => &[Self::Packages, Self::Starter],
+            Scope::WithoutEngine => &[],
+        };
+        [set_up, &quick, checks, &[Self::Tests(scope), Self::DocTests(scope)]].concat()
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Packages => "system packages",
+            Self::Starter => "starter model",
+            Self::Format => "format",
+            Self::Scan => "scanner",
+            Self::Links => "links",
+            Self::Tidy => "tidy",
+            Self::Generated => "generated files",
+            Self::Clippy(Scope::Everything) => "clippy",
+            Self::Clippy(Scope::WithoutEngine) => "clippy without the engine",
+            Self::Tests(_) => "tests",
+            Self::DocTests(_) => "tests in documentation",
+        }
+    }
+
+    /// What a person types to run this step alone.
+    fn rerun(self) -> String {
+        match self {
+            Self::Packages | Self::Starter => "cargo xtask setup".to_owned(),
+            Self::Format => "cargo fmt --all --check".to_owned(),
+            Self::Scan => "cargo xtask scan".to_owned(),
+            Self::Links => "cargo xtask links".to_owned(),
+            Self::Tidy => "cargo xtask tidy".to_owned(),
+            Self::Generated => {
+                "cargo xtask regen-openapi --check && cargo xtask regen-schema --check".to_owned()
+            }
+            Self::Clippy(_) | Self::Tests(_) | Self::DocTests(_) => {
+                format!("cargo {}", self.cargo_words().join(" "))
+            }
+        }
+    }
+
+    fn cargo_words(self) -> Vec<&'static str> {
+        match self {
+            Self::Format => vec!["fmt", "--all", "--check"],
+            Self::Clippy(scope) => {
+                [&["clippy"], scope.selection(), &["--all-targets", "--", "-D", "warnings"]].concat()
+            }
+            Self::Tests(scope) if has_nextest() => [&["nextest", "run"], scope.selection()].concat(),
+            Self::Tests(scope) => {
+                [&["test"], scope.selection(), &["--lib", "--bins", "--tests", "--examples"]].concat()
+            }
+            Self::DocTests(scope) => [&["test"], scope.selection(), &["--doc"]].concat(),
+            Self::Packages | Self::Starter | Self::Scan | Self::Links | Self::Tidy | Self::Generated => {
+                Vec::new()
+            }
+        }
+    }
+
+    async fn run(self, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+        match self {
+            Self::Packages => setup::packages(workspace, interrupts).await,
+            Self::Starter => starter::fetch(interrupts).await,
+            Self::Scan => run_scan(workspace),
+            Self::Links => run_links(workspace),
+            Self::Tidy => run_tidy(workspace).await,
+            Self::Generated => generated::openapi(true).and_then(|()| generated::schema(true)),
+            Self::Format | Self::Clippy(_) | Self::Tests(_) | Self::DocTests(_) => {
+                process::run(workspace.cargo(self.cargo_words()), &self.rerun(), interrupts).await
+            }
+        }
+    }
+}
+
+fn has_nextest() -> bool {
+    in_path("cargo-nextest").is_some()
+}
+
+/// Runs the loop.
+///
+/// # Errors
+/// The first step that fails, with how to run it again.
+pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    let scope = if args.fast { Scope::WithoutEngine } else { Scope::Everything };
+    let steps = Step::all(scope);
+    let total = Stopwatch::start();
+    let mut times = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        say::step(&format!("[{}/{}] {}", number + 1, steps.len(), step.name()));
+        let watch = Stopwatch::start();
+        let outcome = step.run(workspace, interrupts).await;
+        let took = watch.elapsed();
+        times.push((step.name(), took, outcome.is_ok()));
+        if let Err(error) = outcome {
+            summary(&times, total.elapsed());
+            return Err(explain(*step, error));
+        }
+        say::note(format_args!("{}: {}", step.name(), say::seconds(took)));
+    }
+    summary(&times, total.elapsed());
+    say::note("all steps passed");
+    if scope == Scope::WithoutEngine {
+        say::note("the built-in engine was left out: `cargo xtask dev:loop` checks it too");
+    }
+    Ok(())
+}
+
+fn explain(step: Step, error: anyhow::Error) -> anyhow::Error {
+    if error.downcast_ref::<Stop>().is_some_and(Stop::is_silent) {
+        return error;
+    }
+    error.context(format!("`{}` failed; this step alone: {}", step.name(), step.rerun()))
+}
+
+fn summary(times: &[(&str, Duration, bool)], total: Duration) {
+    say::step("Summary");
+    for (name, took, passed) in times {
+        let mark = if *passed { "ok" } else { "FAILED" };
+        say::note(format_args!("{mark:<6} {:>12}  {name}", say::seconds(*took)));
+    }
+    say::note(format_args!("{:<6} {:>12}  in all", "", say::seconds(total)));
+}
+
+/// The scanner, as a command.
+///
+/// # Errors
+/// When it finds something.
+pub fn run_scan(workspace: &Workspace) -> anyhow::Result<()> {
+    fail_on("what the HOME profile bans", &scan::find(&workspace.root, &workspace.root)?)
+}
+
+/// The check of links, as a command.
+///
+/// # Errors
+/// When a link leads nowhere.
+pub fn run_links(workspace: &Workspace) -> anyhow::Result<()> {
+    fail_on("links that lead nowhere", &links::check(&workspace.root, &workspace.files()?)?)
+}
+
+/// The repository's own rules, as a command.
+///
+/// # Errors
+/// When a rule is broken.
+pub async fn run_tidy(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut report = tidy::check(&workspace.root, &workspace.files()?)?;
+    report.broken.extend(tidy::check_core(workspace).await.context("cannot read what the core depends on")?);
+    for (lines, file) in &report.long {
+        say::note(format_args!("long, and allowed: {file} has {lines} lines"));
+    }
+    fail_on("broken rules", &report.broken)
+}
+
+fn fail_on(what: &str, found: &[String]) -> anyhow::Result<()> {
+    for one in found {
+        say::line(one);
+    }
+    ensure!(found.is_empty(), "found {what}: {}", found.len());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
