@@ -86,10 +86,17 @@ fn merge(into: &mut Value, from: Value, file: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn join(known: &mut Map<String, Value>, new: Map<String, Value>, kind: &str, file: &str) -> anyhow::Result<()> {
+fn join(
+    known: &mut Map<String, Value>,
+    new: Map<String, Value>,
+    kind: &str,
+    file: &str,
+) -> anyhow::Result<()> {
     for (name, value) in new {
         match known.get(&name) {
-            Some(other) => ensure!(*other == value, "`{file}` has another `{kind}/{name}` than a file before it"),
+            Some(other) => {
+                ensure!(*other == value, "`{file}` has another `{kind}/{name}` than a file before it")
+            }
             None => {
                 known.insert(name, value);
             }
@@ -165,7 +172,8 @@ fn one_error_type(document: &mut Value) {
 
 /// Gives the default of a field to the type of the field, which then has it as its `Default`.
 fn defaults_to_types(schemas: &mut Value) {
-    let fields = schemas.as_object().into_iter().flat_map(Map::values).filter_map(|schema| schema.get("properties"));
+    let fields =
+        schemas.as_object().into_iter().flat_map(Map::values).filter_map(|schema| schema.get("properties"));
     let defaults: Vec<(String, Value)> = fields
         .filter_map(Value::as_object)
         .flat_map(Map::values)

@@ -3,13 +3,17 @@
 use anyhow::Context;
 use proc_macro2::TokenStream;
 use progenitor_impl::{GenerationSettings, Generator, TypeImpl, TypePatch};
+use quote::ToTokens;
 use syn::visit_mut::VisitMut;
-use syn::{Attribute, Expr, ExprLit, ExprMatch, Field, Fields, ItemStruct, Lit, Meta, Pat};
+use syn::{
+    Attribute, Expr, ExprLit, ExprMatch, Field, Fields, ImplItem, Item, ItemImpl, ItemStruct, Lit, Meta, Pat,
+};
 
 use crate::document::Document;
 
 /// What a generated file begins with, after its first line.
-pub(crate) const HEAD: &str = "//! Generated from `contracts/openapi` by `cargo xtask regen-openapi`; changes belong there.\n\n";
+pub(crate) const HEAD: &str =
+    "//! Generated from `contracts/openapi` by `cargo xtask regen-openapi`; changes belong there.\n\n";
 
 /// The types of the wire.
 pub(crate) fn types(document: &Document) -> anyhow::Result<String> {
@@ -26,7 +30,8 @@ pub(crate) fn types(document: &Document) -> anyhow::Result<String> {
     print("//! The types of the wire.\n", document, tokens)
 }
 
-/// The client. Each of its types is replaced by the one of the same name in `api_types`.
+/// The client. Each of its types is replaced by the one of the same name in `api_types`, so that its own
+/// module of types has nothing in it and goes.
 pub(crate) fn client(document: &Document) -> anyhow::Result<String> {
     let mut settings = GenerationSettings::new();
     for name in document.schemas().keys() {
@@ -36,7 +41,11 @@ pub(crate) fn client(document: &Document) -> anyhow::Result<String> {
     let tokens = Generator::new(&settings)
         .generate_tokens(&document.for_generators()?)
         .context("the client cannot be generated")?;
-    print("//! The client.\n", document, tokens)
+    let mut file: syn::File = syn::parse2(tokens).context("the generated client does not parse")?;
+    file.items.retain(
+        |item| !matches!(item, Item::Mod(module) if module.ident == "types" || module.ident == "prelude"),
+    );
+    print("//! The client.\n", document, file.into_token_stream())
 }
 
 /// Formats generated tokens as a file that begins with `title`.
@@ -47,7 +56,8 @@ pub(crate) fn print(title: &str, document: &Document, tokens: TokenStream) -> an
 }
 
 /// Makes generated code say what a reader and a caller need: fields in the order of the YAML, parse errors
-/// that list what would be right; without the schema repeated under each type, and without blanket `allow`s.
+/// that list what would be right; without the schema repeated under each type, without blanket `allow`s, and
+/// without a constructor that is a trap.
 struct Polish<'a> {
     document: &'a Document,
 }
@@ -65,10 +75,17 @@ impl VisitMut for Polish<'_> {
             && !order.is_empty()
         {
             let mut sorted: Vec<_> = std::mem::take(&mut fields.named).into_iter().collect();
-            let place = |field: &Field| order.iter().position(|name| field.ident.as_ref().is_some_and(|i| i == name));
+            let place =
+                |field: &Field| order.iter().position(|name| field.ident.as_ref().is_some_and(|i| i == name));
             sorted.sort_by_key(place);
             fields.named = sorted.into_iter().collect();
         }
+    }
+
+    fn visit_item_impl_mut(&mut self, item: &mut ItemImpl) {
+        // `Client::new` panics where TLS cannot be set up, and cuts a stream off after 15 s.
+        item.items.retain(|item| !matches!(item, ImplItem::Fn(function) if function.sig.ident == "new"));
+        syn::visit_mut::visit_item_impl_mut(self, item);
     }
 
     fn visit_expr_match_mut(&mut self, expr: &mut ExprMatch) {

@@ -70,7 +70,8 @@ pub fn regen(root: &Path, mode: Mode) -> anyhow::Result<Vec<&'static str>> {
         }
         differing.push(file.path);
         if mode == Mode::Write {
-            std::fs::write(&path, &file.text).with_context(|| format!("cannot write `{}`", path.display()))?;
+            std::fs::write(&path, &file.text)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
         }
     }
     if mode == Mode::Check && !differing.is_empty() {
