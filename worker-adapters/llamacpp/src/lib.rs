@@ -1,1 +1,22 @@
-//! To be filled by the change this belongs to.
+//! The built-in engine as the daemon sees it: a child process that speaks `worker-protocol` over a socket
+//! pair, one end of which is its standard input. This crate starts it, translates, streams and ends it; it
+//! decides nothing and knows nothing of models.
+//!
+//! ```text
+//! LlamacppFactory::start ─► Process (keeper task: waits, kills, reaps; stderr task: forwards log lines)
+//!        │ Load … Ready
+//!        ▼
+//! LlamacppEngine ── outgoing (bounded) ─► writer task ─► socket ─► worker
+//!        sinks, answers, session figures ◄── reader task ◄── socket ◄──┘
+//! ```
+
+mod connection;
+mod engine;
+mod factory;
+mod process;
+mod shared;
+mod stderr;
+mod tasks;
+
+pub use factory::LlamacppFactory;
+pub use shared::{MAX_MEASURES, MAX_TASKS, OUTGOING_BOUND};

@@ -1,0 +1,168 @@
+//! The handle on a running worker.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use adapter_api::{
+    Constraint, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, MeasureError,
+    Measured, SessionKv, StopOutcome, TaskSink,
+};
+use futures_core::future::BoxFuture;
+use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
+use worker_protocol::{MAX_FRAME_BYTES, ToWorker};
+
+use crate::shared::{RESERVED_FOR_CANCELS, Shared};
+
+/// What a frame may take beside the texts in it: ids, numbers, lengths.
+const FRAME_OVERHEAD_BYTES: usize = 64 * 1024;
+
+/// The most bytes of text in one message.
+const MAX_TEXT_BYTES: usize = MAX_FRAME_BYTES - FRAME_OVERHEAD_BYTES;
+
+/// What one entry of a list takes at most, beside its text.
+const ENTRY_BYTES: usize = 16;
+
+/// A running worker. Dropping it kills the worker.
+pub(crate) struct LlamacppEngine {
+    facts: EngineFacts,
+    shared: Arc<Shared>,
+}
+
+impl LlamacppEngine {
+    pub(crate) fn new(facts: EngineFacts, shared: Arc<Shared>) -> Self {
+        Self { facts, shared }
+    }
+}
+
+impl Drop for LlamacppEngine {
+    fn drop(&mut self) {
+        self.shared.process.kill();
+    }
+}
+
+impl Engine for LlamacppEngine {
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
+        let bytes = job_bytes(&job);
+        if bytes > MAX_TEXT_BYTES {
+            return sink.end(failed(EngineError::Invalid(too_large(bytes))));
+        }
+        if self.shared.outgoing.is_closed() {
+            return drop(sink);
+        }
+        let room = self.shared.outgoing.capacity() > RESERVED_FOR_CANCELS && !self.shared.is_full();
+        let Some(place) = room.then(|| self.shared.outgoing.try_reserve().ok()).flatten() else {
+            tracing::error!(task_id = %job.task, "a worker does not take its tasks");
+            return sink.end(failed(EngineError::Lost));
+        };
+        // The sink is there before the worker can answer. One that comes back is dropped: the engine is gone.
+        if self.shared.arrive(job.task, sink).is_ok() {
+            place.send(ToWorker::Submit(Box::new(job)));
+        }
+    }
+
+    fn cancel(&self, task: TaskId) {
+        if let Err(tokio::sync::mpsc::error::TrySendError::Full(_)) =
+            self.shared.outgoing.try_send(ToWorker::Cancel(task))
+        {
+            tracing::error!(task_id = %task, "a worker does not read: it is killed");
+            self.shared.process.kill();
+        }
+    }
+
+    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let bytes = input_bytes(&input);
+            if bytes > MAX_TEXT_BYTES {
+                return Err(MeasureError::Invalid(too_large(bytes)));
+            }
+            let _turn = shared.measures.acquire().await.expect("never closed");
+            let question = shared.ask().ok_or(MeasureError::Gone)?;
+            let place = shared.outgoing.reserve().await.map_err(|_| MeasureError::Gone)?;
+            let input = Arc::unwrap_or_clone(input);
+            place.send(ToWorker::Measure { request: question.request, input });
+            question.answered().await
+        })
+    }
+
+    fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
+        self.shared.session(session)
+    }
+
+    fn evict_session(&self, session: SessionId) {
+        let room = self.shared.outgoing.capacity() > RESERVED_FOR_CANCELS;
+        if !room || self.shared.outgoing.try_send(ToWorker::EvictSession(session)).is_err() {
+            // Nothing is lost: the cache gives way to others by itself.
+            tracing::debug!(%session, "an eviction did not reach the worker");
+        }
+    }
+
+    fn gone(&self) -> BoxFuture<'static, ExitReason> {
+        Box::pin(gone(Arc::clone(&self.shared)))
+    }
+
+    /// The worker is asked with a message, not with a signal: it ends its jobs in order, their ends still
+    /// arrive, and a signal would only cut that short. Past the grace, its whole process group is killed.
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, StopOutcome> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            if shared.gone.borrow().is_some() {
+                return StopOutcome::AlreadyGone;
+            }
+            if !shared.stopping.swap(true, Ordering::SeqCst) {
+                // No room means that the worker does not read; the grace then ends in the kill.
+                let _ = shared.outgoing.try_send(ToWorker::Stop);
+            }
+            if tokio::time::timeout(grace, gone(Arc::clone(&shared))).await.is_ok() {
+                return StopOutcome::Ended;
+            }
+            shared.process.kill();
+            gone(shared).await;
+            StopOutcome::Killed
+        })
+    }
+}
+
+async fn gone(shared: Arc<Shared>) -> ExitReason {
+    let mut gone = shared.gone.subscribe();
+    let reason = gone.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    reason.expect("the sender is held here")
+}
+
+/// An end that the adapter itself says: nothing was computed.
+fn failed(error: EngineError) -> EndReport {
+    EndReport {
+        finish: Finish::Failed(error),
+        tokens_in: TokenCount(0),
+        tokens_cached: TokenCount(0),
+        tokens_out: TokenCount(0),
+        prefill_ms: Millis(0),
+        decode_ms: Millis(0),
+    }
+}
+
+fn too_large(bytes: usize) -> String {
+    format!("the input of {bytes} bytes is over the limit of {MAX_TEXT_BYTES}")
+}
+
+fn input_bytes(input: &Input) -> usize {
+    match input {
+        Input::Prompt(text) => text.len(),
+        Input::Messages(messages) => messages.iter().map(|message| message.content.len() + ENTRY_BYTES).sum(),
+        Input::Inputs(texts) => texts.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
+    }
+}
+
+fn job_bytes(job: &Job) -> usize {
+    let stop: usize = job.sampling.stop.iter().map(|text| text.len() + ENTRY_BYTES).sum();
+    let constraint = match &job.sampling.constraint {
+        Some(Constraint::Grammar(text) | Constraint::JsonSchema(text)) => text.len(),
+        None => 0,
+    };
+    input_bytes(&job.input) + stop + constraint + job.sampling.logit_bias.len() * ENTRY_BYTES
+}

@@ -1,0 +1,140 @@
+//! The worker's process: spawned in a group of its own, waited for and killed by one keeper task, so that
+//! no signal ever goes to a number that may name another process by now, and no zombie is left.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use adapter_api::{Device, ExitReason, ReplicaSpec};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::stderr::{self, Tail};
+use crate::tasks;
+
+/// How long the last lines of a dead worker are waited for: a descendant may hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Secrets of the daemon that a worker has no use for.
+const SECRETS: [&str; 2] = ["LLAMA_ORCH_TOKEN", "HF_TOKEN"];
+
+/// A worker's process. Dropping it kills the worker.
+#[derive(Debug)]
+pub(crate) struct Process {
+    kill: watch::Sender<bool>,
+    exit: watch::Receiver<Option<ExitReason>>,
+    tail: Tail,
+}
+
+impl Process {
+    /// Starts the worker with `channel` as its standard input.
+    pub(crate) fn spawn(
+        program: &Path,
+        args: &[OsString],
+        channel: OwnedFd,
+        spec: &ReplicaSpec,
+    ) -> std::io::Result<Self> {
+        // The command owns our copy of the worker's end and is dropped here: with it open, the death of the
+        // worker would never be an end-of-file.
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .stdin(Stdio::from(channel))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .envs(visible_devices(&spec.device));
+        for secret in SECRETS {
+            command.env_remove(secret);
+        }
+        let mut child = command.spawn()?;
+        let tail = Tail::default();
+        let log = child.stderr.take().expect("piped above");
+        let forward = tasks::spawn(stderr::forward(log, spec.replica.clone(), tail.clone()));
+        let (kill, orders) = watch::channel(false);
+        let (exit_tx, exit) = watch::channel(None);
+        tasks::spawn(async move {
+            let reason = keep(&mut child, orders).await;
+            let abort = forward.abort_handle();
+            if tokio::time::timeout(LAST_WORDS, forward).await.is_err() {
+                abort.abort();
+            }
+            exit_tx.send_replace(Some(reason));
+        });
+        Ok(Self { kill, exit, tail })
+    }
+
+    /// Kills the worker's process group.
+    pub(crate) fn kill(&self) {
+        self.kill.send_replace(true);
+    }
+
+    /// Resolves when the worker is reaped.
+    pub(crate) async fn exited(&self) -> ExitReason {
+        let mut exit = self.exit.clone();
+        let reason = exit.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        // The keeper only goes without a word when the runtime itself ends.
+        reason.unwrap_or(ExitReason::Signal(Signal::KILL.as_raw()))
+    }
+
+    /// The last lines the worker wrote to its standard error.
+    pub(crate) fn last_lines(&self) -> String {
+        self.tail.text()
+    }
+}
+
+/// Waits for the child and kills its group when told to, or when nobody holds the process any more.
+async fn keep(child: &mut Child, mut orders: watch::Receiver<bool>) -> ExitReason {
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = told_to_kill(&mut orders) => {
+            if let Some(group) = group {
+                // It may have died this very moment; it is not reaped yet, so the number is still its own.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            child.wait().await
+        }
+    };
+    match status {
+        Ok(status) => reason_of(status),
+        Err(error) => ExitReason::Channel(format!("cannot wait for the worker: {error}")),
+    }
+}
+
+/// Resolves at the order, and when nobody is left to give it.
+async fn told_to_kill(orders: &mut watch::Receiver<bool>) {
+    let _ = orders.wait_for(|kill| *kill).await;
+}
+
+fn reason_of(status: ExitStatus) -> ExitReason {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExitReason::Code(code),
+        (None, Some(signal)) => ExitReason::Signal(signal),
+        (None, None) => ExitReason::Channel(status.to_string()),
+    }
+}
+
+/// What makes the worker see its own device and no other. Cards are named by their UUID, which survives a
+/// card being added; the order is set for whoever counts all the same.
+fn visible_devices(device: &Device) -> Vec<(&'static str, String)> {
+    let cards = match device {
+        Device::Gpu { uuid, .. } => uuid.clone(),
+        Device::Cpu => "-1".to_owned(),
+    };
+    let mut vars = vec![
+        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned()),
+        ("CUDA_VISIBLE_DEVICES", cards.clone()),
+        ("HIP_VISIBLE_DEVICES", cards),
+    ];
+    if *device == Device::Cpu {
+        // Vulkan takes numbers of its own order only: none can be given for a card, but all can be hidden.
+        vars.push(("GGML_VK_VISIBLE_DEVICES", String::new()));
+    }
+    vars
+}
