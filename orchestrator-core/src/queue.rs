@@ -20,6 +20,8 @@
 //! Every operation costs O(log n), spread over the entries where a ring is written anew.
 
 mod lane;
+#[cfg(test)]
+pub(crate) mod model;
 mod tally;
 #[cfg(test)]
 mod tests;

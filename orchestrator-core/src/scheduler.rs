@@ -14,6 +14,10 @@
 mod admission;
 mod estimate;
 #[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

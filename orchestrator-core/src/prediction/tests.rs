@@ -1,1 +1,139 @@
-//! Tests.
+//! Lines, lengths, timelines and grades.
+
+use proptest::prelude::*;
+
+use super::line::{Line, Shape};
+use super::timeline::{Slot, kth_start};
+use super::*;
+use crate::work::Work;
+use crate::{Millis, Priority, TokenCount};
+
+fn close(left: f64, right: f64) -> bool {
+    (left - right).abs() <= 1e-6 * right.abs().max(1.0)
+}
+
+#[test]
+fn nothing_is_known_before_a_measurement() {
+    assert_eq!(Line::new(Shape::Flat).at(1.0), None);
+    assert_eq!(Speed::from_self_test(None, None).task_ms(10.0, 10.0, 1.0), None);
+    assert_eq!(Speed::from_self_test(Some(0.0), Some(f64::NAN)).task_ms(10.0, 10.0, 1.0), None);
+    assert_eq!(Grader::new().accuracy(), None);
+}
+
+#[test]
+fn the_self_test_is_the_speed_until_tasks_say_more() {
+    let speed = Speed::from_self_test(Some(500.0), Some(50.0));
+    let ms = speed.task_ms(100.0, 10.0, 1.0).expect("it was measured");
+    assert!(close(ms, 200.0 + 200.0), "{ms}");
+}
+
+#[test]
+fn more_streams_slow_each_other_down_as_they_were_seen_to() {
+    let mut speed = Speed::from_self_test(None, Some(100.0));
+    for streams in [1.0, 4.0].repeat(20) {
+        let decode_ms = 99.0 * (5.0 + 7.0 * streams);
+        speed.learn(&Measurement { read: 0.0, prefill_ms: 0.0, written: 100.0, decode_ms, streams });
+    }
+    let ms = speed.token_ms(8.0).expect("it was measured");
+    assert!((ms - 61.0).abs() < 1.0, "5 + 7 * 8 ms a token, got {ms}");
+}
+
+#[test]
+fn a_replica_that_became_slower_is_known_to_be_after_a_few_tasks() {
+    let mut speed = Speed::from_self_test(Some(1000.0), Some(100.0));
+    let slow =
+        Measurement { read: 100.0, prefill_ms: 300.0, written: 101.0, decode_ms: 3000.0, streams: 1.0 };
+    (0..30).for_each(|_| speed.learn(&slow));
+    let ms = speed.task_ms(100.0, 100.0, 1.0).expect("it was measured");
+    assert!((ms - 3300.0).abs() < 100.0, "{ms}");
+}
+
+#[test]
+fn an_answer_is_expected_to_be_as_long_as_its_hint_then_as_its_class_has_been() {
+    let mut lengths = Lengths::default();
+    let hinted = Work::new(TokenCount(1), Some(TokenCount(50)), Some(TokenCount(80)));
+    let small = Work::new(TokenCount(1), Some(TokenCount(30)), None);
+    let open = Work::new(TokenCount(1), None, None);
+    let lane = Priority::Interactive;
+    assert!(close(lengths.output(lane, &hinted), 50.0));
+    assert!(close(lengths.output(lane, &small), 32.0));
+    assert!(close(lengths.output(lane, &open), f64::from(UNSEEN_OUTPUT.0)));
+    (0..50).for_each(|_| lengths.learn(lane, &open, 0, 600));
+    assert!(close(lengths.output(lane, &open), 600.0));
+    assert!(close(lengths.output(lane, &small), 32.0), "a class not seen yet keeps its bound");
+    assert!(close(lengths.output(Priority::Batch, &open), f64::from(UNSEEN_OUTPUT.0)));
+    lengths.learn(lane, &small, 0, 10);
+    assert!(close(lengths.output(lane, &small), 10.0));
+}
+
+#[test]
+fn grades_say_how_far_off_the_predictions_were() {
+    let mut grader = Grader::new();
+    for waited in [100.0, 200.0, 50.0] {
+        let said = grader.say(100.0);
+        grader.grade(&said, waited);
+    }
+    let accuracy = grader.accuracy().expect("three were graded");
+    assert_eq!(accuracy.graded, 3);
+    assert!(close(accuracy.median_error, 0.5), "{accuracy:?}");
+    assert!(close(accuracy.mean_error, 0.5), "{accuracy:?}");
+    assert!(close(accuracy.late_coverage, 2.0 / 3.0), "{accuracy:?}");
+}
+
+#[test]
+fn a_task_that_did_not_wait_and_was_not_told_to_is_not_graded() {
+    let mut grader = Grader::new();
+    let said = grader.say(0.0);
+    grader.grade(&said, 0.2);
+    assert_eq!(grader.accuracy(), None);
+}
+
+#[test]
+fn predictions_that_are_always_half_of_the_truth_are_doubled() {
+    let mut grader = Grader::new();
+    for _ in 0..40 {
+        let said = grader.say(100.0);
+        grader.grade(&said, 200.0);
+    }
+    assert_eq!(grader.say(100.0).forecast.expected, Millis(200));
+}
+
+#[test]
+fn nine_in_ten_tasks_start_before_they_would_be_late() {
+    let mut grader = Grader::new();
+    // Waits from half to three times what is computed, in an order without a pattern.
+    for step in 0..2000u32 {
+        let said = grader.say(1000.0);
+        grader.grade(&said, 500.0 + f64::from(step * 7919 % 2500));
+    }
+    let covered = grader.accuracy().expect("many were graded").late_coverage;
+    assert!((0.85..=0.95).contains(&covered), "{covered}");
+}
+
+/// The k-th start by handing the tasks out one after the other.
+fn by_hand(slots: &[Slot], k: usize) -> f64 {
+    let mut slots = slots.to_vec();
+    let mut start = 0.0;
+    for _ in 0..=k {
+        let next = slots.iter_mut().min_by(|a, b| a.ready.total_cmp(&b.ready)).expect("there are slots");
+        start = next.ready;
+        next.ready += next.task;
+    }
+    start
+}
+
+proptest! {
+    #[test]
+    fn the_kth_start_is_where_handing_out_one_by_one_gets(
+        slots in prop::collection::vec((0u32..500, 1u32..300), 1..9),
+        k in 0usize..200,
+    ) {
+        let mut slots: Vec<Slot> = slots
+            .iter()
+            .map(|(ready, task)| Slot { ready: f64::from(*ready), task: f64::from(*task) })
+            .collect();
+        let expected = by_hand(&slots, k);
+        let got = kth_start(&mut slots, k).expect("there are slots");
+        prop_assert!((got - expected).abs() < 1e-6, "{} for {} in {:?}", got, expected, slots);
+    }
+}

@@ -15,6 +15,9 @@ pub(crate) struct Slot {
 /// The shortest time a task takes a slot for, so that no slot takes infinitely many at once.
 const SHORTEST_TASK_MS: f64 = 0.001;
 
+/// Tasks by which the level is raised, so that rounding never leaves it below the start it stands for.
+const ROUNDING: f64 = 1e-6;
+
 /// The slot's start number `turn` (from 0), ordered by its time.
 #[derive(Clone, Copy, PartialEq)]
 struct Start {
@@ -59,7 +62,7 @@ pub(crate) fn kth_start(slots: &mut [Slot], k: usize) -> Option<f64> {
         return Some(first.ready);
     }
     #[expect(clippy::cast_precision_loss, reason = "a queue is far shorter than 2^53")]
-    let level = level(slots, k as f64);
+    let level = level(slots, k as f64 + ROUNDING);
     let mut taken = 0;
     let mut starts = BinaryHeap::with_capacity(slots.len());
     for slot in slots.iter().filter(|slot| slot.ready <= level) {

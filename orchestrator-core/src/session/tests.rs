@@ -1,1 +1,76 @@
-//! Tests.
+//! The session table's rules.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::PoolId;
+
+fn session(n: u128) -> SessionId {
+    SessionId(Uuid::from_u128(n))
+}
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn home(index: u16) -> Home {
+    let pool = PoolId::new("p").expect("a valid name");
+    Home { replica: ReplicaId { pool, index }, tokens: TokenCount(40) }
+}
+
+fn table(max_sessions: usize) -> SessionTable {
+    SessionTable::new(SessionLimits { ttl: Duration::from_millis(100), max_sessions })
+}
+
+#[test]
+fn a_session_lives_for_its_time_after_the_last_use() {
+    let mut table = table(8);
+    assert_eq!(table.touch(session(1), at(0)), None);
+    table.turn_ended(session(1), home(0), at(50));
+    assert_eq!(table.ttl_remaining(session(1), at(60)), Some(Millis(90)));
+    assert_eq!(table.expire(at(149)), vec![]);
+    assert_eq!(table.next_expiry(), Some(at(150)));
+    assert_eq!(table.expire(at(150)), vec![Forgotten { session: session(1), home: Some(home(0)) }]);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_session_that_has_run_out_is_not_there_and_starts_anew() {
+    let mut table = table(8);
+    table.turn_ended(session(1), home(0), at(0));
+    assert_eq!(table.get(session(1), at(99)).map(Session::turns), Some(1));
+    assert_eq!(table.get(session(1), at(100)), None);
+    table.touch(session(1), at(100));
+    let anew = table.get(session(1), at(100)).expect("it was touched");
+    assert_eq!((anew.turns(), anew.home()), (0, None));
+}
+
+#[test]
+fn the_longest_idle_session_makes_room() {
+    let mut table = table(2);
+    table.turn_ended(session(1), home(0), at(0));
+    table.touch(session(2), at(1));
+    table.touch(session(1), at(2));
+    assert_eq!(table.touch(session(3), at(3)), Some(Forgotten { session: session(2), home: None }));
+    assert_eq!(table.len(), 2);
+    assert!(table.get(session(1), at(3)).is_some());
+}
+
+#[test]
+fn a_lost_replica_leaves_its_sessions_without_a_home() {
+    let mut table = table(8);
+    table.turn_ended(session(1), home(0), at(0));
+    table.turn_ended(session(2), home(1), at(0));
+    table.replica_gone(&home(0).replica);
+    assert_eq!(table.get(session(1), at(1)).and_then(Session::home), None);
+    assert_eq!(table.get(session(2), at(1)).and_then(Session::home), Some(&home(1)));
+    assert_eq!(table.get(session(1), at(1)).map(Session::turns), Some(1));
+}
+
+#[test]
+fn a_table_of_no_size_keeps_nothing() {
+    let mut table = table(0);
+    assert_eq!(table.touch(session(1), at(0)), None);
+    assert_eq!(table.turn_ended(session(1), home(0), at(0)), None);
+    assert!(table.is_empty());
+}
