@@ -1,1 +1,422 @@
+use std::collections::HashMap;
+
+use adapter_api::{
+    Determinism, Device, EngineFactory, EngineKind, ExitReason, Input, Job, ReplicaSpec, Sampling, Workload,
+};
+use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
+use orchestrator_core::{
+    FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
+};
+use pool_manager::{ReplicaEventKind, SelfTest};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
 use super::*;
+use crate::backpressure::{Code, Refusal};
+use crate::handle::TaskRequest;
+use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
+
+/// A driver with one pool, whose replicas are pretend engines.
+struct House {
+    handle: DriverHandle,
+    control: MockControl,
+    factory: MockFactory,
+    replicas: mpsc::Sender<ReplicaEvent>,
+    _driver: JoinSet<()>,
+}
+
+fn pool_id() -> PoolId {
+    PoolId::new("p").unwrap()
+}
+
+fn replica_id(index: u16) -> ReplicaId {
+    ReplicaId { pool: pool_id(), index }
+}
+
+fn small_queue() -> QueueLimits {
+    QueueLimits { interactive: 2, batch: 2, interactive_reserve: 0, ..QueueLimits::default() }
+}
+
+fn keeping(tasks: usize) -> Retention {
+    Retention { time: Duration::from_secs(60), tasks, bytes: 1 << 20 }
+}
+
+impl House {
+    async fn new(engine: MockConfig, queue: QueueLimits, retention: Retention, replicas: u16) -> Self {
+        let (factory, control) = MockFactory::new(engine);
+        let metrics = Arc::new(Metrics::new());
+        let (handle, commands) = DriverHandle::new(Arc::clone(&metrics));
+        let (replica_events, replica_source) = mpsc::channel(16);
+        let (pool_events, pool_source) = mpsc::channel(16);
+        let setup = PoolSetup {
+            id: pool_id(),
+            model_ref: "starter".into(),
+            engine: EngineKind::Llamacpp,
+            queue,
+            sessions: SessionLimits::default(),
+        };
+        let driver = Driver::new(vec![setup], retention, metrics, Clock::start());
+        let mut running = JoinSet::new();
+        running.spawn(driver.run(Sources { commands, replicas: replica_source, pools: pool_source }));
+        let started = (0..replicas).map(|index| (replica_id(index), Device::Cpu)).collect();
+        pool_events.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
+        let house = Self { handle, control, factory, replicas: replica_events, _driver: running };
+        for index in 0..replicas {
+            house.bring_up(index).await;
+        }
+        house
+    }
+
+    async fn one(engine: MockConfig) -> Self {
+        Self::new(engine, small_queue(), keeping(100), 1).await
+    }
+
+    async fn bring_up(&self, index: u16) {
+        let spec = ReplicaSpec {
+            replica: replica_id(index),
+            model: "/model".into(),
+            ctx: None,
+            slots: 1,
+            threads: None,
+            device: Device::Cpu,
+            gpu_layers: None,
+        };
+        let engine = self.factory.start(spec, Arc::new(|_| {})).await.unwrap();
+        let self_test = SelfTest { prefill_tps: 1000.0, decode_tps: Some(100.0), first_token_ms: Millis(1) };
+        let kind = ReplicaEventKind::Ready { engine, self_test };
+        self.replicas.send(ReplicaEvent { replica: replica_id(index), kind }).await.unwrap();
+        // Until the driver has handled it: a replica that serves is a part of its health.
+        while self.handle.health().await.unwrap().pools[0].replicas[usize::from(index)].facts.is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn admit(&self, task: u128, priority: Priority) -> Result<crate::handle::Accepted, Refusal> {
+        self.handle.submit(request(task, priority)).await
+    }
+
+    async fn read(&self, task: u128) -> LogReader {
+        self.handle.subscribe(TaskId(Uuid::from_u128(task)), 0).await.unwrap().reader
+    }
+
+    async fn end_of(&self, task: u128) -> (String, TaskEnd) {
+        let mut reader = self.read(task).await;
+        let mut text = String::new();
+        loop {
+            match reader.next().await.expect("the end comes first") {
+                Chunk::Tokens { texts, .. } => text.extend(texts),
+                Chunk::End(end) => return (text, end),
+            }
+        }
+    }
+}
+
+fn request(task: u128, priority: Priority) -> TaskRequest {
+    let job = Job {
+        task: TaskId(Uuid::from_u128(task)),
+        session: None,
+        priority,
+        workload: Workload::Completion,
+        input: Input::Prompt("one two three".into()),
+        ctx: None,
+        max_tokens: Some(TokenCount(5)),
+        sampling: Sampling {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+            repeat_last_n: 0,
+            stop: vec![],
+            logit_bias: vec![],
+            constraint: None,
+        },
+        seed: 0,
+        determinism: Determinism::BestEffort,
+    };
+    TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
+}
+
+fn one_slot() -> MockConfig {
+    MockConfig { slots: 1, answer: Answer::Endless, ..MockConfig::instant() }
+}
+
+fn failure(end: &TaskEnd) -> Code {
+    end.failure.as_ref().expect("it failed").verdict().code
+}
+
+#[tokio::test]
+async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
+    let house = House::one(one_slot()).await;
+    let accepted = house.admit(1, Priority::Interactive).await.unwrap();
+    assert_eq!(accepted.standing.queue_position, 0);
+    assert_eq!(accepted.backoff, Millis(0));
+    let (text, end) = house.end_of(1).await;
+    assert!(!text.is_empty());
+    assert_eq!((end.finish, end.failure), (FinishReason::Length, None));
+    assert_eq!((end.tokens_in, end.tokens_out), (TokenCount(3), TokenCount(5)));
+}
+
+#[tokio::test]
+async fn the_same_id_is_the_same_task_and_another_body_is_refused() {
+    let house = House::one(one_slot()).await;
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.end_of(1).await;
+    let again = house.admit(1, Priority::Interactive).await.unwrap();
+    assert_eq!(again.task, TaskId(Uuid::from_u128(1)));
+    assert_eq!(house.control.counts().submitted, 1);
+    let mut other = request(1, Priority::Interactive);
+    other.fingerprint = 2;
+    let refusal = house.handle.submit(other).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.admit(2, Priority::Interactive).await.unwrap();
+    for _ in 0..2 {
+        house.handle.cancel(TaskId(Uuid::from_u128(2))).await.unwrap();
+    }
+    let (text, end) = house.end_of(2).await;
+    assert_eq!((text.as_str(), end.finish), ("", FinishReason::Canceled));
+    house.control.release(Phase::Decode);
+    house.end_of(1).await;
+    assert_eq!(house.control.submitted(), [TaskId(Uuid::from_u128(1))]);
+}
+
+#[tokio::test]
+async fn a_running_task_that_is_canceled_says_nothing_more_and_frees_its_slot() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.control.pass(Phase::Decode, 2);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.control.until(|counts: &Counts| counts.tokens == 2).await;
+    house.handle.cancel(TaskId(Uuid::from_u128(1))).await.unwrap();
+    let (_, end) = house.end_of(1).await;
+    assert_eq!((end.finish, end.tokens_out), (FinishReason::Canceled, TokenCount(2)));
+    house.control.release(Phase::Decode);
+    house.admit(2, Priority::Interactive).await.unwrap();
+    assert_eq!(house.end_of(2).await.1.finish, FinishReason::Length);
+    let (_, still) = house.end_of(1).await;
+    assert_eq!(still, end);
+}
+
+#[tokio::test]
+async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.admit(2, Priority::Batch).await.unwrap();
+    let batch = house.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
+    assert_eq!(batch.standing.queue_position, 0);
+    house.admit(3, Priority::Interactive).await.unwrap();
+    let batch = house.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
+    assert_eq!(batch.standing.queue_position, 1);
+    house.control.release(Phase::Decode);
+    house.end_of(2).await;
+    let order: Vec<u128> = house.control.submitted().iter().map(|task| task.0.as_u128()).collect();
+    assert_eq!(order, [1, 3, 2]);
+}
+
+#[tokio::test]
+async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    for task in 0..3 {
+        house.admit(task, Priority::Batch).await.unwrap();
+    }
+    let refusal = house.admit(9, Priority::Batch).await.unwrap_err();
+    let verdict = refusal.verdict();
+    assert_eq!((verdict.status, verdict.code), (429, Code::AdmissionReject));
+    assert!(verdict.retry_after.is_some_and(|wait| wait.0 > 0));
+    house.admit(10, Priority::Interactive).await.unwrap();
+    let text = house.handle.subscribe(TaskId(Uuid::from_u128(9)), 0).await.unwrap_err();
+    assert!(matches!(text, Refusal::NotFound(_)));
+}
+
+#[tokio::test]
+async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() {
+    let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
+    let house = House::new(one_slot(), queue, keeping(100), 1).await;
+    house.control.hold(Phase::Decode);
+    for task in 0..4 {
+        house.admit(task, Priority::Batch).await.unwrap();
+    }
+    let (_, end) = house.end_of(1).await;
+    assert_eq!(failure(&end), Code::QueueFullDropLru);
+    house.control.release(Phase::Decode);
+    for task in [0, 2, 3] {
+        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Length);
+    }
+}
+
+#[tokio::test]
+async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    house.control.crash(&ExitReason::Signal(9));
+    house.control.until(|counts: &Counts| counts.lost == 1).await;
+    house.bring_up(0).await;
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    house.control.pass(Phase::Decode, 1);
+    house.control.until(|counts: &Counts| counts.tokens == 1).await;
+    house.control.crash(&ExitReason::Signal(9));
+    let (text, end) = house.end_of(1).await;
+    assert_eq!(failure(&end), Code::WorkerReset);
+    assert!(!text.is_empty());
+    assert_eq!(house.control.counts().submitted, 2);
+}
+
+#[tokio::test]
+async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    for death in 1..=2 {
+        house.control.until(|counts: &Counts| counts.running == 1).await;
+        house.control.crash(&ExitReason::Signal(9));
+        house.control.until(|counts: &Counts| counts.lost == death).await;
+        house.bring_up(0).await;
+    }
+    assert_eq!(failure(&house.end_of(1).await.1), Code::WorkerReset);
+    assert_eq!(house.control.counts().submitted, 2);
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_waits_refuses_what_comes_and_waits_for_what_runs() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.admit(2, Priority::Batch).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    let stopping = {
+        let handle = house.handle.clone();
+        let mut set = JoinSet::new();
+        set.spawn(async move { handle.begin_stop().await });
+        set
+    };
+    assert_eq!(failure(&house.end_of(2).await.1), Code::PoolUnavailable);
+    assert_eq!(house.admit(3, Priority::Interactive).await.unwrap_err(), Refusal::Stopping);
+    assert!(!house.handle.health().await.unwrap().ready);
+    house.control.release(Phase::Decode);
+    assert_eq!(house.end_of(1).await.1.finish, FinishReason::Length);
+    assert_eq!(stopping.join_all().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_still_runs_when_the_grace_is_over_gets_its_end() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    house.handle.end_running().await;
+    assert_eq!(house.end_of(1).await.1.finish, FinishReason::Error);
+    house.control.until(|counts: &Counts| counts.cancels == 1).await;
+}
+
+#[tokio::test]
+async fn no_more_ended_tasks_are_kept_than_the_bound() {
+    let house = House::new(one_slot(), small_queue(), keeping(3), 1).await;
+    for task in 0..6 {
+        house.admit(task, Priority::Interactive).await.unwrap();
+        house.end_of(task).await;
+    }
+    // The driver may still be putting the last one away: it answers in order.
+    house.handle.health().await.unwrap();
+    let mut readable = Vec::new();
+    for task in 0..6 {
+        if house.handle.subscribe(TaskId(Uuid::from_u128(task)), 0).await.is_ok() {
+            readable.push(task);
+        }
+    }
+    assert_eq!(readable, [3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
+    let house = House::one(one_slot()).await;
+    let session = SessionId(Uuid::from_u128(77));
+    let mut turn = request(1, Priority::Interactive);
+    Arc::make_mut(&mut turn.job).session = Some(session);
+    house.handle.submit(turn).await.unwrap();
+    house.end_of(1).await;
+    let view = house.handle.session(session).await.unwrap();
+    assert_eq!(view.turns, 1);
+    assert!(view.kv_bytes > 0);
+    assert!((view.kv_warmth - 1.0).abs() < f32::EPSILON);
+    house.handle.evict_session(session).await.unwrap();
+    assert!(matches!(house.handle.session(session).await, Err(Refusal::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
+    let house = House::new(one_slot(), small_queue(), keeping(3), 0).await;
+    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    assert_eq!((refusal.verdict().status, refusal.verdict().code), (503, Code::PoolUnready));
+    assert!(refusal.verdict().retry_after_s().is_some_and(|wait| (1..=60).contains(&wait)));
+}
+
+#[tokio::test]
+async fn an_unknown_model_or_engine_is_refused_with_those_there_are() {
+    let house = House::one(one_slot()).await;
+    let mut wrong = request(1, Priority::Interactive);
+    wrong.model_ref = Some("llama-9000".into());
+    let refusal = house.handle.submit(wrong).await.unwrap_err().to_string();
+    assert_eq!(refusal, "`model_ref` is `llama-9000`, which is not served here: there is `starter`");
+    let mut wrong = request(1, Priority::Interactive);
+    wrong.engine = Some(EngineKind::Triton);
+    let refusal = house.handle.submit(wrong).await.unwrap_err().to_string();
+    assert_eq!(refusal, "`engine` is `triton`, which no pool uses: there is `llamacpp`");
+}
+
+/// Many tasks, canceled and crashed at random: each gets exactly one end, and the house is empty after.
+#[tokio::test]
+async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
+    let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
+    for seed in 0..20_u64 {
+        let house = House::new(MockConfig { slots: 2, ..one_slot() }, queue, keeping(1000), 2).await;
+        let mut random = seed;
+        let mut dice = move |sides: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % sides
+        };
+        let mut admitted = HashMap::new();
+        for task in 0..60_u128 {
+            let priority = Priority::ALL[usize::try_from(dice(2)).unwrap()];
+            if house.admit(task, priority).await.is_ok() {
+                admitted.insert(task, priority);
+            }
+            match dice(12) {
+                0 => {
+                    house.control.crash(&ExitReason::Code(1));
+                    house.bring_up(0).await;
+                    house.bring_up(1).await;
+                }
+                1..4 => drop(house.handle.cancel(TaskId(Uuid::from_u128(dice(60).into()))).await),
+                _ => {}
+            }
+        }
+        for task in admitted.keys() {
+            let mut reader = house.read(*task).await;
+            let mut ends = 0;
+            let mut next = 0;
+            while let Some(chunk) = reader.next().await {
+                match chunk {
+                    Chunk::Tokens { first, texts } => {
+                        assert_eq!((first, ends), (next, 0), "seed {seed}");
+                        next += u32::try_from(texts.len()).unwrap();
+                    }
+                    Chunk::End(_) => ends += 1,
+                }
+            }
+            assert_eq!(ends, 1, "seed {seed} task {task}");
+        }
+        let health = house.handle.health().await.unwrap();
+        assert!(health.pools[0].lanes.iter().all(|lane| lane.depth == 0), "seed {seed}");
+    }
+}

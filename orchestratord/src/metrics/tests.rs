@@ -36,7 +36,12 @@ const LABEL: PoolLabel<'static> = PoolLabel { engine: "llamacpp", engine_version
 #[test]
 fn the_registry_holds_the_home_set_and_nothing_else() {
     let metrics = Metrics::new();
-    let text = metrics.encode(&health(), &[]);
+    // A series that has never moved is not shown, so each moves once.
+    metrics.task_enqueued(&LABEL, Priority::Interactive);
+    metrics.task_rejected("llamacpp", Code::AdmissionReject);
+    metrics.tokens(&LABEL, "p/0", 1, 1);
+    let reading = DeviceReading { uuid: "GPU-1".into(), utilization: 0.5, used_bytes: 11 };
+    let text = metrics.encode(&health(), &[reading]);
     let mut names: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
