@@ -31,58 +31,63 @@ pub struct Override {
     pub value: String,
 }
 
-/// What applying the layers has to say.
-#[derive(Default)]
-pub(crate) struct Report {
+/// Lays the environment and the command line over a file's tree.
+pub(crate) struct Layers<'a> {
+    root: &'a mut Node,
+    shape: &'a Shape,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
 }
 
-/// Sets every variable that names an option over the file.
-pub(crate) fn apply_env(root: &mut Node, shape: &Shape, env: &BTreeMap<String, String>, report: &mut Report) {
-    let mut found: BTreeMap<Path, (&str, &str)> = BTreeMap::new();
-    if let Some(dir) = env.get(MODELS_ALIAS).filter(|dir| !dir.is_empty()) {
-        found.insert(Path::default().key("models_dir"), (MODELS_ALIAS, dir));
+impl<'a> Layers<'a> {
+    pub(crate) fn over(root: &'a mut Node, shape: &'a Shape) -> Self {
+        Self { root, shape, problems: Vec::new(), warnings: Vec::new() }
     }
-    for (name, value) in env {
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with(TEST_PREFIX) || value.is_empty() {
-            continue;
+
+    /// Sets every variable that names an option over the file.
+    pub(crate) fn apply_env(&mut self, env: &BTreeMap<String, String>) {
+        let mut found: BTreeMap<Path, (&str, &str)> = BTreeMap::new();
+        if let Some(dir) = env.get(MODELS_ALIAS).filter(|dir| !dir.is_empty()) {
+            found.insert(Path::default().key("models_dir"), (MODELS_ALIAS, dir));
         }
-        match find(shape, rest, Some(root), &Path::default()) {
-            Some(path) => {
-                found.insert(path, (name, value));
+        for (name, value) in env {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with(TEST_PREFIX) || value.is_empty() {
+                continue;
             }
-            None => report.warnings.push(unknown_variable(name, shape, root)),
+            match find(self.shape, rest, Some(self.root), &Path::default()) {
+                Some(path) => {
+                    found.insert(path, (name, value));
+                }
+                None => self.warnings.push(unknown_variable(name, self.shape, self.root)),
+            }
+        }
+        for (path, (name, value)) in found {
+            self.set(&path, value, &Origin::Env(name.to_owned()));
         }
     }
-    for (path, (name, value)) in found {
-        set(root, shape, &path, value, &Origin::Env(name.to_owned()), report);
-    }
-}
 
-/// Sets the options of the command line over everything else.
-pub(crate) fn apply_flags(root: &mut Node, shape: &Shape, overrides: &[Override], report: &mut Report) {
-    for one in overrides {
-        let origin = Origin::Flag(one.flag.clone());
-        match Path::parse(&one.path) {
-            Some(path) => set(root, shape, &path, &one.value, &origin, report),
-            None => report.problems.push(problem(
-                &origin,
-                &one.path,
-                format!("`{}` is not an option", one.path),
-                None,
-            )),
+    /// Sets the options of the command line over everything else.
+    pub(crate) fn apply_flags(&mut self, overrides: &[Override]) {
+        for one in overrides {
+            let origin = Origin::Flag(one.flag.clone());
+            match Path::parse(&one.path) {
+                Some(path) => self.set(&path, &one.value, &origin),
+                None => {
+                    let message = format!("`{}` is not an option", one.path);
+                    self.problems.push(problem(&origin, &one.path, message, None));
+                }
+            }
         }
     }
-}
 
-fn set(root: &mut Node, shape: &Shape, path: &Path, text: &str, origin: &Origin, report: &mut Report) {
-    let value =
-        shape.at(&path.0).map_or_else(|| Value::Text(text.to_owned()), |leaf| read(leaf, text, origin));
-    if let Err(len) = root.set(&path.0, value, origin) {
-        let message = format!("`{path}` leaves a gap: the next entry has the index {len}");
-        report.problems.push(problem(origin, &path.to_string(), message, None));
+    fn set(&mut self, path: &Path, text: &str, origin: &Origin) {
+        let leaf = self.shape.at(&path.0);
+        let value = leaf.map_or_else(|| Value::Text(text.to_owned()), |leaf| read(leaf, text, origin));
+        if let Err(len) = self.root.set(&path.0, value, origin) {
+            let message = format!("`{path}` leaves a gap: the next entry has the index {len}");
+            self.problems.push(problem(origin, &path.to_string(), message, None));
+        }
     }
 }
 
@@ -115,6 +120,12 @@ fn read(shape: &Shape, text: &str, origin: &Origin) -> Value {
         Shape::Text { .. } | Shape::OneOf(_) | Shape::Fields(_) | Shape::Named(_) => None,
     };
     value.unwrap_or_else(|| Value::Text(text.to_owned()))
+}
+
+/// The path of the option that a variable stands for, where no file says otherwise.
+#[cfg(test)]
+pub(crate) fn path_of(shape: &Shape, name: &str) -> Option<Path> {
+    find(shape, name.strip_prefix(PREFIX)?, None, &Path::default())
 }
 
 /// The path of the option that a variable's name without the prefix stands for.

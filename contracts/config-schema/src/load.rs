@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
+use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
+
 use crate::check::Check;
 use crate::config::Config;
-use crate::env::{self, Override};
+use crate::env::{Layers, Override};
 use crate::error::ConfigError;
 use crate::raw;
 use crate::resolve::{Places, resolve};
@@ -94,19 +96,21 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, ConfigError> {
         None => Node::empty(),
     };
     let shape = Shape::of_file();
-    let mut report = env::Report::default();
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     if root.is_map() {
-        env::apply_env(&mut root, &shape, &request.env, &mut report);
-        env::apply_flags(&mut root, &shape, &request.overrides, &mut report);
+        let mut layers = Layers::over(&mut root, &shape);
+        layers.apply_env(&request.env);
+        layers.apply_flags(&request.overrides);
+        (problems, warnings) = (layers.problems, layers.warnings);
     }
     let mut check = Check::new(&root, source.as_deref());
-    check.problems = report.problems;
+    check.problems = problems;
     check.walk(&root, &shape, &Path::default());
     let config =
         if check.problems.is_empty() { make(request, &root, source.as_deref(), &mut check) } else { None };
     let problems = check.problems;
     let Some(config) = config else { return Err(ConfigError::Invalid { problems }) };
-    Ok(Loaded { config, source, warnings: report.warnings })
+    Ok(Loaded { config, source, warnings })
 }
 
 fn make(
@@ -167,7 +171,8 @@ fn read(path: &FilePath) -> io::Result<String> {
 
 fn syntax(path: &FilePath, error: &serde_saphyr::Error) -> ConfigError {
     let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
-    ConfigError::Syntax { path: path.to_owned(), line, column, message: error.to_string() }
+    let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
+    ConfigError::Syntax { path: path.to_owned(), line, column, message }
 }
 
 #[cfg(test)]

@@ -20,37 +20,40 @@ pub fn json_schema() -> String {
 fn schema() -> Json {
     let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<File>().to_value();
     clean(&mut schema);
+    // The order must not depend on how serde_json was built.
+    schema.sort_all_objects();
     schema
 }
 
 /// Leaves out what says nothing to an editor or would have it accept `null`: the loader takes an entry
 /// without a value as absent, and schemars writes that as a second type.
 fn clean(schema: &mut Json) {
-    match schema {
-        Json::Object(object) => {
-            object.remove("format");
-            if object.get("default").is_some_and(Json::is_null) {
-                object.remove("default");
-            }
-            if let Some(Json::Array(types)) = object.get_mut("type") {
-                types.retain(|one| one != "null");
-                if let [one] = types.as_slice() {
-                    let one = one.clone();
-                    object.insert("type".to_owned(), one);
-                }
-            }
-            if let Some(Json::Array(choices)) = object.get_mut("anyOf") {
-                choices.retain(|one| one.get("type").is_none_or(|kind| kind != "null"));
-                if let [Json::Object(one)] = choices.as_slice() {
-                    let one = one.clone();
-                    object.remove("anyOf");
-                    object.extend(one);
-                }
-            }
-            object.values_mut().for_each(clean);
+    let Json::Object(object) = schema else { return };
+    object.remove("format");
+    if object.get("default").is_some_and(Json::is_null) {
+        object.remove("default");
+    }
+    if let Some(Json::Array(types)) = object.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            object.insert("type".to_owned(), one);
         }
-        Json::Array(items) => items.iter_mut().for_each(clean),
-        _ => {}
+    }
+    if let Some(Json::Array(choices)) = object.get_mut("anyOf") {
+        choices.retain(|one| one.get("type").is_none_or(|kind| kind != "null"));
+        if let [Json::Object(one)] = choices.as_slice() {
+            let one = one.clone();
+            object.remove("anyOf");
+            object.extend(one);
+        }
+    }
+    for (key, part) in object {
+        match (key.as_str(), part) {
+            ("properties" | "$defs", Json::Object(schemas)) => schemas.values_mut().for_each(clean),
+            ("items" | "additionalProperties", schema) => clean(schema),
+            _ => {}
+        }
     }
 }
 

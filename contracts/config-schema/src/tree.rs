@@ -107,7 +107,7 @@ impl fmt::Display for Path {
 impl Node {
     /// Reads a YAML document. An empty one is an empty map.
     pub(crate) fn from_yaml(text: &str) -> Result<Self, serde_saphyr::Error> {
-        let options = serde_saphyr::options! { with_snippet: false };
+        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
         let parsed: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options)?;
         let node = Self::located(parsed);
         Ok(match node.value {

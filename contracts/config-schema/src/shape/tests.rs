@@ -1,1 +1,111 @@
-//! Claims.
+//! The schema and the loader are one thing.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::{LoadRequest, load};
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn load_text(yaml: &str) -> Result<crate::Loaded, crate::ConfigError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(crate::FILE_NAME), yaml).expect("a file");
+    let home = Some(folder.path().to_owned());
+    load(&LoadRequest { cwd: folder.path().to_owned(), home, ..LoadRequest::default() })
+}
+
+fn editor_accepts(yaml: &str) -> bool {
+    let validator = jsonschema::validator_for(&schema()).expect("a schema");
+    validator.is_valid(&serde_saphyr::from_str(yaml).expect("YAML"))
+}
+
+#[test]
+fn the_schema_in_the_repository_is_the_one_of_these_types() {
+    let path = repository().join("contracts/schemas/config.schema.json");
+    let kept = std::fs::read_to_string(&path).expect("the schema is in the repository");
+    assert!(kept == json_schema(), "the schema is stale: run `cargo xtask regen-schema`");
+}
+
+#[test]
+fn every_example_is_accepted_by_the_loader_and_by_an_editor() {
+    let folder = repository().join(".docs/examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|end| end == "yaml") {
+            let yaml = std::fs::read_to_string(&path).expect("an example");
+            let loaded = load_text(&yaml).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+            assert!(editor_accepts(&yaml), "{} does not fit the schema", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "{seen} examples");
+}
+
+#[test]
+fn the_full_example_names_every_option() {
+    let yaml =
+        std::fs::read_to_string(repository().join(".docs/examples/all-options.yaml")).expect("the example");
+    let node = crate::tree::Node::from_yaml(&yaml).expect("YAML");
+    let shape = Shape::of_file();
+    let missing: Vec<String> = crate::env::names(&shape, None, crate::PREFIX)
+        .into_iter()
+        .filter(|name| {
+            let path = crate::env::path_of(&shape, name).expect("a name leads to its option");
+            node.at(&path.0).is_none()
+        })
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn an_editor_and_the_loader_refuse_the_same() {
+    for yaml in [
+        "unknown: 1",
+        "listen: 6173",
+        "token: short",
+        "queue: {batch: 0}",
+        "queue: {batch: 1.5}",
+        "queue: {batch_max_wait_s: -1}",
+        "queue: {when_full: never}",
+        "pools: []",
+        "pools: [{id: A}]",
+        "pools: [{device: gpu}]",
+        "pools: [{device: GPU-}]",
+        "pools: [{device: gpu1000}]",
+        "pools: [{sha256: 00}]",
+        "pools: [{slots: 65}]",
+        "pools: [{queue: {batch: x}}]",
+        "sampler_profiles: {a: {top_k: -1}}",
+        "sampler_profiles: {a: {tfs_z: 1}}",
+        "log: {level: loud}",
+    ] {
+        assert!(load_text(yaml).is_err(), "the loader accepts {yaml}");
+        assert!(!editor_accepts(yaml), "the schema accepts {yaml}");
+    }
+}
+
+#[test]
+fn every_option_is_described_and_every_plain_one_has_its_default() {
+    fn visit(schema: &Json, path: &str, wrong: &mut Vec<String>) {
+        for (key, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+            let path = format!("{path}.{key}");
+            if field.get("description").and_then(Json::as_str).is_none_or(str::is_empty) {
+                wrong.push(path.clone());
+            }
+            visit(field, &path, wrong);
+        }
+        for (key, definition) in schema.get("$defs").and_then(Json::as_object).into_iter().flatten() {
+            visit(definition, key, wrong);
+        }
+    }
+    let schema = schema();
+    let mut wrong = Vec::new();
+    visit(&schema, "", &mut wrong);
+    assert_eq!(wrong, Vec::<String>::new(), "without a description");
+    assert_eq!(schema["properties"]["listen"]["default"], "127.0.0.1:6173");
+    assert_eq!(schema["$defs"]["Pool"]["properties"]["slots"]["default"], 4);
+}
