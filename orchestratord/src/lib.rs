@@ -3,9 +3,12 @@
 //! trait.
 
 pub mod admission;
+pub mod auth;
 pub mod backpressure;
 pub mod clock;
 pub mod driver;
 pub mod handle;
+pub mod http;
 pub mod metrics;
+pub mod server;
 pub mod task_log;

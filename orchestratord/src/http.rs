@@ -1,0 +1,117 @@
+//! The HTTP planes: what each path does, and what every request passes before and after it. A handler
+//! extracts, gives one command to the driver, and answers.
+//!
+//! ```text
+//! access log ─► panic to 500 ─► Host, Origin, token ─► route ─► handler ─► DriverHandle
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::EngineKind;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use config_schema::SamplerProfile;
+use orchestrator_core::PoolId;
+use pool_manager::Snapshot;
+use tokio::sync::Semaphore;
+
+use crate::auth::ApiToken;
+use crate::clock::Clock;
+use crate::handle::DriverHandle;
+use crate::metrics::Metrics;
+
+mod access;
+pub mod answer;
+mod body;
+pub mod control;
+pub mod data;
+pub mod events;
+pub mod guard;
+pub mod problem;
+pub mod task_request;
+
+use guard::HostRules;
+
+/// What the HTTP planes need to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// The API token.
+    pub token: ApiToken,
+    /// Which hosts the daemon goes by.
+    pub hosts: HostRules,
+    /// The largest request body.
+    pub body_bytes: u64,
+    /// Streams open at a time.
+    pub streams: u32,
+    /// Silence after which a stream carries a comment.
+    pub keepalive: Duration,
+    /// Sampler profiles by name, beside the documented ones.
+    pub sampler_profiles: BTreeMap<String, SamplerProfile>,
+    /// The engine of each pool, for the error envelope.
+    pub engines: BTreeMap<PoolId, EngineKind>,
+    /// How the built-in engine was compiled; `none` where it was left out.
+    pub build: String,
+}
+
+/// Says what the devices are at.
+pub type ReadDevices = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
+
+/// What the planes read off and measure with.
+#[derive(Clone)]
+pub struct Instruments {
+    /// The counters of the daemon.
+    pub metrics: Arc<Metrics>,
+    /// The devices.
+    pub devices: ReadDevices,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// What handlers get: the way to the driver, and what they need to read a request and to write an answer.
+pub struct Api {
+    driver: DriverHandle,
+    settings: HttpSettings,
+    metrics: Arc<Metrics>,
+    devices: ReadDevices,
+    streams: Arc<Semaphore>,
+    clock: Clock,
+}
+
+impl Api {
+    /// The planes in front of `driver`.
+    #[must_use]
+    pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
+        let streams = Arc::new(Semaphore::new(settings.streams as usize));
+        let Instruments { metrics, devices, clock } = instruments;
+        Arc::new(Self { driver, settings, metrics, devices, streams, clock })
+    }
+
+    /// The routes, and what stands before and behind them.
+    #[must_use]
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/v1/tasks", post(data::create_task).fallback(answer::only_post))
+            .route("/v1/tasks/{id}/stream", get(data::stream_task).fallback(answer::only_get))
+            .route("/v1/tasks/{id}/cancel", post(data::cancel_task).fallback(answer::only_post))
+            .route(
+                "/v1/sessions/{id}",
+                get(data::get_session).delete(data::delete_session).fallback(answer::only_get_or_delete),
+            )
+            .route("/health", get(control::get_health).fallback(answer::only_get))
+            .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
+            .fallback(answer::unknown_path)
+            // Bodies are read by `body`, which knows the limit of the configuration.
+            .layer(DefaultBodyLimit::disable())
+            .layer(from_fn_with_state(Arc::clone(self), guard::guard))
+            .layer(from_fn(access::panics_to_500))
+            .layer(from_fn_with_state(self.clock, access::log))
+            .with_state(Arc::clone(self))
+    }
+}
+
+#[cfg(test)]
+mod tests;

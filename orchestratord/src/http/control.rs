@@ -1,0 +1,160 @@
+//! How the daemon is: `/health` for a person or a supervisor, `/metrics` for Prometheus
+//! (`contracts/openapi/control.yaml`).
+
+use std::sync::Arc;
+
+use adapter_api::{Device, EngineFacts};
+use api_types::{self as wire, Health, HealthStatus, PoolState, ReplicaState};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use orchestrator_core::Priority;
+use pool_manager::Snapshot;
+
+use super::Api;
+use super::answer::{Refused, engine_on_the_wire};
+use super::guard::Caller;
+use crate::backpressure::Refusal;
+use crate::handle::{HealthView, PoolView, ReplicaView};
+use crate::metrics::DeviceReading;
+
+/// What the text format of the metrics is called.
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// `GET /health`
+pub(super) async fn get_health(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    // A driver that has ended leaves a daemon that is about to.
+    let view = api.driver.health().await;
+    let status = view.as_ref().map_or(HealthStatus::Stopping, status_of);
+    let code = if status == HealthStatus::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut body = Health { status, version: None, build: None, pools: None, devices: None };
+    if let (Caller::Owner, Some(view)) = (caller, view) {
+        body.version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        body.build = Some(api.settings.build.clone());
+        body.pools = Some(view.pools.iter().map(pool_of).collect());
+        body.devices = Some(devices_of(&(api.devices)()));
+    }
+    (code, Json(body)).into_response()
+}
+
+/// `GET /metrics`
+pub(super) async fn get_metrics(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
+    let view = api.driver.health().await.ok_or(Refusal::Stopping)?;
+    let text = api.metrics.encode(&view, &readings_of(&(api.devices)()));
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}
+
+fn status_of(view: &HealthView) -> HealthStatus {
+    if view.stopping {
+        HealthStatus::Stopping
+    } else if view.ready {
+        HealthStatus::Ok
+    } else if view.pools.iter().any(|pool| state_of(pool) == PoolState::Starting) {
+        HealthStatus::Starting
+    } else {
+        HealthStatus::Unavailable
+    }
+}
+
+fn state_of(pool: &PoolView) -> PoolState {
+    let any = |state| pool.replicas.iter().any(|replica| replica_state_of(replica) == state);
+    if any(ReplicaState::Ready) {
+        PoolState::Ready
+    } else if any(ReplicaState::Starting) || (pool.replicas.is_empty() && pool.reason.is_none()) {
+        PoolState::Starting
+    } else {
+        PoolState::Unavailable
+    }
+}
+
+fn pool_of(pool: &PoolView) -> wire::Pool {
+    let lane = |priority| {
+        let lane = pool.lanes.iter().find(|lane| lane.priority == priority);
+        lane.map_or(wire::Lane { depth: 0, bound: 0 }, |lane| wire::Lane {
+            depth: lane.depth,
+            bound: lane.bound,
+        })
+    };
+    wire::Pool {
+        id: pool.id.to_string(),
+        model_ref: pool.model_ref.clone(),
+        engine: engine_on_the_wire(pool.engine),
+        state: state_of(pool),
+        model: pool.replicas.iter().find_map(|replica| replica.facts.as_ref()).map(model_of),
+        queue: wire::Queue { interactive: lane(Priority::Interactive), batch: lane(Priority::Batch) },
+        replicas: pool.replicas.iter().map(replica_of).collect(),
+    }
+}
+
+fn model_of(facts: &EngineFacts) -> wire::ModelInfo {
+    wire::ModelInfo {
+        name: facts.model.name.clone(),
+        architecture: facts.model.architecture.clone(),
+        parameters: facts.model.parameters,
+        size_bytes: facts.model.size_bytes,
+        ctx_train: facts.model.ctx_train.0,
+    }
+}
+
+fn replica_of(replica: &ReplicaView) -> wire::Replica {
+    let facts = replica.facts.as_ref();
+    wire::Replica {
+        id: replica.id.to_string(),
+        state: replica_state_of(replica),
+        reason: replica.reason.clone(),
+        device: replica.device.clone(),
+        engine_version: facts.map(|facts| facts.version.clone()),
+        build: facts.map(|facts| facts.build.clone()),
+        slots: facts.map(|facts| facts.slots.into()),
+        slots_busy: replica.slots_busy.into(),
+        ctx: facts.map(|facts| facts.ctx.0),
+        prefill_tokens_per_s: replica.prefill_tps,
+        decode_tokens_per_s: replica.decode_tps,
+    }
+}
+
+fn replica_state_of(replica: &ReplicaView) -> ReplicaState {
+    match replica.state {
+        "ready" => ReplicaState::Ready,
+        "starting" => ReplicaState::Starting,
+        "retiring" => ReplicaState::Retiring,
+        "backing_off" => ReplicaState::BackingOff,
+        _ => ReplicaState::Exited,
+    }
+}
+
+/// The cards whose memory can be read, in the order in which they are numbered.
+fn devices_of(snapshot: &Snapshot) -> Vec<wire::Device> {
+    let cards = snapshot.devices.iter().filter_map(|reading| {
+        let memory = reading.memory?;
+        Some(wire::Device {
+            id: reading.device.to_string(),
+            name: reading.name.clone(),
+            memory_total_bytes: memory.total_bytes,
+            memory_used_bytes: memory.used_bytes,
+            utilization: reading.utilization,
+        })
+    });
+    cards.collect()
+}
+
+fn readings_of(snapshot: &Snapshot) -> Vec<DeviceReading> {
+    let cards = snapshot.devices.iter().filter_map(|reading| match &reading.device {
+        Device::Gpu { uuid, .. } => Some(DeviceReading {
+            uuid: uuid.clone(),
+            utilization: reading.utilization?,
+            used_bytes: reading.memory?.used_bytes,
+        }),
+        Device::Cpu => None,
+    });
+    cards.collect()
+}
+
+#[cfg(test)]
+mod tests;

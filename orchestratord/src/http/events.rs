@@ -1,0 +1,119 @@
+//! A task's log as server-sent events. The hot path of the daemon: everything that is ready becomes one
+//! piece of the body, hence one write, from one buffer that is used again, in the connection's own task.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use adapter_api::EngineKind;
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::answer;
+use crate::handle::{Standing, Subscription};
+use crate::task_log::{Chunk, LogReader};
+
+/// What the buffer begins with: room for some tokens of usual size.
+const BUFFER_BYTES: usize = 1024;
+
+/// Keeps an idle connection open; readers of events skip it.
+const PING: &[u8] = b": ping\n\n";
+
+/// One reader's stream.
+pub(super) struct Relay {
+    reader: LogReader,
+    /// The engine of the task's pool, for the error it may end with.
+    engine: Option<EngineKind>,
+    /// What the first event says, until it has been said.
+    standing: Option<Standing>,
+    buffer: BytesMut,
+    /// Ticks twice in the time that may pass in silence, so that a tick after a silent tick is soon enough:
+    /// a timer set anew for every token would cost more than the token.
+    ticks: Interval,
+    spoke: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Relay {
+    /// A stream that holds `place` for as long as it is read.
+    pub(super) fn new(subscription: Subscription, keepalive: Duration, place: OwnedSemaphorePermit) -> Self {
+        let Subscription { standing, reader } = subscription;
+        let engine = None;
+        let mut ticks = tokio::time::interval((keepalive / 2).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.reset();
+        let buffer = BytesMut::with_capacity(BUFFER_BYTES);
+        Self { reader, engine, standing: Some(standing), buffer, ticks, spoke: false, _place: place }
+    }
+
+    /// The stream as the body of a response.
+    pub(super) fn into_body(self) -> Body {
+        Body::from_stream(futures_util::stream::unfold(self, |mut relay| async move {
+            let piece = relay.next().await?;
+            Some((Ok::<_, Infallible>(piece), relay))
+        }))
+    }
+
+    /// All that is ready, waiting until something is. Nothing after the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(standing) = self.standing.take() {
+            started(&mut self.buffer, standing);
+        } else {
+            loop {
+                tokio::select! {
+                    biased;
+                    chunk = self.reader.next() => {
+                        self.write(chunk?);
+                        break;
+                    }
+                    _ = self.ticks.tick() => {
+                        if !std::mem::take(&mut self.spoke) {
+                            self.buffer.put_slice(PING);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        while let Some(chunk) = self.reader.try_next() {
+            self.write(chunk);
+        }
+        self.spoke = true;
+        Some(self.buffer.split().freeze())
+    }
+
+    fn write(&mut self, chunk: Chunk) {
+        match chunk {
+            Chunk::Tokens { first, texts } => {
+                for (i, text) in (first..).zip(texts) {
+                    token(&mut self.buffer, i, &text);
+                }
+            }
+            Chunk::End(end) => event(&mut self.buffer, "end", &answer::end_event(&end, self.engine)),
+        }
+    }
+}
+
+fn token(buffer: &mut BytesMut, i: u32, text: &str) {
+    write!(buffer, "event: token\nid: {i}\ndata: {{\"t\":").expect(GROWS);
+    serde_json::to_writer(buffer.writer(), text).expect(GROWS);
+    write!(buffer, ",\"i\":{i}}}\n\n").expect(GROWS);
+}
+
+fn started(buffer: &mut BytesMut, standing: Standing) {
+    event(buffer, "started", &answer::started_event(standing));
+}
+
+fn event(buffer: &mut BytesMut, name: &str, data: &impl Serialize) {
+    write!(buffer, "event: {name}\ndata: ").expect(GROWS);
+    serde_json::to_writer(buffer.writer(), data).expect(GROWS);
+    buffer.put_slice(b"\n\n");
+}
+
+const GROWS: &str = "a buffer in memory takes everything, and events are plain data";
+
+#[cfg(test)]
+mod tests;

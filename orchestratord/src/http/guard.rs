@@ -1,0 +1,135 @@
+//! Who may ask: the names the daemon goes by (`Host`), the pages that may use it (`Origin`), and the token.
+//! A web page that resolves its own name to this machine (DNS rebinding) sends that name as `Host`, which
+//! is how it is told from a client; an address in numbers cannot be rebound.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, Uri, Version};
+
+use super::Api;
+use super::answer::{Refused, shown};
+use crate::auth::Presented;
+use crate::backpressure::Refusal;
+
+/// The path that anyone may ask.
+const OPEN_PATH: &str = "/health";
+
+/// The names by which clients may call the daemon.
+#[derive(Clone, Debug)]
+pub struct HostRules {
+    listen: IpAddr,
+    names: Vec<String>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody with the token.
+    Owner,
+    /// Somebody without it, on the one path that is open.
+    Anyone,
+}
+
+impl HostRules {
+    /// The rules of a daemon that listens on `listen` and is also called `names` (`allowed_hosts`).
+    #[must_use]
+    pub fn new(listen: SocketAddr, names: &[String]) -> Self {
+        Self { listen: listen.ip().to_canonical(), names: names.iter().map(|name| bare(name)).collect() }
+    }
+
+    /// Checks where a request was sent and where it comes from.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] with the name and where to allow it; [`Refusal::Invalid`] without a host.
+    pub fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            return Err(Refusal::Invalid("there is more than one `Host` header: send one".to_owned()));
+        }
+        match host {
+            Some(host) => {
+                let named = Authority::try_from(host.as_bytes()).ok();
+                if !named.as_ref().is_some_and(|named| self.is_ours(named)) {
+                    return Err(Refusal::Forbidden(format!(
+                        "`Host` is `{}`, which is not a name of this daemon: if it is meant to be, add it to \
+                         `allowed_hosts`",
+                        shown(host.as_bytes())
+                    )));
+                }
+            }
+            // Before HTTP/1.1 there was no such header, and no browser speaks that.
+            None if version < Version::HTTP_11 => {}
+            None => return Err(Refusal::Invalid("there is no `Host` header: send one".to_owned())),
+        }
+        // A request line with a host in it goes before the header (RFC 9112, section 3.2.2).
+        if let Some(named) = uri.authority().filter(|named| !self.is_ours(named)) {
+            return Err(Refusal::Forbidden(format!(
+                "the request line names the host `{}`, which is not a name of this daemon: if it is meant to be, \
+                 add it to `allowed_hosts`",
+                shown(named.as_str().as_bytes())
+            )));
+        }
+        for origin in headers.get_all(ORIGIN) {
+            let named = origin.to_str().ok().and_then(|text| text.split_once("://"));
+            let named = named.and_then(|(_, rest)| rest.parse::<Authority>().ok());
+            if !named.is_some_and(|named| self.is_ours(&named)) {
+                return Err(Refusal::Forbidden(format!(
+                    "`Origin` is `{}`: pages of other hosts may not use this daemon; if it is yours, add its host \
+                     to `allowed_hosts`",
+                    shown(origin.as_bytes())
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, named: &Authority) -> bool {
+        if named.as_str().contains('@') {
+            return false;
+        }
+        let host = bare(named.host());
+        let number = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
+        if let Ok(ip) = number.parse::<IpAddr>() {
+            let ip = ip.to_canonical();
+            return ip.is_loopback() || ip == self.listen || self.listen.is_unspecified();
+        }
+        host == "localhost" || host.ends_with(".localhost") || self.names.contains(&host)
+    }
+}
+
+/// A name as it is compared: lower case, without the dot of the root.
+fn bare(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Lets a request through that may ask what it asks.
+pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    let settings = &api.settings;
+    if let Err(refusal) = settings.hosts.check(request.version(), request.uri(), request.headers()) {
+        return Refused::from(refusal).into_response();
+    }
+    let caller = match settings.token.check(request.headers()) {
+        Presented::Right => Caller::Owner,
+        _ if request.uri().path() == OPEN_PATH => Caller::Anyone,
+        Presented::Wrong => return Refused::from(Refusal::Unauthorized(WRONG)).into_response(),
+        Presented::Nothing => return Refused::from(Refusal::Unauthorized(MISSING)).into_response(),
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+const WRONG: &str = "the API token is wrong: send the one of `LLAMA_ORCH_TOKEN`, of the config, or of \
+                     `llama-orch/token` in the config folder of the daemon's user";
+const MISSING: &str = "the API token is missing: send `Authorization: Bearer TOKEN`; it is that of \
+                       `LLAMA_ORCH_TOKEN`, of the config, or of `llama-orch/token` in the config folder of the \
+                       daemon's user";
+
+#[cfg(test)]
+mod tests;

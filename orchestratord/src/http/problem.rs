@@ -1,0 +1,119 @@
+//! JSON into a type, and what is wrong with it in words for whoever wrote it: which field, what it is, and
+//! what would be right. The facts come from serde, whose own words speak of Rust.
+
+use std::fmt::Write as _;
+
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Path;
+
+use super::answer::shown;
+use crate::backpressure::Refusal;
+
+/// How unlike a known name may be to be suggested (Jaro–Winkler, 1 is the same).
+const ALIKE: f64 = 0.8;
+
+/// Reads `bytes` as JSON.
+///
+/// # Errors
+/// [`Refusal::Invalid`] with the field or the place, and what would be right.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        Refusal::Invalid(format!("the body is not UTF-8: byte {at} is {:#04x}", bytes[at]))
+    })?;
+    if text.trim_ascii().is_empty() {
+        return Err(Refusal::Invalid("the body is empty: send a JSON object".to_owned()));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| Refusal::Invalid(describe(error.path(), error.inner())))?;
+    json.end().map_err(|error| Refusal::Invalid(format!("something follows the JSON object: {error}")))?;
+    Ok(value)
+}
+
+fn describe(path: &Path, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let suffix = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&suffix).unwrap_or(&text);
+    if !error.is_data() {
+        return format!("the body is not JSON: {text} ({place})");
+    }
+    let parent = path.to_string();
+    let field = if parent == "." { "the body".to_owned() } else { format!("`{}`", shown(parent.as_bytes())) };
+    let within = |name: &str| match parent.trim_end_matches('?').trim_end_matches('.') {
+        "" => format!("`{name}`"),
+        parent => format!("`{parent}.{name}`"),
+    };
+    let told = if let Some((name, known)) = named(text, "unknown field ") {
+        // The path may or may not end in the field itself.
+        let path = if parent.ends_with(name) { field } else { within(&shown(name.as_bytes())) };
+        format!("{path} is not a field{}", instead(name, known))
+    } else if let Some((name, known)) = named(text, "unknown variant ") {
+        format!("{field} is `{}`{}", shown(name.as_bytes()), instead(name, known))
+    } else if let Some((name, _)) = named(text, "missing field ") {
+        format!("{} is missing", within(name))
+    } else if let Some((name, _)) = named(text, "duplicate field ") {
+        format!("{} is there more than once: send it once", within(name))
+    } else if let Some((is, right)) = mismatch(text) {
+        format!("{field} is {}: use {}", shown(is.as_bytes()), in_words(right))
+    } else {
+        format!("{field}: {}", shown(text.as_bytes()))
+    };
+    format!("{told} ({place})")
+}
+
+/// The name in backticks after `what`, and the names that would have been right.
+fn named<'t>(text: &'t str, what: &str) -> Option<(&'t str, Vec<&'t str>)> {
+    let rest = text.strip_prefix(what)?.strip_prefix('`')?;
+    // What was sent may itself hold a backtick, the known names do not.
+    let (name, known) = match rest.rfind("`, ") {
+        Some(_) => rest.split_once("`, expected ").or_else(|| rest.split_once("`, there are"))?,
+        None => (rest.strip_suffix('`')?, ""),
+    };
+    Some((name, known.split('`').skip(1).step_by(2).collect()))
+}
+
+fn instead(name: &str, known: Vec<&str>) -> String {
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let mut text = match nearest {
+        Some((_, nearest)) => return format!(": did you mean `{nearest}`?"),
+        None if known.is_empty() => return String::new(),
+        None => ": use ".to_owned(),
+    };
+    for (i, known) in known.iter().enumerate() {
+        let before = if i == 0 { "" } else { ", " };
+        write!(text, "{before}`{known}`").expect("a string takes everything");
+    }
+    text
+}
+
+/// `invalid type: X, expected Y` as X and Y.
+fn mismatch(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "))?;
+    let at = rest.rfind(", expected ")?;
+    Some((&rest[..at], &rest[at + ", expected ".len()..]))
+}
+
+/// What serde expects, for people who do not write Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number from 0 to 18446744073709551615",
+        "i32" => "a whole number from -2147483648 to 2147483647",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        "a boolean" => "`true` or `false`",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

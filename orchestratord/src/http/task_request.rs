@@ -1,0 +1,214 @@
+//! From a request's body to a checked task: pure, without a model and without a clock. What needs the model
+//! (whether the prompt fits, whether the engine offers the workload) is decided by the driver.
+//!
+//! ```text
+//! bytes ──parse──► api_types::TaskRequest ──resolve──► handle::TaskRequest
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use adapter_api::{Determinism, EngineKind, Input, Job, Message, Role, Workload};
+use api_types as wire;
+use config_schema::SamplerProfile;
+use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::answer::shown;
+use crate::backpressure::Refusal;
+use crate::handle::TaskRequest;
+
+mod check;
+mod fingerprint;
+mod sampling;
+
+use check::{at_most_chars, no_nul, not_empty, within};
+
+/// Limits of a task, as `contracts/openapi/data.yaml` states them.
+mod limits {
+    use std::ops::RangeInclusive;
+
+    pub(super) const MODEL_REF_CHARS: usize = 512;
+    pub(super) const MESSAGES: RangeInclusive<usize> = 1..=4096;
+    pub(super) const INPUTS: RangeInclusive<usize> = 1..=2048;
+    pub(super) const CTX: RangeInclusive<u32> = 1..=16_777_216;
+    pub(super) const TOKENS: RangeInclusive<u32> = 1..=1_048_576;
+}
+
+/// Checks a request and fills in what it leaves out. `new_id` makes the id of a task that comes without one.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the field, its value and what would be right.
+pub fn resolve(
+    request: wire::TaskRequest,
+    profiles: &BTreeMap<String, SamplerProfile>,
+    new_id: impl FnOnce() -> Uuid,
+) -> Result<TaskRequest, Refusal> {
+    let workload = match request.workload {
+        None | Some(wire::Workload::Completion) => Workload::Completion,
+        Some(wire::Workload::Embedding) => Workload::Embedding,
+        Some(wire::Workload::Rerank) => Workload::Rerank,
+    };
+    if workload != Workload::Completion {
+        only_of_completions(&request, workload)?;
+    }
+    if request.kv_hint == Some(wire::KvHint::None) {
+        return Err(invalid("`kv_hint` is `none`, which no engine of this daemon offers: use `reuse`"));
+    }
+    if let Some(model_ref) = &request.model_ref {
+        not_empty("model_ref", model_ref)?;
+        at_most_chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
+        no_nul("model_ref", model_ref)?;
+    }
+    let input = input(request.prompt, request.messages, request.inputs)?;
+    check_input(&input, workload)?;
+    let task = TaskId(request.task_id.unwrap_or_else(new_id));
+    let job = Job {
+        task,
+        session: request.session_id.map(SessionId),
+        priority: match request.priority {
+            None | Some(wire::Priority::Interactive) => Priority::Interactive,
+            Some(wire::Priority::Batch) => Priority::Batch,
+        },
+        workload,
+        input,
+        ctx: within("ctx", request.ctx, limits::CTX)?.map(TokenCount),
+        max_tokens: within("max_tokens", request.max_tokens, limits::TOKENS)?.map(TokenCount),
+        sampling: sampling::resolve(
+            request.sampling.unwrap_or_default(),
+            request.sampler_profile_version.as_deref(),
+            profiles,
+        )?,
+        seed: request.seed.unwrap_or_else(|| seed_of(task)),
+        determinism: match request.determinism {
+            None | Some(wire::Determinism::BestEffort) => Determinism::BestEffort,
+            Some(wire::Determinism::Strict) => Determinism::Strict,
+        },
+    };
+    let mut request = TaskRequest {
+        job: Arc::new(job),
+        model_ref: request.model_ref,
+        engine: request.engine.map(engine_of),
+        expected_tokens: within("expected_tokens", request.expected_tokens, limits::TOKENS)?.map(TokenCount),
+        fingerprint: 0,
+    };
+    request.fingerprint = fingerprint::of(&request);
+    Ok(request)
+}
+
+/// Exactly one of the three.
+fn input(
+    prompt: Option<String>,
+    messages: Option<Vec<wire::Message>>,
+    inputs: Option<Vec<String>>,
+) -> Result<Input, Refusal> {
+    match (prompt, messages, inputs) {
+        (Some(prompt), None, None) => Ok(Input::Prompt(prompt)),
+        (None, Some(messages), None) => Ok(Input::Messages(messages.into_iter().map(message_of).collect())),
+        (None, None, Some(inputs)) => Ok(Input::Inputs(inputs)),
+        (None, None, None) => {
+            Err(invalid("none of `prompt`, `messages` and `inputs` is there: send one of them"))
+        }
+        (prompt, messages, inputs) => {
+            let there =
+                [prompt.map(|_| "`prompt`"), messages.map(|_| "`messages`"), inputs.map(|_| "`inputs`")];
+            let there = there.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+            Err(invalid(&format!("{there} are there together: send exactly one of them")))
+        }
+    }
+}
+
+fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
+    let name = workload.as_str();
+    match (input, workload) {
+        (Input::Prompt(prompt), Workload::Completion) => {
+            not_empty("prompt", prompt)?;
+            no_nul("prompt", prompt)
+        }
+        (Input::Messages(messages), Workload::Completion) => {
+            check::count("messages", messages.len(), limits::MESSAGES)?;
+            for (i, message) in messages.iter().enumerate() {
+                no_nul(&format!("messages[{i}].content"), &message.content)?;
+            }
+            Ok(())
+        }
+        (Input::Inputs(inputs), Workload::Embedding | Workload::Rerank) => {
+            check::count("inputs", inputs.len(), limits::INPUTS)?;
+            if workload == Workload::Rerank && inputs.len() < 2 {
+                return Err(invalid(
+                    "`inputs` has 1 text: for `workload` `rerank` send the query and at least one document",
+                ));
+            }
+            for (i, text) in inputs.iter().enumerate() {
+                not_empty(&format!("inputs[{i}]"), text)?;
+                no_nul(&format!("inputs[{i}]"), text)?;
+            }
+            Ok(())
+        }
+        (Input::Inputs(_), Workload::Completion) => Err(invalid(
+            "`inputs` does not go with `workload` `completion`: send `prompt` or `messages`, or set `workload` to \
+             `embedding` or `rerank`",
+        )),
+        (Input::Prompt(_), Workload::Embedding | Workload::Rerank) => {
+            Err(invalid(&format!("`prompt` does not go with `workload` `{name}`: send `inputs`")))
+        }
+        (Input::Messages(_), Workload::Embedding | Workload::Rerank) => {
+            Err(invalid(&format!("`messages` does not go with `workload` `{name}`: send `inputs`")))
+        }
+    }
+}
+
+/// What says how an answer's tokens are chosen means nothing where no token is chosen, and is refused
+/// rather than left unread.
+fn only_of_completions(request: &wire::TaskRequest, workload: Workload) -> Result<(), Refusal> {
+    let given = [
+        ("max_tokens", request.max_tokens.is_some()),
+        ("expected_tokens", request.expected_tokens.is_some()),
+        ("sampling", request.sampling.is_some()),
+        ("sampler_profile_version", request.sampler_profile_version.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((field, _)) => Err(invalid(&format!(
+            "`{field}` does not go with `workload` `{}`, which chooses no tokens: leave it out",
+            workload.as_str()
+        ))),
+    }
+}
+
+fn message_of(message: wire::Message) -> Message {
+    let role = match message.role {
+        wire::Role::System => Role::System,
+        wire::Role::User => Role::User,
+        wire::Role::Assistant => Role::Assistant,
+        wire::Role::Tool => Role::Tool,
+    };
+    Message { role, content: message.content }
+}
+
+fn engine_of(engine: wire::Engine) -> EngineKind {
+    match engine {
+        wire::Engine::Llamacpp => EngineKind::Llamacpp,
+        wire::Engine::Vllm => EngineKind::Vllm,
+        wire::Engine::Tgi => EngineKind::Tgi,
+        wire::Engine::Triton => EngineKind::Triton,
+    }
+}
+
+/// The seed of a task that brings none: the first eight bytes of the SHA-256 of its id, little-endian.
+fn seed_of(task: TaskId) -> u64 {
+    first_bytes(Sha256::digest(task.0.as_bytes()).into())
+}
+
+fn first_bytes(digest: [u8; 32]) -> u64 {
+    let (first, _) = digest.split_first_chunk().expect("32 bytes are more than eight");
+    u64::from_le_bytes(*first)
+}
+
+fn invalid(what: &str) -> Refusal {
+    Refusal::Invalid(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The checks that fields share, each with a message that names the field, its value and what would be
+//! right.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::shown;
+use crate::backpressure::Refusal;
+
+/// A number within its limits. One that is not a number at all is within none.
+pub(super) fn within<N>(
+    field: &str,
+    value: Option<N>,
+    limits: RangeInclusive<N>,
+) -> Result<Option<N>, Refusal>
+where
+    N: PartialOrd + Display + Copy,
+{
+    match value {
+        Some(value) if !limits.contains(&value) => {
+            Err(Refusal::Invalid(format!("`{field}` is {value}: use {} to {}", limits.start(), limits.end())))
+        }
+        fine => Ok(fine),
+    }
+}
+
+/// A number more than zero, up to `most`.
+pub(super) fn above_zero(field: &str, value: Option<f32>, most: f32) -> Result<Option<f32>, Refusal> {
+    match value {
+        Some(value) if !(value > 0.0 && value <= most) => {
+            Err(Refusal::Invalid(format!("`{field}` is {value}: use more than 0, up to {most}")))
+        }
+        fine => Ok(fine),
+    }
+}
+
+/// A list that is neither empty nor too long.
+pub(super) fn count(field: &str, len: usize, limits: RangeInclusive<usize>) -> Result<(), Refusal> {
+    if limits.contains(&len) {
+        return Ok(());
+    }
+    let (least, most) = limits.into_inner();
+    Err(Refusal::Invalid(if len < least {
+        format!("`{field}` is empty: send at least {least}")
+    } else {
+        format!("`{field}` has {len} entries: send at most {most}")
+    }))
+}
+
+/// A text with something in it.
+pub(super) fn not_empty(field: &str, text: &str) -> Result<(), Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::Invalid(format!("`{field}` is empty: send at least one character")));
+    }
+    Ok(())
+}
+
+/// A text of at most `most` characters.
+pub(super) fn at_most_chars(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+    // Bytes are no fewer than characters, and known at once.
+    if text.len() <= most {
+        return Ok(());
+    }
+    let chars = text.chars().count();
+    if chars <= most {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(format!(
+        "`{field}` has {chars} characters (`{}`): use at most {most}",
+        shown(text.as_bytes())
+    )))
+}
+
+/// A text without NUL characters: engines take text that ends at one.
+pub(super) fn no_nul(field: &str, text: &str) -> Result<(), Refusal> {
+    match text.bytes().position(|byte| byte == 0) {
+        None => Ok(()),
+        Some(at) => {
+            Err(Refusal::Invalid(format!("`{field}` holds a NUL character at byte {at}: leave it out")))
+        }
+    }
+}

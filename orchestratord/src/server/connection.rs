@@ -1,0 +1,63 @@
+//! One connection, from its first byte to its close.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hyper::server::conn::http1::Connection;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::{Phase, Routes};
+
+/// What is read and thrown away after the last response, so that a client in the middle of sending a body
+/// that was refused reads the refusal instead of a reset (RFC 9112, section 9.6).
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// How long the client may be silent meanwhile.
+const LINGER_SILENCE: Duration = Duration::from_millis(500);
+
+/// Serves the connection to its end, or to the end of the server.
+pub(super) async fn run(
+    mut connection: Connection<TokioIo<TcpStream>, Routes>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let mut until = Phase::Finishing;
+    let served = loop {
+        tokio::select! {
+            biased;
+            served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break served,
+            // A sender that is gone is a server that was dropped.
+            reached = phase.wait_for(|phase| *phase >= until) => {
+                if until == Phase::Closing || reached.is_err() {
+                    return;
+                }
+            }
+        }
+        Pin::new(&mut connection).graceful_shutdown();
+        until = Phase::Closing;
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    let stream = connection.into_parts().io.into_inner();
+    tokio::select! {
+        () = linger(stream) => {}
+        _ = phase.wait_for(|phase| *phase >= Phase::Closing) => {}
+    }
+}
+
+async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = LINGER_BYTES;
+    let mut scrap = vec![0; 16 * 1024];
+    while let Ok(Ok(read)) = tokio::time::timeout(LINGER_SILENCE, stream.read(&mut scrap)).await {
+        rest = rest.saturating_sub(read);
+        if read == 0 || rest == 0 {
+            return;
+        }
+    }
+}
