@@ -1,1 +1,81 @@
+use std::path::PathBuf;
 
+use adapter_api::{Device, EngineFactory, ExitReason, ReplicaSpec};
+use adapter_mock::{MockConfig, MockControl, MockFactory, Phase};
+use orchestrator_core::{PoolId, ReplicaId};
+
+use super::*;
+
+async fn engine(config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
+    let spec = ReplicaSpec {
+        replica: ReplicaId { pool: PoolId::new("p").unwrap(), index: 0 },
+        model: PathBuf::from("m.gguf"),
+        ctx: None,
+        slots: 1,
+        threads: None,
+        device: Device::Cpu,
+        gpu_layers: None,
+    };
+    let (factory, control) = MockFactory::new(config);
+    (factory.start(spec, Arc::new(|_| {})).await.expect("starts"), control)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_speeds_are_the_engines_own() {
+    let (engine, control) = engine(MockConfig::default()).await;
+    let measured = run(&engine, &SelfTestPolicy::default()).await.expect("passes");
+    let decode_tps = measured.decode_tps.expect("it decodes");
+    // The first token takes a decode step too, and tokio's clock counts whole milliseconds.
+    assert!((700.0..=1000.0).contains(&measured.prefill_tps), "{measured:?}");
+    assert!((85.0..=101.0).contains(&decode_tps), "{measured:?}");
+    assert!((Millis(60)..Millis(120)).contains(&measured.first_token_ms), "{measured:?}");
+    let counts = control.until(|counts| counts.ended == 2).await;
+    assert_eq!((counts.submitted, counts.cancels), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_embedding_model_is_tested_with_an_embedding() {
+    let config = MockConfig { workloads: vec![Workload::Embedding], ..MockConfig::default() };
+    let (engine, _) = engine(config).await;
+    let measured = run(&engine, &SelfTestPolicy::default()).await.expect("passes");
+    assert_eq!(measured.decode_tps, None);
+    assert!(measured.prefill_tps > 900.0, "{measured:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_answer_fails_and_leaves_no_job_behind() {
+    let (engine, control) = engine(MockConfig::instant()).await;
+    control.hold(Phase::Decode);
+    let policy = SelfTestPolicy::default();
+    assert_eq!(run(&engine, &policy).await, Err(SelfTestError::TimedOut(policy.limit)));
+    assert_eq!(control.until(|counts| counts.ended == 1).await.running, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_is_told_by_its_name() {
+    let policy = SelfTestPolicy::default();
+    let deaf = MockConfig { ignores_cancel: true, ..MockConfig::default() };
+    let dying = MockConfig { dies_after_tokens: Some(5), ..MockConfig::instant() };
+    let small = MockConfig { ctx: TokenCount(8), ..MockConfig::instant() };
+    let cases = [
+        (MockConfig::instant().answering(""), "the answer is empty"),
+        (deaf, "a cancel was not obeyed within 5000 ms"),
+        (dying, "the engine went away"),
+        (small, "leaves no room for an answer in a context of 8"),
+    ];
+    for (config, words) in cases {
+        let (engine, _) = engine(config).await;
+        let error = run(&engine, &policy).await.expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let (engine, control) = engine(MockConfig::instant()).await;
+    control.crash(&ExitReason::Signal(9));
+    assert_eq!(run(&engine, &policy).await, Err(SelfTestError::Failed(EngineError::Lost)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_ends_by_itself_before_the_cancel_is_no_fault() {
+    let (engine, _) = engine(MockConfig::instant().answering("a b c")).await;
+    let measured = run(&engine, &SelfTestPolicy::default()).await.expect("passes");
+    assert!(measured.decode_tps.is_some());
+}

@@ -40,19 +40,7 @@ impl Process {
     ) -> std::io::Result<Self> {
         // The command owns our copy of the worker's end and is dropped here: with it open, the death of the
         // worker would never be an end-of-file.
-        let mut command = Command::new(program);
-        command
-            .args(args)
-            .stdin(Stdio::from(channel))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .envs(visible_devices(&spec.device));
-        for secret in SECRETS {
-            command.env_remove(secret);
-        }
-        let mut child = command.spawn()?;
+        let mut child = command(program, args, channel, &spec.device).spawn()?;
         let tail = Tail::default();
         let log = child.stderr.take().expect("piped above");
         let forward = tasks::spawn(stderr::forward(log, spec.replica.clone(), tail.clone()));
@@ -86,6 +74,22 @@ impl Process {
     pub(crate) fn last_lines(&self) -> String {
         self.tail.text()
     }
+}
+
+fn command(program: &Path, args: &[OsString], channel: OwnedFd, device: &Device) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::from(channel))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .envs(visible_devices(device));
+    for secret in SECRETS {
+        command.env_remove(secret);
+    }
+    command
 }
 
 /// Waits for the child and kills its group when told to, or when nobody holds the process any more.
@@ -138,3 +142,6 @@ fn visible_devices(device: &Device) -> Vec<(&'static str, String)> {
     }
     vars
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,12 +160,13 @@ async fn a_canceled_job_still_gets_its_end() {
 async fn measures_are_answered_each_with_its_own_answer() {
     let engine = start("serve").await;
     let ask = |text: &str| engine.measure(Arc::new(Input::Prompt(text.to_owned())));
-    let (never, one, three) = (ask("never"), ask("a"), ask("a b c"));
-    let ((), one, three) = tokio::join!(
-        async { assert!(tokio::time::timeout(Duration::from_millis(50), never).await.is_err()) },
-        within(one),
-        within(three)
-    );
+    let (mut never, one, three) = (ask("never"), ask("a"), ask("a b c"));
+    let answers = async { tokio::join!(within(one), within(three)) };
+    let (one, three) = tokio::select! {
+        biased;
+        answer = &mut never => panic!("{answer:?} to the wrong question"),
+        answers = answers => answers,
+    };
     assert_eq!((one.unwrap().tokens, three.unwrap().tokens), (TokenCount(1), TokenCount(3)));
     let chat = Input::Messages(vec![Message { role: Role::User, content: "hi".to_owned() }]);
     let refused = within(engine.measure(Arc::new(chat))).await;
@@ -342,19 +343,22 @@ async fn a_start_that_is_given_up_ends_the_worker() {
 }
 
 #[tokio::test]
-async fn a_worker_sees_its_own_device_and_no_other_and_not_the_token() {
+async fn a_worker_sees_its_own_device_and_no_other() {
     let gpu = Device::Gpu { uuid: "GPU-abc".to_owned(), index: 1 };
     let cases = [
-        (Device::Cpu, "CUDA_VISIBLE_DEVICES=-1", "GGML_VK_VISIBLE_DEVICES= "),
-        (gpu, "CUDA_VISIBLE_DEVICES=GPU-abc", "GGML_VK_VISIBLE_DEVICES=unset"),
+        (Device::Cpu, ["CUDA_VISIBLE_DEVICES=-1", "HIP_VISIBLE_DEVICES=-1", "GGML_VK_VISIBLE_DEVICES="]),
+        (
+            gpu,
+            ["CUDA_VISIBLE_DEVICES=GPU-abc", "HIP_VISIBLE_DEVICES=GPU-abc", "CUDA_DEVICE_ORDER=PCI_BUS_ID"],
+        ),
     ];
-    for (device, cuda, vulkan) in cases {
+    for (device, vars) in cases {
         let factory = factory("serve");
         let start = factory.start(spec(Path::new("m.gguf"), device), Arc::new(|_| {}));
         let engine = within(start).await.expect("starts");
-        let seen = &engine.facts().build;
-        assert!(seen.contains(cuda) && seen.contains(vulkan), "{seen}");
-        assert!(seen.contains("CUDA_DEVICE_ORDER=PCI_BUS_ID"), "{seen}");
-        assert!(seen.contains("LLAMA_ORCH_TOKEN=unset"), "{seen}");
+        let seen: Vec<_> = engine.facts().build.split(' ').collect();
+        for var in vars {
+            assert!(seen.contains(&var), "{var} is not among {seen:?}");
+        }
     }
 }

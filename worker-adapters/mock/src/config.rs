@@ -33,6 +33,8 @@ pub struct MockConfig {
     pub decode_tps: f64,
     /// What it answers.
     pub answer: Answer,
+    /// Whether it lets a canceled job go on as if nothing had been said.
+    pub ignores_cancel: bool,
     /// Whether it takes `strict` jobs; where not, they end as invalid.
     pub strict: bool,
     /// What it can be asked for.
@@ -55,6 +57,7 @@ impl Default for MockConfig {
             prefill_tps: 1000.0,
             decode_tps: 100.0,
             answer: Answer::Endless,
+            ignores_cancel: false,
             strict: true,
             workloads: vec![Workload::Completion],
             kv_bytes_per_token: 1024,

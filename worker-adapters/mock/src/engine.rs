@@ -101,6 +101,9 @@ impl Engine for MockEngine {
 
     fn cancel(&self, task: TaskId) {
         self.inner.shared.count(|counts| counts.cancels += 1);
+        if self.inner.config.ignores_cancel {
+            return;
+        }
         if let Some(order) = self.inner.memory().jobs.get(&task) {
             order.send_replace(Order::Cancel);
         }
