@@ -1,5 +1,5 @@
 //! What a worker writes to its standard error, line by line into the daemon's log under the replica's name.
-//! A line is JSON (`{"level": "warn", "message": "…", …}`) or plain text, as llama.cpp writes it.
+//! A line is JSON (`{"level": "warn", "message": "…", "fields": {…}}`) or plain text, as llama.cpp writes it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,6 +95,9 @@ impl Line {
         let Some(serde_json::Value::String(message)) = object.remove("message") else { return plain() };
         let level = object.remove("level");
         let level = level.as_ref().and_then(serde_json::Value::as_str).and_then(|level| level.parse().ok());
+        if let Some(serde_json::Value::Object(nested)) = object.remove("fields") {
+            object.extend(nested);
+        }
         let fields = (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string());
         Self { level: level.unwrap_or(Level::INFO), message, fields }
     }

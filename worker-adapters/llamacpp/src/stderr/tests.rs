@@ -4,9 +4,19 @@ use super::*;
 
 #[test]
 fn a_json_line_keeps_its_level_its_message_and_its_other_fields() {
-    let line = Line::parse(r#"{"level":"warn","message":"no template","model":"tiny"}"#);
-    let fields = Some(r#"{"model":"tiny"}"#.to_owned());
-    assert_eq!(line, Line { level: Level::WARN, message: "no template".to_owned(), fields });
+    let cases = [
+        (
+            r#"{"level":"warn","message":"no template","fields":{"model":"tiny"}}"#,
+            Some(r#"{"model":"tiny"}"#),
+        ),
+        (r#"{"level":"warn","message":"no template","model":"tiny"}"#, Some(r#"{"model":"tiny"}"#)),
+        (r#"{"level":"warn","message":"no template","fields":{}}"#, None),
+    ];
+    for (text, fields) in cases {
+        let fields = fields.map(str::to_owned);
+        let line = Line { level: Level::WARN, message: "no template".to_owned(), fields };
+        assert_eq!(Line::parse(text), line);
+    }
 }
 
 #[test]
