@@ -1,0 +1,281 @@
+//! The command line as it is typed: commands, flags, limits, help. Nothing is resolved here; that is
+//! [`crate::connection`] for the address and the token.
+
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use uuid::Uuid;
+
+use crate::exit;
+
+/// How long a refused task waits for room when `--max-wait` does not say.
+const MAX_WAIT_S: u64 = 600;
+/// How long `health --wait` waits when it is given no number.
+const HEALTH_WAIT_S: &str = "300";
+/// How often `status --watch` looks when it is given no number.
+const WATCH_EVERY_S: &str = "1";
+
+const EXAMPLES: &str = "\
+Examples:
+  llama-orch run \"Why is the sky blue?\"           ask, and read the answer as it is made
+  cat src/main.rs | llama-orch run \"Explain this\"  ask about a file
+  llama-orch chat                                 talk, with a memory
+  llama-orch status --watch                       see queues, replicas and speeds
+  llama-orch health --wait && ./use-it.sh         wait until the daemon can serve
+
+The daemon is found by itself when it runs on this machine. Otherwise:
+  export LLAMA_ORCH_URL=http://workstation:6173 LLAMA_ORCH_TOKEN=…";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  llama-orch run \"Name three colours\"
+  llama-orch run --system \"Answer in one word\" --temperature 0 \"The capital of France?\"
+  git diff | llama-orch run \"Write a commit message\"  the prompt, then standard input below it
+  llama-orch run - < prompt.txt                        standard input alone
+  llama-orch run --batch --max-wait 86400 < long.txt   when the machine has time
+  llama-orch run --json \"Hello\" | jq -r 'select(.event == \"token\").t'
+
+With --json, standard output is one JSON object a line, in this order:
+  {\"event\":\"accepted\",\"task_id\":…,\"queue_position\":…,\"predicted_start_ms\":…,\"backoff_ms\":…}
+  {\"event\":\"started\",\"queue_position\":…,\"predicted_start_ms\":…}
+  {\"event\":\"token\",\"t\":…,\"i\":…}                   any number
+  {\"event\":\"end\",\"tokens_out\":…,\"decode_ms\":…,\"tokens_in\":…,\"queue_ms\":…,
+   \"finish_reason\":…,\"first_token_ms\":…,\"tokens_per_s\":…}
+What goes wrong is the last line:
+  {\"event\":\"error\",\"message\":…,\"code\":…,\"hint\":…,\"exit\":…}";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  llama-orch status
+  llama-orch status --watch=5
+  llama-orch status --json | jq '.pools[].queue'";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  llama-orch cancel 6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
+
+const CHAT_EXAMPLES: &str = "\
+While talking:
+  /system TEXT   give the model instructions; without TEXT, show them
+  /reset         forget the conversation
+  /exit          leave, as do Ctrl-D and Ctrl-C at the prompt
+  Ctrl-C         while an answer comes: cancel it and go back to the prompt
+  \\              at the end of a line: go on with the next line";
+
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  llama-orch health && echo ready
+  orchestratord & llama-orch health --wait 120";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  llama-orch completions bash > ~/.local/share/bash-completion/completions/llama-orch
+  llama-orch completions zsh > ~/.zfunc/_llama-orch
+  llama-orch completions fish > ~/.config/fish/completions/llama-orch.fish";
+
+/// The command line of llama-orch: ask the token server on this machine, and see how it is.
+#[derive(Debug, Parser)]
+#[command(name = "llama-orch", version, arg_required_else_help = true)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Where the daemon is.
+    ///
+    /// When absent: LLAMA_ORCH_URL, else the address of LLAMA_ORCH_LISTEN, else http://127.0.0.1:6173.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    pub url: Option<String>,
+    /// The API token. It is seen by everyone who lists processes: LLAMA_ORCH_TOKEN is better.
+    ///
+    /// When absent: LLAMA_ORCH_TOKEN, else the file `llama-orch/token` in the user's config folder, which
+    /// the daemon makes at its first start. The file is sent to a daemon on this machine only.
+    #[arg(long, global = true, value_name = "TOKEN", help_heading = "Global options")]
+    pub token: Option<String>,
+    /// Say more on standard error, also when it is not a terminal.
+    #[arg(long, short, global = true, conflicts_with = "quiet", help_heading = "Global options")]
+    pub verbose: bool,
+    /// Say nothing on standard error but errors.
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask once and stream the answer to standard output.
+    Run(RunArgs),
+    /// Talk with the model, turn by turn.
+    Chat(ChatArgs),
+    /// Show pools, queues, replicas and devices.
+    Status(StatusArgs),
+    /// Cancel tasks, wherever they stand.
+    Cancel(CancelArgs),
+    /// Say whether the daemon can serve: exit code 0 when it can.
+    Health(HealthArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is there or not")]
+pub struct RunArgs {
+    /// What to ask. Absent or `-`: standard input.
+    ///
+    /// With a prompt, standard input is put below it, after an empty line, when it is a pipe or a file.
+    /// `< /dev/null` keeps it from being read.
+    pub prompt: Option<String>,
+    /// Instructions for the model, before the prompt.
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    pub system: Option<String>,
+    /// Let the model go on from the prompt as it stands, without its chat template.
+    #[arg(long)]
+    pub raw: bool,
+    /// Use the batch lane: everything interactive goes first.
+    #[arg(long)]
+    pub batch: bool,
+    /// The conversation that the task belongs to, so that its KV cache is found.
+    #[arg(long, value_name = "UUID")]
+    pub session: Option<Uuid>,
+    /// Print one JSON object a line instead of the text.
+    #[arg(long)]
+    pub json: bool,
+    /// Say queue position, time to first token and tokens/s on standard error, also when it is not a
+    /// terminal.
+    #[arg(long)]
+    pub stats: bool,
+    #[command(flatten)]
+    pub generation: Generation,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+/// Arguments of `chat`.
+#[derive(Debug, Args)]
+#[command(after_help = CHAT_EXAMPLES)]
+pub struct ChatArgs {
+    /// Instructions for the model, before the conversation.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Say queue position, time to first token and tokens/s after each answer, also when standard error is
+    /// not a terminal.
+    #[arg(long)]
+    pub stats: bool,
+    #[command(flatten)]
+    pub generation: Generation,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+/// How the answer is made.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "How the answer is made")]
+pub struct Generation {
+    /// The pool, or the model reference of one. The daemon's first pool when absent.
+    #[arg(long, value_name = "REF")]
+    pub model: Option<String>,
+    /// The most tokens of the answer. As many as fit the context when absent.
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_048_576))]
+    pub max_tokens: Option<u32>,
+    /// 0 always takes the most probable token, more is more varied, up to 5.
+    #[arg(long, value_name = "T", value_parser = temperature, allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Keep the most probable tokens that sum to this, more than 0 and up to 1.
+    #[arg(long, value_name = "P", value_parser = top_p, allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// The start of the random numbers. Another one for each task when absent.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Same prompt, parameters and seed: the same tokens, whatever else is running.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// How long to wait for room.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "When the daemon has no room")]
+pub struct PatienceArgs {
+    /// Give up at once instead of waiting and trying again.
+    #[arg(long, conflicts_with = "max_wait")]
+    no_wait: bool,
+    /// Give up after this many seconds of waiting for a place in the queue.
+    #[arg(long, value_name = "SECONDS", default_value_t = MAX_WAIT_S)]
+    max_wait: u64,
+}
+
+impl PatienceArgs {
+    /// No waiting at all.
+    #[cfg(test)]
+    pub const fn at_once() -> Self {
+        Self { no_wait: true, max_wait: MAX_WAIT_S }
+    }
+
+    /// The longest wait for room, all tries together.
+    pub const fn bound(self) -> Duration {
+        if self.no_wait { Duration::ZERO } else { Duration::from_secs(self.max_wait) }
+    }
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = STATUS_EXAMPLES)]
+pub struct StatusArgs {
+    /// Print the daemon's answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every so many seconds, until Ctrl-C.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = WATCH_EVERY_S, value_parser = RangedU64ValueParser::<u64>::new().range(1..=86_400))]
+    pub watch: Option<u64>,
+}
+
+/// Arguments of `cancel`.
+#[derive(Debug, Args)]
+#[command(after_help = CANCEL_EXAMPLES)]
+pub struct CancelArgs {
+    /// The tasks, as `run --json` and `run --verbose` name them.
+    #[arg(required = true, value_name = "TASK_ID")]
+    pub tasks: Vec<Uuid>,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+#[command(after_help = HEALTH_EXAMPLES)]
+pub struct HealthArgs {
+    /// Wait until the daemon can serve, also while it cannot be reached, at most this many seconds (300
+    /// when no number is given).
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = HEALTH_WAIT_S)]
+    pub wait: Option<u64>,
+    /// Print the daemon's answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    number(text)
+        .filter(|value| (0.0..=5.0).contains(value))
+        .ok_or_else(|| "use a number from 0 to 5".to_owned())
+}
+
+fn top_p(text: &str) -> Result<f32, String> {
+    number(text)
+        .filter(|value| *value > 0.0 && *value <= 1.0)
+        .ok_or_else(|| "use a number more than 0 and up to 1".to_owned())
+}
+
+fn number(text: &str) -> Option<f32> {
+    text.parse::<f32>().ok().filter(|value| value.is_finite())
+}

@@ -1,0 +1,94 @@
+//! What a person is told when something goes wrong: what happened, the daemon's code for it where there is
+//! one, what to do about it, and the exit code.
+
+use std::time::Duration;
+
+use api_types::{ErrorCode, ErrorEnvelope};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::text;
+
+/// The reason a command ended without doing what it was asked to. Shown by [`crate::ui::Ui::failure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: Exit,
+    /// What happened.
+    pub message: String,
+    /// The daemon's code, where it was the daemon that refused.
+    pub code: Option<ErrorCode>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a code and a hint.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), code: None, hint: None }
+    }
+
+    /// The same with what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the daemon said of it.
+    pub fn of_envelope(exit: Exit, envelope: &ErrorEnvelope) -> Self {
+        Self {
+            exit,
+            message: envelope.message.clone(),
+            code: Some(envelope.code),
+            hint: hint_for(envelope.code, envelope.retry_after_ms),
+        }
+    }
+
+    /// The `error` line of `run --json`.
+    pub fn to_json(&self) -> String {
+        let line = FailureLine {
+            event: "error",
+            message: &self.message,
+            code: self.code.as_ref(),
+            hint: self.hint.as_deref(),
+            exit: self.exit.code(),
+        };
+        serde_json::to_string(&line).expect("strings and numbers make JSON")
+    }
+}
+
+#[derive(Serialize)]
+struct FailureLine<'a> {
+    event: &'static str,
+    message: &'a str,
+    code: Option<&'a ErrorCode>,
+    hint: Option<&'a str>,
+    exit: u8,
+}
+
+/// What helps against an error of the daemon's; nothing where its message says it all.
+fn hint_for(code: ErrorCode, retry_after_ms: Option<u64>) -> Option<String> {
+    let after = retry_after_ms.map(Duration::from_millis).map(text::countdown);
+    let hint = match (code, after) {
+        (ErrorCode::InvalidParams, _) => return None,
+        (ErrorCode::AdmissionReject, Some(after)) => {
+            format!("there should be room in {after}; without `--no-wait` it is waited for")
+        }
+        (ErrorCode::AdmissionReject, None) => "without `--no-wait` room is waited for".to_owned(),
+        (ErrorCode::QueueFullDropLru, _) => {
+            "newer batch tasks came in: send it again later, or without `--batch`".to_owned()
+        }
+        (ErrorCode::PoolUnready, _) => {
+            "`llama-orch health --wait` waits until the model is loaded, `llama-orch status` shows how far it is".to_owned()
+        }
+        (ErrorCode::PoolUnavailable, _) => "`llama-orch status` shows the reason".to_owned(),
+        (ErrorCode::ReplicaExhausted, _) => {
+            "`llama-orch status` shows what became of the replicas; send it again once one is ready".to_owned()
+        }
+        (ErrorCode::DecodeTimeout | ErrorCode::WorkerReset, _) => {
+            "the engine is started again by itself: send the task again".to_owned()
+        }
+        (ErrorCode::Internal, _) => "the daemon's log says why".to_owned(),
+    };
+    Some(hint)
+}

@@ -1,0 +1,129 @@
+//! `run`: one prompt, one answer.
+
+use std::time::Duration;
+
+use api_types::{Determinism, Message, Priority, Role, Sampling, TaskRequest};
+use uuid::Uuid;
+
+use crate::answer::{self, Ask, Ending, Form, Stats};
+use crate::args::{Generation, RunArgs};
+use crate::context::{Context, Stop};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::input::{self, Source};
+
+/// How long standard input may say nothing before a person is told what is waited for.
+const SILENT_INPUT: Duration = Duration::from_secs(1);
+
+/// Asks and prints the answer.
+///
+/// # Errors
+/// Whatever kept the answer from being whole; with `--json` it has been printed as a line, too.
+pub async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, Stop> {
+    let form = if args.json { Form::Json } else { Form::Text };
+    match ask_once(cx, args, form).await {
+        Err(Stop::Failure(failure)) => {
+            if form == Form::Json {
+                cx.ui.print(&failure.to_json())?;
+            }
+            Err(failure.into())
+        }
+        ended => ended,
+    }
+}
+
+async fn ask_once(cx: &mut Context, args: RunArgs, form: Form) -> Result<Exit, Stop> {
+    let prompt = prompt(cx, &args).await?;
+    let ask = Ask {
+        patience: args.patience.bound(),
+        form,
+        stats: if args.stats { Stats::Asked } else { Stats::Auto },
+        request: request(args, prompt),
+    };
+    let answer = answer::answer(cx, &ask).await?;
+    Ok(match answer.ending {
+        Ending::Complete => Exit::Done,
+        Ending::Interrupted(exit) => exit,
+    })
+}
+
+/// The prompt: what is typed, standard input, or both with an empty line between.
+async fn prompt(cx: &mut Context, args: &RunArgs) -> Result<String, Stop> {
+    let typed = args.prompt.as_deref().filter(|typed| *typed != "-");
+    let source = input::source();
+    let prompt = match (typed, source) {
+        (Some(typed), Source::Terminal | Source::Nothing) => typed.to_owned(),
+        (Some(typed), Source::Content) => {
+            let content =
+                read(cx, "reading standard input below the prompt; `< /dev/null` leaves it out").await?;
+            join(typed, &content)
+        }
+        (None, Source::Terminal) if args.prompt.is_none() => {
+            cx.ui.note("type the prompt; Ctrl-D on a line of its own ends it");
+            read(cx, "").await?
+        }
+        (None, _) => read(cx, "reading the prompt from standard input").await?,
+    };
+    // The end of the last line belongs to the file, not to the prompt; the model is given `--raw` text as is.
+    let prompt = if args.raw { prompt } else { prompt.trim_end_matches(['\r', '\n']).to_owned() };
+    if prompt.trim().is_empty() {
+        return Err(Failure::new(Exit::Usage, "the prompt is empty")
+            .hint("give it as an argument, `llama-orch run \"Why is the sky blue?\"`, or through standard input")
+            .into());
+    }
+    Ok(prompt)
+}
+
+fn join(typed: &str, content: &str) -> String {
+    if content.trim().is_empty() { typed.to_owned() } else { format!("{typed}\n\n{content}") }
+}
+
+/// Reads standard input, and says what is waited for when nothing comes.
+async fn read(cx: &mut Context, what: &str) -> Result<String, Stop> {
+    let mut read = std::pin::pin!(input::read_all());
+    let mut silent = std::pin::pin!(tokio::time::sleep(SILENT_INPUT));
+    let mut told = what.is_empty();
+    loop {
+        tokio::select! {
+            biased;
+            exit = cx.interrupts.next() => return Err(Stop::Signal(exit)),
+            text = &mut read => return Ok(text?),
+            () = &mut silent, if !told => {
+                cx.ui.live(what);
+                told = true;
+            }
+        }
+    }
+}
+
+fn request(args: RunArgs, prompt: String) -> TaskRequest {
+    let (prompt, messages) = if args.raw {
+        (Some(prompt), None)
+    } else {
+        let system = args.system.map(|content| Message { role: Role::System, content });
+        let user = Message { role: Role::User, content: prompt };
+        (None, Some(system.into_iter().chain([user]).collect()))
+    };
+    TaskRequest {
+        prompt,
+        messages,
+        priority: args.batch.then_some(Priority::Batch),
+        session_id: args.session,
+        ..base_request(&args.generation)
+    }
+}
+
+/// A task with a fresh id and with what `generation` says; the caller adds what to ask.
+pub fn base_request(generation: &Generation) -> TaskRequest {
+    let Generation { model, max_tokens, temperature, top_p, seed, strict } = generation.clone();
+    let given = temperature.is_some() || top_p.is_some();
+    TaskRequest {
+        task_id: Some(Uuid::new_v4()),
+        model_ref: model,
+        max_tokens,
+        seed,
+        determinism: strict.then_some(Determinism::Strict),
+        sampling: given.then(|| Sampling { temperature, top_p, ..Sampling::default() }),
+        ..TaskRequest::default()
+    }
+}

@@ -1,0 +1,191 @@
+//! `status`: what the daemon says of itself, for a person.
+
+use std::time::Duration;
+
+use api_types::{Device, Health, HealthStatus, Pool, PoolState, Replica, ReplicaState};
+
+use crate::api::ApiError;
+use crate::args::StatusArgs;
+use crate::context::{Context, Stop};
+use crate::exit::Exit;
+use crate::table::{Cell, Palette, Table, Tint};
+use crate::text;
+
+/// Clears a terminal and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Shows it, once or again and again.
+///
+/// # Errors
+/// The daemon cannot be asked, except while watching, or nobody reads.
+pub async fn status(cx: &mut Context, args: &StatusArgs) -> Result<Exit, Stop> {
+    let Some(every) = args.watch.map(Duration::from_secs) else {
+        let health = ask(cx).await?.map_err(|error| cx.api.failure(error))?;
+        show(cx, &health, args.json)?;
+        return Ok(Exit::Done);
+    };
+    loop {
+        let asked = ask(cx).await?;
+        if cx.ui.output_is_terminal() && !args.json {
+            cx.ui.print_raw(CLEAR)?;
+        }
+        match asked {
+            Ok(health) => show(cx, &health, args.json)?,
+            // It may be on its way: whoever watches wants to see it come.
+            Err(error @ (ApiError::Unreachable(_) | ApiError::Broken(_))) => {
+                let failure = cx.api.failure(error);
+                cx.ui.failure(&failure);
+            }
+            Err(error) => return Err(cx.api.failure(error).into()),
+        }
+        tokio::select! {
+            biased;
+            exit = cx.interrupts.next() => return Err(Stop::Signal(exit)),
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+async fn ask(cx: &mut Context) -> Result<Result<Health, ApiError>, Stop> {
+    tokio::select! {
+        biased;
+        exit = cx.interrupts.next() => Err(Stop::Signal(exit)),
+        health = cx.api.health() => Ok(health),
+    }
+}
+
+fn show(cx: &mut Context, health: &Health, json: bool) -> Result<(), Stop> {
+    // Only who has the token is told the version.
+    if health.version.is_none() {
+        return Err(cx.api.unauthorised().into());
+    }
+    if json {
+        return Ok(cx.ui.print(&to_json(health))?);
+    }
+    let palette = if cx.ui.output_has_colour() { Palette::Colour } else { Palette::Plain };
+    Ok(cx.ui.print(&render(health, cx.api.url(), palette))?)
+}
+
+/// The daemon's answer on one line.
+pub fn to_json(health: &Health) -> String {
+    serde_json::to_string(health).expect("it came as JSON")
+}
+
+fn render(health: &Health, url: &str, palette: Palette) -> String {
+    let status = palette.paint(Some(tint_of_daemon(health.status)), &health.status.to_string());
+    let version = health.version.as_deref().unwrap_or("?");
+    let mut page = format!("orchestratord {version} at {url}: {status}\n");
+    if let Some(build) = &health.build {
+        page.push_str(&format!("engine build: {build}\n"));
+    }
+    for pool in health.pools.iter().flatten() {
+        page.push('\n');
+        page.push_str(&render_pool(pool, palette));
+    }
+    if let Some(devices) = &health.devices {
+        page.push('\n');
+        page.push_str(&render_devices(devices, palette));
+    }
+    page
+}
+
+fn render_pool(pool: &Pool, palette: Palette) -> String {
+    let state = palette.paint(Some(tint_of_pool(pool.state)), &pool.state.to_string());
+    let mut page = format!("pool {}: {state}, {}, model {}\n", pool.id, pool.engine, pool.model_ref);
+    if let Some(model) = &pool.model {
+        page.push_str(&format!(
+            "  {}, {}, {} parameters, {}, trained with {} of context\n",
+            model.name,
+            model.architecture,
+            parameters(model.parameters),
+            text::bytes(model.size_bytes),
+            text::count(model.ctx_train.into(), "token"),
+        ));
+    }
+    let queue = &pool.queue;
+    page.push_str(&format!(
+        "  waiting: interactive {} of {}, batch {} of {}\n",
+        queue.interactive.depth, queue.interactive.bound, queue.batch.depth, queue.batch.bound
+    ));
+    let mut table = Table::new([
+        "REPLICA",
+        "STATE",
+        "DEVICE",
+        "BUSY",
+        "CONTEXT",
+        "PREFILL tok/s",
+        "DECODE tok/s",
+        "REASON",
+    ]);
+    for replica in &pool.replicas {
+        table.row(replica_row(replica));
+    }
+    page.push_str(&table.render(palette, "  "));
+    page
+}
+
+fn replica_row(replica: &Replica) -> [Cell; 8] {
+    let busy = replica.slots.map(|slots| format!("{} of {slots}", replica.slots_busy));
+    let speed = |speed: Option<f64>| Cell::from(speed.map(|speed| format!("{speed:.1}")).unwrap_or_default());
+    [
+        replica.id.as_str().into(),
+        Cell::from(replica.state.to_string().replace('_', " ")).tinted(tint_of_replica(replica.state)),
+        replica.device.as_str().into(),
+        busy.unwrap_or_default().into(),
+        replica.ctx.map(|ctx| ctx.to_string()).unwrap_or_default().into(),
+        speed(replica.prefill_tokens_per_s),
+        speed(replica.decode_tokens_per_s),
+        replica.reason.clone().unwrap_or_default().into(),
+    ]
+}
+
+fn render_devices(devices: &[Device], palette: Palette) -> String {
+    let mut table = Table::new(["DEVICE", "NAME", "MEMORY USED", "BUSY"]);
+    for device in devices {
+        let used = text::bytes(device.memory_used_bytes);
+        let total = text::bytes(device.memory_total_bytes);
+        table.row([
+            device.id.as_str().into(),
+            device.name.as_str().into(),
+            format!("{used} of {total}").into(),
+            device.utilization.map(|share| format!("{:.0} %", share * 100.0)).unwrap_or_default().into(),
+        ]);
+    }
+    table.render(palette, "")
+}
+
+/// A count of parameters as people say it: `135 M`, `7.2 B`.
+fn parameters(count: u64) -> String {
+    match count {
+        0..1_000_000 => count.to_string(),
+        1_000_000..1_000_000_000 => format!("{} M", (count + 500_000) / 1_000_000),
+        _ => format!("{:.1} B", count as f64 / 1e9),
+    }
+}
+
+const fn tint_of_daemon(status: HealthStatus) -> Tint {
+    match status {
+        HealthStatus::Ok => Tint::Good,
+        HealthStatus::Starting | HealthStatus::Stopping => Tint::Wait,
+        HealthStatus::Unavailable => Tint::Bad,
+    }
+}
+
+const fn tint_of_pool(state: PoolState) -> Tint {
+    match state {
+        PoolState::Ready => Tint::Good,
+        PoolState::Starting => Tint::Wait,
+        PoolState::Unavailable => Tint::Bad,
+    }
+}
+
+const fn tint_of_replica(state: ReplicaState) -> Tint {
+    match state {
+        ReplicaState::Ready => Tint::Good,
+        ReplicaState::Starting | ReplicaState::Retiring => Tint::Wait,
+        ReplicaState::Exited | ReplicaState::BackingOff => Tint::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+use super::*;
+
+/// The example of `contracts/openapi/control.yaml`, with a pool that is on its way.
+fn health() -> Health {
+    serde_json::from_value(serde_json::json!({
+        "status": "ok",
+        "version": "0.1.0",
+        "build": "native: AVX2, FMA, F16C",
+        "pools": [
+            {
+                "id": "starter", "model_ref": "starter", "engine": "llamacpp", "state": "ready",
+                "model": {
+                    "name": "SmolLM2 135M Instruct", "architecture": "llama", "parameters": 134_515_008,
+                    "size_bytes": 91_734_272, "ctx_train": 8192
+                },
+                "queue": { "interactive": { "depth": 0, "bound": 256 }, "batch": { "depth": 12, "bound": 1024 } },
+                "replicas": [
+                    {
+                        "id": "starter/0", "state": "ready", "device": "cpu", "engine_version": "b11434",
+                        "slots": 4, "slots_busy": 4, "ctx": 8192,
+                        "prefill_tokens_per_s": 812.5, "decode_tokens_per_s": 118.2
+                    },
+                    {
+                        "id": "starter/1", "state": "backing_off", "device": "gpu0", "slots_busy": 0,
+                        "reason": "ended by signal 9:\nstarts again in 4 s"
+                    }
+                ]
+            },
+            {
+                "id": "big", "model_ref": "hf:owner/repo/big.gguf", "engine": "llamacpp", "state": "starting",
+                "queue": { "interactive": { "depth": 1, "bound": 256 }, "batch": { "depth": 0, "bound": 1024 } },
+                "replicas": [
+                    { "id": "big/0", "state": "starting", "device": "gpu0", "slots_busy": 0, "reason": "loading: 42 %" }
+                ]
+            }
+        ],
+        "devices": [
+            { "id": "cpu", "name": "AMD Ryzen 7 5800X", "memory_total_bytes": 67_447_029_760_u64, "memory_used_bytes": 9_126_805_504_u64 },
+            { "id": "gpu0", "name": "NVIDIA GeForce RTX 3060", "memory_total_bytes": 12_884_901_888_u64, "memory_used_bytes": 1_073_741_824, "utilization": 0.37 }
+        ]
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_page_shows_pools_queues_replicas_and_devices() {
+    insta::assert_snapshot!(render(&health(), "http://127.0.0.1:6173", Palette::Plain));
+}
+
+#[test]
+fn colours_change_nothing_but_the_colour() {
+    let plain = render(&health(), "http://127.0.0.1:6173", Palette::Plain);
+    let coloured = render(&health(), "http://127.0.0.1:6173", Palette::Colour);
+    let mut stripped = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        stripped.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    stripped.push_str(rest);
+    assert_eq!(stripped, plain);
+    assert!(coloured.contains("\x1b[31mbacking off\x1b[0m"));
+}
+
+#[test]
+fn parameters_are_said_as_people_say_them() {
+    assert_eq!(parameters(134_515_008), "135 M");
+    assert_eq!(parameters(7_241_732_096), "7.2 B");
+}

@@ -1,0 +1,177 @@
+//! Answers: what is sent, what is printed, and where.
+
+use serde_json::json;
+
+use crate::TASK;
+use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, started, tokens};
+use crate::program::{TOKEN, at, run, run_with};
+
+fn paris() -> Vec<Exchange> {
+    let events = started(0, 0) + ": ping\n\n" + &tokens(0, &["Par", "is."]) + &end(2, "stop");
+    vec![accepted(TASK), Exchange::stream(&events)]
+}
+
+#[test]
+fn run_prints_the_answer_to_standard_output_and_nothing_else() {
+    let daemon = Daemon::with(paris());
+    let done = run(at(&daemon.url(), &["run", "The capital of France?"]));
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "Paris.\n", ""));
+    let requests = daemon.requests();
+    assert_eq!(requests[0].line(), "POST /v1/tasks");
+    assert_eq!(requests[0].headers["authorization"], format!("Bearer {TOKEN}"));
+    assert_eq!(requests[1].line(), format!("GET /v1/tasks/{TASK}/stream"));
+    assert!(!requests[1].headers.contains_key("last-event-id"));
+}
+
+#[test]
+fn a_prompt_is_a_message_so_that_the_models_template_is_used() {
+    let daemon = Daemon::with(paris());
+    run(at(&daemon.url(), &["run", "Hi"]));
+    let mut body = daemon.requests()[0].json();
+    let id = body["task_id"].take();
+    assert!(uuid::Uuid::parse_str(id.as_str().unwrap()).is_ok());
+    assert_eq!(body, json!({ "task_id": null, "messages": [{ "role": "user", "content": "Hi" }] }));
+}
+
+#[test]
+fn every_flag_about_the_task_reaches_the_daemon() {
+    let daemon = Daemon::with(paris());
+    let session = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
+    let flags = [
+        "run",
+        "--batch",
+        "--system",
+        "Be brief.",
+        "--seed",
+        "18446744073709551615",
+        "--model",
+        "big",
+        "--max-tokens",
+        "9",
+        "--temperature",
+        "0.7",
+        "--top-p",
+        "0.9",
+        "--strict",
+        "--session",
+        session,
+        "Hi",
+    ];
+    run(at(&daemon.url(), &flags));
+    let mut body = daemon.requests()[0].json();
+    body["task_id"].take();
+    assert_eq!(
+        body,
+        json!({
+            "task_id": null,
+            "session_id": session,
+            "model_ref": "big",
+            "messages": [{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Hi" }],
+            "max_tokens": 9,
+            "priority": "batch",
+            "seed": 18_446_744_073_709_551_615_u64,
+            "determinism": "strict",
+            "sampling": { "temperature": 0.7, "top_p": 0.9 },
+        })
+    );
+}
+
+#[test]
+fn a_raw_prompt_is_sent_as_it_stands() {
+    let daemon = Daemon::with(paris());
+    run_with(at(&daemon.url(), &["run", "--raw"]), b"Once upon\n");
+    let body = daemon.requests()[0].json();
+    assert_eq!((&body["prompt"], body.get("messages")), (&json!("Once upon\n"), None));
+}
+
+#[test]
+fn standard_input_is_the_prompt_or_goes_below_it() {
+    for (arguments, prompt) in [
+        (&["run"][..], "from stdin"),
+        (&["run", "-"], "from stdin"),
+        (&["run", "Explain this:"], "Explain this:\n\nfrom stdin"),
+    ] {
+        let daemon = Daemon::with(paris());
+        let done = run_with(at(&daemon.url(), arguments), b"from stdin\n");
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(daemon.requests()[0].json()["messages"][0]["content"], prompt);
+    }
+}
+
+#[test]
+fn stats_say_queue_position_time_to_first_token_and_speed() {
+    let events = started(1, 40) + &tokens(0, &["a"; 11]) + &end(11, "length");
+    let daemon = Daemon::with(vec![accepted_at(TASK, 1, 420), Exchange::stream(&events)]);
+    let done = run(at(&daemon.url(), &["run", "--stats", "Hi"]));
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert_eq!(lines[0], "queue position 1, predicted start in 420 ms");
+    assert!(lines[1].starts_with("11 tokens · first token after "), "{done:?}");
+    assert!(
+        lines[1].ends_with(
+            " · 100.0 tokens/s · queued 3 ms · 5 prompt tokens · length: cut off at --max-tokens or the end of the context"
+        ),
+        "{done:?}"
+    );
+    assert_eq!(done.out, "aaaaaaaaaaa\n");
+    drop(daemon.requests());
+}
+
+#[test]
+fn json_is_one_object_an_event_and_the_last_one_has_what_was_measured() {
+    let daemon = Daemon::with(paris());
+    let done = run(at(&daemon.url(), &["run", "--json", "Hi"]));
+    let mut lines = done.lines();
+    let measured = lines[4]["first_token_ms"].take();
+    assert!(measured.is_u64(), "{done:?}");
+    assert_eq!(
+        lines,
+        [
+            json!({ "event": "accepted", "task_id": TASK, "queue_position": 0, "predicted_start_ms": 0, "backoff_ms": 0 }),
+            json!({ "event": "started", "queue_position": 0, "predicted_start_ms": 0 }),
+            json!({ "event": "token", "t": "Par", "i": 0 }),
+            json!({ "event": "token", "t": "is.", "i": 1 }),
+            json!({
+                "event": "end", "tokens_out": 2, "decode_ms": 100, "tokens_in": 5, "queue_ms": 3,
+                "finish_reason": "stop", "first_token_ms": null, "tokens_per_s": 10.0
+            }),
+        ]
+    );
+    drop(daemon.requests());
+}
+
+#[test]
+fn a_lost_connection_goes_on_after_the_last_token_and_prints_none_twice() {
+    let first = started(0, 0) + &tokens(0, &["Once", " upon"]);
+    let second = started(0, 0) + &tokens(1, &[" upon", " a", " time"]) + &end(4, "stop");
+    let daemon = Daemon::with(vec![accepted(TASK), Exchange::stream(&first), Exchange::stream(&second)]);
+    let done = run(at(&daemon.url(), &["run", "Tell"]));
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "Once upon a time\n", ""));
+    assert_eq!(daemon.requests()[2].headers["last-event-id"], "1");
+}
+
+#[test]
+fn a_task_that_a_new_daemon_does_not_know_begins_again_while_nothing_of_it_was_read() {
+    let mut script = vec![
+        accepted(TASK),
+        Exchange::stream(&started(0, 0)),
+        crate::daemon::refused("404 Not Found", "INVALID_PARAMS", "no such task", None),
+    ];
+    script.extend(paris());
+    let daemon = Daemon::with(script);
+    let done = run(at(&daemon.url(), &["run", "The capital of France?"]));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "Paris.\n"), "{done:?}");
+    let requests = daemon.requests();
+    assert_eq!(requests[0].body, requests[3].body);
+}
+
+#[test]
+fn the_reader_of_standard_output_may_go_away() {
+    let held = Exchange::stream(&(started(0, 0) + &tokens(0, &["Par"]))).open();
+    let daemon =
+        Daemon::with(vec![accepted(TASK), held, Exchange::no_content().releasing(&end(1, "canceled"))]);
+    let mut child = at(&daemon.url(), &["run", "Hi"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = crate::program::finish(child);
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+    assert_eq!(daemon.requests()[2].line(), format!("POST /v1/tasks/{TASK}/cancel"));
+}

@@ -1,0 +1,36 @@
+//! The help: it teaches, so that it is looked at whole.
+
+use crate::program::{program, run};
+
+fn help(arguments: &[&str]) -> String {
+    let done = run(program(arguments));
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{arguments:?}");
+    done.out
+}
+
+#[test]
+fn help_teaches_with_examples_and_lists_the_exit_codes() {
+    insta::assert_snapshot!("help", help(&["--help"]));
+}
+
+#[test]
+fn help_of_every_command_stays_as_it_was_read() {
+    for command in ["run", "chat", "status", "cancel", "health", "completions"] {
+        insta::assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
+    }
+}
+
+#[test]
+fn a_command_that_is_missing_is_a_usage_error_with_help() {
+    let done = run(program(&[]));
+    assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
+    assert!(done.err.contains("Usage: llama-orch"), "{done:?}");
+}
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = help(&["completions", shell]);
+        assert!(script.contains("max-wait"), "{shell}");
+    }
+}

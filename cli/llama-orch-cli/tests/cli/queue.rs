@@ -1,0 +1,81 @@
+//! A daemon that has no room: waiting, trying again, giving up.
+
+use crate::TASK;
+use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, refused, started, tokens};
+use crate::program::{at, run};
+
+fn full(retry_after_ms: u64) -> Exchange {
+    let message = "the `batch` lane of pool `starter` is full with 1024 tasks";
+    refused("429 Too Many Requests", "ADMISSION_REJECT", message, Some(retry_after_ms))
+}
+
+fn hello() -> Exchange {
+    Exchange::stream(&(started(0, 0) + &tokens(0, &["Hello"]) + &end(1, "stop")))
+}
+
+#[test]
+fn a_full_queue_is_waited_for_and_the_same_task_is_sent_again() {
+    let daemon = Daemon::with(vec![full(60), full(60), accepted(TASK), hello()]);
+    let done = run(at(&daemon.url(), &["run", "-v", "--batch", "Hi"]));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "Hello\n"), "{done:?}");
+    let waits = done.err.matches("queue full: trying again in 1 s (Ctrl-C gives up)\n").count();
+    assert_eq!(waits, 2, "{done:?}");
+    let requests = daemon.requests();
+    assert_eq!(requests[0].body, requests[1].body);
+    assert_eq!(requests[0].body, requests[2].body);
+}
+
+#[test]
+fn a_model_that_loads_is_waited_for() {
+    let loading =
+        refused("503 Service Unavailable", "POOL_UNREADY", "pool `starter` is loading its model", Some(60));
+    let daemon = Daemon::with(vec![loading, accepted(TASK), hello()]);
+    let done = run(at(&daemon.url(), &["run", "-v", "Hi"]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("the model is loading: trying again in 1 s"), "{done:?}");
+    drop(daemon.requests());
+}
+
+#[test]
+fn no_wait_gives_up_at_once() {
+    let daemon = Daemon::with(vec![full(60)]);
+    let done = run(at(&daemon.url(), &["run", "--no-wait", "Hi"]));
+    assert_eq!(done.code, Some(6));
+    assert!(done.err.contains("is full with 1024 tasks [ADMISSION_REJECT]"), "{done:?}");
+    assert!(done.err.contains("--no-wait"), "{done:?}");
+    drop(daemon.requests());
+}
+
+#[test]
+fn a_wait_that_is_longer_than_the_bound_is_not_begun() {
+    let daemon = Daemon::with(vec![full(5_000)]);
+    let done = run(at(&daemon.url(), &["run", "--max-wait", "2", "Hi"]));
+    assert_eq!(done.code, Some(6));
+    assert!(done.err.contains("room in 5 s") && done.err.contains("`--max-wait` 2"), "{done:?}");
+    drop(daemon.requests());
+}
+
+#[test]
+fn a_pool_that_tells_no_time_is_not_waited_for() {
+    let daemon =
+        Daemon::with(vec![refused("503 Service Unavailable", "POOL_UNAVAILABLE", "no replica", None)]);
+    let done = run(at(&daemon.url(), &["run", "Hi"]));
+    assert_eq!(done.code, Some(6));
+    assert!(done.err.contains("[POOL_UNAVAILABLE]") && done.err.contains("llama-orch status"), "{done:?}");
+    drop(daemon.requests());
+}
+
+#[test]
+fn the_place_in_the_queue_is_kept_fresh_while_the_task_waits() {
+    let rest = tokens(0, &["Hello"]) + &end(1, "stop");
+    let daemon = Daemon::with(vec![
+        accepted_at(TASK, 3, 12_000),
+        Exchange::stream(&started(3, 12_000)).open(),
+        accepted_at(TASK, 1, 4_000).releasing(&rest),
+    ]);
+    let done = run(at(&daemon.url(), &["run", "-v", "Hi"]));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "Hello\n"), "{done:?}");
+    assert!(done.err.contains("in the queue: 3 tasks before it, starts in about 12 s"), "{done:?}");
+    let requests = daemon.requests();
+    assert_eq!(requests[0].body, requests[2].body);
+}

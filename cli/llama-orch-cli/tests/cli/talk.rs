@@ -1,0 +1,104 @@
+//! `chat`: history, session, commands, interruption.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::TASK;
+use crate::daemon::{Daemon, Exchange, accepted, end, refused, started, tokens};
+use crate::program::{at, finish, read_until, run_with, signal};
+
+fn says(text: &str) -> [Exchange; 2] {
+    let events = started(0, 0) + &tokens(0, &[text]) + &end(1, "stop");
+    [accepted(TASK), Exchange::stream(&events)]
+}
+
+fn script(parts: impl IntoIterator<Item = Vec<Exchange>>) -> Vec<Exchange> {
+    parts.into_iter().flatten().collect()
+}
+
+#[test]
+fn every_turn_sends_the_history_and_has_the_same_session() {
+    let daemon =
+        Daemon::with(script([says("Hello.").into(), says("Three.").into(), vec![Exchange::no_content()]]));
+    let done = run_with(at(&daemon.url(), &["chat", "--system", "Be brief."]), b"Hi\nHow \\\nmany?\n/exit\n");
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "Hello.\nThree.\n", ""));
+    let requests = daemon.requests();
+    let (first, second) = (requests[0].json(), requests[2].json());
+    assert_eq!(
+        second["messages"],
+        json!([
+            { "role": "system", "content": "Be brief." },
+            { "role": "user", "content": "Hi" },
+            { "role": "assistant", "content": "Hello." },
+            { "role": "user", "content": "How \nmany?" },
+        ])
+    );
+    assert_eq!(first["session_id"], second["session_id"]);
+    assert_ne!(first["task_id"], second["task_id"]);
+    assert_eq!(requests[4].line(), format!("DELETE /v1/sessions/{}", first["session_id"].as_str().unwrap()));
+}
+
+#[test]
+fn reset_forgets_and_system_instructs() {
+    let forgotten = || vec![Exchange::no_content()];
+    let daemon =
+        Daemon::with(script([says("Hello.").into(), forgotten(), says("Bonjour.").into(), forgotten()]));
+    let done = run_with(at(&daemon.url(), &["chat"]), b"Hi\n/reset\n/system Speak French.\nHi\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "Hello.\nBonjour.\n"), "{done:?}");
+    let requests = daemon.requests();
+    let (before, after) = (requests[0].json(), requests[3].json());
+    assert_ne!(before["session_id"], after["session_id"]);
+    assert_eq!(
+        after["messages"],
+        json!([{ "role": "system", "content": "Speak French." }, { "role": "user", "content": "Hi" }])
+    );
+}
+
+#[test]
+fn ctrl_c_cancels_the_answer_and_the_conversation_goes_on() {
+    let cut = vec![
+        accepted(TASK),
+        Exchange::stream(&(started(0, 0) + &tokens(0, &["Once", " upon"]))).open(),
+        Exchange::no_content().releasing(&end(2, "canceled")),
+    ];
+    let daemon = Daemon::with(script([cut, says("Sorry.").into(), vec![Exchange::no_content()]]));
+    let mut child = at(&daemon.url(), &["chat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    stdin.write_all(b"Tell\n").unwrap();
+    read_until(&mut out, "upon");
+    signal(child.id(), Signal::INT);
+    read_until(&mut out, "\n");
+    stdin.write_all(b"Stop\n").unwrap();
+    drop(stdin);
+    assert_eq!(std::io::read_to_string(out).unwrap(), "Sorry.\n");
+    assert_eq!(finish(child).code, Some(0));
+    let requests = daemon.requests();
+    assert_eq!(requests[2].line(), format!("POST /v1/tasks/{TASK}/cancel"));
+    assert_eq!(requests[3].json()["messages"][1], json!({ "role": "assistant", "content": "Once upon" }));
+}
+
+#[test]
+fn ctrl_c_at_the_prompt_leaves() {
+    let daemon = Daemon::with(script([says("Hello.").into(), vec![Exchange::no_content()]]));
+    let mut child = at(&daemon.url(), &["chat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    stdin.write_all(b"Hi\n").unwrap();
+    read_until(&mut out, "Hello.\n");
+    signal(child.id(), Signal::INT);
+    assert_eq!(finish(child).code, Some(0));
+    drop(stdin);
+    drop(daemon.requests());
+}
+
+#[test]
+fn a_turn_that_fails_is_the_result_where_nobody_is_there_to_react() {
+    let daemon = Daemon::with(vec![refused("400 Bad Request", "INVALID_PARAMS", "it does not fit", None)]);
+    let done = run_with(at(&daemon.url(), &["chat"]), b"Hi\nAnd?\n");
+    assert_eq!((done.code, done.err.as_str()), (Some(5), "error: it does not fit [INVALID_PARAMS]\n"));
+    drop(daemon.requests());
+}
