@@ -11,9 +11,10 @@ use anyhow::{Context, ensure};
 
 use crate::exit::Stop;
 
+use crate::generated::{self, Mode};
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::say::{self, Stopwatch};
-use crate::{generated, links, scan, setup, starter, tidy};
+use crate::{links, scan, schema, setup, starter, tidy};
 
 /// `cargo xtask dev:loop`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +50,7 @@ enum Step {
     Scan,
     Links,
     Tidy,
-    Generated,
+    Generated(Scope),
     Clippy(Scope),
     Tests(Scope),
     DocTests(Scope),
@@ -58,7 +59,7 @@ enum Step {
 impl Step {
     /// The steps, in order.
     fn all(scope: Scope) -> Vec<Self> {
-        let quick = [Self::Format, Self::Scan, Self::Links, Self::Tidy, Self::Generated];
+        let quick = [Self::Format, Self::Scan, Self::Links, Self::Tidy, Self::Generated(scope)];
         let checks: &[Self] = match scope {
             Scope::Everything => &[Self::Clippy(Scope::Everything), Self::Clippy(Scope::WithoutEngine)],
             Scope::WithoutEngine => &[Self::Clippy(Scope::WithoutEngine)],
@@ -78,7 +79,7 @@ impl Step {
             Self::Scan => "scanner",
             Self::Links => "links",
             Self::Tidy => "tidy",
-            Self::Generated => "generated files",
+            Self::Generated(_) => "generated files",
             Self::Clippy(Scope::Everything) => "clippy",
             Self::Clippy(Scope::WithoutEngine) => "clippy without the engine",
             Self::Tests(_) => "tests",
@@ -94,7 +95,7 @@ impl Step {
             Self::Scan => "cargo xtask scan".to_owned(),
             Self::Links => "cargo xtask links".to_owned(),
             Self::Tidy => "cargo xtask tidy".to_owned(),
-            Self::Generated => {
+            Self::Generated(_) => {
                 "cargo xtask regen-openapi --check && cargo xtask regen-schema --check".to_owned()
             }
             Self::Clippy(_) | Self::Tests(_) | Self::DocTests(_) => {
@@ -114,7 +115,7 @@ impl Step {
                 [&["test"], scope.selection(), &["--lib", "--bins", "--tests", "--examples"]].concat()
             }
             Self::DocTests(scope) => [&["test"], scope.selection(), &["--doc"]].concat(),
-            Self::Packages | Self::Starter | Self::Scan | Self::Links | Self::Tidy | Self::Generated => {
+            Self::Packages | Self::Starter | Self::Scan | Self::Links | Self::Tidy | Self::Generated(_) => {
                 Vec::new()
             }
         }
@@ -127,7 +128,10 @@ impl Step {
             Self::Scan => run_scan(workspace),
             Self::Links => run_links(workspace),
             Self::Tidy => run_tidy(workspace).await,
-            Self::Generated => generated::openapi(true).and_then(|()| generated::schema(true)),
+            Self::Generated(scope) => {
+                schema::regen(true)?;
+                generated::openapi(Mode::Check, scope.selection(), workspace, interrupts).await
+            }
             Self::Format | Self::Clippy(_) | Self::Tests(_) | Self::DocTests(_) => {
                 process::run(workspace.cargo(self.cargo_words()), &self.rerun(), interrupts).await
             }

@@ -1,17 +1,44 @@
-//! Generated files: the types and the client from OpenAPI, the JSON Schema from the config's types.
+//! The types of the wire and the client, generated from OpenAPI by `openapi-gen`. That is a program of its
+//! own, so that the other commands start without compiling a code generator.
 
-/// Writes the types and the client, or checks that they are as they would be written.
-///
-/// # Errors
-/// When they cannot be made or are stale.
-pub fn openapi(_check: bool) -> anyhow::Result<()> {
-    anyhow::bail!("there is no generator for OpenAPI in this checkout")
+use anyhow::ensure;
+
+use crate::process::{self, Interrupts, Workspace};
+
+/// The generator.
+const GENERATOR: &str = "openapi-gen";
+
+/// What to do about files that differ from what would be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Write them.
+    Write,
+    /// Fail, naming them.
+    Check,
 }
 
-/// Writes the JSON Schema of the config, or checks that it is as it would be written.
+/// Generates. `selection` is what cargo selects packages and features with, so that a caller that builds
+/// more than this shares what is compiled here.
 ///
 /// # Errors
-/// When it cannot be made or is stale.
-pub fn schema(_check: bool) -> anyhow::Result<()> {
-    anyhow::bail!("there is no generator for the config's JSON Schema in this checkout")
+/// When it cannot be built, the contract makes no sense, or a file is stale under [`Mode::Check`].
+pub async fn openapi(
+    mode: Mode,
+    selection: &[&str],
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
+    let words = [&["build"], selection, &["--bin", GENERATOR]].concat();
+    process::run(workspace.cargo(&words), &format!("cargo {}", words.join(" ")), interrupts).await?;
+    let program = workspace.target_dir().await?.join("debug").join(GENERATOR);
+    ensure!(program.exists(), "cargo built no `{}`", program.display());
+    let mut command = workspace.command(program);
+    let rerun = match mode {
+        Mode::Write => "cargo xtask regen-openapi",
+        Mode::Check => {
+            command.arg("--check");
+            "cargo xtask regen-openapi --check"
+        }
+    };
+    process::run(command, rerun, interrupts).await
 }

@@ -13,6 +13,7 @@ mod links;
 mod process;
 mod say;
 mod scan;
+mod schema;
 mod setup;
 mod starter;
 mod tidy;
@@ -24,6 +25,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use exit::Stop;
+use generated::Mode;
 use process::{Interrupts, Workspace};
 
 const EXAMPLES: &str = "\
@@ -122,8 +124,11 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
             starter::fetch(&mut interrupts).await
         }
         Command::FetchStarter => starter::fetch(&mut interrupts).await,
-        Command::RegenOpenapi(args) => generated::openapi(args.check),
-        Command::RegenSchema(args) => generated::schema(args.check),
+        Command::RegenOpenapi(args) => {
+            let mode = if args.check { Mode::Check } else { Mode::Write };
+            generated::openapi(mode, &["--package", "openapi-gen"], &workspace, &mut interrupts).await
+        }
+        Command::RegenSchema(args) => schema::regen(args.check),
         Command::Scan => dev_loop::run_scan(&workspace),
         Command::Links => dev_loop::run_links(&workspace),
         Command::Tidy => dev_loop::run_tidy(&workspace).await,

@@ -105,7 +105,7 @@ fn is_test_module(file: &str, name: &str) -> bool {
 }
 
 fn is_generated(text: &str) -> bool {
-    text.lines().take(5).any(|line| line.contains("@generated"))
+    text.lines().take(5).any(|line| line.contains("@generated") || line.starts_with("//! Generated from "))
 }
 
 /// Checks that the core depends on none of our crates and on nothing that does I/O.
