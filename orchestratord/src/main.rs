@@ -1,3 +1,157 @@
-//! To be filled by the change this belongs to.
+//! The executable: reads the command line and the configuration, takes its address, and runs the daemon
+//! until a signal. The same executable is the worker process of a replica (`orchestratord worker`).
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use config_schema::{Config, LoadRequest, Loaded, load};
+use model_store::{Store, Surroundings};
+use orchestratord::auth::{ApiToken, TokenFile};
+use orchestratord::daemon::{Daemon, Parts};
+use orchestratord::exit::{self, Exit};
+use orchestratord::{engine, logging, server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+mod args;
+
+use args::{Cli, Command, Options};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        #[cfg(feature = "llamacpp")]
+        Some(Command::Worker) => return worker_llamacpp::run(),
+        #[cfg(not(feature = "llamacpp"))]
+        Some(Command::Worker) => Err(Exit::because(
+            exit::USAGE,
+            anyhow::anyhow!("this executable was built without its engine (feature `llamacpp`)"),
+        )),
+        Some(Command::CheckConfig) => check_config(&cli.options),
+        None => serve(&cli.options),
+    };
+    match done {
+        Ok(code) => code,
+        Err(exit) => {
+            // Standard error may be closed: then there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{exit}");
+            exit.code()
+        }
+    }
+}
+
+fn check_config(options: &Options) -> Result<ExitCode, Exit> {
+    let loaded = read_config(options)?;
+    let source = source(&loaded);
+    for warning in &loaded.warnings {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+    let mut out = std::io::stdout();
+    let said = if options.print_config {
+        write!(out, "{}", loaded.config.to_yaml())
+    } else {
+        writeln!(out, "ok: {source}")
+    };
+    said.map(|()| ExitCode::SUCCESS).map_err(|error| Exit::because(exit::FAILED, error))
+}
+
+fn serve(options: &Options) -> Result<ExitCode, Exit> {
+    if options.print_config {
+        return check_config(options);
+    }
+    let loaded = read_config(options)?;
+    logging::start(loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let token = token(&loaded.config)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        engine_build = engine::build(),
+        config = source(&loaded),
+        "starting"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("orchestratord")
+        .build()
+        .map_err(|error| Exit::because(exit::FAILED, error))?;
+    let code = runtime.block_on(run(&loaded.config, token))?;
+    // A fetch may still sit in a system call on a blocking thread: the process does not wait for it.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
+    let failed = |error: std::io::Error| Exit::because(exit::FAILED, error);
+    let mut stop = Stop::listen().map_err(failed)?;
+    let listener = server::bind(config.access.listen).map_err(|error| Exit::because(exit::LISTEN, error))?;
+    let parts = Parts {
+        listener,
+        token,
+        engines: engine::built_in().map_err(failed)?,
+        build: engine::build(),
+        probe: pool_manager::probe(),
+        store: Store::new(config.models_dir.clone(), Surroundings::of_process()),
+    };
+    let daemon = Daemon::start(config, parts).map_err(failed)?;
+    let address = daemon.address();
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "other machines can reach this daemon: the token is all that keeps them out");
+    }
+    tracing::info!(url = format!("http://{address}"), "listening");
+    stop.asked().await;
+    tracing::info!(grace_s = config.shutdown_grace.as_secs(), "stopping; a second signal ends at once");
+    let hurried = std::cell::Cell::new(false);
+    let hurry = async {
+        stop.asked().await;
+        hurried.set(true);
+    };
+    let outcome = daemon.stop(config.shutdown_grace, hurry).await;
+    tracing::info!(?outcome, "stopped");
+    Ok(ExitCode::from(if hurried.get() { exit::CUT_SHORT } else { exit::OK }))
+}
+
+/// The signals that ask for an end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn read_config(options: &Options) -> Result<Loaded, Exit> {
+    let request = LoadRequest::of_process(options.config.clone(), options.overrides())
+        .context("cannot tell the working folder")
+        .map_err(|error| Exit::because(exit::FAILED, error))?;
+    load(&request).map_err(|error| Exit::because(exit::CONFIG, error))
+}
+
+fn source(loaded: &Loaded) -> String {
+    loaded.source.as_ref().map_or_else(|| "no file: defaults".to_owned(), |path| path.display().to_string())
+}
+
+/// The token of the configuration, else the one in the user's folder, which is made at the first start.
+fn token(config: &Config) -> Result<ApiToken, Exit> {
+    if let Some(token) = &config.access.token {
+        return Ok(ApiToken::new(token.expose()));
+    }
+    let kept = TokenFile::of_user(|name| std::env::var_os(name)).and_then(|file| {
+        let token = file.load_or_make()?;
+        tracing::info!(file = %file.path().display(), "token");
+        Ok(token)
+    });
+    kept.map_err(|error| Exit::because(exit::ACCESS, error))
+}

@@ -1,0 +1,215 @@
+//! The daemon put together: driver, pools and server, brought up in order and stopped in order.
+//!
+//! The stop, each step under the one limit of `shutdown.grace_s`:
+//!
+//! 1. nothing new: no connection, no task; tasks that wait end with `POOL_UNAVAILABLE`;
+//! 2. what runs may finish, until the grace is over or somebody hurries;
+//! 3. what still runs ends with an error, so that every stream has its last event;
+//! 4. streams are flushed, connections closed, and engines ended.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{EngineFactory, EngineKind};
+use config_schema::{Config, Engine, PoolConfig, WhenFull};
+use model_store::Store;
+use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
+use pool_manager::{DeviceProbe, EVENTS_BOUND, ReplicaPolicy, RestartPolicy, Telemetry};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::ApiToken;
+use crate::clock::Clock;
+use crate::driver::{Driver, PoolSetup, Retention, Sources};
+use crate::handle::DriverHandle;
+use crate::http::guard::HostRules;
+use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
+use crate::metrics::Metrics;
+use crate::pools::{self, Means};
+use crate::server::{ConnectionLimits, Ended, Server};
+use crate::tasks;
+
+/// News of pools that wait for the driver.
+const POOL_EVENTS_BOUND: usize = 64;
+
+/// How long connections have for the last events after everything has ended.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// What the daemon is made from, beside its configuration.
+pub struct Parts {
+    /// The address it listens on, taken already.
+    pub listener: TcpListener,
+    /// The token of every plane.
+    pub token: ApiToken,
+    /// What starts engines.
+    pub engines: Arc<dyn EngineFactory>,
+    /// How the built-in engine was compiled.
+    pub build: String,
+    /// What reads the devices.
+    pub probe: Box<dyn DeviceProbe>,
+    /// Where models are.
+    pub store: Store,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    driver: DriverHandle,
+    server: Server,
+    keepers: Vec<JoinHandle<()>>,
+    shutdown: CancellationToken,
+    /// Keeps the devices read as long as the daemon runs.
+    telemetry: Telemetry,
+}
+
+/// How the stop went.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// All that ran had ended by itself.
+    Finished,
+    /// The grace was over first, or somebody hurried.
+    CutShort,
+}
+
+impl Daemon {
+    /// Brings it up: it answers at once, and serves as soon as a pool is ready.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no address.
+    pub fn start(config: &Config, parts: Parts) -> std::io::Result<Self> {
+        let clock = Clock::start();
+        let metrics = Arc::new(Metrics::new());
+        let telemetry = Telemetry::start(parts.probe, pool_manager::telemetry::INTERVAL)?;
+        let snapshots = telemetry.watch();
+        let devices: ReadDevices = Arc::new(move || Arc::clone(&snapshots.borrow()));
+        let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
+        let (replica_events, replicas) = mpsc::channel(EVENTS_BOUND);
+        let (pool_events, pools) = mpsc::channel(POOL_EVENTS_BOUND);
+        let setups = config.pools.iter().map(|pool| setup(pool, config)).collect();
+        let retention = Retention {
+            time: config.stream.keep_finished,
+            tasks: config.stream.keep_finished_tasks as usize,
+            bytes: config.stream.keep_finished_bytes,
+        };
+        let queues = Driver::new(setups, retention, Arc::clone(&metrics), clock);
+        tasks::spawn(queues.run(Sources { commands, replicas, pools }));
+
+        let address = parts.listener.local_addr()?;
+        let settings = HttpSettings {
+            token: parts.token,
+            hosts: HostRules::new(address, &config.access.allowed_hosts),
+            body_bytes: config.limits.body_bytes,
+            streams: config.limits.streams,
+            keepalive: config.stream.keepalive,
+            sampler_profiles: config.sampler_profiles.clone(),
+            engines: config
+                .pools
+                .iter()
+                .map(|pool| (pool.id.clone(), kind(pool.engine)))
+                .collect::<BTreeMap<_, _>>(),
+            build: parts.build,
+        };
+        let instruments = Instruments { metrics, devices: Arc::clone(&devices), clock };
+        let router = Api::new(driver.clone(), settings, instruments).router();
+        let limits = ConnectionLimits {
+            connections: config.limits.connections,
+            header_timeout: config.limits.header_timeout,
+            header_bytes: usize::try_from(config.limits.header_bytes).unwrap_or(usize::MAX),
+        };
+        let server = Server::start(parts.listener, router, limits)?;
+
+        let shutdown = CancellationToken::new();
+        let means = Means {
+            store: Arc::new(parts.store),
+            engines: parts.engines,
+            policy: policy(config),
+            devices,
+            pool_events,
+            replica_events,
+            shutdown: shutdown.clone(),
+        };
+        let keepers =
+            config.pools.iter().map(|pool| tasks::spawn(pools::keep(pool.clone(), means.clone()))).collect();
+        Ok(Self { driver, server, keepers, shutdown, telemetry })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The way to its driver.
+    #[must_use]
+    pub fn driver(&self) -> &DriverHandle {
+        &self.driver
+    }
+
+    /// Stops it in order, as the head of this file says. `hurry` cuts the grace short.
+    pub async fn stop(self, grace: Duration, hurry: impl Future<Output = ()>) -> StopOutcome {
+        self.server.stop_accepting();
+        let outcome = tokio::select! {
+            () = self.driver.begin_stop() => StopOutcome::Finished,
+            () = tokio::time::sleep(grace) => StopOutcome::CutShort,
+            () = hurry => StopOutcome::CutShort,
+        };
+        self.driver.end_running().await;
+        self.shutdown.cancel();
+        let keepers = async {
+            for keeper in self.keepers {
+                if let Err(error) = keeper.await {
+                    tracing::error!(%error, "a pool's keeper did not end well");
+                }
+            }
+        };
+        let (ended, ()) = tokio::join!(self.server.finish(FLUSH), keepers);
+        if let Ended::Closed(connections) = ended {
+            tracing::warn!(connections, "connections closed before they had read all");
+        }
+        drop(self.telemetry);
+        outcome
+    }
+}
+
+fn kind(engine: Engine) -> EngineKind {
+    match engine {
+        Engine::Llamacpp => EngineKind::Llamacpp,
+    }
+}
+
+fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
+    PoolSetup {
+        id: pool.id.clone(),
+        model_ref: pool.model.to_string(),
+        engine: kind(pool.engine),
+        queue: QueueLimits {
+            interactive: pool.queue.interactive as usize,
+            batch: pool.queue.batch as usize,
+            full_policy: match pool.queue.when_full {
+                WhenFull::Reject => FullPolicy::Reject,
+                WhenFull::DropLru => FullPolicy::DropLru,
+            },
+            batch_max_wait: pool.queue.batch_max_wait,
+            ..QueueLimits::default()
+        },
+        sessions: SessionLimits { ttl: config.sessions.ttl, max_sessions: config.sessions.max as usize },
+    }
+}
+
+fn policy(config: &Config) -> ReplicaPolicy {
+    let worker = &config.worker;
+    ReplicaPolicy {
+        restart: RestartPolicy {
+            min: worker.restart_min,
+            max: worker.restart_max,
+            ..RestartPolicy::default()
+        },
+        load_timeout: worker.load_timeout,
+        ..ReplicaPolicy::default()
+    }
+}

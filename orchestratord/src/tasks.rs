@@ -1,0 +1,18 @@
+//! Where the daemon spawns. Each task has a written policy for cancel and exit.
+//!
+//! | task | canceled by | when it exits |
+//! |---|---|---|
+//! | driver | the last [`crate::handle::DriverHandle`] going away | nobody can ask for anything any more |
+//! | pool keeper, one a pool | the daemon's shutdown token; a fetch that is under way is told | its replicas are gone |
+//!
+//! The server has a table of its own, and so has the supervisor of replicas.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// Spawns `future`, which keeps to the table above.
+#[expect(clippy::disallowed_methods, reason = "the place the table of policies belongs to")]
+pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(future)
+}
