@@ -3,7 +3,8 @@
 //!
 //! llama.cpp is compiled once. Cargo runs a build script once for a profile, a set of features and a
 //! selection of packages, and `check` and `build` share it; so every step that reaches llama.cpp selects
-//! the whole workspace with its default features, its tests included, in the dev profile.
+//! the whole workspace with its default features, its tests included, in the dev profile. The dev
+//! profile's `build-override` does its part: see [`crate::tidy`].
 
 use std::time::Duration;
 

@@ -49,6 +49,7 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Report> {
         let text =
             std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read `{file}`"))?;
         if name == "Cargo.toml" {
+            report.broken.extend(build_once_rule(&text).map(|rule| format!("{file}: {rule}")));
             report.broken.extend(manifest_rule(&text).map(|rule| format!("{file}: {rule}")));
         } else {
             report.broken.extend(source_rules(file, name, &text));
@@ -67,6 +68,21 @@ fn manifest_rule(text: &str) -> Option<&'static str> {
     let mut after_lints = text.lines().skip_while(|line| line.trim() != "[lints]").skip(1);
     let inherits = after_lints.any(|line| line.replace(' ', "") == "workspace=true");
     (is_package && !inherits).then_some("must have `[lints]` with `workspace = true`")
+}
+
+/// Cargo leaves debug information out of a build dependency, except where the same crate is also built as
+/// an ordinary one: then both share one build. `check` never builds the ordinary one and `test` does, so
+/// that llama.cpp's build script would be another one for each, and llama.cpp compiled twice. A written
+/// setting holds for both.
+fn build_once_rule(text: &str) -> Option<&'static str> {
+    let is_workspace = text.lines().any(|line| line.trim() == "[workspace]");
+    let section = text.lines().skip_while(|line| line.trim() != "[profile.dev.build-override]").skip(1);
+    let is_set = section
+        .take_while(|line| !line.starts_with('['))
+        .any(|line| line.replace(' ', "").starts_with("debug="));
+    (is_workspace && !is_set).then_some(
+        "must set `debug = false` in `[profile.dev.build-override]`, or clippy and the tests each build llama.cpp",
+    )
 }
 
 fn source_rules(file: &str, name: &str, text: &str) -> Vec<String> {

@@ -49,11 +49,21 @@ fn ignored_tests_and_notes_to_oneself_are_refused_with_their_line() {
 #[test]
 fn a_package_without_the_workspace_lints_is_refused() {
     let found = broken(&[
-        ("Cargo.toml", "[workspace]\nmembers = []\n"),
+        ("Cargo.toml", "[workspace]\nmembers = []\n\n[profile.dev.build-override]\ndebug = false\n"),
         ("a/Cargo.toml", "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"),
         ("b/Cargo.toml", "[package]\nname = \"b\"\nversion.workspace = true\n"),
     ]);
     assert_eq!(found, ["b/Cargo.toml: must have `[lints]` with `workspace = true`"]);
+}
+
+#[test]
+fn a_workspace_that_would_build_llama_cpp_twice_is_refused() {
+    let elsewhere =
+        "[workspace]\n\n[profile.dev.build-override]\nopt-level = 0\n\n[profile.dev]\ndebug = false\n";
+    for text in ["[workspace]\n", elsewhere] {
+        let found = broken(&[("Cargo.toml", text)]);
+        assert!(found.len() == 1 && found[0].contains("[profile.dev.build-override]"), "{found:?}");
+    }
 }
 
 #[test]
