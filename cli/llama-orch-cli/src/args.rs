@@ -91,13 +91,15 @@ pub struct Cli {
 pub struct Global {
     /// Where the daemon is.
     ///
-    /// When absent: LLAMA_ORCH_URL, else the address of LLAMA_ORCH_LISTEN, else http://127.0.0.1:6173.
+    /// When absent: LLAMA_ORCH_URL, else the address the daemon listens on by LLAMA_ORCH_LISTEN or its
+    /// `llama-orch.yaml`, else http://127.0.0.1:6173.
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub url: Option<String>,
     /// The API token. It is seen by everyone who lists processes: LLAMA_ORCH_TOKEN is better.
     ///
-    /// When absent: LLAMA_ORCH_TOKEN, else the file `llama-orch/token` in the user's config folder, which
-    /// the daemon makes at its first start. The file is sent to a daemon on this machine only.
+    /// When absent: LLAMA_ORCH_TOKEN, else `token` of the daemon's `llama-orch.yaml`, else the file
+    /// `llama-orch/token` in the user's config folder, which the daemon makes at its first start. What is in
+    /// the files is sent to a daemon on this machine only.
     #[arg(long, global = true, value_name = "TOKEN", help_heading = "Global options")]
     pub token: Option<String>,
     /// Say more on standard error, also when it is not a terminal.

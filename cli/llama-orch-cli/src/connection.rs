@@ -1,9 +1,14 @@
 //! Finds the daemon: its address and its token, from what is typed, the environment and the files that the
 //! daemon leaves.
 //!
-//! The daemon's token file belongs to the daemon of this machine: it is never sent to an address of another
+//! ```text
+//! address   --url ► LLAMA_ORCH_URL ► LLAMA_ORCH_LISTEN ► `listen` of llama-orch.yaml ► 127.0.0.1:6173
+//! token     --token ► LLAMA_ORCH_TOKEN ► `token` of llama-orch.yaml ► the daemon's token file
+//! ```
+//! What is in the files belongs to the daemon of this machine: it is never sent to an address of another
 //! one. A token that is given by name is sent wherever the address says.
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;
@@ -13,6 +18,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use crate::args::Global;
+use crate::config_file::ConfigFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -44,7 +50,9 @@ pub enum Token {
     Flag(String),
     /// From `LLAMA_ORCH_TOKEN`.
     Environment(String),
-    /// From the daemon's file.
+    /// From the daemon's config file.
+    Config(PathBuf, String),
+    /// From the daemon's token file.
     File(PathBuf, String),
     /// The file is not there.
     Missing(PathBuf),
@@ -60,7 +68,10 @@ impl Token {
     /// The token itself, which goes into a header and nowhere else.
     pub fn secret(&self) -> Option<&str> {
         match self {
-            Self::Flag(secret) | Self::Environment(secret) | Self::File(_, secret) => Some(secret),
+            Self::Flag(secret)
+            | Self::Environment(secret)
+            | Self::Config(_, secret)
+            | Self::File(_, secret) => Some(secret),
             Self::Missing(_) | Self::Unreadable(..) | Self::NotForThere | Self::Homeless => None,
         }
     }
@@ -74,7 +85,7 @@ impl Token {
             Self::Environment(_) => {
                 failure(format!("the daemon at {url} does not take the token from LLAMA_ORCH_TOKEN")).hint(ask)
             }
-            Self::File(path, _) => failure(format!(
+            Self::Config(path, _) | Self::File(path, _) => failure(format!(
                 "the daemon at {url} does not take the token from `{}`",
                 path.display()
             ))
@@ -100,14 +111,19 @@ impl fmt::Debug for Token {
         f.write_str(match self {
             Self::Flag(_) => "Token from --token",
             Self::Environment(_) => "Token from LLAMA_ORCH_TOKEN",
-            Self::File(..) => "Token from a file",
+            Self::Config(..) | Self::File(..) => "Token from a file",
             Self::Missing(_) | Self::Unreadable(..) | Self::NotForThere | Self::Homeless => "no Token",
         })
     }
 }
 
-/// Looks an environment variable up; an empty one is one that is not set.
-type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+/// Where the command line is run.
+pub struct Surroundings<'a> {
+    /// Looks an environment variable up; an empty one is one that is not set.
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The working folder.
+    pub folder: PathBuf,
+}
 
 impl Connection {
     /// Finds address and token for this process.
@@ -115,32 +131,50 @@ impl Connection {
     /// # Errors
     /// An address or a token that can never be right, by name.
     pub fn find(global: &Global) -> Result<Self, Failure> {
-        Self::find_in(global, &|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+        Self::find_in(
+            global,
+            &Surroundings {
+                variable: &|name| std::env::var_os(name).filter(|value| !value.is_empty()),
+                // A working folder that is gone holds no config file.
+                folder: std::env::current_dir().unwrap_or_default(),
+            },
+        )
     }
 
-    fn find_in(global: &Global, environment: Environment<'_>) -> Result<Self, Failure> {
-        let url = find_url(global, environment)?;
+    fn find_in(global: &Global, around: &Surroundings<'_>) -> Result<Self, Failure> {
+        let file = LazyCell::new(|| ConfigFile::find(around));
+        let url = match named_url(global, around)? {
+            Some(url) => url,
+            None => file.listen().map_or_else(|| parse_url(DEFAULT_URL, "the address"), url_of_listen)?,
+        };
         let host = host_of(&url);
-        let token = find_token(global, environment, host)?;
+        let token = match named_token(global, around)? {
+            Some(token) => token,
+            None if host == Host::Other => Token::NotForThere,
+            None => kept_token(&file, around),
+        };
         Ok(Self { url, token, host })
     }
 }
 
-fn find_url(global: &Global, environment: Environment<'_>) -> Result<Url, Failure> {
+/// The address that somebody named.
+fn named_url(global: &Global, around: &Surroundings<'_>) -> Result<Option<Url>, Failure> {
     if let Some(url) = &global.url {
-        return parse_url(url, "--url");
+        return parse_url(url, "--url").map(Some);
     }
-    if let Some(url) = variable(environment, "LLAMA_ORCH_URL")? {
-        return parse_url(&url, "LLAMA_ORCH_URL");
+    if let Some(url) = variable(around, "LLAMA_ORCH_URL")? {
+        return parse_url(&url, "LLAMA_ORCH_URL").map(Some);
     }
-    if let Some(listen) = variable(environment, "LLAMA_ORCH_LISTEN")? {
-        return url_of_listen(&listen);
-    }
-    parse_url(DEFAULT_URL, "the address")
+    let Some(listen) = variable(around, "LLAMA_ORCH_LISTEN")? else { return Ok(None) };
+    let address: SocketAddr = listen.trim().parse().map_err(|_| {
+        Failure::new(Exit::Usage, format!("LLAMA_ORCH_LISTEN is `{listen}`: this is not IP:PORT"))
+            .hint("write it as 127.0.0.1:6173, or set LLAMA_ORCH_URL")
+    })?;
+    url_of_listen(address).map(Some)
 }
 
-fn variable(environment: Environment<'_>, name: &str) -> Result<Option<String>, Failure> {
-    let Some(value) = environment(name) else { return Ok(None) };
+fn variable(around: &Surroundings<'_>, name: &str) -> Result<Option<String>, Failure> {
+    let Some(value) = (around.variable)(name) else { return Ok(None) };
     value.into_string().map(Some).map_err(|_| Failure::new(Exit::Usage, format!("{name} is not valid UTF-8")))
 }
 
@@ -169,25 +203,18 @@ fn parse_url(text: &str, name: &str) -> Result<Url, Failure> {
     Ok(url)
 }
 
-/// The address that reaches a daemon which listens on `listen`.
-fn url_of_listen(listen: &str) -> Result<Url, Failure> {
-    let address: SocketAddr = listen.trim().parse().map_err(|_| {
-        Failure::new(Exit::Usage, format!("LLAMA_ORCH_LISTEN is `{listen}`: this is not IP:PORT"))
-            .hint("write it as 127.0.0.1:6173, or set LLAMA_ORCH_URL")
-    })?;
+/// The address that reaches a daemon which listens on `address`.
+fn url_of_listen(address: SocketAddr) -> Result<Url, Failure> {
     if address.port() == 0 {
-        return Err(Failure::new(
-            Exit::Usage,
-            "LLAMA_ORCH_LISTEN has port 0, which the daemon replaces by a free one",
-        )
-        .hint("set LLAMA_ORCH_URL to the address that the daemon logs"));
+        return Err(Failure::new(Exit::Usage, "the daemon is to listen on port 0, which means any free one")
+            .hint("set LLAMA_ORCH_URL to the address that the daemon logs when it starts"));
     }
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    parse_url(&format!("http://{}", SocketAddr::new(ip, address.port())), "LLAMA_ORCH_LISTEN")
+    parse_url(&format!("http://{}", SocketAddr::new(ip, address.port())), "the address")
 }
 
 /// An address is this machine's when it is a loopback one or when a socket can be bound to it.
@@ -200,23 +227,29 @@ fn host_of(url: &Url) -> Host {
     if this { Host::This } else { Host::Other }
 }
 
-fn find_token(global: &Global, environment: Environment<'_>, host: Host) -> Result<Token, Failure> {
+/// The token that somebody named.
+fn named_token(global: &Global, around: &Surroundings<'_>) -> Result<Option<Token>, Failure> {
     if let Some(token) = &global.token {
-        return check_token(token, "`--token`").map(Token::Flag);
+        return check_token(token, "`--token`").map(Token::Flag).map(Some);
     }
-    if let Some(token) = variable(environment, "LLAMA_ORCH_TOKEN")? {
-        return check_token(&token, "LLAMA_ORCH_TOKEN").map(Token::Environment);
+    let Some(token) = variable(around, "LLAMA_ORCH_TOKEN")? else { return Ok(None) };
+    check_token(&token, "LLAMA_ORCH_TOKEN").map(Token::Environment).map(Some)
+}
+
+/// The token in the files of a daemon on this machine.
+fn kept_token(file: &ConfigFile, around: &Surroundings<'_>) -> Token {
+    if let ConfigFile::Read { path, token: Some(token), .. } = file {
+        return Token::Config(path.clone(), token.clone());
     }
-    if host == Host::Other {
-        return Ok(Token::NotForThere);
+    match config_folder(around) {
+        Some(folder) => read_token_file(folder.join("llama-orch").join("token")),
+        None => Token::Homeless,
     }
-    let Some(folder) = config_folder(environment) else { return Ok(Token::Homeless) };
-    Ok(read_token_file(folder.join("llama-orch").join("token")))
 }
 
 /// The user's config folder, as the XDG base directory specification has it: a relative path is none.
-fn config_folder(environment: Environment<'_>) -> Option<PathBuf> {
-    let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+fn config_folder(around: &Surroundings<'_>) -> Option<PathBuf> {
+    let absolute = |name: &str| (around.variable)(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))
 }
 

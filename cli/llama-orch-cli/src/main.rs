@@ -12,6 +12,7 @@ mod args;
 mod cancel;
 mod chat;
 mod clock;
+mod config_file;
 mod connection;
 mod context;
 mod exit;

@@ -8,7 +8,9 @@ fn global(url: Option<&str>, token: Option<&str>) -> Global {
 
 fn find(url: Option<&str>, token: Option<&str>, variables: &[(&str, &str)]) -> Result<Connection, Failure> {
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
-    Connection::find_in(&global(url, token), &|name| variables.get(name).map(OsString::from))
+    let folder = variables.get("PWD").map(PathBuf::from).unwrap_or_default();
+    let variable = |name: &str| variables.get(name).map(OsString::from);
+    Connection::find_in(&global(url, token), &Surroundings { variable: &variable, folder })
 }
 
 fn url(given: Option<&str>, variables: &[(&str, &str)]) -> String {
@@ -44,7 +46,7 @@ fn an_address_that_can_never_be_right_is_refused_by_name() {
         (Some("http://a/?x=1"), &[], "--url"),
         (None, &[("LLAMA_ORCH_URL", "http://a b")], "LLAMA_ORCH_URL"),
         (None, &[("LLAMA_ORCH_LISTEN", "6173")], "LLAMA_ORCH_LISTEN"),
-        (None, &[("LLAMA_ORCH_LISTEN", "127.0.0.1:0")], "LLAMA_ORCH_LISTEN"),
+        (None, &[("LLAMA_ORCH_LISTEN", "127.0.0.1:0")], "port 0"),
     ] {
         let failure = find(given, None, variables).map(|found| found.url).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
@@ -102,6 +104,7 @@ fn every_way_to_have_no_right_token_says_where_it_was_looked_for() {
         (Token::Flag("secret".into()), "--token"),
         (Token::Environment("secret".into()), "LLAMA_ORCH_TOKEN"),
         (Token::File(path(), "secret".into()), "/home/me/.config/llama-orch/token"),
+        (Token::Config(path(), "secret".into()), "/home/me/.config/llama-orch/token"),
         (Token::Missing(path()), "/home/me/.config/llama-orch/token"),
         (Token::Unreadable(path(), "holds no token".into()), "holds no token"),
         (Token::Homeless, "HOME"),
@@ -111,4 +114,32 @@ fn every_way_to_have_no_right_token_says_where_it_was_looked_for() {
         assert!(failure.message.contains(named), "{failure:?}");
         assert!(!format!("{failure:?}{token:?}").contains("secret"));
     }
+}
+
+#[test]
+fn address_and_token_come_from_the_config_file_that_the_daemon_would_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("llama-orch.yaml");
+    std::fs::write(&file, "listen: 127.0.0.1:7000\ntoken: from-the-config-file\n").unwrap();
+    let here = ("PWD", folder.path().to_str().unwrap());
+    let found = find(None, None, &[here]).unwrap();
+    assert_eq!(found.url.as_str(), "http://127.0.0.1:7000/");
+    assert!(found.token == Token::Config(file, "from-the-config-file".into()));
+
+    let named =
+        find(None, None, &[here, ("LLAMA_ORCH_URL", "http://127.0.0.1:1"), ("LLAMA_ORCH_TOKEN", "named")]);
+    let named = named.unwrap();
+    assert_eq!(named.url.as_str(), "http://127.0.0.1:1/");
+    assert!(named.token == Token::Environment("named".into()));
+
+    let other = find(Some("http://192.0.2.7:6173"), None, &[here]).unwrap();
+    assert!(other.token == Token::NotForThere);
+}
+
+#[test]
+fn a_config_file_that_the_daemon_would_refuse_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("llama-orch.yaml"), "listen: 127.0.0.1:7000\nno_such_option: 1\n")
+        .unwrap();
+    assert_eq!(url(None, &[("PWD", folder.path().to_str().unwrap())]), "http://127.0.0.1:6173/");
 }

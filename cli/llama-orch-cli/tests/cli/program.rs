@@ -38,7 +38,7 @@ impl Done {
 /// The program, ready to be run.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llama-orch"));
-    command.args(arguments).env_clear().env("COLUMNS", "100");
+    command.args(arguments).env_clear().env("COLUMNS", "100").current_dir(env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
