@@ -4,11 +4,11 @@
 //! - P-1: among replicas with a free slot, the one predicted to finish the task first; predictions within
 //!   [`ALIKE`] of each other are alike, and then more free slots win, then more free VRAM, then the
 //!   lower name.
-//! - P-2: a task waits for a faster replica only while every task waiting with it could finish there
-//!   earlier than this one on the free slot. So a slow card beside a fast one is left alone while the
-//!   queue is short, and carries its share once the queue is long. (The threshold form is known to be
-//!   optimal: W. Lin and P. R. Kumar, "Optimal control of a queueing system with two heterogeneous
-//!   servers", 1984.)
+//! - P-2: a task waits for a faster replica only while every task waiting with it, and every one that
+//!   arrives before they are through, could finish there earlier than this one on the free slot. So a
+//!   slow card beside a fast one is left alone while the queue is short, and carries its share once the
+//!   queue is long. (The threshold form is known to be optimal: W. Lin and P. R. Kumar, "Optimal control
+//!   of a queueing system with two heterogeneous servers", 1984.)
 //! - P-3: a warm session waits for the replica that holds its KV cache until that costs more than reading
 //!   its prompt elsewhere.
 //! - P-4: an overdue batch task takes any free slot.
@@ -63,12 +63,21 @@ pub(crate) enum Placement {
     Full,
 }
 
-/// Decides for one task. `rivals` gives the slots of the replicas in the slice it is passed, with how
-/// long each waiting task takes there; `waiting` is how many wait, this one included.
+/// Who competes with a task for the faster slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rivals {
+    /// Tasks that wait and do not go after it, itself included.
+    pub(crate) waiting: usize,
+    /// Such tasks that arrive, a millisecond.
+    pub(crate) arriving_per_ms: f64,
+}
+
+/// Decides for one task. `slots_of` gives the slots of the replicas in the slice it is passed, with how
+/// long a waiting task takes there.
 pub(crate) fn place(
     candidates: &[Candidate],
     patience: Patience,
-    waiting: usize,
+    rivals: Rivals,
     slots_of: impl Fn(&[usize]) -> Vec<Slot>,
 ) -> Placement {
     let Some(free) = best_free(candidates) else { return Placement::Full };
@@ -88,13 +97,25 @@ pub(crate) fn place(
     }
     let faster: Vec<usize> = busy_and_faster().map(|candidate| candidate.replica).collect();
     let mut slots = slots_of(&faster);
-    let shortest = slots.iter().map(|slot| slot.task).fold(f64::INFINITY, f64::min);
-    let last_start = kth_start(&mut slots, waiting.saturating_sub(1)).unwrap_or(f64::INFINITY);
-    if last_start + shortest < free.finish_ms() {
+    if through_ms(&mut slots, rivals) < free.finish_ms() {
         Placement::Wait(again_after)
     } else {
         Placement::Go(free.replica)
     }
+}
+
+/// When the slots are through with the rivals, those included that arrive meanwhile.
+///
+/// Were nobody ever to go elsewhere, that would be the end of a busy period: the time the waiting ones take,
+/// over 1 - load. But whoever waits now may still go elsewhere later, and the more so the longer the queue
+/// gets; the load squared allows for that. It is an approximation, and the best of those tried at every
+/// load of the simulation (`scheduler/simulation.rs`).
+fn through_ms(slots: &mut [Slot], rivals: Rivals) -> f64 {
+    let shortest = slots.iter().map(|slot| slot.task).fold(f64::INFINITY, f64::min);
+    let last_start = kth_start(slots, rivals.waiting.saturating_sub(1)).unwrap_or(f64::INFINITY);
+    let tasks_per_ms: f64 = slots.iter().map(|slot| 1.0 / slot.task).sum();
+    let load = rivals.arriving_per_ms / tasks_per_ms;
+    if load < 1.0 { (last_start + shortest) / (1.0 - load * load) } else { f64::INFINITY }
 }
 
 fn best_free(candidates: &[Candidate]) -> Option<&Candidate> {

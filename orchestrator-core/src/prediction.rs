@@ -2,9 +2,9 @@
 //! good such predictions have been.
 //!
 //! Nothing here is a constant that pretends to be a measurement. A replica's speed is what its self-test
-//! measured until its own tasks say more ([`Speed`]); an answer's length is its caller's hint, or what
-//! such answers have turned out to be ([`Lengths`]); the wait follows from these and from the slots
-//! ([`timeline`]), and is corrected by how such waits have turned out ([`grade`]).
+//! measured until its own tasks say more (`speed`); an answer's length is its caller's hint, or what
+//! such answers have turned out to be (`lengths`); the wait follows from these and from the slots
+//! (`timeline`), and is corrected by how such waits have turned out ([`grade`]).
 
 pub mod grade;
 mod lengths;

@@ -12,6 +12,7 @@
 //! An admission costs O(log n) of the queue's depth and O(s log s) of the pool's slots.
 
 mod admission;
+mod dispatch;
 mod estimate;
 #[cfg(test)]
 mod model_test;
@@ -22,15 +23,15 @@ mod tests;
 
 use std::collections::HashMap;
 
-use crate::placement::{Candidate, Patience, Placement, place};
-use crate::prediction::{Accuracy, Grader, Lengths, Tokens};
-use crate::queue::{Head, Queue, QueueLimits};
+use crate::prediction::{Accuracy, Grader, Lengths};
+use crate::queue::{Queue, QueueLimits};
 use crate::replica::{EndFigures, Replica, ReplicaProfile, ReplicaSnapshot, Standing};
 use crate::session::{Forgotten, Home, SessionLimits, SessionTable};
 use crate::task::{Ended, Lost, Running, Task, Wish};
-use crate::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
+use crate::{Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
 
 pub use admission::{Admission, Rejection, RejectionReason};
+pub use dispatch::Dispatch;
 
 /// What becomes of a task that is canceled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,18 +46,6 @@ pub enum CancelOutcome {
     Unknown,
 }
 
-/// A task goes to a replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Dispatch {
-    /// The task.
-    pub task: TaskId,
-    /// Where it goes.
-    pub replica: ReplicaId,
-    /// How long it has waited since its admission.
-    pub queue_time: Millis,
-}
-
 /// The scheduler of one pool.
 #[derive(Clone, Debug)]
 pub struct PoolScheduler {
@@ -69,7 +58,6 @@ pub struct PoolScheduler {
     interactive_grades: Grader,
     batch_grades: Grader,
     promises: admission::Promises,
-    /// How long tasks have held a slot and how many slots there were, for a pool that has none now.
     past: estimate::Past,
     ended: EndedTasks,
 }
@@ -92,13 +80,6 @@ impl EndedTasks {
     }
 }
 
-/// What the scheduler would do next.
-enum Choice {
-    Start { priority: Priority, replica: usize },
-    Wait { until: Timestamp },
-    Nothing,
-}
-
 impl PoolScheduler {
     /// A scheduler without a replica.
     #[must_use]
@@ -114,38 +95,6 @@ impl PoolScheduler {
             promises: admission::Promises::default(),
             past: estimate::Past::default(),
             ended: EndedTasks::default(),
-        }
-    }
-
-    /// The next task to hand to a replica. Call it until it gives nothing, after every event and at
-    /// [`next_wake`](Self::next_wake).
-    pub fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
-        let Choice::Start { priority, replica: index } = self.choose(now) else { return None };
-        let id = self.queue.take(priority, now)?;
-        let Some(Task::Waiting(waiting)) = self.tasks.remove(&id) else {
-            unreachable!("a queued task is in the table, waiting")
-        };
-        let queue_time = waiting.waited(now);
-        if let Some(said) = &waiting.said {
-            let waited_ms = crate::replica::ms_between(waiting.admitted_at, now);
-            self.grader_mut(priority).grade(said, waited_ms);
-        }
-        let tokens = self.tokens_on(&waiting.spec, index, now);
-        let replica = &mut self.replicas[index];
-        replica.seat(id, priority, tokens, now);
-        let replica = replica.id.clone();
-        self.tasks.insert(id, Task::Running(waiting.start(replica.clone())));
-        Some(Dispatch { task: id, replica, queue_time })
-    }
-
-    /// When [`next`](Self::next) may give something though nothing happened: a task waits for a faster or
-    /// warmer replica, and its patience ends.
-    #[must_use]
-    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.choose(now) {
-            Choice::Start { .. } => Some(now),
-            Choice::Wait { until } => Some(until),
-            Choice::Nothing => None,
         }
     }
 
@@ -342,68 +291,6 @@ impl PoolScheduler {
         self.sessions.expire(now)
     }
 
-    /// Decides what is next, without doing it.
-    fn choose(&self, now: Timestamp) -> Choice {
-        let Some(first) = self.queue.turn(now) else { return Choice::Nothing };
-        if self.replicas.iter().all(|replica| replica.free() == 0) {
-            return Choice::Nothing;
-        }
-        let second = match first {
-            Priority::Interactive => Priority::Batch,
-            Priority::Batch => Priority::Interactive,
-        };
-        let mut until = None::<Timestamp>;
-        for priority in [first, second] {
-            let Some(head) = self.queue.head(priority) else { continue };
-            if priority == Priority::Batch && self.batch_running() >= self.batch_slots() {
-                continue;
-            }
-            match self.place(priority, &head, now) {
-                Placement::Go(replica) => return Choice::Start { priority, replica },
-                Placement::Full => {}
-                Placement::Wait(ms) => {
-                    let patience = now.after(crate::prediction::grade::whole_millis(ms).to_duration());
-                    let end = match priority {
-                        Priority::Interactive => patience,
-                        Priority::Batch => patience.min(self.queue.overdue_at(head.since)),
-                    };
-                    until = Some(until.map_or(end, |until| until.min(end)));
-                }
-            }
-        }
-        until.map_or(Choice::Nothing, |until| Choice::Wait { until })
-    }
-
-    fn place(&self, priority: Priority, head: &Head, now: Timestamp) -> Placement {
-        let Some(Task::Waiting(waiting)) = self.tasks.get(&head.task) else {
-            unreachable!("a queued task is in the table, waiting")
-        };
-        let open = self.replicas.iter().enumerate().filter(|(_, replica)| replica.standing == Standing::Open);
-        let candidates: Vec<Candidate> = open
-            .map(|(index, replica)| {
-                let tokens = self.tokens_on(&waiting.spec, index, now);
-                Candidate {
-                    replica: index,
-                    ready_ms: self.ready_ms(replica, now),
-                    task_ms: self.task_ms(replica, tokens, now),
-                    warm: self.warm_tokens(&waiting.spec, index, now) > 0.0,
-                    free_slots: replica.free(),
-                    free_vram: replica.free_vram.unwrap_or(0),
-                }
-            })
-            .collect();
-        let overdue = priority == Priority::Batch && self.queue.batch_is_overdue(now);
-        let patience = if overdue { Patience::Overdue } else { Patience::May };
-        let waiting = match priority {
-            Priority::Interactive => self.depth(Priority::Interactive),
-            Priority::Batch => self.depth(Priority::Interactive) + self.depth(Priority::Batch),
-        };
-        let each = self.mean_tokens(priority);
-        place(&candidates, patience, waiting, |faster| {
-            faster.iter().flat_map(|index| self.slots_of(&self.replicas[*index], each, now)).collect()
-        })
-    }
-
     /// Takes in what a finished task says of lengths and of its session.
     fn learn(&mut self, running: &Running, figures: &EndFigures, now: Timestamp) {
         let spec = &running.spec;
@@ -437,19 +324,6 @@ impl PoolScheduler {
             Priority::Interactive => &mut self.interactive_grades,
             Priority::Batch => &mut self.batch_grades,
         }
-    }
-
-    /// Tokens the task would have to compute at a replica.
-    fn tokens_on(&self, spec: &crate::task::TaskSpec, replica: usize, now: Timestamp) -> Tokens {
-        let read = f64::from(spec.tokens_in.0) - self.warm_tokens(spec, replica, now);
-        Tokens { read, write: self.lengths.output(spec.priority, &spec.work()) }
-    }
-
-    /// Prompt tokens whose KV cache the replica holds.
-    fn warm_tokens(&self, spec: &crate::task::TaskSpec, replica: usize, now: Timestamp) -> f64 {
-        let home = spec.session.and_then(|session| self.sessions.get(session, now)?.home());
-        let warm = home.filter(|home| home.replica == self.replicas[replica].id);
-        warm.map_or(0.0, |home| f64::from(home.tokens.0.min(spec.tokens_in.0)))
     }
 }
 

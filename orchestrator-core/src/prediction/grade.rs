@@ -7,7 +7,10 @@ use std::collections::VecDeque;
 use crate::Millis;
 
 /// Predictions that are remembered.
-pub const GRADED_WINDOW: usize = 256;
+pub const GRADED_WINDOW: usize = 1024;
+
+/// The newest of them, which the ratios are taken from.
+const RATIO_WINDOW: usize = 256;
 
 /// Predictions seen before the ratios say anything.
 const LEAST_GRADED: usize = 16;
@@ -100,7 +103,8 @@ impl Grader {
             covered: waited_ms <= millis_f64(said.forecast.late).max(NOTICEABLE_MS),
         });
         if self.window.len() >= LEAST_GRADED {
-            let mut ratios: Vec<f64> = self.window.iter().map(|graded| graded.ratio).collect();
+            let mut ratios: Vec<f64> =
+                self.window.iter().rev().take(RATIO_WINDOW).map(|graded| graded.ratio).collect();
             self.middle = at_share(&mut ratios, 0.5).clamp(1.0 / MOST_CORRECTED, MOST_CORRECTED);
             self.late = at_share(&mut ratios, 0.9).clamp(self.middle, MOST_CORRECTED * 2.0);
         }

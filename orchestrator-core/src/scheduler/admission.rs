@@ -144,6 +144,7 @@ impl PoolScheduler {
         let waiting = Waiting { spec, admitted_at: now, ticket, said: Some(said) };
         self.tasks.insert(spec.id, Task::Waiting(waiting));
         self.promises.keep(priority);
+        self.past.arrived(priority, now);
         if let Some(session) = spec.session {
             self.sessions.touch(session, now);
         }

@@ -1,31 +1,79 @@
 //! When slots will be free, as far as the scheduler's own figures say.
 
 use super::PoolScheduler;
+use crate::placement::ALIKE;
 use crate::prediction::timeline::{Slot, kth_start};
 use crate::prediction::{StartForecast, Tokens};
 use crate::queue::Ahead;
-use crate::replica::{Replica, Standing};
+use crate::replica::{Replica, Standing, ms_between};
 use crate::task::Task;
 use crate::{Priority, TaskId, Timestamp};
 
-/// Share of the mean that the newest task makes.
+/// Share of a mean that the newest value makes.
 const NEWEST_SHARE: f64 = 0.1;
 
-/// What the pool's past says of a pool that has no replica, or none whose speed is known.
+/// What the pool has seen: how long its tasks have held a slot, and how often new ones come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
     held_ms: Option<f64>,
     slots: usize,
+    interactive: Arrivals,
+    batch: Arrivals,
+}
+
+/// How often tasks come in one lane.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrivals {
+    last: Option<Timestamp>,
+    gap_ms: Option<f64>,
+    gaps: u64,
 }
 
 impl Past {
     pub(super) fn learn(&mut self, held_ms: f64) {
-        self.held_ms = Some(self.held_ms.map_or(held_ms, |mean| mean + (held_ms - mean) * NEWEST_SHARE));
+        self.held_ms = Some(follow(self.held_ms, held_ms));
     }
 
     pub(super) fn note_slots(&mut self, slots: usize) {
         self.slots = slots;
     }
+
+    pub(super) fn arrived(&mut self, priority: Priority, now: Timestamp) {
+        let lane = match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Batch => &mut self.batch,
+        };
+        if let Some(last) = lane.last {
+            lane.gap_ms = Some(follow(lane.gap_ms, ms_between(last, now)));
+            lane.gaps += 1;
+        }
+        lane.last = Some(now);
+    }
+
+    /// Tasks a millisecond that come in a lane. A pause that is longer than the usual gap counts as one.
+    pub(super) fn arriving_per_ms(&self, priority: Priority, now: Timestamp) -> f64 {
+        let lane = match priority {
+            Priority::Interactive => &self.interactive,
+            Priority::Batch => &self.batch,
+        };
+        match (lane.last, lane.gap_ms) {
+            (Some(last), Some(gap_ms)) if lane.gaps >= TELLING_GAPS => {
+                1.0 / gap_ms.max(ms_between(last, now)).max(SHORTEST_GAP_MS)
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+/// Fewer gaps than this say nothing of how often tasks come: two that come at once are no flood.
+const TELLING_GAPS: u64 = 8;
+
+/// Gaps between arrivals are taken to be no shorter than this.
+const SHORTEST_GAP_MS: f64 = 0.001;
+
+/// A mean that follows the newest value.
+fn follow(mean: Option<f64>, value: f64) -> f64 {
+    mean.map_or(value, |mean| mean + (value - mean) * NEWEST_SHARE)
 }
 
 /// A slot with what runs on it.
@@ -62,7 +110,7 @@ impl PoolScheduler {
         let each = if tasks > 0.0 {
             Tokens { read: sum.read / tasks, write: sum.write / tasks }
         } else {
-            Tokens::default()
+            self.mean_tokens(priority)
         };
         self.kth_start_ms(priority, ahead.tasks(), each, now)
     }
@@ -96,15 +144,7 @@ impl PoolScheduler {
             self.keep_reserve(&mut views);
         }
         let mut slots: Vec<Slot> = views.into_iter().map(|view| view.slot).collect();
-        let start = kth_start(&mut slots, k).unwrap_or(0.0);
-        let fastest = slots.iter().map(|slot| slot.task).fold(f64::INFINITY, f64::min);
-        let worth = slots.len();
-        slots.retain(|slot| slot.ready + slot.task <= start + fastest * (1.0 + crate::placement::ALIKE));
-        if slots.is_empty() || slots.len() == worth {
-            return start;
-        }
-        // A slot that would have the task finished later than a faster one is left alone (P-2).
-        kth_start(&mut slots, k).unwrap_or(start)
+        start_on(&mut slots, k)
     }
 
     /// Leaves out the slots that batch tasks will not get: those that are ready last among the free ones
@@ -205,4 +245,19 @@ impl PoolScheduler {
         let open = self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
         open.flat_map(|replica| &replica.seats).filter(|seat| seat.priority == Priority::Batch).count()
     }
+}
+
+/// When the task with `k` before it starts. Slots that would have it finished later than the fastest ones
+/// are left alone while the queue is short (P-2).
+fn start_on(slots: &mut [Slot], k: usize) -> f64 {
+    let fastest = slots.iter().map(|slot| slot.task).fold(f64::INFINITY, f64::min);
+    let is_fast = |slot: &Slot| slot.task <= fastest * (1.0 + ALIKE);
+    let slow_finish = slots.iter().filter(|slot| !is_fast(slot)).map(|slot| slot.ready + slot.task);
+    if let Some(slow_finish) = slow_finish.min_by(f64::total_cmp) {
+        let mut fast: Vec<Slot> = slots.iter().copied().filter(is_fast).collect();
+        if let Some(start) = kth_start(&mut fast, k).filter(|start| start + fastest < slow_finish) {
+            return start;
+        }
+    }
+    kth_start(slots, k).unwrap_or(0.0)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::queue::model::{Model, ModelEntry};
-use crate::{FullPolicy, TaskSpec};
+use crate::{FullPolicy, Millis, TaskSpec};
 
 fn task(n: u32) -> TaskId {
     TaskId(Uuid::from_u128(u128::from(n)))
@@ -114,10 +114,10 @@ fn spec(n: u32, priority: Priority, shape: u8) -> TaskSpec {
     TaskSpec {
         id: task(n),
         priority,
-        session: (shape % 3 == 0).then(|| SessionId(Uuid::from_u128(u128::from(shape % 5)))),
+        session: shape.is_multiple_of(3).then(|| SessionId(Uuid::from_u128(u128::from(shape % 5)))),
         tokens_in: TokenCount(u32::from(shape) * 4),
-        max_tokens: (shape % 2 == 0).then_some(TokenCount(u32::from(shape) + 1)),
-        expected_tokens: (shape % 7 == 0).then_some(TokenCount(u32::from(shape))),
+        max_tokens: shape.is_multiple_of(2).then_some(TokenCount(u32::from(shape) + 1)),
+        expected_tokens: shape.is_multiple_of(7).then_some(TokenCount(u32::from(shape))),
     }
 }
 

@@ -1,1 +1,283 @@
-//! Tests.
+//! Simulated pools: what the placement is worth beside simpler ones, and how good the predictions are.
+//! The simulation is a list of events in order; its random numbers are the same in every run.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{Millis, TaskSpec};
+
+/// SplitMix64 (G. Steele, D. Lea, C. Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    /// From 0 to 1.
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * (1.0 - self.uniform()).ln()
+    }
+}
+
+/// A replica that reads and writes at an even speed.
+#[derive(Clone, Copy)]
+struct Machine {
+    slots: u16,
+    prefill_tps: f64,
+    decode_tps: f64,
+}
+
+impl Machine {
+    fn prefill_ms(&self, job: &Job) -> f64 {
+        f64::from(job.tokens_in) / self.prefill_tps * 1000.0
+    }
+
+    fn decode_ms(&self, job: &Job) -> f64 {
+        f64::from(job.tokens_out) / self.decode_tps * 1000.0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Job {
+    arrives_ms: f64,
+    priority: Priority,
+    tokens_in: u32,
+    tokens_out: u32,
+}
+
+/// Jobs that arrive at random, on average so many milliseconds apart.
+fn jobs(count: usize, gap_ms: f64, spread: f64, batch_share: f64) -> Vec<Job> {
+    let mut random = Random(7);
+    let mut now = 0.0;
+    let varied = move |mean: f64, random: &mut Random| mean * (1.0 + spread * (2.0 * random.uniform() - 1.0));
+    (0..count)
+        .map(|_| {
+            now += random.exponential(gap_ms);
+            let batch = random.uniform() < batch_share;
+            Job {
+                arrives_ms: now,
+                priority: if batch { Priority::Batch } else { Priority::Interactive },
+                tokens_in: varied(200.0, &mut random) as u32,
+                tokens_out: varied(100.0, &mut random).max(1.0) as u32,
+            }
+        })
+        .collect()
+}
+
+/// Who decides which job goes where.
+trait Policy {
+    fn arrive(&mut self, job: usize, what: &Job, now: Timestamp);
+    fn next(&mut self, now: Timestamp) -> Option<(usize, usize)>;
+    fn wake(&self, now: Timestamp) -> Option<Timestamp>;
+    fn first_token(&mut self, job: usize, now: Timestamp);
+    fn end(&mut self, job: usize, figures: EndFigures, now: Timestamp);
+}
+
+/// First in, first out, to the free replica with the fewest connections; of two with as few, to the first,
+/// which is the fast one.
+struct LeastConnections {
+    waiting: VecDeque<usize>,
+    busy: Vec<(u16, u16)>,
+    at: BTreeMap<usize, usize>,
+}
+
+impl LeastConnections {
+    fn new(machines: &[Machine]) -> Self {
+        let busy = machines.iter().map(|machine| (0, machine.slots)).collect();
+        Self { waiting: VecDeque::new(), busy, at: BTreeMap::new() }
+    }
+}
+
+impl Policy for LeastConnections {
+    fn arrive(&mut self, job: usize, _what: &Job, _now: Timestamp) {
+        self.waiting.push_back(job);
+    }
+    fn next(&mut self, _now: Timestamp) -> Option<(usize, usize)> {
+        let free = self.busy.iter().enumerate().filter(|(_, (busy, slots))| busy < slots);
+        let (index, _) = free.min_by_key(|(_, (busy, _))| *busy)?;
+        let job = self.waiting.pop_front()?;
+        self.busy[index].0 += 1;
+        self.at.insert(job, index);
+        Some((job, index))
+    }
+    fn wake(&self, _now: Timestamp) -> Option<Timestamp> {
+        None
+    }
+    fn first_token(&mut self, _job: usize, _now: Timestamp) {}
+    fn end(&mut self, job: usize, _figures: EndFigures, _now: Timestamp) {
+        let index = self.at.remove(&job).expect("it ran");
+        self.busy[index].0 -= 1;
+    }
+}
+
+impl Policy for PoolScheduler {
+    fn arrive(&mut self, job: usize, what: &Job, now: Timestamp) {
+        let spec = TaskSpec {
+            id: TaskId(Uuid::from_u128(job as u128)),
+            priority: what.priority,
+            session: None,
+            tokens_in: TokenCount(what.tokens_in),
+            max_tokens: Some(TokenCount(256)),
+            expected_tokens: None,
+        };
+        let admission = self.admit(spec, now);
+        assert!(matches!(admission, Admission::Queued { .. }), "the lanes are wide: {admission:?}");
+    }
+    fn next(&mut self, now: Timestamp) -> Option<(usize, usize)> {
+        let dispatch = PoolScheduler::next(self, now)?;
+        let job = usize::try_from(dispatch.task.0.as_u128()).expect("a small number");
+        Some((job, usize::from(dispatch.replica.index)))
+    }
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        self.next_wake(now)
+    }
+    fn first_token(&mut self, job: usize, now: Timestamp) {
+        PoolScheduler::first_token(self, TaskId(Uuid::from_u128(job as u128)), now);
+    }
+    fn end(&mut self, job: usize, figures: EndFigures, now: Timestamp) {
+        assert!(self.finished(TaskId(Uuid::from_u128(job as u128)), Some(figures), now), "it ran");
+    }
+}
+
+/// The scheduler on these machines, with what their self-tests would have measured.
+fn scheduler(machines: &[Machine], batch_max_wait: Duration) -> PoolScheduler {
+    let limits = QueueLimits {
+        interactive: 100_000,
+        batch: 100_000,
+        full_policy: crate::FullPolicy::Reject,
+        batch_max_wait,
+        interactive_reserve: 0,
+    };
+    let mut pool = PoolScheduler::new(limits, SessionLimits::default());
+    for (index, machine) in (0..).zip(machines) {
+        let replica = ReplicaId { pool: crate::PoolId::new("p").expect("a valid name"), index };
+        let profile = ReplicaProfile {
+            slots: machine.slots,
+            prefill_tps: Some(machine.prefill_tps),
+            decode_tps: Some(machine.decode_tps),
+            free_vram: None,
+        };
+        assert!(pool.replica_ready(replica, profile, Timestamp::default()).is_empty());
+    }
+    pool
+}
+
+/// What happens to a job that runs.
+enum Event {
+    FirstToken(usize),
+    End(usize, EndFigures),
+}
+
+/// Plays the jobs. Returns the mean time from arrival to end, in milliseconds.
+fn play(policy: &mut impl Policy, machines: &[Machine], jobs: &[Job]) -> f64 {
+    let micros = |ms: f64| (ms * 1000.0).round() as u64;
+    let mut events: BTreeMap<(u64, usize), Event> = BTreeMap::new();
+    let (mut arrived, mut ended, mut total_ms, mut serial) = (0, 0, 0.0, 0);
+    let mut wake = None::<Timestamp>;
+    while ended < jobs.len() {
+        let arrival = jobs.get(arrived).map(|job| micros(job.arrives_ms));
+        let event = events.keys().next().map(|(at, _)| *at);
+        let woken = wake.map(Timestamp::as_micros);
+        let now = [arrival, event, woken].into_iter().flatten().min().expect("somebody goes on");
+        let moment = Timestamp::from_micros(now);
+        if event == Some(now) {
+            match events.pop_first().expect("there is one").1 {
+                Event::FirstToken(job) => policy.first_token(job, moment),
+                Event::End(job, figures) => {
+                    policy.end(job, figures, moment);
+                    total_ms += now as f64 / 1000.0 - jobs[job].arrives_ms;
+                    ended += 1;
+                }
+            }
+        } else if arrival == Some(now) {
+            policy.arrive(arrived, &jobs[arrived], moment);
+            arrived += 1;
+        }
+        while let Some((job, machine)) = policy.next(moment) {
+            let (prefill, decode) =
+                (machines[machine].prefill_ms(&jobs[job]), machines[machine].decode_ms(&jobs[job]));
+            let figures = EndFigures {
+                tokens_in: TokenCount(jobs[job].tokens_in),
+                tokens_cached: TokenCount(0),
+                tokens_out: TokenCount(jobs[job].tokens_out),
+                prefill: Millis(prefill.round() as u64),
+                decode: Millis(decode.round() as u64),
+            };
+            events.insert((now + micros(prefill), serial), Event::FirstToken(job));
+            events.insert((now + micros(prefill + decode), serial + 1), Event::End(job, figures));
+            serial += 2;
+        }
+        wake = policy.wake(moment);
+        assert!(wake.is_none_or(|wake| wake > moment), "a wake in the past");
+    }
+    total_ms / jobs.len() as f64
+}
+
+/// 200 tokens in and 100 out take it 1.2 s.
+const FAST: Machine = Machine { slots: 1, prefill_tps: 1000.0, decode_tps: 100.0 };
+/// A third of it.
+const SLOW: Machine = Machine { slots: 1, prefill_tps: 333.3, decode_tps: 33.3 };
+const FAST_TASK_MS: f64 = 1200.0;
+
+/// Mean times with the scheduler, with least connections, and on the fast machine alone, at a load that
+/// is given as a share of what the fast machine can do.
+fn compare(load: f64, spread: f64) -> (f64, f64, f64) {
+    let both = [FAST, SLOW];
+    let jobs = jobs(4000, FAST_TASK_MS / load, spread, 0.0);
+    let ours = play(&mut scheduler(&both, Duration::from_secs(3600)), &both, &jobs);
+    let least = play(&mut LeastConnections::new(&both), &both, &jobs);
+    let alone = play(&mut LeastConnections::new(&[FAST]), &[FAST], &jobs);
+    (ours, least, alone)
+}
+
+#[test]
+fn an_old_card_beside_a_fast_one_never_makes_tasks_slower_than_the_fast_one_alone() {
+    for load in [0.1, 0.3, 0.5, 0.7, 0.9] {
+        for spread in [0.0, 0.5, 0.9] {
+            let (ours, _, alone) = compare(load, spread);
+            assert!(ours <= alone * 1.01, "load {load}, spread {spread}: {ours:.0} against {alone:.0} ms");
+        }
+    }
+}
+
+#[test]
+fn one_to_three_cards_end_tasks_sooner_than_with_least_connections() {
+    for load in [0.1, 0.3, 0.5, 0.7, 0.9] {
+        for spread in [0.0, 0.5, 0.9] {
+            let (ours, least, _) = compare(load, spread);
+            assert!(ours < least, "load {load}, spread {spread}: {ours:.0} against {least:.0} ms");
+        }
+    }
+}
+
+#[test]
+fn a_load_that_is_too_much_for_the_fast_card_is_carried_by_both() {
+    let (ours, least, alone) = compare(1.2, 0.5);
+    assert!(ours < alone / 5.0, "{ours:.0} against {alone:.0} ms");
+    assert!(ours < least * 1.01, "both are always busy: {ours:.0} against {least:.0} ms");
+}
+
+#[test]
+fn predicted_starts_are_within_a_fifth_and_nine_in_ten_tasks_start_before_they_would_be_late() {
+    let machines = [Machine { slots: 4, prefill_tps: 1000.0, decode_tps: 30.0 }];
+    for (load, spread) in [(0.9, 0.3), (1.0, 0.6), (1.05, 0.9)] {
+        let task_ms = 200.0 + 100.0 / 30.0 * 1000.0;
+        let jobs = jobs(3000, task_ms / 4.0 / load, spread, 0.0);
+        let mut pool = scheduler(&machines, Duration::from_secs(3600));
+        play(&mut pool, &machines, &jobs);
+        let accuracy = pool.accuracy(Priority::Interactive).expect("tasks waited");
+        assert!(accuracy.median_error <= 0.2, "load {load}, spread {spread}: {accuracy:?}");
+        assert!(
+            (0.85..=0.95).contains(&accuracy.late_coverage),
+            "load {load}, spread {spread}: {accuracy:?}"
+        );
+    }
+}

@@ -1,14 +1,17 @@
-//! The scheduler's rules, one by one, and all of them against a naive model.
+//! The scheduler's rules, one by one.
+
+use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::*;
-use crate::TaskSpec;
-use crate::scheduler::Admission;
-use uuid::Uuid;
+use crate::{FullPolicy, Millis, TaskSpec};
 
 fn task(n: u128) -> TaskId {
     TaskId(Uuid::from_u128(n))
 }
 
+/// 100 tokens in and 100 out.
 fn spec(n: u128, priority: Priority) -> TaskSpec {
     TaskSpec {
         id: task(n),
@@ -28,25 +31,260 @@ fn at(ms: u64) -> Timestamp {
     Timestamp::from_millis(ms)
 }
 
+/// Reads 1,000 tokens a second: a task of [`spec`] takes 0.1 s, and 100 tokens at this speed.
 fn profile(slots: u16, decode_tps: f64) -> ReplicaProfile {
     ReplicaProfile { slots, prefill_tps: Some(1000.0), decode_tps: Some(decode_tps), free_vram: None }
 }
 
+fn limits(interactive: usize, batch: usize) -> QueueLimits {
+    QueueLimits {
+        interactive,
+        batch,
+        full_policy: FullPolicy::Reject,
+        batch_max_wait: Duration::from_secs(10),
+        interactive_reserve: 0,
+    }
+}
+
+fn pool(limits: QueueLimits, profiles: &[ReplicaProfile]) -> PoolScheduler {
+    let mut pool = PoolScheduler::new(limits, SessionLimits::default());
+    for (index, profile) in (0..).zip(profiles) {
+        assert_eq!(pool.replica_ready(replica(index), *profile, at(0)), vec![]);
+    }
+    pool
+}
+
+fn admit(pool: &mut PoolScheduler, tasks: std::ops::Range<u128>, priority: Priority, now: Timestamp) {
+    for n in tasks {
+        let admission = pool.admit(spec(n, priority), now);
+        assert!(matches!(admission, Admission::Queued { .. }), "{n}: {admission:?}");
+    }
+}
+
+/// Everything that can go now, and where.
+fn hand_out(pool: &mut PoolScheduler, now: Timestamp) -> Vec<(u128, u16)> {
+    std::iter::from_fn(|| pool.next(now)).map(|d| (d.task.0.as_u128(), d.replica.index)).collect()
+}
+
+fn refusal(pool: &mut PoolScheduler, priority: Priority, now: Timestamp) -> Millis {
+    pool.refuse(priority, now).expect_err("the lane is full").retry_after
+}
+
 #[test]
-fn a_task_goes_from_admission_to_its_end() {
-    let mut pool = PoolScheduler::new(QueueLimits::default(), SessionLimits::default());
-    assert_eq!(pool.replica_ready(replica(0), profile(1, 100.0), at(0)), vec![]);
+fn a_task_knows_its_place_and_its_start_from_admission_to_dispatch() {
+    let mut pool = pool(limits(9, 9), &[profile(1, 100.0)]);
     for n in 0..3 {
-        let Admission::Queued { position, .. } = pool.admit(spec(n, Priority::Interactive), at(0)) else {
+        let Admission::Queued { position, start, evicted } =
+            pool.admit(spec(n, Priority::Interactive), at(0))
+        else {
             panic!("there is room")
         };
-        assert_eq!(position as u128, n);
+        assert_eq!((position as u128, start.expected.0 as u128, evicted), (n, n * 1100, None));
     }
-    let first = pool.next(at(0)).expect("a slot is free");
-    assert_eq!((first.task, first.replica), (task(0), replica(0)));
-    assert_eq!(pool.next(at(0)), None);
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
     assert_eq!(pool.predicted_start(task(1), at(0)).expect("it waits").expected, Millis(1100));
-    assert_eq!(pool.predicted_start(task(2), at(0)).expect("it waits").expected, Millis(2200));
+    pool.first_token(task(0), at(300));
+    assert_eq!(pool.predicted_start(task(1), at(400)).expect("it waits").expected, Millis(900));
+    assert_eq!(pool.predicted_start(task(2), at(400)).expect("it waits").expected, Millis(2000));
+    assert_eq!(pool.predicted_start(task(0), at(400)), None);
     assert!(pool.finished(task(0), None, at(1000)));
     assert_eq!(pool.next(at(1000)).expect("a slot is free").queue_time, Millis(1000));
+}
+
+#[test]
+fn a_name_that_is_there_already_is_not_admitted_twice() {
+    let mut pool = pool(limits(9, 9), &[]);
+    admit(&mut pool, 0..1, Priority::Batch, at(0));
+    let Admission::Rejected(rejection) = pool.admit(spec(0, Priority::Interactive), at(1)) else {
+        panic!("it is there already")
+    };
+    assert_eq!(rejection.reason, RejectionReason::Duplicate);
+    assert_eq!((pool.depth(Priority::Interactive), pool.depth(Priority::Batch)), (0, 1));
+}
+
+#[test]
+fn a_refusal_names_the_time_when_a_place_is_free_and_each_caller_gets_a_place_of_its_own() {
+    let mut pool = pool(limits(3, 3), &[profile(1, 100.0)]);
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    admit(&mut pool, 1..4, Priority::Interactive, at(0));
+    assert_eq!(pool.check(Priority::Batch, at(0)), Ok(()));
+    let asked =
+        [(); 3].map(|()| pool.check(Priority::Interactive, at(0)).expect_err("it is full").retry_after);
+    assert_eq!(asked, [Millis(1100); 3], "asking changes nothing");
+    let told = [(); 3].map(|()| refusal(&mut pool, Priority::Interactive, at(0)));
+    assert_eq!(told, [1100, 2200, 3300].map(Millis));
+    assert_eq!(
+        refusal(&mut pool, Priority::Interactive, at(60_000)).0,
+        1100 + 57_800,
+        "nobody came, and it is late"
+    );
+}
+
+#[test]
+fn nine_in_ten_callers_who_come_back_when_they_were_told_to_are_admitted() {
+    let mut pool = pool(limits(4, 4), &[profile(2, 100.0)]);
+    let open = |n| TaskSpec { max_tokens: None, expected_tokens: None, ..spec(n, Priority::Interactive) };
+    let (mut retries, mut admitted) = (0, 0);
+    let mut callers: std::collections::BTreeSet<(u64, u128, bool)> = std::collections::BTreeSet::new();
+    let mut ends: std::collections::BTreeSet<(u64, u128, u32)> = std::collections::BTreeSet::new();
+    // Every 10 s, twelve callers at once, at a pool that takes six; answers of 40 to 160 tokens.
+    for n in 0..1200u64 {
+        callers.insert((n / 12 * 10_000, u128::from(n), false));
+    }
+    while let Some(now) =
+        [callers.first().map(|c| c.0), ends.first().map(|e| e.0)].into_iter().flatten().min()
+    {
+        if let Some((_, n, out)) = ends.first().copied().filter(|(end, ..)| *end <= now) {
+            ends.pop_first();
+            let (tokens_in, tokens_out) = (TokenCount(100), TokenCount(out));
+            let (prefill, decode) = (Millis(100), Millis(u64::from(out) * 10));
+            let figures = EndFigures { tokens_in, tokens_out, prefill, decode, tokens_cached: TokenCount(0) };
+            assert!(pool.finished(task(n), Some(figures), at(now)));
+        } else if let Some((_, n, again)) = callers.pop_first() {
+            retries += u32::from(again);
+            match pool.admit(open(n), at(now)) {
+                Admission::Queued { .. } => admitted += u32::from(again),
+                Admission::Rejected(rejection) => {
+                    callers.insert((now + rejection.retry_after.0, n, true));
+                }
+            }
+        }
+        for (n, _) in hand_out(&mut pool, at(now)) {
+            let out = 40 + u32::try_from(n * 7919 % 120).expect("small");
+            ends.insert((now + 100 + 10 * u64::from(out), n, out));
+        }
+    }
+    assert!(retries >= 500, "{retries} came back");
+    assert!(admitted * 10 >= retries * 9, "{admitted} of {retries} were admitted");
+}
+
+#[test]
+fn s_4_a_slot_is_kept_for_interactive_tasks_but_the_last_one_never() {
+    let reserve = QueueLimits { interactive_reserve: 1, ..limits(9, 9) };
+    let mut two = pool(reserve, &[profile(2, 100.0)]);
+    admit(&mut two, 0..3, Priority::Batch, at(0));
+    assert_eq!(hand_out(&mut two, at(0)), [(0, 0)]);
+    assert_eq!(hand_out(&mut two, at(60_000)), [], "not even overdue ones take it");
+    admit(&mut two, 3..4, Priority::Interactive, at(60_000));
+    assert_eq!(hand_out(&mut two, at(60_000)), [(3, 0)]);
+    let mut one = pool(reserve, &[profile(1, 100.0)]);
+    admit(&mut one, 0..1, Priority::Batch, at(0));
+    assert_eq!(hand_out(&mut one, at(0)), [(0, 0)]);
+}
+
+#[test]
+fn a_task_waits_for_the_fast_replica_and_not_longer_than_it_is_worth() {
+    let mut pool = pool(limits(9, 9), &[profile(1, 100.0), profile(1, 30.0)]);
+    admit(&mut pool, 0..2, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)], "one runs on the fast one, one waits for it");
+    let start = pool.predicted_start(task(1), at(0)).expect("it waits").expected;
+    assert_eq!(start, Millis(1100));
+    // The fast one does not come free.
+    let mut now = at(0);
+    while let Some(wake) = pool.next_wake(now) {
+        assert!(wake > now && wake < at(10_000), "woken at {wake:?}");
+        now = wake;
+        if let Some(dispatch) = pool.next(now) {
+            assert_eq!((dispatch.task, dispatch.replica.index), (task(1), 1));
+        }
+    }
+    assert_eq!(pool.running(), 2);
+}
+
+#[test]
+fn interactive_waiting_for_the_fast_replica_leaves_the_slow_one_to_batch() {
+    let wait = QueueLimits { batch_max_wait: Duration::from_millis(500), ..limits(9, 9) };
+    let mut pool = pool(wait, &[profile(1, 100.0), profile(1, 30.0)]);
+    admit(&mut pool, 0..2, Priority::Interactive, at(0));
+    admit(&mut pool, 2..3, Priority::Batch, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    assert_eq!(pool.next_wake(at(0)), Some(at(500)));
+    assert_eq!(hand_out(&mut pool, at(500)), [(2, 1)], "an overdue batch task takes any slot");
+    assert!(pool.finished(task(0), None, at(1100)));
+    assert_eq!(hand_out(&mut pool, at(1100)), [(1, 0)]);
+}
+
+#[test]
+fn the_next_turn_of_a_session_goes_where_its_cache_is() {
+    let mut pool = pool(limits(9, 9), &[profile(1, 50.0), profile(1, 50.0)]);
+    let session = SessionId(Uuid::from_u128(1));
+    let turn = |n| TaskSpec {
+        session: Some(session),
+        tokens_in: TokenCount(1000),
+        ..spec(n, Priority::Interactive)
+    };
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    assert!(matches!(pool.admit(turn(1), at(0)), Admission::Queued { .. }));
+    assert_eq!(hand_out(&mut pool, at(0)), [(1, 1)]);
+    let figures = EndFigures {
+        tokens_in: TokenCount(1000),
+        tokens_cached: TokenCount(0),
+        tokens_out: TokenCount(100),
+        prefill: Millis(1000),
+        decode: Millis(2000),
+    };
+    assert!(pool.finished(task(0), None, at(3000)));
+    assert!(pool.finished(task(1), Some(figures), at(3000)));
+    assert!(matches!(pool.admit(turn(2), at(3000)), Admission::Queued { .. }));
+    assert_eq!(hand_out(&mut pool, at(3000)), [(2, 1)], "replica 0 is free as well, and the first by name");
+    assert_eq!(pool.sessions().get(session, at(3000)).map(crate::Session::turns), Some(1));
+    assert_eq!(pool.replica_gone(&replica(1)), [task(2)]);
+    assert!(pool.requeue(task(2), at(3001)));
+    assert_eq!(hand_out(&mut pool, at(3001)), [(2, 0)]);
+}
+
+#[test]
+fn a_lost_replicas_tasks_go_again_in_their_old_order_and_before_the_others() {
+    let mut pool = pool(limits(3, 3), &[profile(3, 50.0)]);
+    for n in 0..3 {
+        admit(&mut pool, n..n + 1, Priority::Interactive, at(u64::try_from(n).expect("small")));
+    }
+    assert_eq!(hand_out(&mut pool, at(5)), [(0, 0), (1, 0), (2, 0)]);
+    admit(&mut pool, 3..6, Priority::Interactive, at(6));
+    for lost in pool.replica_gone(&replica(0)) {
+        assert!(pool.requeue(lost, at(7)), "a full lane takes back what it gave");
+    }
+    assert_eq!(pool.depth(Priority::Interactive), 6);
+    assert_eq!(pool.replica_ready(replica(0), profile(6, 50.0), at(8)), vec![]);
+    assert_eq!(hand_out(&mut pool, at(8)).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_retiring_replica_finishes_what_it_has_and_takes_nothing() {
+    let mut pool = pool(limits(9, 9), &[profile(2, 50.0)]);
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    pool.replica_retiring(&replica(0));
+    admit(&mut pool, 1..2, Priority::Interactive, at(1));
+    assert_eq!((hand_out(&mut pool, at(1)), pool.next_wake(at(1))), (vec![], None));
+    let snapshot = pool.replicas().next().expect("it is there");
+    assert_eq!((snapshot.standing, snapshot.busy, snapshot.slots), (Standing::Retiring, 1, 2));
+    assert!(pool.finished(task(0), None, at(2)));
+    assert_eq!(pool.replica_gone(&replica(0)), vec![]);
+}
+
+#[test]
+fn a_canceled_task_teaches_nothing_of_lengths() {
+    let mut pool = pool(limits(9, 9), &[profile(1, 100.0)]);
+    let open = |n| TaskSpec { max_tokens: None, expected_tokens: None, ..spec(n, Priority::Interactive) };
+    for n in 0..2 {
+        assert!(matches!(pool.admit(open(n), at(0)), Admission::Queued { .. }));
+    }
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    let before = pool.predicted_start(task(1), at(0));
+    assert_eq!(pool.cancel(task(0)), CancelOutcome::Running(replica(0)));
+    assert_eq!(pool.cancel(task(0)), CancelOutcome::Running(replica(0)));
+    assert!(pool.finished(
+        task(0),
+        Some(EndFigures { tokens_out: TokenCount(1), ..EndFigures::default() }),
+        at(1)
+    ));
+    assert!(matches!(pool.admit(open(2), at(1)), Admission::Queued { .. }));
+    assert_eq!(hand_out(&mut pool, at(1)), [(1, 0)]);
+    assert_eq!(pool.predicted_start(task(2), at(1)), before);
+    assert_eq!(pool.cancel(task(2)), CancelOutcome::Queued);
+    assert_eq!(pool.cancel(task(2)), CancelOutcome::Unknown);
+    assert_eq!(pool.ended(), EndedTasks { ran: 1, withdrawn: 1 });
 }
