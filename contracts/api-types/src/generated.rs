@@ -166,12 +166,12 @@ impl ::std::convert::TryFrom<::std::string::String> for Engine {
 
 | code | meaning |
 |---|---|
-| `ADMISSION_REJECT` | no room in the queue, or too many streams |
+| `ADMISSION_REJECT` | the lane of the queue is full |
 | `QUEUE_FULL_DROP_LRU` | the task waited longest in a full batch lane and made room for another |
 | `INVALID_PARAMS` | the request can never be served as it is |
-| `POOL_UNREADY` | the pool is loading |
-| `POOL_UNAVAILABLE` | the pool cannot serve |
-| `REPLICA_EXHAUSTED` | every replica that could serve the task has failed it |
+| `POOL_UNREADY` | the pool is loading its model |
+| `POOL_UNAVAILABLE` | the pool cannot serve, or the daemon is stopping |
+| `REPLICA_EXHAUSTED` | the replicas, or the daemon's streams, are as many or as busy as they may be |
 | `DECODE_TIMEOUT` | the task's tokens stopped coming |
 | `WORKER_RESET` | the engine went away with the task in it |
 | `INTERNAL` | the daemon failed |*/
@@ -362,7 +362,7 @@ pub struct Health {
     ///The pools, in the order of the config.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub pools: ::std::option::Option<::std::vec::Vec<Pool>>,
-    ///What replicas can compute on, the processor first.
+    ///What replicas can compute on, as far as its memory can be read.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub devices: ::std::option::Option<::std::vec::Vec<Device>>,
 }
@@ -518,7 +518,7 @@ pub struct LogitBias {
 #[serde(deny_unknown_fields)]
 pub struct Message {
     pub role: Role,
-    ///What is said. Holds no NUL character.
+    ///What is said.
     pub content: ::std::string::String,
 }
 ///What a model says of itself.
@@ -879,7 +879,7 @@ pub struct Sampling {
     ///How many of the last tokens `repeat_penalty` looks at; 0 is none.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub repeat_last_n: ::std::option::Option<u32>,
-    ///Texts that end the answer and are not part of it, also where they run over the border of two tokens. They hold no NUL character. None when absent.
+    ///Texts that end the answer and are not part of it, also where they run over the border of two tokens. None when absent.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub stop: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
     ///A GBNF grammar with a rule `root`, which the answer has to follow.
@@ -945,19 +945,19 @@ pub struct TaskRequest {
     ///The engine, where it matters. Any when absent.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub engine: ::std::option::Option<Engine>,
-    ///Text to go on from, as it stands, without a chat template. Holds no NUL character. For workload `completion`.
+    ///Text to go on from, as it stands, without a chat template. For workload `completion`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub prompt: ::std::option::Option<::std::string::String>,
     ///A conversation, which goes through the model's own chat template. For workload `completion`.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub messages: ::std::option::Option<::std::vec::Vec<Message>>,
-    ///Texts to embed; for workload `rerank` the query followed by its documents. They hold no NUL character.
+    ///Texts to embed; for workload `rerank` the query followed by its documents.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub inputs: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
     ///The most tokens that input and answer may take together. The context of a slot of the pool when absent, which it must not exceed.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ctx: ::std::option::Option<u32>,
-    ///The most tokens of the answer. As many as fit the context when absent.
+    ///The most tokens of the answer. As many as fit the context when absent. For workload `completion`, as `expected_tokens`, `sampling` and `sampler_profile_version` are.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub max_tokens: ::std::option::Option<u32>,
     ///The lane of the queue.
@@ -978,7 +978,7 @@ pub struct TaskRequest {
     ///How many tokens the caller expects of the answer. A hint for the prediction of starts, and no limit.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub expected_tokens: ::std::option::Option<u32>,
-    ///Whether KV cache that is there already may be used.
+    ///Whether KV cache that is there already may be used. `none` is refused with 400 by an engine that cannot do without.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub kv_hint: ::std::option::Option<KvHint>,
 }

@@ -12,3 +12,6 @@ mod generated;
 pub mod limits;
 
 pub use generated::*;
+
+#[cfg(test)]
+mod tests;
