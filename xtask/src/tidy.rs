@@ -10,6 +10,9 @@ use crate::process::Workspace;
 /// A file longer than this is reported, not refused: a reader should hold a file at once.
 const LONG_FILE_LINES: usize = 400;
 
+/// The page whose invariants name the tests that guard them.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
+
 /// Crates that do I/O, async, HTTP or logging. The core decides; it does none of it.
 const NOT_IN_THE_CORE: [&str; 12] = [
     "tokio",
@@ -59,8 +62,28 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Report> {
             }
         }
     }
+    report.broken.extend(check_named_tests(root, files)?);
     report.long.sort_by(|a, b| b.cmp(a));
     Ok(report)
+}
+
+/// Every test that the architecture names as a guard is there.
+fn check_named_tests(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
+    let Ok(page) = std::fs::read_to_string(root.join(ARCHITECTURE)) else { return Ok(Vec::new()) };
+    let mut missing: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|name| is_test_name(name)).collect();
+    for file in files.iter().filter(|file| file.ends_with(".rs")) {
+        let text =
+            std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read `{file}`"))?;
+        missing.retain(|name| !text.contains(&format!("fn {name}(")));
+    }
+    Ok(missing.iter().map(|name| format!("{ARCHITECTURE}: there is no test `{name}`")).collect())
+}
+
+/// Names are claims, and claims have several words.
+fn is_test_name(word: &str) -> bool {
+    word.matches('_').count() >= 3
+        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn manifest_rule(text: &str) -> Option<&'static str> {

@@ -67,6 +67,15 @@ fn a_workspace_that_would_build_llama_cpp_twice_is_refused() {
 }
 
 #[test]
+fn a_guard_that_the_architecture_names_and_nobody_wrote_is_found() {
+    let found = broken(&[
+        ("ARCHITECTURE.md", "| A-1 | x | `a_test_that_is_there`, `one_that_is_not_there` and `short_name` |"),
+        ("a/src/x/tests.rs", "fn a_test_that_is_there() {}\n"),
+    ]);
+    assert_eq!(found, ["ARCHITECTURE.md: there is no test `one_that_is_not_there`"]);
+}
+
+#[test]
 fn long_files_are_reported_longest_first_and_generated_ones_left_out() {
     let tree = tempfile::tempdir().unwrap();
     let body = "// line\n".repeat(LONG_FILE_LINES);
