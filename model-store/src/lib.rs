@@ -1,6 +1,33 @@
 //! Model references and the files they stand for: found where they already are, fetched where they are
-//! not, and checked. It blocks, and belongs on a thread that may; it logs nothing and prints nothing.
+//! not, and checked. It blocks, and belongs on a thread that may; it logs nothing and prints nothing: what
+//! there is to say goes through [`Progress`] and in what it returns.
+//!
+//! ```text
+//! ModelRef ──Store::locate──► a file that is there
+//!          └─Store::fetch───► lock ─► NAME.part (resumed) ─► sha256 ─► fsync ─► NAME
+//! ```
 
+pub mod error;
 pub mod model_ref;
+pub mod progress;
+pub mod store;
+pub mod surroundings;
 
+mod checked;
+mod disk;
+mod download;
+mod hugging_face;
+mod pip;
+mod starter;
+mod web;
+
+pub use error::FetchError;
 pub use model_ref::{HfFile, InvalidModelRef, ModelRef};
+pub use progress::{Cancel, Phase, Progress, Silent, Transfer};
+pub use store::{Fetched, Store};
+pub use surroundings::{Surroundings, default_models_dir};
+
+/// The name of the starter model's file in the store.
+pub const STARTER_FILE: &str = starter::FILE;
+/// The SHA-256 of the starter model's file.
+pub const STARTER_SHA256: &str = starter::SHA256;

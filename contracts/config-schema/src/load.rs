@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
+use model_store::{Surroundings, default_models_dir};
 use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
 
 use crate::check::Check;
@@ -57,18 +58,15 @@ impl LoadRequest {
     /// `$XDG_CONFIG_HOME` or `~/.config`. Nothing when there is no home.
     #[must_use]
     pub fn user_config_dir(&self) -> Option<PathBuf> {
-        self.xdg("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("llama-orch"))
+        // A relative folder in the variable is to be ignored, as the XDG base directory specification says.
+        let named = self.env.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        let dir = named.or_else(|| self.home.as_ref().map(|home| home.join(".config")));
+        dir.map(|dir| dir.join("llama-orch"))
     }
 
     fn default_models_dir(&self) -> PathBuf {
-        let cache = self.xdg("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| self.cwd.join(".cache"));
-        cache.join("llama-orch/models")
-    }
-
-    /// A base folder; a relative one in the variable is to be ignored, as the XDG specification says.
-    fn xdg(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
-        let named = self.env.get(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
-        named.or_else(|| self.home.as_ref().map(|home| home.join(below_home)))
+        let surroundings = Surroundings { env: self.env.clone(), home: self.home.clone() };
+        default_models_dir(&surroundings).unwrap_or_else(|| self.cwd.join("llama-orch-models"))
     }
 }
 

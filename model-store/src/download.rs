@@ -1,0 +1,292 @@
+//! One file from the web to its place in the store. What has arrived is kept in `.NAME.part`; a later
+//! attempt, in this process or the next, asks for the rest, and only takes it when it is the rest of the
+//! same file.
+//!
+//! ```text
+//!            ┌────────── broken off: wait, ask for the rest ◄─────────┐
+//!            ▼                                                        │
+//! lock ─► request ─► receive into .part ─► whole? ──no────────────────┘
+//!                                            └─yes─► sha256 ─► fsync ─► rename
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::checked::{Sum, sum_of};
+use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
+use crate::error::FetchError;
+use crate::progress::{Phase, Transfer, Watch};
+use crate::web::{Answer, Content, From, NoAnswer, Patience, Remote, Web};
+
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The longest wait between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(8);
+
+/// How often a wait looks whether it was canceled.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+/// The parts of the store that a download uses.
+pub(crate) struct Tools<'a> {
+    pub(crate) web: &'a Web,
+    pub(crate) patience: Patience,
+    pub(crate) watch: Watch<'a>,
+}
+
+/// One file to fetch.
+pub(crate) struct Download<'a> {
+    pub(crate) remote: &'a Remote,
+    pub(crate) target: &'a Path,
+    pub(crate) sha256: Option<&'a str>,
+}
+
+/// A file whose download has begun.
+struct Part {
+    path: PathBuf,
+    notes: PathBuf,
+    file: File,
+    len: u64,
+    sum: Sum,
+    validator: Option<String>,
+    total: Option<u64>,
+}
+
+/// Why one attempt brought no whole file.
+enum Setback {
+    /// Trying again is of no use.
+    Final(FetchError),
+    /// Trying again may help.
+    Passing { reason: String, hint: &'static str, wait: Option<Duration> },
+}
+
+impl std::convert::From<FetchError> for Setback {
+    fn from(error: FetchError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Download<'_> {
+    /// Fetches the file and gives back its checksum; nothing when another process brought it meanwhile.
+    pub(crate) fn run(&self, tools: &Tools<'_>) -> Result<Option<String>, FetchError> {
+        make_dir(self.target.parent().unwrap_or(Path::new(".")))?;
+        let _lock = Lock::acquire(self.target, tools.watch)?;
+        if self.target.exists() {
+            return Ok(None);
+        }
+        let mut part = Part::open(self.target, &self.remote.url, tools)?;
+        if let Err(error) = self.receive_all(&mut part, tools) {
+            if part.len == 0 {
+                part.remove();
+            }
+            return Err(error);
+        }
+        let found = part.sum.clone().finish();
+        if let Some(expected) = self.sha256.filter(|expected| *expected != found) {
+            part.remove();
+            return Err(FetchError::Checksum {
+                path: self.target.to_owned(),
+                expected: expected.to_owned(),
+                found,
+                removed: true,
+                hint: "check the pool's `sha256` and `model`; the file there may have been replaced",
+            });
+        }
+        publish(&part.file, &part.path, self.target)?;
+        let _ = std::fs::remove_file(&part.notes);
+        Ok(Some(found))
+    }
+
+    fn receive_all(&self, part: &mut Part, tools: &Tools<'_>) -> Result<(), FetchError> {
+        let mut failures = 0;
+        loop {
+            tools.watch.check()?;
+            let before = part.len;
+            let (reason, hint, wait) = match self.receive(part, tools) {
+                Ok(()) => return Ok(()),
+                Err(Setback::Final(error)) => return Err(error),
+                Err(Setback::Passing { reason, hint, wait }) => (reason, hint, wait),
+            };
+            failures = if part.len > before { 1 } else { failures + 1 };
+            if failures >= tools.patience.attempts {
+                return Err(self.network_error(reason, hint));
+            }
+            let backoff = tools.patience.backoff.saturating_mul(1 << (failures - 1).min(16));
+            let wait = wait.unwrap_or(backoff).min(MAX_BACKOFF);
+            tools.watch.progress.note(&format!("{}: {reason}; trying again", self.remote.source_name));
+            pause(wait, tools.watch)?;
+        }
+    }
+
+    /// One request and what comes of it.
+    fn receive(&self, part: &mut Part, tools: &Tools<'_>) -> Result<(), Setback> {
+        let can_resume = part.len > 0 && (part.validator.is_some() || self.sha256.is_some());
+        if !can_resume {
+            part.restart()?;
+        }
+        let validator = part.validator.clone();
+        let from = can_resume.then_some(From { offset: part.len, validator: validator.as_deref() });
+        match tools.web.get(self.remote, from.as_ref()) {
+            Ok(Answer::Whole(content)) => {
+                part.restart()?;
+                self.take(part, content, tools)
+            }
+            Ok(Answer::Rest(content)) if part.total.is_none() || part.total == content.total => {
+                self.take(part, content, tools)
+            }
+            Ok(Answer::PastEnd(total)) if total == Some(part.len) => Ok(()),
+            Ok(Answer::Rest(_) | Answer::PastEnd(_)) => {
+                part.restart()?;
+                Err(Setback::Passing {
+                    reason: "the file there has changed".into(),
+                    hint: "start again",
+                    wait: None,
+                })
+            }
+            Ok(Answer::Unavailable(status, wait)) => {
+                let reason = format!("the server answers {status}");
+                Err(Setback::Passing { reason, hint: "try again later", wait })
+            }
+            Ok(Answer::Refused(status)) => Err(Setback::Final(self.refused(status))),
+            Ok(Answer::Odd(status)) => {
+                Err(Setback::Final(self.nonsense(format!("the answer has the status {status}"))))
+            }
+            Err(NoAnswer { reason, hint, may_pass: true }) => {
+                Err(Setback::Passing { reason, hint, wait: None })
+            }
+            Err(NoAnswer { reason, hint, may_pass: false }) => {
+                Err(Setback::Final(self.network_error(reason, hint)))
+            }
+        }
+    }
+
+    fn take(&self, part: &mut Part, mut content: Content, tools: &Tools<'_>) -> Result<(), Setback> {
+        part.total = content.total;
+        part.validator = content.validator.take();
+        part.write_notes(&self.remote.url);
+        if let Some(total) = part.total {
+            check_room(self.target.parent().unwrap_or(Path::new(".")), total.saturating_sub(part.len))?;
+        }
+        let source = self.remote.source_name.as_str();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            tools.watch.progress.transfer(Transfer {
+                phase: Phase::Fetching,
+                source,
+                done: part.len,
+                total: part.total,
+            });
+            tools.watch.check()?;
+            let read = content.reader.read(&mut chunk).map_err(|error| Setback::Passing {
+                reason: format!("the connection broke off ({error})"),
+                hint: "start again to go on where it broke off",
+                wait: None,
+            })?;
+            if read == 0 {
+                break;
+            }
+            part.append(&chunk[..read])?;
+            if part.total.is_some_and(|total| part.len > total) {
+                part.restart()?;
+                return Err(Setback::Final(self.nonsense("more bytes came than were announced".to_owned())));
+            }
+        }
+        match part.total {
+            Some(total) if part.len < total => Err(Setback::Passing {
+                reason: format!("the connection broke off at {} of {total} bytes", part.len),
+                hint: "start again to go on where it broke off",
+                wait: None,
+            }),
+            _ if part.len == 0 => Err(Setback::Final(self.nonsense("it is empty".to_owned()))),
+            _ => Ok(()),
+        }
+    }
+
+    fn network_error(&self, reason: String, hint: &'static str) -> FetchError {
+        let source_name = self.remote.source_name.clone();
+        FetchError::Network { source_name, reason, hint, put_at: self.target.to_owned() }
+    }
+
+    fn nonsense(&self, reason: String) -> FetchError {
+        let source_name = self.remote.source_name.clone();
+        FetchError::Nonsense { source_name, url: self.remote.url.clone(), reason }
+    }
+
+    fn refused(&self, status: u16) -> FetchError {
+        let (source_name, url) = (self.remote.source_name.clone(), self.remote.url.clone());
+        match status {
+            401 | 403 | 407 => FetchError::Denied { source_name, url, status, hint: self.remote.denied_hint },
+            404 | 410 => FetchError::NotFound { source_name, url, status },
+            _ => self.nonsense(format!("the answer has the status {status}")),
+        }
+    }
+}
+
+impl Part {
+    /// Opens what an earlier download of the same URL left, or begins anew.
+    fn open(target: &Path, url: &str, tools: &Tools<'_>) -> Result<Self, FetchError> {
+        let (path, notes) = (beside(target, "part"), beside(target, "part.json"));
+        let failed = |cause| FetchError::Write { path: path.clone(), cause };
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.create(true).read(true).write(true).truncate(false).open(&path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        let (validator, total) = read_notes(&notes, url).unwrap_or_default();
+        let sum = match len {
+            0 => Sum::default(),
+            _ => sum_of(&mut file, &path, len, tools.watch)?,
+        };
+        Ok(Self { path, notes, file, len, sum, validator, total })
+    }
+
+    fn restart(&mut self) -> Result<(), FetchError> {
+        if self.len > 0 {
+            let seek = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
+            seek.map_err(|cause| FetchError::Write { path: self.path.clone(), cause })?;
+        }
+        (self.len, self.sum, self.validator, self.total) = (0, Sum::default(), None, None);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        let still_to_come = self.total.unwrap_or(0).saturating_sub(self.len).max(bytes.len() as u64);
+        self.file.write_all(bytes).map_err(|cause| write_failed(&self.path, cause, still_to_come))?;
+        self.sum.update(bytes);
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes down what the part is a part of. Without it a later process begins anew, and that is all.
+    fn write_notes(&self, url: &str) {
+        let notes = serde_json::json!({"url": url, "validator": self.validator, "total": self.total});
+        let _ = std::fs::write(&self.notes, notes.to_string());
+    }
+
+    fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(&self.notes);
+    }
+}
+
+/// Validator and length of the file that a part is a part of, if it is of this URL.
+fn read_notes(path: &Path, url: &str) -> Option<(Option<String>, Option<u64>)> {
+    let notes: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (notes["url"] == url).then(|| (notes["validator"].as_str().map(str::to_owned), notes["total"].as_u64()))
+}
+
+fn pause(wait: Duration, watch: Watch<'_>) -> Result<(), FetchError> {
+    let mut left = wait;
+    while !left.is_zero() {
+        watch.check()?;
+        let step = left.min(CANCEL_POLL);
+        std::thread::sleep(step);
+        left -= step;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod server;
+#[cfg(test)]
+pub(crate) mod tests;

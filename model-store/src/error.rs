@@ -1,0 +1,157 @@
+//! Why a model's file is not there, and what its user can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::disk::in_units;
+
+/// Why a model could not be fetched. The texts are for the owner of the machine: each says what happened
+/// and, on a line of its own, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It was canceled. What was fetched stays for the next time.
+    #[error("canceled")]
+    Canceled,
+    /// The file that was named is not there.
+    #[error("there is no file `{}`\n  hint: put the model there, or change the pool's `model`", .0.display())]
+    Missing(PathBuf),
+    /// The server has no such file.
+    #[error(
+        "`{source_name}` has no such file ({status}): {url}\n  hint: check the spelling of the pool's `model`"
+    )]
+    NotFound {
+        /// Where it was sought.
+        source_name: String,
+        /// What was asked for.
+        url: String,
+        /// The server's answer.
+        status: u16,
+    },
+    /// The server wants to know who asks.
+    #[error("`{source_name}` refuses access ({status}): {url}\n  hint: {hint}")]
+    Denied {
+        /// Where it was sought.
+        source_name: String,
+        /// What was asked for.
+        url: String,
+        /// The server's answer.
+        status: u16,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// No server answered, or none went on answering.
+    #[error(
+        "cannot fetch from `{source_name}`: {reason}\n  hint: {hint}, or put the file at `{}`",
+        put_at.display()
+    )]
+    Network {
+        /// Where it was sought.
+        source_name: String,
+        /// What went wrong last.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+        /// Where the file may be put by hand.
+        put_at: PathBuf,
+    },
+    /// The file is not the one that was meant. A fetched one has been removed.
+    #[error(
+        "`{}` has the wrong checksum{}\n  expected {expected}\n  found    {found}\n  hint: {hint}",
+        path.display(),
+        if *removed { " and was removed" } else { "" }
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The SHA-256 it should have.
+        expected: String,
+        /// The SHA-256 it has.
+        found: String,
+        /// Whether the file was removed: it is, where the store fetched it.
+        removed: bool,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The disk is full, or would be.
+    #[error(
+        "not enough space in `{}`: needs {}, {} free\n  hint: free some, or set `models_dir` to another disk",
+        dir.display(),
+        in_units(*needs),
+        in_units(*free)
+    )]
+    NoSpace {
+        /// The folder.
+        dir: PathBuf,
+        /// Bytes that are still to be written.
+        needs: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// The store's folder cannot be written.
+    #[error("cannot write `{}`: {cause}\n  hint: set `models_dir` to a folder that can be written", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A file that is there cannot be read.
+    #[error("cannot read `{}`: {cause}\n  hint: check who may read it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// What the server sends makes no sense.
+    #[error(
+        "`{source_name}` sent something else than a model: {reason}\n  hint: open {url} in a browser to see"
+    )]
+    Nonsense {
+        /// Where it was sought.
+        source_name: String,
+        /// What was asked for.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// None of the sources of the starter model gave it.
+    #[error(
+        "the starter model could not be fetched\n{}\n  hint: get online and start again; or put `{}` (sha256 {}) at \
+         `{}`; or set a pool's `model` to a GGUF file that you have",
+        tried.join("\n"),
+        crate::STARTER_FILE,
+        crate::STARTER_SHA256,
+        put_at.display()
+    )]
+    NoSource {
+        /// One line for each source that was tried.
+        tried: Vec<String>,
+        /// Where the file may be put by hand.
+        put_at: PathBuf,
+    },
+}
+
+impl FetchError {
+    /// Whether another source of the same file may do better.
+    pub(crate) const fn is_of_the_source(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::Network { .. }
+            | Self::Checksum { .. }
+            | Self::Nonsense { .. } => true,
+            Self::Canceled
+            | Self::Missing(_)
+            | Self::NoSpace { .. }
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::NoSource { .. } => false,
+        }
+    }
+
+    /// The message without its hints.
+    pub(crate) fn headline(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+}
