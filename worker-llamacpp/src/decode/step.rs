@@ -1,0 +1,250 @@
+//! One step: the next token of every running sequence and as much of the prompts as the budget allows, in
+//! one call to llama.cpp, so that its weights are read once for all of them.
+
+use adapter_api::{EngineError, Finish, Piece};
+use llama_cpp_2::token::LlamaToken;
+use worker_protocol::{TaskEvent, TaskUpdate};
+
+use super::slot::Task;
+use super::strict::StrictLane;
+use super::{DecodeLoop, sequence};
+use crate::budget::StepShape;
+use crate::clock;
+use crate::log::{self, Level};
+use crate::sample::{Draw, Scratch};
+use crate::text::Pushed;
+use crate::vocabulary::Vocabulary;
+
+/// What one slot contributes to a call.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    slot: usize,
+    tokens: usize,
+    /// The row of the call's output to choose the next token by; none while the prompt goes on.
+    row: Option<i32>,
+}
+
+/// What choosing a token led to.
+enum Chosen {
+    GoOn(Option<Piece>),
+    End(Option<Piece>, Finish),
+}
+
+impl DecodeLoop {
+    /// Runs one step, if there is anything to compute.
+    pub(super) fn step(&mut self) {
+        let started = clock::now();
+        let strict_writes =
+            self.strict.slot().is_some_and(|at| self.slots[at].task.as_ref().is_some_and(|task| !task.is_reading()));
+        let mut shares = self.writing();
+        let decoding = shares.len() + usize::from(strict_writes);
+        let reading = self.add_reading(&mut shares, self.budget.reading(decoding));
+        if !shares.is_empty() {
+            self.compute(&shares);
+        }
+        self.strict_step();
+        let took = clock::now().duration_since(started);
+        self.budget.observe(StepShape { decoding, reading }, took);
+    }
+
+    /// A share for each sequence with a next token.
+    fn writing(&self) -> Vec<Share> {
+        let strict = self.strict.slot();
+        let writes = |at: &usize| {
+            strict != Some(*at) && self.slots[*at].task.as_ref().is_some_and(|task| !task.is_reading())
+        };
+        (0..self.slots.len()).filter(writes).map(|slot| Share { slot, tokens: 1, row: None }).collect()
+    }
+
+    /// Adds shares for prompts: interactive before batch, the first to come first. The tokens added.
+    fn add_reading(&self, shares: &mut Vec<Share>, budget: usize) -> usize {
+        let strict = self.strict.slot();
+        let mut waiting: Vec<_> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| strict != Some(*at))
+            .filter_map(|(at, slot)| slot.task.as_ref().filter(|task| task.is_reading()).map(|task| (at, task)))
+            .collect();
+        waiting.sort_by_key(|(at, task)| (task.priority.as_str() != "interactive", task.times.arrived, *at));
+        let mut left = budget;
+        for (slot, task) in waiting {
+            let tokens = left.min(task.prompt.len() - task.read);
+            if tokens > 0 {
+                shares.push(Share { slot, tokens, row: None });
+                left -= tokens;
+            }
+        }
+        budget - left
+    }
+
+    /// Decodes the shares in one call and goes on with every sequence that has a result. A call that fails
+    /// is repeated for each sequence by itself, so that one cannot take the others with it.
+    fn compute(&mut self, shares: &[Share]) {
+        let mut shares = shares.to_vec();
+        match self.call(&mut shares) {
+            Ok(()) => self.go_on(&shares),
+            Err(why) => {
+                log::line(Level::Warn, "a decode call failed", &[("reason", &why), ("sequences", &shares.len().to_string())]);
+                for share in &shares {
+                    self.trim(share.slot);
+                }
+                if let [only] = shares[..] {
+                    self.end(only.slot, Finish::Failed(EngineError::Decode(why)));
+                    return;
+                }
+                for share in shares {
+                    self.compute(&[share]);
+                }
+            }
+        }
+    }
+
+    /// Takes out of the cache what a failed call may have put there.
+    fn trim(&mut self, slot: usize) {
+        let end = u32::try_from(self.slots[slot].cached.len()).expect("a cache is smaller than 2^32 tokens");
+        if self.context.kv_cache_seq_rm(sequence(slot), Some(end), None).is_err() {
+            log::line(Level::Error, "the KV cache cannot be cut", &[("slot", &slot.to_string())]);
+        }
+    }
+
+    fn call(&mut self, shares: &mut [Share]) -> Result<(), String> {
+        self.batch.clear();
+        for share in shares.iter_mut() {
+            let slot = &self.slots[share.slot];
+            let Some(task) = &slot.task else { continue };
+            let mut add = |token: i32, at: usize, output: bool| {
+                let position = i32::try_from(slot.cached.len() + at).expect("a context is smaller than 2^31");
+                self.batch
+                    .add(LlamaToken(token), position, &[sequence(share.slot)], output)
+                    .map_err(|error| error.to_string())
+            };
+            match task.next {
+                Some(token) => add(token, 0, true)?,
+                None => {
+                    for at in 0..share.tokens {
+                        let place = task.read + at;
+                        add(task.prompt[place], at, place + 1 == task.prompt.len())?;
+                    }
+                }
+            }
+            let ends = task.next.is_some() || task.read + share.tokens == task.prompt.len();
+            share.row = ends.then(|| self.batch.n_tokens() - 1);
+        }
+        self.context.decode(&mut self.batch).map_err(|error| error.to_string())?;
+        self.context.synchronize();
+        Ok(())
+    }
+
+    /// Notes what is in the cache now, and chooses the next tokens.
+    fn go_on(&mut self, shares: &[Share]) {
+        for share in shares {
+            let slot = &mut self.slots[share.slot];
+            let Some(task) = &mut slot.task else { continue };
+            match task.next {
+                Some(token) => slot.cached.push(token),
+                None => {
+                    slot.cached.extend_from_slice(&task.prompt[task.read..task.read + share.tokens]);
+                    task.read += share.tokens;
+                }
+            }
+            let Some(row) = share.row else { continue };
+            let logits = self.context.get_logits_ith(row);
+            let chosen = choose(task, logits, &mut self.scratch, self.loaded.vocabulary);
+            self.say(share.slot, chosen);
+        }
+    }
+
+    /// One fixed-shape call for the task that must not depend on others.
+    fn strict_step(&mut self) {
+        let Some(at) = self.strict.slot() else { return };
+        let Some(task) = &mut self.slots[at].task else { return };
+        let one;
+        let tokens = match task.next {
+            Some(token) => {
+                one = [token];
+                &one[..]
+            }
+            None => {
+                let end = task.read + StrictLane::reads(task.prompt.len() - task.read);
+                let part = &task.prompt[task.read..end];
+                task.read = end;
+                part
+            }
+        };
+        let chosen = match self.strict.decode(tokens) {
+            Ok(_) if task.next.is_none() && task.read < task.prompt.len() => return,
+            Ok(logits) => choose(task, logits, &mut self.scratch, self.loaded.vocabulary),
+            Err(why) => Chosen::End(None, Finish::Failed(EngineError::Decode(why))),
+        };
+        self.say(at, chosen);
+    }
+
+    fn say(&mut self, at: usize, chosen: Chosen) {
+        let (piece, finish) = match chosen {
+            Chosen::GoOn(piece) => (piece, None),
+            Chosen::End(piece, finish) => (piece, Some(finish)),
+        };
+        if let (Some(piece), Some(task)) = (piece, &self.slots[at].task) {
+            self.said.tasks.push(TaskUpdate { task: task.id, event: TaskEvent::Tokens(piece) });
+        }
+        if let Some(finish) = finish {
+            self.end(at, finish);
+        }
+    }
+}
+
+/// Chooses the task's next token and adds it to its text.
+fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &Vocabulary) -> Chosen {
+    task.times.first.get_or_insert_with(clock::now);
+    let token = match next_token(task, logits, scratch, vocabulary) {
+        Ok(token) => token,
+        Err(why) => return Chosen::End(None, Finish::Failed(EngineError::Decode(why))),
+    };
+    if vocabulary.ends_answer(token) {
+        return Chosen::End(task.text.finish(), Finish::Stop);
+    }
+    task.written += 1;
+    task.sampler.accept(token);
+    task.next = Some(token);
+    let piece = match task.text.push(token, vocabulary.text(token)) {
+        Pushed::Stopped(piece) => return Chosen::End(piece, Finish::Stop),
+        Pushed::Ready(piece) => Some(piece),
+        Pushed::Held => None,
+    };
+    if !task.is_full() {
+        return Chosen::GoOn(piece);
+    }
+    Chosen::End(join(piece, task.text.finish()), Finish::Length)
+}
+
+fn next_token(
+    task: &mut Task,
+    logits: &[f32],
+    scratch: &mut Scratch,
+    vocabulary: &Vocabulary,
+) -> Result<i32, String> {
+    const NOTHING: &str = "the model's output holds no number";
+    let mut token = task.sampler.pick(logits, scratch).ok_or(NOTHING)?;
+    let Some(grammar) = &mut task.grammar else { return Ok(token) };
+    if !grammar.allows(token, vocabulary) {
+        grammar.mask(scratch.load(logits), vocabulary);
+        let within = task.sampler.pick_edited(Draw::AfterRejection, scratch);
+        token = within.ok_or("the grammar leaves no token of this model")?;
+    }
+    if !vocabulary.ends_answer(token) {
+        grammar.accept(token)?;
+    }
+    Ok(token)
+}
+
+fn join(first: Option<Piece>, second: Option<Piece>) -> Option<Piece> {
+    match (first, second) {
+        (Some(mut first), Some(second)) => {
+            first.text.push_str(&second.text);
+            first.tokens.extend(second.tokens);
+            Some(first)
+        }
+        (first, second) => first.or(second),
+    }
+}

@@ -1,0 +1,234 @@
+//! Loads a model and says what it is. Everything in the facts is read off the file, the build or the
+//! loaded engine.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use adapter_api::{Device, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::session::LlamaStateSeqFlags;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::{LlamaModelParams, LlamaSplitMode};
+use llama_cpp_2::token::LlamaToken;
+use orchestrator_core::{Millis, TokenCount};
+
+use crate::clock;
+use crate::ffi;
+use crate::machine;
+use crate::model_file;
+use crate::template::{ChatTemplate, SpecialTexts};
+use crate::vocabulary::Vocabulary;
+
+/// Tokens of context of a slot when none are asked for and the model has more.
+const DEFAULT_CTX: u32 = 4096;
+
+/// Prompt tokens read in one call to llama.cpp at most.
+pub const READ_BATCH: usize = 512;
+
+/// The version of `llama-cpp-2`, and with it of the llama.cpp in it.
+const BINDINGS_VERSION: &str = "0.1.160";
+
+/// A model in memory, with what is needed to use it from several threads. It lives as long as the process,
+/// which serves one model only.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The back end, kept initialised.
+    pub backend: &'static LlamaBackend,
+    /// The weights.
+    pub model: &'static LlamaModel,
+    /// The texts of its tokens.
+    pub vocabulary: &'static Vocabulary,
+    /// Its chat template, or why it cannot be used; nothing when it has none.
+    pub template: Option<Result<ChatTemplate, String>>,
+    /// What it is.
+    pub facts: EngineFacts,
+    /// Threads to compute with.
+    threads: i32,
+    /// Whether its layers are on a card.
+    on_card: bool,
+}
+
+impl Loaded {
+    /// A context that decodes `sequences` at a time, over one KV cache.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn context(&self, sequences: u16) -> Result<LlamaContext<'static>, String> {
+        let embeds = self.embeds();
+        let ctx = self.facts.ctx.0;
+        let cells = if embeds { ctx } else { ctx.saturating_mul(u32::from(sequences)) };
+        let batch = if embeds { ctx } else { (READ_BATCH as u32).max(u32::from(sequences)) };
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(cells))
+            .with_n_batch(batch)
+            .with_n_ubatch(batch)
+            .with_n_seq_max(u32::from(sequences))
+            .with_kv_unified(true)
+            .with_n_threads(self.threads)
+            .with_n_threads_batch(self.threads)
+            .with_offload_kqv(self.on_card)
+            .with_op_offload(self.on_card)
+            .with_embeddings(embeds);
+        ffi::take_errors();
+        self.model.new_context(self.backend, params).map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))
+    }
+
+    /// Whether the model makes vectors instead of text.
+    #[must_use]
+    pub fn embeds(&self) -> bool {
+        self.facts.workloads.contains(&Workload::Embedding)
+    }
+}
+
+/// Loads what `spec` names. `progress` hears how far it is, from 0 to 1.
+///
+/// # Errors
+/// [`StartError`], with the file and what is wrong.
+pub fn load(
+    spec: &ReplicaSpec,
+    progress: impl Fn(f32) + 'static,
+) -> Result<(Loaded, LlamaContext<'static>), StartError> {
+    let started = clock::now();
+    model_file::check(&spec.model).map_err(|error| StartError::Model(error.to_string()))?;
+    ffi::route_log();
+    let backend = LlamaBackend::init().map_err(|error| StartError::Engine(error.to_string()))?;
+    let on_card = matches!(spec.device, Device::Gpu { .. });
+    if on_card && !backend.supports_gpu_offload() {
+        let hint = "build it with one of the features `cuda`, `vulkan`, `metal`, `rocm`, or use the cpu";
+        return Err(StartError::Engine(format!("this build has no back end for {}; {hint}", spec.device)));
+    }
+    let params = LlamaModelParams::default()
+        .with_n_gpu_layers(if on_card { spec.gpu_layers.unwrap_or(u32::from(u16::MAX)) } else { 0 })
+        .with_split_mode(LlamaSplitMode::None)
+        .with_progress_callback(move |part| {
+            progress(part);
+            true
+        });
+    ffi::take_errors();
+    let model = LlamaModel::load_from_file(&backend, &spec.model, &params).map_err(|_| cannot_load(&spec.model))?;
+    let (backend, model): (&'static LlamaBackend, &'static LlamaModel) =
+        (Box::leak(Box::new(backend)), Box::leak(Box::new(model)));
+
+    let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
+    let slots = spec.slots.max(1);
+    let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
+    let facts = EngineFacts {
+        kind: EngineKind::Llamacpp,
+        version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
+        build: machine::build(&ffi::system_info()),
+        slots,
+        ctx: TokenCount(ctx_of(spec, model)?),
+        kv_bytes_per_token: 0,
+        workloads: vec![workload_of(model)?],
+        strict: true,
+        model: model_facts(spec, model),
+        load_ms: Millis(0),
+    };
+    let template = template_of(model);
+    let mut loaded = Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card };
+    let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
+    if !loaded.embeds() {
+        loaded.facts.kv_bytes_per_token = warm_up(&mut context)?;
+    }
+    loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
+    Ok((loaded, context))
+}
+
+/// Decodes a few tokens, which sets everything up that is set up late, and measures the KV cache by it.
+fn warm_up(context: &mut LlamaContext<'_>) -> Result<u64, StartError> {
+    const HALF: usize = 8;
+    let failed = |error: &dyn std::fmt::Display| StartError::Engine(format!("a first decode failed: {error}"));
+    let mut batch = LlamaBatch::new(HALF, 1);
+    let mut sizes = [0; 2];
+    for (round, size) in sizes.iter_mut().enumerate() {
+        batch.clear();
+        for at in 0..HALF {
+            let position = i32::try_from(round * HALF + at).expect("a few tokens");
+            batch.add(LlamaToken(0), position, &[0], at + 1 == HALF).map_err(|error| failed(&error))?;
+        }
+        context.decode(&mut batch).map_err(|error| failed(&error))?;
+        context.synchronize();
+        *size = context.state_seq_get_size_ext(0, LlamaStateSeqFlags::default());
+    }
+    context.clear_kv_cache();
+    Ok((sizes[1].saturating_sub(sizes[0]) / HALF) as u64)
+}
+
+fn ctx_of(spec: &ReplicaSpec, model: &LlamaModel) -> Result<u32, StartError> {
+    let trained = model.n_ctx_train();
+    match spec.ctx {
+        None => Ok(trained.min(DEFAULT_CTX)),
+        Some(TokenCount(asked)) if asked == 0 || asked > trained => Err(StartError::Engine(format!(
+            "`ctx` is {asked}; the model `{}` was trained with {trained} tokens of context, so 1 to {trained} would be right",
+            spec.model.display()
+        ))),
+        Some(TokenCount(asked)) => Ok(asked),
+    }
+}
+
+/// A model that names a way to pool its output makes vectors; one that does not makes text.
+fn workload_of(model: &LlamaModel) -> Result<Workload, StartError> {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    match model.meta_val_str(&format!("{architecture}.pooling_type")).as_deref() {
+        Ok("1" | "2" | "3") => Ok(Workload::Embedding),
+        Ok("4") => Err(StartError::Model("the model is made for reranking, which this engine does not serve".into())),
+        _ => Ok(Workload::Completion),
+    }
+}
+
+fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {
+    let file = spec.model.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    ModelFacts {
+        name: model.meta_val_str("general.name").ok().filter(|name| !name.is_empty()).or(file).unwrap_or_default(),
+        architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
+        parameters: model.n_params(),
+        size_bytes: model.size(),
+        ctx_train: TokenCount(model.n_ctx_train()),
+        chat_template: model.chat_template(None).is_ok(),
+        embedding_size: u32::try_from(model.n_embd_out()).unwrap_or(0),
+    }
+}
+
+fn template_of(model: &LlamaModel) -> Option<Result<ChatTemplate, String>> {
+    let source = model.chat_template(None).ok()?;
+    let vocab = model.vocab();
+    let text = |token: LlamaToken| {
+        if token.0 < 0 {
+            return String::new();
+        }
+        String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
+    };
+    let special = SpecialTexts { bos: text(vocab.bos()), eos: text(vocab.eos()) };
+    Some(match source.to_str() {
+        Ok(source) => ChatTemplate::compile(source.to_owned(), special),
+        Err(_) => Err("it is not UTF-8".into()),
+    })
+}
+
+fn cannot_load(path: &Path) -> StartError {
+    let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
+    if reason.contains("allocate") || reason.contains("out of memory") {
+        return StartError::Memory(format!("no memory for the model `{}`: {reason}", path.display()));
+    }
+    StartError::Model(format!("the model file `{}` cannot be loaded: {reason}", path.display()))
+}
+
+fn no_memory(facts: &EngineFacts, why: &str) -> StartError {
+    StartError::Memory(format!(
+        "no memory for {} slots of {} tokens: {why}\nhint: a smaller `ctx` or fewer `slots` take less",
+        facts.slots, facts.ctx
+    ))
+}
+
+/// The first error llama.cpp logged: the later ones only repeat that something failed.
+fn reason() -> Option<String> {
+    let first = ffi::take_errors().into_iter().next()?;
+    let mut reason = first.as_str();
+    for lead in ["llama_model_load: ", "gguf_init_from_file_impl: ", "error loading model: ", "error loading model architecture: "] {
+        reason = reason.strip_prefix(lead).unwrap_or(reason);
+    }
+    Some(reason.to_owned())
+}

@@ -1,0 +1,90 @@
+//! Whole characters, and stop strings that never leak, however the bytes are cut into tokens.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Feeds `chunks` as tokens 0, 1, … and returns the text, the tokens of all pieces and whether it stopped.
+fn feed(stops: &[&str], chunks: &[&[u8]]) -> (String, Vec<i32>, bool) {
+    let mut out = TextOut::new(stops.iter().map(|s| (*s).to_owned()).collect());
+    let (mut text, mut tokens) = (String::new(), Vec::new());
+    let mut take = |piece: Piece| {
+        assert!(!piece.text.is_empty(), "a piece without text");
+        text.push_str(&piece.text);
+        tokens.extend(piece.tokens);
+    };
+    for (token, chunk) in (0..).zip(chunks) {
+        match out.push(token, chunk) {
+            Pushed::Held => {}
+            Pushed::Ready(piece) => take(piece),
+            Pushed::Stopped(piece) => {
+                piece.map(&mut take);
+                return (text, tokens, true);
+            }
+        }
+    }
+    out.finish().map(&mut take);
+    (text, tokens, false)
+}
+
+#[test]
+fn bytes_of_a_split_character_wait_for_the_rest() {
+    let crab = "🦀".as_bytes();
+    let mut out = TextOut::new(Vec::new());
+    assert_eq!(out.push(1, &crab[..1]), Pushed::Held);
+    assert_eq!(out.push(2, &crab[1..3]), Pushed::Held);
+    assert_eq!(
+        out.push(3, &[crab[3], b'!', crab[0]]),
+        Pushed::Ready(Piece { text: "🦀!".into(), tokens: vec![1, 2, 3] })
+    );
+    assert_eq!(out.finish(), Some(Piece { text: "\u{fffd}".into(), tokens: vec![] }));
+}
+
+#[test]
+fn invalid_bytes_become_the_replacement_character_in_their_place() {
+    assert_eq!(feed(&[], &[b"a\xffb", b"\xf0\x9f", b"c"]).0, "a\u{fffd}b\u{fffd}c");
+}
+
+#[test]
+fn a_stop_string_across_tokens_is_found_and_never_leaks() {
+    let (text, _, stopped) = feed(&["User:"], &[b"Hello\nUs", b"er", b": more"]);
+    assert_eq!((text.as_str(), stopped), ("Hello\n", true));
+}
+
+#[test]
+fn what_only_looked_like_a_stop_string_is_given_out() {
+    let (text, tokens, stopped) = feed(&["User:"], &[b"Us", b"ers ", b"Use"]);
+    assert_eq!((text.as_str(), stopped), ("Users Use", false));
+    assert_eq!(tokens, [0, 1, 2]);
+}
+
+#[test]
+fn a_stop_string_of_many_bytes_a_character_is_held_back_by_bytes() {
+    let (text, _, stopped) = feed(&["→→"], &["a→".as_bytes(), "b→".as_bytes(), "→c".as_bytes()]);
+    assert_eq!((text.as_str(), stopped), ("a→b", true));
+}
+
+#[test]
+fn the_first_of_several_stop_strings_ends_the_text() {
+    assert_eq!(feed(&["c", "b"], &[b"abc"]).0, "a");
+    assert_eq!(feed(&["abcd", "bc"], &[b"ab", b"cx"]).0, "a");
+    assert_eq!(feed(&[""], &[b"ab"]), ("ab".into(), vec![0], false), "an empty stop string stops nothing");
+}
+
+proptest! {
+    #[test]
+    fn any_cut_gives_the_same_text(
+        text in "[ab→🦀]{0,20}", stop in "[ab→]{1,4}", cuts in prop::collection::vec(0usize..80, 0..12),
+    ) {
+        let bytes = text.as_bytes();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        let (out, _, stopped) = feed(&[&stop], &chunks);
+        match text.find(&stop) {
+            Some(at) => prop_assert_eq!((out.as_str(), stopped), (&text[..at], true)),
+            None => prop_assert_eq!((out.as_str(), stopped), (text.as_str(), false)),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The texts of all tokens, read off the model once: a lookup a token afterwards, and no call into C.
+
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+
+/// What is known of each token.
+#[derive(Debug)]
+pub struct Vocabulary {
+    bytes: Vec<u8>,
+    /// Where each token's text ends in `bytes`.
+    ends: Vec<u32>,
+    kinds: Vec<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Control,
+    EndOfAnswer,
+}
+
+impl Vocabulary {
+    /// Reads the model's vocabulary.
+    #[must_use]
+    pub fn of(model: &LlamaModel) -> Self {
+        let vocab = model.vocab();
+        let mut texts = Self { bytes: Vec::new(), ends: Vec::new(), kinds: Vec::new() };
+        for token in vocab.tokens() {
+            texts.bytes.extend_from_slice(&vocab.token_to_piece(token, false, None));
+            texts.ends.push(u32::try_from(texts.bytes.len()).expect("a vocabulary is smaller than 4 GiB"));
+            texts.kinds.push(if vocab.is_eog(token) {
+                Kind::EndOfAnswer
+            } else if vocab.is_control(token) {
+                Kind::Control
+            } else {
+                Kind::Text
+            });
+        }
+        texts
+    }
+
+    /// The number of tokens.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether `token` is one of the vocabulary.
+    #[must_use]
+    pub fn contains(&self, token: i32) -> bool {
+        usize::try_from(token).is_ok_and(|token| token < self.len())
+    }
+
+    /// The bytes `token` adds to an answer; none for a control token.
+    #[must_use]
+    pub fn text(&self, token: i32) -> &[u8] {
+        let Some(token) = usize::try_from(token).ok().filter(|token| *token < self.len()) else { return &[] };
+        let start = token.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.bytes[start..self.ends[token] as usize]
+    }
+
+    /// Whether `token` ends an answer.
+    #[must_use]
+    pub fn ends_answer(&self, token: i32) -> bool {
+        self.kind(token) == Some(Kind::EndOfAnswer)
+    }
+
+    /// Whether `token` is one of those that steer the model and have no text.
+    #[must_use]
+    pub fn is_control(&self, token: i32) -> bool {
+        self.kind(token) == Some(Kind::Control)
+    }
+
+    fn kind(&self, token: i32) -> Option<Kind> {
+        self.kinds.get(usize::try_from(token).ok()?).copied()
+    }
+}
+
+/// The tokens of `text`. Texts of special tokens in it are taken as those tokens, and the start-of-text
+/// token is put before it where the model wants one and the text does not start with it.
+#[must_use]
+pub fn tokenize(model: &LlamaModel, text: &str) -> Vec<i32> {
+    let vocab = model.vocab();
+    let starts_already = vocab.should_add_bos() && {
+        let bos = vocab.token_to_piece(vocab.bos(), true, None);
+        !bos.is_empty() && text.as_bytes().starts_with(&bos)
+    };
+    vocab.tokenize(text.as_bytes(), !starts_already, true).into_iter().map(|LlamaToken(id)| id).collect()
+}
