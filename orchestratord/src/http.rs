@@ -91,7 +91,6 @@ impl Api {
     }
 
     /// The routes, and what stands before and behind them.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/v1/tasks", post(data::create_task).fallback(answer::only_post))

@@ -155,6 +155,3 @@ fn readings_of(snapshot: &Snapshot) -> Vec<DeviceReading> {
     });
     cards.collect()
 }
-
-#[cfg(test)]
-mod tests;

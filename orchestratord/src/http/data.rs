@@ -126,6 +126,3 @@ fn about(task: TaskId, mut response: Response) -> Response {
     response.extensions_mut().insert(About(task));
     response
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,8 +21,13 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         let at = error.valid_up_to();
         Refusal::Invalid(format!("the body is not UTF-8: byte {at} is {:#04x}", bytes[at]))
     })?;
-    if text.trim_ascii().is_empty() {
-        return Err(Refusal::Invalid("the body is empty: send a JSON object".to_owned()));
+    match text.trim_ascii_start().chars().next() {
+        Some('{') => {}
+        // Without this, an array of values in the order of the fields would be read as a request.
+        Some(first) => {
+            return Err(Refusal::Invalid(format!("the body begins with `{first}`: send a JSON object")));
+        }
+        None => return Err(Refusal::Invalid("the body is empty: send a JSON object".to_owned())),
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json)
@@ -36,11 +41,15 @@ fn describe(path: &Path, error: &serde_json::Error) -> String {
     let place = format!("line {}, column {}", error.line(), error.column());
     let suffix = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&suffix).unwrap_or(&text);
+    let parent = path.to_string();
+    let field = if parent == "." { "the body".to_owned() } else { format!("`{}`", shown(parent.as_bytes())) };
+    // To serde a number too large for its type is a fault of the JSON; to its writer it is one of the value.
+    if text == "number out of range" {
+        return format!("{field} is too large a number: use one nearer to zero ({place})");
+    }
     if !error.is_data() {
         return format!("the body is not JSON: {text} ({place})");
     }
-    let parent = path.to_string();
-    let field = if parent == "." { "the body".to_owned() } else { format!("`{}`", shown(parent.as_bytes())) };
     let within = |name: &str| match parent.trim_end_matches('?').trim_end_matches('.') {
         "" => format!("`{name}`"),
         parent => format!("`{parent}.{name}`"),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use adapter_api::{Determinism, EngineKind, Input, Job, Message, Role, Workload};
 use api_types as wire;
+use api_types::limits::task_request as limits;
 use config_schema::SamplerProfile;
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use sha2::{Digest, Sha256};
@@ -23,18 +24,7 @@ mod check;
 mod fingerprint;
 mod sampling;
 
-use check::{at_most_chars, no_nul, not_empty, within};
-
-/// Limits of a task, as `contracts/openapi/data.yaml` states them.
-mod limits {
-    use std::ops::RangeInclusive;
-
-    pub(super) const MODEL_REF_CHARS: usize = 512;
-    pub(super) const MESSAGES: RangeInclusive<usize> = 1..=4096;
-    pub(super) const INPUTS: RangeInclusive<usize> = 1..=2048;
-    pub(super) const CTX: RangeInclusive<u32> = 1..=16_777_216;
-    pub(super) const TOKENS: RangeInclusive<u32> = 1..=1_048_576;
-}
+use check::{chars, no_nul, not_empty, within};
 
 /// Checks a request and fills in what it leaves out. `new_id` makes the id of a task that comes without one.
 ///
@@ -57,8 +47,7 @@ pub fn resolve(
         return Err(invalid("`kv_hint` is `none`, which no engine of this daemon offers: use `reuse`"));
     }
     if let Some(model_ref) = &request.model_ref {
-        not_empty("model_ref", model_ref)?;
-        at_most_chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
+        chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
         no_nul("model_ref", model_ref)?;
     }
     let input = input(request.prompt, request.messages, request.inputs)?;
@@ -74,7 +63,7 @@ pub fn resolve(
         workload,
         input,
         ctx: within("ctx", request.ctx, limits::CTX)?.map(TokenCount),
-        max_tokens: within("max_tokens", request.max_tokens, limits::TOKENS)?.map(TokenCount),
+        max_tokens: within("max_tokens", request.max_tokens, limits::MAX_TOKENS)?.map(TokenCount),
         sampling: sampling::resolve(
             request.sampling.unwrap_or_default(),
             request.sampler_profile_version.as_deref(),
@@ -90,7 +79,8 @@ pub fn resolve(
         job: Arc::new(job),
         model_ref: request.model_ref,
         engine: request.engine.map(engine_of),
-        expected_tokens: within("expected_tokens", request.expected_tokens, limits::TOKENS)?.map(TokenCount),
+        expected_tokens: within("expected_tokens", request.expected_tokens, limits::EXPECTED_TOKENS)?
+            .map(TokenCount),
         fingerprint: 0,
     };
     request.fingerprint = fingerprint::of(&request);
@@ -127,14 +117,14 @@ fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
             no_nul("prompt", prompt)
         }
         (Input::Messages(messages), Workload::Completion) => {
-            check::count("messages", messages.len(), limits::MESSAGES)?;
+            check::count("messages", messages.len(), limits::MESSAGES_ITEMS)?;
             for (i, message) in messages.iter().enumerate() {
                 no_nul(&format!("messages[{i}].content"), &message.content)?;
             }
             Ok(())
         }
         (Input::Inputs(inputs), Workload::Embedding | Workload::Rerank) => {
-            check::count("inputs", inputs.len(), limits::INPUTS)?;
+            check::count("inputs", inputs.len(), limits::INPUTS_ITEMS)?;
             if workload == Workload::Rerank && inputs.len() < 2 {
                 return Err(invalid(
                     "`inputs` has 1 text: for `workload` `rerank` send the query and at least one document",

@@ -1,1 +1,118 @@
-//! To be written.
+use std::io;
+use std::sync::Mutex;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tracing::instrument::WithSubscriber;
+
+use super::*;
+use crate::handle::{Command, HealthView};
+use orchestrator_core::Millis;
+
+const TOKEN: &str = "0123456789abcdef";
+
+/// The planes in front of a driver that knows no task, on a machine whose devices cannot be read.
+fn router() -> Router {
+    let metrics = Arc::new(Metrics::new());
+    let (driver, mut commands) = DriverHandle::new(Arc::clone(&metrics));
+    crate::tasks::spawn(async move {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Health(reply) => {
+                    let view =
+                        HealthView { ready: true, stopping: false, uptime: Millis(1), pools: Vec::new() };
+                    _ = reply.send(view);
+                }
+                Command::Cancel(_, reply) => _ = reply.send(Ok(())),
+                other => panic!("nobody asks for {other:?}"),
+            }
+        }
+    });
+    let settings = HttpSettings {
+        token: ApiToken::new(TOKEN),
+        hosts: HostRules::new("127.0.0.1:6173".parse().unwrap(), &[]),
+        body_bytes: 1024,
+        streams: 1,
+        keepalive: Duration::from_secs(1),
+        sampler_profiles: BTreeMap::new(),
+        engines: BTreeMap::new(),
+        build: "none".to_owned(),
+    };
+    let devices: ReadDevices = Arc::new(|| panic!("the driver of the cards is of another version"));
+    Api::new(driver, settings, Instruments { metrics, devices, clock: Clock::start() }).router()
+}
+
+async fn ask(method: &str, path: &str) -> Response {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {TOKEN}"));
+    router().oneshot(request.body(Body::from("{\"prompt\": 17}")).unwrap()).await.unwrap()
+}
+
+async fn text(response: Response) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_answers_500_and_keeps_the_reason_to_the_log() {
+    let response = ask("GET", "/metrics").await;
+    assert_eq!(response.status(), 500);
+    let body = text(response).await;
+    assert!(body.contains("INTERNAL") && !body.contains("of another version"), "{body}");
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged while `method path` is answered.
+async fn logged(method: &str, path: &str) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    ask(method, path).with_subscriber(subscriber).await;
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_is_one_log_line_with_its_task_and_without_secrets() {
+    let id = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
+    let log = logged("POST", &format!("/v1/tasks/{id}/cancel?token={TOKEN}")).await;
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(
+        log.contains("DEBUG") && log.contains(&format!("task_id={id}")) && log.contains("status=204"),
+        "{log}"
+    );
+    assert!(!log.contains(TOKEN), "{log}");
+
+    let log = logged("POST", "/v1/tasks").await;
+    assert!(log.contains("INFO") && log.contains("status=400"), "{log}");
+    assert!(!log.contains("prompt"), "{log}");
+}
+
+#[tokio::test]
+async fn the_reason_of_a_panic_is_logged() {
+    let log = logged("GET", "/metrics").await;
+    assert!(log.contains("ERROR") && log.contains("of another version"), "{log}");
+}

@@ -24,11 +24,11 @@ where
     }
 }
 
-/// A number more than zero, up to `most`.
-pub(super) fn above_zero(field: &str, value: Option<f32>, most: f32) -> Result<Option<f32>, Refusal> {
+/// A number more than `floor`, up to `most`.
+pub(super) fn above(field: &str, value: Option<f32>, floor: f32, most: f32) -> Result<Option<f32>, Refusal> {
     match value {
-        Some(value) if !(value > 0.0 && value <= most) => {
-            Err(Refusal::Invalid(format!("`{field}` is {value}: use more than 0, up to {most}")))
+        Some(value) if !(value > floor && value <= most) => {
+            Err(Refusal::Invalid(format!("`{field}` is {value}: use more than {floor}, up to {most}")))
         }
         fine => Ok(fine),
     }
@@ -55,20 +55,20 @@ pub(super) fn not_empty(field: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A text of at most `most` characters.
-pub(super) fn at_most_chars(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+/// A text that is neither empty nor too long, in characters.
+pub(super) fn chars(field: &str, text: &str, limits: RangeInclusive<usize>) -> Result<(), Refusal> {
+    let most = *limits.end();
     // Bytes are no fewer than characters, and known at once.
-    if text.len() <= most {
-        return Ok(());
+    if text.len() > most {
+        let chars = text.chars().count();
+        if chars > most {
+            return Err(Refusal::Invalid(format!(
+                "`{field}` has {chars} characters (`{}`): use at most {most}",
+                shown(text.as_bytes())
+            )));
+        }
     }
-    let chars = text.chars().count();
-    if chars <= most {
-        return Ok(());
-    }
-    Err(Refusal::Invalid(format!(
-        "`{field}` has {chars} characters (`{}`): use at most {most}",
-        shown(text.as_bytes())
-    )))
+    if *limits.start() > 0 { not_empty(field, text) } else { Ok(()) }
 }
 
 /// A text without NUL characters: engines take text that ends at one.

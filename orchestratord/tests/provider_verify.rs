@@ -1,0 +1,268 @@
+//! The running daemon against its own contract (`contracts/openapi`), read at run time: every documented
+//! status and header is provoked, every body has the documented form, and nothing else is ever answered.
+#![expect(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
+
+#[path = "support/audit.rs"]
+mod audit;
+#[path = "support/contract.rs"]
+mod contract;
+#[path = "support/faults.rs"]
+mod faults;
+#[path = "support/house.rs"]
+mod house;
+#[path = "support/wire.rs"]
+mod wire;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use adapter_api::ExitReason;
+use adapter_mock::Phase;
+use audit::{Audit, SOME_ID, prompt, task};
+use house::{BrokenHouse, House, LANE_BOUND, STREAMS};
+use pool_manager::ReplicaEventKind;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wire::{Ask, TOKEN};
+
+#[tokio::test]
+async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
+    let audit = Audit::new();
+    answers_of_a_pool_that_is_not_ready(&audit).await;
+    let house = House::new().await;
+    answers_of_a_pool_that_serves(&audit, &house).await;
+    faults::requests_at_fault(&audit, house.address).await;
+    faults::odd_requests(&audit, house.address).await;
+    examples_of_the_contract(&audit, &house).await;
+    a_full_house(&audit).await;
+    a_stopping_house(&audit).await;
+    defects(&audit).await;
+    all_that_is_documented_was_provoked(&audit);
+}
+
+async fn answers_of_a_pool_that_is_not_ready(audit: &Audit) {
+    let house = House::empty();
+    let health = audit.expect(503, house.address, Ask::get("/health")).await;
+    assert_eq!(health.json()["status"], "starting");
+    let refused = audit.expect(503, house.address, Ask::task(&prompt())).await;
+    assert_eq!(refused.json()["code"], "POOL_UNREADY");
+    assert_eq!(refused.json()["engine"], "llamacpp");
+    assert!(refused.header("retry-after").is_some() && refused.header("x-backoff-ms").is_some());
+    house.fail_fetch().await;
+    let refused = loop {
+        let refused = audit.expect(503, house.address, Ask::task(&prompt())).await;
+        if refused.json()["code"] == "POOL_UNAVAILABLE" {
+            break refused;
+        }
+    };
+    assert!(refused.json()["message"].as_str().unwrap().contains("no network"));
+    let health = audit.expect(503, house.address, Ask::get("/health")).await;
+    assert_eq!(health.json()["status"], "unavailable");
+}
+
+async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
+    let at = house.address;
+    let session = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
+    let stopped = audit.submit(house, json!({"prompt": "one two three", "session_id": session})).await;
+    let stream = audit.expect(200, at, Ask::get(&task("stream", &stopped))).await;
+    let events = contract::events(stream.text()).unwrap();
+    assert_eq!(events.len(), 5, "three words are three tokens");
+    assert_eq!(events[4].data["finish_reason"], "stop");
+    let again = audit.expect(200, at, Ask::get(&task("stream", &stopped))).await;
+    assert_eq!(contract::events(again.text()).unwrap().len(), 5, "a finished answer is read again in full");
+    let rest = Ask::get(&task("stream", &stopped)).header("Last-Event-ID", "1");
+    let rest = contract::events(audit.expect(200, at, rest).await.text()).unwrap();
+    assert_eq!(rest.iter().filter_map(|event| event.id).collect::<Vec<_>>(), [2]);
+    for past in ["2", "4294967295", "18446744073709551615"] {
+        let past = Ask::get(&task("stream", &stopped)).header("Last-Event-ID", past);
+        let past = contract::events(audit.expect(200, at, past).await.text()).unwrap();
+        assert_eq!(past.len(), 2, "nothing but `started` and `end` after the last token");
+    }
+    let cut = audit.submit(house, json!({"prompt": "one two three", "max_tokens": 1})).await;
+    let stream = audit.expect(200, at, Ask::get(&task("stream", &cut))).await;
+    assert!(stream.text().contains("\"length\""));
+
+    let view = audit.expect(200, at, Ask::get(&format!("/v1/sessions/{session}"))).await.json();
+    assert_eq!(view["turns"], 1);
+    audit.expect(204, at, Ask::new("DELETE", &format!("/v1/sessions/{session}"))).await;
+    audit.expect(404, at, Ask::get(&format!("/v1/sessions/{session}"))).await;
+    audit.expect(404, at, Ask::new("DELETE", &format!("/v1/sessions/{session}"))).await;
+
+    house.control.hold(Phase::Decode);
+    let canceled = audit.submit(house, prompt()).await;
+    let reader = audit.expect(200, at, Ask::get(&task("stream", &canceled)));
+    let cancel = async {
+        house.control.until(|counts| counts.running == 1).await;
+        audit.expect(204, at, Ask::post(&task("cancel", &canceled))).await;
+    };
+    let (stream, ()) = tokio::join!(reader, cancel);
+    assert!(stream.text().contains("\"canceled\""));
+    audit.expect(204, at, Ask::post(&task("cancel", &canceled))).await;
+    audit.expect(204, at, Ask::post(&task("cancel", &stopped))).await;
+    house.control.release(Phase::Decode);
+
+    let id = "11111111-2222-3333-4444-555555555555";
+    let body = json!({"task_id": id, "prompt": "one", "max_tokens": 3});
+    assert_eq!(audit.submit(house, body.clone()).await, id);
+    assert_eq!(audit.submit(house, json!({"max_tokens": 3, "prompt": "one", "task_id": id})).await, id);
+    let other = json!({"task_id": id, "prompt": "two", "max_tokens": 3});
+    let refused = audit.expect(400, at, Ask::task(&other)).await;
+    assert!(refused.json()["message"].as_str().unwrap().contains("`task_id`"));
+
+    audit.expect(200, at, Ask::get("/health")).await;
+    let anyone = audit.expect(200, at, Ask::get("/health").without("Authorization")).await;
+    assert_eq!(anyone.json(), json!({"status": "ok"}));
+    let wrong = Ask::get("/health").without("Authorization").header("x-api-key", "wrong");
+    assert_eq!(audit.expect(200, at, wrong).await.json(), json!({"status": "ok"}));
+    let metrics = audit.expect(200, at, Ask::get("/metrics")).await;
+    assert!(metrics.text().contains("queue_depth{") && metrics.text().ends_with("# EOF\n"));
+}
+
+/// What the contract shows as a request is one.
+async fn examples_of_the_contract(audit: &Audit, house: &House) {
+    let text = include_str!("../../contracts/openapi/data.yaml");
+    let document: Value = serde_saphyr::from_str(text).unwrap();
+    let examples =
+        &document["paths"]["/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]["examples"];
+    let examples = examples.as_object().unwrap();
+    assert!(examples.len() >= 3);
+    for (name, example) in examples {
+        let answer = audit.send(house.address, Ask::task(&example["value"])).await;
+        assert_eq!(answer.status, 202, "the example `{name}` is refused: {answer:?}");
+        let id = answer.json()["task_id"].as_str().unwrap().to_owned();
+        audit.expect(200, house.address, Ask::get(&task("stream", &id))).await;
+    }
+}
+
+async fn a_full_house(audit: &Audit) {
+    let house = House::new().await;
+    let at = house.address;
+    house.control.hold(Phase::Decode);
+    let running = audit.submit(&house, prompt()).await;
+    house.control.until(|counts| counts.running == 1).await;
+    for lane in ["interactive", "batch"] {
+        let body = json!({"prompt": "one two", "priority": lane});
+        for _ in 0..LANE_BOUND {
+            audit.submit(&house, body.clone()).await;
+        }
+        let refused = audit.expect(429, at, Ask::task(&body)).await;
+        assert_eq!(refused.json()["code"], "ADMISSION_REJECT");
+        assert_eq!(refused.json()["engine"], "llamacpp");
+        let wait = refused.json()["retry_after_ms"].as_u64().unwrap();
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert_eq!(seconds, wait.div_ceil(1000).clamp(1, 60), "both say the same time");
+    }
+    let mut readers = Vec::new();
+    for _ in 0..STREAMS {
+        readers.push(open_stream(at, &running).await);
+    }
+    let refused = audit.expect(503, at, Ask::get(&task("stream", &running))).await;
+    assert!(refused.json()["message"].as_str().unwrap().contains("limits.streams"));
+    drop(readers.pop());
+    // The daemon learns that a reader is gone when it next writes to it.
+    while audit.send(at, Ask::new("HEAD", &task("stream", &running))).await.status == 503 {
+        tokio::task::yield_now().await;
+    }
+
+    // The engine dies with a task that has said something.
+    house.control.pass(Phase::Decode, 1);
+    house.control.until(|counts| counts.tokens == 1).await;
+    house.control.crash(&ExitReason::Signal(9));
+    house.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+    drop(readers);
+    let lost = loop {
+        let answer = wire::send(at, &Ask::get(&task("stream", &running))).await;
+        if answer.status == 200 {
+            break answer;
+        }
+    };
+    assert!(lost.text().contains("WORKER_RESET"), "{}", lost.text());
+    let lost = audit.expect(200, at, Ask::get(&task("stream", &running))).await;
+    assert!(lost.text().contains("\"error\""));
+}
+
+/// Opens a stream and reads its first event.
+async fn open_stream(at: SocketAddr, id: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let head =
+        format!("GET {} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {TOKEN}\r\n\r\n", task("stream", id));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("event: started") {
+        let mut buffer = [0; 1024];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "the stream ends after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    stream
+}
+
+async fn a_stopping_house(audit: &Audit) {
+    let mut house = House::new().await;
+    let at = house.address;
+    house.control.hold(Phase::Decode);
+    let running = audit.submit(&house, prompt()).await;
+    house.control.until(|counts| counts.running == 1).await;
+    house.begin_stop().await;
+    let health = audit.expect(503, at, Ask::get("/health")).await;
+    assert_eq!(health.json()["status"], "stopping");
+    let refused = audit.expect(503, at, Ask::task(&prompt())).await;
+    assert_eq!(refused.json()["code"], "POOL_UNAVAILABLE");
+    house.control.release(Phase::Decode);
+    let stream = audit.expect(200, at, Ask::get(&task("stream", &running))).await;
+    assert!(stream.text().contains("\"stop\""), "what runs may finish");
+    house.lose_driver().await;
+    audit.expect(503, at, Ask::task(&prompt())).await;
+    audit.expect(503, at, Ask::get(&task("stream", SOME_ID))).await;
+    audit.expect(503, at, Ask::post(&task("cancel", SOME_ID))).await;
+    audit.expect(503, at, Ask::get(&format!("/v1/sessions/{SOME_ID}"))).await;
+    audit.expect(503, at, Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}"))).await;
+    audit.expect(503, at, Ask::get("/metrics")).await;
+    audit.expect(503, at, Ask::get("/health")).await;
+}
+
+async fn defects(audit: &Audit) {
+    let house = BrokenHouse::new();
+    let at = house.address;
+    for ask in [
+        Ask::task(&prompt()),
+        Ask::get(&task("stream", SOME_ID)),
+        Ask::post(&task("cancel", SOME_ID)),
+        Ask::get(&format!("/v1/sessions/{SOME_ID}")),
+        Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}")),
+    ] {
+        let answer = audit.expect(500, at, ask).await;
+        assert_eq!(answer.json()["code"], "INTERNAL");
+    }
+}
+
+fn all_that_is_documented_was_provoked(audit: &Audit) {
+    let seen = audit.seen();
+    let missing: Vec<_> = audit.contract.documented().difference(&seen.answers).cloned().collect();
+    assert!(missing.is_empty(), "documented and never answered: {missing:#?}");
+    for (status, header) in [
+        (429, "retry-after"),
+        (429, "x-backoff-ms"),
+        (503, "retry-after"),
+        (503, "x-backoff-ms"),
+        (401, "www-authenticate"),
+        (200, "cache-control"),
+        (200, "x-accel-buffering"),
+    ] {
+        assert!(seen.headers.contains(&(status, header.to_owned())), "{header} of {status} was never sent");
+    }
+    let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(seen.finish_reasons, set(&["stop", "length", "canceled", "error"]));
+    assert_eq!(seen.health, set(&["ok", "starting", "unavailable", "stopping"]));
+    let codes = set(&[
+        "ADMISSION_REJECT",
+        "INTERNAL",
+        "INVALID_PARAMS",
+        "POOL_UNAVAILABLE",
+        "POOL_UNREADY",
+        "REPLICA_EXHAUSTED",
+        "WORKER_RESET",
+    ]);
+    assert_eq!(seen.codes, codes);
+}

@@ -1,0 +1,206 @@
+//! The daemon's server and driver over real sockets, with pretend engines behind the adapter trait.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{Device, EngineFactory, EngineKind, ReplicaSpec, Workload};
+use adapter_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
+use config_schema::SamplerProfile;
+use orchestrator_core::{Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
+use orchestratord::auth::ApiToken;
+use orchestratord::backpressure::Refusal;
+use orchestratord::clock::Clock;
+use orchestratord::driver::{Driver, PoolEvent, PoolSetup, Retention, Sources};
+use orchestratord::handle::{Command, DriverHandle};
+use orchestratord::http::guard::HostRules;
+use orchestratord::http::{Api, HttpSettings, Instruments};
+use orchestratord::metrics::Metrics;
+use orchestratord::server::{ConnectionLimits, Server, bind};
+use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest, Snapshot};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::wire::TOKEN;
+
+/// The most bytes a body may have here.
+pub const BODY_BYTES: u64 = 1024 * 1024;
+/// The most tasks of each lane that wait here.
+pub const LANE_BOUND: usize = 2;
+/// The most streams here.
+pub const STREAMS: u32 = 2;
+
+/// A running daemon.
+pub struct House {
+    pub address: SocketAddr,
+    pub control: MockControl,
+    factory: MockFactory,
+    replicas: mpsc::Sender<ReplicaEvent>,
+    pools: mpsc::Sender<(PoolId, PoolEvent)>,
+    driver: DriverHandle,
+    tasks: JoinSet<()>,
+    _server: Server,
+}
+
+impl House {
+    /// A daemon whose pool has not come far yet.
+    pub fn empty() -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let clock = Clock::start();
+        let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
+        let (replica_events, replicas) = mpsc::channel(64);
+        let (pool_events, pools) = mpsc::channel(64);
+        let setup = PoolSetup {
+            id: pool(),
+            model_ref: "starter".to_owned(),
+            engine: EngineKind::Llamacpp,
+            queue: QueueLimits {
+                interactive: LANE_BOUND,
+                batch: LANE_BOUND,
+                interactive_reserve: 0,
+                ..QueueLimits::default()
+            },
+            sessions: SessionLimits::default(),
+        };
+        let retention = Retention { time: Duration::from_secs(600), tasks: 1000, bytes: 1 << 24 };
+        let queues = Driver::new(vec![setup], retention, Arc::clone(&metrics), clock);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(queues.run(Sources { commands, replicas, pools }));
+        let server = serve(driver.clone(), metrics, clock);
+        let engine = MockConfig {
+            slots: 1,
+            answer: Says::Echo,
+            workloads: vec![Workload::Completion, Workload::Embedding],
+            ..MockConfig::instant()
+        };
+        let (factory, control) = MockFactory::new(engine);
+        Self {
+            address: server.address(),
+            control,
+            factory,
+            replicas: replica_events,
+            pools: pool_events,
+            driver,
+            tasks,
+            _server: server,
+        }
+    }
+
+    /// A daemon that serves.
+    pub async fn new() -> Self {
+        let house = Self::empty();
+        house.bring_up().await;
+        house
+    }
+
+    /// Makes the pool ready.
+    pub async fn bring_up(&self) {
+        self.pools
+            .send((pool(), PoolEvent::Starting(vec![(replica(), Device::Cpu)])))
+            .await
+            .expect("it runs");
+        let spec = ReplicaSpec {
+            replica: replica(),
+            model: "/model".into(),
+            ctx: Some(TokenCount(4096)),
+            slots: 1,
+            threads: None,
+            device: Device::Cpu,
+            gpu_layers: None,
+        };
+        let engine = self.factory.start(spec, Arc::new(|_| {})).await.expect("a pretend engine starts");
+        let self_test = SelfTest { prefill_tps: 1000.0, decode_tps: Some(100.0), first_token_ms: Millis(1) };
+        self.tell(ReplicaEventKind::Ready { engine, self_test }).await;
+        while !self.driver.health().await.expect("the driver runs").ready {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Says of the replica what its supervisor would.
+    pub async fn tell(&self, kind: ReplicaEventKind) {
+        self.replicas.send(ReplicaEvent { replica: replica(), kind }).await.expect("the driver runs");
+    }
+
+    /// Says of the pool that its model cannot be fetched.
+    pub async fn fail_fetch(&self) {
+        let event = PoolEvent::FetchFailed { why: "no network".to_owned(), retry_in: Duration::from_secs(5) };
+        self.pools.send((pool(), event)).await.expect("the driver runs");
+    }
+
+    /// Begins to stop; what runs goes on.
+    pub async fn begin_stop(&mut self) {
+        let driver = self.driver.clone();
+        self.tasks.spawn(async move { driver.begin_stop().await });
+        while !self.driver.health().await.expect("the driver runs").stopping {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends the driver under the server's feet.
+    pub async fn lose_driver(&mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// A server whose driver has nothing but defects.
+pub struct BrokenHouse {
+    pub address: SocketAddr,
+    _driver: JoinSet<()>,
+    _server: Server,
+}
+
+impl BrokenHouse {
+    pub fn new() -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let (driver, mut commands) = DriverHandle::new(Arc::clone(&metrics));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Some(command) = commands.recv().await {
+                match command {
+                    Command::Route(_, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    Command::Cancel(_, reply) | Command::EvictSession(_, reply) => {
+                        _ = reply.send(Err(Refusal::Internal));
+                    }
+                    Command::Subscribe(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    Command::Session(_, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    other => panic!("nobody asks for {other:?}"),
+                }
+            }
+        });
+        let server = serve(driver, metrics, Clock::start());
+        Self { address: server.address(), _driver: tasks, _server: server }
+    }
+}
+
+fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
+    let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let calm = SamplerProfile { temperature: Some(0.1), ..SamplerProfile::default() };
+    let settings = HttpSettings {
+        token: ApiToken::new(TOKEN),
+        hosts: HostRules::new(address, &[]),
+        body_bytes: BODY_BYTES,
+        streams: STREAMS,
+        keepalive: Duration::from_millis(50),
+        sampler_profiles: BTreeMap::from([("calm".to_owned(), calm)]),
+        engines: BTreeMap::from([(pool(), EngineKind::Llamacpp)]),
+        build: "none".to_owned(),
+    };
+    let snapshot = Arc::new(Snapshot { devices: Vec::new(), readings: 1 });
+    let instruments = Instruments { metrics, devices: Arc::new(move || Arc::clone(&snapshot)), clock };
+    let limits = ConnectionLimits {
+        connections: 64,
+        header_timeout: Duration::from_secs(10),
+        header_bytes: 16 * 1024,
+    };
+    Server::start(listener, Api::new(driver, settings, instruments).router(), limits).expect("it starts")
+}
+
+fn pool() -> PoolId {
+    PoolId::new("p").expect("a name")
+}
+
+fn replica() -> ReplicaId {
+    ReplicaId { pool: pool(), index: 0 }
+}
