@@ -32,4 +32,5 @@ pub mod text;
 mod vocabulary;
 mod worker;
 
+pub use machine::compiled_for;
 pub use worker::run;

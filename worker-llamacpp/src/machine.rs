@@ -20,6 +20,25 @@ fn siblings(cpus: &Path) -> Option<usize> {
     (!groups.is_empty()).then_some(groups.len())
 }
 
+/// Whether llama.cpp was built for the instruction set of the machine that built it (`native`) or for any
+/// of its kind (`portable`), with the extensions that the compiler was free to use. Known without loading
+/// anything, so that the daemon can say it.
+#[must_use]
+pub fn compiled_for() -> String {
+    let free_to_use = [
+        ("AVX", cfg!(target_feature = "avx")),
+        ("AVX2", cfg!(target_feature = "avx2")),
+        ("FMA", cfg!(target_feature = "fma")),
+        ("F16C", cfg!(target_feature = "f16c")),
+        ("AVX512F", cfg!(target_feature = "avx512f")),
+        ("NEON", cfg!(target_feature = "neon")),
+    ];
+    let named: Vec<&str> = free_to_use.iter().filter(|(_, free)| *free).map(|(name, _)| *name).collect();
+    if named.is_empty() { KIND.to_owned() } else { format!("{KIND}: {}", named.join(", ")) }
+}
+
+const KIND: &str = if cfg!(worker_native_build) { "native" } else { "portable" };
+
 /// How llama.cpp was built, in words: whether for this machine's own instruction set, and what it uses of
 /// it, out of llama.cpp's `CPU : SSE3 = 1 | AVX = 1 | …`.
 #[must_use]
@@ -29,8 +48,7 @@ pub fn build(system_info: &str) -> String {
         .filter_map(|part| part.trim().strip_suffix("= 1"))
         .map(str::trim)
         .collect();
-    let kind = if cfg!(worker_native_build) { "native" } else { "portable" };
-    if in_use.is_empty() { kind.to_owned() } else { format!("{kind}: {}", in_use.join(", ")) }
+    if in_use.is_empty() { KIND.to_owned() } else { format!("{KIND}: {}", in_use.join(", ")) }
 }
 
 #[cfg(test)]

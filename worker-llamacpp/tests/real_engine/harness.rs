@@ -214,8 +214,18 @@ impl Worker {
         }
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
+    /// Waits for the first word of progress while loading.
+    pub fn first_progress(&mut self) {
+        let message = self.receive();
+        assert!(matches!(message, FromWorker::Loading(_)), "{message:?}");
+    }
+
+    /// Waits for the refusal to load.
+    pub fn load_failure(&mut self) -> StartError {
+        match self.receive() {
+            FromWorker::LoadFailed(error) => error,
+            other => panic!("loading should fail: {other:?}"),
+        }
     }
 
     /// Closes the channel and waits for the process to end.
