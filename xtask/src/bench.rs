@@ -4,6 +4,21 @@
 use crate::process::{self, Interrupts, Workspace};
 use crate::{say, setup, starter};
 
+/// The engine's bench. The programs are selected beside it so that llama.cpp is the one that
+/// `cargo xtask demo` built.
+const ENGINE: [&str; 10] = [
+    "bench",
+    "--package",
+    "worker-llamacpp",
+    "--package",
+    "orchestratord",
+    "--package",
+    "llama-orch-cli",
+    "--bench",
+    "engine",
+    "--",
+];
+
 /// `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -29,8 +44,7 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     say::step("Built-in engine: tokens/s and time between tokens by number of streams");
     setup::packages(workspace, interrupts).await?;
     starter::fetch(interrupts).await?;
-    let engine = ["run", "--release", "--package", "worker-llamacpp", "--example", "engine_bench", "--"];
-    let words: Vec<&str> = engine.into_iter().chain(args.engine_args.iter().map(String::as_str)).collect();
+    let words: Vec<&str> = ENGINE.into_iter().chain(args.engine_args.iter().map(String::as_str)).collect();
     cargo(&words, workspace, interrupts).await
 }
 

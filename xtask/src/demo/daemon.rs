@@ -64,6 +64,9 @@ impl Daemon {
                 () = &mut limit => return Err(self.failed("is not ready yet, and the wait for it is over")),
                 _ = asking.tick() => match probe.health().await {
                     Some(health) if health.is_ready() => break,
+                    Some(health) if health.is_hopeless() => {
+                        return Err(self.failed(&format!("cannot serve: {}", health.in_words())));
+                    }
                     Some(health) => waiting.says(&health.in_words()),
                     None => waiting.says("waiting for it to listen"),
                 },

@@ -30,6 +30,11 @@ impl Health {
         self.status == 200
     }
 
+    /// Whether nothing that could serve is on its way either.
+    pub fn is_hopeless(&self) -> bool {
+        self.body["status"] == "unavailable"
+    }
+
     /// Whether it has what only the holder of the token is told.
     fn knows_us(&self) -> bool {
         self.body["version"].is_string() && self.body["pools"].is_array()

@@ -37,6 +37,7 @@ async fn our_daemon_is_known_by_what_only_the_token_shows() {
     let health = probe.health().await.unwrap();
     assert!(!health.is_ready());
     assert_eq!(health.in_words(), "starter/0: loading: 43 %");
+    assert!(!health.is_hopeless());
 }
 
 #[tokio::test]
@@ -59,6 +60,7 @@ fn a_daemon_that_tells_little_is_still_put_into_words() {
     let health = parse("HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"status\":\"ok\"}").unwrap();
     assert!(health.is_ready());
     assert_eq!(health.in_words(), "daemon: ok");
+    assert!(parse("HTTP/1.1 503 x\r\n\r\n{\"status\":\"unavailable\"}").unwrap().is_hopeless());
     assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n[]"), None);
     assert_eq!(parse("nonsense"), None);
 }
