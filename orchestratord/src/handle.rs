@@ -73,6 +73,8 @@ pub struct Accepted {
 pub struct Subscription {
     /// Where the task stands now.
     pub standing: Standing,
+    /// The engine of its pool.
+    pub engine: EngineKind,
     /// What it says.
     pub reader: LogReader,
 }

@@ -184,7 +184,8 @@ impl Driver {
 
     fn subscribe(&self, id: TaskId, from: u32, now: Timestamp) -> Result<Subscription, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        Ok(Subscription { standing: self.standing(id, now), reader: task.log.read_from(from) })
+        let engine = self.pools[task.pool].setup.engine;
+        Ok(Subscription { standing: self.standing(id, now), engine, reader: task.log.read_from(from) })
     }
 
     fn cancel(&mut self, id: TaskId, now: Timestamp) -> Result<(), Refusal> {

@@ -117,7 +117,7 @@ pub(super) fn started_event(standing: Standing) -> StartedEvent {
 }
 
 /// The data of `end`.
-pub(super) fn end_event(end: &TaskEnd, engine: Option<EngineKind>) -> EndEvent {
+pub(super) fn end_event(end: &TaskEnd, engine: EngineKind) -> EndEvent {
     EndEvent {
         tokens_out: end.tokens_out.0,
         decode_ms: end.decode_ms.0,
@@ -129,7 +129,10 @@ pub(super) fn end_event(end: &TaskEnd, engine: Option<EngineKind>) -> EndEvent {
             task_log::FinishReason::Canceled => FinishReason::Canceled,
             task_log::FinishReason::Error => FinishReason::Error,
         },
-        error: end.failure.as_ref().map(|failure| envelope(failure.verdict(), failure.to_string(), engine)),
+        error: end
+            .failure
+            .as_ref()
+            .map(|failure| envelope(failure.verdict(), failure.to_string(), Some(engine))),
     }
 }
 

@@ -26,7 +26,7 @@ const PING: &[u8] = b": ping\n\n";
 pub(super) struct Relay {
     reader: LogReader,
     /// The engine of the task's pool, for the error it may end with.
-    engine: Option<EngineKind>,
+    engine: EngineKind,
     /// What the first event says, until it has been said.
     standing: Option<Standing>,
     buffer: BytesMut,
@@ -40,8 +40,7 @@ pub(super) struct Relay {
 impl Relay {
     /// A stream that holds `place` for as long as it is read.
     pub(super) fn new(subscription: Subscription, keepalive: Duration, place: OwnedSemaphorePermit) -> Self {
-        let Subscription { standing, reader } = subscription;
-        let engine = None;
+        let Subscription { standing, engine, reader } = subscription;
         let mut ticks = tokio::time::interval((keepalive / 2).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();

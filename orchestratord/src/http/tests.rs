@@ -1,12 +1,12 @@
+use std::cell::RefCell;
 use std::io;
-use std::sync::Mutex;
+use std::sync::Once;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tracing::instrument::WithSubscriber;
 
 use super::*;
 use crate::handle::{Command, HealthView};
@@ -67,12 +67,16 @@ async fn a_handler_that_panics_answers_500_and_keeps_the_reason_to_the_log() {
     assert!(body.contains("INTERNAL") && !body.contains("of another version"), "{body}");
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this test has logged: each runs on a thread of its own.
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Lines;
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -81,18 +85,21 @@ impl io::Write for Lines {
     }
 }
 
-/// What is logged while `method path` is answered.
+/// What is logged while `method path` is answered. The subscriber is that of the whole process: with one
+/// for each test, whether a place in the code logs at all would depend on which test came there first.
 async fn logged(method: &str, path: &str) -> String {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    ask(method, path).with_subscriber(subscriber).await;
-    let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(|| Lines)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
+    });
+    LINES.take();
+    ask(method, path).await;
+    String::from_utf8(LINES.take()).unwrap()
 }
 
 #[tokio::test]

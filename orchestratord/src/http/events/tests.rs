@@ -15,7 +15,11 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
     let standing = Standing { queue_position: 3, predicted_start: Millis(420) };
     let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-    Relay::new(Subscription { standing, reader: log.read_from(from) }, KEEPALIVE, place)
+    Relay::new(
+        Subscription { standing, engine: EngineKind::Llamacpp, reader: log.read_from(from) },
+        KEEPALIVE,
+        place,
+    )
 }
 
 fn end(finish: FinishReason, failure: Option<Failure>) -> impl FnOnce(TokenCount) -> TaskEnd {
@@ -106,6 +110,7 @@ async fn a_task_that_failed_ends_with_the_error_in_its_end() {
     assert_eq!(event.finish_reason, api_types::FinishReason::Error);
     let error = event.error.unwrap();
     assert_eq!((error.code, error.retriable), (ErrorCode::WorkerReset, true));
+    assert_eq!(error.engine, Some(api_types::Engine::Llamacpp));
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,7 +142,12 @@ async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let places = Arc::new(Semaphore::new(1));
     let place = Arc::clone(&places).try_acquire_owned().unwrap();
     let standing = Standing { queue_position: 0, predicted_start: Millis(0) };
-    let body = Relay::new(Subscription { standing, reader: log.read_from(0) }, KEEPALIVE, place).into_body();
+    let body = Relay::new(
+        Subscription { standing, engine: EngineKind::Llamacpp, reader: log.read_from(0) },
+        KEEPALIVE,
+        place,
+    )
+    .into_body();
     assert_eq!(places.available_permits(), 0);
     drop(body);
     assert_eq!(places.available_permits(), 1);
