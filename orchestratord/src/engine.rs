@@ -22,7 +22,7 @@ pub fn built_in() -> std::io::Result<Arc<dyn EngineFactory>> {
 #[cfg(feature = "llamacpp")]
 #[must_use]
 pub fn build() -> String {
-    worker_llamacpp::build()
+    worker_llamacpp::compiled_for()
 }
 
 /// What says that this executable has no engine of its own.
