@@ -1,0 +1,10 @@
+//! The whole daemon as a process, with the real engine and the real starter model. Every test starts its
+//! own daemon on a free port and leaves nothing behind.
+
+#![cfg(feature = "llamacpp")]
+
+mod house;
+
+mod answers;
+mod breakage;
+mod load;
