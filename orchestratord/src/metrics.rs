@@ -2,6 +2,7 @@
 //! driver's and the telemetry's state at each scrape, so that none can go stale.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use orchestrator_core::Priority;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -78,6 +79,8 @@ pub struct Metrics {
     queue_depth: Family<LaneLabels, Gauge>,
     gpu_utilization: Family<DeviceLabels, Gauge<f64, AtomicU64>>,
     vram_used_bytes: Family<DeviceLabels, Gauge>,
+    /// One scrape at a time: gauges are set anew for each.
+    scrape: Mutex<()>,
 }
 
 impl Default for Metrics {
@@ -100,6 +103,7 @@ impl Metrics {
             gpu_utilization: Family::default(),
             vram_used_bytes: Family::default(),
             registry: Registry::default(),
+            scrape: Mutex::default(),
         };
         // The registry adds `_total` to the names of counters.
         registry.register("tasks_enqueued", "Tasks admitted into a queue", metrics.tasks_enqueued.clone());
@@ -149,6 +153,7 @@ impl Metrics {
     /// Everything, as OpenMetrics text.
     #[must_use]
     pub fn encode(&self, health: &HealthView, devices: &[DeviceReading]) -> String {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.queue_depth.clear();
         self.gpu_utilization.clear();
         self.vram_used_bytes.clear();

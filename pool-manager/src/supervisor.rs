@@ -303,7 +303,7 @@ impl Unit {
     ) -> Ended {
         let ready_at = now();
         self.voice.set(ReplicaState::Ready);
-        tracing::info!(
+        tracing::debug!(
             replica = %self.voice.replica,
             prefill_tps = self_test.prefill_tps,
             decode_tps = self_test.decode_tps,

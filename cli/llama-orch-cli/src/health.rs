@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::{Health, HealthStatus};
+use api_types::{Health, HealthStatus, ReplicaState};
 
 use crate::api::ApiError;
 use crate::args::HealthArgs;
@@ -10,6 +10,7 @@ use crate::clock;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::progress;
 use crate::status;
 use crate::text;
 
@@ -72,17 +73,19 @@ fn said(cx: &mut Context, health: &Health, args: &HealthArgs) -> Result<Exit, St
         .into())
 }
 
-/// How it is, and what keeps each replica that is not ready.
+/// How it is, and what keeps each pool and replica that is not ready.
 fn describe(health: &Health) -> String {
     let mut parts = vec![health.status.to_string()];
-    let replicas = health.pools.iter().flatten().flat_map(|pool| &pool.replicas);
-    parts.extend(replicas.filter(|replica| replica.state != api_types::ReplicaState::Ready).map(|replica| {
-        let state = replica.state.to_string().replace('_', " ");
-        match &replica.reason {
-            Some(reason) => format!("{} {state}: {reason}", replica.id),
-            None => format!("{} {state}", replica.id),
+    for pool in health.pools.iter().flatten() {
+        parts.extend(progress::of_pool(pool).map(|trouble| format!("{} {trouble}", pool.id)));
+        for replica in pool.replicas.iter().filter(|replica| replica.state != ReplicaState::Ready) {
+            let state = replica.state.to_string().replace('_', " ");
+            parts.push(match progress::of_replica(replica) {
+                note if note.is_empty() => format!("{} {state}", replica.id),
+                note => format!("{} {state}: {note}", replica.id),
+            });
         }
-    }));
+    }
     parts.join(", ")
 }
 

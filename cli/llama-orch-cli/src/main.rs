@@ -22,6 +22,7 @@ mod health;
 mod input;
 mod interrupt;
 mod place;
+mod progress;
 mod run;
 mod status;
 mod submit;

@@ -8,6 +8,7 @@ use crate::api::ApiError;
 use crate::args::StatusArgs;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
+use crate::progress;
 use crate::table::{Cell, Palette, Table, Tint};
 use crate::text;
 
@@ -102,11 +103,17 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
             text::count(model.ctx_train.into(), "token"),
         ));
     }
+    if let Some(trouble) = progress::of_pool(pool) {
+        page.push_str(&format!("  {trouble}\n"));
+    }
     let queue = &pool.queue;
     page.push_str(&format!(
         "  waiting: interactive {} of {}, batch {} of {}\n",
         queue.interactive.depth, queue.interactive.bound, queue.batch.depth, queue.batch.bound
     ));
+    if let Some(error) = pool.prediction_error {
+        page.push_str(&format!("  predicted starts: off by {:.0} % in the middle\n", error * 100.0));
+    }
     let mut table = Table::new([
         "REPLICA",
         "STATE",
@@ -135,7 +142,7 @@ fn replica_row(replica: &Replica) -> [Cell; 8] {
         replica.ctx.map(|ctx| ctx.to_string()).unwrap_or_default().into(),
         speed(replica.prefill_tokens_per_s),
         speed(replica.decode_tokens_per_s),
-        replica.reason.clone().unwrap_or_default().into(),
+        progress::of_replica(replica).into(),
     ]
 }
 

@@ -279,6 +279,15 @@ pub struct ErrorEnvelope {
     #[serde(deserialize_with = "::std::option::Option::deserialize")]
     pub retry_after_ms: ::std::option::Option<u64>,
 }
+///A file on its way to this machine.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Fetch {
+    ///Bytes that are here.
+    pub done_bytes: u64,
+    ///Bytes in all. Absent where the source does not say.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub total_bytes: ::std::option::Option<u64>,
+}
 ///How a task ended. `stop`, the model was done or a stop string was met; `length`, `max_tokens` or the end of the context was reached; `canceled`; `error`, see the error beside it.
 #[derive(
     ::serde::Deserialize,
@@ -547,11 +556,20 @@ pub struct Pool {
     ///What the model says of itself. Absent until a replica has loaded it.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub model: ::std::option::Option<ModelInfo>,
+    ///Why it cannot serve, where the replicas do not say it - its model could not be fetched.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub reason: ::std::option::Option<::std::string::String>,
+    ///How far the model's file is on its way here. Absent when it is here.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub fetch: ::std::option::Option<Fetch>,
     pub queue: Queue,
+    ///The middle error of the last predicted starts of interactive tasks, as a share of their real wait. Absent until a task has waited.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub prediction_error: ::std::option::Option<f64>,
     ///The pool's replicas, in the order of their ids.
     pub replicas: ::std::vec::Vec<Replica>,
 }
-///`starting`, no replica is ready yet; `ready`, at least one is; `unavailable`, none is, and the reasons are with the replicas.
+///`starting`, no replica is ready yet; `ready`, at least one is; `unavailable`, none is, and the reasons are with the replicas or, before there are any, with the pool.
 #[derive(
     ::serde::Deserialize,
     ::serde::Serialize,
@@ -690,6 +708,9 @@ pub struct Replica {
     ///Why it is not ready, where that is not plain from the state.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub reason: ::std::option::Option<::std::string::String>,
+    ///How much of its model is loaded, 0 to 1. Absent unless it is starting.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub load_progress: ::std::option::Option<f32>,
     ///The id of the device it computes on.
     pub device: ::std::string::String,
     ///The engine's version, as in the metrics.
@@ -709,7 +730,7 @@ pub struct Replica {
     ///Tokens of input read a second, as measured. Absent until measured.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub prefill_tokens_per_s: ::std::option::Option<f64>,
-    ///Tokens of answers a second, all its slots together, as measured. Absent until measured.
+    ///Tokens of an answer a second, of one task while all slots are busy, as measured. Absent until measured.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub decode_tokens_per_s: ::std::option::Option<f64>,
 }

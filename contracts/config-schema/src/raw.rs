@@ -168,11 +168,11 @@ pub enum Engine {
 #[serde(default, deny_unknown_fields)]
 pub struct SamplerProfile {
     /// 0 is greedy; otherwise logits are divided by it.
-    #[schemars(range(min = 0.0, max = 10.0))]
+    #[schemars(range(min = 0.0, max = 5.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     /// Keeps the smallest set of tokens whose probabilities sum to this; 1 keeps all.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.001, max = 1.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f32>,
     /// Keeps this many most probable tokens; 0 keeps all.

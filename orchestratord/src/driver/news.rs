@@ -67,16 +67,13 @@ impl Driver {
                 pool.ready(&replica, engine, &self_test, now);
             }
             ReplicaEventKind::Gone { reason } => {
-                tracing::warn!(%replica, %reason, "replica gone");
                 self.replica_lost(index, &replica, reason.to_string(), now);
             }
-            ReplicaEventKind::BackingOff { delay, attempt, breaker, reason } => {
-                tracing::warn!(%replica, %reason, attempt, delay_ms = Millis::from_duration(delay).0, "replica backs off");
+            ReplicaEventKind::BackingOff { delay, breaker, reason, .. } => {
                 let reason = reason.to_string();
                 pool.set_phase(&replica, Phase::BackingOff { until: now.after(delay), reason, breaker });
             }
             ReplicaEventKind::Failed { error, retry_in } => {
-                tracing::error!(%replica, reason = %error, "replica cannot be started");
                 let (until, reason) = (now.after(retry_in), error.to_string());
                 pool.set_phase(&replica, Phase::BackingOff { until, reason, breaker: Breaker::Open });
             }

@@ -87,6 +87,11 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
         engine: engine_on_the_wire(pool.engine),
         state: state_of(pool),
         model: pool.replicas.iter().find_map(|replica| replica.facts.as_ref()).map(model_of),
+        reason: pool.reason.clone(),
+        fetch: pool
+            .fetch
+            .map(|fetch| wire::Fetch { done_bytes: fetch.done_bytes, total_bytes: fetch.total_bytes }),
+        prediction_error: pool.prediction_error,
         queue: wire::Queue { interactive: lane(Priority::Interactive), batch: lane(Priority::Batch) },
         replicas: pool.replicas.iter().map(replica_of).collect(),
     }
@@ -108,6 +113,7 @@ fn replica_of(replica: &ReplicaView) -> wire::Replica {
         id: replica.id.to_string(),
         state: replica_state_of(replica),
         reason: replica.reason.clone(),
+        load_progress: replica.load_progress,
         device: replica.device.clone(),
         engine_version: facts.map(|facts| facts.version.clone()),
         build: facts.map(|facts| facts.build.clone()),

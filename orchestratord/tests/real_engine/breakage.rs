@@ -96,7 +96,9 @@ async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
         let health = house.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
         let reason = health.pools.unwrap()[0].replicas[0].reason.clone().unwrap_or_default();
         assert!(reason.contains(name), "the reason names the file: {reason}");
-        let Err(Failure::Refused(refusal)) = house.submit(&prompt("hi", 1)).await else { panic!("no engine") };
+        let Err(Failure::Refused(refusal)) = house.submit(&prompt("hi", 1)).await else {
+            panic!("no engine")
+        };
         assert_eq!((refusal.status.as_u16(), refusal.envelope.code), (503, ErrorCode::PoolUnavailable));
         assert!(refusal.retry_after.is_some_and(|wait| (1..=60).contains(&wait.as_secs())));
     }

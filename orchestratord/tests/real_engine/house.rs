@@ -127,7 +127,11 @@ impl House {
     }
 
     pub async fn submit(&self, task: &TaskRequest) -> Result<TaskAccepted, Failure> {
-        self.client.create_task(task).await.map(openapi_client::ResponseValue::into_inner).map_err(Failure::from)
+        self.client
+            .create_task(task)
+            .await
+            .map(openapi_client::ResponseValue::into_inner)
+            .map_err(Failure::from)
     }
 
     pub async fn events(&self, task: Uuid, last: Option<u64>) -> Events {

@@ -66,7 +66,7 @@ impl Default for Sessions {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_mb: 16, connections: 1024, streams: 4096, header_timeout_s: 10.0, header_kb: 64 }
+        Self { body_mb: 16, connections: 4096, streams: 2048, header_timeout_s: 10.0, header_kb: 64 }
     }
 }
 

@@ -1,0 +1,36 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn pool(extra: &Value) -> Pool {
+    let lane = json!({"depth": 0, "bound": 1});
+    let mut pool = json!({"id": "p", "model_ref": "starter", "engine": "llamacpp", "state": "starting",
+        "queue": {"interactive": lane, "batch": lane}, "replicas": []});
+    pool.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(pool).unwrap()
+}
+
+fn replica(extra: &Value) -> Replica {
+    let mut replica = json!({"id": "p/0", "state": "starting", "device": "cpu", "slots_busy": 0});
+    replica.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(replica).unwrap()
+}
+
+#[test]
+fn a_fetch_is_shown_with_its_share_where_the_size_is_known() {
+    let said = |fetch: Value| of_pool(&pool(&json!({ "fetch": fetch }))).unwrap();
+    assert_eq!(
+        said(json!({"done_bytes": 1_048_576, "total_bytes": 4_194_304})),
+        "fetching its model: 1.0 MiB of 4.0 MiB (25 %)"
+    );
+    assert_eq!(said(json!({"done_bytes": 512})), "fetching its model: 512 B");
+    assert_eq!(of_pool(&pool(&json!({}))), None);
+    assert_eq!(of_pool(&pool(&json!({"reason": "no network"}))).unwrap(), "no network");
+}
+
+#[test]
+fn a_replica_says_why_or_how_far() {
+    assert_eq!(of_replica(&replica(&json!({"load_progress": 0.42}))), "loading its model: 42 %");
+    assert_eq!(of_replica(&replica(&json!({"reason": "it crashed", "load_progress": 0.1}))), "it crashed");
+    assert_eq!(of_replica(&replica(&json!({}))), "");
+}
