@@ -54,6 +54,8 @@ pub struct PoolScheduler {
     /// In the order of their names.
     replicas: Vec<Replica>,
     sessions: SessionTable,
+    /// Conversations that ended on the way, until [`expire_sessions`](Self::expire_sessions) tells of them.
+    forgotten: Vec<Forgotten>,
     lengths: Lengths,
     interactive_grades: Grader,
     batch_grades: Grader,
@@ -89,6 +91,7 @@ impl PoolScheduler {
             tasks: HashMap::new(),
             replicas: Vec::new(),
             sessions: SessionTable::new(sessions),
+            forgotten: Vec::new(),
             lengths: Lengths::default(),
             interactive_grades: Grader::new(),
             batch_grades: Grader::new(),
@@ -286,9 +289,12 @@ impl PoolScheduler {
         self.sessions.forget(session)
     }
 
-    /// Ends the conversations whose time has run out.
+    /// Ends the conversations whose time has run out. Returns them, and those that have ended since the last
+    /// call because others needed their room or because they were ended while a task of theirs ran.
     pub fn expire_sessions(&mut self, now: Timestamp) -> Vec<Forgotten> {
-        self.sessions.expire(now)
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        forgotten.extend(self.sessions.expire(now));
+        forgotten
     }
 
     /// Takes in what a finished task says of lengths and of its session.
@@ -301,7 +307,7 @@ impl PoolScheduler {
         if let Some(session) = spec.session {
             let tokens = TokenCount(figures.tokens_in.0.saturating_add(figures.tokens_out.0));
             let home = Home { replica: running.replica.clone(), tokens };
-            self.sessions.turn_ended(session, home, now);
+            self.forgotten.extend(self.sessions.turn_ended(session, home, now));
         }
     }
 

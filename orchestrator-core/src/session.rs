@@ -130,15 +130,19 @@ impl SessionTable {
         forgotten
     }
 
-    /// Notes the end of a turn: the KV cache is now at `home`. A session that has made room meanwhile
-    /// comes back. Returns the one that made room for it, if any.
+    /// Notes the end of a turn: the KV cache is now at `home`. A session that was ended while its task ran
+    /// stays ended, and what the task left behind is returned to be given back.
     pub fn turn_ended(&mut self, session: SessionId, home: Home, now: Timestamp) -> Option<Forgotten> {
+        if !self.sessions.contains_key(&session) {
+            return Some(Forgotten { session, home: Some(home) });
+        }
         let forgotten = self.touch(session, now);
+        debug_assert_eq!(forgotten, None, "a session that is here needs no room");
         if let Some(found) = self.sessions.get_mut(&session) {
             found.turns = found.turns.saturating_add(1);
             found.home = Some(home);
         }
-        forgotten
+        None
     }
 
     /// Ends a session.

@@ -146,7 +146,7 @@ impl PoolScheduler {
         self.promises.keep(priority);
         self.past.arrived(priority, now);
         if let Some(session) = spec.session {
-            self.sessions.touch(session, now);
+            self.forgotten.extend(self.sessions.touch(session, now));
         }
         Admission::Queued { position, start: said.forecast, evicted }
     }

@@ -37,6 +37,7 @@ fn a_session_lives_for_its_time_after_the_last_use() {
 #[test]
 fn a_session_that_has_run_out_is_not_there_and_starts_anew() {
     let mut table = table(8);
+    table.touch(session(1), at(0));
     table.turn_ended(session(1), home(0), at(0));
     assert_eq!(table.get(session(1), at(99)).map(Session::turns), Some(1));
     assert_eq!(table.get(session(1), at(100)), None);
@@ -48,6 +49,7 @@ fn a_session_that_has_run_out_is_not_there_and_starts_anew() {
 #[test]
 fn the_longest_idle_session_makes_room() {
     let mut table = table(2);
+    table.touch(session(1), at(0));
     table.turn_ended(session(1), home(0), at(0));
     table.touch(session(2), at(1));
     table.touch(session(1), at(2));
@@ -59,6 +61,8 @@ fn the_longest_idle_session_makes_room() {
 #[test]
 fn a_lost_replica_leaves_its_sessions_without_a_home() {
     let mut table = table(8);
+    table.touch(session(1), at(0));
+    table.touch(session(2), at(0));
     table.turn_ended(session(1), home(0), at(0));
     table.turn_ended(session(2), home(1), at(0));
     table.replica_gone(&home(0).replica);
@@ -71,6 +75,17 @@ fn a_lost_replica_leaves_its_sessions_without_a_home() {
 fn a_table_of_no_size_keeps_nothing() {
     let mut table = table(0);
     assert_eq!(table.touch(session(1), at(0)), None);
-    assert_eq!(table.turn_ended(session(1), home(0), at(0)), None);
+    let left = Forgotten { session: session(1), home: Some(home(0)) };
+    assert_eq!(table.turn_ended(session(1), home(0), at(0)), Some(left));
     assert!(table.is_empty());
+}
+
+#[test]
+fn a_session_that_is_ended_while_its_task_runs_stays_ended_and_its_cache_is_given_back() {
+    let mut table = table(8);
+    table.touch(session(1), at(0));
+    table.forget(session(1));
+    let left = Forgotten { session: session(1), home: Some(home(0)) };
+    assert_eq!(table.turn_ended(session(1), home(0), at(1)), Some(left));
+    assert_eq!(table.get(session(1), at(1)), None);
 }
