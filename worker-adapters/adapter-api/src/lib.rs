@@ -11,7 +11,7 @@ pub mod job;
 pub mod report;
 
 pub use engine::{
-    Device, Engine, EngineFacts, EngineFactory, EngineKind, ExitReason, LoadProgress, MeasureError, Measured,
+    Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress, MeasureError, Measured,
     ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome, TaskSink,
 };
 pub use job::{Constraint, Determinism, Input, Job, LogitBias, Message, Role, Sampling, Workload};
