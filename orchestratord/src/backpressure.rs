@@ -1,8 +1,6 @@
 //! Why a task is refused or fails, and what the caller is told: status, code, whether a retry is safe and
 //! when. One table for all planes; there is no other place where a reason becomes an answer.
 
-use std::time::Duration;
-
 use orchestrator_core::{Millis, PoolId, Priority};
 
 /// The least and the most that `Retry-After` says: client libraries ignore anything else.
@@ -73,9 +71,6 @@ pub enum Refusal {
         /// The limit.
         limit_bytes: u64,
     },
-    /// The body is not JSON by its own word.
-    #[error("{0}")]
-    UnsupportedMediaType(String),
     /// The lane is full.
     #[error("the {priority} lane of pool `{pool}` is full: {bound} tasks wait")]
     QueueFull {
@@ -155,6 +150,14 @@ pub enum Failure {
     /// The engine could not decode.
     #[error("the engine could not decode this task")]
     Decode,
+    /// The pool can serve nothing, and will not soon.
+    #[error("no engine of this pool can be started: {why}")]
+    PoolUnavailable {
+        /// Why, in words for the user.
+        why: String,
+        /// Until the next try.
+        retry_after: Millis,
+    },
     /// The daemon stopped first.
     #[error("the daemon stopped before this task was done")]
     Stopping,
@@ -205,7 +208,6 @@ impl Refusal {
             Self::NotFound(_) => Verdict::fault(404),
             Self::MethodNotAllowed(_) => Verdict::fault(405),
             Self::TooLarge { .. } => Verdict::fault(413),
-            Self::UnsupportedMediaType(_) => Verdict::fault(415),
             Self::QueueFull { retry_after, .. } => Verdict::later(429, Code::AdmissionReject, *retry_after),
             Self::PoolUnready { retry_after, .. } => Verdict::later(503, Code::PoolUnready, *retry_after),
             Self::PoolUnavailable { retry_after, .. } => {
@@ -228,6 +230,9 @@ impl Failure {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
+            Self::PoolUnavailable { retry_after, .. } => {
+                Verdict::later(503, Code::PoolUnavailable, *retry_after)
+            }
             Self::Evicted { retry_after } => Verdict::later(429, Code::QueueFullDropLru, *retry_after),
             Self::Invalid(_) => Verdict::fault(400),
             Self::WorkerReset => {
@@ -242,10 +247,4 @@ impl Failure {
             Self::Stopping => Verdict::later(503, Code::PoolUnavailable, BACK_AFTER_STOP),
         }
     }
-}
-
-/// `duration` as the wait a caller is told.
-#[must_use]
-pub fn wait_of(duration: Duration) -> Millis {
-    Millis::from_duration(duration)
 }

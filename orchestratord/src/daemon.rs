@@ -1,11 +1,12 @@
 //! The daemon put together: driver, pools and server, brought up in order and stopped in order.
 //!
-//! The stop, each step under the one limit of `shutdown.grace_s`:
+//! The stop:
 //!
 //! 1. nothing new: no connection, no task; tasks that wait end with `POOL_UNAVAILABLE`;
-//! 2. what runs may finish, until the grace is over or somebody hurries;
+//! 2. what runs may finish, until `shutdown.grace_s` is over or somebody hurries;
 //! 3. what still runs ends with an error, so that every stream has its last event;
-//! 4. streams are flushed, connections closed, and engines ended.
+//! 4. streams are flushed, connections closed, and engines ended, within [`CLOSE`]; somebody who hurries
+//!    leaves [`CLOSE_IN_A_HURRY`]. What is left then ends with the process.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::ApiToken;
 use crate::clock::Clock;
 use crate::driver::{Driver, PoolSetup, Retention, Sources};
+use crate::engine::Offload;
 use crate::handle::DriverHandle;
 use crate::http::guard::HostRules;
 use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
@@ -37,8 +39,11 @@ use crate::tasks;
 /// News of pools that wait for the driver.
 const POOL_EVENTS_BOUND: usize = 64;
 
-/// How long connections have for the last events after everything has ended.
-const FLUSH: Duration = Duration::from_secs(2);
+/// How long connections and engines have once every task has ended.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// The same when a second signal has come: enough for the last events, no more.
+const CLOSE_IN_A_HURRY: Duration = Duration::from_millis(250);
 
 /// What the daemon is made from, beside its configuration.
 pub struct Parts {
@@ -50,6 +55,8 @@ pub struct Parts {
     pub engines: Arc<dyn EngineFactory>,
     /// How the built-in engine was compiled.
     pub build: String,
+    /// What the engines can compute on beside the processor.
+    pub offload: Offload,
     /// What reads the devices.
     pub probe: Box<dyn DeviceProbe>,
     /// Where models are.
@@ -59,10 +66,12 @@ pub struct Parts {
 /// A running daemon.
 pub struct Daemon {
     driver: DriverHandle,
+    queues: JoinHandle<()>,
     server: Server,
     keepers: Vec<JoinHandle<()>>,
     shutdown: CancellationToken,
     /// Keeps the devices read as long as the daemon runs.
+    #[expect(dead_code, reason = "held, not used: its end is the end of the reading")]
     telemetry: Telemetry,
 }
 
@@ -72,8 +81,10 @@ pub struct Daemon {
 pub enum StopOutcome {
     /// All that ran had ended by itself.
     Finished,
-    /// The grace was over first, or somebody hurried.
+    /// The grace was over first.
     CutShort,
+    /// Somebody hurried first.
+    Hurried,
 }
 
 impl Daemon {
@@ -97,7 +108,7 @@ impl Daemon {
             bytes: config.stream.keep_finished_bytes,
         };
         let queues = Driver::new(setups, retention, Arc::clone(&metrics), clock);
-        tasks::spawn(queues.run(Sources { commands, replicas, pools }));
+        let queues = tasks::spawn(queues.run(Sources { commands, replicas, pools }));
 
         let address = parts.listener.local_addr()?;
         let settings = HttpSettings {
@@ -129,13 +140,14 @@ impl Daemon {
             engines: parts.engines,
             policy: policy(config),
             devices,
+            offload: parts.offload,
             pool_events,
             replica_events,
             shutdown: shutdown.clone(),
         };
         let keepers =
             config.pools.iter().map(|pool| tasks::spawn(pools::keep(pool.clone(), means.clone()))).collect();
-        Ok(Self { driver, server, keepers, shutdown, telemetry })
+        Ok(Self { driver, queues, server, keepers, shutdown, telemetry })
     }
 
     /// Where it listens.
@@ -150,13 +162,21 @@ impl Daemon {
         &self.driver
     }
 
-    /// Stops it in order, as the head of this file says. `hurry` cuts the grace short.
+    /// Resolves when the driver has ended though nobody stopped it: a defect, after which nothing can be
+    /// served.
+    pub async fn broken(&mut self) {
+        let ended = (&mut self.queues).await;
+        tracing::error!(?ended, "the driver has ended by itself");
+    }
+
+    /// Stops it in order, as the head of this file says. `hurry` cuts every wait short.
     pub async fn stop(self, grace: Duration, hurry: impl Future<Output = ()>) -> StopOutcome {
+        tokio::pin!(hurry);
         self.server.stop_accepting();
-        let outcome = tokio::select! {
-            () = self.driver.begin_stop() => StopOutcome::Finished,
-            () = tokio::time::sleep(grace) => StopOutcome::CutShort,
-            () = hurry => StopOutcome::CutShort,
+        let (outcome, mut close) = tokio::select! {
+            () = self.driver.begin_stop() => (StopOutcome::Finished, CLOSE),
+            () = tokio::time::sleep(grace) => (StopOutcome::CutShort, CLOSE),
+            () = &mut hurry => (StopOutcome::Hurried, CLOSE_IN_A_HURRY),
         };
         self.driver.end_running().await;
         self.shutdown.cancel();
@@ -167,12 +187,23 @@ impl Daemon {
                 }
             }
         };
-        let (ended, ()) = tokio::join!(self.server.finish(FLUSH), keepers);
-        if let Ended::Closed(connections) = ended {
-            tracing::warn!(connections, "connections closed before they had read all");
+        let closing = async move { tokio::join!(self.server.finish(close), keepers) };
+        tokio::pin!(closing);
+        loop {
+            tokio::select! {
+                (ended, ()) = &mut closing => {
+                    if let Ended::Closed(connections) = ended {
+                        tracing::warn!(connections, "connections closed before they had read all");
+                    }
+                    return outcome;
+                }
+                () = tokio::time::sleep(close) => {
+                    tracing::warn!("not everything has ended in time: the rest ends with the process");
+                    return outcome;
+                }
+                () = &mut hurry, if close > CLOSE_IN_A_HURRY => close = CLOSE_IN_A_HURRY,
+            }
         }
-        drop(self.telemetry);
-        outcome
     }
 }
 

@@ -4,6 +4,29 @@ use std::sync::Arc;
 
 use adapter_api::EngineFactory;
 
+/// What the engine of a build can compute on beside the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offload {
+    /// Nothing.
+    None,
+    /// NVIDIA cards, each by its UUID.
+    Nvidia,
+    /// Whatever its back end finds: one device, which cannot be told apart from another.
+    Own,
+}
+
+/// What this build can compute on beside the processor.
+#[must_use]
+pub const fn offload() -> Offload {
+    if cfg!(feature = "cuda") {
+        Offload::Nvidia
+    } else if cfg!(any(feature = "vulkan", feature = "metal", feature = "rocm")) {
+        Offload::Own
+    } else {
+        Offload::None
+    }
+}
+
 /// The hidden subcommand that a replica's process runs.
 #[cfg(feature = "llamacpp")]
 const WORKER: &str = "worker";

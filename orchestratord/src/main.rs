@@ -92,25 +92,33 @@ async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
         token,
         engines: engine::built_in().map_err(failed)?,
         build: engine::build(),
+        offload: engine::offload(),
         probe: pool_manager::probe(),
         store: Store::new(config.models_dir.clone(), Surroundings::of_process()),
     };
-    let daemon = Daemon::start(config, parts).map_err(failed)?;
+    let mut daemon = Daemon::start(config, parts).map_err(failed)?;
     let address = daemon.address();
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "other machines can reach this daemon: the token is all that keeps them out");
     }
     tracing::info!(url = format!("http://{address}"), "listening");
-    stop.asked().await;
-    tracing::info!(grace_s = config.shutdown_grace.as_secs(), "stopping; a second signal ends at once");
+    let broken = tokio::select! {
+        () = stop.asked() => false,
+        () = daemon.broken() => true,
+    };
     let hurried = std::cell::Cell::new(false);
     let hurry = async {
         stop.asked().await;
         hurried.set(true);
     };
+    tracing::info!(grace_s = config.shutdown_grace.as_secs(), "stopping; a second signal ends at once");
     let outcome = daemon.stop(config.shutdown_grace, hurry).await;
     tracing::info!(?outcome, "stopped");
-    Ok(ExitCode::from(if hurried.get() { exit::CUT_SHORT } else { exit::OK }))
+    Ok(ExitCode::from(match (broken, hurried.get()) {
+        (true, _) => exit::FAILED,
+        (false, true) => exit::CUT_SHORT,
+        (false, false) => exit::OK,
+    }))
 }
 
 /// The signals that ask for an end.

@@ -9,11 +9,12 @@ use adapter_api::{Device, EngineFactory, ReplicaSpec};
 use config_schema::{DeviceChoice, PoolConfig};
 use model_store::{Cancel, FetchError, Progress, Store, Transfer};
 use orchestrator_core::{PoolId, ReplicaId};
-use pool_manager::{ReplicaEvent, ReplicaPolicy, Snapshot, Supervisor, SupervisorHandle, choose_device};
+use pool_manager::{ReplicaEvent, ReplicaPolicy, Snapshot, Supervisor, SupervisorHandle};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::PoolEvent;
+use crate::engine::Offload;
 use crate::handle::FetchView;
 
 /// The wait before a failed fetch is tried again: at first, and at most.
@@ -34,6 +35,8 @@ pub struct Means {
     pub policy: ReplicaPolicy,
     /// The devices, once they have been read.
     pub devices: Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
+    /// What the engines of this build can compute on beside the processor.
+    pub offload: Offload,
     /// To the driver.
     pub pool_events: mpsc::Sender<(PoolId, PoolEvent)>,
     /// To the driver.
@@ -92,7 +95,11 @@ async fn fetch_once(pool: &PoolConfig, means: &Means) -> Result<PathBuf, String>
                 }
                 return Ok(fetched.path);
             }
-            () = means.shutdown.cancelled(), if !cancel.is_canceled() => cancel.cancel(),
+            // Its thread may sit in a system call for a while yet: nobody waits for it.
+            () = means.shutdown.cancelled() => {
+                cancel.cancel();
+                return Err("canceled".to_owned());
+            }
             Ok(()) = seen.changed() => {
                 let Some(view) = *seen.borrow_and_update() else { continue };
                 tell(pool, means, PoolEvent::Fetching(view)).await;
@@ -133,15 +140,16 @@ impl Progress for Reporter {
 }
 
 async fn start(pool: &PoolConfig, model: PathBuf, means: &Means) -> Vec<SupervisorHandle> {
-    let device = device(&pool.device, &(means.devices)());
+    let devices = devices(&pool.device, pool.replicas, &(means.devices)(), means.offload);
     let specs: Vec<ReplicaSpec> = (0..pool.replicas)
-        .map(|index| ReplicaSpec {
+        .zip(devices)
+        .map(|(index, device)| ReplicaSpec {
             replica: ReplicaId { pool: pool.id.clone(), index },
             model: model.clone(),
             ctx: pool.ctx,
             slots: pool.slots,
             threads: pool.threads,
-            device: device.clone(),
+            device,
             gpu_layers: pool.gpu_layers,
         })
         .collect();
@@ -162,9 +170,10 @@ async fn start(pool: &PoolConfig, model: PathBuf, means: &Means) -> Vec<Supervis
         .collect()
 }
 
-/// The device that a choice comes to on this machine. One that is named and not there is still named: the
-/// engine's start says so, and goes on trying.
-fn device(choice: &DeviceChoice, found: &Snapshot) -> Device {
+/// The device of each of so many replicas. A card that is named and not there is still named: the engine's
+/// start says so, and goes on trying.
+fn devices(choice: &DeviceChoice, replicas: u16, found: &Snapshot, offload: Offload) -> Vec<Device> {
+    let all = |device: Device| vec![device; usize::from(replicas)];
     let find = |wanted: &dyn Fn(&str, u32) -> bool| {
         found.devices.iter().map(|reading| &reading.device).find_map(|device| match device {
             Device::Gpu { uuid, index } if wanted(uuid, *index) => Some(device.clone()),
@@ -172,17 +181,35 @@ fn device(choice: &DeviceChoice, found: &Snapshot) -> Device {
         })
     };
     match choice {
-        DeviceChoice::Auto => choose_device(&found.devices),
-        DeviceChoice::Cpu => Device::Cpu,
-        DeviceChoice::GpuIndex(wanted) => find(&|_, index| index == *wanted)
-            .unwrap_or_else(|| Device::Gpu { uuid: String::new(), index: *wanted }),
+        DeviceChoice::Cpu => all(Device::Cpu),
+        DeviceChoice::GpuIndex(wanted) => all(find(&|_, index| index == *wanted)
+            .unwrap_or_else(|| Device::Gpu { uuid: String::new(), index: *wanted })),
         DeviceChoice::GpuUuid(wanted) => {
-            find(&|uuid, _| uuid == wanted).unwrap_or_else(|| Device::Gpu { uuid: wanted.clone(), index: 0 })
+            all(find(&|uuid, _| uuid == wanted)
+                .unwrap_or_else(|| Device::Gpu { uuid: wanted.clone(), index: 0 }))
         }
+        DeviceChoice::Auto => match offload {
+            Offload::None => all(Device::Cpu),
+            Offload::Own => all(Device::Gpu { uuid: String::new(), index: 0 }),
+            Offload::Nvidia => by_free_memory(found, replicas),
+        },
     }
+}
+
+/// The cards in turn, the one with the most free memory first; the processor where there is none.
+fn by_free_memory(found: &Snapshot, replicas: u16) -> Vec<Device> {
+    let mut cards = found.devices.clone();
+    cards.retain(|card| card.memory.is_some());
+    cards.sort_by_key(|card| std::cmp::Reverse(card.memory.map_or(0, |memory| memory.free_bytes)));
+    let cards: Vec<Device> = cards.into_iter().map(|card| card.device).collect();
+    let cards = if cards.is_empty() { vec![Device::Cpu] } else { cards };
+    cards.iter().cloned().cycle().take(usize::from(replicas)).collect()
 }
 
 async fn tell(pool: &PoolConfig, means: &Means, event: PoolEvent) {
     // A driver that is gone needs no news.
     let _ = means.pool_events.send((pool.id.clone(), event)).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::news::Ending;
 use super::pool::Pool;
 use super::tasks::{Task, TaskState};
 use super::{Driver, Mode};
-use crate::backpressure::{Failure, Refusal};
+use crate::backpressure::{Code, Failure, Refusal};
 use crate::handle::{
     Accepted, Command, RouteQuery, Routed, SessionView, Standing, Subscription, TaskRequest,
 };
@@ -163,6 +163,7 @@ impl Driver {
         };
         self.tasks.insert(id, task);
         if let Some(evicted) = evicted {
+            self.metrics.task_rejected(self.pools[index].setup.engine.as_str(), Code::QueueFullDropLru);
             self.close(evicted, Ending::Failed(Failure::Evicted { retry_after: backoff }), now);
             self.tasks.ended(evicted, now);
         }

@@ -7,7 +7,7 @@ use orchestrator_core::{EndFigures, Millis, ReplicaId, TaskId, Timestamp, TokenC
 use pool_manager::{Breaker, ReplicaEvent, ReplicaEventKind};
 
 use super::pool::Phase;
-use super::tasks::TaskState;
+use super::tasks::{Task, TaskState};
 use super::{Driver, Mode, News, RunId};
 use crate::backpressure::Failure;
 use crate::task_log::{FinishReason, TaskEnd};
@@ -72,11 +72,24 @@ impl Driver {
             ReplicaEventKind::BackingOff { delay, breaker, reason, .. } => {
                 let reason = reason.to_string();
                 pool.set_phase(&replica, Phase::BackingOff { until: now.after(delay), reason, breaker });
+                self.give_up_waiting(index, now);
             }
             ReplicaEventKind::Failed { error, retry_in } => {
                 let (until, reason) = (now.after(retry_in), error.to_string());
                 pool.set_phase(&replica, Phase::BackingOff { until, reason, breaker: Breaker::Open });
+                self.give_up_waiting(index, now);
             }
+        }
+    }
+
+    /// Ends the tasks that wait for a pool in which every replica is taken for a crash loop: what is told to
+    /// new tasks holds for them, too.
+    fn give_up_waiting(&mut self, index: usize, now: Timestamp) {
+        let Some((why, retry_after)) = self.pools[index].given_up(now) else { return };
+        let waits = |task: &Task| task.pool == index && matches!(task.state, TaskState::Waiting { .. });
+        for id in self.tasks.ids(waits) {
+            let failure = Failure::PoolUnavailable { why: why.clone(), retry_after };
+            self.end_waiting(id, Ending::Failed(failure), now);
         }
     }
 

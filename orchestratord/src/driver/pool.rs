@@ -281,6 +281,21 @@ impl Pool {
         Err(answer.unwrap_or_else(|| unready("it is being set up".into(), Millis(0))))
     }
 
+    /// Why, and until when, every replica is taken for a crash loop; nothing while one may still come.
+    #[must_use]
+    pub fn given_up(&self, now: Timestamp) -> Option<(String, Millis)> {
+        let mut first = None::<(&str, Timestamp)>;
+        for replica in self.replicas.values() {
+            let Phase::BackingOff { until, reason, breaker: Breaker::Open } = &replica.phase else {
+                return None;
+            };
+            if first.is_none_or(|(_, earliest)| *until < earliest) {
+                first = Some((reason, *until));
+            }
+        }
+        first.map(|(why, until)| (why.to_owned(), Millis::from_duration(until.since(now))))
+    }
+
     /// The pool at this moment.
     #[must_use]
     pub fn view(&self) -> PoolView {

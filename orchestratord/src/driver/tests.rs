@@ -420,3 +420,23 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
         assert!(health.pools[0].lanes.iter().all(|lane| lane.depth == 0), "seed {seed}");
     }
 }
+
+#[tokio::test]
+async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.admit(2, Priority::Batch).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    house.control.crash(&ExitReason::Signal(9));
+    let kind = ReplicaEventKind::Failed {
+        error: adapter_api::StartError::Model("the file is gone".into()),
+        retry_in: Duration::from_secs(9),
+    };
+    house.replicas.send(ReplicaEvent { replica: replica_id(0), kind }).await.unwrap();
+    for task in [1, 2] {
+        let (_, end) = house.end_of(task).await;
+        assert_eq!(failure(&end), Code::PoolUnavailable, "task {task}");
+        assert!(end.failure.unwrap().to_string().contains("the file is gone"));
+    }
+}

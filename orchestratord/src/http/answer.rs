@@ -48,7 +48,6 @@ impl Api {
             | Refusal::NotFound(_)
             | Refusal::MethodNotAllowed(_)
             | Refusal::TooLarge { .. }
-            | Refusal::UnsupportedMediaType(_)
             | Refusal::Stopping
             | Refusal::Crowded { .. }
             | Refusal::Internal => None,
