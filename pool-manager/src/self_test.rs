@@ -8,7 +8,7 @@ use adapter_api::{
     Determinism, EndReport, Engine, EngineError, Finish, Input, Job, Piece, Sampling, TaskSink, Workload,
 };
 use orchestrator_core::{Millis, Priority, TaskId, TokenCount};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,20 +19,39 @@ const PROMPT: &str = "The old lighthouse stood at the end of the long stone pier
     met the keeper knew that somebody was awake. One night in winter, when the wind came from the north, the \
     keeper looked out and saw";
 
-/// How the test is made.
+/// A step of the engine cannot be shorter than one token, and a cancel is obeyed between two steps: the
+/// least number of the engine's own slowest tokens that a cancel is given.
+const CANCEL_TOKENS: u32 = 4;
+
+/// How the test is made. Silence is what is bounded, not the whole: a large model on a slow processor may
+/// take its time as long as it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelfTestPolicy {
     /// Tokens to decode.
     pub tokens: TokenCount,
-    /// The most time for reading the prompt and decoding them.
-    pub limit: Duration,
-    /// The most time from a cancel to its end.
+    /// The most time for reading the prompt, up to the first token or the result.
+    pub first_token_limit: Duration,
+    /// The most time between two tokens, and between the last one and the end.
+    pub between_tokens_limit: Duration,
+    /// The most time from a cancel to its end; on an engine whose tokens take long, some of them.
     pub cancel_limit: Duration,
 }
 
 impl Default for SelfTestPolicy {
     fn default() -> Self {
-        Self { tokens: TokenCount(16), limit: Duration::from_secs(60), cancel_limit: Duration::from_secs(5) }
+        Self {
+            tokens: TokenCount(16),
+            first_token_limit: Duration::from_secs(600),
+            between_tokens_limit: Duration::from_secs(120),
+            cancel_limit: Duration::from_secs(5),
+        }
+    }
+}
+
+impl SelfTestPolicy {
+    /// The limit of a cancel on an engine whose slowest token took this long.
+    fn cancel_limit_at(&self, slowest_token: Duration) -> Duration {
+        self.cancel_limit.max(slowest_token.saturating_mul(CANCEL_TOKENS))
     }
 }
 
@@ -51,9 +70,12 @@ pub struct SelfTest {
 /// Why an engine did not pass.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelfTestError {
-    /// The test decode took too long.
+    /// The first token did not come.
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
+    /// The answer began and did not go on.
+    #[error("the answer stopped: nothing more came for {} ms", .0.as_millis())]
+    Stalled(Duration),
     /// The engine could not do it.
     #[error("{0}")]
     Failed(EngineError),
@@ -74,9 +96,9 @@ pub enum SelfTestError {
 /// What the engine failed at.
 pub async fn run(engine: &Arc<dyn Engine>, policy: &SelfTestPolicy) -> Result<SelfTest, SelfTestError> {
     let workload = tested_workload(engine);
-    let measured = decode(engine, policy, workload).await?;
+    let (measured, slowest_token) = decode(engine, policy, workload).await?;
     if workload == Workload::Completion {
-        cancel(engine, policy).await?;
+        cancel(engine, policy, policy.cancel_limit_at(slowest_token)).await?;
     }
     Ok(measured)
 }
@@ -90,19 +112,19 @@ fn tested_workload(engine: &Arc<dyn Engine>) -> Workload {
     }
 }
 
+/// Gives the time of the slowest token, too.
 async fn decode(
     engine: &Arc<dyn Engine>,
     policy: &SelfTestPolicy,
     workload: Workload,
-) -> Result<SelfTest, SelfTestError> {
+) -> Result<(SelfTest, Duration), SelfTestError> {
     let begun = now();
-    let probe = Probe::submit(engine, job(workload, Some(policy.tokens)));
-    let ended = tokio::time::timeout(policy.limit, probe.ended).await;
-    let End { at, report } = match ended {
-        Ok(ended) => ended.map_err(|_| SelfTestError::Failed(EngineError::Lost))?,
-        Err(_) => {
+    let mut probe = Probe::submit(engine, job(workload, Some(policy.tokens)));
+    let End { at, report } = match probe.end_of_answer(policy).await {
+        Ok(end) => end,
+        Err(error) => {
             engine.cancel(probe.task);
-            return Err(SelfTestError::TimedOut(policy.limit));
+            return Err(error);
         }
     };
     match report.finish {
@@ -110,26 +132,33 @@ async fn decode(
         Finish::Canceled => return Err(SelfTestError::CanceledByItself),
         Finish::Stop | Finish::Length => {}
     }
-    let mut first = probe.first;
-    let first = first.try_recv().map_err(|_| SelfTestError::Empty)?;
+    let heard = *probe.heard.borrow();
+    let first = heard.first.ok_or(SelfTestError::Empty)?;
     let read = report.tokens_in.0.saturating_sub(report.tokens_cached.0);
     let more = report.tokens_out.0.saturating_sub(first.tokens);
-    Ok(SelfTest {
+    let measured = SelfTest {
         prefill_tps: per_second(read.max(1), first.at - begun),
         decode_tps: (more > 0).then(|| per_second(more, at - first.at)),
         first_token_ms: Millis::from_duration(first.at - begun),
-    })
+    };
+    // Of an answer of one piece only this is known: the token took no longer than the prompt and itself.
+    Ok((measured, heard.longest_pause.unwrap_or(first.at - begun)))
 }
 
-async fn cancel(engine: &Arc<dyn Engine>, policy: &SelfTestPolicy) -> Result<(), SelfTestError> {
-    let probe = Probe::submit(engine, job(Workload::Completion, None));
+async fn cancel(
+    engine: &Arc<dyn Engine>,
+    policy: &SelfTestPolicy,
+    limit: Duration,
+) -> Result<(), SelfTestError> {
+    let mut probe = Probe::submit(engine, job(Workload::Completion, None));
     // A first token that never comes, because the answer ended or the engine is slow, is no reason not to
     // cancel: the end is what is tested.
-    let _ = tokio::time::timeout(policy.limit, probe.first).await;
+    let first = probe.heard.wait_for(|heard| heard.first.is_some());
+    let _ = tokio::time::timeout(policy.first_token_limit, first).await;
     engine.cancel(probe.task);
-    let ended = tokio::time::timeout(policy.cancel_limit, probe.ended)
+    let ended = tokio::time::timeout(limit, probe.ended)
         .await
-        .map_err(|_| SelfTestError::CancelIgnored(policy.cancel_limit))?
+        .map_err(|_| SelfTestError::CancelIgnored(limit))?
         .map_err(|_| SelfTestError::Failed(EngineError::Lost))?;
     match ended.report.finish {
         Finish::Failed(error) => Err(SelfTestError::Failed(error)),
@@ -172,9 +201,28 @@ fn greedy() -> Sampling {
 }
 
 /// The first piece of an answer.
+#[derive(Clone, Copy)]
 struct First {
     at: Instant,
     tokens: u32,
+}
+
+/// What was heard of an answer so far.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    first: Option<First>,
+    last_at: Option<Instant>,
+    /// The longest time between two pieces.
+    longest_pause: Option<Duration>,
+}
+
+impl Heard {
+    fn piece(&mut self, at: Instant, tokens: u32) {
+        self.first.get_or_insert(First { at, tokens });
+        if let Some(before) = self.last_at.replace(at) {
+            self.longest_pause = self.longest_pause.max(Some(at - before));
+        }
+    }
 }
 
 /// The end of an answer.
@@ -186,35 +234,51 @@ struct End {
 /// A submitted test job, as heard.
 struct Probe {
     task: TaskId,
-    first: oneshot::Receiver<First>,
+    heard: watch::Receiver<Heard>,
     ended: oneshot::Receiver<End>,
 }
 
 impl Probe {
     fn submit(engine: &Arc<dyn Engine>, job: Job) -> Self {
-        let (first_tx, first) = oneshot::channel();
+        let (heard_tx, heard) = watch::channel(Heard::default());
         let (ended_tx, ended) = oneshot::channel();
         let task = job.task;
-        engine.submit(job, Box::new(ProbeSink { first: Some(first_tx), ended: ended_tx }));
-        Self { task, first, ended }
+        engine.submit(job, Box::new(ProbeSink { heard: heard_tx, ended: ended_tx }));
+        Self { task, heard, ended }
+    }
+
+    /// Waits for the end, for as long as no silence is too long.
+    async fn end_of_answer(&mut self, policy: &SelfTestPolicy) -> Result<End, SelfTestError> {
+        loop {
+            let begun = self.heard.borrow_and_update().first.is_some();
+            let limit = if begun { policy.between_tokens_limit } else { policy.first_token_limit };
+            let ended = tokio::select! {
+                biased;
+                ended = &mut self.ended => ended,
+                Ok(()) = self.heard.changed() => continue,
+                () = tokio::time::sleep(limit) => {
+                    let error = if begun { SelfTestError::Stalled } else { SelfTestError::TimedOut };
+                    return Err(error(limit));
+                }
+            };
+            return ended.map_err(|_| SelfTestError::Failed(EngineError::Lost));
+        }
     }
 }
 
 struct ProbeSink {
-    first: Option<oneshot::Sender<First>>,
+    heard: watch::Sender<Heard>,
     ended: oneshot::Sender<End>,
 }
 
 impl TaskSink for ProbeSink {
     fn tokens(&mut self, piece: Piece) {
-        if let Some(first) = self.first.take() {
-            let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
-            // A receiver that is gone has given up the test.
-            let _ = first.send(First { at: now(), tokens });
-        }
+        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
+        self.heard.send_modify(|heard| heard.piece(now(), tokens));
     }
 
     fn end(self: Box<Self>, report: EndReport) {
+        // A receiver that is gone has given up the test.
         let _ = self.ended.send(End { at: now(), report });
     }
 }

@@ -32,7 +32,7 @@ const PROGRESS_STEP: f32 = 0.01;
 pub struct ReplicaPolicy {
     /// When it is started again.
     pub restart: RestartPolicy,
-    /// How it is tested before it is ready.
+    /// How it is tested before it is ready. Its first token is given as long as the load is, at least.
     pub self_test: SelfTestPolicy,
     /// The most time for starting the engine and loading the model.
     pub load_timeout: Duration,
@@ -48,6 +48,15 @@ impl Default for ReplicaPolicy {
             load_timeout: Duration::from_secs(600),
             stop_grace: Duration::from_secs(5),
         }
+    }
+}
+
+impl ReplicaPolicy {
+    /// The test as it is made. What makes a load slow makes the first reading of all weights slow, too: a
+    /// user who allows for the one has allowed for the other.
+    fn effective_self_test(&self) -> SelfTestPolicy {
+        let first_token_limit = self.self_test.first_token_limit.max(self.load_timeout);
+        SelfTestPolicy { first_token_limit, ..self.self_test.clone() }
     }
 }
 
@@ -270,11 +279,12 @@ impl Unit {
             Ok(engine) => engine,
             Err(reason) => return Ended::Down { reason, ready_for: Duration::ZERO },
         };
+        let policy = self.policy.effective_self_test();
         let tested = tokio::select! {
             biased;
             grace = stop.asked() => return self.retire(stop, &engine, grace, Announced::No).await,
             reason = engine.gone() => Err(DownReason::Gone(reason)),
-            tested = self_test::run(&engine, &self.policy.self_test) => tested.map_err(DownReason::SelfTest),
+            tested = self_test::run(&engine, &policy) => tested.map_err(DownReason::SelfTest),
         };
         match tested {
             Ok(self_test) => self.serve(stop, engine, self_test).await,

@@ -1,10 +1,16 @@
 use std::path::PathBuf;
+use std::pin::Pin;
 
-use adapter_api::{Device, EngineFactory, ExitReason, ReplicaSpec};
+use adapter_api::{
+    Device, EngineFactory, EngineFacts, ExitReason, MeasureError, Measured, ReplicaSpec, SessionKv,
+    StopOutcome,
+};
 use adapter_mock::{MockConfig, MockControl, MockFactory, Phase};
-use orchestrator_core::{PoolId, ReplicaId};
+use orchestrator_core::{PoolId, ReplicaId, SessionId};
 
 use super::*;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 async fn engine(config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
     let spec = ReplicaSpec {
@@ -47,8 +53,81 @@ async fn an_engine_that_does_not_answer_fails_and_leaves_no_job_behind() {
     let (engine, control) = engine(MockConfig::instant()).await;
     control.hold(Phase::Decode);
     let policy = SelfTestPolicy::default();
-    assert_eq!(run(&engine, &policy).await, Err(SelfTestError::TimedOut(policy.limit)));
+    assert_eq!(run(&engine, &policy).await, Err(SelfTestError::TimedOut(policy.first_token_limit)));
     assert_eq!(control.until(|counts| counts.ended == 1).await.running, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_falls_silent_in_the_middle_fails_and_leaves_no_job_behind() {
+    let (engine, control) = engine(MockConfig::instant()).await;
+    control.hold(Phase::Decode);
+    control.pass(Phase::Decode, 3);
+    let policy = SelfTestPolicy::default();
+    let begun = now();
+    assert_eq!(run(&engine, &policy).await, Err(SelfTestError::Stalled(policy.between_tokens_limit)));
+    assert!(now() - begun < policy.first_token_limit);
+    assert_eq!(control.until(|counts| counts.ended == 1).await.running, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_engine_passes_as_long_as_it_goes_on() {
+    // Minutes for the prompt and half a minute a token: far beyond any limit of the whole.
+    let slow = MockConfig { prefill_tps: 0.25, decode_tps: 1.0 / 30.0, ..MockConfig::default() };
+    let (engine, _) = engine(slow).await;
+    let begun = now();
+    let measured = run(&engine, &SelfTestPolicy::default()).await.expect("passes");
+    assert!(now() - begun > Duration::from_secs(600));
+    assert!(measured.decode_tps.is_some_and(|tps| tps < 0.04), "{measured:?}");
+}
+
+/// An engine that hears of a cancel only after a step that takes this long.
+struct InItsStep {
+    inner: Arc<dyn Engine>,
+    step: Duration,
+}
+
+impl Engine for InItsStep {
+    fn facts(&self) -> &EngineFacts {
+        self.inner.facts()
+    }
+    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
+        self.inner.submit(job, sink);
+    }
+    fn cancel(&self, task: TaskId) {
+        let (inner, step) = (Arc::clone(&self.inner), self.step);
+        crate::tasks::spawn(async move {
+            tokio::time::sleep(step).await;
+            inner.cancel(task);
+        });
+    }
+    fn measure(&self, input: Arc<Input>) -> BoxFuture<Result<Measured, MeasureError>> {
+        self.inner.measure(input)
+    }
+    fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
+        self.inner.session_kv(session)
+    }
+    fn evict_session(&self, session: SessionId) {
+        self.inner.evict_session(session);
+    }
+    fn gone(&self) -> BoxFuture<ExitReason> {
+        self.inner.gone()
+    }
+    fn stop(&self, grace: Duration) -> BoxFuture<StopOutcome> {
+        self.inner.stop(grace)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_is_given_the_time_of_some_of_the_engines_own_tokens() {
+    let tested = |step| async move {
+        let (inner, _) = engine(MockConfig { decode_tps: 0.2, ..MockConfig::default() }).await;
+        let engine: Arc<dyn Engine> = Arc::new(InItsStep { inner, step: Duration::from_secs(step) });
+        run(&engine, &SelfTestPolicy::default()).await
+    };
+    // Five seconds a token: a cancel within some of them is obeyed in time, one after a minute is not.
+    tested(10).await.expect("passes");
+    let Err(SelfTestError::CancelIgnored(limit)) = tested(60).await else { panic!("it passes") };
+    assert!((20..=21).contains(&limit.as_secs()), "{limit:?}");
 }
 
 #[tokio::test(start_paused = true)]

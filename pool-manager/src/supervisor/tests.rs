@@ -25,6 +25,10 @@ impl Rig {
     }
 
     fn with_bound(config: MockConfig, bound: usize) -> Self {
+        Self::with_policy(config, bound, ReplicaPolicy::default())
+    }
+
+    fn with_policy(config: MockConfig, bound: usize, policy: ReplicaPolicy) -> Self {
         let spec = ReplicaSpec {
             replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index: 0 },
             model: PathBuf::from("m.gguf"),
@@ -37,7 +41,6 @@ impl Rig {
         let (factory, control) = MockFactory::new(config);
         let (sender, events) = mpsc::channel(bound);
         let shutdown = CancellationToken::new();
-        let policy = ReplicaPolicy::default();
         let handle = Supervisor::spawn(spec, Arc::new(factory), policy, sender, shutdown.clone());
         Self { handle, events, control, shutdown }
     }
@@ -157,6 +160,17 @@ async fn a_failing_self_test_is_never_ready_and_ends_the_engine() {
         assert_eq!((attempt, reason), expected);
         assert_eq!(rig.control.counts().gone, u64::from(attempt));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_allows_for_a_long_load_has_allowed_for_a_long_first_token() {
+    let load_timeout = Duration::from_secs(7200);
+    let policy = ReplicaPolicy { load_timeout, ..ReplicaPolicy::default() };
+    // More than an hour for the prompt.
+    let slow = MockConfig { prefill_tps: 0.01, ..MockConfig::default() };
+    let mut rig = Rig::with_policy(slow, EVENTS_BOUND, policy);
+    let (_, self_test) = rig.ready().await;
+    assert!(self_test.first_token_ms > orchestrator_core::Millis(3_600_000), "{self_test:?}");
 }
 
 #[tokio::test(start_paused = true)]
