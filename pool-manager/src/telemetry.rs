@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use adapter_api::Device;
@@ -35,8 +34,9 @@ impl Snapshot {
 #[derive(Debug)]
 pub struct Telemetry {
     snapshot: watch::Receiver<Arc<Snapshot>>,
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Its drop ends the thread, at the latest after the reading that is being taken. Nobody waits for it: a
+    /// card that hangs in its driver holds that thread for good, and must not hold whoever stops.
+    _stop: SyncSender<()>,
 }
 
 impl Telemetry {
@@ -48,7 +48,7 @@ impl Telemetry {
         let first = Snapshot { devices: probe.read(), readings: 1 };
         let (sender, snapshot) = watch::channel(Arc::new(first));
         let (stop, stopped) = sync_channel::<()>(0);
-        let thread = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let devices = probe.read();
                 sender.send_modify(|snapshot| {
@@ -57,7 +57,7 @@ impl Telemetry {
                 });
             }
         })?;
-        Ok(Self { snapshot, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { snapshot, _stop: stop })
     }
 
     /// The last reading.
@@ -66,21 +66,10 @@ impl Telemetry {
         Arc::clone(&self.snapshot.borrow())
     }
 
-    /// The readings as they come. Closed when the telemetry is dropped.
+    /// The readings as they come. Closed when the telemetry is dropped and its last reading is taken.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
-    }
-}
-
-impl Drop for Telemetry {
-    /// Ends the thread; waits for at most one reading.
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A probe that panicked has ended the thread already.
-            let _ = thread.join();
-        }
     }
 }
 

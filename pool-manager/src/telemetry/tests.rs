@@ -1,12 +1,16 @@
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+
 use super::*;
 use crate::devices::MemoryReading;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A card that fills up by one byte a reading, and a token that is dropped with the probe.
+/// A card that fills up by one byte a reading, and a channel that closes with the probe.
 struct Filling {
     used: u64,
-    _alive: Arc<()>,
+    _alive: oneshot::Sender<()>,
 }
 
 impl DeviceProbe for Filling {
@@ -20,8 +24,8 @@ impl DeviceProbe for Filling {
 
 #[tokio::test]
 async fn readings_come_until_it_is_dropped_and_the_thread_ends_with_it() {
-    let alive = Arc::new(());
-    let probe = Box::new(Filling { used: 0, _alive: Arc::clone(&alive) });
+    let (alive, ended) = oneshot::channel();
+    let probe = Box::new(Filling { used: 0, _alive: alive });
     let telemetry = Telemetry::start(probe, Duration::from_millis(1)).unwrap();
     let device = Device::Gpu { uuid: "GPU-a".to_owned(), index: 0 };
     let first = telemetry.snapshot();
@@ -34,9 +38,45 @@ async fn readings_come_until_it_is_dropped_and_the_thread_ends_with_it() {
     assert_eq!(used, Some(later.readings));
 
     drop(telemetry);
-    assert_eq!(Arc::strong_count(&alive), 1, "the probe is still held by a thread");
-    watch.mark_unchanged();
-    assert!(watch.changed().await.is_err(), "the readings are still open");
+    let ended = tokio::time::timeout(LIMIT, ended).await.expect("the probe is still held by a thread");
+    assert!(ended.is_err(), "nobody sends");
+    let never = tokio::time::timeout(LIMIT, watch.wait_for(|_| false)).await;
+    assert!(never.expect("the readings are still open").is_err());
+}
+
+/// A card whose driver hangs from its second reading until the test lets it go.
+struct Hanging {
+    readings: u32,
+    hangs: mpsc::SyncSender<()>,
+    go: mpsc::Receiver<()>,
+}
+
+impl DeviceProbe for Hanging {
+    fn read(&mut self) -> Vec<DeviceReading> {
+        self.readings += 1;
+        if self.readings > 1 {
+            let _ = self.hangs.try_send(());
+            let _ = self.go.recv();
+        }
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_card_that_hangs_in_its_driver_does_not_hang_the_stop() {
+    let (hangs_tx, hangs) = mpsc::sync_channel(1);
+    let (go_tx, go) = mpsc::sync_channel(1);
+    let probe = Box::new(Hanging { readings: 0, hangs: hangs_tx, go });
+    let telemetry = Telemetry::start(probe, Duration::from_millis(1)).unwrap();
+    hangs.recv_timeout(LIMIT).expect("the card hangs");
+    let (dropped_tx, dropped) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        drop(telemetry);
+        let _ = dropped_tx.send(());
+    });
+    let dropped = dropped.recv_timeout(LIMIT);
+    drop(go_tx);
+    dropped.expect("the drop waits for the card");
 }
 
 #[test]
