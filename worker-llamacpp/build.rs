@@ -1,8 +1,6 @@
 //! Says whether this build is for the machine's own instruction set (`-C target-cpu=native`): llama.cpp's
 //! build looks at the same flag.
 
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo over standard output")]
-
 fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     println!("cargo::rustc-check-cfg=cfg(worker_native_build)");

@@ -1,1 +1,148 @@
-fn main(){}
+//! The built-in engine with the real model: tokens/s and gaps between tokens at 1, 4, 8 and 16 streams, and
+//! what a running stream notices of long prompts that arrive beside it. Two threads, unless
+//! `LLAMA_ORCH_BENCH_THREADS` says otherwise. Figures are those of a quiet machine only: threads that wait
+//! for a busy core multiply every time.
+//!
+//! ```text
+//! cargo bench --profile dev -p worker-llamacpp --bench engine
+//! ```
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(dead_code, reason = "the harness serves the tests too")]
+
+#[path = "../tests/real_engine/harness.rs"]
+mod harness;
+
+use std::time::{Duration, Instant};
+
+use adapter_api::LogitBias;
+use orchestrator_core::{Priority, TaskId};
+
+use harness::{Worker, job, long_text, model, prompt, spec};
+
+/// Tokens of each stream.
+const TOKENS: u32 = 96;
+
+/// Runs of each measurement; the first is thrown away, and the median of the others is shown.
+const ROUNDS: usize = 4;
+
+/// Tokens of the prompts that arrive beside a running stream.
+const LONG_PROMPT: usize = 1000;
+
+fn main() {
+    // Cargo passes `--bench`; another word picks what to run: `streams`, `streams-16`, `arrivals`.
+    let only = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
+    println!("model {}, {} threads, {TOKENS} tokens a stream", model().display(), threads());
+    for streams in [1, 4, 8, 16] {
+        if wanted(&format!("streams-{streams}")) {
+            throughput(streams);
+        }
+    }
+    if wanted("arrivals") {
+        arrivals();
+    }
+}
+
+fn threads() -> u16 {
+    std::env::var("LLAMA_ORCH_BENCH_THREADS").ok().and_then(|count| count.parse().ok()).unwrap_or(2)
+}
+
+fn start(slots: u16, ctx: u32) -> Worker {
+    let mut worker = Worker::spawn();
+    let mut spec = spec(&model(), slots, ctx);
+    spec.threads = Some(threads());
+    worker.load(spec).expect("the starter model loads");
+    worker
+}
+
+/// A job that writes all its tokens: what ends an answer is banned.
+fn stream(number: usize, tokens: u32) -> adapter_api::Job {
+    let mut job = job(prompt(&format!("Chapter {number}. Once upon a time there was")), tokens);
+    job.sampling.logit_bias = (0..3).map(|token| LogitBias { token, bias: f32::NEG_INFINITY }).collect();
+    job
+}
+
+fn throughput(streams: usize) {
+    let mut worker = start(u16::try_from(streams).expect("a few"), 512);
+    let mut rates = Vec::new();
+    let mut gaps = Vec::new();
+    for round in 0..ROUNDS {
+        let started = Instant::now();
+        let tasks: Vec<TaskId> =
+            (0..streams).map(|number| worker.submit(stream(number + round * 100, TOKENS))).collect();
+        worker.wait(&tasks);
+        let took = started.elapsed();
+        if round == 0 {
+            continue;
+        }
+        let written: u32 = tasks.iter().map(|task| worker.answers[task].report().tokens_out.0).sum();
+        rates.push(f64::from(written) / took.as_secs_f64());
+        for task in &tasks {
+            gaps.extend(gaps_of(&worker.answers[task].times));
+        }
+    }
+    let shown: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
+    println!(
+        "streams {streams:>2}: {:>6.1} tokens/s (runs {}), between tokens p50 {:.1} ms, p95 {:.1} ms",
+        median(&mut rates),
+        shown.join(" "),
+        quantile(&mut gaps, 0.50),
+        quantile(&mut gaps, 0.95),
+    );
+}
+
+fn arrivals() {
+    let mut worker = start(4, 2048);
+    let running = worker.submit(stream(0, 1800));
+    worker.until(|worker| worker.answers[&running].times.len() >= 50);
+    let seen = |worker: &Worker| worker.answers[&running].times.len();
+    for round in 0..ROUNDS {
+        let from = seen(&worker);
+        worker.until(|worker| seen(worker) >= from + 100);
+        let quiet_to = seen(&worker);
+        let started = Instant::now();
+        let long: Vec<TaskId> = (0..2)
+            .map(|number| {
+                let mut long = job(prompt(&long_text(LONG_PROMPT, number + round * 10)), 1);
+                long.priority = Priority::Batch;
+                worker.submit(long)
+            })
+            .collect();
+        worker.wait(&long);
+        let took = started.elapsed();
+        let read: u32 = long.iter().map(|task| worker.answers[task].report().tokens_in.0).sum();
+        let times = &worker.answers[&running].times;
+        let (mut quiet, mut busy) = (gaps_of(&times[from..quiet_to]), gaps_of(&times[quiet_to..]));
+        let (quiet_p95, busy_p95) = (quantile(&mut quiet, 0.95), quantile(&mut busy, 0.95));
+        println!(
+            "arrivals, run {round}: quiet p50 {:.1} ms, p95 {quiet_p95:.1} ms; while {} prompts of {LONG_PROMPT} \
+             tokens arrive p50 {:.1} ms, p95 {busy_p95:.1} ms ({:.2} times), {} tokens, prompts at {:.0} tokens/s",
+            quantile(&mut quiet, 0.5),
+            long.len(),
+            quantile(&mut busy, 0.5),
+            busy_p95 / quiet_p95,
+            busy.len(),
+            f64::from(read) / took.as_secs_f64(),
+        );
+    }
+}
+
+/// Milliseconds between tokens.
+fn gaps_of(times: &[Instant]) -> Vec<f64> {
+    times.windows(2).map(|pair| millis(pair[1].duration_since(pair[0]))).collect()
+}
+
+fn millis(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));
+    values.get(at).copied().unwrap_or(f64::NAN)
+}

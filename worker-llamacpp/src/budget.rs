@@ -108,7 +108,12 @@ mod tests {
     use super::*;
 
     /// Runs `steps` steps on a pretend engine and returns the times of those that decoded.
-    fn run(budget: &mut StepBudget, decoding: usize, steps: usize, engine: impl Fn(StepShape) -> f64) -> Vec<f64> {
+    fn run(
+        budget: &mut StepBudget,
+        decoding: usize,
+        steps: usize,
+        engine: impl Fn(StepShape) -> f64,
+    ) -> Vec<f64> {
         (0..steps)
             .map(|_| {
                 let shape = StepShape { decoding, reading: budget.reading(decoding) };

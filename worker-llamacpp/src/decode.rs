@@ -283,8 +283,8 @@ impl DecodeLoop {
             let slot = &mut self.slots[at];
             slot.at_end = u32::try_from(slot.cached.len()).unwrap_or(u32::MAX);
             if let Some(session) = slot.session {
-                let kv = (!slot.cached.is_empty())
-                    .then(|| slot.session_kv(self.loaded.facts.kv_bytes_per_token));
+                let kv =
+                    (!slot.cached.is_empty()).then(|| slot.session_kv(self.loaded.facts.kv_bytes_per_token));
                 if kv.is_none() {
                     slot.session = None;
                 }

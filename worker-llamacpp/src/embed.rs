@@ -17,7 +17,12 @@ use crate::outbox::Outbox;
 use crate::prepare::{Prepared, Work};
 
 /// Embeds until told to stop.
-pub fn run(loaded: &Loaded, mut context: LlamaContext<'static>, commands: &Receiver<Command>, outbox: &Outbox) {
+pub fn run(
+    loaded: &Loaded,
+    mut context: LlamaContext<'static>,
+    commands: &Receiver<Command>,
+    outbox: &Outbox,
+) {
     let most = usize::try_from(context.n_batch()).unwrap_or(1);
     let mut batch = LlamaBatch::new(most, 1);
     let encodes = loaded.model.meta_val_str("general.architecture").is_ok_and(|name| name.contains("bert"));
@@ -50,7 +55,10 @@ fn answer(
             Ok(text) => {
                 read += input.len();
                 let event = TaskEvent::Tokens(Piece { text, tokens: Vec::new() });
-                outbox.send_step(Step { tasks: vec![TaskUpdate { task: job.task, event }], sessions: Vec::new() });
+                outbox.send_step(Step {
+                    tasks: vec![TaskUpdate { task: job.task, event }],
+                    sessions: Vec::new(),
+                });
             }
             Err(why) => {
                 finish = Finish::Failed(EngineError::Decode(why));

@@ -46,7 +46,8 @@ impl Grammar {
             Constraint::JsonSchema(text) => schema_to_gbnf(text)?,
         };
         let sampler = LlamaSampler::grammar(model, &grammar, "root").map_err(|_| {
-            let reason = crate::ffi::take_errors().pop().map_or_else(String::new, |reason| format!(": {reason}"));
+            let reason =
+                crate::ffi::take_errors().pop().map_or_else(String::new, |reason| format!(": {reason}"));
             format!("`{field}` is no grammar that llama.cpp can follow{reason}")
         })?;
         Ok(Self { sampler, row: Vec::new() })
@@ -66,7 +67,9 @@ impl Grammar {
     pub fn mask(&mut self, logits: &mut [f32], vocabulary: &Vocabulary) {
         let mut row = std::mem::take(&mut self.row);
         row.clear();
-        row.extend((0..).zip(logits.iter()).map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0)));
+        row.extend(
+            (0..).zip(logits.iter()).map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0)),
+        );
         let mut all = LlamaTokenDataArray::new(row, false);
         self.sampler.apply(&mut all);
         for data in &all.data {
@@ -88,9 +91,9 @@ impl Grammar {
 }
 
 fn check_gbnf(text: &str) -> Result<(), String> {
-    let has_root = text
-        .lines()
-        .any(|line| line.trim_start().strip_prefix("root").is_some_and(|rest| rest.trim_start().starts_with("::=")));
+    let has_root = text.lines().any(|line| {
+        line.trim_start().strip_prefix("root").is_some_and(|rest| rest.trim_start().starts_with("::="))
+    });
     if !has_root {
         return Err("`grammar` has no rule named `root` (`root ::= …`)".into());
     }

@@ -73,7 +73,9 @@ impl Loaded {
             .with_op_offload(self.on_card)
             .with_embeddings(embeds);
         ffi::take_errors();
-        self.model.new_context(self.backend, params).map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))
+        self.model
+            .new_context(self.backend, params)
+            .map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))
     }
 
     /// Whether the model makes vectors instead of text.
@@ -108,7 +110,8 @@ pub fn load(
             true
         });
     ffi::take_errors();
-    let model = LlamaModel::load_from_file(&backend, &spec.model, &params).map_err(|_| cannot_load(&spec.model))?;
+    let model =
+        LlamaModel::load_from_file(&backend, &spec.model, &params).map_err(|_| cannot_load(&spec.model))?;
     let (backend, model): (&'static LlamaBackend, &'static LlamaModel) =
         (Box::leak(Box::new(backend)), Box::leak(Box::new(model)));
 
@@ -128,7 +131,8 @@ pub fn load(
         load_ms: Millis(0),
     };
     let template = template_of(model);
-    let mut loaded = Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card };
+    let mut loaded =
+        Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card };
     let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
     if !loaded.embeds() {
         loaded.facts.kv_bytes_per_token = warm_up(&mut context)?;
@@ -140,7 +144,8 @@ pub fn load(
 /// Decodes a few tokens, which sets everything up that is set up late, and measures the KV cache by it.
 fn warm_up(context: &mut LlamaContext<'_>) -> Result<u64, StartError> {
     const HALF: usize = 8;
-    let failed = |error: &dyn std::fmt::Display| StartError::Engine(format!("a first decode failed: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| StartError::Engine(format!("a first decode failed: {error}"));
     let mut batch = LlamaBatch::new(HALF, 1);
     let mut sizes = [0; 2];
     for (round, size) in sizes.iter_mut().enumerate() {
@@ -174,7 +179,9 @@ fn workload_of(model: &LlamaModel) -> Result<Workload, StartError> {
     let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
     match model.meta_val_str(&format!("{architecture}.pooling_type")).as_deref() {
         Ok("1" | "2" | "3") => Ok(Workload::Embedding),
-        Ok("4") => Err(StartError::Model("the model is made for reranking, which this engine does not serve".into())),
+        Ok("4") => {
+            Err(StartError::Model("the model is made for reranking, which this engine does not serve".into()))
+        }
         _ => Ok(Workload::Completion),
     }
 }
@@ -182,7 +189,12 @@ fn workload_of(model: &LlamaModel) -> Result<Workload, StartError> {
 fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {
     let file = spec.model.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     ModelFacts {
-        name: model.meta_val_str("general.name").ok().filter(|name| !name.is_empty()).or(file).unwrap_or_default(),
+        name: model
+            .meta_val_str("general.name")
+            .ok()
+            .filter(|name| !name.is_empty())
+            .or(file)
+            .unwrap_or_default(),
         architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
         parameters: model.n_params(),
         size_bytes: model.size(),
@@ -227,7 +239,12 @@ fn no_memory(facts: &EngineFacts, why: &str) -> StartError {
 fn reason() -> Option<String> {
     let first = ffi::take_errors().into_iter().next()?;
     let mut reason = first.as_str();
-    for lead in ["llama_model_load: ", "gguf_init_from_file_impl: ", "error loading model: ", "error loading model architecture: "] {
+    for lead in [
+        "llama_model_load: ",
+        "gguf_init_from_file_impl: ",
+        "error loading model: ",
+        "error loading model architecture: ",
+    ] {
         reason = reason.strip_prefix(lead).unwrap_or(reason);
     }
     Some(reason.to_owned())

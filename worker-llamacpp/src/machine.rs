@@ -15,7 +15,9 @@ pub fn physical_cores() -> u16 {
 fn siblings(cpus: &Path) -> Option<usize> {
     let groups: HashSet<String> = std::fs::read_dir(cpus)
         .ok()?
-        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("topology/thread_siblings_list")).ok())
+        .filter_map(|entry| {
+            std::fs::read_to_string(entry.ok()?.path().join("topology/thread_siblings_list")).ok()
+        })
         .collect();
     (!groups.is_empty()).then_some(groups.len())
 }

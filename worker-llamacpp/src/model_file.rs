@@ -57,7 +57,9 @@ pub enum ModelFileError {
         what: String,
     },
     /// It ends too early.
-    #[error("the model file `{path}` is truncated: it has {have} bytes and ends within {within}; fetch it again")]
+    #[error(
+        "the model file `{path}` is truncated: it has {have} bytes and ends within {within}; fetch it again"
+    )]
     Truncated {
         /// The file.
         path: String,
@@ -239,8 +241,13 @@ mod tests {
     }
 
     fn head(version: u32, tensors: u64, entries: u64) -> Vec<u8> {
-        [b"GGUF".to_vec(), version.to_le_bytes().into(), tensors.to_le_bytes().into(), entries.to_le_bytes().into()]
-            .concat()
+        [
+            b"GGUF".to_vec(),
+            version.to_le_bytes().into(),
+            tensors.to_le_bytes().into(),
+            entries.to_le_bytes().into(),
+        ]
+        .concat()
     }
 
     #[test]

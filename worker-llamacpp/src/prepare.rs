@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use adapter_api::{
-    Determinism, EngineError, Input, Job, MeasureError, Measured, Sampling, Workload,
-};
+use adapter_api::{Determinism, EngineError, Input, Job, MeasureError, Measured, Sampling, Workload};
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
 use crate::grammar::Grammar;
@@ -130,7 +128,9 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
     let field = match &job.input {
         Input::Prompt(_) => "prompt",
         Input::Messages(_) => "messages",
-        Input::Inputs(_) => return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into()),
+        Input::Inputs(_) => {
+            return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
+        }
     };
     let slot = loaded.facts.ctx.0;
     let ctx = job.ctx.map_or(slot, |ctx| ctx.0);
@@ -148,7 +148,8 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
             ctx - 1
         ));
     }
-    let grammar = job.sampling.constraint.as_ref().map(|constraint| Grammar::compile(loaded.model, constraint));
+    let grammar =
+        job.sampling.constraint.as_ref().map(|constraint| Grammar::compile(loaded.model, constraint));
     Ok(Completion {
         prompt,
         ctx: ctx as usize,
@@ -169,7 +170,9 @@ fn embedding(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
     for (at, tokens) in texts.iter().enumerate() {
         if tokens.is_empty() || tokens.len() > ctx {
             let count = tokens.len();
-            return Err(format!("`inputs[{at}]` takes {count} tokens; this model takes 1 to {ctx} at a time"));
+            return Err(format!(
+                "`inputs[{at}]` takes {count} tokens; this model takes 1 to {ctx} at a time"
+            ));
         }
     }
     Ok(texts)
@@ -186,12 +189,19 @@ fn tokens_of(loaded: &Loaded, input: &Input) -> Result<Vec<Vec<i32>>, String> {
             }
             let name = &loaded.facts.model.name;
             let template = match &loaded.template {
-                None => return Err(format!("`messages`: the model `{name}` has no chat template; send a `prompt`")),
-                Some(Err(why)) => return Err(format!("`messages`: the chat template of `{name}` is broken: {why}")),
+                None => {
+                    return Err(format!(
+                        "`messages`: the model `{name}` has no chat template; send a `prompt`"
+                    ));
+                }
+                Some(Err(why)) => {
+                    return Err(format!("`messages`: the chat template of `{name}` is broken: {why}"));
+                }
                 Some(Ok(template)) => template,
             };
             let text = template.render(messages);
-            let text = text.map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
+            let text =
+                text.map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
             vec![tokens(&text)]
         }
     })
@@ -200,7 +210,11 @@ fn tokens_of(loaded: &Loaded, input: &Input) -> Result<Vec<Vec<i32>>, String> {
 fn not_offered(loaded: &Loaded, workload: Workload) -> String {
     let offered: Vec<String> =
         loaded.facts.workloads.iter().map(|workload| format!("`{}`", workload.as_str())).collect();
-    format!("`workload` `{}` is not offered by this model; it offers {}", workload.as_str(), offered.join(", "))
+    format!(
+        "`workload` `{}` is not offered by this model; it offers {}",
+        workload.as_str(),
+        offered.join(", ")
+    )
 }
 
 fn check_sampling(how: &Sampling, loaded: &Loaded) -> Result<(), String> {

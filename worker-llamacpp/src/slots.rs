@@ -33,9 +33,10 @@ pub struct Choice {
 #[must_use]
 pub fn choose(slots: &[SlotView<'_>], prompt: &[i32], session: Option<SessionId>) -> Option<Choice> {
     let usable = |slot: &SlotView<'_>| common_prefix(slot.cached, prompt).min(prompt.len().saturating_sub(1));
-    let (from, reused) = slots.iter().map(usable).enumerate().max_by_key(|(at, reused)| (*reused, usize::MAX - at))?;
-    let own = session
-        .and_then(|session| slots.iter().position(|slot| !slot.busy && slot.session == Some(session)));
+    let (from, reused) =
+        slots.iter().map(usable).enumerate().max_by_key(|(at, reused)| (*reused, usize::MAX - at))?;
+    let own =
+        session.and_then(|session| slots.iter().position(|slot| !slot.busy && slot.session == Some(session)));
     let slot = own.or_else(|| extends_in_place(slots, from, reused)).or_else(|| least_missed(slots))?;
     let in_place = usable(&slots[slot]);
     let (from, reused) = if in_place >= reused { (slot, in_place) } else { (from, reused) };

@@ -28,7 +28,11 @@ pub fn run() -> ExitCode {
         Ok(stream) => stream,
         Err(error) => {
             let hint = "the daemon starts its workers itself; standard input is the channel to it";
-            log::line(Level::Error, "no channel to a daemon", &[("reason", &error.to_string()), ("hint", hint)]);
+            log::line(
+                Level::Error,
+                "no channel to a daemon",
+                &[("reason", &error.to_string()), ("hint", hint)],
+            );
             return ExitCode::from(exit::NO_CHANNEL);
         }
     };
@@ -53,7 +57,9 @@ fn serve(mut stream: UnixStream) -> io::Result<ExitCode> {
         None => return Ok(ExitCode::SUCCESS),
         Some(ToWorker::Load { protocol: PROTOCOL_VERSION, spec }) => spec,
         Some(ToWorker::Load { protocol, .. }) => {
-            let why = format!("the daemon speaks version {protocol} of the worker protocol, this worker {PROTOCOL_VERSION}");
+            let why = format!(
+                "the daemon speaks version {protocol} of the worker protocol, this worker {PROTOCOL_VERSION}"
+            );
             return Ok(load_failed(&outbox, StartError::Engine(format!("{why}\nhint: restart the daemon"))));
         }
         Some(_) => return Err(io::Error::other("the first message is not `Load`")),
@@ -63,11 +69,15 @@ fn serve(mut stream: UnixStream) -> io::Result<ExitCode> {
         Ok(both) => both,
         Err(error) => return Ok(load_failed(&outbox, error)),
     };
-    log::line(Level::Info, "model loaded", &[
-        ("model", &loaded.facts.model.name),
-        ("build", &loaded.facts.build),
-        ("load_ms", &loaded.facts.load_ms.0.to_string()),
-    ]);
+    log::line(
+        Level::Info,
+        "model loaded",
+        &[
+            ("model", &loaded.facts.model.name),
+            ("build", &loaded.facts.build),
+            ("load_ms", &loaded.facts.load_ms.0.to_string()),
+        ],
+    );
     let loaded = Arc::new(loaded);
     let commands = inbox::open(stream, Arc::clone(&loaded), outbox.clone())?;
     outbox.send(&FromWorker::Ready(Box::new(loaded.facts.clone())));
@@ -79,7 +89,10 @@ fn serve(mut stream: UnixStream) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load_with_progress(spec: &ReplicaSpec, outbox: &Outbox) -> Result<(Loaded, LlamaContext<'static>), StartError> {
+fn load_with_progress(
+    spec: &ReplicaSpec,
+    outbox: &Outbox,
+) -> Result<(Loaded, LlamaContext<'static>), StartError> {
     let (outbox, last) = (outbox.clone(), std::cell::Cell::new(-1.0));
     load::load(spec, move |part| {
         if part - last.get() >= PROGRESS_STEP || part >= 1.0 {

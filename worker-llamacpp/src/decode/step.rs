@@ -34,8 +34,10 @@ impl DecodeLoop {
     /// Runs one step, if there is anything to compute.
     pub(super) fn step(&mut self) {
         let started = clock::now();
-        let strict_writes =
-            self.strict.slot().is_some_and(|at| self.slots[at].task.as_ref().is_some_and(|task| !task.is_reading()));
+        let strict_writes = self
+            .strict
+            .slot()
+            .is_some_and(|at| self.slots[at].task.as_ref().is_some_and(|task| !task.is_reading()));
         let mut shares = self.writing();
         let decoding = shares.len() + usize::from(strict_writes);
         let reading = self.add_reading(&mut shares, self.budget.reading(decoding));
@@ -64,7 +66,9 @@ impl DecodeLoop {
             .iter()
             .enumerate()
             .filter(|(at, _)| strict != Some(*at))
-            .filter_map(|(at, slot)| slot.task.as_ref().filter(|task| task.is_reading()).map(|task| (at, task)))
+            .filter_map(|(at, slot)| {
+                slot.task.as_ref().filter(|task| task.is_reading()).map(|task| (at, task))
+            })
             .collect();
         waiting.sort_by_key(|(at, task)| (task.priority.as_str() != "interactive", task.times.arrived, *at));
         let mut left = budget;
@@ -85,7 +89,11 @@ impl DecodeLoop {
         match self.call(&mut shares) {
             Ok(()) => self.go_on(&shares),
             Err(why) => {
-                log::line(Level::Warn, "a decode call failed", &[("reason", &why), ("sequences", &shares.len().to_string())]);
+                log::line(
+                    Level::Warn,
+                    "a decode call failed",
+                    &[("reason", &why), ("sequences", &shares.len().to_string())],
+                );
                 for share in &shares {
                     self.trim(share.slot);
                 }

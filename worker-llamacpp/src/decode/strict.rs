@@ -41,7 +41,9 @@ impl StrictLane {
         let context = match &mut self.context {
             Some(context) => context,
             none => none.insert(
-                loaded.context(1).map_err(|why| format!("no memory for a context of a `strict` task: {why}"))?,
+                loaded
+                    .context(1)
+                    .map_err(|why| format!("no memory for a context of a `strict` task: {why}"))?,
             ),
         };
         context.clear_kv_cache();

@@ -55,10 +55,14 @@ fn characters_of_several_tokens_come_whole() {
 #[test]
 fn measuring_counts_what_a_job_counts() {
     let mut worker = Worker::start(1, 512);
-    for input in [prompt("Once upon a time"), user("Hello"), Input::Messages(vec![
-        Message { role: Role::System, content: "Be brief.".into() },
-        Message { role: Role::User, content: "Why? 🦀\0".into() },
-    ])] {
+    for input in [
+        prompt("Once upon a time"),
+        user("Hello"),
+        Input::Messages(vec![
+            Message { role: Role::System, content: "Be brief.".into() },
+            Message { role: Role::User, content: "Why? 🦀\0".into() },
+        ]),
+    ] {
         let measured = worker.measure(input.clone()).expect("it can be counted");
         let report = worker.answer(job(input, 1)).end.expect("it ended");
         assert_eq!(measured.tokens, report.tokens_in);

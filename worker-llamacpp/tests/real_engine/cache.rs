@@ -20,14 +20,14 @@ fn a_session_computes_only_what_is_new_and_says_the_same() {
     talk.push(turn(Role::Assistant, &first.text));
     talk.push(turn(Role::User, "Name another one."));
 
-    let mut second = job(Input::Messages(talk.clone()), 16);
+    let mut second = job(Input::Messages(talk.clone()), 6);
     second.session = Some(session);
     let warm = worker.answer(second);
     let read = first.report().tokens_in.0;
     assert!(warm.report().tokens_cached.0 >= read, "{} of {read}", warm.report().tokens_cached);
     assert!(warm.report().tokens_cached < warm.report().tokens_in);
 
-    let cold = Worker::start(2, 1024).answer(job(Input::Messages(talk), 16));
+    let cold = Worker::start(2, 1024).answer(job(Input::Messages(talk), 6));
     assert_eq!(cold.report().tokens_cached.0, 0);
     assert_eq!(cold.report().tokens_in, warm.report().tokens_in);
     assert_eq!(cold.text, warm.text, "the cache changes no greedy answer");
@@ -38,10 +38,10 @@ fn a_shared_system_prompt_is_computed_once_for_all_slots() {
     let mut worker = Worker::start(4, 1024);
     let system = long_text(200, 2);
     let ask = |question: &str| {
-        job(Input::Messages(vec![turn(Role::System, &system), turn(Role::User, question)]), 8)
+        job(Input::Messages(vec![turn(Role::System, &system), turn(Role::User, question)]), 6)
     };
     let questions = ["What is two plus two?", "Name a river.", "Who wrote Hamlet?"];
-    let mut session_of = |worker: &mut Worker, question: &str| {
+    let session_of = |worker: &mut Worker, question: &str| {
         let mut job = ask(question);
         job.session = Some(session_id());
         worker.answer(job)

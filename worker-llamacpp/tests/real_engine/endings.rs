@@ -25,9 +25,8 @@ fn max_tokens_and_a_full_context_end_with_length() {
 
     let mut endless = job(prompt(&long_text(200, 1)), 0);
     endless.max_tokens = None;
-    endless.sampling.logit_bias = (0..3)
-        .map(|token| adapter_api::LogitBias { token, bias: f32::NEG_INFINITY })
-        .collect();
+    endless.sampling.logit_bias =
+        (0..3).map(|token| adapter_api::LogitBias { token, bias: f32::NEG_INFINITY }).collect();
     let full = worker.answer(endless);
     assert_eq!(full.finish(), &Finish::Length);
     assert_eq!(full.report().tokens_in.0 + full.report().tokens_out.0, 256);
@@ -103,10 +102,8 @@ fn the_process_ends_at_once_when_the_daemon_goes_in_every_phase() {
 
     // While it loads: the file is read when the first progress comes.
     let mut loading = Worker::spawn();
-    loading.send(&ToWorker::Load {
-        protocol: worker_protocol::PROTOCOL_VERSION,
-        spec: spec(&model(), 4, 8192),
-    });
+    loading
+        .send(&ToWorker::Load { protocol: worker_protocol::PROTOCOL_VERSION, spec: spec(&model(), 4, 8192) });
     loading.first_progress();
     let (status, took) = loading.hang_up();
     assert!(status.success() && took < within, "loading: {status} after {took:?}");

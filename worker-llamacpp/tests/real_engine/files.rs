@@ -91,7 +91,8 @@ fn a_model_without_a_chat_template_takes_prompts_only() {
 #[test]
 fn a_broken_chat_template_is_named_and_not_replaced_by_a_guess() {
     let folder = folder();
-    let path = folder.file("broken.gguf", &changed("{% for message in messages %}", "{% for message xx messages %}"));
+    let path = folder
+        .file("broken.gguf", &changed("{% for message in messages %}", "{% for message xx messages %}"));
     let mut worker = Worker::spawn();
     worker.load(spec(&path, 1, 256)).expect("it loads");
     let error = worker.measure(crate::harness::user("Hi")).expect_err("broken").to_string();
@@ -132,7 +133,8 @@ fn with_pooling(model: &[u8]) -> Vec<u8> {
     let pooling = entry("llama.pooling_type", 4, &1u32.to_le_bytes());
     let bare = entry("general.filler", 8, &0u64.to_le_bytes());
     let blanks = (32 - (pooling.len() + bare.len()) % 32) % 32;
-    let filler = entry("general.filler", 8, &[&(blanks as u64).to_le_bytes()[..], &vec![b' '; blanks]].concat());
+    let filler =
+        entry("general.filler", 8, &[&(blanks as u64).to_le_bytes()[..], &vec![b' '; blanks]].concat());
     let entries = u64::from_le_bytes(model[16..24].try_into().expect("eight bytes")) + 2;
     [&model[..16], &entries.to_le_bytes(), &pooling, &filler, &model[24..]].concat()
 }

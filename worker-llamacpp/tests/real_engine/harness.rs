@@ -42,14 +42,15 @@ pub fn model() -> PathBuf {
     path
 }
 
-/// What to load, for tests.
+/// What to load, for tests. One thread: several tests run at a time, and threads that wait for each other on
+/// busy cores are slower than one.
 pub fn spec(model: &Path, slots: u16, ctx: u32) -> ReplicaSpec {
     ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("test").expect("a name"), index: 0 },
         model: model.to_owned(),
         ctx: Some(TokenCount(ctx)),
         slots,
-        threads: Some(2),
+        threads: Some(1),
         device: Device::Cpu,
         gpu_layers: None,
     }
@@ -93,7 +94,11 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let child = Command::new(env!("CARGO_BIN_EXE_worker-llamacpp"))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stderr(if std::env::var_os("SHOW_WORKER_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .stderr(if std::env::var_os("SHOW_WORKER_LOG").is_some() {
+                Stdio::inherit()
+            } else {
+                Stdio::null()
+            })
             .spawn()
             .expect("the worker starts");
         let mut incoming = ours.try_clone().expect("a second handle");
@@ -299,7 +304,8 @@ pub fn user(text: &str) -> Input {
 /// A text of about `tokens` tokens that differs by `salt` from its start on.
 pub fn long_text(tokens: usize, salt: usize) -> String {
     let mut text = format!("Report number {salt}. ");
-    let words = ["river", "stone", "market", "engine", "garden", "winter", "letter", "signal", "copper", "harbor"];
+    let words =
+        ["river", "stone", "market", "engine", "garden", "winter", "letter", "signal", "copper", "harbor"];
     for at in 0..tokens.saturating_sub(5) {
         text.push_str(words[(at * 7 + at / 10 + salt) % words.len()]);
         text.push(' ');

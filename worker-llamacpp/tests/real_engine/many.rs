@@ -33,13 +33,15 @@ fn more_jobs_than_slots_all_end_and_interactive_goes_first() {
 
 #[test]
 fn greedy_answers_do_not_depend_on_how_many_run() {
-    let texts: Vec<String> = (0..8).map(|number| format!("The story of king number {number} begins")).collect();
+    let texts: Vec<String> =
+        (0..8).map(|number| format!("The story of king number {number} begins")).collect();
     let mut worker = Worker::start(8, 256);
     let tasks: Vec<_> = texts.iter().map(|text| worker.submit(job(prompt(text), 16))).collect();
     worker.wait(&tasks);
     let alone = worker.answer(job(prompt("Water boils at"), 8)).text;
     assert_eq!(alone, Worker::start(1, 256).answer(job(prompt("Water boils at"), 8)).text);
-    let different: std::collections::HashSet<_> = tasks.iter().map(|task| &worker.answers[task].text).collect();
+    let different: std::collections::HashSet<_> =
+        tasks.iter().map(|task| &worker.answers[task].text).collect();
     assert!(different.len() >= 4, "eight prompts do not share one answer");
 }
 
@@ -94,7 +96,9 @@ fn a_long_prompt_does_not_stall_a_running_stream() {
         })
         .collect();
     let seen = worker.answers[&stream].times.len();
-    worker.until(|worker| worker.answers[&stream].times.len() >= seen + 60 || worker.answers[&stream].end.is_some());
+    worker.until(|worker| {
+        worker.answers[&stream].times.len() >= seen + 60 || worker.answers[&stream].end.is_some()
+    });
     let unread = long.iter().filter(|task| worker.answers[*task].end.is_none()).count();
     assert!(unread > 0, "the stream went on while prompts were read");
     let gaps = |times: &[std::time::Instant]| -> Vec<Duration> {
