@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checked::Memory;
+use crate::checked::{Memory, Sum};
 use crate::download::{Download, Tools};
 use crate::error::FetchError;
 use crate::hugging_face;
@@ -11,6 +11,9 @@ use crate::progress::{Cancel, Progress, Watch};
 use crate::starter;
 use crate::surroundings::Surroundings;
 use crate::web::{Patience, Remote, Web};
+
+/// Hexadecimal digits of a URL's hash in a file's name: short to read, and no two of one user's URLs meet.
+const URL_HASH_DIGITS: usize = 12;
 
 /// Finds and fetches models.
 #[derive(Debug)]
@@ -173,14 +176,29 @@ fn no_checksum(model: &ModelRef) -> String {
 }
 
 /// A path in the store for a URL: the host, then the path, so that two servers' files of one name do not
-/// meet. What is not a plain letter becomes `_`.
+/// meet. What is not a plain letter becomes `_`. A query may be all that tells two files apart: with one,
+/// the name has a hash of the URL in it.
 fn url_path(url: &str) -> PathBuf {
+    let url = url.split('#').next().unwrap_or_default();
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let name = file_name_of_url_path(path).unwrap_or("model");
-    let folders = path.split(['?', '#']).next().unwrap_or_default().strip_suffix(name).unwrap_or_default();
-    let parts = std::iter::once(host).chain(folders.split('/')).chain([name]);
-    parts.filter(|part| !part.is_empty()).map(plain).collect()
+    let folders = path.split('?').next().unwrap_or_default().strip_suffix(name).unwrap_or_default();
+    let parts = std::iter::once(host).chain(folders.split('/')).filter(|part| !part.is_empty()).map(plain);
+    let name = plain(name);
+    let name = if path.contains('?') { marked(&name, url) } else { name };
+    parts.chain([name]).collect()
+}
+
+/// The name with a short hash of the URL in front of its suffix.
+fn marked(name: &str, url: &str) -> String {
+    let mut sum = Sum::default();
+    sum.update(url.as_bytes());
+    let hash = &sum.finish()[..URL_HASH_DIGITS];
+    match name.rsplit_once('.') {
+        Some((stem, suffix)) if !stem.is_empty() => format!("{stem}-{hash}.{suffix}"),
+        _ => format!("{name}-{hash}"),
+    }
 }
 
 fn plain(part: &str) -> String {

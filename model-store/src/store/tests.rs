@@ -1,7 +1,6 @@
 //! References to files: where they are found, where they land, what is checked.
 
 use super::*;
-use crate::checked::Sum;
 use crate::download::server::{Reply, Server};
 use crate::download::tests::{HASTY, Heard};
 use crate::progress::{Phase, Silent};
@@ -101,13 +100,30 @@ fn a_checked_file_is_not_read_again_until_it_changes() {
 fn a_url_lands_under_its_host_and_is_fetched_once() {
     let server = Server::start(|_, _| Reply::whole(CONTENT));
     let machine = Machine::new(&[]);
-    let url = server.url("/some/m.gguf?download=true");
+    let url = server.url("/some/m.gguf#part");
     let fetched = machine.fetch(&url, Some(&sum(CONTENT))).expect("the file");
     let host = server.url("").trim_start_matches("http://").replace(':', "_");
     assert_eq!(fetched.path, machine.store.dir().join("web").join(host).join("some/m.gguf"));
     assert_eq!(std::fs::read(&fetched.path).expect("the file"), CONTENT);
     assert_eq!(machine.fetch(&url, Some(&sum(CONTENT))).expect("the file"), fetched);
     assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn files_that_only_a_query_tells_apart_are_two_files() {
+    let server = Server::start(|asked, _| Reply::whole(asked.path.as_bytes()));
+    let machine = Machine::new(&[]);
+    let places: Vec<PathBuf> = ["/download?file=a.gguf", "/download?file=b.gguf", "/download"]
+        .map(|path| {
+            let fetched = machine.fetch(&server.url(path), None).expect("the file");
+            assert_eq!(std::fs::read(&fetched.path).expect("the file"), path.as_bytes());
+            fetched.path
+        })
+        .into();
+    assert_eq!(places.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{places:?}");
+    // The place is the same in the next process, and on the next machine.
+    let place = machine.store.place(&ModelRef::parse("https://h.example/a/m.v2.gguf?rev=1").expect("a URL"));
+    assert_eq!(place, machine.store.dir().join("web/h.example/a/m.v2-c86a76961d8f.gguf"));
 }
 
 #[test]
