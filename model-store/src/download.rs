@@ -10,23 +10,19 @@
 //! ```
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::aside::CANCEL_POLL;
 use crate::checked::{Sum, sum_of};
 use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
 use crate::error::FetchError;
 use crate::progress::{Phase, Transfer, Watch};
 use crate::web::{Answer, Content, From, NoAnswer, Patience, Remote, Web};
 
-const CHUNK_BYTES: usize = 256 * 1024;
-
 /// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
-
-/// How often a wait looks whether it was canceled.
-const CANCEL_POLL: Duration = Duration::from_millis(50);
 
 /// The parts of the store that a download uses.
 pub(crate) struct Tools<'a> {
@@ -127,7 +123,7 @@ impl Download<'_> {
         }
         let validator = part.validator.clone();
         let from = can_resume.then_some(From { offset: part.len, validator: validator.as_deref() });
-        match tools.web.get(self.remote, from.as_ref()) {
+        match tools.web.get(self.remote, from.as_ref(), tools.watch)? {
             Ok(Answer::Whole(content)) => {
                 part.restart()?;
                 self.take(part, content, tools)
@@ -169,7 +165,6 @@ impl Download<'_> {
             check_room(self.target.parent().unwrap_or(Path::new(".")), total.saturating_sub(part.len))?;
         }
         let source = self.remote.source_name.as_str();
-        let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             tools.watch.progress.transfer(Transfer {
                 phase: Phase::Fetching,
@@ -177,16 +172,15 @@ impl Download<'_> {
                 done: part.len,
                 total: part.total,
             });
-            tools.watch.check()?;
-            let read = content.reader.read(&mut chunk).map_err(|error| Setback::Passing {
+            let chunk = content.chunks.next(tools.watch)?.map_err(|error| Setback::Passing {
                 reason: format!("the connection broke off ({error})"),
                 hint: "start again to go on where it broke off",
                 wait: None,
             })?;
-            if read == 0 {
+            if chunk.is_empty() {
                 break;
             }
-            part.append(&chunk[..read])?;
+            part.append(&chunk)?;
             if part.total.is_some_and(|total| part.len > total) {
                 part.restart()?;
                 return Err(Setback::Final(self.nonsense("more bytes came than were announced".to_owned())));

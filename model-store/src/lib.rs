@@ -13,6 +13,7 @@ pub mod progress;
 pub mod store;
 pub mod surroundings;
 
+mod aside;
 mod checked;
 mod disk;
 mod download;

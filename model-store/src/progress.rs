@@ -52,7 +52,7 @@ impl Progress for Silent {
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Ends the fetch at its next chunk: at once where bytes flow, within the stall limit where not.
+    /// Ends the fetch well within a second, whether bytes flow or a host is silent.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
     }

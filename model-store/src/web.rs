@@ -2,13 +2,15 @@
 //! environment; certificates are trusted as the system trusts them, and as `SSL_CERT_FILE` or one of the
 //! variables below says.
 
-use std::io::Read;
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
+use crate::aside::{self, Chunks};
+use crate::error::FetchError;
+use crate::progress::Watch;
 use crate::surroundings::Surroundings;
 
 /// Variables that name a file of further certificates to trust, as pip, requests and curl read them.
@@ -94,7 +96,7 @@ pub(crate) enum Answer {
 
 /// A file that is being received.
 pub(crate) struct Content {
-    pub(crate) reader: Box<dyn Read + Send + Sync>,
+    pub(crate) chunks: Chunks,
     /// The length of the whole file.
     pub(crate) total: Option<u64>,
     /// What tells this version of the file from another.
@@ -128,8 +130,13 @@ impl Web {
         Self { agent: config.new_agent() }
     }
 
-    /// Asks for a file, or for the rest of it.
-    pub(crate) fn get(&self, remote: &Remote, from: Option<&From<'_>>) -> Result<Answer, NoAnswer> {
+    /// Asks for a file, or for the rest of it. The outer error is a cancel.
+    pub(crate) fn get(
+        &self,
+        remote: &Remote,
+        from: Option<&From<'_>>,
+        watch: Watch<'_>,
+    ) -> Result<Result<Answer, NoAnswer>, FetchError> {
         // Once asked over TLS, no redirect may lead out of it.
         let https_only = remote.url.starts_with("https://");
         let mut request = self.agent.get(&remote.url).config().https_only(https_only).build();
@@ -143,20 +150,24 @@ impl Web {
                 request = request.header("If-Range", validator);
             }
         }
-        let response = request.call().map_err(|error| no_answer(&error))?;
-        Ok(read_answer(response, from))
+        let answer = aside::call(move || request.call(), watch)?;
+        Ok(match answer {
+            Ok(Ok(response)) => read_answer(response, from).map_err(|error| no_thread(&error)),
+            Ok(Err(error)) => Err(no_answer(&error)),
+            Err(error) => Err(no_thread(&error)),
+        })
     }
 }
 
-fn read_answer(response: Response<Body>, from: Option<&From<'_>>) -> Answer {
+fn read_answer(response: Response<Body>, from: Option<&From<'_>>) -> std::io::Result<Answer> {
     let status = response.status().as_u16();
-    match (status, from) {
+    Ok(match (status, from) {
         (200, _) => {
             let total = response.body().content_length();
-            Answer::Whole(content(response, total))
+            Answer::Whole(content(response, total)?)
         }
         (206, Some(from)) => match content_range(response.headers()) {
-            Some((start, total)) if start == from.offset => Answer::Rest(content(response, total)),
+            Some((start, total)) if start == from.offset => Answer::Rest(content(response, total)?),
             _ => Answer::Odd(status),
         },
         (416, Some(_)) => Answer::PastEnd(
@@ -169,13 +180,13 @@ fn read_answer(response: Response<Body>, from: Option<&From<'_>>) -> Answer {
         }
         (400..=499, _) => Answer::Refused(status),
         _ => Answer::Odd(status),
-    }
+    })
 }
 
-fn content(response: Response<Body>, total: Option<u64>) -> Content {
+fn content(response: Response<Body>, total: Option<u64>) -> std::io::Result<Content> {
     let validator = strong_validator(response.headers());
     let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-    Content { reader: Box::new(reader), total, validator }
+    Ok(Content { chunks: Chunks::of(reader)?, total, validator })
 }
 
 /// What `If-Range` may carry: a strong entity tag, else the time of change.
@@ -194,6 +205,11 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// The system gave no thread to fetch with.
+fn no_thread(error: &std::io::Error) -> NoAnswer {
+    NoAnswer { reason: error.to_string(), hint: "start again", may_pass: true }
 }
 
 fn no_answer(error: &ureq::Error) -> NoAnswer {

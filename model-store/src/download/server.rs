@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -31,15 +32,16 @@ pub(crate) struct Reply {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     announced: u64,
+    held_until: Option<Receiver<()>>,
 }
 
 impl Reply {
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), announced: 0 }
+        Self { status, headers: Vec::new(), body: Vec::new(), announced: 0, held_until: None }
     }
 
     pub(crate) fn whole(body: &[u8]) -> Self {
-        Self { status: 200, headers: Vec::new(), body: body.to_vec(), announced: body.len() as u64 }
+        Self { body: body.to_vec(), announced: body.len() as u64, ..Self::status(200) }
     }
 
     /// The rest of `body` from `offset`, as a partial answer.
@@ -56,6 +58,12 @@ impl Reply {
     /// Breaks off after `bytes` of the body.
     pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
         self.body.truncate(bytes);
+        self
+    }
+
+    /// Keeps the connection open in silence until the sender drops.
+    pub(crate) fn held_until(mut self, gone: Receiver<()>) -> Self {
+        self.held_until = Some(gone);
         self
     }
 
@@ -129,12 +137,16 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
 }
 
 fn write_reply(stream: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
-    let Reply { status, headers, body, announced } = reply;
+    let Reply { status, headers, body, announced, held_until } = reply;
     let mut head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {announced}\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     stream.write_all(head.as_bytes())?;
     stream.write_all(b"\r\n")?;
-    stream.write_all(body)
+    stream.write_all(body)?;
+    if let Some(gone) = held_until {
+        let _ = gone.recv();
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::server::{Reply, Server};
 use super::*;
@@ -101,6 +102,9 @@ impl Bench {
         names
     }
 }
+
+/// More than any part of the way holds at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Bytes that differ everywhere, more than one chunk of them.
 fn model(seed: u8) -> Vec<u8> {
@@ -365,6 +369,62 @@ fn a_canceled_fetch_ends_at_once_and_is_resumed_later() {
     assert_eq!(bench.content(), model(1));
     let offset = server.asked()[1].offset().expect("it was resumed");
     assert!(offset > 0 && offset < model(1).len(), "{offset}");
+}
+
+/// Says when as many bytes are there as the server sends before it falls silent.
+struct Told {
+    silent_after: Option<u64>,
+    reached: SyncSender<()>,
+}
+
+impl Progress for Told {
+    fn transfer(&self, transfer: Transfer<'_>) {
+        if self.silent_after == Some(transfer.done) {
+            let _ = self.reached.try_send(());
+        }
+    }
+    fn note(&self, _: &str) {}
+}
+
+/// Cancels a fetch whose server has fallen silent, and gives what the fetch ends with. The silence lasts
+/// until it has ended, or until it is clear that it does not.
+fn canceled_in_silence(silent_after: Option<usize>) -> Result<Option<String>, FetchError> {
+    let (release, gone) = sync_channel::<()>(0);
+    let (reached_tx, reached) = sync_channel(1);
+    let told = Told { silent_after: silent_after.map(|bytes| bytes as u64), reached: reached_tx.clone() };
+    let gone = Mutex::new(Some(gone));
+    let server = Server::start(move |_, _| {
+        let gone = gone.lock().expect("unpoisoned").take().expect("asked once");
+        match silent_after {
+            Some(bytes) => Reply::whole(&model(1)).cut_after(bytes).held_until(gone),
+            None => {
+                let _ = reached_tx.send(());
+                let _ = gone.recv();
+                Reply::status(500)
+            }
+        }
+    });
+    let patience = Patience { stall: Duration::from_secs(3600), ..HASTY };
+    let bench = Bench { web: Web::new(&Surroundings::default(), patience), patience, ..Bench::new() };
+    let cancel = Cancel::default();
+    std::thread::scope(|scope| {
+        let (ended_tx, ended) = sync_channel(1);
+        let (url, bench, told, cancel_it) = (server.url("/m.gguf"), &bench, &told, &cancel);
+        scope.spawn(move || ended_tx.send(bench.fetch_watched(&url, None, told, cancel_it)));
+        reached.recv().expect("it gets there");
+        cancel.cancel();
+        let outcome = ended.recv_timeout(Duration::from_secs(20));
+        drop(release);
+        outcome.expect("it goes on waiting")
+    })
+}
+
+#[test]
+fn a_cancel_takes_effect_while_a_server_is_silent() {
+    for silent_after in [None, Some(0), Some(100_000)] {
+        let outcome = canceled_in_silence(silent_after);
+        assert!(matches!(outcome, Err(FetchError::Canceled)), "{silent_after:?}: {outcome:?}");
+    }
 }
 
 #[test]
