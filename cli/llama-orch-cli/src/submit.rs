@@ -26,21 +26,34 @@ pub struct Submitted {
     pub sent: Instant,
 }
 
-/// Submits `request`, which has its `task_id`, and waits for room at most `patience`.
+/// Submits `request`, which has its `task_id`, and waits for room at most `patience`. When nothing comes of
+/// it although the daemon may have the task, because the answer to a send was lost, it is canceled there.
 ///
 /// # Errors
 /// The daemon refuses it for good, the wait is over, or a signal came.
 pub async fn submit(cx: &mut Context, request: &TaskRequest, patience: Duration) -> Result<Submitted, Stop> {
-    let start = clock::now();
     let mut losses = 0;
+    let outcome = until_accepted(cx, request, patience, &mut losses).await;
+    if let (Err(_), 1.., Some(id)) = (&outcome, losses, request.task_id) {
+        cx.api.cancel_quietly(id).await;
+    }
+    outcome
+}
+
+/// Counts in `losses` the sends that the daemon may have heard and whose answer did not come.
+async fn until_accepted(
+    cx: &mut Context,
+    request: &TaskRequest,
+    patience: Duration,
+    losses: &mut u32,
+) -> Result<Submitted, Stop> {
+    let start = clock::now();
     loop {
         let sent = clock::now();
         let answer = tokio::select! {
             biased;
             exit = cx.interrupts.next() => {
-                if let Some(id) = request.task_id {
-                    cx.api.cancel_quietly(id).await;
-                }
+                *losses += 1;
                 return Err(Stop::Signal(exit));
             }
             answer = cx.api.submit(request) => answer,
@@ -52,12 +65,12 @@ pub async fn submit(cx: &mut Context, request: &TaskRequest, patience: Duration)
             }
             Err(error) => error,
         };
+        if let ApiError::Broken(_) = error {
+            *losses += 1;
+        }
         let wait = match (&error, error.room_in()) {
             (_, Some(wait)) => wait.max(MIN_WAIT),
-            (ApiError::Broken(_), None) if losses < MAX_LOSSES => {
-                losses += 1;
-                MIN_WAIT * 4_u32.pow(losses)
-            }
+            (ApiError::Broken(_), None) if *losses <= MAX_LOSSES => MIN_WAIT * 4_u32.pow(*losses),
             (_, None) => return Err(cx.api.failure(error).into()),
         };
         let left = clock::left(start, patience);

@@ -56,6 +56,11 @@ impl Exchange {
         Self { answer, held: Held::No }
     }
 
+    /// No answer: the request is heard, and the connection closed.
+    pub fn nothing() -> Self {
+        Self { answer: String::new(), held: Held::No }
+    }
+
     /// An answer without a body.
     pub fn no_content() -> Self {
         Self { answer: "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned(), held: Held::No }

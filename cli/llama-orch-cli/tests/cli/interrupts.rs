@@ -35,3 +35,19 @@ fn ctrl_c_gives_up_waiting_for_room() {
     assert_eq!(finish(child).code, Some(130));
     assert_eq!(daemon.requests().len(), 1);
 }
+
+#[test]
+fn ctrl_c_while_waiting_cancels_a_task_whose_answer_was_lost() {
+    // The daemon has the task, but says so to nobody; then it has no room for a moment.
+    let full = refused("429 Too Many Requests", "ADMISSION_REJECT", "full", Some(60_000));
+    let daemon = Daemon::with(vec![Exchange::nothing(), full, Exchange::no_content()]);
+    let mut child = at(&daemon.url(), &["run", "-v", "Hi"]).spawn().unwrap();
+    let mut err = child.stderr.take().unwrap();
+    read_until(&mut err, "queue full: trying again in 1 min 0 s (Ctrl-C gives up)");
+    signal(child.id(), Signal::INT);
+    assert_eq!(finish(child).code, Some(130));
+    let requests = daemon.requests();
+    let sent = requests[0].json();
+    let id = sent["task_id"].as_str().unwrap();
+    assert_eq!(requests[2].line(), format!("POST /v1/tasks/{id}/cancel"));
+}

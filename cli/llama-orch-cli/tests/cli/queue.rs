@@ -56,6 +56,22 @@ fn a_wait_that_is_longer_than_the_bound_is_not_begun() {
 }
 
 #[test]
+fn a_task_whose_answer_was_lost_is_not_left_behind_when_the_wait_is_given_up() {
+    let no_room = vec![Exchange::nothing(), full(60_000), Exchange::no_content()];
+    let mut no_answer: Vec<Exchange> = (0..4).map(|_| Exchange::nothing()).collect();
+    no_answer.push(Exchange::no_content());
+    for (script, code) in [(no_room, 6), (no_answer, 3)] {
+        let daemon = Daemon::with(script);
+        let done = run(at(&daemon.url(), &["run", "--max-wait", "30", "Hi"]));
+        assert_eq!(done.code, Some(code), "{done:?}");
+        let requests = daemon.requests();
+        let sent = requests[0].json();
+        let id = sent["task_id"].as_str().unwrap();
+        assert_eq!(requests.last().unwrap().line(), format!("POST /v1/tasks/{id}/cancel"));
+    }
+}
+
+#[test]
 fn a_pool_that_tells_no_time_is_not_waited_for() {
     let daemon =
         Daemon::with(vec![refused("503 Service Unavailable", "POOL_UNAVAILABLE", "no replica", None)]);
