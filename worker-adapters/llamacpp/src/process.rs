@@ -20,7 +20,10 @@ use crate::tasks;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Secrets of the daemon that a worker has no use for.
-const SECRETS: [&str; 2] = ["LLAMA_ORCH_TOKEN", "HF_TOKEN"];
+const SECRETS: [&str; 3] = ["LLAMA_ORCH_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
+
+/// The variable in which a worker reads the least level of its log.
+const LOG_LEVEL: &str = "LLAMA_ORCH_WORKER_LOG";
 
 /// A worker's process. Dropping it kills the worker.
 #[derive(Debug)]
@@ -85,6 +88,7 @@ fn command(program: &Path, args: &[OsString], channel: OwnedFd, device: &Device)
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
+        .env(LOG_LEVEL, log_level())
         .envs(visible_devices(device));
     for secret in SECRETS {
         command.env_remove(secret);
@@ -124,10 +128,18 @@ fn reason_of(status: ExitStatus) -> ExitReason {
     }
 }
 
+/// What the worker is to write: what the daemon's log takes of it, and at least what it did last, which is
+/// what is told of a worker that dies.
+fn log_level() -> &'static str {
+    if tracing::enabled!(target: stderr::TARGET, tracing::Level::DEBUG) { "debug" } else { "info" }
+}
+
 /// What makes the worker see its own device and no other. Cards are named by their UUID, which survives a
-/// card being added; the order is set for whoever counts all the same.
+/// card being added; the order is set for whoever counts all the same. A card whose UUID nobody knows cannot
+/// be named: an empty name would hide them all.
 fn visible_devices(device: &Device) -> Vec<(&'static str, String)> {
     let cards = match device {
+        Device::Gpu { uuid, .. } if uuid.is_empty() => return Vec::new(),
         Device::Gpu { uuid, .. } => uuid.clone(),
         Device::Cpu => "-1".to_owned(),
     };

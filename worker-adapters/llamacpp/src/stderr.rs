@@ -8,6 +8,9 @@ use orchestrator_core::ReplicaId;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tracing::Level;
 
+/// What the daemon's log knows a worker's lines by.
+pub(crate) const TARGET: &str = "worker";
+
 /// Bytes of a line that are kept; what is beyond is cut.
 const MAX_LINE_BYTES: usize = 4096;
 
@@ -71,11 +74,11 @@ fn say(replica: &ReplicaId, tail: &Tail, line: &[u8]) {
     }
     let Line { level, message, fields } = Line::parse(line);
     match level {
-        Level::ERROR => tracing::error!(target: "worker", %replica, fields, "{message}"),
-        Level::WARN => tracing::warn!(target: "worker", %replica, fields, "{message}"),
-        Level::INFO => tracing::info!(target: "worker", %replica, fields, "{message}"),
-        Level::DEBUG => tracing::debug!(target: "worker", %replica, fields, "{message}"),
-        Level::TRACE => tracing::trace!(target: "worker", %replica, fields, "{message}"),
+        Level::ERROR => tracing::error!(target: TARGET, %replica, fields, "{message}"),
+        Level::WARN => tracing::warn!(target: TARGET, %replica, fields, "{message}"),
+        Level::INFO => tracing::info!(target: TARGET, %replica, fields, "{message}"),
+        Level::DEBUG => tracing::debug!(target: TARGET, %replica, fields, "{message}"),
+        Level::TRACE => tracing::trace!(target: TARGET, %replica, fields, "{message}"),
     }
     tail.push(message);
 }
