@@ -18,7 +18,7 @@ use clap::ValueEnum;
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::{say, setup, starter};
 
-use daemon::Daemon;
+use daemon::{Daemon, NoConfig};
 use probe::Probe;
 
 pub use daemon::{GUARD, run_while_parent_lives};
@@ -81,7 +81,7 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     let demo = Demo { args, workspace, programs, probe };
     if demo.probe.finds_ours().await? {
         say::note("orchestratord runs there already: using it, and leaving it running");
-        demo.ask(interrupts).await?;
+        demo.ask(None, interrupts).await?;
         demo.explain();
         return Ok(());
     }
@@ -109,7 +109,7 @@ impl Demo<'_> {
     /// Everything that happens while the daemon is there.
     async fn serve(&self, daemon: &mut Daemon, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         daemon.wait_until_ready(&self.probe, interrupts).await?;
-        self.ask(interrupts).await?;
+        self.ask(Some(daemon.config()), interrupts).await?;
         if self.args.once.is_some() {
             return Ok(());
         }
@@ -118,11 +118,15 @@ impl Demo<'_> {
         daemon.wait_until_interrupted(interrupts).await
     }
 
-    /// Submits one task with the command line that users have, its output on this terminal.
-    async fn ask(&self, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    /// Submits one task with the command line that users have, its output on this terminal. It has the
+    /// configuration of the daemon it talks to: the user's own may name another token.
+    async fn ask(&self, config: Option<&NoConfig>, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         let prompt = self.args.once.as_deref().unwrap_or(PROMPT);
         say::step(&format!("llama-orch run {prompt:?}"));
         let mut command = self.workspace.command(&self.programs.cli);
+        if let Some(config) = config {
+            config.apply(&mut command, daemon::variables());
+        }
         command.args(["run", "--stats", "--url", &self.probe.url()]);
         if self.args.once.is_none() {
             command.args(["--max-tokens", MAX_TOKENS]);

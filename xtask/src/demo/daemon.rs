@@ -1,12 +1,15 @@
 //! The demonstration's daemon: a child that ends with this program, whatever ends it. Its log goes to a
-//! file, so that the answer has the terminal to itself.
+//! file, so that the answer has the terminal to itself. It serves what a daemon without any configuration
+//! serves: the user's own is not seen, but for where models are kept and what the token is.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::process::Command;
 
 use super::probe::Probe;
 use crate::exit::{self, Stop};
@@ -22,10 +25,45 @@ const LOG_LINES: usize = 20;
 /// The hidden command that runs a program which is not to outlive this one.
 pub const GUARD: &str = "run-while-parent-lives";
 
+/// Variables of the daemon that its environment keeps: where the model is that was fetched for it, and the
+/// token that its user knows.
+const KEPT: [&str; 3] = ["LLAMA_ORCH_MODELS", "LLAMA_ORCH_MODELS_DIR", "LLAMA_ORCH_TOKEN"];
+
+/// A configuration with nothing in it, for the daemon and for what talks to it.
+pub struct NoConfig {
+    file: PathBuf,
+}
+
+impl NoConfig {
+    /// Writes the empty file that stands for none: with a file named, none is searched for.
+    fn in_folder(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("orchestratord-demo.yaml");
+        std::fs::write(&file, "").with_context(|| format!("cannot write `{}`", file.display()))?;
+        Ok(Self { file })
+    }
+
+    /// Hides the user's own configuration, whose variables are among `names`, from a program.
+    pub fn apply(&self, command: &mut Command, names: impl IntoIterator<Item = OsString>) {
+        for name in names {
+            let is_option = name.to_str().is_some_and(|name| name.starts_with("LLAMA_ORCH_"));
+            if is_option && !KEPT.iter().any(|kept| name == *kept) {
+                command.env_remove(name);
+            }
+        }
+        command.env("LLAMA_ORCH_CONFIG", &self.file);
+    }
+}
+
+/// The names of this program's environment.
+pub fn variables() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
+}
+
 /// A running daemon.
 pub struct Daemon {
     group: Group,
     log: PathBuf,
+    config: NoConfig,
 }
 
 impl Daemon {
@@ -34,7 +72,9 @@ impl Daemon {
         let folder = program.parent().context("the daemon's file is in no folder")?;
         let log = folder.join("orchestratord-demo.log");
         let file = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
+        let config = NoConfig::in_folder(folder)?;
         let mut command = workspace.command(std::env::current_exe().context("this program has no file")?);
+        config.apply(&mut command, variables());
         command
             .args([GUARD, &std::process::id().to_string()])
             .arg(program)
@@ -43,7 +83,12 @@ impl Daemon {
             .stderr(file);
         let group = Group::spawn(command)?;
         say::note(format_args!("orchestratord runs as process {}; its log: {}", group.id(), log.display()));
-        Ok(Self { group, log })
+        Ok(Self { group, log, config })
+    }
+
+    /// What its configuration is.
+    pub const fn config(&self) -> &NoConfig {
+        &self.config
     }
 
     /// Resolves when `/health` answers 200, showing what it waits for.
@@ -128,3 +173,6 @@ pub fn run_while_parent_lives(parent: u32, program: &Path, args: &[String]) -> a
     let error = std::process::Command::new(program).args(args).exec();
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
 }
+
+#[cfg(test)]
+mod tests;
