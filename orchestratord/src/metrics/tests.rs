@@ -1,5 +1,8 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use adapter_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, ReplicaId};
+use serde::Deserialize;
 
 use super::*;
 use crate::handle::LaneView;
@@ -33,8 +36,55 @@ fn health() -> HealthView {
 
 const LABEL: PoolLabel<'static> = PoolLabel { engine: "llamacpp", engine_version: "7", pool_id: "p" };
 
+/// A metric as the lint file lists it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    name: String,
+    r#type: String,
+    labels: BTreeSet<String>,
+    #[serde(default)]
+    label_values: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    optional: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lint {
+    metrics: Vec<Listed>,
+}
+
+/// Type and labels of a metric.
+type Shape = (String, BTreeSet<String>);
+
+/// The metrics of an exposition that has a series of each, by their series' name.
+fn exposed(text: &str) -> BTreeMap<String, Shape> {
+    let mut metrics = BTreeMap::new();
+    for line in text.lines() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let series = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        let labels =
+            text.lines().find_map(|line| line.strip_prefix(&series)?.strip_prefix('{')?.split_once('}'));
+        let (labels, _) = labels.unwrap_or_else(|| panic!("no series of {series} in\n{text}"));
+        let labels =
+            labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned())).collect();
+        metrics.insert(series, (kind.to_owned(), labels));
+    }
+    metrics
+}
+
 #[test]
-fn the_registry_holds_the_home_set_and_nothing_else() {
+fn the_registry_holds_what_the_lint_file_lists_and_nothing_else() {
+    let lint = include_str!("../../../ci/metrics.lint.json");
+    let lint: Lint = serde_json::from_str(lint).unwrap();
+    let listed = lint.metrics.len();
+    let lint: BTreeMap<String, Listed> =
+        lint.metrics.into_iter().map(|metric| (metric.name.clone(), metric)).collect();
+    assert_eq!(lint.len(), listed, "a name is listed twice");
+
     let metrics = Metrics::new();
     // A series that has never moved is not shown, so each moves once.
     metrics.task_enqueued(&LABEL, Priority::Interactive);
@@ -42,22 +92,22 @@ fn the_registry_holds_the_home_set_and_nothing_else() {
     metrics.tokens(&LABEL, "p/0", 1, 1);
     let reading = DeviceReading { uuid: "GPU-1".into(), utilization: 0.5, used_bytes: 11 };
     let text = metrics.encode(&health(), &[reading]);
-    let mut names: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
-        .map(|(name, _)| name)
-        .collect();
-    names.sort_unstable();
-    let home = [
-        "gpu_utilization",
-        "queue_depth",
-        "tasks_enqueued",
-        "tasks_rejected",
-        "tokens_in",
-        "tokens_out",
-        "vram_used_bytes",
-    ];
-    assert_eq!(names, home);
+    let live = exposed(&text);
+
+    for (name, (kind, labels)) in &live {
+        let listed = lint.get(name).unwrap_or_else(|| panic!("`{name}` is not listed"));
+        assert_eq!((&listed.r#type, &listed.labels), (kind, labels), "{name}");
+        for (label, values) in &listed.label_values {
+            let given = format!("{name}{{");
+            for line in text.lines().filter(|line| line.starts_with(&given)) {
+                let is_listed = values.iter().any(|value| line.contains(&format!("{label}=\"{value}\"")));
+                assert!(is_listed, "{line} has another `{label}` than {values:?}");
+            }
+        }
+    }
+    for metric in lint.values().filter(|metric| !metric.optional) {
+        assert!(live.contains_key(&metric.name), "`{}` is listed and not there", metric.name);
+    }
 }
 
 #[test]
