@@ -64,7 +64,7 @@ impl StepBudget {
     pub fn reading(&self, decoding: usize) -> usize {
         if decoding == 0 {
             let fits = self.alone.map_or(LEAST_ALONE as f64, |cost| ALONE.as_secs_f64() * 1e3 / cost);
-            return (fits as usize).max(LEAST_ALONE).min(self.most);
+            return (fits as usize).clamp(1, self.most);
         }
         let decoding = decoding.min(self.mixed.len() - 1);
         if self.quiet[decoding].is_none() || self.since_quiet >= REFRESH {

@@ -94,6 +94,8 @@ pub fn open(stream: UnixStream, loaded: Arc<Loaded>, outbox: Outbox) -> std::io:
         .spawn(move || prepare_all(&loaded, &outbox, &orders, &to_loop))?;
     thread::Builder::new()
         .name("measure".into())
+        // Some vocabularies are split by recursive expressions: a long word goes deep.
+        .stack_size(PREPARER_STACK)
         .spawn(move || measure_all(&loaded_too, &outbox_too, &questions))?;
     thread::Builder::new().name("read".into()).spawn(move || read_all(stream, &to_preparer, &to_measurer))?;
     Ok(commands)

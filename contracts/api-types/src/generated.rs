@@ -906,7 +906,7 @@ pub struct Sampling {
     ///A GBNF grammar with a rule `root`, which the answer has to follow.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub grammar: ::std::option::Option<::std::string::String>,
-    ///A JSON schema, which the answer has to satisfy as JSON.
+    ///A JSON schema, which the answer has to satisfy as JSON. 128 KiB at most, written as JSON.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub json_schema: ::std::option::Option<
         ::serde_json::Map<::std::string::String, ::serde_json::Value>,

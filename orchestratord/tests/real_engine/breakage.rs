@@ -13,7 +13,7 @@ async fn after_some_tokens(house: &House, task: uuid::Uuid) -> openapi_client::E
 
 #[tokio::test]
 async fn a_killed_worker_costs_its_task_and_not_the_service() {
-    let house = House::open(&["worker.restart_min_ms=100"]).await;
+    let house = House::open(&["worker.restart.min_ms=100"]).await;
     let task = house.submit(&prompt("Count: one two three", 2000)).await.unwrap().task_id;
     let events = after_some_tokens(&house, task).await;
     let workers = house.workers();
@@ -74,7 +74,7 @@ async fn a_second_signal_ends_at_once() {
     let task = house.submit(&prompt("Count: one two three", 4000)).await.unwrap().task_id;
     let _events = after_some_tokens(&house, task).await;
     house.signal("INT");
-    house.until("stopping", |health| health.status == HealthStatus::Stopping).await;
+    house.logged("a second signal ends at once").await;
     house.signal("INT");
     assert_eq!(house.ended().await.code(), Some(130));
 }

@@ -50,7 +50,9 @@ impl House {
     /// A daemon with the starter model and these options, which has become ready.
     pub async fn open(options: &[&str]) -> Self {
         let model = format!("file:{}", model().display());
-        let house = Self::start(&model, options).await;
+        // One thread: several that wait for each other on busy cores take many times as long.
+        let options = [&["pools[0].threads=1"], options].concat();
+        let house = Self::start(&model, &options).await;
         house.ready().await;
         house
     }
@@ -120,6 +122,17 @@ impl House {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = http.get(format!("{}/health", self.url)).bearer_auth(TOKEN).send().await.unwrap();
         answer.json().await.unwrap()
+    }
+
+    /// Waits until its log says so.
+    pub async fn logged(&self, wanted: &str) {
+        let waiting = async {
+            while !self.log().contains(wanted) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let came = tokio::time::timeout(LIMIT, waiting).await;
+        came.unwrap_or_else(|_| panic!("`{wanted}` is never logged:\n{}", self.log()));
     }
 
     pub fn log(&self) -> String {

@@ -96,6 +96,9 @@ fn biases(biases: Vec<wire::LogitBias>) -> Result<Vec<LogitBias>, Refusal> {
     Ok(resolved)
 }
 
+/// Bytes of the largest schema, as JSON: what the engine takes. A task keeps it while it waits.
+const JSON_SCHEMA_BYTES: usize = 128 * 1024;
+
 fn constraint(
     grammar: Option<String>,
     json_schema: Option<serde_json::Map<String, serde_json::Value>>,
@@ -112,6 +115,12 @@ fn constraint(
         }
         (None, Some(schema)) => {
             let text = serde_json::to_string(&schema).expect("what was read as JSON can be written as JSON");
+            if text.len() > JSON_SCHEMA_BYTES {
+                return Err(invalid(&format!(
+                    "`sampling.json_schema` has {} bytes as JSON: at most {JSON_SCHEMA_BYTES} are taken",
+                    text.len()
+                )));
+            }
             Ok(Some(Constraint::JsonSchema(text)))
         }
     }

@@ -373,6 +373,13 @@ fn the_fingerprint_tells_bodies_apart_and_not_their_spelling() {
     assert_eq!(seen.len(), others.len() + 1, "every difference is another fingerprint");
 }
 
+#[test]
+fn a_schema_larger_than_the_engine_takes_is_refused_before_it_waits() {
+    let schema = json!({"type": "object", "description": "x".repeat(128 * 1024)});
+    let refusal = read(&json!({"prompt": "p", "sampling": {"json_schema": schema}})).unwrap_err();
+    assert!(refusal.to_string().starts_with("`sampling.json_schema` has 131"), "{refusal}");
+}
+
 proptest! {
     #[test]
     fn no_number_makes_reading_panic_and_what_is_taken_is_within_limits(
