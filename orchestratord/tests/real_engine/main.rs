@@ -2,6 +2,11 @@
 //! own daemon on a free port and leaves nothing behind.
 
 #![cfg(feature = "llamacpp")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails and says where"
+)]
 
 mod house;
 
