@@ -25,7 +25,7 @@ fn a_template_in_the_usual_form_is_rendered_with_the_start_of_the_answer() {
 {{ bos_token }}<|assistant|>
     {% endif %}";
     let said = render(source, &[(Role::User, "  Hi \n"), (Role::Assistant, "Ho"), (Role::User, "?")]);
-    assert_eq!(said.expect("rendered"), "<|user|>Hi</s><|assistant|>Ho</s><|user|>?</s>\n<s><|assistant|>\n");
+    assert_eq!(said.expect("rendered"), "<|user|>Hi</s><|assistant|>Ho</s><|user|>?</s><s><|assistant|>\n");
     let refused = render(source, &[(Role::Assistant, "Ho")]).expect_err("roles do not alternate");
     assert_eq!(refused, "roles must alternate (line 3 of the template)");
 }
