@@ -2,7 +2,7 @@ use openapi_client::types::{Determinism, FinishReason, Sampling, TaskRequest};
 use openapi_client::{Event, Failure};
 use uuid::Uuid;
 
-use crate::house::{House, batch, chat, prompt, read, text_of};
+use crate::house::{House, batch, chat, endless, prompt, read, text_of};
 
 #[tokio::test]
 async fn a_question_is_answered_and_its_figures_are_true() {
@@ -81,7 +81,7 @@ async fn strict_gives_the_same_answer_alone_and_in_company() {
 async fn a_task_is_canceled_in_every_phase_and_the_next_one_is_served() {
     let house = House::open(&["pools[0].slots=1"]).await;
     // Decoding: cancel after some tokens.
-    let decoding = house.submit(&prompt("Count: one two three", 400)).await.unwrap().task_id;
+    let decoding = house.submit(&endless(400)).await.unwrap().task_id;
     // Queued: behind the one that decodes.
     let queued = house.submit(&prompt("never read", 8)).await.unwrap().task_id;
     let mut events = house.events(decoding, None).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use openapi_client::types::{ErrorCode, FinishReason, HealthStatus};
 use openapi_client::{Event, Failure};
 
-use crate::house::{House, LIMIT, is_alive, model, prompt, read, signal_process};
+use crate::house::{House, LIMIT, endless, is_alive, model, prompt, read, signal_process};
 
 async fn after_some_tokens(house: &House, task: uuid::Uuid) -> openapi_client::Events {
     let mut events = house.events(task, None).await;
@@ -14,7 +14,7 @@ async fn after_some_tokens(house: &House, task: uuid::Uuid) -> openapi_client::E
 #[tokio::test]
 async fn a_killed_worker_costs_its_task_and_not_the_service() {
     let house = House::open(&["worker.restart.min_ms=100"]).await;
-    let task = house.submit(&prompt("Count: one two three", 2000)).await.unwrap().task_id;
+    let task = house.submit(&endless(2000)).await.unwrap().task_id;
     let events = after_some_tokens(&house, task).await;
     let workers = house.workers();
     assert_eq!(workers.len(), 1);
@@ -32,7 +32,7 @@ async fn a_killed_worker_costs_its_task_and_not_the_service() {
 #[tokio::test]
 async fn a_worker_does_not_outlive_a_killed_daemon() {
     let mut house = House::open(&[]).await;
-    let task = house.submit(&prompt("Count: one two three", 2000)).await.unwrap().task_id;
+    let task = house.submit(&endless(2000)).await.unwrap().task_id;
     let _events = after_some_tokens(&house, task).await;
     let workers = house.workers();
     assert_eq!(workers.len(), 1);
@@ -49,7 +49,7 @@ async fn a_worker_does_not_outlive_a_killed_daemon() {
 #[tokio::test]
 async fn a_stop_gives_every_open_stream_its_end_and_leaves_no_process() {
     let mut house = House::open(&["shutdown.grace_s=1", "pools[0].slots=1"]).await;
-    let running = house.submit(&prompt("Count: one two three", 4000)).await.unwrap().task_id;
+    let running = house.submit(&endless(4000)).await.unwrap().task_id;
     let waiting = house.submit(&prompt("never read", 8)).await.unwrap().task_id;
     let mut running = after_some_tokens(&house, running).await;
     let waiting = house.events(waiting, None).await;
@@ -71,7 +71,7 @@ async fn a_stop_gives_every_open_stream_its_end_and_leaves_no_process() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let mut house = House::open(&["shutdown.grace_s=600"]).await;
-    let task = house.submit(&prompt("Count: one two three", 4000)).await.unwrap().task_id;
+    let task = house.submit(&endless(4000)).await.unwrap().task_id;
     let _events = after_some_tokens(&house, task).await;
     house.signal("INT");
     house.logged("a second signal ends at once").await;

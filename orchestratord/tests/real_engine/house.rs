@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openapi_client::types::{
-    EndEvent, Health, HealthStatus, Message, Priority, Role, Sampling, TaskAccepted, TaskRequest,
+    EndEvent, Health, HealthStatus, LogitBias, Message, Priority, Role, Sampling, TaskAccepted, TaskRequest,
 };
 use openapi_client::{Client, Event, Events, Failure};
 use uuid::Uuid;
@@ -229,6 +229,14 @@ pub fn chat(text: &str, max_tokens: u32) -> TaskRequest {
 /// A greedy task that goes on from a text.
 pub fn prompt(text: &str, max_tokens: u32) -> TaskRequest {
     TaskRequest { prompt: Some(text.to_owned()), ..greedy(max_tokens) }
+}
+
+/// A task that does not end by itself: the tokens that end an answer (0 and 2 of the starter model) are banned.
+pub fn endless(max_tokens: u32) -> TaskRequest {
+    let mut task = prompt("Count: one two three", max_tokens);
+    let ban = |token| LogitBias { token, bias: -100.0 };
+    task.sampling.get_or_insert_default().logit_bias = Some(vec![ban(0), ban(2)]);
+    task
 }
 
 /// The same task in the batch lane.
