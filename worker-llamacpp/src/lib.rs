@@ -27,6 +27,7 @@ mod outbox;
 mod prepare;
 pub mod sample;
 pub mod slots;
+mod spin;
 mod template;
 pub mod text;
 mod vocabulary;

@@ -17,6 +17,7 @@ use crate::inbox;
 use crate::load::{self, Loaded};
 use crate::log::{self, Level};
 use crate::outbox::Outbox;
+use crate::spin;
 
 /// A step of loading progress worth a message.
 const PROGRESS_STEP: f32 = 0.01;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
             return ExitCode::from(exit::NO_CHANNEL);
         }
     };
+    spin::make_short();
     match serve(stream) {
         Ok(code) => code,
         Err(error) => {

@@ -219,6 +219,10 @@ impl Worker {
         }
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the first word of progress while loading.
     pub fn first_progress(&mut self) {
         let message = self.receive();
