@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, EndReport, Engine, EngineError, Finish, Input, Job, Piece, Sampling, TaskSink, Workload,
+    Determinism, EndReport, Engine, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, TaskSink,
+    Workload,
 };
 use orchestrator_core::{Millis, Priority, TaskId, TokenCount};
 use tokio::sync::{oneshot, watch};
@@ -183,6 +184,7 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         sampling: greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
+        kv: KvHint::None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use adapter_api::{Determinism, EngineError, Finish};
+use adapter_api::{Determinism, EngineError, Finish, KvHint};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use orchestrator_core::{Priority, SessionId};
@@ -193,6 +193,11 @@ impl DecodeLoop {
                 return;
             }
             (at, 0)
+        } else if job.kv == KvHint::None {
+            let at = slots::any_free(&views).expect("a slot is free");
+            self.rename_session(at, None);
+            self.forget(at);
+            (at, 0)
         } else {
             let choice = slots::choose(&views, &prompt, job.session).expect("a slot is free");
             (choice.slot, self.reuse(choice, job.session))
@@ -205,6 +210,7 @@ impl DecodeLoop {
         slot.task = Some(Task {
             id: job.task,
             priority: job.priority,
+            kv: job.kv,
             prompt,
             read: found,
             found,
@@ -277,7 +283,7 @@ impl DecodeLoop {
         let Some(task) = self.slots[at].task.take() else { return };
         let strict = self.strict.leave(at);
         if !strict {
-            if matches!(finish, Finish::Failed(_)) {
+            if task.kv == KvHint::None || matches!(finish, Finish::Failed(_)) {
                 self.forget(at);
             }
             let slot = &mut self.slots[at];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use adapter_api::{Determinism, EngineError, Input, Job, MeasureError, Measured, Sampling, Workload};
+use adapter_api::{Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, Workload};
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
 use crate::grammar::Grammar;
@@ -46,6 +46,8 @@ pub struct Prepared {
     pub priority: Priority,
     /// Whether the same seed must give the same tokens.
     pub determinism: Determinism,
+    /// What it uses of the KV cache and leaves there.
+    pub kv: KvHint,
     /// What to do.
     pub work: Work,
     /// Whether it is still wanted.
@@ -102,9 +104,9 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
         Workload::Embedding => embedding(loaded, &job).map(Work::Embed),
         Workload::Rerank => Err(not_offered(loaded, Workload::Rerank)),
     };
-    let Job { task, session, priority, determinism, .. } = *job;
+    let Job { task, session, priority, determinism, kv, .. } = *job;
     let work = work.map_err(EngineError::Invalid)?;
-    Ok(Prepared { task, session, priority, determinism, work, canceled, arrived })
+    Ok(Prepared { task, session, priority, determinism, kv, work, canceled, arrived })
 }
 
 /// Counts the tokens of `input` as a job with it would.

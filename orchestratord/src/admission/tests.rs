@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Job, ModelFacts, Sampling, Workload};
+use adapter_api::{EngineKind, Input, Job, KvHint, ModelFacts, Sampling, Workload};
 use orchestrator_core::{Millis, Priority, TaskId};
 
 use super::*;
@@ -50,6 +50,7 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
         },
         seed: 0,
         determinism: Determinism::Strict,
+        kv: KvHint::Reuse,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
 }

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 
 use adapter_api::{
-    Determinism, Device, EngineFactory, EngineKind, ExitReason, Input, Job, ReplicaSpec, Sampling, Workload,
+    Determinism, Device, EngineFactory, EngineKind, ExitReason, Input, Job, KvHint, ReplicaSpec, Sampling,
+    Workload,
 };
 use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::{
@@ -133,6 +134,7 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         },
         seed: 0,
         determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
 }

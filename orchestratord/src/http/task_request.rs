@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_api::{Determinism, EngineKind, Input, Job, Message, Role, Workload};
+use adapter_api::{Determinism, EngineKind, Input, Job, KvHint, Message, Role, Workload};
 use api_types as wire;
 use api_types::limits::task_request as limits;
 use config_schema::SamplerProfile;
@@ -43,9 +43,6 @@ pub fn resolve(
     if workload != Workload::Completion {
         only_of_completions(&request, workload)?;
     }
-    if request.kv_hint == Some(wire::KvHint::None) {
-        return Err(invalid("`kv_hint` is `none`, which no engine of this daemon offers: use `reuse`"));
-    }
     if let Some(model_ref) = &request.model_ref {
         chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
         no_nul("model_ref", model_ref)?;
@@ -73,6 +70,10 @@ pub fn resolve(
         determinism: match request.determinism {
             None | Some(wire::Determinism::BestEffort) => Determinism::BestEffort,
             Some(wire::Determinism::Strict) => Determinism::Strict,
+        },
+        kv: match request.kv_hint {
+            None | Some(wire::KvHint::Reuse) => KvHint::Reuse,
+            Some(wire::KvHint::None) => KvHint::None,
         },
     };
     let mut request = TaskRequest {

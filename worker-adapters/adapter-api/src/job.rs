@@ -39,6 +39,17 @@ pub enum Determinism {
     BestEffort,
 }
 
+/// What a task has to do with the KV cache that other tasks left, and leave to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KvHint {
+    /// Uses what is there already and leaves its own behind.
+    #[default]
+    Reuse,
+    /// Computes everything anew, is read by no other task and leaves nothing.
+    None,
+}
+
 /// Who speaks a [`Message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,4 +162,6 @@ pub struct Job {
     pub seed: u64,
     /// Whether the seed is a promise.
     pub determinism: Determinism,
+    /// What it uses of the KV cache and leaves there.
+    pub kv: KvHint,
 }

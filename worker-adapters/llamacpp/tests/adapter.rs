@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use adapter_api::{
     Determinism, Device, EndReport, Engine, EngineError, EngineFactory, ExitReason, Finish, Input, Job,
-    MeasureError, Message, Piece, ReplicaSpec, Role, Sampling, StartError, StopOutcome, TaskSink, Workload,
+    KvHint, MeasureError, Message, Piece, ReplicaSpec, Role, Sampling, StartError, StopOutcome, TaskSink,
+    Workload,
 };
 use adapter_llamacpp::{LlamacppFactory, MAX_TASKS};
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
@@ -94,6 +95,7 @@ fn job(prompt: &str) -> Job {
         },
         seed: 1,
         determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
     }
 }
 

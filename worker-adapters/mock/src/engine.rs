@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, MeasureError,
-    Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, Workload,
+    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, KvHint,
+    MeasureError, Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, Workload,
 };
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
@@ -188,9 +188,9 @@ impl Inner {
     }
 
     /// How many of the first `tokens` are in the cache of `session`: the last one is always computed.
-    fn cached(&self, session: Option<SessionId>, tokens: &[i32]) -> usize {
+    fn cached(&self, session: SessionId, tokens: &[i32]) -> usize {
         let memory = self.memory();
-        let held = memory.sessions.iter().find(|(id, _)| Some(*id) == session).map(|(_, held)| held);
+        let held = memory.sessions.iter().find(|(id, _)| *id == session).map(|(_, held)| held);
         let same = held.map_or(0, |held| held.iter().zip(tokens).take_while(|(a, b)| a == b).count());
         same.min(tokens.len().saturating_sub(1))
     }
@@ -238,7 +238,7 @@ impl Run {
     async fn phases(&mut self, inner: &Inner, job: &Job) -> Finish {
         let _slot = inner.slots.acquire().await.expect("never closed");
         self.running = true;
-        self.cached = inner.cached(job.session, &self.tokens);
+        self.cached = session_cache(job).map_or(0, |session| inner.cached(session, &self.tokens));
         inner.shared.count(|counts| counts.running += 1);
         inner.shared.gate(Phase::Prefill).await;
         pass_time(MockConfig::span(self.tokens.len() - self.cached, inner.config.prefill_tps)).await;
@@ -299,7 +299,7 @@ impl Run {
             prefill_ms: Millis::from_duration(first - self.arrived),
             decode_ms: Millis::from_duration(now - first),
         };
-        if let Some(session) = job.session {
+        if let Some(session) = session_cache(job) {
             inner.remember(session, std::mem::take(&mut self.tokens));
         }
         if let Some(sink) = self.sink.take() {
@@ -307,6 +307,11 @@ impl Run {
         }
         inner.shared.count(|counts| counts.ended += 1);
     }
+}
+
+/// The session whose cache a job uses and leaves behind.
+fn session_cache(job: &Job) -> Option<SessionId> {
+    job.session.filter(|_| job.kv == KvHint::Reuse)
 }
 
 /// What is wrong with a job for this engine, if anything is.

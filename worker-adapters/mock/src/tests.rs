@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, Device, EndReport, Engine, EngineFactory, ExitReason, Finish, Input, Job, Piece,
+    Determinism, Device, EndReport, Engine, EngineFactory, ExitReason, Finish, Input, Job, KvHint, Piece,
     ReplicaSpec, Sampling, StartError, StopOutcome, TaskSink, Workload,
 };
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
@@ -61,6 +61,7 @@ fn job(prompt: &str, most: u32) -> Job {
         },
         seed: 1,
         determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
     }
 }
 
@@ -177,6 +178,9 @@ async fn a_session_keeps_its_words_until_it_is_evicted() {
     assert_eq!((kv.tokens, kv.bytes), (TokenCount(5), 5 * 1024));
     let (_, end) = hear_out(submit(&engine, turn("a b c yes no d"))).await;
     assert_eq!(end.expect("an end").tokens_cached, TokenCount(5));
+    let (_, end) = hear_out(submit(&engine, Job { kv: KvHint::None, ..turn("a b c yes") })).await;
+    assert_eq!(end.expect("an end").tokens_cached, TokenCount(0), "a task without the cache finds nothing");
+    assert_eq!(engine.session_kv(session).expect("held").tokens, TokenCount(8), "and leaves nothing");
     engine.evict_session(session);
     assert_eq!(engine.session_kv(session), None);
 }

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use adapter_api::{EndReport, Finish, SessionKv};
+use adapter_api::{EndReport, Finish, KvHint, SessionKv};
 use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
 
 use crate::grammar::Grammar;
@@ -32,11 +32,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// What the choice of a slot looks at.
+    /// What the choice of a slot looks at: nothing of a task that shares its cache with no other.
     #[must_use]
     pub fn view(&self) -> SlotView<'_> {
+        let shared = self.task.as_ref().is_none_or(|task| task.kv == KvHint::Reuse);
         SlotView {
-            cached: &self.cached,
+            cached: if shared { &self.cached } else { &[] },
             session: self.session,
             busy: self.task.is_some(),
             last_used: self.last_used,
@@ -62,6 +63,8 @@ pub struct Task {
     pub id: TaskId,
     /// Whose prompt is read first.
     pub priority: Priority,
+    /// What it uses of the KV cache and leaves there.
+    pub kv: KvHint,
     /// Its prompt.
     pub prompt: Vec<i32>,
     /// Tokens of the prompt that are in the cache, with those found there.

@@ -1,6 +1,6 @@
 //! The KV cache: what is computed once is not computed again, and what is said of it is so.
 
-use adapter_api::{Input, Message, Role};
+use adapter_api::{Input, KvHint, Message, Role};
 use worker_protocol::ToWorker;
 
 use crate::harness::{Worker, job, long_text, prompt, session_id, task_id};
@@ -100,4 +100,41 @@ fn evicting_a_session_that_is_not_there_is_no_error() {
     worker.send(&ToWorker::EvictSession(session_id()));
     worker.send(&ToWorker::Cancel(task_id()));
     assert_eq!(worker.answer(job(prompt("Hello"), 3)).tokens.len(), 3);
+}
+
+#[test]
+fn a_task_without_the_cache_finds_nothing_leaves_nothing_and_lends_nothing() {
+    let mut worker = Worker::start(2, 1024);
+    let text = long_text(120, 6);
+    let plain = |tokens| job(prompt(&text), tokens);
+    let alone = || {
+        let mut job = plain(8);
+        job.kv = KvHint::None;
+        job
+    };
+    let session = session_id();
+    let mut first = plain(8);
+    first.session = Some(session);
+    let first = worker.answer(first);
+    let kv = worker.sessions[&session];
+
+    let mut anew = alone();
+    anew.session = Some(session);
+    let anew = worker.answer(anew);
+    assert_eq!(anew.report().tokens_cached.0, 0, "what the session left is not used");
+    assert_eq!(anew.tokens, first.tokens);
+    assert_eq!(worker.sessions[&session], kv, "what the session left is still there");
+
+    let mut empty = Worker::start(2, 1024);
+    empty.answer(alone());
+    assert_eq!(empty.answer(plain(8)).report().tokens_cached.0, 0, "nothing was left behind");
+
+    let mut busy = Worker::start(2, 1024);
+    let mut long = alone();
+    long.max_tokens = Some(orchestrator_core::TokenCount(400));
+    let long = busy.submit(long);
+    busy.until(|worker| worker.answers[&long].pieces.len() >= 2);
+    let beside = busy.answer(plain(2));
+    assert!(busy.answers[&long].end.is_none(), "they ran beside each other");
+    assert_eq!(beside.report().tokens_cached.0, 0, "a running task's cache is not copied");
 }

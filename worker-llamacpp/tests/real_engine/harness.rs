@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use adapter_api::{
-    Determinism, Device, EndReport, EngineFacts, Finish, Input, Job, MeasureError, Measured, Message, Piece,
-    ReplicaSpec, Role, Sampling, SessionKv, StartError, Workload,
+    Determinism, Device, EndReport, EngineFacts, Finish, Input, Job, KvHint, MeasureError, Measured, Message,
+    Piece, ReplicaSpec, Role, Sampling, SessionKv, StartError, Workload,
 };
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 use worker_protocol::{FromWorker, PROTOCOL_VERSION, TaskEvent, ToWorker, read_frame, write_frame};
@@ -294,6 +294,7 @@ pub fn job(input: Input, max_tokens: u32) -> Job {
         sampling: greedy(),
         seed: 1,
         determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use adapter_api::{Determinism, EngineKind, Input, Sampling, Workload};
+use adapter_api::{Determinism, EngineKind, Input, KvHint, Sampling, Workload};
 use orchestrator_core::{Priority, SessionId, TokenCount};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -22,6 +22,7 @@ struct Canonical<'r> {
     sampling: &'r Sampling,
     seed: u64,
     determinism: Determinism,
+    kv: KvHint,
     model_ref: Option<&'r str>,
     engine: Option<EngineKind>,
     expected_tokens: Option<TokenCount>,
@@ -40,6 +41,7 @@ pub(super) fn of(request: &TaskRequest) -> u64 {
         sampling: &job.sampling,
         seed: job.seed,
         determinism: job.determinism,
+        kv: job.kv,
         model_ref: request.model_ref.as_deref(),
         engine: request.engine,
         expected_tokens: request.expected_tokens,

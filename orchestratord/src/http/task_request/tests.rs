@@ -61,6 +61,7 @@ fn the_smallest_task_gets_the_documented_defaults() {
         },
         seed: seed_of(TaskId(ID)),
         determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
     };
     assert_eq!(*request.job, expected);
     assert_eq!((request.model_ref, request.engine, request.expected_tokens), (None, None, None));
@@ -78,7 +79,7 @@ fn every_field_of_a_conversation_arrives() {
         "ctx": 2048, "max_tokens": 128, "priority": "batch", "seed": u64::MAX, "determinism": "strict",
         "sampling": {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.5,
                      "repeat_last_n": 0, "stop": ["\n\n"]},
-        "expected_tokens": 60, "kv_hint": "reuse",
+        "expected_tokens": 60, "kv_hint": "none",
     }))
     .unwrap();
     let message = |role, content: &str| Message { role, content: content.to_owned() };
@@ -110,6 +111,7 @@ fn every_field_of_a_conversation_arrives() {
             },
             seed: u64::MAX,
             determinism: Determinism::Strict,
+            kv: KvHint::None,
         }
     );
     assert_eq!(request.model_ref.as_deref(), Some("starter"));
@@ -323,11 +325,6 @@ fn a_profile_stands_between_the_request_and_the_defaults() {
 }
 
 #[test]
-fn what_no_engine_offers_is_refused_rather_than_ignored() {
-    assert!(told(&completion("kv_hint", json!("none"))).starts_with("`kv_hint` is `none`"));
-}
-
-#[test]
 fn the_seed_of_a_task_without_one_is_a_fixed_function_of_its_id() {
     // The first eight bytes of the SHA-256 of sixteen zero bytes, little-endian: `printf '\0%.0s' {1..16} | sha256sum`.
     assert_eq!(seed_of(TaskId(Uuid::nil())).to_le_bytes(), [0x37, 0x47, 0x08, 0xff, 0xf7, 0x71, 0x9d, 0xd5]);
@@ -352,6 +349,7 @@ fn the_fingerprint_tells_bodies_apart_and_not_their_spelling() {
         plain,
         fingerprint(&json!({"prompt": "p", "max_tokens": 5, "sampling": {"temperature": 0.8}}))
     );
+    assert_eq!(plain, fingerprint(&json!({"prompt": "p", "max_tokens": 5, "kv_hint": "reuse"})));
     let others = [
         json!({"prompt": "q", "max_tokens": 5}),
         json!({"prompt": "p", "max_tokens": 6}),
@@ -359,6 +357,7 @@ fn the_fingerprint_tells_bodies_apart_and_not_their_spelling() {
         json!({"prompt": "p", "max_tokens": 5, "priority": "batch"}),
         json!({"prompt": "p", "max_tokens": 5, "seed": 1}),
         json!({"prompt": "p", "max_tokens": 5, "determinism": "strict"}),
+        json!({"prompt": "p", "max_tokens": 5, "kv_hint": "none"}),
         json!({"prompt": "p", "max_tokens": 5, "model_ref": "starter"}),
         json!({"prompt": "p", "max_tokens": 5, "engine": "llamacpp"}),
         json!({"prompt": "p", "max_tokens": 5, "expected_tokens": 5}),
