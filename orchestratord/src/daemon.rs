@@ -210,6 +210,9 @@ impl Daemon {
 fn kind(engine: Engine) -> EngineKind {
     match engine {
         Engine::Llamacpp => EngineKind::Llamacpp,
+        Engine::Vllm => EngineKind::Vllm,
+        Engine::Tgi => EngineKind::Tgi,
+        Engine::Triton => EngineKind::Triton,
     }
 }
 

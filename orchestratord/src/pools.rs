@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{Device, EngineFactory, ReplicaSpec};
-use config_schema::{DeviceChoice, PoolConfig};
+use config_schema::{DeviceChoice, DevicesChoice, PoolConfig, PoolModel};
 use model_store::{Cancel, FetchError, Progress, Store, Transfer};
 use orchestrator_core::{PoolId, ReplicaId};
 use pool_manager::{ReplicaEvent, ReplicaPolicy, Snapshot, Supervisor, SupervisorHandle};
@@ -80,7 +80,10 @@ async fn fetch_once(pool: &PoolConfig, means: &Means) -> Result<PathBuf, String>
     let cancel = Cancel::default();
     let (views, mut seen) = tokio::sync::watch::channel(None::<FetchView>);
     let fetching = tokio::task::spawn_blocking({
-        let (store, model, sha256) = (Arc::clone(&means.store), pool.model.clone(), pool.sha256.clone());
+        let PoolModel::Reference(model) = pool.model.clone() else {
+            return Err(format!("the built-in engine does not serve `{}` by its name", pool.model));
+        };
+        let (store, sha256) = (Arc::clone(&means.store), pool.sha256.clone());
         let cancel = cancel.clone();
         move || store.fetch(&model, sha256.as_deref(), &Reporter(views), &cancel)
     });
@@ -140,8 +143,9 @@ impl Progress for Reporter {
 }
 
 async fn start(pool: &PoolConfig, model: PathBuf, means: &Means) -> Vec<SupervisorHandle> {
-    let devices = devices(&pool.device, pool.replicas, &(means.devices)(), means.offload);
-    let specs: Vec<ReplicaSpec> = (0..pool.replicas)
+    let replicas = pool.replicas.unwrap_or(1);
+    let devices = devices(&pool.devices, replicas, &(means.devices)(), means.offload);
+    let specs: Vec<ReplicaSpec> = (0..replicas)
         .zip(devices)
         .map(|(index, device)| ReplicaSpec {
             replica: ReplicaId { pool: pool.id.clone(), index },
@@ -172,8 +176,21 @@ async fn start(pool: &PoolConfig, model: PathBuf, means: &Means) -> Vec<Supervis
 
 /// The device of each of so many replicas. A card that is named and not there is still named: the engine's
 /// start says so, and goes on trying.
-fn devices(choice: &DeviceChoice, replicas: u16, found: &Snapshot, offload: Offload) -> Vec<Device> {
+fn devices(choice: &DevicesChoice, replicas: u16, found: &Snapshot, offload: Offload) -> Vec<Device> {
     let all = |device: Device| vec![device; usize::from(replicas)];
+    match choice {
+        DevicesChoice::Listed(devices) => {
+            devices.iter().map(|device| named(device, found)).cycle().take(usize::from(replicas)).collect()
+        }
+        DevicesChoice::Auto => match offload {
+            Offload::None => all(Device::Cpu),
+            Offload::Own => all(Device::Gpu { uuid: String::new(), index: 0 }),
+            Offload::Nvidia => by_free_memory(found, replicas),
+        },
+    }
+}
+
+fn named(choice: &DeviceChoice, found: &Snapshot) -> Device {
     let find = |wanted: &dyn Fn(&str, u32) -> bool| {
         found.devices.iter().map(|reading| &reading.device).find_map(|device| match device {
             Device::Gpu { uuid, index } if wanted(uuid, *index) => Some(device.clone()),
@@ -181,18 +198,12 @@ fn devices(choice: &DeviceChoice, replicas: u16, found: &Snapshot, offload: Offl
         })
     };
     match choice {
-        DeviceChoice::Cpu => all(Device::Cpu),
-        DeviceChoice::GpuIndex(wanted) => all(find(&|_, index| index == *wanted)
-            .unwrap_or_else(|| Device::Gpu { uuid: String::new(), index: *wanted })),
+        DeviceChoice::Cpu => Device::Cpu,
+        DeviceChoice::GpuIndex(wanted) => find(&|_, index| index == *wanted)
+            .unwrap_or_else(|| Device::Gpu { uuid: String::new(), index: *wanted }),
         DeviceChoice::GpuUuid(wanted) => {
-            all(find(&|uuid, _| uuid == wanted)
-                .unwrap_or_else(|| Device::Gpu { uuid: wanted.clone(), index: 0 }))
+            find(&|uuid, _| uuid == wanted).unwrap_or_else(|| Device::Gpu { uuid: wanted.clone(), index: 0 })
         }
-        DeviceChoice::Auto => match offload {
-            Offload::None => all(Device::Cpu),
-            Offload::Own => all(Device::Gpu { uuid: String::new(), index: 0 }),
-            Offload::Nvidia => by_free_memory(found, replicas),
-        },
     }
 }
 

@@ -5,13 +5,13 @@ use std::path::Path as FilePath;
 
 use crate::error::{Problem, nearest};
 use crate::shape::Shape;
-use crate::tree::{Entry, Node, Origin, Path, Value};
+use crate::tree::{Entry, Node, Origin, Path, Step, Value};
 
 /// The most characters of a wrong value that a message repeats.
 const MAX_SHOWN_CHARS: usize = 80;
 
-/// Options whose value a message must not repeat.
-const SECRETS: [&str; 1] = ["token"];
+/// Names of options whose value a message must not repeat.
+const SECRETS: [&str; 2] = ["token", "api_key"];
 
 /// Collects what is wrong with one configuration.
 pub(crate) struct Check<'a> {
@@ -68,6 +68,7 @@ impl<'a> Check<'a> {
                     self.walk_present(one, item, &path.index(place));
                 }
             }
+            (Shape::LoneOrList { list, .. }, Value::List(_)) => self.walk(node, list, path),
             _ => {
                 if let Some((message, hint)) = misfit(&node.value, shape, path) {
                     self.report_at(&node.origin, path, message, hint);
@@ -124,7 +125,8 @@ fn misfit(value: &Value, shape: &Shape, path: &Path) -> Option<(String, Option<S
             if form.fits(text) {
                 None
             } else {
-                is(form.in_words())
+                let (message, _) = is(form.in_words())?;
+                Some((message, form.hint(text).map(str::to_owned)))
             }
         }
         (Shape::Text { min_len, max_len, .. }, Value::Text(text)) => {
@@ -138,6 +140,11 @@ fn misfit(value: &Value, shape: &Shape, path: &Path) -> Option<(String, Option<S
                 Some((format!("`{path}` has {len} characters; {must}"), None))
             }
         }
+        (Shape::LoneOrList { one, .. }, Value::Text(_)) => misfit(value, one, path),
+        (Shape::LoneOrList { one, .. }, _) => match one.as_ref() {
+            Shape::Text { form: Some(form), .. } => is(form.in_words()),
+            _ => is("text, or a list of texts"),
+        },
         (Shape::Text { .. }, Value::List(_) | Value::Map(_)) => is("text"),
         (Shape::Text { .. }, _) => {
             let (message, _) = is("text")?;
@@ -163,6 +170,10 @@ fn choices(words: &[String]) -> String {
     }
 }
 
+fn is_secret(path: &Path) -> bool {
+    matches!(path.0.last(), Some(Step::Key(key)) if SECRETS.contains(&key.as_str()))
+}
+
 fn shown(value: &Value, path: &Path) -> String {
     let quoted = |text: String| {
         let cut: String = text.chars().take(MAX_SHOWN_CHARS).collect();
@@ -172,11 +183,7 @@ fn shown(value: &Value, path: &Path) -> String {
         Value::Null => "empty".to_owned(),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a section".to_owned(),
-        Value::Bool(_) | Value::Integer(_) | Value::Number(_)
-            if SECRETS.contains(&path.to_string().as_str()) =>
-        {
-            "not text".to_owned()
-        }
+        Value::Bool(_) | Value::Integer(_) | Value::Number(_) if is_secret(path) => "not text".to_owned(),
         Value::Bool(value) => quoted(value.to_string()),
         Value::Integer(value) => quoted(value.to_string()),
         Value::Number(value) => quoted(value.to_string()),

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model_store::ModelRef;
-use orchestrator_core::{PoolId, TokenCount};
-
 pub use crate::raw::{Engine, LogFormat, LogLevel, SamplerProfile, WhenFull};
+pub use pool::{ApiKey, DeviceChoice, DevicesChoice, PoolConfig, PoolModel, ServerConfig, ServerSource};
+
+pub(crate) use pool::AUTO;
+
+mod pool;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,78 +94,6 @@ pub struct QueueConfig {
     pub batch_max_wait: Duration,
 }
 
-/// One model on one or more replicas, behind one queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// Its name.
-    pub id: PoolId,
-    /// The model. A file's path is absolute.
-    pub model: ModelRef,
-    /// The SHA-256 its file must have, in lower-case hexadecimal.
-    pub sha256: Option<String>,
-    /// The engine that serves it.
-    pub engine: Engine,
-    /// Tokens of context of each slot; the model's own, up to a bound of the engine's, when absent.
-    pub ctx: Option<TokenCount>,
-    /// Sequences each replica decodes at a time.
-    pub slots: u16,
-    /// Threads each replica computes with; the machine's physical cores when absent.
-    pub threads: Option<u16>,
-    /// Where to compute.
-    pub device: DeviceChoice,
-    /// Layers put on the card; all of them when absent.
-    pub gpu_layers: Option<u32>,
-    /// Copies of the model, each in a process of its own.
-    pub replicas: u16,
-    /// The bounds of its queue.
-    pub queue: QueueConfig,
-}
-
-/// Where a pool is to compute, before it is known what devices there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// The best device found.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// A card by its place in PCI order, from 0.
-    GpuIndex(u32),
-    /// A card by the driver's UUID (`GPU-…`).
-    GpuUuid(String),
-}
-
-impl DeviceChoice {
-    /// Reads `auto`, `cpu`, `gpu0` or `GPU-…`; nothing when it is none of them.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "auto" => Some(Self::Auto),
-            "cpu" => Some(Self::Cpu),
-            _ => {
-                if let Some(uuid) = text.strip_prefix("GPU-") {
-                    let fits = !uuid.is_empty()
-                        && uuid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-                    return fits.then(|| Self::GpuUuid(text.to_owned()));
-                }
-                let index = text.strip_prefix("gpu")?;
-                let fits = (1..=3).contains(&index.len()) && index.bytes().all(|byte| byte.is_ascii_digit());
-                fits.then(|| index.parse().ok().map(Self::GpuIndex)).flatten()
-            }
-        }
-    }
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::GpuIndex(index) => write!(f, "gpu{index}"),
-            Self::GpuUuid(uuid) => f.write_str(uuid),
-        }
-    }
-}
-
 /// Finished answers and idle streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamConfig {
@@ -206,6 +136,8 @@ pub struct LimitsConfig {
 pub struct WorkerConfig {
     /// How long a worker may take to load its model.
     pub load_timeout: Duration,
+    /// Bytes of each device's memory that no model is put into.
+    pub memory_margin_bytes: u64,
     /// The wait before the first restart.
     pub restart_min: Duration,
     /// The wait between restarts at most.

@@ -117,7 +117,12 @@ fn read(shape: &Shape, text: &str, origin: &Origin) -> Value {
             let node = |item: &str| Node { value: Value::Text(item.to_owned()), origin: origin.clone() };
             Some(Value::List(items.map(node).collect()))
         }
-        Shape::Text { .. } | Shape::OneOf(_) | Shape::Fields(_) | Shape::Named(_) => None,
+        Shape::LoneOrList { list, .. } if text.contains(',') => return read(list, text, origin),
+        Shape::LoneOrList { .. }
+        | Shape::Text { .. }
+        | Shape::OneOf(_)
+        | Shape::Fields(_)
+        | Shape::Named(_) => None,
     };
     value.unwrap_or_else(|| Value::Text(text.to_owned()))
 }
@@ -139,6 +144,12 @@ fn find(shape: &Shape, rest: &str, node: Option<&Node>, path: &Path) -> Option<P
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let index = rest[..digits].parse().ok()?;
             step(item, &rest[digits..], below(node, &Step::Index(index)), &path.index(index))
+        }
+        // A name in front of a plain value is all that is left: written as it is, as an environment
+        // variable's is.
+        Shape::Named(item) if is_leaf(item) => {
+            let name = existing_name(node, rest).unwrap_or_else(|| rest.to_owned());
+            (!rest.is_empty()).then(|| path.key(&name))
         }
         Shape::Named(item) => {
             let ends = rest.match_indices('_').map(|(end, _)| end).filter(|end| *end > 0);
@@ -172,9 +183,12 @@ fn existing_name(node: Option<&Node>, upper: &str) -> Option<String> {
 
 fn is_leaf(shape: &Shape) -> bool {
     match shape {
-        Shape::Bool | Shape::Integer { .. } | Shape::Number { .. } | Shape::Text { .. } | Shape::OneOf(_) => {
-            true
-        }
+        Shape::Bool
+        | Shape::Integer { .. }
+        | Shape::Number { .. }
+        | Shape::Text { .. }
+        | Shape::OneOf(_)
+        | Shape::LoneOrList { .. } => true,
         Shape::List { item, .. } => matches!(**item, Shape::Text { .. }),
         Shape::Fields(_) | Shape::Named(_) => false,
     }

@@ -21,8 +21,9 @@ mod shape;
 mod tree;
 
 pub use config::{
-    Access, Config, DeviceChoice, Engine, LimitsConfig, LogConfig, LogFormat, LogLevel, PoolConfig,
-    QueueConfig, SamplerProfile, SessionsConfig, StreamConfig, Token, WhenFull, WorkerConfig,
+    Access, ApiKey, Config, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig, LogFormat,
+    LogLevel, PoolConfig, PoolModel, QueueConfig, SamplerProfile, ServerConfig, ServerSource, SessionsConfig,
+    StreamConfig, Token, WhenFull, WorkerConfig,
 };
 pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};
 pub use error::{ConfigError, Problem};

@@ -1,23 +1,27 @@
 //! Writing a resolved configuration back as a file: what `--print-config` shows. Reading it again gives
-//! the same configuration, but for the token, which is not shown.
+//! the same configuration, but for the token and the servers' keys, which are not shown.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{Config, PoolConfig, QueueConfig};
+use crate::config::{AUTO, Config, DevicesChoice, PoolConfig, QueueConfig, ServerConfig, ServerSource};
 use crate::raw;
 
 const BYTES_PER_MB: u64 = 1024 * 1024;
 const BYTES_PER_KB: u64 = 1024;
 
 impl Config {
-    /// The configuration as YAML, every option written out. A comment stands where the token would.
+    /// The configuration as YAML, every option written out. A comment stands for each secret.
     #[must_use]
     pub fn to_yaml(&self) -> String {
+        let token = self.access.token.iter().map(|_| "token".to_owned());
+        let has_key = |pool: &PoolConfig| pool.server.as_ref().is_some_and(|server| server.api_key.is_some());
+        let keys = self.pools.iter().enumerate().filter(|(_, pool)| has_key(pool));
+        let keys = keys.map(|(place, _)| format!("pools[{place}].server.api_key"));
+        let secrets: String =
+            token.chain(keys).map(|option| format!("# {option}: set, not shown\n")).collect();
         let yaml = serde_saphyr::to_string(&self.to_file()).expect("a configuration is YAML");
-        match self.access.token {
-            Some(_) => format!("# token: set, not shown\n{yaml}"),
-            None => yaml,
-        }
+        secrets + &yaml
     }
 
     fn to_file(&self) -> raw::File {
@@ -47,6 +51,7 @@ impl Config {
             shutdown: raw::Shutdown { grace_s: seconds(self.shutdown_grace) },
             worker: raw::Worker {
                 load_timeout_s: seconds(self.worker.load_timeout),
+                memory_margin_mb: units(self.worker.memory_margin_bytes, BYTES_PER_MB),
                 restart: raw::Restart {
                     min_ms: u64::try_from(self.worker.restart_min.as_millis()).unwrap_or(u64::MAX),
                     max_s: seconds(self.worker.restart_max),
@@ -58,18 +63,51 @@ impl Config {
 }
 
 fn pool(pool: &PoolConfig) -> raw::Pool {
+    let attached = pool.server.as_ref().is_some_and(|server| matches!(server.source, ServerSource::Url(_)));
+    let slots = match &pool.server {
+        Some(server) => server.slots,
+        None => Some(pool.slots),
+    };
     raw::Pool {
         id: pool.id.as_str().to_owned(),
         model: pool.model.to_string(),
         sha256: pool.sha256.clone(),
         engine: pool.engine,
+        server: pool.server.as_ref().map(server),
         ctx: pool.ctx.map(|ctx| ctx.0),
-        slots: pool.slots,
+        fit_ctx: pool.fit_ctx,
+        slots,
         threads: pool.threads,
-        device: pool.device.to_string(),
+        devices: (!attached).then(|| devices(&pool.devices)),
         gpu_layers: pool.gpu_layers,
         replicas: pool.replicas,
+        preload: pool.preload,
+        idle_unload_s: pool.idle_unload.map(seconds),
         queue: queue(&pool.queue),
+    }
+}
+
+fn devices(devices: &DevicesChoice) -> raw::OneOrMany {
+    match devices {
+        DevicesChoice::Auto => raw::OneOrMany::One(AUTO.to_owned()),
+        DevicesChoice::Listed(devices) => {
+            raw::OneOrMany::Many(devices.iter().map(ToString::to_string).collect())
+        }
+    }
+}
+
+fn server(server: &ServerConfig) -> raw::Server {
+    let (url, command, env) = match server.source.clone() {
+        ServerSource::Url(url) => (Some(url), None, BTreeMap::new()),
+        ServerSource::Command { command, env } => (None, Some(command), env),
+    };
+    raw::Server {
+        url,
+        command,
+        env,
+        api_key: None,
+        start_timeout_s: seconds(server.start_timeout),
+        silence_timeout_s: seconds(server.silence_timeout),
     }
 }
 

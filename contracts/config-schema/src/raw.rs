@@ -72,27 +72,6 @@ pub struct Queue {
     pub batch_max_wait_s: f64,
 }
 
-/// Another bound than the common `queue` has, for one pool. What is absent is as there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct QueueOverride {
-    /// Interactive tasks that may wait.
-    #[schemars(range(min = 1, max = 100_000))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interactive: Option<u32>,
-    /// Batch tasks that may wait.
-    #[schemars(range(min = 1, max = 100_000))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch: Option<u32>,
-    /// What happens to a batch task when the batch lane is full.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub when_full: Option<WhenFull>,
-    /// Seconds after which a waiting batch task goes before interactive ones.
-    #[schemars(range(min = 0.0, max = 86_400.0))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch_max_wait_s: Option<f64>,
-}
-
 /// What happens to a batch task when the batch lane is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -103,64 +82,6 @@ pub enum WhenFull {
     /// The batch task that has waited longest ends with `QUEUE_FULL_DROP_LRU`, and the new one takes its
     /// place.
     DropLru,
-}
-
-/// One model on one or more replicas, behind one queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pool {
-    /// The pool's name, in requests, metrics and logs.
-    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,62}$"))]
-    pub id: String,
-    /// The model: `starter` (a small instruct model, fetched once), `file:PATH` or a path that ends in
-    /// `.gguf`, `hf:OWNER/REPO/FILE.gguf`, or `https://…`.
-    #[schemars(length(min = 1))]
-    pub model: String,
-    /// The SHA-256 of the model's file, in hexadecimal. A file that differs is refused; without it an
-    /// unknown file is taken with a warning.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// The engine that serves it.
-    pub engine: Engine,
-    /// Tokens of context of each slot. When absent, the model's own, up to a bound of the engine's.
-    #[schemars(range(min = 16, max = 16_777_216))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ctx: Option<u32>,
-    /// Sequences each replica decodes at a time.
-    #[schemars(range(min = 1, max = 64))]
-    pub slots: u16,
-    /// Threads each replica computes with. When absent, the machine's physical cores.
-    #[schemars(range(min = 1, max = 1024))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<u16>,
-    /// Where to compute: `auto` (the best device found), `cpu`, `gpu0` (by place in PCI order) or
-    /// `GPU-…` (by the driver's UUID).
-    #[schemars(regex(pattern = r"^(auto|cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$"))]
-    pub device: String,
-    /// Layers put on the card. When absent, all of them.
-    #[schemars(range(min = 0, max = 10_000))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu_layers: Option<u32>,
-    /// Copies of the model, each in a process of its own.
-    #[schemars(range(min = 1, max = 16))]
-    pub replicas: u16,
-    /// Another bound than the common `queue` has, for this pool.
-    #[serde(skip_serializing_if = "is_no_override")]
-    pub queue: QueueOverride,
-}
-
-fn is_no_override(queue: &QueueOverride) -> bool {
-    *queue == QueueOverride::default()
-}
-
-/// An engine that a pool can be served by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// llama.cpp, built in: one worker process a replica.
-    #[default]
-    Llamacpp,
 }
 
 /// Sampling settings under a name. What is absent is the engine's default.
@@ -260,6 +181,9 @@ pub struct Worker {
     /// Seconds a worker may take to load its model.
     #[schemars(range(min = 1.0, max = 86_400.0))]
     pub load_timeout_s: f64,
+    /// Mebibytes of each device's memory that no model is put into: for what else uses the device.
+    #[schemars(range(min = 0, max = 1_048_576))]
+    pub memory_margin_mb: u32,
     /// The waits between restarts of a worker that ends by itself.
     pub restart: Restart,
 }
@@ -329,3 +253,6 @@ pub enum LogFormat {
 }
 
 mod defaults;
+mod pool;
+
+pub use pool::{Engine, OneOrMany, Pool, QueueOverride, Server};

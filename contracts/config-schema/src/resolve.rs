@@ -1,21 +1,19 @@
 //! From what was written to what is meant: texts become addresses, references and paths, absent values
 //! become their defaults, and what only shows when two options are seen together is checked.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::time::Duration;
 
-use model_store::ModelRef;
-use orchestrator_core::{PoolId, TokenCount};
-
 use crate::check::Check;
 use crate::config::{
-    Access, Config, DeviceChoice, LimitsConfig, LogConfig, PoolConfig, QueueConfig, SessionsConfig,
-    StreamConfig, Token, WorkerConfig,
+    Access, Config, LimitsConfig, LogConfig, SessionsConfig, StreamConfig, Token, WorkerConfig,
 };
 use crate::raw;
 use crate::tree::{Node, Origin, Path};
+
+mod pool;
+mod server;
 
 const BYTES_PER_MB: u64 = 1024 * 1024;
 const BYTES_PER_KB: u64 = 1024;
@@ -42,7 +40,7 @@ pub(crate) fn resolve(
     let listen = listen(file, check);
     let token = token(file, check);
     let models_dir = models_dir(file, root, places, check);
-    let pools = pools(file, root, places, check);
+    let pools = pool::pools(file, root, places, check);
     if Duration::from_millis(file.worker.restart.min_ms) > span(file.worker.restart.max_s) {
         let restart = &file.worker.restart;
         let message = format!(
@@ -84,6 +82,7 @@ pub(crate) fn resolve(
         shutdown_grace: span(file.shutdown.grace_s),
         worker: WorkerConfig {
             load_timeout: span(file.worker.load_timeout_s),
+            memory_margin_bytes: u64::from(file.worker.memory_margin_mb) * BYTES_PER_MB,
             restart_min: Duration::from_millis(file.worker.restart.min_ms),
             restart_max: span(file.worker.restart.max_s),
         },
@@ -129,64 +128,6 @@ fn models_dir(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Ch
     match &file.models_dir {
         Some(dir) => places.absolute(FilePath::new(dir), &at("models_dir"), root, check),
         None => Some(places.default_models_dir.to_owned()),
-    }
-}
-
-fn pools(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Check<'_>) -> Vec<PoolConfig> {
-    let mut names = BTreeSet::new();
-    let mut pools = Vec::with_capacity(file.pools.len());
-    for (place, written) in file.pools.iter().enumerate() {
-        let path = at("pools").index(place);
-        if !names.insert(&written.id) {
-            let message = format!("`{path}.id` is `{}`, the name of a pool before it", written.id);
-            check.report(&path.key("id"), message, Some("give each pool a name of its own".to_owned()));
-        }
-        let model = model(&written.model, &path.key("model"), root, places, check);
-        let id = PoolId::new(written.id.as_str()).expect("the shape has checked the name");
-        let device = DeviceChoice::parse(&written.device).expect("the shape has checked the device");
-        let Some(model) = model else { continue };
-        pools.push(PoolConfig {
-            id,
-            model,
-            sha256: written.sha256.as_ref().map(|sum| sum.to_ascii_lowercase()),
-            engine: written.engine,
-            ctx: written.ctx.map(TokenCount),
-            slots: written.slots,
-            threads: written.threads,
-            device,
-            gpu_layers: written.gpu_layers,
-            replicas: written.replicas,
-            queue: queue(&file.queue, &written.queue),
-        });
-    }
-    pools
-}
-
-fn model(
-    text: &str,
-    path: &Path,
-    root: &Node,
-    places: &Places<'_>,
-    check: &mut Check<'_>,
-) -> Option<ModelRef> {
-    match ModelRef::parse(text) {
-        Ok(ModelRef::File(file)) => places.absolute(&file, path, root, check).map(ModelRef::File),
-        Ok(model) => Some(model),
-        Err(invalid) => {
-            let message =
-                format!("`{path}` is `{}`, which is not a model: {}", invalid.given, invalid.reason);
-            check.report(path, message, Some(ModelRef::FORMS.to_owned()));
-            None
-        }
-    }
-}
-
-fn queue(common: &raw::Queue, own: &raw::QueueOverride) -> QueueConfig {
-    QueueConfig {
-        interactive: own.interactive.unwrap_or(common.interactive),
-        batch: own.batch.unwrap_or(common.batch),
-        when_full: own.when_full.unwrap_or(common.when_full),
-        batch_max_wait: span(own.batch_max_wait_s.unwrap_or(common.batch_max_wait_s)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use crate::config::{AUTO, DeviceChoice};
 use crate::raw::File;
 use crate::tree::Step;
 
@@ -52,6 +53,7 @@ fn clean(schema: &mut Json) {
         match (key.as_str(), part) {
             ("properties" | "$defs", Json::Object(schemas)) => schemas.values_mut().for_each(clean),
             ("items" | "additionalProperties", schema) => clean(schema),
+            ("anyOf", Json::Array(choices)) => choices.iter_mut().for_each(clean),
             _ => {}
         }
     }
@@ -61,11 +63,30 @@ fn clean(schema: &mut Json) {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shape {
     Bool,
-    Integer { min: i128, max: i128 },
-    Number { min: f64, max: f64 },
-    Text { min_len: usize, max_len: usize, form: Option<Form> },
+    Integer {
+        min: i128,
+        max: i128,
+    },
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Text {
+        min_len: usize,
+        max_len: usize,
+        form: Option<Form>,
+    },
     OneOf(Vec<String>),
-    List { item: Box<Shape>, min_len: usize, max_len: usize },
+    List {
+        item: Box<Shape>,
+        min_len: usize,
+        max_len: usize,
+    },
+    /// One value of the shape `one`, or a list of the shape `list`.
+    LoneOrList {
+        one: Box<Shape>,
+        list: Box<Shape>,
+    },
     Fields(BTreeMap<String, Shape>),
     Named(Box<Shape>),
 }
@@ -75,6 +96,9 @@ pub(crate) enum Shape {
 pub(crate) enum Form {
     PoolId,
     Sha256,
+    /// A device, or `auto`.
+    Devices,
+    /// A device.
     Device,
 }
 
@@ -83,7 +107,8 @@ impl Form {
         match pattern {
             "^[a-z0-9][a-z0-9._-]{0,62}$" => Self::PoolId,
             "^[0-9a-fA-F]{64}$" => Self::Sha256,
-            "^(auto|cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$" => Self::Device,
+            "^(auto|cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$" => Self::Devices,
+            "^(cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$" => Self::Device,
             other => unreachable!("the pattern {other} of the schema has a form"),
         }
     }
@@ -92,7 +117,8 @@ impl Form {
         match self {
             Self::PoolId => orchestrator_core::PoolId::new(text).is_ok(),
             Self::Sha256 => text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
-            Self::Device => crate::config::DeviceChoice::parse(text).is_some(),
+            Self::Devices => text == AUTO || DeviceChoice::parse(text).is_some(),
+            Self::Device => DeviceChoice::parse(text).is_some(),
         }
     }
 
@@ -102,7 +128,19 @@ impl Form {
                 "1 to 63 characters of a-z, 0-9, `-`, `_` and `.`, of which the first is a letter or digit"
             }
             Self::Sha256 => "64 hexadecimal digits",
-            Self::Device => "`auto`, `cpu`, `gpu0` (a card's place in PCI order) or `GPU-…` (a card's UUID)",
+            Self::Devices => {
+                "`auto`, `cpu`, `gpu0` (a card's place in PCI order), `GPU-…` (a card's UUID), or a list of \
+                 devices"
+            }
+            Self::Device => "`cpu`, `gpu0` (a card's place in PCI order) or `GPU-…` (a card's UUID)",
+        }
+    }
+
+    /// What to do about a text that does not fit, where the words alone do not say it.
+    pub(crate) fn hint(self, text: &str) -> Option<&'static str> {
+        match (self, text) {
+            (Self::Device, AUTO) => Some("`auto` stands alone: write `devices: auto`, or name the devices"),
+            _ => None,
         }
     }
 }
@@ -120,6 +158,7 @@ impl Shape {
         match (step, self) {
             (Step::Key(key), Self::Fields(fields)) => fields.get(key)?.at(rest),
             (Step::Key(_), Self::Named(item)) | (Step::Index(_), Self::List { item, .. }) => item.at(rest),
+            (Step::Index(_), Self::LoneOrList { list, .. }) => list.at(path),
             _ => None,
         }
     }
@@ -132,6 +171,12 @@ impl Shape {
         if let Some(choices) = schema.get("oneOf").and_then(Json::as_array) {
             let name = |choice: &Json| choice["const"].as_str().expect("a choice is a word").to_owned();
             return Self::OneOf(choices.iter().map(name).collect());
+        }
+        if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
+            let [one, list] = choices.as_slice() else { unreachable!("a choice is one value or a list") };
+            let [one, list] = [one, list].map(|choice| Box::new(Self::read(choice, root)));
+            assert!(matches!(*list, Self::List { .. }), "a choice is one value or a list");
+            return Self::LoneOrList { one, list };
         }
         let length = |key: &str| schema.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
         match schema["type"].as_str().expect("a schema has a type") {

@@ -19,28 +19,28 @@ fn names(devices: &[Device]) -> Vec<String> {
 
 #[test]
 fn a_build_without_a_back_end_computes_on_the_processor_though_there_are_cards() {
-    assert_eq!(names(&devices(&DeviceChoice::Auto, 1, &two_cards(), Offload::None)), ["cpu"]);
+    assert_eq!(names(&devices(&DevicesChoice::Auto, 1, &two_cards(), Offload::None)), ["cpu"]);
 }
 
 #[test]
 fn replicas_go_to_the_cards_in_turn_the_emptiest_first() {
-    let chosen = devices(&DeviceChoice::Auto, 3, &two_cards(), Offload::Nvidia);
+    let chosen = devices(&DevicesChoice::Auto, 3, &two_cards(), Offload::Nvidia);
     assert_eq!(names(&chosen), ["gpu1", "gpu0", "gpu1"]);
     assert_eq!(
-        names(&devices(&DeviceChoice::Auto, 2, &Snapshot::default(), Offload::Nvidia)),
+        names(&devices(&DevicesChoice::Auto, 2, &Snapshot::default(), Offload::Nvidia)),
         ["cpu", "cpu"]
     );
 }
 
 #[test]
 fn a_back_end_that_finds_its_own_device_is_given_none_by_name() {
-    let chosen = devices(&DeviceChoice::Auto, 1, &Snapshot::default(), Offload::Own);
+    let chosen = devices(&DevicesChoice::Auto, 1, &Snapshot::default(), Offload::Own);
     assert_eq!(chosen, [Device::Gpu { uuid: String::new(), index: 0 }]);
 }
 
 #[test]
 fn a_card_is_found_by_its_place_and_by_its_name() {
-    let of = |choice| devices(&choice, 1, &two_cards(), Offload::Nvidia);
+    let of = |choice| devices(&DevicesChoice::Listed(vec![choice]), 1, &two_cards(), Offload::Nvidia);
     assert_eq!(names(&of(DeviceChoice::GpuIndex(0))), ["gpu0"]);
     assert_eq!(names(&of(DeviceChoice::GpuUuid("GPU-1".into()))), ["gpu1"]);
     assert_eq!(of(DeviceChoice::GpuUuid("GPU-9".into())), [Device::Gpu { uuid: "GPU-9".into(), index: 0 }]);

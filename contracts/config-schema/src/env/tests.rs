@@ -37,3 +37,15 @@ fn a_profile_keeps_the_name_it_has_in_the_file() {
     assert_eq!(path("SAMPLER_PROFILES_A_B"), None);
     assert_eq!(path("POOLS_X_SLOTS"), None);
 }
+
+#[test]
+fn a_variable_of_a_server_keeps_its_name() {
+    let path = |root: &str| {
+        let root = Node::from_yaml(root).expect("YAML");
+        let name = "POOLS_0_SERVER_ENV_CUDA_VISIBLE_DEVICES";
+        find(&Shape::of_file(), name, Some(&root), &Path::default()).map(|path| path.to_string())
+    };
+    assert_eq!(path("pools: []").as_deref(), Some("pools[0].server.env.CUDA_VISIBLE_DEVICES"));
+    let in_file = "pools: [{server: {env: {Cuda_Visible_Devices: '0'}}}]";
+    assert_eq!(path(in_file).as_deref(), Some("pools[0].server.env.Cuda_Visible_Devices"));
+}

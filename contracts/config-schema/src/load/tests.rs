@@ -6,7 +6,7 @@ use model_store::ModelRef;
 use orchestrator_core::TokenCount;
 
 use super::*;
-use crate::{DeviceChoice, LogFormat, LogLevel, WhenFull};
+use crate::{DevicesChoice, Engine, LogFormat, LogLevel, PoolModel, WhenFull};
 
 /// A machine with a working folder, a home and what a test puts into the environment.
 struct Machine {
@@ -78,8 +78,11 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(config.access.token, None);
     assert_eq!(config.models_dir, machine.root.path().join("home/.cache/llama-orch/models"));
     let [pool] = config.pools.as_slice() else { panic!("one pool") };
-    assert_eq!((pool.id.as_str(), &pool.model), ("default", &ModelRef::Starter));
-    assert_eq!((pool.slots, pool.replicas, &pool.device), (4, 1, &DeviceChoice::Auto));
+    assert_eq!((pool.id.as_str(), &pool.model), ("default", &PoolModel::Reference(ModelRef::Starter)));
+    assert_eq!((pool.slots, pool.replicas, &pool.devices), (4, None, &DevicesChoice::Auto));
+    assert_eq!((pool.preload, pool.idle_unload, pool.fit_ctx), (true, None, false));
+    assert_eq!((pool.engine, &pool.server), (Engine::Llamacpp, &None));
+    assert_eq!(config.worker.memory_margin_bytes, 512 << 20);
     assert_eq!((pool.queue.interactive, pool.queue.batch), (256, 1024));
     assert_eq!(
         (pool.queue.when_full, pool.queue.batch_max_wait),
@@ -177,7 +180,8 @@ fn a_pool_of_a_list_is_set_from_the_environment() {
 #[test]
 fn without_a_file_the_environment_changes_the_default_pool() {
     let pool = Machine::new().env("LLAMA_ORCH_POOLS_0_SLOTS", "2").load().config.pools.remove(0);
-    assert_eq!((pool.id.as_str(), pool.model, pool.slots), ("default", ModelRef::Starter, 2));
+    let model = PoolModel::Reference(ModelRef::Starter);
+    assert_eq!((pool.id.as_str(), pool.model, pool.slots), ("default", model, 2));
 }
 
 #[test]
@@ -227,8 +231,8 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         "FILE:2:1: `queu` is not an option\n  hint: did you mean `queue`? known here: allow_non_loopback, \
          allowed_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
-         FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: ctx, device, engine, \
-         gpu_layers, id, model, queue, replicas, sha256, slots, threads\n\
+         FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: ctx, devices, engine, \
+         fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads\n\
          FILE:7:12: `pools[0].slots` is `100`; it must be a whole number from 1 to 64",
     );
 }
@@ -275,7 +279,7 @@ fn wrong_types_are_refused() {
     );
     refuses(
         "pools: [~]",
-        "FILE:1:9: `pools[0]` is empty; it must be a section with options (ctx, device, engine, gpu_layers, id, model, queue, replicas, sha256, slots, threads)",
+        "FILE:1:9: `pools[0]` is empty; it must be a section with options (ctx, devices, engine, fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads)",
     );
     refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
     refuses(
@@ -294,11 +298,10 @@ fn wrong_words_are_refused_with_the_right_ones() {
         "queue: {when_full: drop_lru}",
         "FILE:1:20: `queue.when_full` is `drop_lru`; it must be `reject` or `drop-lru`\n  hint: did you mean `drop-lru`?",
     );
-    refuses("pools: [{engine: vllm}]", "FILE:1:18: `pools[0].engine` is `vllm`; it must be `llamacpp`");
     refuses(
-        "pools: [{device: gpu}]",
-        "FILE:1:18: `pools[0].device` is `gpu`; it must be `auto`, `cpu`, `gpu0` (a card's place in PCI order) or \
-         `GPU-…` (a card's UUID)",
+        "pools: [{engine: vlm}]",
+        "FILE:1:18: `pools[0].engine` is `vlm`; it must be `llamacpp`, `vllm`, `tgi` or `triton`\n  hint: did you \
+         mean `vllm`?",
     );
     refuses(
         "pools: [{id: Big Pool}]",
@@ -405,7 +408,7 @@ fn paths_start_from_where_they_are_written() {
     assert_eq!(config.models_dir, at("home/.config/llama-orch/m"));
     let models: Vec<_> = config.pools.into_iter().map(|pool| pool.model).collect();
     let expected = ["home/.config/llama-orch/a.gguf", "home/b.gguf", "work/c.gguf"];
-    assert_eq!(models, expected.map(|path| ModelRef::File(at(path))));
+    assert_eq!(models, expected.map(|path| PoolModel::Reference(ModelRef::File(at(path)))));
 }
 
 #[test]
@@ -421,8 +424,12 @@ fn the_models_folder_has_a_short_variable() {
 fn a_printed_configuration_reads_back_as_the_same() {
     let machine = Machine::with_file(
         "listen: '[::1]:1'\nallowed_hosts: [box]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25}\n\
-         pools: [{id: a, ctx: 2048, device: gpu1, sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53}, \
-         {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru}}]\n\
+         pools: [{id: a, ctx: 2048, devices: gpu1, sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53}, \
+         {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru}}, \
+         {id: c, devices: [cpu, GPU-1], replicas: 3, preload: false, idle_unload_s: 2.5, fit_ctx: true}, \
+         {id: d, engine: tgi, model: a name, server: {url: 'http://box/', silence_timeout_s: 7}}, \
+         {id: e, slots: 9, server: {command: [s, '{port}'], env: {A: b}, start_timeout_s: 6}}]\n\
+         worker: {memory_margin_mb: 7}\n\
          sampler_profiles: {precise: {temperature: 0.1, top_k: 1}}\nlog: {level: debug, format: json}\n",
     );
     let config = machine.load().config;
@@ -431,3 +438,5 @@ fn a_printed_configuration_reads_back_as_the_same() {
     let again = Machine::with_file(&config.to_yaml()).load().config;
     assert_eq!(again, config);
 }
+
+mod pools;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Engine, File, Limits, Log, Pool, Queue, QueueOverride, Restart, Sessions, Shutdown, Stream, WhenFull,
-    Worker,
+    Engine, File, Limits, Log, Pool, Queue, QueueOverride, Restart, Server, Sessions, Shutdown, Stream,
+    WhenFull, Worker,
 };
 
 impl Default for File {
@@ -41,13 +41,30 @@ impl Default for Pool {
             model: "starter".to_owned(),
             sha256: None,
             engine: Engine::Llamacpp,
+            server: None,
             ctx: None,
-            slots: 4,
+            fit_ctx: false,
+            slots: None,
             threads: None,
-            device: "auto".to_owned(),
+            devices: None,
             gpu_layers: None,
-            replicas: 1,
+            replicas: None,
+            preload: true,
+            idle_unload_s: None,
             queue: QueueOverride::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            url: None,
+            command: None,
+            env: BTreeMap::new(),
+            api_key: None,
+            start_timeout_s: 900.0,
+            silence_timeout_s: 120.0,
         }
     }
 }
@@ -78,7 +95,7 @@ impl Default for Shutdown {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { load_timeout_s: 300.0, restart: Restart::default() }
+        Self { load_timeout_s: 300.0, memory_margin_mb: 512, restart: Restart::default() }
     }
 }
 

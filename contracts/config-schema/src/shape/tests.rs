@@ -51,11 +51,18 @@ fn the_full_example_names_every_option() {
         std::fs::read_to_string(repository().join(".docs/examples/all-options.yaml")).expect("the example");
     let node = crate::tree::Node::from_yaml(&yaml).expect("YAML");
     let shape = Shape::of_file();
+    // An option may stand in any of the pools: some exclude each other.
+    let stands = |path: &[Step]| match path {
+        [pools, Step::Index(_), rest @ ..] => (0..)
+            .map_while(|place| node.at(&[pools.clone(), Step::Index(place)]))
+            .any(|pool| pool.at(rest).is_some()),
+        _ => node.at(path).is_some(),
+    };
     let missing: Vec<String> = crate::env::names(&shape, None, crate::PREFIX)
         .into_iter()
         .filter(|name| {
             let path = crate::env::path_of(&shape, name).expect("a name leads to its option");
-            node.at(&path.0).is_none()
+            !stands(&path.0)
         })
         .collect();
     assert_eq!(missing, Vec::<String>::new());
@@ -73,9 +80,30 @@ fn an_editor_and_the_loader_refuse_the_same() {
         "queue: {when_full: never}",
         "pools: []",
         "pools: [{id: A}]",
-        "pools: [{device: gpu}]",
-        "pools: [{device: GPU-}]",
-        "pools: [{device: gpu1000}]",
+        "pools: [{device: gpu0}]",
+        "pools: [{devices: gpu}]",
+        "pools: [{devices: GPU-}]",
+        "pools: [{devices: gpu1000}]",
+        "pools: [{devices: 0}]",
+        "pools: [{devices: []}]",
+        "pools: [{devices: [gpu0, auto]}]",
+        "pools: [{devices: [cpu, 1]}]",
+        "pools: [{devices: [[cpu]]}]",
+        "pools: [{devices: {cpu: 1}}]",
+        "pools: [{replicas: 0}]",
+        "pools: [{replicas: 17}]",
+        "pools: [{preload: maybe}]",
+        "pools: [{idle_unload_s: 0}]",
+        "pools: [{engine: vlm}]",
+        "pools: [{server: http://127.0.0.1:1}]",
+        "pools: [{server: {url: ''}}]",
+        "pools: [{server: {command: llama-server}}]",
+        "pools: [{server: {command: []}}]",
+        "pools: [{server: {command: [a], env: [A]}}]",
+        "pools: [{server: {command: [a, '{port}'], env: {A: 1}}}]",
+        "pools: [{server: {url: 'http://a', start_timeout_s: 0}}]",
+        "pools: [{server: {url: 'http://a', api_key: ''}}]",
+        "worker: {memory_margin_mb: -1}",
         "pools: [{sha256: 00}]",
         "pools: [{slots: 65}]",
         "pools: [{queue: {batch: x}}]",
@@ -107,5 +135,24 @@ fn every_option_is_described_and_every_plain_one_has_its_default() {
     visit(&schema, "", &mut wrong);
     assert_eq!(wrong, Vec::<String>::new(), "without a description");
     assert_eq!(schema["properties"]["listen"]["default"], "127.0.0.1:6173");
-    assert_eq!(schema["$defs"]["Pool"]["properties"]["slots"]["default"], 4);
+    assert_eq!(schema["$defs"]["Pool"]["properties"]["preload"]["default"], true);
+}
+
+#[test]
+fn an_editor_and_the_loader_accept_the_same() {
+    for yaml in [
+        "pools: [{devices: auto}]",
+        "pools: [{devices: gpu1}]",
+        "pools: [{devices: GPU-5fd0c2a1-7b8e}]",
+        "pools: [{devices: [cpu]}]",
+        "pools: [{devices: [gpu0, GPU-1, cpu], replicas: 3}]",
+        "pools: [{engine: vllm, model: any name, server: {url: 'http://box:8000/v1/'}}]",
+        "pools: [{server: {command: [s, '{port}'], env: {CUDA_VISIBLE_DEVICES: '0'}}}]",
+        "pools: [{preload: false, idle_unload_s: 1.5, fit_ctx: true}]",
+    ] {
+        if let Err(error) = load_text(yaml) {
+            panic!("the loader refuses {yaml}: {error}");
+        }
+        assert!(editor_accepts(yaml), "the schema refuses {yaml}");
+    }
 }

@@ -1,0 +1,170 @@
+//! What may be said of one pool: its model, its engine, its devices, and the server that serves it where
+//! that is another program.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::WhenFull;
+
+/// One model on one or more replicas, behind one queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pool {
+    /// The pool's name, in requests, metrics and logs.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,62}$"))]
+    pub id: String,
+    /// The model: `starter` (a small instruct model, fetched once), `file:PATH` or a path that ends in
+    /// `.gguf`, `hf:OWNER/REPO/FILE.gguf`, or `https://…`. With `server.url`, and with another engine than
+    /// `llamacpp`, the name by which that server serves it.
+    #[schemars(length(min = 1))]
+    pub model: String,
+    /// The SHA-256 of the model's file, in hexadecimal. A file that differs is refused; without it an
+    /// unknown file is taken with a warning.
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The engine that serves it. All but the built-in `llamacpp` need a `server`.
+    pub engine: Engine,
+    /// The program that serves it, where that is not the built-in engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// Tokens of context of each slot. When absent, the model's own, up to a bound of the engine's.
+    #[schemars(range(min = 16, max = 16_777_216))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<u32>,
+    /// Lowers `ctx` where the model does not fit the device's memory otherwise. Without it, a model that
+    /// does not fit is refused, with the `ctx` that would.
+    pub fit_ctx: bool,
+    /// Sequences each replica decodes at a time. When absent, 4; for a `server` that tells its own number,
+    /// that one.
+    #[schemars(range(min = 1, max = 64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u16>,
+    /// Threads each replica computes with. When absent, the machine's physical cores.
+    #[schemars(range(min = 1, max = 1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u16>,
+    /// Where to compute: `auto` (the best devices found, the default), or one device or a list of them:
+    /// `cpu`, `gpu0` (by place in PCI order) or `GPU-…` (by the driver's UUID).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<OneOrMany>,
+    /// Layers put on the card. When absent, all of them.
+    #[schemars(range(min = 0, max = 10_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+    /// Copies of the model, each in a process of its own. When absent, one on each of `devices` that it
+    /// fits; on the processor, one.
+    #[schemars(range(min = 1, max = 16))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u16>,
+    /// Whether the model is loaded at the start, as far as memory allows. If not, the first task loads it.
+    pub preload: bool,
+    /// Seconds without a task after which the model is unloaded, until the next one. When absent, it stays.
+    #[schemars(range(min = 1.0, max = 2_592_000.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_unload_s: Option<f64>,
+    /// Another bound than the common `queue` has, for this pool.
+    #[serde(skip_serializing_if = "is_no_override")]
+    pub queue: QueueOverride,
+}
+
+fn is_no_override(queue: &QueueOverride) -> bool {
+    *queue == QueueOverride::default()
+}
+
+/// An engine that a pool can be served by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// llama.cpp: built in, one worker process a replica; with a `server`, `llama-server`.
+    #[default]
+    Llamacpp,
+    /// vLLM, or another server that speaks OpenAI's API.
+    Vllm,
+    /// Text Generation Inference.
+    Tgi,
+    /// Triton with its generate extension.
+    Triton,
+}
+
+impl Engine {
+    /// The engine's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llamacpp => "llamacpp",
+            Self::Vllm => "vllm",
+            Self::Tgi => "tgi",
+            Self::Triton => "triton",
+        }
+    }
+}
+
+/// `auto`, one device, or a list of devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// `auto`, `cpu`, `gpu0` or `GPU-…`.
+    One(#[schemars(regex(pattern = r"^(auto|cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$"))] String),
+    /// Devices by name: `cpu`, `gpu0` or `GPU-…`.
+    Many(
+        #[schemars(
+            length(min = 1, max = 16),
+            inner(regex(pattern = r"^(cpu|gpu[0-9]{1,3}|GPU-[0-9A-Za-z-]+)$"))
+        )]
+        Vec<String>,
+    ),
+}
+
+/// A program that serves the model over HTTP: one that runs already (`url`), or one that is started and
+/// ended with its replica (`command`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where a server that runs already listens: `http://HOST:PORT`.
+    #[schemars(length(min = 1, max = 2048))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The program to start and its arguments, each a text of its own. `{port}` becomes a free port of this
+    /// machine, on which it has to listen; `{model}` the model's file or name; `{slots}` and `{ctx}` the
+    /// options of the pool, `{ctx}` 0 where there is none.
+    #[schemars(length(min = 1, max = 256))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Environment variables of the program, beside those of the daemon. `{port}` is replaced in them too.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The key that the server asks for, sent as `Authorization: Bearer`.
+    #[schemars(length(min = 1, max = 4096))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// Seconds until the server has to be ready, the loading of its model counted in.
+    #[schemars(range(min = 1.0, max = 86_400.0))]
+    pub start_timeout_s: f64,
+    /// Seconds of silence in an answer that has begun after which the server counts as hung.
+    #[schemars(range(min = 1.0, max = 86_400.0))]
+    pub silence_timeout_s: f64,
+}
+
+/// Another bound than the common `queue` has, for one pool. What is absent is as there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueOverride {
+    /// Interactive tasks that may wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<u32>,
+    /// Batch tasks that may wait.
+    #[schemars(range(min = 1, max = 100_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
+    /// What happens to a batch task when the batch lane is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_full: Option<WhenFull>,
+    /// Seconds after which a waiting batch task goes before interactive ones.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_max_wait_s: Option<f64>,
+}

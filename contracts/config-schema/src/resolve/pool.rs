@@ -1,0 +1,148 @@
+//! What a pool is to serve, where, and in front of it which queue.
+
+use std::collections::BTreeSet;
+
+use model_store::ModelRef;
+use orchestrator_core::{PoolId, TokenCount};
+
+use super::{Places, server, span};
+use crate::check::Check;
+use crate::config::{AUTO, DeviceChoice, DevicesChoice, Engine, PoolConfig, PoolModel, QueueConfig};
+use crate::raw;
+use crate::tree::{Node, Path};
+
+/// Sequences a replica decodes at a time where nothing says otherwise.
+const DEFAULT_SLOTS: u16 = 4;
+
+/// The pools of a file. What is wrong with one is reported, and that pool left out.
+pub(super) fn pools(
+    file: &raw::File,
+    root: &Node,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Vec<PoolConfig> {
+    let mut names = BTreeSet::new();
+    let mut pools = Vec::with_capacity(file.pools.len());
+    for (place, written) in file.pools.iter().enumerate() {
+        let path = Path::default().key("pools").index(place);
+        if !names.insert(&written.id) {
+            let message = format!("`{path}.id` is `{}`, the name of a pool before it", written.id);
+            check.report(&path.key("id"), message, Some("give each pool a name of its own".to_owned()));
+        }
+        let server = server::server(written, &path, check);
+        let attached = written.server.as_ref().is_some_and(|server| server.url.is_some());
+        let by_name = attached || written.engine != Engine::Llamacpp;
+        without_effect(written, attached, &path, check);
+        let model = if by_name {
+            Some(PoolModel::Served(written.model.clone()))
+        } else {
+            model(&written.model, &path.key("model"), root, places, check).map(PoolModel::Reference)
+        };
+        let id = PoolId::new(written.id.as_str()).expect("the shape has checked the name");
+        let devices = devices(written.devices.as_ref(), &path.key("devices"), check);
+        let Some(model) = model else { continue };
+        pools.push(PoolConfig {
+            id,
+            model,
+            sha256: written.sha256.as_ref().map(|sum| sum.to_ascii_lowercase()),
+            engine: written.engine,
+            server,
+            ctx: written.ctx.map(TokenCount),
+            fit_ctx: written.fit_ctx,
+            slots: written.slots.unwrap_or(DEFAULT_SLOTS),
+            threads: written.threads,
+            devices,
+            gpu_layers: written.gpu_layers,
+            replicas: written.replicas,
+            preload: written.preload,
+            idle_unload: written.idle_unload_s.map(span),
+            queue: queue(&file.queue, &written.queue),
+        });
+    }
+    pools
+}
+
+/// Reports what was asked for and would change nothing: it would be a promise that nobody keeps.
+fn without_effect(pool: &raw::Pool, attached: bool, path: &Path, check: &mut Check<'_>) {
+    let of_a_program_of_ours = [
+        ("ctx", pool.ctx.is_some()),
+        ("threads", pool.threads.is_some()),
+        ("gpu_layers", pool.gpu_layers.is_some()),
+        ("devices", pool.devices.is_some()),
+        ("replicas", pool.replicas.is_some()),
+        ("idle_unload_s", pool.idle_unload_s.is_some()),
+    ];
+    if attached {
+        for (option, _) in of_a_program_of_ours.iter().filter(|(_, given)| *given) {
+            let message = format!(
+                "`{path}.{option}` has no effect with `server.url`: that server decides it, and is started \
+                 and ended by somebody else"
+            );
+            let hint = format!("leave `{option}` out, or start the server with `server.command`");
+            check.report(&path.key(option), message, Some(hint));
+        }
+    }
+    if pool.sha256.is_some() && (attached || pool.engine != Engine::Llamacpp) {
+        let message = format!(
+            "`{path}.sha256` has no effect here: `{}` is a name at the server, of which no file is known",
+            pool.model
+        );
+        check.report(&path.key("sha256"), message, Some("leave it out".to_owned()));
+    }
+    if pool.fit_ctx && pool.server.is_some() {
+        let message = format!(
+            "`{path}.fit_ctx` has no effect with `server`: only the built-in engine's memory is reckoned"
+        );
+        check.report(&path.key("fit_ctx"), message, Some("leave it out, and set `ctx`".to_owned()));
+    }
+}
+
+fn devices(written: Option<&raw::OneOrMany>, path: &Path, check: &mut Check<'_>) -> DevicesChoice {
+    let parse = |name: &String| DeviceChoice::parse(name).expect("the shape has checked the device");
+    let names = match written {
+        None => return DevicesChoice::Auto,
+        Some(raw::OneOrMany::One(name)) if name == AUTO => return DevicesChoice::Auto,
+        Some(raw::OneOrMany::One(name)) => std::slice::from_ref(name),
+        Some(raw::OneOrMany::Many(names)) => names,
+    };
+    let mut devices = Vec::with_capacity(names.len());
+    for (place, name) in names.iter().enumerate() {
+        let device = parse(name);
+        if devices.contains(&device) {
+            let path = path.index(place);
+            let hint = "name each device once; `replicas` says how many copies there are";
+            let message = format!("`{path}` is `{name}`, a device that stands before it");
+            check.report(&path, message, Some(hint.to_owned()));
+        }
+        devices.push(device);
+    }
+    DevicesChoice::Listed(devices)
+}
+
+fn model(
+    text: &str,
+    path: &Path,
+    root: &Node,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Option<ModelRef> {
+    match ModelRef::parse(text) {
+        Ok(ModelRef::File(file)) => places.absolute(&file, path, root, check).map(ModelRef::File),
+        Ok(model) => Some(model),
+        Err(invalid) => {
+            let message =
+                format!("`{path}` is `{}`, which is not a model: {}", invalid.given, invalid.reason);
+            check.report(path, message, Some(ModelRef::FORMS.to_owned()));
+            None
+        }
+    }
+}
+
+fn queue(common: &raw::Queue, own: &raw::QueueOverride) -> QueueConfig {
+    QueueConfig {
+        interactive: own.interactive.unwrap_or(common.interactive),
+        batch: own.batch.unwrap_or(common.batch),
+        when_full: own.when_full.unwrap_or(common.when_full),
+        batch_max_wait: span(own.batch_max_wait_s.unwrap_or(common.batch_max_wait_s)),
+    }
+}

@@ -1,0 +1,142 @@
+//! The program that serves a pool, where that is not the built-in engine.
+
+use http::Uri;
+
+use super::span;
+use crate::check::Check;
+use crate::config::{ApiKey, Engine, ServerConfig, ServerSource};
+use crate::raw;
+use crate::tree::Path;
+
+/// What stands in a command, or in a variable of it, for the port on which it has to listen.
+const PORT: &str = "{port}";
+
+/// The server of a pool; nothing where there is none, and where something about it was reported.
+pub(super) fn server(pool: &raw::Pool, pool_path: &Path, check: &mut Check<'_>) -> Option<ServerConfig> {
+    let path = pool_path.key("server");
+    let Some(written) = &pool.server else {
+        if pool.engine != Engine::Llamacpp {
+            let path = pool_path.key("engine");
+            let hint = "add `server: {url: http://127.0.0.1:8000}` for one that runs already, or \
+                        `server: {command: [PROGRAM, ...]}` for one to start";
+            let message =
+                format!("`{path}` is `{}`, which is not built in: it needs a `server`", pool.engine.as_str());
+            check.report(&path, message, Some(hint.to_owned()));
+        }
+        return None;
+    };
+    let api_key = written.api_key.as_ref().map(|key| (ApiKey::new(key), path.key("api_key")));
+    if let Some((None, path)) = &api_key {
+        let message = format!("`{path}` has characters in it that an HTTP header cannot carry");
+        let hint = "use letters, digits and punctuation of ASCII, no spaces";
+        check.report(path, message, Some(hint.to_owned()));
+    }
+    Some(ServerConfig {
+        source: source(written, &path, check)?,
+        slots: pool.slots,
+        api_key: api_key.and_then(|(key, _)| key),
+        start_timeout: span(written.start_timeout_s),
+        silence_timeout: span(written.silence_timeout_s),
+    })
+}
+
+fn source(written: &raw::Server, path: &Path, check: &mut Check<'_>) -> Option<ServerSource> {
+    match (&written.url, &written.command) {
+        (Some(url), None) => {
+            if !written.env.is_empty() {
+                let message = format!(
+                    "`{path}.env` has no effect with `{path}.url`: that server is started by somebody else"
+                );
+                let hint = "leave it out, or start the server with `command`";
+                check.report(&path.key("env"), message, Some(hint.to_owned()));
+            }
+            let path = path.key("url");
+            match base_url(url) {
+                Ok(url) => Some(ServerSource::Url(url)),
+                Err(why) => {
+                    // What stands before an `@` may be a password.
+                    let shown = if url.contains('@') { "not shown" } else { url };
+                    let message = format!("`{path}` is `{shown}`, which is not the URL of a server: {why}");
+                    check.report(&path, message, Some("write it as `http://127.0.0.1:8080`".to_owned()));
+                    None
+                }
+            }
+        }
+        (None, Some(command)) => managed(written, command, path, check),
+        (Some(_), Some(_)) => {
+            let message = format!("`{path}` has both `url` and `command`");
+            let hint = "keep `url` for a server that runs already, `command` for one to start";
+            check.report(&path.key("command"), message, Some(hint.to_owned()));
+            None
+        }
+        (None, None) => {
+            let message = format!("`{path}` has neither `url` nor `command`");
+            let hint = "give `url` for a server that runs already, `command` for one to start";
+            check.report(path, message, Some(hint.to_owned()));
+            None
+        }
+    }
+}
+
+fn managed(
+    written: &raw::Server,
+    command: &[String],
+    path: &Path,
+    check: &mut Check<'_>,
+) -> Option<ServerSource> {
+    let before = check.problems.len();
+    let command_path = path.key("command");
+    if command.first().is_some_and(|program| program.trim().is_empty()) {
+        let path = command_path.index(0);
+        check.report(&path, format!("`{path}` is empty; it must be the program to start"), None);
+    }
+    if let Some(place) = command.iter().position(|argument| argument.contains('\0')) {
+        let path = command_path.index(place);
+        check.report(&path, format!("`{path}` has a NUL character in it, which no argument can have"), None);
+    }
+    for (name, value) in &written.env {
+        let path = path.key("env").key(name);
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = format!("`{path}` is not a name that an environment variable can have");
+            check.report(&path, message, None);
+        } else if value.contains('\0') {
+            check.report(&path, format!("`{path}` has a NUL character in it"), None);
+        }
+    }
+    if !command.iter().chain(written.env.values()).any(|text| text.contains(PORT)) {
+        let message = format!("`{command_path}` does not say `{PORT}`, the port on which it has to listen");
+        let hint = "add the program's own option for it, as `--port`, `{port}`";
+        check.report(&command_path, message, Some(hint.to_owned()));
+    }
+    (check.problems.len() == before)
+        .then(|| ServerSource::Command { command: command.to_owned(), env: written.env.clone() })
+}
+
+/// The URL without a slash at its end.
+fn base_url(url: &str) -> Result<String, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "it cannot be read")?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err("https is not spoken to servers, which belong to this machine or its own network; \
+                        put a reverse proxy that speaks it in between");
+        }
+        Some(_) => return Err("the only scheme is http"),
+        None => return Err("it does not start with `http://`"),
+    }
+    let authority = uri.authority().ok_or("it has no host")?;
+    if authority.as_str().contains('@') {
+        return Err("a user and password in it are not sent; the server's key goes into `api_key`");
+    }
+    if url.contains(['?', '#']) {
+        return Err("it has a query or a fragment");
+    }
+    if authority.host().trim_matches(['[', ']']).is_empty() {
+        return Err("it has no host");
+    }
+    let after = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    if !after.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("its port is not a number from 1 to 65535");
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
