@@ -210,7 +210,7 @@ fn named(choice: &DeviceChoice, found: &Snapshot) -> Device {
 /// The cards in turn, the one with the most free memory first; the processor where there is none.
 fn by_free_memory(found: &Snapshot, replicas: u16) -> Vec<Device> {
     let mut cards = found.devices.clone();
-    cards.retain(|card| card.memory.is_some());
+    cards.retain(|card| card.device != Device::Cpu && card.memory.is_some());
     cards.sort_by_key(|card| std::cmp::Reverse(card.memory.map_or(0, |memory| memory.free_bytes)));
     let cards: Vec<Device> = cards.into_iter().map(|card| card.device).collect();
     let cards = if cards.is_empty() { vec![Device::Cpu] } else { cards };

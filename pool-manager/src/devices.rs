@@ -1,49 +1,71 @@
-//! The graphics cards of this machine, and which of them a replica gets.
+//! The devices of this machine, the processor among them, and which of them a replica gets.
 //!
-//! NVIDIA's cards are read through NVML, which is looked for at run time: a machine without the library
-//! has no cards, and one log line says so. Reading never fails as a whole: a figure a card does not tell
-//! is absent.
+//! NVIDIA's cards are read through NVML, which is looked for at run time; AMD's through the kernel's own
+//! files. A machine without either has its processor, and one log line says so. Reading never fails as a
+//! whole: a figure that a device does not tell is absent.
 
-use std::ffi::OsStr;
+use std::path::Path;
 
 use adapter_api::Device;
-use nvml_wrapper::Nvml;
-use nvml_wrapper::error::NvmlError;
 
-/// The library as the driver installs it, and as the driver's development files name it.
-const NVML_NAMES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
+use self::amd::AmdCards;
+use self::host::Host;
+use self::nvidia::NvidiaCards;
 
-/// What one card says of itself at one moment.
+mod amd;
+mod host;
+mod nvidia;
+
+pub use self::host::process_memory;
+
+/// What one device says of itself at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceReading {
-    /// The card.
+    /// The device.
     pub device: Device,
     /// Its name (`NVIDIA GeForce RTX 4090`).
     pub name: String,
-    /// Its memory.
+    /// Its memory; the machine's own, where the device is the processor.
     pub memory: Option<MemoryReading>,
     /// Share of the last moments in which it computed, from 0 to 1.
     pub utilization: Option<f64>,
 }
 
-/// A card's memory.
+/// A device's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryReading {
     /// All of it.
     pub total_bytes: u64,
     /// Taken by anyone.
     pub used_bytes: u64,
-    /// Free.
+    /// Free, or given back by the system as soon as somebody asks for it.
     pub free_bytes: u64,
 }
 
-/// Reads the cards. Behind a trait so that tests can make readings up.
-pub trait DeviceProbe: Send + 'static {
-    /// All cards, in PCI order. May take milliseconds; never called on the runtime's threads.
-    fn read(&mut self) -> Vec<DeviceReading>;
+/// What one process holds of one card's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessReading {
+    /// The process.
+    pub pid: u32,
+    /// The driver's own name of the card.
+    pub card_uuid: String,
+    /// Bytes of the card's memory that it holds.
+    pub used_bytes: u64,
 }
 
-/// No cards.
+/// Reads the devices. Behind a trait so that tests can make readings up. Nothing of it is called on the
+/// runtime's threads: it may take milliseconds.
+pub trait DeviceProbe: Send + 'static {
+    /// All devices: the processor first, then the cards in PCI order.
+    fn read(&mut self) -> Vec<DeviceReading>;
+
+    /// Who holds memory of the cards, as far as their drivers tell.
+    fn processes(&mut self) -> Vec<ProcessReading> {
+        Vec::new()
+    }
+}
+
+/// No devices at all, not even a processor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoDevices;
 
@@ -56,32 +78,56 @@ impl DeviceProbe for NoDevices {
 /// The probe for this machine. One log line says what was found.
 #[must_use]
 pub fn probe() -> Box<dyn DeviceProbe> {
-    probe_with(&NVML_NAMES)
+    Box::new(Machine::find(&nvidia::NVML_NAMES, Path::new(amd::DRM_DIR)))
 }
 
-fn probe_with(names: &[&str]) -> Box<dyn DeviceProbe> {
-    match load_nvml(names) {
-        Ok(nvml) => {
-            let mut probe = NvmlProbe { nvml };
-            tracing::info!(cards = probe.read().len(), "NVIDIA telemetry is on");
-            Box::new(probe)
-        }
-        Err(reason) => {
-            tracing::info!(%reason, "no NVIDIA telemetry: computing on the processor unless told otherwise");
-            Box::new(NoDevices)
-        }
+/// Where a card sits: domain, bus, device, function.
+type PciAddress = (u32, u32, u32, u32);
+
+/// Everything that replicas can compute on.
+struct Machine {
+    host: Host,
+    nvidia: Option<NvidiaCards>,
+    amd: AmdCards,
+}
+
+impl Machine {
+    fn find(nvml_names: &[&str], drm_dir: &Path) -> Self {
+        let (nvidia, why_no_nvidia) = match NvidiaCards::open(nvml_names) {
+            Ok(cards) => (Some(cards), None),
+            Err(reason) => (None, Some(reason.to_string())),
+        };
+        let mut machine = Self { host: Host::new(), nvidia, amd: AmdCards::below(drm_dir) };
+        let nvidia = machine.nvidia.as_mut().map_or(0, |cards| cards.read().len());
+        let amd = machine.amd.read().len();
+        tracing::info!(nvidia, amd, why_no_nvidia, "devices found beside the processor");
+        machine
     }
 }
 
-fn load_nvml(names: &[&str]) -> Result<Nvml, NvmlError> {
-    let mut last = NvmlError::LibraryNotFound;
-    for name in names {
-        match Nvml::builder().lib_path(OsStr::new(name)).init() {
-            Ok(nvml) => return Ok(nvml),
-            Err(error) => last = error,
+impl DeviceProbe for Machine {
+    fn read(&mut self) -> Vec<DeviceReading> {
+        let nvidia = self.nvidia.as_mut().map(NvidiaCards::read).unwrap_or_default();
+        let mut devices = vec![self.host.read()];
+        devices.extend(numbered(nvidia.into_iter().chain(self.amd.read()).collect()));
+        devices
+    }
+
+    fn processes(&mut self) -> Vec<ProcessReading> {
+        self.nvidia.as_ref().map(NvidiaCards::processes).unwrap_or_default()
+    }
+}
+
+/// The cards of all makers in PCI order, each with its place in it.
+fn numbered(mut cards: Vec<(PciAddress, DeviceReading)>) -> Vec<DeviceReading> {
+    cards.sort_by_key(|(address, _)| *address);
+    let mut devices: Vec<_> = cards.into_iter().map(|(_, reading)| reading).collect();
+    for (place, reading) in (0..).zip(&mut devices) {
+        if let Device::Gpu { index, .. } = &mut reading.device {
+            *index = place;
         }
     }
-    Err(last)
+    devices
 }
 
 /// The device for a replica that does not name one: the card with the most free memory, the first of equal
@@ -90,54 +136,12 @@ fn load_nvml(names: &[&str]) -> Result<Nvml, NvmlError> {
 pub fn choose_device(readings: &[DeviceReading]) -> Device {
     let mut best: Option<(u64, &Device)> = None;
     for reading in readings {
-        let Some(memory) = reading.memory else { continue };
+        let (Device::Gpu { .. }, Some(memory)) = (&reading.device, reading.memory) else { continue };
         if best.is_none_or(|(free, _)| memory.free_bytes > free) {
             best = Some((memory.free_bytes, &reading.device));
         }
     }
     best.map_or(Device::Cpu, |(_, device)| device.clone())
-}
-
-struct NvmlProbe {
-    nvml: Nvml,
-}
-
-impl DeviceProbe for NvmlProbe {
-    fn read(&mut self) -> Vec<DeviceReading> {
-        let count = self.nvml.device_count().unwrap_or(0);
-        let mut cards: Vec<_> = (0..count).filter_map(|index| self.card(index)).collect();
-        cards.sort_by_key(|(address, _)| *address);
-        (0..)
-            .zip(cards)
-            .map(|(place, (_, mut reading))| {
-                if let Device::Gpu { index, .. } = &mut reading.device {
-                    *index = place;
-                }
-                reading
-            })
-            .collect()
-    }
-}
-
-impl NvmlProbe {
-    /// One card and its PCI address. A card that fell off the bus is left out until it is back.
-    fn card(&self, index: u32) -> Option<((u32, u32, u32), DeviceReading)> {
-        let card = self.nvml.device_by_index(index).ok()?;
-        let uuid = card.uuid().ok()?;
-        let address = card.pci_info().map_or((u32::MAX, index, 0), |pci| (pci.domain, pci.bus, pci.device));
-        let memory = card.memory_info().ok().map(|memory| MemoryReading {
-            total_bytes: memory.total,
-            used_bytes: memory.used,
-            free_bytes: memory.free,
-        });
-        let reading = DeviceReading {
-            device: Device::Gpu { uuid, index },
-            name: card.name().unwrap_or_else(|_| "NVIDIA card".to_owned()),
-            memory,
-            utilization: card.utilization_rates().ok().map(|rates| f64::from(rates.gpu) / 100.0),
-        };
-        Some((address, reading))
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ mod tasks;
 pub mod telemetry;
 
 pub use backoff::{Breaker, RestartPolicy};
-pub use devices::{DeviceProbe, DeviceReading, NoDevices, choose_device, probe};
+pub use devices::{
+    DeviceProbe, DeviceReading, NoDevices, ProcessReading, choose_device, probe, process_memory,
+};
 pub use self_test::{SelfTest, SelfTestError, SelfTestPolicy};
 pub use state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
 pub use supervisor::{EVENTS_BOUND, ReplicaPolicy, Supervisor, SupervisorHandle};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapter_api::Device;
 use tokio::sync::watch;
 
-use crate::devices::{DeviceProbe, DeviceReading};
+use crate::devices::{DeviceProbe, DeviceReading, ProcessReading, process_memory};
 
 /// How often the devices are read.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -16,8 +16,10 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 /// All devices at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// The cards, in PCI order; none where there is none.
+    /// The processor, then the cards in PCI order.
     pub devices: Vec<DeviceReading>,
+    /// Who holds memory of the cards, as far as their drivers tell.
+    pub processes: Vec<ProcessReading>,
     /// How many times the devices have been read so far.
     pub readings: u64,
 }
@@ -27,6 +29,25 @@ impl Snapshot {
     #[must_use]
     pub fn of(&self, device: &Device) -> Option<&DeviceReading> {
         self.devices.iter().find(|reading| reading.device == *device)
+    }
+
+    /// The cards among the devices, in PCI order.
+    pub fn cards(&self) -> impl Iterator<Item = &DeviceReading> {
+        self.devices.iter().filter(|reading| reading.device != Device::Cpu)
+    }
+
+    /// Bytes of a device's memory that a process, and on the processor all that it started, holds; nothing
+    /// where that cannot be told. On the processor it is measured here and takes milliseconds.
+    #[must_use]
+    pub fn process_memory(&self, device: &Device, pid: u32) -> Option<u64> {
+        match device {
+            Device::Cpu => process_memory(pid),
+            Device::Gpu { uuid, .. } => self
+                .processes
+                .iter()
+                .find(|held| held.pid == pid && held.card_uuid == *uuid)
+                .map(|held| held.used_bytes),
+        }
     }
 }
 
@@ -45,15 +66,15 @@ impl Telemetry {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(mut probe: Box<dyn DeviceProbe>, interval: Duration) -> std::io::Result<Self> {
-        let first = Snapshot { devices: probe.read(), readings: 1 };
+        let first = Snapshot { devices: probe.read(), processes: probe.processes(), readings: 1 };
         let (sender, snapshot) = watch::channel(Arc::new(first));
         let (stop, stopped) = sync_channel::<()>(0);
         std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                let devices = probe.read();
+                let (devices, processes) = (probe.read(), probe.processes());
                 sender.send_modify(|snapshot| {
                     let readings = snapshot.readings + 1;
-                    *snapshot = Arc::new(Snapshot { devices, readings });
+                    *snapshot = Arc::new(Snapshot { devices, processes, readings });
                 });
             }
         })?;

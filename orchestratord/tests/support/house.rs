@@ -187,7 +187,7 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
         engines: BTreeMap::from([(pool(), EngineKind::Llamacpp)]),
         build: "none".to_owned(),
     };
-    let snapshot = Arc::new(Snapshot { devices: Vec::new(), readings: 1 });
+    let snapshot = Arc::new(Snapshot { readings: 1, ..Snapshot::default() });
     let instruments = Instruments { metrics, devices: Arc::new(move || Arc::clone(&snapshot)), clock };
     let limits = ConnectionLimits {
         connections: 64,

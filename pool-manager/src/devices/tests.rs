@@ -27,7 +27,9 @@ fn auto_takes_the_card_with_most_free_memory_else_the_processor() {
         (vec![card(0, Some(7)), card(1, Some(7))], Some(0)),
         (vec![card(0, None), card(1, Some(0))], Some(1)),
     ];
-    for (cards, expected) in cases {
+    for (mut cards, expected) in cases {
+        // The machine's own memory is larger than any card's, and no card's.
+        cards.insert(0, DeviceReading { device: Device::Cpu, ..card(0, Some(24)) });
         let chosen = match choose_device(&cards) {
             Device::Cpu => None,
             Device::Gpu { index, .. } => Some(index),
@@ -56,12 +58,15 @@ impl tracing::Subscriber for Count {
 }
 
 #[test]
-fn without_the_library_there_are_no_devices_and_one_log_line() {
+fn without_cards_there_is_the_processor_and_one_log_line() {
     let lines = Arc::new(AtomicUsize::new(0));
     tracing::subscriber::with_default(Count(Arc::clone(&lines)), || {
-        let mut probe = probe_with(&["libno-such-thing.so.1", "libno-such-thing.so"]);
+        let names = ["libno-such-thing.so.1", "libno-such-thing.so"];
+        let mut machine = Machine::find(&names, Path::new("/nowhere/at/all"));
         for _ in 0..3 {
-            assert_eq!(probe.read(), Vec::new());
+            let devices: Vec<Device> = machine.read().into_iter().map(|reading| reading.device).collect();
+            assert_eq!(devices, [Device::Cpu]);
+            assert_eq!(machine.processes(), []);
         }
     });
     assert_eq!(lines.load(Ordering::SeqCst), 1);

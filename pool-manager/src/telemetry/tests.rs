@@ -82,5 +82,18 @@ fn a_card_that_hangs_in_its_driver_does_not_hang_the_stop() {
 #[test]
 fn a_probe_with_nothing_to_read_gives_an_empty_snapshot() {
     let telemetry = Telemetry::start(Box::new(crate::devices::NoDevices), Duration::from_secs(3600)).unwrap();
-    assert_eq!(*telemetry.snapshot(), Snapshot { devices: Vec::new(), readings: 1 });
+    assert_eq!(*telemetry.snapshot(), Snapshot { readings: 1, ..Snapshot::default() });
+}
+
+#[test]
+fn what_a_process_holds_is_told_by_card_and_on_the_processor_measured() {
+    let held =
+        |pid, card_uuid: &str, used_bytes| ProcessReading { pid, card_uuid: card_uuid.into(), used_bytes };
+    let processes = vec![held(7, "GPU-a", 1), held(7, "GPU-b", 2), held(8, "GPU-a", 3)];
+    let snapshot = Snapshot { processes, ..Snapshot::default() };
+    let card = |uuid: &str| Device::Gpu { uuid: uuid.to_owned(), index: 0 };
+    assert_eq!(snapshot.process_memory(&card("GPU-a"), 7), Some(1));
+    assert_eq!(snapshot.process_memory(&card("GPU-b"), 7), Some(2));
+    assert_eq!(snapshot.process_memory(&card("GPU-b"), 8), None);
+    assert!(snapshot.process_memory(&Device::Cpu, std::process::id()).is_some_and(|bytes| bytes > 0));
 }

@@ -1,0 +1,98 @@
+//! The processor and the machine's own memory.
+
+use std::collections::HashMap;
+
+use adapter_api::Device;
+use sysinfo::{
+    CGroupLimits, CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System,
+    get_current_pid,
+};
+
+use super::{DeviceReading, MemoryReading};
+
+/// Reads the processor.
+pub(super) struct Host {
+    /// Nothing on a system that this cannot be read on.
+    system: Option<System>,
+    name: String,
+    /// The load is the difference between two readings: the first one has none.
+    read_before: bool,
+}
+
+impl Host {
+    pub(super) fn new() -> Self {
+        let mut system = System::new().ok();
+        if let Some(system) = &mut system {
+            system.refresh_cpu_list(CpuRefreshKind::nothing().with_usage());
+        }
+        let brand = system.as_ref().and_then(|system| system.cpus().first()).map(|cpu| cpu.brand().trim());
+        let name = brand.filter(|brand| !brand.is_empty()).unwrap_or("processor").to_owned();
+        Self { system, name, read_before: false }
+    }
+
+    pub(super) fn read(&mut self) -> DeviceReading {
+        let mut reading =
+            DeviceReading { device: Device::Cpu, name: self.name.clone(), memory: None, utilization: None };
+        let Some(system) = &mut self.system else { return reading };
+        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        reading.memory = memory(system.total_memory(), system.available_memory(), own_limits(system));
+        system.refresh_cpu_usage();
+        if self.read_before {
+            reading.utilization = Some(f64::from(system.global_cpu_usage() / 100.0).clamp(0.0, 1.0));
+        }
+        self.read_before = true;
+        reading
+    }
+}
+
+/// The limits that this process lives under: a container's, a service's.
+fn own_limits(system: &mut System) -> Option<CGroupLimits> {
+    let own = get_current_pid().ok()?;
+    if system.process(own).is_none() {
+        let kind = ProcessRefreshKind::nothing().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, kind);
+    }
+    system.process(own).and_then(sysinfo::Process::cgroup_limits).or_else(|| system.cgroup_limits())
+}
+
+/// What there is for a model: what the system could give, and no more than a limit leaves. What a limited
+/// group has in its page cache counts as free, as it does for the system as a whole.
+fn memory(total: u64, available: u64, limits: Option<CGroupLimits>) -> Option<MemoryReading> {
+    let limited = limits.filter(|limits| limits.total_memory > 0 && limits.total_memory < total);
+    let (total_bytes, left) = match &limited {
+        Some(limits) => (limits.total_memory, limits.total_memory.saturating_sub(limits.rss)),
+        None => (total, total),
+    };
+    let free_bytes = available.min(left);
+    let used_bytes = total_bytes - free_bytes;
+    (total_bytes > 0).then_some(MemoryReading { total_bytes, used_bytes, free_bytes })
+}
+
+/// Bytes of the machine's memory in which a process and all that it started live now (RSS). A file that
+/// several processes have mapped counts for each. Nothing when the process is gone.
+///
+/// Takes milliseconds: not for the runtime's threads.
+#[must_use]
+pub fn process_memory(pid: u32) -> Option<u64> {
+    let mut system = System::new().ok()?;
+    let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
+    let root = Pid::from_u32(pid);
+    system.process(root)?;
+    let mut children = HashMap::<Pid, Vec<Pid>>::new();
+    for (pid, process) in system.processes() {
+        if let Some(parent) = process.parent() {
+            children.entry(parent).or_default().push(*pid);
+        }
+    }
+    let (mut bytes, mut open) = (0, vec![root]);
+    while let Some(pid) = open.pop() {
+        bytes += system.process(pid).map_or(0, sysinfo::Process::memory);
+        // Removed as they are taken: numbers that are used again must not make a circle.
+        open.extend(children.remove(&pid).unwrap_or_default());
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;
