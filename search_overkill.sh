@@ -18,6 +18,8 @@ exempt=(
     'xtask/src/scan/tests.rs'
     '.docs/HOME_PROFILE.md'
     '.specs/00_home_profile.md'
+    'requirements/home.yaml'
+    'TODO.md'
 )
 
 root=${1:-$(dirname "$0")}
@@ -81,6 +83,7 @@ rule 'enforced signatures'   -iE 'require[_-]?s(ignature|bom)|\bsbom\b|sbom_|_sb
 # placement
 rule 'tensor splits'         -iE 'tensor[ _-]?splits?\b|tensorsplit'
 rule 'NUMA hints'            -iE '(^|[^a-z])numa([^a-z]|$)'
+rule 'topology hints'        -iE 'topology[ _-]?(hint|aware)|topology["]? *[:=]'
 rule 'PCIe hints'            -iE '\bpcie\b|pcie_|_pcie'
 
 # metrics and binding

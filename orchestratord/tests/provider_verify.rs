@@ -14,17 +14,14 @@ mod house;
 mod wire;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use adapter_api::ExitReason;
 use adapter_mock::Phase;
-use audit::{Audit, SOME_ID, prompt, task};
+use audit::{Audit, SOME_ID, open_stream, prompt, task};
 use house::{BrokenHouse, House, LANE_BOUND, STREAMS};
 use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use wire::{Ask, TOKEN};
+use wire::Ask;
 
 #[tokio::test]
 async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
@@ -180,22 +177,6 @@ async fn a_full_house(audit: &Audit) {
     assert!(lost.text().contains("WORKER_RESET"), "{}", lost.text());
     let lost = audit.expect(200, at, Ask::get(&task("stream", &running))).await;
     assert!(lost.text().contains("\"error\""));
-}
-
-/// Opens a stream and reads its first event.
-async fn open_stream(at: SocketAddr, id: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(at).await.unwrap();
-    let head =
-        format!("GET {} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {TOKEN}\r\n\r\n", task("stream", id));
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    while !text.contains("event: started") {
-        let mut buffer = [0; 1024];
-        let read = stream.read(&mut buffer).await.unwrap();
-        assert!(read > 0, "the stream ends after {text:?}");
-        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-    }
-    stream
 }
 
 async fn a_stopping_house(audit: &Audit) {

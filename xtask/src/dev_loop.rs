@@ -15,7 +15,7 @@ use crate::exit::Stop;
 use crate::generated::{self, Mode};
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::say::{self, Stopwatch};
-use crate::{links, scan, schema, setup, starter, tidy};
+use crate::{contracts, links, requirements, scan, schema, setup, starter, tidy};
 
 /// `cargo xtask dev:loop`.
 #[derive(Debug, clap::Args)]
@@ -51,6 +51,8 @@ enum Step {
     Scan,
     Links,
     Tidy,
+    Requirements,
+    Contracts,
     Generated(Scope),
     Clippy(Scope),
     Tests(Scope),
@@ -60,7 +62,15 @@ enum Step {
 impl Step {
     /// The steps, in order.
     fn all(scope: Scope) -> Vec<Self> {
-        let quick = [Self::Format, Self::Scan, Self::Links, Self::Tidy, Self::Generated(scope)];
+        let quick = [
+            Self::Format,
+            Self::Scan,
+            Self::Links,
+            Self::Tidy,
+            Self::Requirements,
+            Self::Contracts,
+            Self::Generated(scope),
+        ];
         let checks: &[Self] = match scope {
             Scope::Everything => &[Self::Clippy(Scope::Everything), Self::Clippy(Scope::WithoutEngine)],
             Scope::WithoutEngine => &[Self::Clippy(Scope::WithoutEngine)],
@@ -80,6 +90,8 @@ impl Step {
             Self::Scan => "scanner",
             Self::Links => "links",
             Self::Tidy => "tidy",
+            Self::Requirements => "requirements",
+            Self::Contracts => "contracts",
             Self::Generated(_) => "generated files",
             Self::Clippy(Scope::Everything) => "clippy",
             Self::Clippy(Scope::WithoutEngine) => "clippy without the engine",
@@ -96,6 +108,8 @@ impl Step {
             Self::Scan => "cargo xtask scan".to_owned(),
             Self::Links => "cargo xtask links".to_owned(),
             Self::Tidy => "cargo xtask tidy".to_owned(),
+            Self::Requirements => "cargo xtask requirements".to_owned(),
+            Self::Contracts => "cargo xtask contracts".to_owned(),
             Self::Generated(_) => {
                 "cargo xtask regen-openapi --check && cargo xtask regen-schema --check".to_owned()
             }
@@ -116,9 +130,14 @@ impl Step {
                 [&["test"], scope.selection(), &["--lib", "--bins", "--tests", "--examples"]].concat()
             }
             Self::DocTests(scope) => [&["test"], scope.selection(), &["--doc"]].concat(),
-            Self::Packages | Self::Starter | Self::Scan | Self::Links | Self::Tidy | Self::Generated(_) => {
-                Vec::new()
-            }
+            Self::Packages
+            | Self::Starter
+            | Self::Scan
+            | Self::Links
+            | Self::Tidy
+            | Self::Requirements
+            | Self::Contracts
+            | Self::Generated(_) => Vec::new(),
         }
     }
 
@@ -129,6 +148,8 @@ impl Step {
             Self::Scan => run_scan(workspace),
             Self::Links => run_links(workspace),
             Self::Tidy => run_tidy(workspace).await,
+            Self::Requirements => check_requirements(workspace),
+            Self::Contracts => run_contracts(&contracts::Args::default(), workspace),
             Self::Generated(scope) => {
                 schema::regen(true)?;
                 generated::openapi(Mode::Check, scope.selection(), workspace, interrupts).await
@@ -216,6 +237,31 @@ pub async fn run_tidy(workspace: &Workspace) -> anyhow::Result<()> {
         say::note(format_args!("long, and allowed: {file} has {lines} lines"));
     }
     fail_on("broken rules", &report.broken)
+}
+
+/// The way from each rule to its tests, as a command: prints it.
+///
+/// # Errors
+/// When a rule has no test, or a path leads nowhere.
+pub fn run_requirements(args: &requirements::Args, workspace: &Workspace) -> anyhow::Result<()> {
+    let findings = requirements::check(&workspace.root, &workspace.files()?)?;
+    findings.show(args);
+    fail_on("faults of requirements", &findings.faults)
+}
+
+/// The same as a step of the loop: says how much there is.
+fn check_requirements(workspace: &Workspace) -> anyhow::Result<()> {
+    let findings = requirements::check(&workspace.root, &workspace.files()?)?;
+    say::note(findings.summary());
+    fail_on("faults of requirements", &findings.faults)
+}
+
+/// What can be said of the contracts without a daemon, as a command.
+///
+/// # Errors
+/// When one takes something back, or a code has no page.
+pub fn run_contracts(args: &contracts::Args, workspace: &Workspace) -> anyhow::Result<()> {
+    fail_on("faults of contracts", &contracts::run(args, &workspace.root, &workspace.files()?)?)
 }
 
 fn fail_on(what: &str, found: &[String]) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod bench;
+mod contracts;
 mod demo;
 mod dev_loop;
 mod dist;
@@ -11,6 +12,7 @@ mod exit;
 mod generated;
 mod links;
 mod process;
+mod requirements;
 mod say;
 mod scan;
 mod schema;
@@ -71,6 +73,11 @@ enum Command {
     Links,
     /// Check the repository's own rules: file heads, file names, the core's dependencies.
     Tidy,
+    /// Check that the contracts take nothing back of their last release, and that every error code has its
+    /// page.
+    Contracts(contracts::Args),
+    /// Print which contract, code and tests hold each rule of .specs, and fail where one has none.
+    Requirements(requirements::Args),
     /// Measure: admission decisions, and the built-in engine's tokens/s and time between tokens.
     Bench(bench::Args),
     /// Build for machines other than this one.
@@ -132,6 +139,8 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Scan => dev_loop::run_scan(&workspace),
         Command::Links => dev_loop::run_links(&workspace),
         Command::Tidy => dev_loop::run_tidy(&workspace).await,
+        Command::Contracts(args) => dev_loop::run_contracts(&args, &workspace),
+        Command::Requirements(args) => dev_loop::run_requirements(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace, &mut interrupts).await,
         Command::Dist(args) => dist::run(&args, &workspace, &mut interrupts).await,
         Command::RunWhileParentLives { .. } => Ok(()),

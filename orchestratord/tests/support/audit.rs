@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::contract::{self, Contract};
 use super::house::House;
-use super::wire::{self, Answer, Ask};
+use super::wire::{self, Answer, Ask, TOKEN};
 
 /// The id of nothing.
 pub const SOME_ID: &str = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
@@ -87,4 +89,20 @@ pub fn task(path: &str, id: &str) -> String {
 /// A small task.
 pub fn prompt() -> Value {
     json!({"prompt": "one two three"})
+}
+
+/// Opens a stream and reads its first event.
+pub async fn open_stream(at: SocketAddr, id: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let head =
+        format!("GET {} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {TOKEN}\r\n\r\n", task("stream", id));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("event: started") {
+        let mut buffer = [0; 1024];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "the stream ends after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    stream
 }

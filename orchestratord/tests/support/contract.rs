@@ -171,7 +171,7 @@ impl Contract {
 }
 
 /// One server-sent event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub name: String,
     pub id: Option<u64>,

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, EngineFactory, EngineKind, ReplicaSpec, Workload};
+use adapter_api::{Device, Engine, EngineFactory, EngineKind, ReplicaSpec, Workload};
 use adapter_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
 use config_schema::SamplerProfile;
-use orchestrator_core::{Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
+use orchestrator_core::{FullPolicy, Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
 use orchestratord::auth::ApiToken;
 use orchestratord::backpressure::Refusal;
 use orchestratord::clock::Clock;
@@ -46,6 +46,11 @@ pub struct House {
 impl House {
     /// A daemon whose pool has not come far yet.
     pub fn empty() -> Self {
+        Self::queueing(FullPolicy::Reject)
+    }
+
+    /// The same, with another policy for a full batch lane.
+    pub fn queueing(full: FullPolicy) -> Self {
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::start();
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
@@ -59,6 +64,7 @@ impl House {
                 interactive: LANE_BOUND,
                 batch: LANE_BOUND,
                 interactive_reserve: 0,
+                full_policy: full,
                 ..QueueLimits::default()
             },
             sessions: SessionLimits::default(),
@@ -96,10 +102,7 @@ impl House {
 
     /// Makes the pool ready.
     pub async fn bring_up(&self) {
-        self.pools
-            .send((pool(), PoolEvent::Starting(vec![(replica(), Device::Cpu)])))
-            .await
-            .expect("it runs");
+        self.begin().await;
         let spec = ReplicaSpec {
             replica: replica(),
             model: "/model".into(),
@@ -110,6 +113,23 @@ impl House {
             gpu_layers: None,
         };
         let engine = self.factory.start(spec, Arc::new(|_| {})).await.expect("a pretend engine starts");
+        self.serve_with(engine).await;
+    }
+
+    /// Lets the pool start its replica.
+    pub async fn begin(&self) {
+        self.pools
+            .send((pool(), PoolEvent::Starting(vec![(replica(), Device::Cpu)])))
+            .await
+            .expect("it runs");
+        // News of replicas comes another way and must not overtake this.
+        while self.driver.health().await.expect("the driver runs").pools[0].replicas.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Makes the replica ready with this engine.
+    pub async fn serve_with(&self, engine: Arc<dyn Engine>) {
         let self_test = SelfTest { prefill_tps: 1000.0, decode_tps: Some(100.0), first_token_ms: Millis(1) };
         self.tell(ReplicaEventKind::Ready { engine, self_test }).await;
         while !self.driver.health().await.expect("the driver runs").ready {

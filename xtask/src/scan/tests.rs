@@ -45,6 +45,12 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("rollouts", "README.md", "A percent rollout takes an hour."),
     ("enforced signatures", "src/models.rs", "if config.require_signature {}"),
     ("enforced signatures", "config.yaml", "require_sbom: true"),
+    ("fairness", "src/queue.rs", "/// Each client's fair share."),
+    ("tenants", "README.md", "Multi-tenancy is planned."),
+    ("quotas", "config.yaml", "quota_tokens_per_day: 100"),
+    ("deadline scheduling", "src/http.rs", r#"headers.get("X-Deadline")"#),
+    ("enforced signatures", "README.md", "Every model has an SBOM."),
+    ("topology hints", "config.yaml", "topology: auto"),
     ("tensor splits", "config.yaml", "tensor_split: [0.5, 0.5]"),
     ("tensor splits", "src/engine.rs", r#"args.push("--tensor-split");"#),
     ("NUMA hints", "config.yaml", "numa: distribute"),
@@ -138,7 +144,14 @@ fn build_output_and_lock_files_are_not_read() {
 #[test]
 fn a_document_that_states_the_ban_is_exempt_and_its_neighbour_is_not() {
     let tree = tempfile::tempdir().unwrap();
-    plant(tree.path(), ".docs/HOME_PROFILE.md", "No tenants.");
+    for file in [
+        ".docs/HOME_PROFILE.md",
+        ".specs/00_home_profile.md",
+        "requirements/home.yaml",
+        concat!("TO", "DO.md"),
+    ] {
+        plant(tree.path(), file, "No tenants.");
+    }
     plant(tree.path(), ".docs/SOMETHING_ELSE.md", "No tenants.");
     assert_eq!(find(&root(), tree.path()).unwrap(), [".docs/SOMETHING_ELSE.md:2: [tenants] No tenants."]);
 }
