@@ -1,0 +1,244 @@
+//! The handle on an engine, and the life of one job at it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use adapter_api::{
+    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, MeasureError,
+    Measured, SessionKv, StopOutcome, TaskSink,
+};
+use futures_core::future::BoxFuture;
+use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::dialect::{Call, Dialect, Ending, Last};
+use crate::fault::Fault;
+use crate::inner::{Inner, NotTaken};
+use crate::relay::Told;
+use crate::{relay, tasks};
+
+/// An engine that speaks HTTP. Dropping it ends its jobs and its process.
+pub(crate) struct HttpEngine<D> {
+    facts: EngineFacts,
+    inner: Arc<Inner<D>>,
+}
+
+impl<D> HttpEngine<D> {
+    pub(crate) fn new(facts: EngineFacts, inner: Arc<Inner<D>>) -> Self {
+        Self { facts, inner }
+    }
+}
+
+impl<D> Drop for HttpEngine<D> {
+    fn drop(&mut self) {
+        match &self.inner.process {
+            Some(process) => process.kill(),
+            None => self.inner.close(ExitReason::Stopped),
+        }
+    }
+}
+
+impl<D: Dialect> Engine for HttpEngine<D> {
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
+        if let Err(fault) = check(&job, &self.facts) {
+            return sink.end(refused(fault));
+        }
+        match self.inner.enter(job.task) {
+            Ok(canceled) => {
+                let inner = Arc::clone(&self.inner);
+                tasks::spawn(run(inner, job, sink, canceled));
+            }
+            Err(NotTaken::Gone) => drop(sink),
+            Err(NotTaken::Full) => {
+                tracing::error!(task_id = %job.task, "an engine has more tasks than it can have");
+                sink.end(refused_by(EngineError::Lost));
+            }
+        }
+    }
+
+    fn cancel(&self, task: TaskId) {
+        self.inner.cancel(task);
+    }
+
+    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let _turn = inner.measures.acquire().await.expect("never closed");
+            if inner.is_gone() {
+                return Err(MeasureError::Gone);
+            }
+            let measured = Arc::clone(&inner.dialect).measure(inner.client.clone(), input).await;
+            measured.map_err(|fault| match fault {
+                Fault::Refused(text) => MeasureError::Invalid(text),
+                fault => {
+                    tracing::warn!(engine = D::NAME, %fault, "an input could not be measured");
+                    inner.pulse.wanted.notify_one();
+                    MeasureError::Gone
+                }
+            })
+        })
+    }
+
+    /// The engine keeps its own cache and does not say what is in it.
+    fn session_kv(&self, _session: SessionId) -> Option<SessionKv> {
+        None
+    }
+
+    /// As [`Self::session_kv`]: its cache gives way to others by itself.
+    fn evict_session(&self, _session: SessionId) {}
+
+    fn gone(&self) -> BoxFuture<'static, ExitReason> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.until_gone().await })
+    }
+
+    /// An attached engine goes on running: only its jobs are ended here.
+    fn stop(&self, grace: Duration) -> BoxFuture<'static, StopOutcome> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            if inner.is_gone() {
+                return StopOutcome::AlreadyGone;
+            }
+            inner.cancel_all();
+            let Some(process) = &inner.process else {
+                inner.close(ExitReason::Stopped);
+                return StopOutcome::Ended;
+            };
+            let _ = inner.cause.set(ExitReason::Stopped);
+            process.terminate();
+            if tokio::time::timeout(grace, inner.until_gone()).await.is_ok() {
+                return StopOutcome::Ended;
+            }
+            process.kill();
+            inner.until_gone().await;
+            StopOutcome::Killed
+        })
+    }
+}
+
+/// What no engine behind HTTP can be asked for.
+fn check(job: &Job, facts: &EngineFacts) -> Result<(), String> {
+    if job.determinism == Determinism::Strict {
+        let engine = facts.kind.as_str();
+        return Err(format!(
+            "`determinism` is `strict`, which engine `{engine}` cannot promise: use `best_effort`"
+        ));
+    }
+    if !facts.workloads.contains(&job.workload) {
+        let can = facts.workloads.iter().map(|workload| workload.as_str()).collect::<Vec<_>>().join("`, `");
+        let asked = job.workload.as_str();
+        return Err(format!("`workload` is `{asked}`, which this engine does not offer: it offers `{can}`"));
+    }
+    let slot = facts.ctx;
+    match job.ctx {
+        Some(ctx) if ctx > slot || ctx.0 == 0 => {
+            Err(format!("`ctx` is {ctx}; a slot of this engine holds 1 to {slot} tokens"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(text: String) -> EndReport {
+    refused_by(EngineError::Invalid(text))
+}
+
+fn refused_by(error: EngineError) -> EndReport {
+    EndReport {
+        finish: Finish::Failed(error),
+        tokens_in: TokenCount(0),
+        tokens_cached: TokenCount(0),
+        tokens_out: TokenCount(0),
+        prefill_ms: Millis(0),
+        decode_ms: Millis(0),
+    }
+}
+
+/// How a job came to its end.
+enum End {
+    Last(Last),
+    Canceled,
+    Fault(Fault),
+    /// The engine is gone.
+    Lost,
+}
+
+/// One job from its arrival to its end.
+async fn run<D: Dialect>(
+    inner: Arc<Inner<D>>,
+    job: Job,
+    sink: Box<dyn TaskSink>,
+    mut canceled: oneshot::Receiver<()>,
+) {
+    let arrived = clock::now();
+    let (task, most) = (job.task, job.max_tokens);
+    let mut told = Told::new(sink);
+    let end = {
+        let mut answer = std::pin::pin!(answer(&inner, job, &mut told));
+        poll_fn(|cx| {
+            if let Poll::Ready(word) = std::pin::Pin::new(&mut canceled).poll(cx) {
+                return Poll::Ready(if word.is_ok() { End::Canceled } else { End::Lost });
+            }
+            answer.as_mut().poll(cx).map(|answer| answer.map_or_else(End::Fault, End::Last))
+        })
+        .await
+    };
+    let finish = match &end {
+        End::Last(last) => match last.ending {
+            Ending::Stop => Finish::Stop,
+            Ending::Length => Finish::Length,
+            Ending::Unsaid if most.is_some_and(|most| told.tokens >= most.0) => Finish::Length,
+            Ending::Unsaid => Finish::Stop,
+        },
+        End::Canceled => Finish::Canceled,
+        End::Lost => return,
+        End::Fault(fault) => {
+            tracing::warn!(task_id = %task, engine = D::NAME, %fault, "a task failed at its engine");
+            // Only the engine's end loses a task: where it is still there, the task itself failed.
+            if matches!(fault, Fault::Transport(_)) && !survives(&inner, &mut canceled).await {
+                return;
+            }
+            Finish::Failed(fault.clone().into_engine_error())
+        }
+    };
+    inner.leave(task);
+    let last = if let End::Last(last) = end { last } else { Last::default() };
+    let report = report(finish, last, &told, arrived);
+    told.sink.end(report);
+}
+
+/// Whether the engine is still there after a broken connection; a cancel meanwhile needs no answer.
+async fn survives<D: Dialect>(inner: &Inner<D>, canceled: &mut oneshot::Receiver<()>) -> bool {
+    tokio::select! {
+        well = inner.is_well() => well,
+        word = canceled => word.is_ok(),
+    }
+}
+
+fn report(finish: Finish, last: Last, told: &Told, arrived: Instant) -> EndReport {
+    let now = clock::now();
+    let first = told.first.unwrap_or(now);
+    EndReport {
+        finish,
+        tokens_in: last.tokens_in.unwrap_or_default(),
+        tokens_cached: last.tokens_cached.unwrap_or_default(),
+        tokens_out: last.tokens_out.unwrap_or(TokenCount(told.tokens)),
+        prefill_ms: last.prefill.unwrap_or_else(|| Millis::from_duration(first - arrived)),
+        decode_ms: last.decode.unwrap_or_else(|| Millis::from_duration(now - first)),
+    }
+}
+
+async fn answer<D: Dialect>(inner: &Inner<D>, job: Job, told: &mut Told) -> Result<Last, Fault> {
+    let client = &inner.client;
+    let Call { path, body, reading } = Arc::clone(&inner.dialect).prepare(client.clone(), job).await?;
+    let opened = client.start(&path, &body).await?;
+    drop(body);
+    relay::relay(client, opened, reading, told).await
+}

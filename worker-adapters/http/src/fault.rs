@@ -1,0 +1,35 @@
+//! What can go wrong between a request and the end of its answer, sorted by what follows from it.
+
+use adapter_api::EngineError;
+
+/// Why an answer did not come to its end. The texts name the server or the field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The connection could not be made, broke, or went silent: the engine may be gone.
+    #[error("{0}")]
+    Transport(String),
+    /// What came back is not what this engine speaks.
+    #[error("{0}")]
+    Nonsense(String),
+    /// The engine does not take this request, which would fail again.
+    #[error("{0}")]
+    Refused(String),
+    /// The engine failed by its own account.
+    #[error("{0}")]
+    Failed(String),
+    /// The engine is there and says that it is not ready.
+    #[error("{0}")]
+    Unready(String),
+}
+
+impl Fault {
+    /// What the task is told, where the engine itself is still there.
+    pub(crate) fn into_engine_error(self) -> EngineError {
+        match self {
+            Self::Refused(text) => EngineError::Invalid(text),
+            Self::Transport(text) | Self::Nonsense(text) | Self::Failed(text) | Self::Unready(text) => {
+                EngineError::Decode(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What the adapters of engines that speak HTTP have in common. A crate for one engine brings a [`Dialect`]:
+//! what it asks of its server and how it reads the answer. Everything else is here: the address, the
+//! connection, the stream, the managed process, the health probe, the end of it all.
+//!
+//! ```text
+//! start::<D>(config, spec) ─► Process (managed only) ─► D::discover, again until it is ready ─► HttpEngine<D>
+//!
+//! HttpEngine::submit ─► one task a job: D::prepare ─► connect, ask ─► socket ─► Framing ─► SseReader
+//!                                                            Answer::read ─► TaskSink, all in one wake-up
+//! probe task: health every few seconds; some failures in a row, and the engine is gone
+//! ```
+//!
+//! Only `http://` addresses are spoken to: an engine of this machine or of the house's own network.
+
+mod address;
+mod clock;
+mod config;
+mod dialect;
+mod engine;
+mod errors;
+mod estimate;
+mod exchange;
+mod fault;
+mod framing;
+mod health;
+mod inner;
+mod output;
+mod process;
+mod relay;
+mod sampling;
+mod shape;
+mod sse;
+mod start;
+mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use address::{Address, InvalidAddress};
+pub use config::{Attach, HttpEngineConfig, InvalidSecret, Secret, Timeouts};
+pub use dialect::{
+    Answer, Call, Dialect, Discovered, Ending, Event, Last, Reading, UNKNOWN_TOKEN, Undiscovered, Whole,
+};
+pub use errors::message_of;
+pub use estimate::{estimated_tokens, measured_by_estimate};
+pub use exchange::{Answered, Client};
+pub use fault::Fault;
+pub use inner::MAX_TASKS;
+pub use sampling::{DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse};
+pub use start::start;

@@ -1,0 +1,224 @@
+//! The hot path: from the socket of an engine to the sink of a task, without a task, channel or copy
+//! between. All that one read brings is parsed and handed over in the same wake-up; the buffer belongs to
+//! the thread, so that a waiting stream holds none.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use adapter_api::{Piece, TaskSink};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::clock;
+use crate::dialect::{Answer, Last, Reading, UNKNOWN_TOKEN};
+use crate::exchange::{Client, Incoming, Opened};
+use crate::fault::Fault;
+use crate::framing::More;
+use crate::shape::Shape;
+use crate::sse::SseReader;
+
+/// The content type of a stream.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// Bytes taken from a socket at a time: some hundred tokens.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// What became of an answer so far.
+pub(crate) struct Told {
+    pub(crate) sink: Box<dyn TaskSink>,
+    /// When the first piece came.
+    pub(crate) first: Option<Instant>,
+    /// Tokens counted.
+    pub(crate) tokens: u32,
+    /// Tokens that came without text of their own.
+    waiting: Vec<i32>,
+}
+
+impl Told {
+    pub(crate) fn new(sink: Box<dyn TaskSink>) -> Self {
+        Self { sink, first: None, tokens: 0, waiting: Vec::new() }
+    }
+
+    /// Hands on a piece; tokens that came before without text go with it.
+    pub(crate) fn piece(&mut self, text: String, mut tokens: Vec<i32>) {
+        self.tokens = self.tokens.saturating_add(u32::try_from(tokens.len()).unwrap_or(u32::MAX));
+        if text.is_empty() {
+            self.waiting.append(&mut tokens);
+            return;
+        }
+        if !self.waiting.is_empty() {
+            self.waiting.append(&mut tokens);
+            tokens = std::mem::take(&mut self.waiting);
+        }
+        if self.first.is_none() {
+            self.first = Some(clock::now());
+        }
+        self.sink.tokens(Piece { text, tokens });
+    }
+}
+
+/// Brings the answer that `opened` begins to its end.
+pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
+    client: &Client,
+    opened: Opened<S>,
+    reading: Reading<A>,
+    told: &mut Told,
+) -> Result<Last, Fault> {
+    if !(200..300).contains(&opened.status) {
+        return Err(client.fault_of(&client.whole(opened).await?));
+    }
+    match reading {
+        Reading::Stream(_) if !opened.content_type.starts_with(EVENT_STREAM) => {
+            let content_type = &opened.content_type;
+            Err(Fault::Nonsense(format!(
+                "{} answers with `{content_type}` where a stream of events (`{EVENT_STREAM}`) was asked for",
+                client.server()
+            )))
+        }
+        Reading::Stream(answer) => {
+            let mut relay = Relay::new(client, opened.incoming, answer);
+            poll_fn(|cx| relay.poll(cx, told)).await
+        }
+        Reading::Whole(read) => {
+            let answered = client.whole(opened).await?;
+            let whole = read(&answered.body).map_err(|why| {
+                Fault::Nonsense(format!("the answer of {} makes no sense: {why}", client.server()))
+            })?;
+            told.first = Some(clock::now());
+            for text in whole.pieces {
+                told.sink.tokens(Piece { text, tokens: Vec::new() });
+            }
+            Ok(Last { tokens_in: whole.tokens_in, ..Last::default() })
+        }
+    }
+}
+
+/// A stream of events on its way into a sink.
+pub(crate) struct Relay<'a, A, S = TcpStream> {
+    client: &'a Client,
+    incoming: Incoming<S>,
+    lines: SseReader,
+    events: Events<A>,
+    silence: Pin<Box<Sleep>>,
+    last_read: Instant,
+}
+
+/// What reads the lines.
+struct Events<A> {
+    answer: A,
+    shape: Shape,
+    last: Option<Last>,
+}
+
+impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
+    pub(crate) fn new(client: &'a Client, incoming: Incoming<S>, answer: A) -> Self {
+        let last_read = clock::now();
+        let silence = Box::pin(tokio::time::sleep_until(last_read + client.timeouts().silence));
+        let events = Events { answer, shape: Shape::default(), last: None };
+        Self { client, incoming, lines: SseReader::default(), events, silence, last_read }
+    }
+
+    /// Hands over all that is there; ready when the answer has ended.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, told: &mut Told) -> Poll<Result<Last, Fault>> {
+        if !self.incoming.rest.is_empty() {
+            let rest = std::mem::take(&mut self.incoming.rest);
+            if let ControlFlow::Break(end) = self.take(&rest, told) {
+                return Poll::Ready(end);
+            }
+        }
+        loop {
+            let step = BUFFER.with_borrow_mut(|buffer| {
+                let mut read = ReadBuf::new(buffer);
+                match Pin::new(&mut self.incoming.socket).poll_read(cx, &mut read) {
+                    Poll::Pending => None,
+                    Poll::Ready(Err(error)) => {
+                        Some(ControlFlow::Break(Err(self.client.cut(&error.to_string()))))
+                    }
+                    Poll::Ready(Ok(())) if read.filled().is_empty() => {
+                        Some(ControlFlow::Break(self.at_close(told)))
+                    }
+                    Poll::Ready(Ok(())) => Some(self.take(read.filled(), told)),
+                }
+            });
+            match step {
+                None => return self.poll_silence(cx),
+                Some(ControlFlow::Break(end)) => return Poll::Ready(end),
+                Some(ControlFlow::Continue(())) => self.last_read = clock::now(),
+            }
+        }
+    }
+
+    /// The timer is only set anew when it fires: a read costs a look at the clock and no more.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Result<Last, Fault>> {
+        while self.silence.as_mut().poll(cx).is_ready() {
+            let until = self.last_read + self.client.timeouts().silence;
+            if until <= clock::now() {
+                return Poll::Ready(Err(self.client.silent()));
+            }
+            self.silence.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+
+    fn take(&mut self, bytes: &[u8], told: &mut Told) -> ControlFlow<Result<Last, Fault>> {
+        let Self { incoming, lines, events, .. } = self;
+        let pushed =
+            incoming.framing.push(bytes, &mut |part| lines.push(part, &mut |event| events.take(event, told)));
+        match (pushed, self.events.last) {
+            // What came before the fault was handed over; a fault behind the last event changes nothing.
+            (_, Some(last)) => ControlFlow::Break(Ok(last)),
+            (Err(fault), None) => ControlFlow::Break(Err(fault)),
+            (Ok(More::Nothing), None) => ControlFlow::Break(self.at_end(told)),
+            (Ok(More::Expected), None) => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The connection was closed.
+    fn at_close(&mut self, told: &mut Told) -> Result<Last, Fault> {
+        if self.incoming.framing.may_end() { self.at_end(told) } else { Err(self.cut_off()) }
+    }
+
+    /// The body is over.
+    fn at_end(&mut self, told: &mut Told) -> Result<Last, Fault> {
+        let Self { lines, events, .. } = self;
+        lines.finish(&mut |event| events.take(event, told))?;
+        self.events.last.or_else(|| self.events.answer.at_end()).ok_or_else(|| self.cut_off())
+    }
+
+    fn cut_off(&self) -> Fault {
+        self.client.cut("the stream stopped before the end of the answer")
+    }
+}
+
+impl<A: Answer> Events<A> {
+    fn take(&mut self, data: &[u8], told: &mut Told) -> Result<(), Fault> {
+        if self.last.is_some() {
+            return Ok(());
+        }
+        if A::REPEATS
+            && let Some(text) = self.shape.text(data)
+        {
+            told.piece(text.to_owned(), vec![UNKNOWN_TOKEN]);
+            return Ok(());
+        }
+        let event = self.answer.read(data)?;
+        self.last = event.last;
+        if A::REPEATS && !event.text.is_empty() && event.last.is_none() && event.tokens == [UNKNOWN_TOKEN] {
+            self.shape.learn(data, &event.text);
+        } else {
+            self.shape.forget();
+        }
+        if !(event.text.is_empty() && event.tokens.is_empty()) {
+            told.piece(event.text.into_owned(), event.tokens);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! What the tests of the adapters need. A server that answers as told, byte for byte, over real sockets; a
+//! sink that listens; and an exchange replayed under every split of its bytes, through the same code that
+//! reads a socket.
+
+mod ear;
+mod replay;
+mod server;
+
+pub use ear::{Ear, Heard, Story, job, listen, spec, within};
+pub use replay::{Replayed, replay_every_split};
+pub use server::{FakeServer, Reply, Request, Then, chunked, json, sse};

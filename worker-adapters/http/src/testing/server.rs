@@ -1,0 +1,233 @@
+//! A server of raw sockets that answers each request as it is told, byte for byte.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use crate::address::Address;
+
+/// Requests remembered, and connections whose end was noticed.
+const MOST: usize = 4096;
+
+/// A request as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Method and path: `GET /health`.
+    pub line: String,
+    /// All headers, in lower case.
+    pub headers: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Request {
+    /// The body as JSON; `null` where it is none.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// What to answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Everything that is sent, from the status line on.
+    pub bytes: Vec<u8>,
+    /// And then.
+    pub then: Then,
+}
+
+/// What becomes of the connection behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is closed.
+    Close,
+    /// It stays open until the client closes it, which is noticed.
+    Hold,
+}
+
+impl Reply {
+    /// An answer, and then the end of the connection.
+    #[must_use]
+    pub fn closing(bytes: Vec<u8>) -> Self {
+        Self { bytes, then: Then::Close }
+    }
+
+    /// An answer that does not go on.
+    #[must_use]
+    pub fn holding(bytes: Vec<u8>) -> Self {
+        Self { bytes, then: Then::Hold }
+    }
+}
+
+/// An answer of JSON.
+#[must_use]
+pub fn json(status: u16, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} S\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// The head of a chunked stream of events, and each of `events` as a chunk of its own; without the end.
+#[must_use]
+pub fn sse(events: &[&str]) -> Vec<u8> {
+    let mut bytes = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\
+        Transfer-Encoding: chunked\r\n\r\n"
+        .to_vec();
+    for event in events {
+        bytes.extend(chunked(format!("data: {event}\n\n").as_bytes()));
+    }
+    bytes
+}
+
+/// `bytes` as one chunk; the last one where there are none.
+#[must_use]
+pub fn chunked(bytes: &[u8]) -> Vec<u8> {
+    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+    chunk.extend_from_slice(bytes);
+    chunk.extend_from_slice(b"\r\n");
+    chunk
+}
+
+/// A server on a port of its own. It listens until it is dropped.
+pub struct FakeServer {
+    port: u16,
+    seen: Arc<Mutex<Vec<Request>>>,
+    closed: Mutex<mpsc::Receiver<Request>>,
+    open: Arc<Mutex<bool>>,
+}
+
+impl FakeServer {
+    /// A server that answers with what `answer` gives; nothing closes the connection without an answer.
+    ///
+    /// # Panics
+    /// When no socket can be had.
+    pub fn start(answer: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Self::start_at(0, answer)
+    }
+
+    /// As [`FakeServer::start`], at a port that somebody had before.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    pub fn start_at(port: u16, answer: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a socket");
+        let port = listener.local_addr().expect("bound").port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let open = Arc::new(Mutex::new(true));
+        let (notice, closed) = mpsc::sync_channel(MOST);
+        let (answer, seen_by, open_by) = (Arc::new(answer), Arc::clone(&seen), Arc::clone(&open));
+        std::thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                if !*lock(&open_by) {
+                    return;
+                }
+                let (answer, seen, notice) = (Arc::clone(&answer), Arc::clone(&seen_by), notice.clone());
+                std::thread::spawn(move || serve(socket, &*answer, &seen, &notice));
+            }
+        });
+        Self { port, seen, closed: Mutex::new(closed), open }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address::of_this_machine(self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The requests that came, in order.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Request> {
+        lock(&self.seen).clone()
+    }
+
+    /// The last request to `path`.
+    ///
+    /// # Panics
+    /// When there was none.
+    #[must_use]
+    pub fn last(&self, line: &str) -> Request {
+        self.seen().into_iter().rfind(|request| request.line == line).unwrap_or_else(|| panic!("no {line}"))
+    }
+
+    /// Waits until a client closes a connection that was held, and gives its request.
+    ///
+    /// # Panics
+    /// When none does in time.
+    #[must_use]
+    pub fn closed_by_client(&self) -> Request {
+        lock(&self.closed).recv_timeout(std::time::Duration::from_secs(60)).expect("closed in time")
+    }
+}
+
+impl Drop for FakeServer {
+    fn drop(&mut self) {
+        *lock(&self.open) = false;
+        // The listening thread looks up at the next connection.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn serve(
+    mut socket: TcpStream,
+    answer: &dyn Fn(&Request) -> Option<Reply>,
+    seen: &Mutex<Vec<Request>>,
+    notice: &mpsc::SyncSender<Request>,
+) {
+    let _ = socket.set_nodelay(true);
+    let Some(request) = read_request(&mut socket) else { return };
+    let reply = answer(&request);
+    let mut all = lock(seen);
+    if all.len() < MOST {
+        all.push(request.clone());
+    }
+    drop(all);
+    let Some(Reply { bytes, then }) = reply else { return };
+    if socket.write_all(&bytes).is_err() {
+        return;
+    }
+    match then {
+        Then::Close => {
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+        Then::Hold => {
+            let mut rest = [0; 64];
+            while socket.read(&mut rest).is_ok_and(|count| count > 0) {}
+            let _ = notice.try_send(request);
+        }
+    }
+}
+
+fn read_request(socket: &mut TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    let mut part = [0; 64 * 1024];
+    loop {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            let (line, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
+            let headers = headers.to_ascii_lowercase();
+            let length = headers.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0);
+            while bytes.len() < end + 4 + length {
+                let count = socket.read(&mut part).ok().filter(|count| *count > 0)?;
+                bytes.extend_from_slice(&part[..count]);
+            }
+            let line = line.strip_suffix(" HTTP/1.1")?.to_owned();
+            let body = String::from_utf8_lossy(&bytes[end + 4..]).into_owned();
+            return Some(Request { line, headers, body });
+        }
+        let count = socket.read(&mut part).ok().filter(|count| *count > 0)?;
+        bytes.extend_from_slice(&part[..count]);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

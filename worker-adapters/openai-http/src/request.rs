@@ -1,0 +1,208 @@
+//! The request of a completion. What the server cannot be asked for is refused by name.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use adapter_api::{Constraint, Input, Job, Message, Sampling};
+use adapter_http::{Call, Fault, Reading, refuse};
+use orchestrator_core::TokenCount;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::dialect::{Flavor, OpenAi};
+use crate::stream::OpenAiAnswer;
+
+/// The name of the engine in refusals.
+const SERVER: &str = "this server";
+
+/// The bias that bans a token: the least the API knows.
+const LEAST_BIAS: f32 = -100.0;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<&'a [Message]>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(flatten)]
+    most: Option<MaxTokens>,
+    temperature: f32,
+    top_p: f32,
+    seed: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    logit_bias: BTreeMap<String, f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f32>,
+    #[serde(flatten)]
+    beyond: Beyond<'a>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// A limit of the answer; `null` lifts the few tokens that vLLM gives a prompt by default.
+#[derive(Serialize)]
+struct MaxTokens {
+    max_tokens: Option<u32>,
+}
+
+/// What only some servers know.
+#[derive(Default, Serialize)]
+struct Beyond<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_last_n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_outputs: Option<StructuredOutputs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guided_grammar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ebnf: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
+    /// `llama-server`: thoughts stay in the text, where the model puts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_format: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StructuredOutputs<'a> {
+    grammar: &'a str,
+}
+
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    r#type: &'static str,
+    json_schema: JsonSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'static str,
+    schema: &'a RawValue,
+    strict: bool,
+}
+
+/// The request of `job`, with at most `most` tokens of an answer.
+pub(crate) fn completion(
+    server: &OpenAi,
+    job: &Job,
+    most: Option<TokenCount>,
+) -> Result<Call<OpenAiAnswer>, Fault> {
+    let (path, prompt, messages) = match &job.input {
+        Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
+        Input::Messages(messages) => ("/v1/chat/completions", None, Some(messages.as_slice())),
+        Input::Inputs(_) => {
+            let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
+            return Err(Fault::Refused(text.to_owned()));
+        }
+    };
+    let sampling = &job.sampling;
+    let most = match (most, server.flavor) {
+        (Some(most), _) => Some(MaxTokens { max_tokens: Some(most.0) }),
+        (None, Flavor::Vllm { .. }) => Some(MaxTokens { max_tokens: None }),
+        // It cuts the number down to the room there is.
+        (None, Flavor::Sglang) => Some(MaxTokens { max_tokens: Some(server.ctx.0) }),
+        (None, Flavor::LlamaServer | Flavor::Other) => None,
+    };
+    let body = Body {
+        model: &server.model,
+        prompt,
+        messages,
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        most,
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        // The API's seeds are signed.
+        seed: job.seed & (u64::MAX >> 1),
+        stop: &sampling.stop,
+        logit_bias: sampling
+            .logit_bias
+            .iter()
+            .map(|entry| (entry.token.to_string(), entry.bias.clamp(LEAST_BIAS, -LEAST_BIAS)))
+            .collect(),
+        top_k: (sampling.top_k > 0).then_some(sampling.top_k),
+        min_p: (sampling.min_p > 0.0).then_some(sampling.min_p),
+        beyond: beyond(server, sampling, prompt.is_some())?,
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
+    Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::default()) })
+}
+
+fn beyond<'a>(server: &OpenAi, sampling: &'a Sampling, is_prompt: bool) -> Result<Beyond<'a>, Fault> {
+    let mut beyond = Beyond::default();
+    penalty(server, sampling, &mut beyond)?;
+    if server.flavor == Flavor::LlamaServer && !is_prompt {
+        beyond.reasoning_format = Some("none");
+    }
+    match &sampling.constraint {
+        None => {}
+        Some(Constraint::JsonSchema(_)) if is_prompt && server.flavor == Flavor::Other => {
+            let instead = "send `messages`, with which it knows it";
+            return Err(refuse(SERVER, "sampling.json_schema", "set on a `prompt`", instead));
+        }
+        Some(Constraint::JsonSchema(schema)) => {
+            let schema = serde_json::from_str(schema)
+                .map_err(|error| Fault::Refused(format!("`sampling.json_schema` is not JSON: {error}")))?;
+            let json_schema = JsonSchema { name: "answer", schema, strict: true };
+            beyond.response_format = Some(ResponseFormat { r#type: "json_schema", json_schema });
+        }
+        Some(Constraint::Grammar(grammar)) => match server.flavor {
+            Flavor::Vllm { structured_outputs: true } => {
+                beyond.structured_outputs = Some(StructuredOutputs { grammar });
+            }
+            Flavor::Vllm { structured_outputs: false } => beyond.guided_grammar = Some(grammar),
+            Flavor::Sglang => beyond.ebnf = Some(grammar),
+            Flavor::LlamaServer => beyond.grammar = Some(grammar),
+            Flavor::Other => {
+                return Err(refuse(
+                    SERVER,
+                    "sampling.grammar",
+                    "set",
+                    "use `sampling.json_schema` with `messages`",
+                ));
+            }
+        },
+    }
+    Ok(beyond)
+}
+
+/// The repetition penalty: `llama-server` looks at the last tokens, vLLM and `SGLang` at all of them.
+fn penalty(server: &OpenAi, sampling: &Sampling, beyond: &mut Beyond<'_>) -> Result<(), Fault> {
+    let &Sampling { repeat_penalty: penalty, repeat_last_n: last_n, .. } = sampling;
+    if last_n == 0 || (penalty - 1.0).abs() < f32::EPSILON {
+        return Ok(());
+    }
+    match server.flavor {
+        Flavor::LlamaServer => {
+            (beyond.repeat_penalty, beyond.repeat_last_n) = (Some(penalty), Some(last_n));
+            Ok(())
+        }
+        Flavor::Vllm { .. } | Flavor::Sglang if last_n >= server.ctx.0 => {
+            beyond.repetition_penalty = Some(penalty);
+            Ok(())
+        }
+        Flavor::Vllm { .. } | Flavor::Sglang => {
+            let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
+            Err(refuse(SERVER, "sampling.repeat_last_n", last_n, &instead))
+        }
+        Flavor::Other => {
+            Err(refuse(SERVER, "sampling.repeat_penalty", penalty, "leave it out, or set it to 1"))
+        }
+    }
+}

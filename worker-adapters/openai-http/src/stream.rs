@@ -1,0 +1,190 @@
+//! The events of a streamed completion: `choices[0].delta.content` of a conversation, `choices[0].text` of a
+//! prompt, the reason of the end, the usage, `[DONE]`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use adapter_http::{Answer, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
+use orchestrator_core::TokenCount;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+/// What is behind the last event.
+const DONE: &[u8] = b"[DONE]";
+
+/// How thoughts are told from the answer, where the server takes them apart: as models write them.
+const THOUGHTS_BEGIN: &str = "<think>";
+const THOUGHTS_END: &str = "</think>";
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default, deserialize_with = "first")]
+    choices: Option<Choice<'a>>,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default)]
+    error: Option<Code>,
+    #[serde(borrow, default)]
+    object: Option<Text<'a>>,
+}
+
+/// Borrowed where it has no escapes; serde borrows a `Cow` only where it stands by itself.
+#[derive(Default, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Text<'a>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Usage {
+    #[serde(default)]
+    prompt_tokens: Option<u32>,
+    #[serde(default)]
+    completion_tokens: Option<u32>,
+    #[serde(default)]
+    prompt_tokens_details: Option<Details>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Option<u32>,
+}
+
+/// An error's code, which may be a number, a name or not there at all.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Code {
+    Numbered { code: u16 },
+    Other(IgnoredAny),
+}
+
+/// The first of a list without a list.
+fn first<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Choice<'a>>, D::Error> {
+    struct First<'a>(std::marker::PhantomData<&'a ()>);
+    impl<'de: 'a, 'a> Visitor<'de> for First<'a> {
+        type Value = Option<Choice<'a>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of choices")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
+            let first = list.next_element()?;
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(first)
+        }
+    }
+    from.deserialize_any(First(std::marker::PhantomData))
+}
+
+/// Reads a streamed completion of the OpenAI API.
+#[derive(Debug, Default)]
+pub struct OpenAiAnswer {
+    ending: Option<Ending>,
+    last: Last,
+    thinking: bool,
+}
+
+impl Answer for OpenAiAnswer {
+    const REPEATS: bool = true;
+
+    fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
+        if event.trim_ascii() == DONE {
+            return Ok(Event { last: Some(self.told()), ..Event::default() });
+        }
+        let chunk: Chunk<'a> = serde_json::from_slice(event).map_err(|error| {
+            Fault::Nonsense(format!("an event of the stream is not JSON of a completion: {error}"))
+        })?;
+        let is_error = chunk.object.is_some_and(|object| object.0 == "error");
+        if chunk.error.is_some() || is_error {
+            return Err(fault(event, chunk.error));
+        }
+        if let Some(usage) = chunk.usage {
+            self.last.tokens_in = usage.prompt_tokens.map(TokenCount);
+            self.last.tokens_out = usage.completion_tokens.map(TokenCount);
+            self.last.tokens_cached =
+                usage.prompt_tokens_details.and_then(|details| details.cached_tokens).map(TokenCount);
+        }
+        let Some(choice) = chunk.choices else { return Ok(Event::default()) };
+        let finish = choice.finish_reason.as_ref().map(|reason| reason.0.as_ref());
+        if let Some(reason) = finish {
+            self.ending = Some(ending(reason)?);
+        }
+        let (text, thoughts) = match choice.delta {
+            Some(delta) => (delta.content, delta.reasoning_content.or(delta.reasoning)),
+            None => (choice.text, None),
+        };
+        let text = self.joined(text.unwrap_or_default().0, thoughts.unwrap_or_default().0);
+        let tokens = if text.is_empty() { Vec::new() } else { vec![UNKNOWN_TOKEN] };
+        Ok(Event { text, tokens, last: None })
+    }
+
+    fn at_end(&mut self) -> Option<Last> {
+        self.ending.map(|_| self.told())
+    }
+}
+
+impl OpenAiAnswer {
+    fn told(&self) -> Last {
+        Last { ending: self.ending.unwrap_or(Ending::Unsaid), ..self.last }
+    }
+
+    /// Thoughts and text of one event as one text.
+    fn joined<'a>(&mut self, text: Cow<'a, str>, thoughts: Cow<'a, str>) -> Cow<'a, str> {
+        let (was, is) = (self.thinking, !thoughts.is_empty());
+        let ends = (was || is) && !text.is_empty();
+        self.thinking = (was || is) && !ends;
+        match (was, is, ends) {
+            (false, false, _) | (true, false, false) => text,
+            (true, true, false) => thoughts,
+            (false, true, false) => Cow::Owned(format!("{THOUGHTS_BEGIN}{thoughts}")),
+            (true, _, true) => Cow::Owned(format!("{thoughts}{THOUGHTS_END}{text}")),
+            (false, true, true) => Cow::Owned(format!("{THOUGHTS_BEGIN}{thoughts}{THOUGHTS_END}{text}")),
+        }
+    }
+}
+
+fn ending(reason: &str) -> Result<Ending, Fault> {
+    match reason {
+        "length" => Ok(Ending::Length),
+        "abort" | "error" => Err(Fault::Failed(format!("the engine ended the answer with `{reason}`"))),
+        _ => Ok(Ending::Stop),
+    }
+}
+
+fn fault(event: &[u8], code: Option<Code>) -> Fault {
+    let said = message_of(event).unwrap_or_default();
+    match code {
+        Some(Code::Numbered { code: 400 | 422 }) => {
+            Fault::Refused(format!("the engine refuses the task: {said}"))
+        }
+        Some(Code::Numbered { .. } | Code::Other(_)) | None => {
+            Fault::Failed(format!("the engine reports an error: {said}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

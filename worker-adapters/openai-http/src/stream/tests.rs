@@ -1,0 +1,185 @@
+use adapter_http::testing::{Replayed, chunked, replay_every_split, sse};
+use adapter_http::{Ending, Fault, Last, Reading, UNKNOWN_TOKEN};
+use orchestrator_core::TokenCount;
+
+use super::OpenAiAnswer;
+
+async fn replay(bytes: &[u8]) -> Replayed {
+    replay_every_split(bytes, || Reading::Stream(OpenAiAnswer::default())).await
+}
+
+fn over(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend(chunked(b""));
+    bytes
+}
+
+/// vLLM 0.11, `POST /v1/chat/completions` with `stream_options.include_usage`: the shape is that of its
+/// `ChatCompletionStreamResponse`, the headers uvicorn's.
+fn vllm_chat() -> Vec<u8> {
+    let head = r#"{"id":"chatcmpl-6a4c","object":"chat.completion.chunk","created":1763846400,"model":"Qwen/Qwen2.5-0.5B-Instruct","choices":["#;
+    let delta = |delta: &str, finish: &str| {
+        format!(
+            r#"{head}{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish},"token_ids":null}}]}}"#
+        )
+    };
+    let events = [
+        delta(r#"{"role":"assistant","content":""}"#, "null"),
+        delta(r#"{"content":"Grüße"}"#, "null"),
+        delta(r#"{"content":" 👋🏽"}"#, "null"),
+        delta(r#"{"content":"\n\"q\""}"#, "null"),
+        delta(r#"{"content":" \ud83d\ude00 end"}"#, "null"),
+        delta(r#"{"content":"."}"#, "null"),
+        delta(r#"{"content":""}"#, r#""stop","stop_reason":null"#),
+        format!(
+            r#"{head}],"usage":{{"prompt_tokens":31,"total_tokens":37,"completion_tokens":6,"prompt_tokens_details":{{"cached_tokens":16}}}}}}"#
+        ),
+        "[DONE]".to_owned(),
+    ];
+    over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+#[tokio::test]
+async fn a_chat_of_vllm_reads_the_same_under_every_split() {
+    let replayed = replay(&vllm_chat()).await;
+    let texts: Vec<_> = replayed.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(texts, ["Grüße", " 👋🏽", "\n\"q\"", " 😀 end", "."]);
+    assert!(replayed.pieces.iter().all(|piece| piece.tokens == [UNKNOWN_TOKEN]));
+    let last = Last {
+        ending: Ending::Stop,
+        tokens_in: Some(TokenCount(31)),
+        tokens_cached: Some(TokenCount(16)),
+        tokens_out: Some(TokenCount(6)),
+        ..Last::default()
+    };
+    assert_eq!(replayed.end, Ok(last));
+}
+
+/// vLLM 0.11, `POST /v1/completions`: `CompletionStreamResponse`; several tokens come in one chunk when the
+/// engine is ahead of its writer.
+#[tokio::test]
+async fn a_completion_of_vllm_reads_the_same_under_every_split() {
+    let event = |text: &str, finish: &str| {
+        format!(
+            r#"{{"id":"cmpl-19","object":"text_completion","created":1763846400,"model":"m","choices":[{{"index":0,"text":"{text}","logprobs":null,"finish_reason":{finish},"stop_reason":null,"prompt_token_ids":null,"token_ids":null}}],"usage":null}}"#
+        )
+    };
+    let usage = r#"{"id":"cmpl-19","object":"text_completion","created":1763846400,"model":"m","choices":[],"usage":{"prompt_tokens":5,"total_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}}"#;
+    let events = [
+        event(" one", "null"),
+        event(" two three", "null"),
+        event(" vier", r#""length""#),
+        usage.into(),
+        "[DONE]".into(),
+    ];
+    let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    assert_eq!(replayed.text(), " one two three vier");
+    let last = replayed.end.expect("an end");
+    assert_eq!(
+        (last.ending, last.tokens_in, last.tokens_out),
+        (Ending::Length, Some(TokenCount(5)), Some(TokenCount(4)))
+    );
+}
+
+/// `llama-server` b11434, `POST /v1/chat/completions`: comments while it is silent, `timings` beside the last
+/// chunk, `created` that moves on (`tools/server/server-task.cpp`).
+#[tokio::test]
+async fn a_chat_of_llama_server_reads_the_same_under_every_split() {
+    let event = |created: u64, delta: &str| {
+        format!(
+            r#"{{"choices":[{{"finish_reason":null,"index":0,"delta":{delta}}}],"created":{created},"id":"chatcmpl-A","model":"smol","system_fingerprint":"b11434-abc","object":"chat.completion.chunk"}}"#
+        )
+    };
+    let mut bytes = sse(&[&event(1, r#"{"role":"assistant","content":null}"#)]);
+    bytes.extend(chunked(b":\n\n"));
+    for (created, text) in [(1, "A"), (1, "B"), (2, "C"), (2, "D"), (2, "é")] {
+        let data = format!("data: {}\n\n", event(created, &format!(r#"{{"content":"{text}"}}"#)));
+        bytes.extend(chunked(data.as_bytes()));
+    }
+    let rest = r#"data: {"choices":[{"finish_reason":"stop","index":0,"delta":{}}],"created":2,"id":"chatcmpl-A","model":"smol","object":"chat.completion.chunk"}
+
+data: {"choices":[],"created":2,"id":"chatcmpl-A","model":"smol","object":"chat.completion.chunk","usage":{"completion_tokens":5,"prompt_tokens":12,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":3}},"timings":{"cache_n":3,"prompt_n":9,"prompt_ms":41.2,"predicted_n":5,"predicted_ms":33.1}}
+
+data: [DONE]
+
+"#;
+    bytes.extend(chunked(rest.as_bytes()));
+    let replayed = replay(&over(bytes)).await;
+    assert_eq!(replayed.text(), "ABCDé");
+    assert_eq!(replayed.end.expect("an end").tokens_cached, Some(TokenCount(3)));
+}
+
+/// A server that frames by closing the connection, ends lines with CR LF and says nothing but the text.
+#[tokio::test]
+async fn a_plain_server_that_closes_at_the_end_is_read_too() {
+    let bytes = b"HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
+        event: message\r\nid: 1\r\ndata:{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n\
+        data: {\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":\"length\"}]}\r\n\r\n";
+    let replayed = replay(bytes).await;
+    assert_eq!(replayed.text(), "ab");
+    assert_eq!(replayed.end.expect("an end").ending, Ending::Length);
+}
+
+#[tokio::test]
+async fn thoughts_that_a_server_takes_apart_stay_in_the_text_between_marks() {
+    let event =
+        |delta: &str| format!(r#"{{"choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#);
+    let events = [
+        event(r#"{"reasoning_content":"hm"}"#),
+        event(r#"{"reasoning_content":", so"}"#),
+        event(r#"{"reasoning_content":", yes"}"#),
+        event(r#"{"content":"4"}"#),
+        event(r#"{"content":"2"}"#),
+        event(r#"{"reasoning":"?"}"#),
+        event(r#"{"content":"!"}"#),
+        "[DONE]".to_owned(),
+    ];
+    let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    assert_eq!(replayed.text(), "<think>hm, so, yes</think>42<think>?</think>!");
+}
+
+#[tokio::test]
+async fn what_came_before_a_fault_is_told() {
+    let good = r#"{"choices":[{"text":"so far","finish_reason":null}]}"#;
+    let cases: [(Vec<u8>, &str); 5] = [
+        (sse(&[good]), "the stream stopped before the end of the answer"),
+        (over(sse(&[good])), "the stream stopped before the end of the answer"),
+        (over(sse(&[good, "{\"choices\":[{\"text\":"])), "is not JSON of a completion"),
+        (
+            over(sse(&[good, r#"{"error":{"message":"CUDA out of memory","type":"Internal","code":500}}"#])),
+            "the engine reports an error: CUDA out of memory",
+        ),
+        (
+            over(sse(&[good, r#"{"object":"error","message":"EngineDeadError","code":500}"#])),
+            "the engine reports an error: EngineDeadError",
+        ),
+    ];
+    for (bytes, wanted) in cases {
+        let replayed = replay(&bytes).await;
+        assert_eq!(replayed.text(), "so far");
+        let fault = replayed.end.expect_err("a fault").to_string();
+        assert!(fault.contains(wanted), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_utf8_are_a_fault_and_never_a_text() {
+    let mut bytes = sse(&[r#"{"choices":[{"text":"a","finish_reason":null}]}"#]);
+    bytes.extend(chunked(b"data: {\"choices\":[{\"text\":\"\xff\xfe\",\"finish_reason\":null}]}\n\n"));
+    let replayed = replay(&over(bytes)).await;
+    assert_eq!(replayed.text(), "a");
+    assert!(matches!(replayed.end, Err(Fault::Nonsense(_))), "{:?}", replayed.end);
+}
+
+#[tokio::test]
+async fn broken_framing_is_named() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (body, wanted) in [
+        ("zz\r\n", "the size of a chunk is not a number"),
+        ("2\r\nabXY", "a chunk does not end where its size says"),
+        ("fffffffffffffffff\r\n", "the size of a chunk is not a number"),
+    ] {
+        let replayed = replay(format!("{head}{body}").as_bytes()).await;
+        let fault = replayed.end.expect_err("a fault").to_string();
+        assert!(fault.contains(wanted), "{fault}");
+    }
+}

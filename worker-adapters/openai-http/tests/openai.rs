@@ -1,0 +1,10 @@
+//! The adapter against a server of raw sockets.
+
+#[path = "openai/attach.rs"]
+mod attach;
+#[path = "openai/bad.rs"]
+mod bad;
+#[path = "openai/house.rs"]
+mod house;
+#[path = "openai/jobs.rs"]
+mod jobs;

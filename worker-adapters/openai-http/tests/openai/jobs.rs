@@ -1,0 +1,219 @@
+//! Jobs that go well, or are refused by name.
+
+use adapter_api::{
+    Constraint, Determinism, EngineError, Finish, Input, Job, LogitBias, Message, Role, StopOutcome, Workload,
+};
+use adapter_http::testing::{FakeServer, Heard, Reply, Story, job, json, listen, within};
+use orchestrator_core::TokenCount;
+use std::time::Duration;
+
+use super::house::{answer, attach, beginning, vllm};
+
+fn prompt() -> Job {
+    job(Input::Prompt("Say hello.".into()))
+}
+
+#[tokio::test]
+async fn a_prompt_is_answered_and_the_usage_is_the_servers() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    let (sink, heard) = listen();
+    let asked = Job { max_tokens: Some(TokenCount(12)), seed: u64::MAX, ..prompt() };
+    engine.submit(asked, sink);
+    let story = Story::of(heard).await;
+    assert_eq!(story.text(), "Hello world");
+    let end = story.end.expect("an end");
+    assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(3), TokenCount(2)));
+    let sent = server.last("POST /v1/completions").json();
+    assert_eq!(sent["prompt"], "Say hello.");
+    assert_eq!(sent["model"], "Qwen/Qwen2.5-0.5B-Instruct");
+    assert_eq!(sent["max_tokens"], 12);
+    assert_eq!(sent["stream"], true);
+    assert_eq!(sent["stream_options"]["include_usage"], true);
+    assert_eq!(sent["seed"], i64::MAX);
+    assert!(sent.get("top_k").is_none() && sent.get("stop").is_none(), "{sent}");
+}
+
+#[tokio::test]
+async fn everything_that_can_be_asked_is_asked() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    let mut asked = job(Input::Messages(vec![Message { role: Role::System, content: "Be brief.".into() }]));
+    asked.sampling.temperature = 0.5;
+    asked.sampling.top_p = 0.9;
+    asked.sampling.top_k = 40;
+    asked.sampling.min_p = 0.05;
+    asked.sampling.repeat_penalty = 1.1;
+    asked.sampling.repeat_last_n = 4096;
+    asked.sampling.stop = vec!["\n".into()];
+    asked.sampling.logit_bias = vec![LogitBias { token: 5, bias: f32::NEG_INFINITY }];
+    asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
+    let (sink, heard) = listen();
+    engine.submit(asked, sink);
+    assert_eq!(Story::of(heard).await.text(), "Hello world");
+    let request = server.last("POST /v1/chat/completions");
+    let sent = request.json();
+    assert_eq!(sent["messages"][0]["role"], "system");
+    assert_eq!((&sent["temperature"], &sent["top_k"]), (&0.5.into(), &40.into()));
+    assert_eq!(sent["repetition_penalty"].as_f64().map(|penalty| penalty as f32), Some(1.1));
+    assert_eq!(sent["stop"][0], "\n");
+    assert_eq!(sent["logit_bias"]["5"], -100.0);
+    assert_eq!(sent["response_format"]["type"], "json_schema");
+    assert!(
+        request.body.contains(r#""schema":{"z":1,"a":2}"#),
+        "the order of a schema's keys is kept: {}",
+        request.body
+    );
+    assert!(sent["max_tokens"].is_null() && sent.get("max_tokens").is_some(), "no limit is said to be none");
+}
+
+#[tokio::test]
+async fn a_grammar_goes_to_vllm_under_its_name() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    let mut asked = prompt();
+    asked.sampling.constraint = Some(Constraint::Grammar("root ::= \"a\"".into()));
+    let (sink, heard) = listen();
+    engine.submit(asked, sink);
+    let _ = Story::of(heard).await;
+    assert_eq!(server.last("POST /v1/completions").json()["structured_outputs"]["grammar"], "root ::= \"a\"");
+}
+
+#[tokio::test]
+async fn a_smaller_context_leaves_less_room_for_the_answer() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    let (sink, heard) = listen();
+    engine.submit(Job { ctx: Some(TokenCount(10)), ..prompt() }, sink);
+    let _ = Story::of(heard).await;
+    assert_eq!(server.last("POST /v1/completions").json()["max_tokens"], 8);
+}
+
+#[tokio::test]
+async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    let mut penalty = prompt();
+    penalty.sampling.repeat_penalty = 1.3;
+    penalty.sampling.repeat_last_n = 64;
+    let cases = [
+        (
+            Job { determinism: Determinism::Strict, ..prompt() },
+            "`determinism` is `strict`, which engine `vllm` cannot promise: use `best_effort`",
+        ),
+        (
+            Job { workload: Workload::Embedding, ..prompt() },
+            "`workload` is `embedding`, which this engine does not offer: it offers `completion`",
+        ),
+        (
+            Job { ctx: Some(TokenCount(9999)), ..prompt() },
+            "`ctx` is 9999; a slot of this engine holds 1 to 4096 tokens",
+        ),
+        (
+            penalty,
+            "`sampling.repeat_last_n` is 64, which this server cannot be asked for: it looks at all tokens; set it to at least 4096",
+        ),
+    ];
+    for (job, wanted) in cases {
+        let (sink, heard) = listen();
+        engine.submit(job, sink);
+        let end = Story::of(heard).await.end.expect("an end");
+        assert_eq!(end.finish, Finish::Failed(EngineError::Invalid(wanted.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_closes_the_connection_and_still_has_its_end() {
+    let server = FakeServer::start(|request| match request.line.as_str() {
+        "POST /v1/completions" => Some(Reply::holding(beginning(&["a", "b", "c"]))),
+        _ => vllm(request),
+    });
+    let engine = attach(&server).await;
+    let (sink, mut heard) = listen();
+    let asked = prompt();
+    let task = asked.task;
+    engine.submit(asked, sink);
+    for _ in 0..3 {
+        assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+    }
+    engine.cancel(task);
+    let Some(Heard::End(end)) = within(heard.recv()).await else { panic!("no end") };
+    assert_eq!((end.finish, end.tokens_out), (Finish::Canceled, TokenCount(3)));
+    assert_eq!(within(heard.recv()).await, None);
+    let closed = tokio::task::spawn_blocking(move || server.closed_by_client().line);
+    assert_eq!(within(closed).await.expect("joins"), "POST /v1/completions");
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_jobs_and_leaves_the_server_alone() {
+    let server = FakeServer::start(|request| match request.line.as_str() {
+        "POST /v1/completions" => Some(Reply::holding(beginning(&["a"]))),
+        _ => vllm(request),
+    });
+    let engine = attach(&server).await;
+    let (sink, mut heard) = listen();
+    engine.submit(prompt(), sink);
+    assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+    assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::Ended);
+    let Some(Heard::End(end)) = within(heard.recv()).await else { panic!("no end") };
+    assert_eq!(end.finish, Finish::Canceled);
+    assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::AlreadyGone);
+    let (sink, heard) = listen();
+    engine.submit(prompt(), sink);
+    assert_eq!(Story::of(heard).await, Story::default(), "an engine that is gone loses what it is given");
+}
+
+#[tokio::test]
+async fn vectors_and_scores_come_in_the_order_of_the_inputs() {
+    let server = FakeServer::start(|request| {
+        Some(Reply::closing(match request.line.as_str() {
+            "POST /v1/embeddings" => json(
+                200,
+                r#"{"data":[{"index":1,"embedding":[0.0,1.0]},{"index":0,"embedding":[0.6,0.8]}],"usage":{"prompt_tokens":7,"total_tokens":7}}"#,
+            ),
+            "POST /v1/rerank" => json(
+                200,
+                r#"{"results":[{"index":1,"relevance_score":0.75},{"index":0,"relevance_score":-2.5}],"usage":{"total_tokens":9}}"#,
+            ),
+            _ => return vllm(request),
+        }))
+    });
+    let engine = attach(&server).await;
+    let inputs = |inputs: &[&str]| Input::Inputs(inputs.iter().map(|&input| input.to_owned()).collect());
+    let (sink, heard) = listen();
+    engine.submit(Job { workload: Workload::Embedding, ..job(inputs(&["a", "b"])) }, sink);
+    let story = Story::of(heard).await;
+    let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(texts, ["[0.6,0.8]", "[0.0,1.0]"]);
+    let end = story.end.expect("an end");
+    assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(7), TokenCount(0)));
+    let (sink, heard) = listen();
+    engine.submit(Job { workload: Workload::Rerank, ..job(inputs(&["q", "a", "b"])) }, sink);
+    let story = Story::of(heard).await;
+    let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(texts, ["-2.5", "0.75"]);
+    assert_eq!(server.last("POST /v1/rerank").json()["documents"][1], "b");
+}
+
+#[tokio::test]
+async fn many_streams_at_once_do_not_mix() {
+    let server = FakeServer::start(|request| match request.line.as_str() {
+        "POST /v1/completions" => {
+            let body = request.json();
+            let word = body["prompt"].as_str().unwrap_or_default().to_owned();
+            Some(Reply::closing(answer(&vec![word.as_str(); 50])))
+        }
+        _ => vllm(request),
+    });
+    let engine = attach(&server).await;
+    let all: Vec<_> = (0..64)
+        .map(|at| {
+            let (sink, heard) = listen();
+            engine.submit(job(Input::Prompt(format!("w{at}"))), sink);
+            heard
+        })
+        .collect();
+    for (at, heard) in all.into_iter().enumerate() {
+        assert_eq!(Story::of(heard).await.text(), format!("w{at}").repeat(50));
+    }
+}
