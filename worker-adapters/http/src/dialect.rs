@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, EngineKind, Input, Job, Measured, ReplicaSpec, StartError};
+use adapter_api::{EngineFacts, EngineKind, Input, Job, Measured, ReplicaSpec, SessionKv, StartError};
 use futures_core::future::BoxFuture;
-use orchestrator_core::{Millis, TokenCount};
+use orchestrator_core::{Millis, SessionId, TokenCount};
 
 use crate::config::HttpEngineConfig;
 use crate::exchange::Client;
@@ -44,6 +44,14 @@ pub trait Dialect: Send + Sync + Sized + 'static {
         client: Client,
         job: Job,
     ) -> BoxFuture<'static, Result<Call<Self::Answer>, Fault>>;
+
+    /// What is known to be in the server's cache of a session; an engine that says nothing of it has nothing.
+    fn session_kv(&self, _session: SessionId) -> Option<SessionKv> {
+        None
+    }
+
+    /// Nobody goes on with a session.
+    fn evict_session(&self, _session: SessionId) {}
 
     /// Counts the tokens of an input, as far as the server can.
     fn measure(

@@ -87,13 +87,13 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         })
     }
 
-    /// The engine keeps its own cache and does not say what is in it.
-    fn session_kv(&self, _session: SessionId) -> Option<SessionKv> {
-        None
+    fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
+        if self.inner.is_gone() { None } else { self.inner.dialect.session_kv(session) }
     }
 
-    /// As [`Self::session_kv`]: its cache gives way to others by itself.
-    fn evict_session(&self, _session: SessionId) {}
+    fn evict_session(&self, session: SessionId) {
+        self.inner.dialect.evict_session(session);
+    }
 
     fn gone(&self) -> BoxFuture<'static, ExitReason> {
         let inner = Arc::clone(&self.inner);

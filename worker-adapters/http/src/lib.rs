@@ -45,5 +45,7 @@ pub use estimate::{estimated_tokens, measured_by_estimate};
 pub use exchange::{Answered, Client};
 pub use fault::Fault;
 pub use inner::MAX_TASKS;
-pub use sampling::{DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse};
+pub use sampling::{
+    DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse, refuse_private_cache,
+};
 pub use start::start;

@@ -1,6 +1,8 @@
 //! Sampling that an engine may not know. What is asked for and cannot be had is refused by name; the values
 //! that stand in a request that asks for nothing are no wish, and leave the choice to the engine.
 
+use adapter_api::{Job, KvHint};
+
 use crate::fault::Fault;
 
 /// `top_k` of a request that does not ask for one.
@@ -25,6 +27,17 @@ pub fn asks_for_min_p(min_p: f32) -> bool {
 #[must_use]
 pub fn refuse(engine: &str, field: &str, value: impl std::fmt::Display, instead: &str) -> Fault {
     Fault::Refused(format!("`{field}` is {value}, which {engine} cannot be asked for: {instead}"))
+}
+
+/// Refuses a job that is to share no cache with others, for an engine that cannot be asked for it.
+///
+/// # Errors
+/// [`Fault::Refused`] naming the field.
+pub fn refuse_private_cache(engine: &str, job: &Job) -> Result<(), Fault> {
+    match job.kv {
+        KvHint::Reuse => Ok(()),
+        KvHint::None => Err(refuse(engine, "kv_hint", "`none`", "leave it out")),
+    }
 }
 
 #[cfg(test)]

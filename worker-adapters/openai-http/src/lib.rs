@@ -19,7 +19,7 @@ mod discovery;
 mod factory;
 mod request;
 mod stream;
-mod whole;
+pub mod whole;
 
 pub use factory::OpenAiFactory;
 pub use stream::OpenAiAnswer;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use adapter_api::{Constraint, Input, Job, Message, Sampling};
-use adapter_http::{Call, Fault, Reading, refuse};
+use adapter_api::{Constraint, Input, Job, KvHint, Message, Sampling};
+use adapter_http::{Call, Fault, Reading, refuse, refuse_private_cache};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -74,6 +74,9 @@ struct Beyond<'a> {
     ebnf: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<&'a str>,
+    /// vLLM: what nobody else says keeps the cache of this task to itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_salt: Option<String>,
     /// `llama-server`: thoughts stay in the text, where the model puts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_format: Option<&'a str>,
@@ -112,6 +115,12 @@ pub(crate) fn completion(
         }
     };
     let sampling = &job.sampling;
+    let mut beyond = beyond(server, sampling, prompt.is_some())?;
+    match server.flavor {
+        Flavor::Vllm { .. } if job.kv == KvHint::None => beyond.cache_salt = Some(job.task.to_string()),
+        Flavor::Vllm { .. } => {}
+        _ => refuse_private_cache(SERVER, job)?,
+    }
     let most = match (most, server.flavor) {
         (Some(most), _) => Some(MaxTokens { max_tokens: Some(most.0) }),
         (None, Flavor::Vllm { .. }) => Some(MaxTokens { max_tokens: None }),
@@ -138,7 +147,7 @@ pub(crate) fn completion(
             .collect(),
         top_k: (sampling.top_k > 0).then_some(sampling.top_k),
         min_p: (sampling.min_p > 0.0).then_some(sampling.min_p),
-        beyond: beyond(server, sampling, prompt.is_some())?,
+        beyond,
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::default()) })

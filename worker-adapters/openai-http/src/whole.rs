@@ -8,8 +8,6 @@ use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::stream::OpenAiAnswer;
-
 #[derive(Deserialize)]
 struct Embeddings {
     data: Vec<Embedding>,
@@ -51,7 +49,10 @@ impl Usage {
 }
 
 /// The request of an embedding.
-pub(crate) fn embedding(model: &str, job: &Job) -> Result<Call<OpenAiAnswer>, Fault> {
+///
+/// # Errors
+/// [`Fault::Refused`] where the job has no inputs.
+pub fn embedding<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
     let Input::Inputs(inputs) = &job.input else {
         return Err(Fault::Refused("an embedding takes `inputs`".to_owned()));
     };
@@ -61,7 +62,10 @@ pub(crate) fn embedding(model: &str, job: &Job) -> Result<Call<OpenAiAnswer>, Fa
 }
 
 /// The request of scores.
-pub(crate) fn rerank(model: &str, job: &Job) -> Result<Call<OpenAiAnswer>, Fault> {
+///
+/// # Errors
+/// [`Fault::Refused`] where the job has no query or no documents.
+pub fn rerank<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
     let (query, documents) = match &job.input {
         Input::Inputs(inputs) => match inputs.split_first() {
             Some((query, documents)) if !documents.is_empty() => (query, documents),
@@ -91,12 +95,14 @@ fn read_ranks(body: &[u8]) -> Result<Whole, String> {
 }
 
 /// The size of the first vector in an answer.
-pub(crate) fn embedding_size(body: &[u8]) -> Option<u32> {
+#[must_use]
+pub fn embedding_size(body: &[u8]) -> Option<u32> {
     let Embeddings { data, .. } = serde_json::from_slice(body).ok()?;
     u32::try_from(data.first()?.embedding.len()).ok()
 }
 
 /// Whether an answer holds scores.
-pub(crate) fn is_rerank(body: &[u8]) -> bool {
+#[must_use]
+pub fn is_rerank(body: &[u8]) -> bool {
     serde_json::from_slice::<Ranks>(body).is_ok_and(|ranks| !ranks.results.is_empty())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, Device, EndReport, Input, Job, Piece, ReplicaSpec, Sampling, TaskSink, Workload,
+    Determinism, Device, EndReport, Input, Job, KvHint, Piece, ReplicaSpec, Sampling, TaskSink, Workload,
 };
 use orchestrator_core::{PoolId, Priority, ReplicaId, TaskId};
 use tokio::sync::mpsc;
@@ -120,5 +120,6 @@ pub fn job(input: Input) -> Job {
         },
         seed: 7,
         determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
     }
 }

@@ -1,7 +1,8 @@
 //! Jobs that go well, or are refused by name.
 
 use adapter_api::{
-    Constraint, Determinism, EngineError, Finish, Input, Job, LogitBias, Message, Role, StopOutcome, Workload,
+    Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, Message, Role, StopOutcome,
+    Workload,
 };
 use adapter_http::testing::{FakeServer, Heard, Reply, Story, job, json, listen, within};
 use orchestrator_core::TokenCount;
@@ -77,6 +78,18 @@ async fn a_grammar_goes_to_vllm_under_its_name() {
     engine.submit(asked, sink);
     let _ = Story::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["structured_outputs"]["grammar"], "root ::= \"a\"");
+}
+
+#[tokio::test]
+async fn a_task_that_shares_no_cache_has_a_salt_of_its_own() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    let (sink, heard) = listen();
+    let asked = Job { kv: KvHint::None, ..prompt() };
+    let task = asked.task.to_string();
+    engine.submit(asked, sink);
+    let _ = Story::of(heard).await;
+    assert_eq!(server.last("POST /v1/completions").json()["cache_salt"], task);
 }
 
 #[tokio::test]

@@ -1,0 +1,145 @@
+//! What a `llama-server` is: asked once, when it is attached or has been started.
+
+use std::sync::Arc;
+
+use adapter_api::{EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use adapter_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
+use adapter_openai_http::whole;
+use orchestrator_core::{Millis, TokenCount};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::dialect::LlamaServer;
+use crate::prompts::Prompts;
+use crate::sessions::Sessions;
+
+#[derive(Deserialize)]
+struct Props {
+    default_generation_settings: Settings,
+    total_slots: u16,
+    #[serde(default)]
+    model_alias: Option<String>,
+    #[serde(default)]
+    model_path: Option<String>,
+    #[serde(default)]
+    chat_template: Option<String>,
+    #[serde(default)]
+    build_info: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    n_ctx: u32,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<ModelCard>,
+}
+
+#[derive(Deserialize)]
+struct ModelCard {
+    #[serde(default)]
+    meta: Option<Meta>,
+}
+
+/// What the server says of its model; versions before it was there say nothing.
+#[derive(Default, Deserialize)]
+struct Meta {
+    #[serde(default)]
+    n_ctx_train: Option<u32>,
+    #[serde(default)]
+    n_embd: Option<u32>,
+    #[serde(default)]
+    n_params: Option<u64>,
+    #[serde(default)]
+    size: Option<u64>,
+}
+
+/// Looks at a server.
+pub(crate) async fn discover(
+    client: &Client,
+    config: &HttpEngineConfig,
+    spec: &ReplicaSpec,
+) -> Result<Discovered<LlamaServer>, Undiscovered> {
+    let health = client.get("/health").await?;
+    if !health.is_ok() {
+        return Err(match client.fault_of(&health) {
+            Fault::Failed(what) if health.status == 404 => no_engine(client, &what),
+            fault => fault.into(),
+        });
+    }
+    let props = client.get("/props").await?;
+    if !props.is_ok() {
+        return Err(match client.fault_of(&props) {
+            Fault::Failed(what) if props.status == 404 => no_engine(client, &what),
+            fault => fault.into(),
+        });
+    }
+    let props: Props = serde_json::from_slice(&props.body)
+        .map_err(|error| no_engine(client, &format!("`/props` is not what it gives: {error}")))?;
+    let meta = meta(client).await?;
+    let model = config.model.as_deref().unwrap_or_default();
+    let embedding = ask(client, "/v1/embeddings", &json!({ "model": model, "input": ["a"] })).await?;
+    let embedding_size = embedding.and_then(|body| whole::embedding_size(&body));
+    let rerank = json!({ "model": model, "query": "a", "documents": ["a"] });
+    let reranks = ask(client, "/v1/rerank", &rerank).await?.is_some_and(|body| whole::is_rerank(&body));
+    // Started for the one, it does not do the other.
+    let workloads = match (reranks, embedding_size) {
+        (true, _) => vec![Workload::Rerank],
+        (false, Some(_)) => vec![Workload::Embedding],
+        (false, None) => vec![Workload::Completion],
+    };
+    let holds = TokenCount(props.default_generation_settings.n_ctx);
+    let has_template = props.chat_template.is_some_and(|template| !template.is_empty());
+    let facts = EngineFacts {
+        kind: EngineKind::Llamacpp,
+        version: props.build_info.unwrap_or_else(|| "unknown".to_owned()),
+        build: "llama-server over HTTP".to_owned(),
+        slots: config.slots.unwrap_or(props.total_slots),
+        ctx: spec.ctx.map_or(holds, |asked| asked.min(holds)),
+        kv_bytes_per_token: 0,
+        workloads,
+        strict: false,
+        model: ModelFacts {
+            name: props.model_alias.or(props.model_path).unwrap_or_else(|| model.to_owned()),
+            architecture: "unknown".to_owned(),
+            parameters: meta.n_params.unwrap_or_default(),
+            size_bytes: meta.size.unwrap_or_default(),
+            ctx_train: TokenCount(meta.n_ctx_train.unwrap_or(holds.0)),
+            chat_template: has_template,
+            embedding_size: embedding_size.or(meta.n_embd).unwrap_or_default(),
+        },
+        load_ms: Millis(0),
+    };
+    let dialect = LlamaServer {
+        model: config.model.clone(),
+        has_template,
+        ctx: holds,
+        sessions: Arc::new(Sessions::default()),
+        prompts: Prompts::default(),
+    };
+    Ok(Discovered { dialect, facts })
+}
+
+fn no_engine(client: &Client, what: &str) -> Undiscovered {
+    let server = client.server();
+    Undiscovered::Never(StartError::Engine(format!(
+        "{server} is not a `llama-server`: {what}\nhint: check the engine's `url`"
+    )))
+}
+
+async fn meta(client: &Client) -> Result<Meta, Undiscovered> {
+    let answered = client.get("/v1/models").await?;
+    let models = serde_json::from_slice::<Models>(&answered.body).ok();
+    Ok(models.and_then(|models| models.data.into_iter().next()?.meta).unwrap_or_default())
+}
+
+/// The body of a success.
+async fn ask(client: &Client, path: &str, body: &serde_json::Value) -> Result<Option<Vec<u8>>, Undiscovered> {
+    match client.post(path, body.to_string().as_bytes()).await {
+        Ok(answered) if answered.is_ok() => Ok(Some(answered.body)),
+        Ok(_) | Err(Fault::Nonsense(_)) => Ok(None),
+        Err(fault) => Err(fault.into()),
+    }
+}

@@ -1,0 +1,101 @@
+//! The request of a completion: `POST /completion`.
+
+use std::borrow::Cow;
+
+use adapter_api::{Constraint, Job};
+use adapter_http::{Call, Fault, Reading};
+use orchestrator_core::TokenCount;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::dialect::LlamaServer;
+use crate::stream::LlamaAnswer;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    stream: bool,
+    return_tokens: bool,
+    cache_prompt: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_slot: Option<i32>,
+    /// -1 is no limit.
+    n_predict: i64,
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    repeat_penalty: f32,
+    repeat_last_n: u32,
+    seed: u32,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logit_bias: Vec<(i32, Bias)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<&'a RawValue>,
+}
+
+/// An addition to a logit; `false` bans the token.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Bias {
+    Added(f32),
+    Banned(bool),
+}
+
+/// The request of `job`, whose prompt is `prompt`, with at most `most` tokens of an answer.
+pub(crate) fn completion(
+    server: &LlamaServer,
+    job: &Job,
+    prompt: &str,
+    most: Option<TokenCount>,
+) -> Result<Call<LlamaAnswer>, Fault> {
+    let sampling = &job.sampling;
+    let (grammar, json_schema) = match &sampling.constraint {
+        None => (None, None),
+        Some(Constraint::Grammar(grammar)) => (Some(grammar.as_str()), None),
+        Some(Constraint::JsonSchema(schema)) => {
+            let schema = serde_json::from_str(schema)
+                .map_err(|error| Fault::Refused(format!("`sampling.json_schema` is not JSON: {error}")))?;
+            (None, Some(schema))
+        }
+    };
+    let stay = server.sessions.begin(job.session);
+    let body = Body {
+        prompt,
+        model: server.model.as_deref(),
+        stream: true,
+        return_tokens: true,
+        cache_prompt: true,
+        id_slot: stay.slot(),
+        n_predict: most.map_or(-1, |most| i64::from(most.0)),
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: sampling.min_p,
+        repeat_penalty: sampling.repeat_penalty,
+        repeat_last_n: sampling.repeat_last_n,
+        seed: seed(job.seed),
+        stop: &sampling.stop,
+        logit_bias: sampling.logit_bias.iter().map(|entry| (entry.token, bias(entry.bias))).collect(),
+        grammar,
+        json_schema,
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
+    Ok(Call { path: Cow::Borrowed("/completion"), body, reading: Reading::Stream(LlamaAnswer::new(stay)) })
+}
+
+/// A seed of 32 bits. The largest one is the server's word for a random seed.
+fn seed(seed: u64) -> u32 {
+    let folded = u32::try_from((seed ^ (seed >> 32)) & u64::from(u32::MAX)).unwrap_or_default();
+    if folded == u32::MAX { 0 } else { folded }
+}
+
+fn bias(bias: f32) -> Bias {
+    if bias == f32::NEG_INFINITY { Bias::Banned(false) } else { Bias::Added(bias) }
+}

@@ -1,0 +1,125 @@
+//! Which slot of the server holds which conversation. A conversation goes back to its slot as long as that is
+//! known to be free: a task that is bound to a busy slot would wait in the server while others are free.
+//! Everything else is left to the server, which finds the slot with the longest common beginning by itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adapter_api::SessionKv;
+use orchestrator_core::{SessionId, TokenCount};
+
+/// The slots of one server, as far as its answers tell.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions(Mutex<Slots>);
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// What a slot holds since its last task.
+    held: HashMap<i32, Held>,
+    /// Tasks in each slot.
+    busy: HashMap<i32, u32>,
+    /// Tasks whose slot is not known yet.
+    unplaced: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    session: Option<SessionId>,
+    tokens: TokenCount,
+}
+
+/// A task's stay at the server. Dropping it says that its slot is free again.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    sessions: Arc<Sessions>,
+    session: Option<SessionId>,
+    slot: Option<i32>,
+}
+
+impl Sessions {
+    /// A task begins: in the slot of its session, where that is known and free.
+    pub(crate) fn begin(self: &Arc<Self>, session: Option<SessionId>) -> Stay {
+        let mut slots = self.lock();
+        let own = session.and_then(|session| slots.of(session)).map(|(slot, _)| slot);
+        let slot = own.filter(|slot| slots.unplaced == 0 && !slots.busy.contains_key(slot));
+        match slot {
+            Some(slot) => *slots.busy.entry(slot).or_default() += 1,
+            None => slots.unplaced += 1,
+        }
+        Stay { sessions: Arc::clone(self), session, slot }
+    }
+
+    /// What is known of a session's cache. Its bytes are not: the server does not say them.
+    pub(crate) fn kv(&self, session: SessionId) -> Option<SessionKv> {
+        let (_, Held { tokens, .. }) = self.lock().of(session)?;
+        Some(SessionKv { tokens, tokens_at_end: tokens, bytes: 0 })
+    }
+
+    /// Nobody goes on with the session.
+    pub(crate) fn forget(&self, session: SessionId) {
+        self.lock().held.retain(|_, held| held.session != Some(session));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn of(&self, session: SessionId) -> Option<(i32, Held)> {
+        self.held.iter().find(|(_, held)| held.session == Some(session)).map(|(slot, held)| (*slot, *held))
+    }
+}
+
+impl Stay {
+    /// The slot the task is bound to, or was found in.
+    pub(crate) fn slot(&self) -> Option<i32> {
+        self.slot
+    }
+
+    /// The server says where the task is: what was in that slot before gives way.
+    pub(crate) fn found_in(&mut self, slot: i32) {
+        if self.slot == Some(slot) {
+            return;
+        }
+        let mut slots = self.sessions.lock();
+        slots.release(self.slot);
+        *slots.busy.entry(slot).or_default() += 1;
+        self.slot = Some(slot);
+        slots.held.remove(&slot);
+    }
+
+    /// The task is over and left this many tokens in its slot.
+    pub(crate) fn left(&self, tokens: TokenCount) {
+        let Some(slot) = self.slot else { return };
+        let mut slots = self.sessions.lock();
+        if let Some(session) = self.session {
+            slots.held.retain(|_, held| held.session != Some(session));
+        }
+        slots.held.insert(slot, Held { session: self.session, tokens });
+    }
+}
+
+impl Slots {
+    fn release(&mut self, slot: Option<i32>) {
+        let Some(slot) = slot else {
+            self.unplaced = self.unplaced.saturating_sub(1);
+            return;
+        };
+        if let Some(tasks) = self.busy.get_mut(&slot) {
+            *tasks -= 1;
+            if *tasks == 0 {
+                self.busy.remove(&slot);
+            }
+        }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.sessions.lock().release(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests;

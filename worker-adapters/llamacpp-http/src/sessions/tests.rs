@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use orchestrator_core::{SessionId, TokenCount};
+use uuid::Uuid;
+
+use super::Sessions;
+
+fn session() -> SessionId {
+    SessionId(Uuid::new_v4())
+}
+
+/// A task of `session` that the server put into `slot`, where it left `tokens`.
+fn ran(sessions: &Arc<Sessions>, session: SessionId, slot: i32, tokens: u32) {
+    let mut stay = sessions.begin(Some(session));
+    stay.found_in(slot);
+    stay.left(TokenCount(tokens));
+}
+
+#[test]
+fn a_session_goes_back_to_its_slot() {
+    let sessions = Arc::new(Sessions::default());
+    let one = session();
+    assert_eq!(sessions.begin(Some(one)).slot(), None);
+    ran(&sessions, one, 3, 70);
+    assert_eq!(sessions.begin(Some(one)).slot(), Some(3));
+    let kv = sessions.kv(one).expect("known");
+    assert_eq!((kv.tokens, kv.tokens_at_end), (TokenCount(70), TokenCount(70)));
+}
+
+#[test]
+fn a_task_without_a_session_is_left_to_the_server() {
+    assert_eq!(Arc::new(Sessions::default()).begin(None).slot(), None);
+}
+
+#[test]
+fn a_busy_slot_is_not_waited_for() {
+    let sessions = Arc::new(Sessions::default());
+    let one = session();
+    ran(&sessions, one, 1, 5);
+    let first = sessions.begin(Some(one));
+    assert_eq!(first.slot(), Some(1));
+    assert_eq!(sessions.begin(Some(one)).slot(), None);
+    drop(first);
+    assert_eq!(sessions.begin(Some(one)).slot(), Some(1));
+}
+
+#[test]
+fn nothing_is_bound_while_the_server_has_yet_to_choose_a_slot() {
+    let sessions = Arc::new(Sessions::default());
+    let one = session();
+    ran(&sessions, one, 1, 5);
+    let mut other = sessions.begin(None);
+    assert_eq!(sessions.begin(Some(one)).slot(), None, "the other one may be on its way into the slot");
+    other.found_in(0);
+    assert_eq!(sessions.begin(Some(one)).slot(), Some(1));
+}
+
+#[test]
+fn a_slot_that_another_task_took_holds_the_session_no_more() {
+    let sessions = Arc::new(Sessions::default());
+    let (one, two) = (session(), session());
+    ran(&sessions, one, 1, 5);
+    ran(&sessions, two, 1, 6);
+    assert_eq!(sessions.kv(one), None);
+    assert_eq!(sessions.kv(two).map(|kv| kv.tokens), Some(TokenCount(6)));
+    sessions.forget(two);
+    assert_eq!(sessions.begin(Some(two)).slot(), None);
+}
+
+#[test]
+fn a_session_is_in_one_slot() {
+    let sessions = Arc::new(Sessions::default());
+    let one = session();
+    ran(&sessions, one, 1, 5);
+    let first = sessions.begin(Some(one));
+    ran(&sessions, one, 2, 9);
+    drop(first);
+    assert_eq!(sessions.begin(Some(one)).slot(), Some(2));
+}

@@ -1,0 +1,110 @@
+//! The events of `POST /completion`: `content` with its `tokens`, and a last one with `stop`.
+
+use std::borrow::Cow;
+
+use adapter_http::{Answer, Ending, Event, Fault, Last, message_of};
+use orchestrator_core::TokenCount;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::sessions::Stay;
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    content: Cow<'a, str>,
+    #[serde(default)]
+    tokens: Vec<i32>,
+    #[serde(default)]
+    id_slot: Option<i32>,
+    #[serde(default)]
+    stop: bool,
+    #[serde(borrow, default)]
+    stop_type: Cow<'a, str>,
+    #[serde(default)]
+    tokens_predicted: Option<u32>,
+    #[serde(default)]
+    tokens_evaluated: Option<u32>,
+    /// Tokens the slot holds at the end.
+    #[serde(default)]
+    tokens_cached: Option<u32>,
+    #[serde(default)]
+    timings: Option<Timings>,
+    #[serde(default)]
+    error: Option<Code>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Timings {
+    /// Prompt tokens found in the cache.
+    #[serde(default)]
+    cache_n: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Code {
+    Numbered { code: u16 },
+    Other(IgnoredAny),
+}
+
+/// Reads a streamed completion of `llama-server`.
+#[derive(Debug)]
+pub(crate) struct LlamaAnswer {
+    stay: Stay,
+}
+
+impl LlamaAnswer {
+    pub(crate) fn new(stay: Stay) -> Self {
+        Self { stay }
+    }
+}
+
+impl Answer for LlamaAnswer {
+    /// Every event has another token and another count in it.
+    const REPEATS: bool = false;
+
+    fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
+        let chunk: Chunk<'a> = serde_json::from_slice(event).map_err(|error| {
+            Fault::Nonsense(format!("an event of the stream is not JSON of a completion: {error}"))
+        })?;
+        if let Some(code) = chunk.error {
+            return Err(fault(event, &code));
+        }
+        if let Some(slot) = chunk.id_slot.filter(|slot| *slot >= 0) {
+            self.stay.found_in(slot);
+        }
+        let last = chunk.stop.then(|| {
+            if let Some(held) = chunk.tokens_cached {
+                self.stay.left(TokenCount(held));
+            }
+            Last {
+                ending: if chunk.stop_type == "limit" { Ending::Length } else { Ending::Stop },
+                tokens_in: chunk.tokens_evaluated.map(TokenCount),
+                tokens_cached: chunk.timings.and_then(|timings| timings.cache_n).map(TokenCount),
+                tokens_out: chunk.tokens_predicted.map(TokenCount),
+                ..Last::default()
+            }
+        });
+        Ok(Event { text: chunk.content, tokens: chunk.tokens, last })
+    }
+
+    fn at_end(&mut self) -> Option<Last> {
+        None
+    }
+}
+
+fn fault(event: &[u8], code: &Code) -> Fault {
+    let said = message_of(event).unwrap_or_default();
+    match code {
+        Code::Numbered { code: 400 | 501 } => {
+            Fault::Refused(format!("`llama-server` refuses the task: {said}"))
+        }
+        Code::Numbered { .. } | Code::Other(_) => {
+            Fault::Failed(format!("`llama-server` reports an error: {said}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
