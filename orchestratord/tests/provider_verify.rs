@@ -10,6 +10,10 @@ mod contract;
 mod faults;
 #[path = "support/house.rs"]
 mod house;
+#[path = "provider_verify/metrics.rs"]
+mod metrics;
+#[path = "provider_verify/pact.rs"]
+mod pact;
 #[path = "support/wire.rs"]
 mod wire;
 

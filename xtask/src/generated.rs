@@ -42,3 +42,15 @@ pub async fn openapi(
     };
     process::run(command, rerun, interrupts).await
 }
+
+/// Writes the pact: the tests that hold it do, when they are told to.
+///
+/// # Errors
+/// When the client does something else than the pact's interactions say.
+pub async fn pact(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    let words =
+        ["test", "--package", "consumer-tests", "--test", "orchqueue_pact", "the_pact_in_the_repository"];
+    let mut command = workspace.cargo(words);
+    command.env("LLAMA_ORCH_REGEN_PACT", "1");
+    process::run(command, "cargo xtask regen-pact", interrupts).await
+}

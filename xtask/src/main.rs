@@ -67,6 +67,8 @@ enum Command {
     RegenOpenapi(Regen),
     /// Generate the config's JSON Schema from its Rust types.
     RegenSchema(Regen),
+    /// Write down what the command line relies on of the daemon (contracts/pacts), as its client does it.
+    RegenPact,
     /// Look for what the HOME profile bans (search_overkill.sh).
     Scan,
     /// Check that relative links and anchors in Markdown lead somewhere.
@@ -136,6 +138,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
             generated::openapi(mode, &["--package", "openapi-gen"], &workspace, &mut interrupts).await
         }
         Command::RegenSchema(args) => schema::regen(args.check),
+        Command::RegenPact => generated::pact(&workspace, &mut interrupts).await,
         Command::Scan => dev_loop::run_scan(&workspace),
         Command::Links => dev_loop::run_links(&workspace),
         Command::Tidy => dev_loop::run_tidy(&workspace).await,
