@@ -211,6 +211,23 @@ async fn closing_a_stream_cancels_nothing() {
     assert_eq!((house.control.counts().cancels, house.control.counts().ended), (0, 1));
 }
 
+/// Bytes of an answer that no socket holds for a reader who does not read.
+const LARGE: usize = 8 << 20;
+
+#[tokio::test]
+async fn a_reader_that_reads_nothing_holds_up_nobody() {
+    let piece = "x".repeat(64 * 1024);
+    let says: Vec<&str> = std::iter::repeat_n(piece.as_str(), LARGE / piece.len()).collect();
+    let audit = Audit::new();
+    let (house, _engine) = playing(vec![Attempt::new(&says, Fate::Stop)]).await;
+    submit(&audit, &house, prompt()).await;
+    let idle = audit::open_stream(house.address, ID).await;
+    let stream = audit.expect(200, house.address, Ask::get(&task("stream", ID))).await;
+    assert!(stream.text().len() > LARGE, "{} bytes", stream.text().len());
+    assert_eq!(events(stream.text()).last().unwrap().data["finish_reason"], "stop");
+    drop(idle);
+}
+
 /// Reading the contract takes longer than a case.
 static AUDIT: LazyLock<Audit> = LazyLock::new(Audit::new);
 

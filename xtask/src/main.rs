@@ -53,7 +53,8 @@ enum Command {
     /// Installs what llama.cpp is built with where apt is there and the user may (elsewhere it prints the
     /// command), fetches the starter model, and ends everything it started when it ends.
     Demo(demo::Args),
-    /// Run everything that must hold: format, scanner, links, tidy, generated files, clippy, all tests.
+    /// Run everything that must hold: format, scanner, links, tidy, requirements, contracts, generated files,
+    /// clippy, all tests.
     ///
     /// Sets the machine up first, says what each step took, and stops at the first that fails with how to
     /// run that one again.
