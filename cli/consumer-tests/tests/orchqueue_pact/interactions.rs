@@ -374,11 +374,11 @@ fn stream(it: &mut InteractionBuilder, tokens: &[u32]) {
     let mut example = "event: started\ndata: {\"queue_position\":0,\"predicted_start_ms\":0}\n\n".to_owned();
     for i in tokens {
         form.push_str(&format!(
-            r#"(: ping\n\n)*event: token\nid: {i}\ndata: \{{"t":"[^\n]+","i":{i}\}}\n\n"#
+            r#"(: ping\n\n)*event: token\nid: {i}\ndata: \{{[^\n]*"i": ?{i}[^\n]*\}}\n\n"#
         ));
         example.push_str(&format!("event: token\nid: {i}\ndata: {{\"t\":\"word{i}\",\"i\":{i}}}\n\n"));
     }
-    form.push_str(r#"(: ping\n\n)*event: end\ndata: \{[^\n]*"finish_reason":"stop"\}\n\n\z"#);
+    form.push_str(r#"(: ping\n\n)*event: end\ndata: \{[^\n]*"finish_reason": ?"stop"[^\n]*\}\n\n\z"#);
     example.push_str(
         "event: end\ndata: {\"tokens_out\":3,\"decode_ms\":21,\"tokens_in\":5,\"queue_ms\":0,\"finish_reason\":\"stop\"}\n\n",
     );
