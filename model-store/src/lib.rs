@@ -5,9 +5,11 @@
 //! ```text
 //! ModelRef ──Store::locate──► a file that is there
 //!          └─Store::fetch───► lock ─► NAME.part (resumed) ─► sha256 ─► fsync ─► NAME
+//! Store::files, Store::remove    what is in the folder, and out of it
 //! ```
 
 pub mod error;
+pub mod kept;
 pub mod model_ref;
 pub mod progress;
 pub mod store;
@@ -23,6 +25,7 @@ mod starter;
 mod web;
 
 pub use error::FetchError;
+pub use kept::{Extent, KeptFile, RemoveError};
 pub use model_ref::{HfFile, InvalidModelRef, ModelRef};
 pub use progress::{Cancel, Phase, Progress, Silent, Transfer};
 pub use store::{Fetched, Store};
