@@ -27,6 +27,7 @@ pub mod prediction;
 pub mod priority;
 pub mod queue;
 pub mod replica;
+pub mod residency;
 pub mod scheduler;
 pub mod session;
 pub mod task;
@@ -38,6 +39,7 @@ pub use prediction::{Accuracy, StartForecast};
 pub use priority::Priority;
 pub use queue::{FullPolicy, QueueLimits};
 pub use replica::{EndFigures, ReplicaProfile, ReplicaSnapshot, Standing};
+pub use residency::{Eviction, Resident};
 pub use scheduler::{
     Admission, CancelOutcome, Dispatch, EndedTasks, PoolScheduler, Rejection, RejectionReason,
 };

@@ -205,6 +205,19 @@ impl PoolScheduler {
         }
     }
 
+    /// A replica that was retiring takes tasks again.
+    pub fn replica_open(&mut self, replica: &ReplicaId) {
+        if let Ok(index) = index_of(&self.replicas, replica) {
+            self.replicas[index].standing = Standing::Open;
+        }
+    }
+
+    /// The tasks that hold a slot of a replica, in no order.
+    pub fn running_on(&self, replica: &ReplicaId) -> impl Iterator<Item = TaskId> + '_ {
+        let seats = index_of(&self.replicas, replica).ok().map(|index| &self.replicas[index].seats);
+        seats.into_iter().flatten().map(|seat| seat.task)
+    }
+
     /// A replica is gone. Returns the tasks that ran there, the youngest first, so that requeueing them in
     /// this order keeps their old one. Each waits for [`requeue`](Self::requeue),
     /// [`finished`](Self::finished) or [`cancel`](Self::cancel).

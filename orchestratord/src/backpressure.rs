@@ -103,6 +103,12 @@ pub enum Refusal {
         /// Until the next try.
         retry_after: Millis,
     },
+    /// Its model is out of service.
+    #[error("the model of pool `{pool}` is retired: `llama-orch activate {pool}` puts it back into service")]
+    ModelRetired {
+        /// The pool.
+        pool: PoolId,
+    },
     /// The replica's channel is full.
     #[error("every replica of pool `{pool}` has as much to do as it may")]
     ReplicaExhausted {
@@ -158,6 +164,9 @@ pub enum Failure {
         /// Until the next try.
         retry_after: Millis,
     },
+    /// Its model was taken out of service.
+    #[error("the model was retired before this task started")]
+    ModelRetired,
     /// The daemon stopped first.
     #[error("the daemon stopped before this task was done")]
     Stopping,
@@ -216,6 +225,9 @@ impl Refusal {
             Self::ReplicaExhausted { retry_after, .. } => {
                 Verdict::later(503, Code::ReplicaExhausted, *retry_after)
             }
+            Self::ModelRetired { .. } => {
+                Verdict { status: 503, code: Code::PoolUnavailable, retriable: false, retry_after: None }
+            }
             Self::Stopping => Verdict::later(503, Code::PoolUnavailable, BACK_AFTER_STOP),
             Self::Crowded { .. } => Verdict::later(503, Code::ReplicaExhausted, BACK_AFTER_STOP),
             Self::Internal => {
@@ -240,6 +252,9 @@ impl Failure {
             }
             Self::DecodeTimeout(_) => {
                 Verdict { status: 503, code: Code::DecodeTimeout, retriable: true, retry_after: None }
+            }
+            Self::ModelRetired => {
+                Verdict { status: 503, code: Code::PoolUnavailable, retriable: false, retry_after: None }
             }
             Self::Decode => {
                 Verdict { status: 500, code: Code::Internal, retriable: false, retry_after: None }

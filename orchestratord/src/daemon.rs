@@ -18,7 +18,7 @@ use adapter_api::{EngineFactory, EngineKind};
 use config_schema::{Config, Engine, PoolConfig, WhenFull};
 use model_store::Store;
 use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
-use pool_manager::{DeviceProbe, EVENTS_BOUND, ReplicaPolicy, RestartPolicy, Telemetry};
+use pool_manager::{DeviceProbe, Ledger, ReplicaPolicy, RestartPolicy, Telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,11 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::ApiToken;
 use crate::clock::Clock;
-use crate::driver::{Driver, PoolSetup, Retention, Sources};
+use crate::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
 use crate::engine::Offload;
 use crate::handle::DriverHandle;
 use crate::http::guard::HostRules;
 use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
+use crate::keeper::{ORDERS_BOUND, Order};
 use crate::metrics::Metrics;
 use crate::pools::{self, Means};
 use crate::server::{ConnectionLimits, Ended, Server};
@@ -99,16 +100,26 @@ impl Daemon {
         let snapshots = telemetry.watch();
         let devices: ReadDevices = Arc::new(move || Arc::clone(&snapshots.borrow()));
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
-        let (replica_events, replicas) = mpsc::channel(EVENTS_BOUND);
-        let (pool_events, pools) = mpsc::channel(POOL_EVENTS_BOUND);
-        let setups = config.pools.iter().map(|pool| setup(pool, config)).collect();
+        let (events, pools) = mpsc::channel(POOL_EVENTS_BOUND);
+        let (setups, orders): (Vec<_>, Vec<_>) = config
+            .pools
+            .iter()
+            .map(|pool| {
+                let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
+                ((setup(pool, config), orders), ordered)
+            })
+            .unzip();
+        let (hung, ended) = mpsc::channel(HUNG_BOUND);
         let retention = Retention {
             time: config.stream.keep_finished,
             tasks: config.stream.keep_finished_tasks as usize,
             bytes: config.stream.keep_finished_bytes,
         };
-        let queues = Driver::new(setups, retention, Arc::clone(&metrics), clock);
-        let queues = tasks::spawn(queues.run(Sources { commands, replicas, pools }));
+        let queues = Driver::new(setups, retention, Arc::clone(&metrics), clock, hung);
+        let sources = Sources { commands, pools, devices: telemetry.watch() };
+        let queues = tasks::spawn(queues.run(sources));
+        let policy = policy(config);
+        tasks::spawn(end_hung(ended, policy.stop_grace));
 
         let address = parts.listener.local_addr()?;
         let settings = HttpSettings {
@@ -123,9 +134,12 @@ impl Daemon {
                 .iter()
                 .map(|pool| (pool.id.clone(), kind(pool.engine)))
                 .collect::<BTreeMap<_, _>>(),
+            models: config.pools.iter().map(|pool| (pool.id.clone(), pool.model.clone())).collect(),
             build: parts.build,
         };
-        let instruments = Instruments { metrics, devices: Arc::clone(&devices), clock };
+        let ledger = Arc::new(Ledger::default());
+        let instruments =
+            Instruments { metrics, devices: Arc::clone(&devices), ledger: Arc::clone(&ledger), clock };
         let router = Api::new(driver.clone(), settings, instruments).router();
         let limits = ConnectionLimits {
             connections: config.limits.connections,
@@ -135,18 +149,24 @@ impl Daemon {
         let server = Server::start(parts.listener, router, limits)?;
 
         let shutdown = CancellationToken::new();
-        let means = Means {
-            store: Arc::new(parts.store),
-            engines: parts.engines,
-            policy: policy(config),
-            devices,
-            offload: parts.offload,
-            pool_events,
-            replica_events,
-            shutdown: shutdown.clone(),
+        let (store, reckoning) = (Arc::new(parts.store), Arc::default());
+        let keep = |(pool, orders): (&PoolConfig, mpsc::Receiver<Order>)| {
+            let means = Means {
+                pool: pool.id.clone(),
+                store: Arc::clone(&store),
+                engines: Arc::clone(&parts.engines),
+                policy: policy.clone(),
+                devices: Arc::clone(&devices),
+                offload: parts.offload,
+                ledger: Arc::clone(&ledger),
+                reckoning: Arc::clone(&reckoning),
+                margin_bytes: config.worker.memory_margin_bytes,
+                events: events.clone(),
+                shutdown: shutdown.clone(),
+            };
+            tasks::spawn(pools::keep(pool.clone(), orders, means))
         };
-        let keepers =
-            config.pools.iter().map(|pool| tasks::spawn(pools::keep(pool.clone(), means.clone()))).collect();
+        let keepers = config.pools.iter().zip(orders).map(keep).collect();
         Ok(Self { driver, queues, server, keepers, shutdown, telemetry })
     }
 
@@ -207,6 +227,14 @@ impl Daemon {
     }
 }
 
+/// Ends engines that hang: asks, waits the grace, kills. Their supervisors see that they are gone.
+async fn end_hung(mut hung: mpsc::Receiver<Arc<dyn adapter_api::Engine>>, grace: Duration) {
+    while let Some(engine) = hung.recv().await {
+        let outcome = engine.stop(grace).await;
+        tracing::warn!(?outcome, "an engine that made no progress was ended");
+    }
+}
+
 fn kind(engine: Engine) -> EngineKind {
     match engine {
         Engine::Llamacpp => EngineKind::Llamacpp,
@@ -232,6 +260,8 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
             ..QueueLimits::default()
         },
         sessions: SessionLimits { ttl: config.sessions.ttl, max_sessions: config.sessions.max as usize },
+        idle_unload: pool.idle_unload,
+        hang_floor: config.worker.hang_after,
     }
 }
 

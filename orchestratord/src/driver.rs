@@ -11,13 +11,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_api::Engine;
 use orchestrator_core::{Millis, PoolId, Timestamp};
-use pool_manager::ReplicaEvent;
-use tokio::sync::{mpsc, oneshot};
+use pool_manager::Snapshot;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backpressure::Failure;
 use crate::clock::Clock;
 use crate::handle::{Command, HealthView};
+use crate::keeper::{Orders, PoolEvent};
 use crate::metrics::Metrics;
 
 mod commands;
@@ -29,7 +31,7 @@ mod tasks;
 mod tests;
 
 pub use crate::handle::DriverHandle;
-pub use pool::{PoolEvent, PoolSetup};
+pub use pool::PoolSetup;
 pub use tasks::Retention;
 
 use pool::Pool;
@@ -39,6 +41,12 @@ use tasks::{TaskState, TaskTable};
 /// The longest the driver sleeps when nothing is due: it needs no tick, but a bound has a name.
 const IDLE_WAKE: Duration = Duration::from_secs(3600);
 
+/// How often replicas at work are looked at for progress.
+const PROGRESS_CHECK: Duration = Duration::from_secs(1);
+
+/// Engines that hung and wait to be ended. One more than can be is found again at the next look.
+pub const HUNG_BOUND: usize = 64;
+
 /// Something happened.
 #[derive(Debug)]
 pub enum Event {
@@ -46,10 +54,10 @@ pub enum Event {
     Command(Command),
     /// Engines have news of tasks.
     News(Vec<(RunId, News)>),
-    /// A replica has changed.
-    Replica(ReplicaEvent),
-    /// A pool has come further.
+    /// A pool or a replica of it has changed.
     Pool(PoolId, PoolEvent),
+    /// The devices have been read.
+    Devices(Arc<Snapshot>),
     /// A time has come.
     Tick,
 }
@@ -59,10 +67,10 @@ pub enum Event {
 pub struct Sources {
     /// From handlers.
     pub commands: mpsc::Receiver<Command>,
-    /// From replicas.
-    pub replicas: mpsc::Receiver<ReplicaEvent>,
-    /// From pools.
+    /// From the keepers of pools.
     pub pools: mpsc::Receiver<(PoolId, PoolEvent)>,
+    /// From the telemetry.
+    pub devices: watch::Receiver<Arc<Snapshot>>,
 }
 
 /// Whether tasks are taken.
@@ -82,16 +90,31 @@ pub struct Driver {
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
     mode: Mode,
+    /// To whom engines that hang are handed over.
+    hung: mpsc::Sender<Arc<dyn Engine>>,
+    looked_at: Timestamp,
+    /// When the next model may make room for another.
+    room_at: Option<Timestamp>,
 }
 
 impl Driver {
-    /// A driver of these pools, in this order.
+    /// A driver of these pools, in this order, each with the way to its keeper. Engines that hang are handed
+    /// to `hung`, to be ended.
     #[must_use]
-    pub fn new(pools: Vec<PoolSetup>, retention: Retention, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub fn new(
+        pools: Vec<(PoolSetup, Orders)>,
+        retention: Retention,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        hung: mpsc::Sender<Arc<dyn Engine>>,
+    ) -> Self {
         let now = clock.now();
         Self {
             clock,
-            pools: pools.into_iter().map(|setup| Pool::new(setup, now)).collect(),
+            pools: pools.into_iter().map(|(setup, orders)| Pool::new(setup, orders, now)).collect(),
+            hung,
+            looked_at: now,
+            room_at: None,
             tasks: TaskTable::new(retention),
             inbox: Arc::default(),
             metrics,
@@ -111,8 +134,10 @@ impl Driver {
                     None => return,
                 },
                 news = inbox.take() => Event::News(news),
-                Some(event) = sources.replicas.recv() => Event::Replica(event),
                 Some((pool, event)) = sources.pools.recv() => Event::Pool(pool, event),
+                Ok(()) = sources.devices.changed() => {
+                    Event::Devices(Arc::clone(&sources.devices.borrow_and_update()))
+                }
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => Event::Tick,
             };
             self.handle(event, self.clock.now());
@@ -128,11 +153,14 @@ impl Driver {
                     self.news(run, news, now);
                 }
             }
-            Event::Replica(event) => self.replica(event, now),
+            Event::Pool(_, PoolEvent::Replica(event)) => self.replica(event, now),
             Event::Pool(id, event) => {
                 if let Some(pool) = self.pools.iter_mut().find(|pool| pool.setup.id == id) {
                     pool.heard(event, now);
                 }
+            }
+            Event::Devices(snapshot) => {
+                self.pools.iter_mut().for_each(|pool| pool.devices_read(&snapshot));
             }
             Event::Tick => {}
         }
@@ -143,19 +171,28 @@ impl Driver {
     #[must_use]
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let pools = self.pools.iter().flat_map(|pool| {
-            [pool.scheduler.next_wake(now), pool.scheduler.sessions().next_expiry()].into_iter().flatten()
+            [pool.scheduler.next_wake(now), pool.scheduler.sessions().next_expiry(), pool.life_wake()]
+                .into_iter()
+                .flatten()
         });
-        pools.chain(self.tasks.next_forget()).min()
+        let at_work = self.pools.iter().any(|pool| pool.scheduler.running() > 0);
+        let look = at_work.then(|| self.looked_at.after(PROGRESS_CHECK));
+        pools.chain(self.tasks.next_forget()).chain(look).chain(self.room_at).min()
     }
 
     /// Does what has become possible: starts tasks, forgets what has been kept long enough.
     fn settle(&mut self, now: Timestamp) {
         self.tasks.forget(now);
+        self.look_for_progress(now);
         for index in 0..self.pools.len() {
             self.expire_sessions(index, now);
             if matches!(self.mode, Mode::Serving) {
+                self.pools[index].settle_life(now);
                 self.dispatch(index, now);
             }
+        }
+        if matches!(self.mode, Mode::Serving) {
+            self.make_room(now);
         }
         if let Mode::Stopping { idle } = &mut self.mode
             && !idle.is_empty()
@@ -164,6 +201,39 @@ impl Driver {
             for waiting in std::mem::take(idle) {
                 // Whoever asked may have stopped waiting: then nobody needs to know.
                 let _ = waiting.send(());
+            }
+        }
+    }
+
+    /// Has models make room for others that wait for it, and ends the tasks of those that wait in vain.
+    fn make_room(&mut self, now: Timestamp) {
+        let (wake, in_vain) = pool::make_room(&mut self.pools, now);
+        self.room_at = wake;
+        for index in in_vain {
+            self.pools[index].give_up_room(now);
+            self.give_up_waiting(index, now);
+        }
+    }
+
+    /// Hands over the engines that are at work and have been silent for too long.
+    fn look_for_progress(&mut self, now: Timestamp) {
+        if now < self.looked_at.after(PROGRESS_CHECK) {
+            return;
+        }
+        self.looked_at = now;
+        for index in 0..self.pools.len() {
+            let tasks = &self.tasks;
+            let said = |task| {
+                let task = tasks.get(task).expect("a scheduled task is in the table");
+                (task.log.tokens().0, task.tokens_in.0)
+            };
+            for (replica, silent) in self.pools[index].hung(said, now) {
+                let engine = self.pools[index].engine(&replica).expect("a replica at work has an engine");
+                if self.hung.try_send(Arc::clone(engine)).is_err() {
+                    continue;
+                }
+                tracing::error!(%replica, silent_ms = silent.0, "no progress: the replica is ended");
+                self.replica_lost(index, &replica, news::Loss::Hung(silent), now);
             }
         }
     }
@@ -186,6 +256,7 @@ impl Driver {
             engine.submit(adapter_api::Job::clone(&job), Box::new(sink));
             task.state =
                 TaskState::Running { job, replica: dispatch.replica, started_at: now, first_token_at: None };
+            pool.used(now);
         }
     }
 
@@ -220,8 +291,7 @@ impl Driver {
 
     fn health(&self, now: Timestamp) -> HealthView {
         HealthView {
-            ready: matches!(self.mode, Mode::Serving)
-                && self.pools.iter().any(|pool| pool.any_engine().is_some()),
+            ready: matches!(self.mode, Mode::Serving) && self.pools.iter().any(Pool::serves),
             stopping: matches!(self.mode, Mode::Stopping { .. }),
             uptime: Millis::from_duration(now.since(Timestamp::default())),
             pools: self.pools.iter().map(Pool::view).collect(),

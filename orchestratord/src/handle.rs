@@ -5,12 +5,16 @@
 use std::sync::Arc;
 
 use adapter_api::{Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, Workload};
+use config_schema::PoolModel;
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
+use pool_manager::Placement;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission;
 use crate::backpressure::Refusal;
+use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
 use crate::metrics::Metrics;
+use crate::state::ModelState;
 use crate::task_log::LogReader;
 
 /// A task that has been read and checked, before anything that needs the model.
@@ -114,6 +118,18 @@ pub struct PoolView {
     pub model_ref: String,
     /// Its engine.
     pub engine: EngineKind,
+    /// Whether its model is in service.
+    pub state: ModelState,
+    /// Whether nothing is loaded, and the first task loads it.
+    pub unloaded: bool,
+    /// Whether its load is being prepared.
+    pub loading: bool,
+    /// The model that a reload under way brings.
+    pub reloading_to: Option<String>,
+    /// What was reckoned of each device before the last load.
+    pub placement: Vec<Placement>,
+    /// What its engine was when one was last ready.
+    pub facts: Option<EngineFacts>,
     /// Each lane: tasks waiting, and the most that may.
     pub lanes: Vec<LaneView>,
     /// Its replicas.
@@ -144,6 +160,15 @@ pub struct FetchView {
     pub done_bytes: u64,
     /// Bytes in all, where the source says.
     pub total_bytes: Option<u64>,
+}
+
+impl FetchView {
+    /// The share that is here, where the source says how much there is.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 52 bits")]
+        self.total_bytes.filter(|total| *total > 0).map(|total| self.done_bytes as f64 / total as f64)
+    }
 }
 
 /// One replica at one moment.
@@ -184,8 +209,8 @@ const MEASURE_TRIES: u32 = 2;
 pub enum Command {
     /// Which pool takes a task, and whether its lane has room.
     Route(RouteQuery, oneshot::Sender<Result<Routed, Refusal>>),
-    /// Put a measured task into its queue.
-    Admit(Box<TaskRequest>, PoolId, Measured, oneshot::Sender<Result<Accepted, Refusal>>),
+    /// Put a task into its queue, measured unless its model is loaded first.
+    Admit(Box<TaskRequest>, PoolId, Option<Measured>, oneshot::Sender<Result<Accepted, Refusal>>),
     /// End a task.
     Cancel(TaskId, oneshot::Sender<Result<(), Refusal>>),
     /// Read a task from an event on.
@@ -194,6 +219,10 @@ pub enum Command {
     Session(SessionId, oneshot::Sender<Result<SessionView, Refusal>>),
     /// Forget a session and give its cache back.
     EvictSession(SessionId, oneshot::Sender<Result<(), Refusal>>),
+    /// Serve another model in a pool.
+    Reload(PoolId, ReloadOrder, oneshot::Sender<Result<(), Refusal>>),
+    /// Take a model out of service, or back into it.
+    SetModelState(PoolId, ModelState, oneshot::Sender<Result<(), Refusal>>),
     /// Look at the whole.
     Health(oneshot::Sender<HealthView>),
     /// Take and start no task any more; answered when none is in an engine.
@@ -230,6 +259,11 @@ pub enum Routed {
         /// A ready engine of it.
         engine: Arc<dyn Engine>,
     },
+    /// It goes to this pool, whose model is loaded first; the engine measures it when it starts.
+    Unmeasured {
+        /// The pool.
+        pool: PoolId,
+    },
 }
 
 impl std::fmt::Debug for Routed {
@@ -239,6 +273,7 @@ impl std::fmt::Debug for Routed {
             Self::Measure { pool, .. } => {
                 f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive()
             }
+            Self::Unmeasured { pool } => f.debug_struct("Unmeasured").field("pool", pool).finish(),
         }
     }
 }
@@ -277,6 +312,9 @@ impl DriverHandle {
             let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await??;
             let (pool, engine) = match routed {
                 Routed::Known(accepted) => return Ok(accepted),
+                Routed::Unmeasured { pool } => {
+                    return self.ask(|reply| Command::Admit(request, pool, None, reply)).await?;
+                }
                 Routed::Measure { pool, engine } => (pool, engine),
             };
             let measured = match engine.measure(Arc::clone(&input)).await {
@@ -290,7 +328,7 @@ impl DriverHandle {
             let measured = measured.inspect_err(|refusal| {
                 self.metrics.task_rejected(engine.facts().kind.as_str(), refusal.verdict().code);
             })?;
-            return self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?;
+            return self.ask(|reply| Command::Admit(request, pool, Some(measured), reply)).await?;
         }
         unreachable!("the last try returns")
     }
@@ -325,6 +363,35 @@ impl DriverHandle {
     /// [`Refusal::NotFound`] for a session that is not here.
     pub async fn evict_session(&self, session: SessionId) -> Result<(), Refusal> {
         self.ask(|reply| Command::EvictSession(session, reply)).await?
+    }
+
+    /// Serves another model in a pool. Resolves when the change is made, or has failed; the inner answer is
+    /// the name of the model that is served now.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a pool that is not here.
+    pub async fn reload(
+        &self,
+        pool: PoolId,
+        model: PoolModel,
+        sha256: Option<String>,
+    ) -> Result<Result<String, Rollback>, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        let order = ReloadOrder { model, sha256, reply };
+        self.ask(|reply| Command::Reload(pool, order, reply)).await??;
+        let stopping = || Rollback {
+            code: RollbackCode::Stopping,
+            message: "the daemon is stopping; nothing was changed".to_owned(),
+        };
+        Ok(outcome.await.unwrap_or_else(|_| Err(stopping())))
+    }
+
+    /// Takes a model out of service, or back into it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a pool that is not here.
+    pub async fn set_model_state(&self, pool: PoolId, state: ModelState) -> Result<(), Refusal> {
+        self.ask(|reply| Command::SetModelState(pool, state, reply)).await?
     }
 
     /// The daemon at this moment; nothing when its driver has ended.

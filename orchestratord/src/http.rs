@@ -14,9 +14,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use config_schema::SamplerProfile;
+use config_schema::{PoolModel, SamplerProfile};
 use orchestrator_core::PoolId;
-use pool_manager::Snapshot;
+use pool_manager::{Ledger, Snapshot};
 use tokio::sync::Semaphore;
 
 use crate::auth::ApiToken;
@@ -31,6 +31,7 @@ pub mod control;
 pub mod data;
 pub mod events;
 pub mod guard;
+pub mod models;
 pub mod problem;
 pub mod task_request;
 
@@ -53,6 +54,8 @@ pub struct HttpSettings {
     pub sampler_profiles: BTreeMap<String, SamplerProfile>,
     /// The engine of each pool, for the error envelope.
     pub engines: BTreeMap<PoolId, EngineKind>,
+    /// What each pool serves by the configuration: whether its models go by reference or by a server's names.
+    pub models: BTreeMap<PoolId, PoolModel>,
     /// How the built-in engine was compiled; `none` where it was left out.
     pub build: String,
 }
@@ -67,6 +70,8 @@ pub struct Instruments {
     pub metrics: Arc<Metrics>,
     /// The devices.
     pub devices: ReadDevices,
+    /// Who holds how much of which device.
+    pub ledger: Arc<Ledger>,
     /// The clock.
     pub clock: Clock,
 }
@@ -77,6 +82,7 @@ pub struct Api {
     settings: HttpSettings,
     metrics: Arc<Metrics>,
     devices: ReadDevices,
+    ledger: Arc<Ledger>,
     streams: Arc<Semaphore>,
     clock: Clock,
 }
@@ -86,8 +92,8 @@ impl Api {
     #[must_use]
     pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
         let streams = Arc::new(Semaphore::new(settings.streams as usize));
-        let Instruments { metrics, devices, clock } = instruments;
-        Arc::new(Self { driver, settings, metrics, devices, streams, clock })
+        let Instruments { metrics, devices, ledger, clock } = instruments;
+        Arc::new(Self { driver, settings, metrics, devices, ledger, streams, clock })
     }
 
     /// The routes, and what stands before and behind them.
@@ -100,6 +106,8 @@ impl Api {
                 "/v1/sessions/{id}",
                 get(data::get_session).delete(data::delete_session).fallback(answer::only_get_or_delete),
             )
+            .route("/v1/pools/{id}/reload", post(models::reload_pool).fallback(answer::only_post))
+            .route("/v1/models/{id}/state", post(models::set_model_state).fallback(answer::only_post))
             .route("/health", get(control::get_health).fallback(answer::only_get))
             .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
             .fallback(answer::unknown_path)

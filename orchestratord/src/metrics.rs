@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::backpressure::Code;
-use crate::handle::{HealthView, PoolView, ReplicaView};
+use crate::handle::{HealthView, PoolView};
+use crate::state::ModelState;
 
 /// A lane of a pool. `replica_id` is empty on a task's way in: a task is counted when it enters its pool's
 /// queue, and gets a replica only when it leaves it.
@@ -57,6 +58,12 @@ struct DeviceLabels {
     device: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model_id: String,
+    state: &'static str,
+}
+
 /// What is read off one card at a scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceReading {
@@ -79,6 +86,7 @@ pub struct Metrics {
     queue_depth: Family<LaneLabels, Gauge>,
     gpu_utilization: Family<DeviceLabels, Gauge<f64, AtomicU64>>,
     vram_used_bytes: Family<DeviceLabels, Gauge>,
+    model_state: Family<ModelLabels, Gauge>,
     /// One scrape at a time: gauges are set anew for each.
     scrape: Mutex<()>,
 }
@@ -102,6 +110,7 @@ impl Metrics {
             queue_depth: Family::default(),
             gpu_utilization: Family::default(),
             vram_used_bytes: Family::default(),
+            model_state: Family::default(),
             registry: Registry::default(),
             scrape: Mutex::default(),
         };
@@ -117,6 +126,7 @@ impl Metrics {
             metrics.gpu_utilization.clone(),
         );
         registry.register("vram_used_bytes", "Memory of the card in use", metrics.vram_used_bytes.clone());
+        registry.register("model_state", "1 for the state that a model is in", metrics.model_state.clone());
         Self { registry, ..metrics }
     }
 
@@ -157,6 +167,7 @@ impl Metrics {
         self.queue_depth.clear();
         self.gpu_utilization.clear();
         self.vram_used_bytes.clear();
+        self.model_state.clear();
         for pool in &health.pools {
             self.set_pool(pool, devices);
         }
@@ -166,8 +177,12 @@ impl Metrics {
     }
 
     fn set_pool(&self, pool: &PoolView, devices: &[DeviceReading]) {
+        for state in ModelState::ALL {
+            let labels = ModelLabels { model_id: pool.id.to_string(), state: state.as_str() };
+            self.model_state.get_or_create(&labels).set(i64::from(pool.state == state));
+        }
         let engine = pool.engine.as_str();
-        let engine_version = engine_version(&pool.replicas);
+        let engine_version = pool.facts.as_ref().map(|facts| facts.version.clone()).unwrap_or_default();
         for lane in &pool.lanes {
             let labels = LaneLabels {
                 engine,
@@ -206,12 +221,6 @@ pub struct PoolLabel<'a> {
     pub engine_version: &'a str,
     /// The pool.
     pub pool_id: &'a str,
-}
-
-/// The version of a pool's engine; empty until one has said it.
-fn engine_version(replicas: &[ReplicaView]) -> String {
-    let facts = replicas.iter().find_map(|replica| replica.facts.as_ref());
-    facts.map(|facts| facts.version.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,17 +12,21 @@ mod faults;
 mod house;
 #[path = "provider_verify/metrics.rs"]
 mod metrics;
+#[path = "support/models.rs"]
+mod models;
 #[path = "provider_verify/pact.rs"]
 mod pact;
 #[path = "support/wire.rs"]
 mod wire;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use adapter_api::ExitReason;
 use adapter_mock::Phase;
 use audit::{Audit, SOME_ID, open_stream, prompt, task};
-use house::{BrokenHouse, House, LANE_BOUND, STREAMS};
+use house::{BrokenHouse, House, LANE_BOUND, Manners, STREAMS};
+use orchestrator_core::FullPolicy;
 use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
 use wire::Ask;
@@ -31,12 +35,17 @@ use wire::Ask;
 async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
     let audit = Audit::new();
     answers_of_a_pool_that_is_not_ready(&audit).await;
-    let house = House::new().await;
+    let mut house = House::new().await;
     answers_of_a_pool_that_serves(&audit, &house).await;
     faults::requests_at_fault(&audit, house.address).await;
     faults::odd_requests(&audit, house.address).await;
     examples_of_the_contract(&audit, &house).await;
+    models::at_fault(&audit, &house).await;
+    models::reloads(&audit, &mut house).await;
+    models::states(&audit, &mut house).await;
     a_full_house(&audit).await;
+    a_house_that_drops_the_oldest(&audit).await;
+    an_engine_that_hangs(&audit).await;
     a_stopping_house(&audit).await;
     defects(&audit).await;
     all_that_is_documented_was_provoked(&audit);
@@ -183,6 +192,33 @@ async fn a_full_house(audit: &Audit) {
     assert!(lost.text().contains("\"error\""));
 }
 
+async fn a_house_that_drops_the_oldest(audit: &Audit) {
+    let house = House::with(Manners { when_full: FullPolicy::DropLru, ..Manners::default() });
+    house.bring_up().await;
+    house.control.hold(Phase::Decode);
+    audit.submit(&house, prompt()).await;
+    house.control.until(|counts| counts.running == 1).await;
+    let batch = json!({"prompt": "one two", "priority": "batch"});
+    let oldest = audit.submit(&house, batch.clone()).await;
+    for _ in 0..LANE_BOUND {
+        audit.submit(&house, batch.clone()).await;
+    }
+    let stream = audit.expect(200, house.address, Ask::get(&task("stream", &oldest))).await;
+    assert!(stream.text().contains("QUEUE_FULL_DROP_LRU"), "{}", stream.text());
+}
+
+async fn an_engine_that_hangs(audit: &Audit) {
+    let mut house = House::with(Manners { hang_floor: Duration::from_millis(10), ..Manners::default() });
+    house.bring_up().await;
+    house.control.hold(Phase::Decode);
+    let hangs = audit.submit(&house, prompt()).await;
+    house.control.until(|counts| counts.running == 1).await;
+    house.control.pass(Phase::Decode, 1);
+    let stream = audit.expect(200, house.address, Ask::get(&task("stream", &hangs))).await;
+    assert!(stream.text().contains("DECODE_TIMEOUT"), "{}", stream.text());
+    assert!(house.hung.recv().await.is_some(), "the engine is handed over to be ended");
+}
+
 async fn a_stopping_house(audit: &Audit) {
     let mut house = House::new().await;
     let at = house.address;
@@ -205,6 +241,7 @@ async fn a_stopping_house(audit: &Audit) {
     audit.expect(503, at, Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}"))).await;
     audit.expect(503, at, Ask::get("/metrics")).await;
     audit.expect(503, at, Ask::get("/health")).await;
+    models::without_a_driver(audit, 503, at).await;
 }
 
 async fn defects(audit: &Audit) {
@@ -220,6 +257,7 @@ async fn defects(audit: &Audit) {
         let answer = audit.expect(500, at, ask).await;
         assert_eq!(answer.json()["code"], "INTERNAL");
     }
+    models::without_a_driver(audit, 500, at).await;
 }
 
 fn all_that_is_documented_was_provoked(audit: &Audit) {
@@ -239,15 +277,28 @@ fn all_that_is_documented_was_provoked(audit: &Audit) {
     }
     let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(seen.finish_reasons, set(&["stop", "length", "canceled", "error"]));
-    assert_eq!(seen.health, set(&["ok", "starting", "unavailable", "stopping"]));
+    let of_changes = ["reloaded", "rollback", "refused"];
+    assert_eq!(seen.statuses, &set(&["ok", "starting", "unavailable", "stopping"]) | &set(&of_changes));
     let codes = set(&[
         "ADMISSION_REJECT",
+        "DECODE_TIMEOUT",
         "INTERNAL",
         "INVALID_PARAMS",
         "POOL_UNAVAILABLE",
         "POOL_UNREADY",
+        "QUEUE_FULL_DROP_LRU",
         "REPLICA_EXHAUSTED",
         "WORKER_RESET",
     ]);
-    assert_eq!(seen.codes, codes);
+    let of_changes = [
+        "DOES_NOT_FIT",
+        "ENGINE_FAILED",
+        "MODEL_INVALID",
+        "MODEL_RETIRED",
+        "MODEL_UNAVAILABLE",
+        "RELOAD_IN_PROGRESS",
+        "SELF_TEST_FAILED",
+        "STOPPING",
+    ];
+    assert_eq!(seen.codes, &codes | &set(&of_changes));
 }

@@ -11,6 +11,9 @@
 
 pub mod backoff;
 pub mod devices;
+pub mod fit;
+pub mod fleet;
+pub mod ledger;
 pub mod self_test;
 pub mod state;
 pub mod supervisor;
@@ -21,6 +24,9 @@ pub use backoff::{Breaker, RestartPolicy};
 pub use devices::{
     DeviceProbe, DeviceReading, NoDevices, ProcessReading, choose_device, probe, process_memory,
 };
+pub use fit::{Fit, FitQuery, Need, Placement};
+pub use fleet::{Candidate, Fleet, FleetMeans, Outlet, Passed};
+pub use ledger::{Holding, Ledger, Reservation};
 pub use self_test::{SelfTest, SelfTestError, SelfTestPolicy};
 pub use state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
 pub use supervisor::{EVENTS_BOUND, ReplicaPolicy, Supervisor, SupervisorHandle};

@@ -3,6 +3,7 @@
 //! | task | canceled by | when it exits |
 //! |---|---|---|
 //! | supervisor of a replica | its handle's `stop` or drop, the shutdown token, or the events' receiver going away; it ends its engine first | its state is `Exited`, and `stop` has its outcome |
+//! | outlet of a fleet | nothing | the supervisors of its replicas have ended and all their news is out |
 
 use std::future::Future;
 

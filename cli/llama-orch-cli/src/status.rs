@@ -181,7 +181,7 @@ const fn tint_of_daemon(status: HealthStatus) -> Tint {
 const fn tint_of_pool(state: PoolState) -> Tint {
     match state {
         PoolState::Ready => Tint::Good,
-        PoolState::Starting => Tint::Wait,
+        PoolState::Starting | PoolState::Unloaded | PoolState::Retired => Tint::Wait,
         PoolState::Unavailable => Tint::Bad,
     }
 }

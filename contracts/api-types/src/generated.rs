@@ -374,8 +374,11 @@ pub struct Health {
     ///What replicas can compute on, as far as its memory can be read.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub devices: ::std::option::Option<::std::vec::Vec<Device>>,
+    ///What each replica holds of each device's memory.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub ledger: ::std::option::Option<::std::vec::Vec<Holding>>,
 }
-///`ok`, at least one pool is ready; `starting`, none is yet and one is on its way; `unavailable`, none is and none is on its way; `stopping`, the daemon is shutting down.
+///`ok`, at least one pool is ready, or unloaded until it is needed; `starting`, none is yet and one is on its way; `unavailable`, none is and none is on its way; `stopping`, the daemon is shutting down.
 #[derive(
     ::serde::Deserialize,
     ::serde::Serialize,
@@ -444,6 +447,20 @@ impl ::std::convert::TryFrom<::std::string::String> for HealthStatus {
     ) -> ::std::result::Result<Self, self::error::ConversionError> {
         value.parse()
     }
+}
+///What one replica holds of one device's memory.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Holding {
+    ///The id of the device.
+    pub device: ::std::string::String,
+    ///The replica.
+    pub replica: ::std::string::String,
+    ///Bytes reckoned before the load. Absent where the engine cannot say.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub expected_bytes: ::std::option::Option<u64>,
+    ///Bytes as measured. Absent before the first measurement, and where it cannot be measured.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub measured_bytes: ::std::option::Option<u64>,
 }
 ///`reuse` uses what is in the KV cache and leaves the task's own there. `none` computes everything anew and leaves nothing.
 #[derive(
@@ -544,6 +561,88 @@ pub struct ModelInfo {
     ///Tokens of context it was trained with.
     pub ctx_train: u32,
 }
+///`Active`, it takes tasks; `Retired`, it takes none and is unloaded.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum ModelState {
+    Active,
+    Retired,
+}
+impl ::std::fmt::Display for ModelState {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Active => f.write_str("Active"),
+            Self::Retired => f.write_str("Retired"),
+        }
+    }
+}
+impl ::std::str::FromStr for ModelState {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "Active" => Ok(Self::Active),
+            "Retired" => Ok(Self::Retired),
+            _ => Err(format!("`{value}` is not one of `Active`, `Retired`").into()),
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for ModelState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for ModelState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///The state a model is to have.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ModelStateRequest {
+    pub state: ModelState,
+}
+///A model's state.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct ModelStatus {
+    ///The name of its pool.
+    pub model_id: ::std::string::String,
+    pub state: ModelState,
+}
+///Whether the model fits a device, as reckoned before its last load.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Placement {
+    ///The id of the device.
+    pub device: ::std::string::String,
+    ///Whether a replica was put there.
+    pub fits: bool,
+    ///Bytes it was reckoned to need there. Absent where the engine cannot say before it has loaded.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub needs_bytes: ::std::option::Option<u64>,
+    ///Bytes that were free there, less the margin. Absent where the memory cannot be read.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub free_bytes: ::std::option::Option<u64>,
+    ///The reckoning in words, for a person.
+    pub why: ::std::string::String,
+}
 ///Replicas of one model, and the tasks that wait for them.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct Pool {
@@ -553,6 +652,13 @@ pub struct Pool {
     pub model_ref: ::std::string::String,
     pub engine: Engine,
     pub state: PoolState,
+    pub model_state: ModelState,
+    ///The model that a reload under way brings. Absent while there is none.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub reloading_to: ::std::option::Option<::std::string::String>,
+    ///Where the model was to go, and why there. Absent before its first load.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub placement: ::std::option::Option<::std::vec::Vec<Placement>>,
     ///What the model says of itself. Absent until a replica has loaded it.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub model: ::std::option::Option<ModelInfo>,
@@ -569,7 +675,7 @@ pub struct Pool {
     ///The pool's replicas, in the order of their ids.
     pub replicas: ::std::vec::Vec<Replica>,
 }
-///`starting`, no replica is ready yet; `ready`, at least one is; `unavailable`, none is, and the reasons are with the replicas or, before there are any, with the pool.
+///`starting`, no replica is ready yet; `ready`, at least one is; `unloaded`, none is loaded and the first task loads it; `retired`, the model is out of service; `unavailable`, none is ready, and the reasons are with the replicas or, before there are any, with the pool.
 #[derive(
     ::serde::Deserialize,
     ::serde::Serialize,
@@ -587,6 +693,10 @@ pub enum PoolState {
     Starting,
     #[serde(rename = "ready")]
     Ready,
+    #[serde(rename = "unloaded")]
+    Unloaded,
+    #[serde(rename = "retired")]
+    Retired,
     #[serde(rename = "unavailable")]
     Unavailable,
 }
@@ -595,6 +705,8 @@ impl ::std::fmt::Display for PoolState {
         match *self {
             Self::Starting => f.write_str("starting"),
             Self::Ready => f.write_str("ready"),
+            Self::Unloaded => f.write_str("unloaded"),
+            Self::Retired => f.write_str("retired"),
             Self::Unavailable => f.write_str("unavailable"),
         }
     }
@@ -607,10 +719,14 @@ impl ::std::str::FromStr for PoolState {
         match value {
             "starting" => Ok(Self::Starting),
             "ready" => Ok(Self::Ready),
+            "unloaded" => Ok(Self::Unloaded),
+            "retired" => Ok(Self::Retired),
             "unavailable" => Ok(Self::Unavailable),
             _ => {
                 Err(
-                    format!("`{value}` is not one of `starting`, `ready`, `unavailable`")
+                    format!(
+                        "`{value}` is not one of `starting`, `ready`, `unloaded`, `retired`, `unavailable`"
+                    )
                         .into(),
                 )
             }
@@ -698,6 +814,75 @@ impl ::std::default::Default for Priority {
 pub struct Queue {
     pub interactive: Lane,
     pub batch: Lane,
+}
+///What a pool is to serve.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRequest {
+    ///The model: `starter`, `file:PATH` or a path that ends in `.gguf`, `hf:OWNER/REPO/FILE.gguf` or `https://...`; for a pool of another engine, the name by which that engine serves it. A relative path starts from the folder of the daemon.
+    pub new_model_ref: ::std::string::String,
+    ///The SHA-256 that its file must have, in hexadecimal.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub sha256: ::std::option::Option<::std::string::String>,
+}
+///The change is made.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Reloaded {
+    ///Always `reloaded`.
+    pub status: ReloadedStatus,
+    ///What the pool serves now.
+    pub model_ref: ::std::string::String,
+}
+///Always `reloaded`.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum ReloadedStatus {
+    #[serde(rename = "reloaded")]
+    Reloaded,
+}
+impl ::std::fmt::Display for ReloadedStatus {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Reloaded => f.write_str("reloaded"),
+        }
+    }
+}
+impl ::std::str::FromStr for ReloadedStatus {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "reloaded" => Ok(Self::Reloaded),
+            _ => Err(format!("`{value}` is not one of `reloaded`").into()),
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for ReloadedStatus {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for ReloadedStatus {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
 }
 ///One engine with the pool's model in it. What an engine says of itself is absent until it is ready.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -877,6 +1062,166 @@ impl ::std::convert::TryFrom<::std::string::String> for Role {
     ) -> ::std::result::Result<Self, self::error::ConversionError> {
         value.parse()
     }
+}
+/**Why a model was not taken.
+
+| code | meaning |
+|---|---|
+| `MODEL_UNAVAILABLE` | its file is missing, could not be fetched, or has another checksum |
+| `MODEL_INVALID` | its file is broken, or of an architecture that the engine does not know |
+| `DOES_NOT_FIT` | it needs more memory than there is |
+| `SELF_TEST_FAILED` | it was loaded and did not answer as it must |
+| `ENGINE_FAILED` | the engine ended, or did not get ready in time |
+| `RELOAD_IN_PROGRESS` | the pool is being reloaded already |
+| `MODEL_RETIRED` | the pool's model is retired: activate it first |
+| `STOPPING` | the daemon is shutting down |*/
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum RollbackCode {
+    #[serde(rename = "MODEL_UNAVAILABLE")]
+    ModelUnavailable,
+    #[serde(rename = "MODEL_INVALID")]
+    ModelInvalid,
+    #[serde(rename = "DOES_NOT_FIT")]
+    DoesNotFit,
+    #[serde(rename = "SELF_TEST_FAILED")]
+    SelfTestFailed,
+    #[serde(rename = "ENGINE_FAILED")]
+    EngineFailed,
+    #[serde(rename = "RELOAD_IN_PROGRESS")]
+    ReloadInProgress,
+    #[serde(rename = "MODEL_RETIRED")]
+    ModelRetired,
+    #[serde(rename = "STOPPING")]
+    Stopping,
+}
+impl ::std::fmt::Display for RollbackCode {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::ModelUnavailable => f.write_str("MODEL_UNAVAILABLE"),
+            Self::ModelInvalid => f.write_str("MODEL_INVALID"),
+            Self::DoesNotFit => f.write_str("DOES_NOT_FIT"),
+            Self::SelfTestFailed => f.write_str("SELF_TEST_FAILED"),
+            Self::EngineFailed => f.write_str("ENGINE_FAILED"),
+            Self::ReloadInProgress => f.write_str("RELOAD_IN_PROGRESS"),
+            Self::ModelRetired => f.write_str("MODEL_RETIRED"),
+            Self::Stopping => f.write_str("STOPPING"),
+        }
+    }
+}
+impl ::std::str::FromStr for RollbackCode {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "MODEL_UNAVAILABLE" => Ok(Self::ModelUnavailable),
+            "MODEL_INVALID" => Ok(Self::ModelInvalid),
+            "DOES_NOT_FIT" => Ok(Self::DoesNotFit),
+            "SELF_TEST_FAILED" => Ok(Self::SelfTestFailed),
+            "ENGINE_FAILED" => Ok(Self::EngineFailed),
+            "RELOAD_IN_PROGRESS" => Ok(Self::ReloadInProgress),
+            "MODEL_RETIRED" => Ok(Self::ModelRetired),
+            "STOPPING" => Ok(Self::Stopping),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `MODEL_UNAVAILABLE`, `MODEL_INVALID`, `DOES_NOT_FIT`, `SELF_TEST_FAILED`, `ENGINE_FAILED`, `RELOAD_IN_PROGRESS`, `MODEL_RETIRED`, `STOPPING`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for RollbackCode {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for RollbackCode {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///`rollback`, the new model was tried and the old one kept, or got back, its place; `refused`, it was not tried.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum RollbackStatus {
+    #[serde(rename = "rollback")]
+    Rollback,
+    #[serde(rename = "refused")]
+    Refused,
+}
+impl ::std::fmt::Display for RollbackStatus {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Rollback => f.write_str("rollback"),
+            Self::Refused => f.write_str("refused"),
+        }
+    }
+}
+impl ::std::str::FromStr for RollbackStatus {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "rollback" => Ok(Self::Rollback),
+            "refused" => Ok(Self::Refused),
+            _ => Err(format!("`{value}` is not one of `rollback`, `refused`").into()),
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for RollbackStatus {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for RollbackStatus {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///The change is not made. No task was lost by it.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct RolledBack {
+    pub status: RollbackStatus,
+    pub code: RollbackCode,
+    ///What happened and what to do, for a person.
+    pub message: ::std::string::String,
 }
 ///How the next token is chosen. At most one of `grammar` and `json_schema` is there.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]

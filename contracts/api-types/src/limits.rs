@@ -62,3 +62,8 @@ pub mod logit_bias {
     ///What `bias` may be.
     pub const BIAS: ::std::ops::RangeInclusive<f32> = -100.0..=100.0;
 }
+///Of `ReloadRequest`.
+pub mod reload_request {
+    ///How many characters `new_model_ref` may have.
+    pub const NEW_MODEL_REF_CHARS: ::std::ops::RangeInclusive<usize> = 1..=4096;
+}

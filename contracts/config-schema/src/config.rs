@@ -138,6 +138,8 @@ pub struct WorkerConfig {
     pub load_timeout: Duration,
     /// Bytes of each device's memory that no model is put into.
     pub memory_margin_bytes: u64,
+    /// The least silence of a replica at work that is taken for a hang.
+    pub hang_after: Duration,
     /// The wait before the first restart.
     pub restart_min: Duration,
     /// The wait between restarts at most.

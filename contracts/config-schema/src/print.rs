@@ -52,6 +52,7 @@ impl Config {
             worker: raw::Worker {
                 load_timeout_s: seconds(self.worker.load_timeout),
                 memory_margin_mb: units(self.worker.memory_margin_bytes, BYTES_PER_MB),
+                hang_after_s: seconds(self.worker.hang_after),
                 restart: raw::Restart {
                     min_ms: u64::try_from(self.worker.restart_min.as_millis()).unwrap_or(u64::MAX),
                     max_s: seconds(self.worker.restart_max),

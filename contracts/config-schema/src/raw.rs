@@ -184,6 +184,10 @@ pub struct Worker {
     /// Mebibytes of each device's memory that no model is put into: for what else uses the device.
     #[schemars(range(min = 0, max = 1_048_576))]
     pub memory_margin_mb: u32,
+    /// Seconds of silence, on top of what its work explains, after which a replica is taken to hang and is
+    /// ended.
+    #[schemars(range(min = 1.0, max = 86_400.0))]
+    pub hang_after_s: f64,
     /// The waits between restarts of a worker that ends by itself.
     pub restart: Restart,
 }

@@ -83,6 +83,7 @@ pub(crate) fn resolve(
         worker: WorkerConfig {
             load_timeout: span(file.worker.load_timeout_s),
             memory_margin_bytes: u64::from(file.worker.memory_margin_mb) * BYTES_PER_MB,
+            hang_after: span(file.worker.hang_after_s),
             restart_min: Duration::from_millis(file.worker.restart.min_ms),
             restart_max: span(file.worker.restart.max_s),
         },

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use adapter_api::Measured;
+use adapter_api::{Input, Measured};
 use orchestrator_core::{
     Admission, CancelOutcome, Millis, PoolId, Priority, Rejection, RejectionReason, SessionId, TaskId,
     TaskSpec, Timestamp, TokenCount,
 };
 
 use super::news::Ending;
-use super::pool::Pool;
+use super::pool::{Pool, Serving};
 use super::tasks::{Task, TaskState};
 use super::{Driver, Mode};
 use crate::backpressure::{Code, Failure, Refusal};
 use crate::handle::{
     Accepted, Command, RouteQuery, Routed, SessionView, Standing, Subscription, TaskRequest,
 };
+use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
+use crate::state::ModelState;
 use crate::task_log::TaskLog;
 
 impl Driver {
@@ -31,6 +33,10 @@ impl Driver {
             Command::Subscribe(task, from, reply) => _ = reply.send(self.subscribe(task, from, now)),
             Command::Session(session, reply) => _ = reply.send(self.session(session, now)),
             Command::EvictSession(session, reply) => _ = reply.send(self.evict_session(session, now)),
+            Command::Reload(pool, order, reply) => _ = reply.send(self.reload(&pool, order)),
+            Command::SetModelState(pool, state, reply) => {
+                _ = reply.send(self.set_model_state(&pool, state, now));
+            }
             Command::Health(reply) => _ = reply.send(self.health(now)),
             Command::BeginStop(idle) => self.begin_stop(idle, now),
             Command::EndRunning(reply) => {
@@ -49,16 +55,18 @@ impl Driver {
         }
         let index = self.pool_for(query)?;
         let pool = &mut self.pools[index];
-        let answer = pool.check_serving(now).and_then(|()| {
+        let answer = pool.check_serving(now).and_then(|serving| {
             let refused = pool.scheduler.refuse(query.priority, now);
-            refused.map_err(|rejection| queue_full(pool, query.priority, rejection))
+            refused.map_err(|rejection| queue_full(pool, query.priority, rejection)).map(|()| serving)
         });
-        if let Err(refusal) = answer {
+        let serving = answer.inspect_err(|refusal| {
             self.metrics.task_rejected(pool.setup.engine.as_str(), refusal.verdict().code);
-            return Err(refusal);
-        }
-        let engine = pool.any_engine().expect("the pool serves");
-        Ok(Routed::Measure { pool: pool.setup.id.clone(), engine: Arc::clone(engine) })
+        })?;
+        let pool = pool.setup.id.clone();
+        Ok(match serving {
+            Serving::Now(engine) => Routed::Measure { pool, engine },
+            Serving::AfterLoad => Routed::Unmeasured { pool },
+        })
     }
 
     /// The task of this id when it is here and the same, a refusal when it is here and another.
@@ -111,7 +119,7 @@ impl Driver {
         &mut self,
         request: &TaskRequest,
         pool: &PoolId,
-        measured: Measured,
+        measured: Option<Measured>,
         now: Timestamp,
     ) -> Result<Accepted, Refusal> {
         let id = request.id();
@@ -125,11 +133,12 @@ impl Driver {
         let pool = &mut self.pools[index];
         let priority = request.job.priority;
         let answers = request.workload() == adapter_api::Workload::Completion;
+        let tokens_in = measured.map_or_else(|| rough_tokens(&request.job.input), |measured| measured.tokens);
         let spec = TaskSpec {
             id,
             priority,
             session: request.job.session,
-            tokens_in: measured.tokens,
+            tokens_in,
             max_tokens: request.job.max_tokens,
             expected_tokens: if answers { request.expected_tokens } else { Some(TokenCount(0)) },
         };
@@ -144,18 +153,19 @@ impl Driver {
         let backoff = pool.scheduler.check(priority, now).err().map_or(Millis(0), |full| full.retry_after);
         self.metrics.task_enqueued(&pool.label(), priority);
         let queue_position = u32::try_from(position).unwrap_or(u32::MAX);
-        let standing = Standing { queue_position, predicted_start: start.expected };
+        let load = pool.load_wait(now);
+        let standing = Standing { queue_position, predicted_start: Millis(start.expected.0 + load.0) };
         let accepted = Accepted { task: id, standing, backoff };
         tracing::info!(
-            task_id = %id, pool = %pool.setup.id, priority = priority.as_str(), tokens_in = measured.tokens.0,
-            queue_position, predicted_start_ms = start.expected.0, "admitted"
+            task_id = %id, pool = %pool.setup.id, priority = priority.as_str(), tokens_in = tokens_in.0,
+            queue_position, predicted_start_ms = accepted.standing.predicted_start.0, "admitted"
         );
         let task = Task {
             pool: index,
             fingerprint: request.fingerprint,
             accepted,
             admitted_at: now,
-            tokens_in: measured.tokens,
+            tokens_in,
             log: TaskLog::new(),
             deaths: 0,
             runs: 0,
@@ -173,11 +183,11 @@ impl Driver {
     fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
         let started = Standing { queue_position: 0, predicted_start: Millis(0) };
         let Some(task) = self.tasks.get(id) else { return started };
-        let scheduler = &self.pools[task.pool].scheduler;
-        match (scheduler.position(id, now), scheduler.predicted_start(id, now)) {
+        let pool = &self.pools[task.pool];
+        match (pool.scheduler.position(id, now), pool.scheduler.predicted_start(id, now)) {
             (Some(position), Some(start)) => Standing {
                 queue_position: u32::try_from(position).unwrap_or(u32::MAX),
-                predicted_start: start.expected,
+                predicted_start: Millis(start.expected.0 + pool.load_wait(now).0),
             },
             _ => started,
         }
@@ -220,6 +230,54 @@ impl Driver {
             engine.cancel(id);
         }
         task.state = TaskState::Leaving { replica };
+    }
+
+    fn reload(&mut self, pool: &PoolId, order: ReloadOrder) -> Result<(), Refusal> {
+        let stopping = matches!(self.mode, Mode::Stopping { .. });
+        let index = self.pool_named(pool)?;
+        let pool = &mut self.pools[index];
+        let refused = |code, message: &str| Rollback { code, message: message.to_owned() };
+        let refusal = if stopping {
+            refused(RollbackCode::Stopping, "the daemon is stopping")
+        } else if pool.state == ModelState::Retired {
+            refused(RollbackCode::ModelRetired, "the pool's model is retired: activate it first")
+        } else if pool.reloading_to.is_some() || pool.is_held() {
+            refused(RollbackCode::ReloadInProgress, "the pool's model is being changed or unloaded already")
+        } else {
+            pool.order_reload(order);
+            return Ok(());
+        };
+        // Whoever asked may have gone: then nobody needs to know.
+        let _ = order.reply.send(Err(refusal));
+        Ok(())
+    }
+
+    fn set_model_state(&mut self, pool: &PoolId, state: ModelState, now: Timestamp) -> Result<(), Refusal> {
+        if matches!(self.mode, Mode::Stopping { .. }) {
+            return Err(Refusal::Stopping);
+        }
+        let index = self.pool_named(pool)?;
+        let pool = &mut self.pools[index];
+        if pool.state == state {
+            return Ok(());
+        }
+        tracing::info!(pool = %pool.setup.id, state = state.as_str(), "model state");
+        pool.state = state;
+        match state {
+            ModelState::Active => {
+                pool.end_hold();
+                pool.order_load(now);
+            }
+            ModelState::Retired => self.end_all_waiting(index, &Failure::ModelRetired, now),
+        }
+        Ok(())
+    }
+
+    fn pool_named(&self, id: &PoolId) -> Result<usize, Refusal> {
+        self.pools.iter().position(|pool| pool.setup.id == *id).ok_or_else(|| {
+            let names: Vec<_> = self.pools.iter().map(|pool| pool.setup.id.as_str()).collect();
+            Refusal::NotFound(format!("there is no pool `{id}`: there is `{}`", names.join("`, `")))
+        })
     }
 
     fn session(&self, id: SessionId, now: Timestamp) -> Result<SessionView, Refusal> {
@@ -279,6 +337,20 @@ fn queue_full(pool: &Pool, priority: Priority, rejection: Rejection) -> Refusal 
         // The table of tasks was asked first, so the two disagree.
         RejectionReason::Duplicate => Refusal::Internal,
     }
+}
+
+/// Bytes of text that a token stands for in most tokenizers and languages, roughly: the prediction of a task
+/// whose engine is not there yet to count.
+const BYTES_PER_TOKEN: usize = 4;
+
+/// About how many tokens an input has.
+fn rough_tokens(input: &Input) -> TokenCount {
+    let bytes: usize = match input {
+        Input::Prompt(prompt) => prompt.len(),
+        Input::Messages(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        Input::Inputs(inputs) => inputs.iter().map(String::len).sum(),
+    };
+    TokenCount(u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX))
 }
 
 fn no_task(id: TaskId) -> Refusal {

@@ -2,18 +2,35 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EndReport, EngineError, Finish};
+use adapter_api::{EndReport, EngineError, ExitReason, Finish};
 use orchestrator_core::{EndFigures, Millis, ReplicaId, TaskId, Timestamp, TokenCount};
-use pool_manager::{Breaker, ReplicaEvent, ReplicaEventKind};
+use pool_manager::{Breaker, DownReason, ReplicaEvent, ReplicaEventKind};
 
-use super::pool::Phase;
 use super::tasks::{Task, TaskState};
 use super::{Driver, Mode, News, RunId};
-use crate::backpressure::Failure;
+use crate::backpressure::{Failure, Refusal};
 use crate::task_log::{FinishReason, TaskEnd};
 
 /// Engines that may die with one task in them before it is given up.
 const DEATHS_MAX: u8 = 2;
+
+/// How an engine was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It died, for this reason.
+    Died(String),
+    /// It was ended because it had been silent for so long.
+    Hung(Millis),
+}
+
+impl Loss {
+    fn reason(&self) -> String {
+        match self {
+            Self::Died(reason) => reason.clone(),
+            Self::Hung(silent) => format!("made no progress for {} s and was ended", silent.0 / 1000),
+        }
+    }
+}
 
 /// How a task ends.
 #[derive(Clone, Debug)]
@@ -43,7 +60,7 @@ impl Driver {
             (TaskState::Leaving { .. }, News::End(report)) => self.has_left(run.task, Some(&report), now),
             (TaskState::Running { replica, .. } | TaskState::Leaving { replica }, News::Lost) => {
                 let (pool, replica) = (task.pool, replica.clone());
-                self.replica_lost(pool, &replica, "the engine went away".into(), now);
+                self.replica_lost(pool, &replica, Loss::Died("the engine went away".into()), now);
             }
             (TaskState::Leaving { .. }, News::FirstToken)
             | (TaskState::Waiting { .. } | TaskState::Ended, _) => {}
@@ -55,6 +72,10 @@ impl Driver {
         let ReplicaEvent { replica, kind } = event;
         let Some(index) = self.pools.iter().position(|pool| pool.setup.id == replica.pool) else { return };
         let pool = &mut self.pools[index];
+        if !pool.has(&replica) {
+            // Others took its place, and it was not ready then.
+            return;
+        }
         match kind {
             ReplicaEventKind::Starting { progress } => pool.loading(&replica, progress, now),
             ReplicaEventKind::Ready { engine, self_test } => {
@@ -67,44 +88,50 @@ impl Driver {
                 pool.ready(&replica, engine, &self_test, now);
             }
             ReplicaEventKind::Gone { reason } => {
-                self.replica_lost(index, &replica, reason.to_string(), now);
+                self.replica_lost(index, &replica, Loss::Died(reason.to_string()), now);
             }
             ReplicaEventKind::BackingOff { delay, breaker, reason, .. } => {
-                let reason = reason.to_string();
-                pool.set_phase(&replica, Phase::BackingOff { until: now.after(delay), reason, breaker });
+                // One that was ended here was ended for a reason that is known here.
+                let ended_here = reason == DownReason::Gone(ExitReason::Stopped);
+                let reason = (!ended_here).then(|| reason.to_string());
+                pool.backs_off(&replica, now.after(delay), reason, breaker);
                 self.give_up_waiting(index, now);
             }
             ReplicaEventKind::Failed { error, retry_in } => {
-                let (until, reason) = (now.after(retry_in), error.to_string());
-                pool.set_phase(&replica, Phase::BackingOff { until, reason, breaker: Breaker::Open });
+                pool.backs_off(&replica, now.after(retry_in), Some(error.to_string()), Breaker::Open);
                 self.give_up_waiting(index, now);
             }
         }
     }
 
-    /// Ends the tasks that wait for a pool in which every replica is taken for a crash loop: what is told to
-    /// new tasks holds for them, too.
-    fn give_up_waiting(&mut self, index: usize, now: Timestamp) {
-        let Some((why, retry_after)) = self.pools[index].given_up(now) else { return };
+    /// Ends the tasks that wait for a pool that cannot serve: what is told to new tasks holds for them, too.
+    pub(super) fn give_up_waiting(&mut self, index: usize, now: Timestamp) {
+        if let Err(Refusal::PoolUnavailable { why, retry_after, .. }) = self.pools[index].check_serving(now) {
+            self.end_all_waiting(index, &Failure::PoolUnavailable { why, retry_after }, now);
+        }
+    }
+
+    /// Ends the tasks that wait for a pool.
+    pub(super) fn end_all_waiting(&mut self, index: usize, failure: &Failure, now: Timestamp) {
         let waits = |task: &Task| task.pool == index && matches!(task.state, TaskState::Waiting { .. });
         for id in self.tasks.ids(waits) {
-            let failure = Failure::PoolUnavailable { why: why.clone(), retry_after };
-            self.end_waiting(id, Ending::Failed(failure), now);
+            self.end_waiting(id, Ending::Failed(failure.clone()), now);
         }
     }
 
     /// A replica's engine is gone, and what was in it with it. May be heard of more than once: from its
     /// tasks and from its supervisor, in any order.
-    fn replica_lost(&mut self, index: usize, replica: &ReplicaId, reason: String, now: Timestamp) {
+    pub(super) fn replica_lost(&mut self, index: usize, replica: &ReplicaId, loss: Loss, now: Timestamp) {
         let pool = &mut self.pools[index];
-        pool.set_phase(replica, Phase::Exited { reason, since: now });
+        pool.gone(replica, loss.reason(), now);
         // The youngest first, each put to the front: they keep their order.
         for id in pool.scheduler.replica_gone(replica) {
-            self.task_lost(id, now);
+            self.task_lost(id, &loss, now);
         }
+        self.give_up_waiting(index, now);
     }
 
-    fn task_lost(&mut self, id: TaskId, now: Timestamp) {
+    fn task_lost(&mut self, id: TaskId, loss: &Loss, now: Timestamp) {
         let task = self.tasks.get_mut(id).expect("a scheduled task is in the table");
         task.deaths += 1;
         let again = match &task.state {
@@ -120,7 +147,11 @@ impl Driver {
             debug_assert!(requeued, "a lost task can be put back");
             return;
         }
-        self.close(id, Ending::Failed(Failure::WorkerReset), now);
+        let failure = match loss {
+            Loss::Hung(silent) => Failure::DecodeTimeout(*silent),
+            Loss::Died(_) => Failure::WorkerReset,
+        };
+        self.close(id, Ending::Failed(failure), now);
         self.has_left(id, None, now);
     }
 
@@ -165,6 +196,7 @@ impl Driver {
             );
         }
         pool.scheduler.finished(id, figures, now);
+        pool.used(now);
         self.tasks.ended(id, now);
     }
 

@@ -1,18 +1,31 @@
-//! One pool as the driver sees it: its scheduler, its replicas, and why it cannot serve when it cannot.
+//! One pool as the driver sees it: its scheduler, its replicas, the life of its model, and why it cannot
+//! serve when it cannot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, EngineFacts, EngineKind, Workload};
+use adapter_api::{Device, Engine, EngineFacts, EngineKind, ExitReason, Workload};
 use orchestrator_core::{
-    Millis, PoolId, PoolScheduler, Priority, QueueLimits, ReplicaId, SessionLimits, Timestamp,
+    Millis, PoolId, PoolScheduler, QueueLimits, ReplicaId, ReplicaProfile, SessionLimits, TaskId, Timestamp,
 };
-use pool_manager::{Breaker, SelfTest};
+use pool_manager::{Breaker, Placement, SelfTest, Snapshot};
+use tokio::sync::oneshot;
 
-use crate::backpressure::Refusal;
-use crate::handle::{FetchView, LaneView, PoolView, ReplicaView};
+use crate::handle::FetchView;
+use crate::keeper::{Orders, Swapped};
 use crate::metrics::PoolLabel;
+use crate::state::ModelState;
+
+mod life;
+mod serving;
+mod view;
+
+pub use life::make_room;
+use life::{Hold, Stage};
+pub use serving::Serving;
+
+use life::Leaving;
 
 /// What the driver is told of a pool at the start.
 #[derive(Clone, Debug)]
@@ -27,22 +40,10 @@ pub struct PoolSetup {
     pub queue: QueueLimits,
     /// The bounds of its sessions.
     pub sessions: SessionLimits,
-}
-
-/// News of a pool on its way to its first replica.
-#[derive(Clone, Debug)]
-pub enum PoolEvent {
-    /// The model's file is on its way.
-    Fetching(FetchView),
-    /// It is not, and is tried again.
-    FetchFailed {
-        /// Why, in words for the user.
-        why: String,
-        /// When it is tried again.
-        retry_in: Duration,
-    },
-    /// It is here: these replicas are started.
-    Starting(Vec<(ReplicaId, Device)>),
+    /// After this without a task the model is unloaded; never when absent.
+    pub idle_unload: Option<Duration>,
+    /// The least silence of a replica at work that is taken for a hang.
+    pub hang_floor: Duration,
 }
 
 /// One pool.
@@ -51,22 +52,37 @@ pub struct Pool {
     pub setup: PoolSetup,
     /// Its queue.
     pub scheduler: PoolScheduler,
+    /// Whether its model is in service.
+    pub state: ModelState,
+    /// The model that a reload under way brings.
+    pub reloading_to: Option<String>,
+    /// What was reckoned of each device before the last load.
+    pub placement: Vec<Placement>,
+    orders: Orders,
     stage: Stage,
+    hold: Option<Hold>,
+    /// Replicas that finish what they have after others took their place.
+    leaving: Vec<Leaving>,
     replicas: BTreeMap<ReplicaId, Replica>,
-    /// Of the last engine that was ready: the label of the pool's series.
-    engine_version: String,
-}
-
-/// How far a pool has come.
-enum Stage {
-    Fetching { view: FetchView, since: Timestamp },
-    FetchFailed { why: String, retry_at: Timestamp },
-    Started,
+    /// Of the last engine that was ready.
+    facts: Option<EngineFacts>,
+    last_used: Timestamp,
+    ready_since: Timestamp,
+    /// How long the last load took, from its order to the first replica that was ready.
+    last_load: Option<Duration>,
 }
 
 struct Replica {
     device: Device,
     phase: Phase,
+    /// What its tasks had said when it last made progress.
+    progress: Progress,
+}
+
+/// How far the tasks of a replica have come, and since when.
+struct Progress {
+    mark: Vec<(TaskId, u32)>,
+    since: Timestamp,
 }
 
 /// What a replica is at.
@@ -80,6 +96,8 @@ pub enum Phase {
     },
     /// It serves.
     Ready(Arc<dyn Engine>),
+    /// It finishes what it has: others have taken its place.
+    Retiring(Arc<dyn Engine>),
     /// It is gone; its supervisor says next what becomes of it.
     Exited {
         /// Why.
@@ -98,29 +116,27 @@ pub enum Phase {
     },
 }
 
-impl Phase {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Starting { .. } => "starting",
-            Self::Ready(_) => "ready",
-            Self::Exited { .. } => "exited",
-            Self::BackingOff { .. } => "backing_off",
-        }
-    }
-}
-
 impl Pool {
     /// A pool that has nothing yet.
     #[must_use]
-    pub fn new(setup: PoolSetup, now: Timestamp) -> Self {
+    pub fn new(setup: PoolSetup, orders: Orders, now: Timestamp) -> Self {
         let scheduler = PoolScheduler::new(setup.queue, setup.sessions);
         let view = FetchView { done_bytes: 0, total_bytes: None };
         Self {
             setup,
             scheduler,
+            state: ModelState::Active,
+            reloading_to: None,
+            placement: Vec::new(),
+            orders,
             stage: Stage::Fetching { view, since: now },
+            hold: None,
+            leaving: Vec::new(),
             replicas: BTreeMap::new(),
-            engine_version: String::new(),
+            facts: None,
+            last_used: now,
+            ready_since: now,
+            last_load: None,
         }
     }
 
@@ -135,18 +151,24 @@ impl Pool {
     pub fn label(&self) -> PoolLabel<'_> {
         PoolLabel {
             engine: self.setup.engine.as_str(),
-            engine_version: &self.engine_version,
+            engine_version: self.facts.as_ref().map_or("", |facts| &facts.version),
             pool_id: self.setup.id.as_str(),
         }
     }
 
-    /// The engine of a replica that serves.
+    /// The engine of a replica that has one.
     #[must_use]
     pub fn engine(&self, replica: &ReplicaId) -> Option<&Arc<dyn Engine>> {
         match &self.replicas.get(replica)?.phase {
-            Phase::Ready(engine) => Some(engine),
-            _ => None,
+            Phase::Ready(engine) | Phase::Retiring(engine) => Some(engine),
+            Phase::Starting { .. } | Phase::Exited { .. } | Phase::BackingOff { .. } => None,
         }
+    }
+
+    /// Whether a replica of this name is here.
+    #[must_use]
+    pub fn has(&self, replica: &ReplicaId) -> bool {
+        self.replicas.contains_key(replica)
     }
 
     /// An engine that serves.
@@ -158,39 +180,10 @@ impl Pool {
         })
     }
 
-    /// What its engines are; nothing while none serves.
-    #[must_use]
-    pub fn facts(&self) -> Option<&EngineFacts> {
-        self.any_engine().map(|engine| engine.facts())
-    }
-
-    /// Whether it is known to serve `workload`.
+    /// Whether it is known to serve `workload`, now or when it was last loaded.
     #[must_use]
     pub fn offers(&self, workload: Workload) -> bool {
-        self.facts().is_some_and(|facts| facts.workloads.contains(&workload))
-    }
-
-    /// Notes news of its start.
-    pub fn heard(&mut self, event: PoolEvent, now: Timestamp) {
-        match event {
-            PoolEvent::Fetching(view) => {
-                let since = match &self.stage {
-                    Stage::Fetching { since, .. } => *since,
-                    Stage::FetchFailed { .. } | Stage::Started => now,
-                };
-                self.stage = Stage::Fetching { view, since };
-            }
-            PoolEvent::FetchFailed { why, retry_in } => {
-                self.stage = Stage::FetchFailed { why, retry_at: now.after(retry_in) };
-            }
-            PoolEvent::Starting(replicas) => {
-                self.stage = Stage::Started;
-                for (id, device) in replicas {
-                    let phase = Phase::Starting { progress: 0.0, since: now };
-                    self.replicas.insert(id, Replica { device, phase });
-                }
-            }
-        }
+        self.facts.as_ref().is_some_and(|facts| facts.workloads.contains(&workload))
     }
 
     /// Notes what a replica is at; one that serves is a matter of [`ready`](Self::ready).
@@ -198,6 +191,32 @@ impl Pool {
         if let Some(replica) = self.replicas.get_mut(replica) {
             replica.phase = phase;
         }
+    }
+
+    /// A replica is gone. One that was retiring is forgotten.
+    pub fn gone(&mut self, replica: &ReplicaId, reason: String, now: Timestamp) {
+        match self.replicas.get_mut(replica).map(|replica| &mut replica.phase) {
+            Some(Phase::Retiring(_)) => _ = self.replicas.remove(replica),
+            Some(phase @ Phase::Ready(_)) => *phase = Phase::Exited { reason, since: now },
+            // Of several words on one end, the first says why, and what came after it stands.
+            Some(Phase::Starting { .. } | Phase::Exited { .. } | Phase::BackingOff { .. }) | None => {}
+        }
+    }
+
+    /// A replica is started again at a time. Without a reason, what was said of its end says why.
+    pub fn backs_off(
+        &mut self,
+        replica: &ReplicaId,
+        until: Timestamp,
+        reason: Option<String>,
+        breaker: Breaker,
+    ) {
+        let Some(replica) = self.replicas.get_mut(replica) else { return };
+        let reason = reason.unwrap_or_else(|| match &replica.phase {
+            Phase::Exited { reason, .. } => reason.clone(),
+            _ => ExitReason::Stopped.to_string(),
+        });
+        replica.phase = Phase::BackingOff { until, reason, breaker };
     }
 
     /// How far a replica's model is loaded.
@@ -212,161 +231,119 @@ impl Pool {
 
     /// A replica serves from now on.
     pub fn ready(&mut self, replica: &ReplicaId, engine: Arc<dyn Engine>, test: &SelfTest, now: Timestamp) {
-        let profile = orchestrator_core::ReplicaProfile {
+        if self.any_engine().is_none() {
+            self.ready_since = now;
+            self.last_used = self.last_used.max(now);
+            self.last_load = self.load_began().map(|began| now.since(began)).or(self.last_load);
+        }
+        self.facts = Some(engine.facts().clone());
+        let profile = ReplicaProfile {
             slots: engine.facts().slots,
             prefill_tps: Some(test.prefill_tps),
             decode_tps: test.decode_tps,
             free_vram: None,
         };
-        self.engine_version.clone_from(&engine.facts().version);
         self.set_phase(replica, Phase::Ready(engine));
         let lost = self.scheduler.replica_ready(replica.clone(), profile, now);
         debug_assert!(lost.is_empty(), "a replica is gone before it is ready again");
+        if self.hold.is_some() {
+            self.scheduler.replica_retiring(replica);
+        }
     }
 
-    /// Why no task can be taken, when none can.
-    ///
-    /// # Errors
-    /// [`Refusal::PoolUnready`] while it starts, [`Refusal::PoolUnavailable`] when it failed.
-    pub fn check_serving(&self, now: Timestamp) -> Result<(), Refusal> {
-        if self.any_engine().is_some() {
-            return Ok(());
+    /// These replicas are started, in place of any before them.
+    fn starting(&mut self, replicas: Vec<(ReplicaId, Device)>, now: Timestamp) {
+        self.stage = Stage::Started;
+        self.hold = None;
+        self.forget_replicas();
+        for (id, device) in replicas {
+            self.insert(id, device, Phase::Starting { progress: 0.0, since: now }, now);
         }
-        let pool = self.setup.id.clone();
-        let unready =
-            |what: String, retry_after| Refusal::PoolUnready { pool: pool.clone(), what, retry_after };
-        let unavailable = |why: &str, retry_after| Refusal::PoolUnavailable {
-            pool: pool.clone(),
-            why: why.to_owned(),
-            retry_after,
-        };
-        let until = |at: Timestamp| Millis::from_duration(at.since(now));
-        match &self.stage {
-            Stage::Fetching { view, since } => {
-                let done = view.total_bytes.filter(|total| *total > 0).map(|total| {
-                    #[expect(
-                        clippy::cast_precision_loss,
-                        reason = "a share of bytes needs no more than 52 bits"
-                    )]
-                    let share = view.done_bytes as f64 / total as f64;
-                    share
-                });
-                return Err(unready("its model is being fetched".into(), rest_of(now.since(*since), done)));
-            }
-            Stage::FetchFailed { why, retry_at } => return Err(unavailable(why, until(*retry_at))),
-            Stage::Started => {}
-        }
-        let mut answer = None::<Refusal>;
-        for replica in self.replicas.values() {
-            let refusal = match &replica.phase {
-                Phase::Ready(_) => unreachable!("no engine serves"),
-                Phase::Starting { progress, since } => unready(
-                    "its model is being loaded".into(),
-                    rest_of(now.since(*since), Some(f64::from(*progress))),
-                ),
-                Phase::Exited { reason, since } => unready(reason.clone(), rest_of(now.since(*since), None)),
-                Phase::BackingOff { until: at, reason, breaker } => match breaker {
-                    Breaker::Open => unavailable(reason, until(*at)),
-                    Breaker::Closed => unready(reason.clone(), until(*at)),
-                },
-            };
-            let sooner = answer.as_ref().is_none_or(|best| {
-                refusal.verdict().retry_after.map(|wait| wait.0)
-                    < best.verdict().retry_after.map(|wait| wait.0)
-            });
-            if sooner {
-                answer = Some(refusal);
-            }
-        }
-        Err(answer.unwrap_or_else(|| unready("it is being set up".into(), Millis(0))))
     }
 
-    /// Why, and until when, every replica is taken for a crash loop; nothing while one may still come.
-    #[must_use]
-    pub fn given_up(&self, now: Timestamp) -> Option<(String, Millis)> {
-        let mut first = None::<(&str, Timestamp)>;
-        for replica in self.replicas.values() {
-            let Phase::BackingOff { until, reason, breaker: Breaker::Open } = &replica.phase else {
-                return None;
-            };
-            if first.is_none_or(|(_, earliest)| *until < earliest) {
-                first = Some((reason, *until));
+    /// Forgets the replicas, but for those that finish what they have: their ends have been told.
+    fn forget_replicas(&mut self) {
+        self.replicas.retain(|_, replica| matches!(replica.phase, Phase::Retiring(_)));
+        debug_assert!(
+            self.scheduler.replicas().all(|open| self.replicas.contains_key(&open.replica)),
+            "a replica is gone before its pool forgets it"
+        );
+    }
+
+    /// Other replicas take the place of those there are.
+    fn swapped(&mut self, new: Vec<Swapped>, old_idle: oneshot::Sender<()>, now: Timestamp) {
+        let mut old = Vec::new();
+        self.replicas.retain(|id, replica| match &replica.phase {
+            Phase::Ready(engine) | Phase::Retiring(engine) => {
+                replica.phase = Phase::Retiring(Arc::clone(engine));
+                old.push(id.clone());
+                true
+            }
+            Phase::Starting { .. } | Phase::Exited { .. } | Phase::BackingOff { .. } => false,
+        });
+        if matches!(self.hold, Some(Hold::Swapping)) {
+            self.hold = None;
+        }
+        for Swapped { replica, device, engine, self_test } in new {
+            self.insert(replica.clone(), device, Phase::Starting { progress: 1.0, since: now }, now);
+            self.ready(&replica, engine, &self_test, now);
+        }
+        for replica in &old {
+            self.scheduler.replica_retiring(replica);
+        }
+        self.stage = Stage::Started;
+        self.leaving.push(Leaving { replicas: old, idle: old_idle });
+    }
+
+    fn insert(&mut self, id: ReplicaId, device: Device, phase: Phase, now: Timestamp) {
+        let progress = Progress { mark: Vec::new(), since: now };
+        self.replicas.insert(id, Replica { device, phase, progress });
+    }
+
+    /// Notes how much memory is free where each replica computes.
+    pub fn devices_read(&mut self, snapshot: &Snapshot) {
+        for (id, replica) in &self.replicas {
+            if let Some(memory) = snapshot.of(&replica.device).and_then(|reading| reading.memory) {
+                self.scheduler.free_vram(id, memory.free_bytes);
             }
         }
-        first.map(|(why, until)| (why.to_owned(), Millis::from_duration(until.since(now))))
     }
 
-    /// The pool at this moment.
-    #[must_use]
-    pub fn view(&self) -> PoolView {
-        let bound = |priority| match priority {
-            Priority::Interactive => self.setup.queue.interactive,
-            Priority::Batch => self.setup.queue.batch,
-        };
-        let count = |tasks: usize| u32::try_from(tasks).unwrap_or(u32::MAX);
-        let lane = |priority| LaneView {
-            priority,
-            depth: count(self.scheduler.depth(priority)),
-            bound: count(bound(priority)),
-        };
-        let (fetch, reason) = match &self.stage {
-            Stage::Fetching { view, .. } => (Some(*view), None),
-            Stage::FetchFailed { why, .. } => (None, Some(why.clone())),
-            Stage::Started => (None, None),
-        };
-        PoolView {
-            id: self.setup.id.clone(),
-            model_ref: self.setup.model_ref.clone(),
-            engine: self.setup.engine,
-            lanes: Priority::ALL.map(lane).to_vec(),
-            replicas: self.replicas.iter().map(|(id, replica)| self.replica_view(id, replica)).collect(),
-            fetch,
-            reason,
-            prediction_error: self
-                .scheduler
-                .accuracy(Priority::Interactive)
-                .map(|graded| graded.median_error),
+    /// The replicas at work that have been silent for longer than their work explains, and for how long.
+    /// `said` is how much a task has said.
+    pub fn hung(&mut self, said: impl Fn(TaskId) -> (u32, u32), now: Timestamp) -> Vec<(ReplicaId, Millis)> {
+        let speeds: BTreeMap<_, _> =
+            self.scheduler.replicas().map(|snapshot| (snapshot.replica.clone(), snapshot)).collect();
+        let mut hung = Vec::new();
+        for (id, replica) in &mut self.replicas {
+            if !matches!(replica.phase, Phase::Ready(_) | Phase::Retiring(_)) {
+                continue;
+            }
+            let mut unread = 0;
+            let mut mark: Vec<_> = Vec::new();
+            for task in self.scheduler.running_on(id) {
+                let (tokens, prompt) = said(task);
+                unread += if tokens == 0 { u64::from(prompt) } else { 0 };
+                mark.push((task, tokens));
+            }
+            if mark.is_empty() || mark != replica.progress.mark {
+                replica.progress = Progress { mark, since: now };
+                continue;
+            }
+            let speed = speeds.get(id);
+            let bound = serving::silence_bound(
+                self.setup.hang_floor,
+                unread,
+                speed.and_then(|speed| speed.prefill_tps),
+                speed.and_then(|speed| speed.decode_tps),
+            );
+            let silent = now.since(replica.progress.since);
+            if silent >= bound {
+                hung.push((id.clone(), Millis::from_duration(silent)));
+            }
         }
+        hung
     }
-
-    fn replica_view(&self, id: &ReplicaId, replica: &Replica) -> ReplicaView {
-        let snapshot = self.scheduler.replicas().find(|snapshot| snapshot.replica == *id);
-        let reason = match &replica.phase {
-            Phase::Exited { reason, .. } | Phase::BackingOff { reason, .. } => Some(reason.clone()),
-            Phase::Starting { .. } | Phase::Ready(_) => None,
-        };
-        ReplicaView {
-            id: id.clone(),
-            state: replica.phase.name(),
-            reason,
-            load_progress: match replica.phase {
-                Phase::Starting { progress, .. } => Some(progress),
-                _ => None,
-            },
-            device: replica.device.to_string(),
-            device_uuid: match &replica.device {
-                Device::Gpu { uuid, .. } => Some(uuid.clone()),
-                Device::Cpu => None,
-            },
-            facts: match &replica.phase {
-                Phase::Ready(engine) => Some(engine.facts().clone()),
-                _ => None,
-            },
-            slots_busy: snapshot.as_ref().map_or(0, |snapshot| snapshot.busy),
-            decode_tps: snapshot.as_ref().and_then(|snapshot| snapshot.decode_tps),
-            prefill_tps: snapshot.as_ref().and_then(|snapshot| snapshot.prefill_tps),
-        }
-    }
-}
-
-/// How long something takes that has taken `elapsed` so far and is done to a share of `done`: as long
-/// again as it has taken, where nothing says how far it is.
-fn rest_of(elapsed: Duration, done: Option<f64>) -> Millis {
-    let rest = match done {
-        Some(done) if done > 0.0 => elapsed.mul_f64(((1.0 - done) / done).clamp(0.0, 1000.0)),
-        _ => elapsed,
-    };
-    Millis::from_duration(rest)
 }
 
 #[cfg(test)]

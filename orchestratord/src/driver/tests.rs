@@ -8,21 +8,28 @@ use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::{
     FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
 };
-use pool_manager::{ReplicaEventKind, SelfTest};
+use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;
 use crate::backpressure::{Code, Refusal};
 use crate::handle::TaskRequest;
+use crate::keeper::Order;
 use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
+
+/// The silence that is a hang here.
+const HANG_FLOOR: Duration = Duration::from_secs(10);
 
 /// A driver with one pool, whose replicas are pretend engines.
 struct House {
     handle: DriverHandle,
     control: MockControl,
     factory: MockFactory,
-    replicas: mpsc::Sender<ReplicaEvent>,
+    pools: mpsc::Sender<(PoolId, PoolEvent)>,
+    _orders: mpsc::Receiver<Order>,
+    /// Engines that were taken to hang.
+    hung: mpsc::Receiver<Arc<dyn Engine>>,
     _driver: JoinSet<()>,
 }
 
@@ -47,21 +54,25 @@ impl House {
         let (factory, control) = MockFactory::new(engine);
         let metrics = Arc::new(Metrics::new());
         let (handle, commands) = DriverHandle::new(Arc::clone(&metrics));
-        let (replica_events, replica_source) = mpsc::channel(16);
-        let (pool_events, pool_source) = mpsc::channel(16);
+        let (pools, pool_source) = mpsc::channel(16);
+        let (orders_out, orders) = mpsc::channel(crate::keeper::ORDERS_BOUND);
+        let (hung_out, hung) = mpsc::channel(HUNG_BOUND);
+        let (_, devices) = watch::channel(Arc::new(Snapshot::default()));
         let setup = PoolSetup {
             id: pool_id(),
             model_ref: "starter".into(),
             engine: EngineKind::Llamacpp,
             queue,
             sessions: SessionLimits::default(),
+            idle_unload: None,
+            hang_floor: HANG_FLOOR,
         };
-        let driver = Driver::new(vec![setup], retention, metrics, Clock::start());
+        let driver = Driver::new(vec![(setup, orders_out)], retention, metrics, Clock::start(), hung_out);
         let mut running = JoinSet::new();
-        running.spawn(driver.run(Sources { commands, replicas: replica_source, pools: pool_source }));
+        running.spawn(driver.run(Sources { commands, pools: pool_source, devices }));
         let started = (0..replicas).map(|index| (replica_id(index), Device::Cpu)).collect();
-        pool_events.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
-        let house = Self { handle, control, factory, replicas: replica_events, _driver: running };
+        pools.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
+        let house = Self { handle, control, factory, pools, _orders: orders, hung, _driver: running };
         for index in 0..replicas {
             house.bring_up(index).await;
         }
@@ -85,11 +96,21 @@ impl House {
         let engine = self.factory.start(spec, Arc::new(|_| {})).await.unwrap();
         let self_test = SelfTest { prefill_tps: 1000.0, decode_tps: Some(100.0), first_token_ms: Millis(1) };
         let kind = ReplicaEventKind::Ready { engine, self_test };
-        self.replicas.send(ReplicaEvent { replica: replica_id(index), kind }).await.unwrap();
+        self.tell(index, kind).await;
         // Until the driver has handled it: a replica that serves is a part of its health.
-        while self.handle.health().await.unwrap().pools[0].replicas[usize::from(index)].facts.is_none() {
+        loop {
+            let health = self.handle.health().await.unwrap();
+            let replica = health.pools[0].replicas.get(usize::from(index));
+            if replica.is_some_and(|replica| replica.facts.is_some()) {
+                return;
+            }
             tokio::task::yield_now().await;
         }
+    }
+
+    async fn tell(&self, index: u16, kind: ReplicaEventKind) {
+        let event = PoolEvent::Replica(ReplicaEvent { replica: replica_id(index), kind });
+        self.pools.send((pool_id(), event)).await.unwrap();
     }
 
     async fn admit(&self, task: u128, priority: Priority) -> Result<crate::handle::Accepted, Refusal> {
@@ -435,10 +456,60 @@ async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
         error: adapter_api::StartError::Model("the file is gone".into()),
         retry_in: Duration::from_secs(9),
     };
-    house.replicas.send(ReplicaEvent { replica: replica_id(0), kind }).await.unwrap();
+    house.tell(0, kind).await;
     for task in [1, 2] {
         let (_, end) = house.end_of(task).await;
         assert_eq!(failure(&end), Code::PoolUnavailable, "task {task}");
         assert!(end.failure.unwrap().to_string().contains("the file is gone"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_placed_again() {
+    let mut house = House::new(one_slot(), small_queue(), keeping(100), 2).await;
+    house.control.hold(Phase::Prefill);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+
+    let hung = house.hung.recv().await.unwrap();
+    house.control.release(Phase::Prefill);
+    let (_, end) = house.end_of(1).await;
+    assert_eq!(end.finish, FinishReason::Length, "unseen by whoever reads it");
+    let health = house.handle.health().await.unwrap();
+    let exited = health.pools[0].replicas.iter().find(|replica| replica.state == "exited").unwrap();
+    let reason = exited.reason.as_ref().unwrap();
+    assert!(reason.starts_with("made no progress for 1"), "{reason}");
+    drop(hung);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_tokens_stop_coming_ends_with_a_timeout_and_not_before_its_bound() {
+    let mut house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    house.control.pass(Phase::Decode, 1);
+    house.control.until(|counts: &Counts| counts.tokens == 1).await;
+    let floor = tokio::time::timeout(HANG_FLOOR - Duration::from_secs(1), house.hung.recv()).await;
+    assert!(floor.is_err(), "it is given time");
+
+    let _hung = house.hung.recv().await.unwrap();
+    let (_, end) = house.end_of(1).await;
+    assert_eq!(failure(&end), Code::DecodeTimeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_goes_on_slowly_does_not_hang() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Decode);
+    house.admit(1, Priority::Interactive).await.unwrap();
+    house.control.until(|counts: &Counts| counts.running == 1).await;
+    for token in 1..=3 {
+        tokio::time::sleep(HANG_FLOOR / 2).await;
+        house.control.pass(Phase::Decode, 1);
+        house.control.until(move |counts: &Counts| counts.tokens == token).await;
+    }
+    house.control.release(Phase::Decode);
+    let (_, end) = house.end_of(1).await;
+    assert_ne!(end.finish, FinishReason::Error);
 }

@@ -41,6 +41,7 @@ impl Api {
             Refusal::QueueFull { pool, .. }
             | Refusal::PoolUnready { pool, .. }
             | Refusal::PoolUnavailable { pool, .. }
+            | Refusal::ModelRetired { pool }
             | Refusal::ReplicaExhausted { pool, .. } => Some(pool),
             Refusal::Invalid(_)
             | Refusal::Unauthorized(_)

@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use orchestrator_core::Priority;
-use pool_manager::Snapshot;
+use pool_manager::{Holding, Placement, Snapshot};
 
 use super::Api;
 use super::answer::{Refused, engine_on_the_wire};
@@ -19,6 +19,7 @@ use super::guard::Caller;
 use crate::backpressure::Refusal;
 use crate::handle::{HealthView, PoolView, ReplicaView};
 use crate::metrics::DeviceReading;
+use crate::state::ModelState;
 
 /// What the text format of the metrics is called.
 const OPEN_METRICS: HeaderValue =
@@ -33,12 +34,13 @@ pub(super) async fn get_health(
     let view = api.driver.health().await;
     let status = view.as_ref().map_or(HealthStatus::Stopping, status_of);
     let code = if status == HealthStatus::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut body = Health { status, version: None, build: None, pools: None, devices: None };
+    let mut body = Health { status, version: None, build: None, pools: None, devices: None, ledger: None };
     if let (Caller::Owner, Some(view)) = (caller, view) {
         body.version = Some(env!("CARGO_PKG_VERSION").to_owned());
         body.build = Some(api.settings.build.clone());
         body.pools = Some(view.pools.iter().map(pool_of).collect());
         body.devices = Some(devices_of(&(api.devices)()));
+        body.ledger = Some(api.ledger.holdings().iter().map(holding_of).collect());
     }
     (code, Json(body)).into_response()
 }
@@ -64,9 +66,16 @@ fn status_of(view: &HealthView) -> HealthStatus {
 
 fn state_of(pool: &PoolView) -> PoolState {
     let any = |state| pool.replicas.iter().any(|replica| replica_state_of(replica) == state);
-    if any(ReplicaState::Ready) {
+    if pool.state == ModelState::Retired {
+        PoolState::Retired
+    } else if any(ReplicaState::Ready) {
         PoolState::Ready
-    } else if any(ReplicaState::Starting) || (pool.replicas.is_empty() && pool.reason.is_none()) {
+    } else if pool.unloaded {
+        PoolState::Unloaded
+    } else if pool.loading
+        || any(ReplicaState::Starting)
+        || (pool.replicas.is_empty() && pool.reason.is_none())
+    {
         PoolState::Starting
     } else {
         PoolState::Unavailable
@@ -86,7 +95,13 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
         model_ref: pool.model_ref.clone(),
         engine: engine_on_the_wire(pool.engine),
         state: state_of(pool),
-        model: pool.replicas.iter().find_map(|replica| replica.facts.as_ref()).map(model_of),
+        model_state: match pool.state {
+            ModelState::Active => wire::ModelState::Active,
+            ModelState::Retired => wire::ModelState::Retired,
+        },
+        reloading_to: pool.reloading_to.clone(),
+        placement: (!pool.placement.is_empty()).then(|| pool.placement.iter().map(placement_of).collect()),
+        model: pool.facts.as_ref().map(model_of),
         reason: pool.reason.clone(),
         fetch: pool
             .fetch
@@ -94,6 +109,25 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
         prediction_error: pool.prediction_error,
         queue: wire::Queue { interactive: lane(Priority::Interactive), batch: lane(Priority::Batch) },
         replicas: pool.replicas.iter().map(replica_of).collect(),
+    }
+}
+
+fn placement_of(placement: &Placement) -> wire::Placement {
+    wire::Placement {
+        device: placement.device.to_string(),
+        fits: placement.fits,
+        needs_bytes: placement.needs_bytes,
+        free_bytes: placement.free_bytes,
+        why: placement.why.clone(),
+    }
+}
+
+fn holding_of(holding: &Holding) -> wire::Holding {
+    wire::Holding {
+        device: holding.device.to_string(),
+        replica: holding.replica.to_string(),
+        expected_bytes: holding.expected_bytes,
+        measured_bytes: holding.measured_bytes,
     }
 }
 

@@ -20,7 +20,7 @@ use super::answer::shown;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 
-mod check;
+pub(super) mod check;
 mod fingerprint;
 mod sampling;
 

@@ -32,6 +32,7 @@ fn router() -> Router {
         }
     });
     let settings = HttpSettings {
+        models: BTreeMap::new(),
         token: ApiToken::new(TOKEN),
         hosts: HostRules::new("127.0.0.1:6173".parse().unwrap(), &[]),
         body_bytes: 1024,
@@ -42,7 +43,12 @@ fn router() -> Router {
         build: "none".to_owned(),
     };
     let devices: ReadDevices = Arc::new(|| panic!("the driver of the cards is of another version"));
-    Api::new(driver, settings, Instruments { metrics, devices, clock: Clock::start() }).router()
+    Api::new(
+        driver,
+        settings,
+        Instruments { metrics, devices, ledger: Arc::default(), clock: Clock::start() },
+    )
+    .router()
 }
 
 async fn ask(method: &str, path: &str) -> Response {

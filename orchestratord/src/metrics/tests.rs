@@ -5,7 +5,7 @@ use orchestrator_core::{Millis, PoolId, ReplicaId};
 use serde::Deserialize;
 
 use super::*;
-use crate::handle::LaneView;
+use crate::handle::{LaneView, ReplicaView};
 
 fn health() -> HealthView {
     let id = PoolId::new("p").unwrap();
@@ -25,6 +25,12 @@ fn health() -> HealthView {
         id,
         model_ref: "starter".into(),
         engine: EngineKind::Llamacpp,
+        state: ModelState::Active,
+        unloaded: false,
+        loading: false,
+        reloading_to: None,
+        placement: Vec::new(),
+        facts: None,
         lanes: vec![LaneView { priority: Priority::Batch, depth: 3, bound: 9 }],
         replicas: vec![replica],
         fetch: None,

@@ -1,47 +1,415 @@
+//! Keepers with the real driver between them, and pretend engines behind the adapter trait.
+
+use std::path::PathBuf;
+
+use adapter_api::{Determinism, Device, EngineKind, Input, Job, Sampling, StartError, Workload};
+use adapter_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
+use config_schema::{Config, LoadRequest, PoolModel};
+use model_store::{ModelRef, Surroundings};
+use orchestrator_core::{Priority, QueueLimits, SessionLimits, TaskId};
 use pool_manager::DeviceReading;
 use pool_manager::devices::MemoryReading;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::*;
+use crate::clock::Clock;
+use crate::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
+use crate::handle::{Accepted, DriverHandle, HealthView, TaskRequest};
+use crate::keeper::{ORDERS_BOUND, RollbackCode};
+use crate::metrics::Metrics;
+use crate::state::ModelState;
+use crate::task_log::{Chunk, FinishReason, TaskEnd};
 
-fn card(index: u32, free_bytes: u64) -> DeviceReading {
-    let memory = MemoryReading { total_bytes: 100, used_bytes: 100 - free_bytes, free_bytes };
-    let device = Device::Gpu { uuid: format!("GPU-{index}"), index };
-    DeviceReading { device, name: "a card".into(), memory: Some(memory), utilization: None }
+/// What each model here needs.
+const NEEDS: u64 = 10;
+
+/// A daemon without its HTTP planes: driver, keepers, pretend engines, one device of a given size.
+struct House {
+    driver: DriverHandle,
+    control: MockControl,
+    ledger: Arc<Ledger>,
+    shutdown: CancellationToken,
+    _folder: tempfile::TempDir,
+    _devices: watch::Sender<Arc<Snapshot>>,
+    _tasks: JoinSet<()>,
+    next: std::cell::Cell<u128>,
+    other_model: PathBuf,
 }
 
-fn two_cards() -> Snapshot {
-    Snapshot { devices: vec![card(0, 10), card(1, 90)], ..Snapshot::default() }
+fn pool(id: &str) -> PoolId {
+    PoolId::new(id).unwrap()
 }
 
-fn names(devices: &[Device]) -> Vec<String> {
-    devices.iter().map(ToString::to_string).collect()
+/// The defaults of a pool, as the configuration has them.
+fn pool_config(id: &str, folder: &tempfile::TempDir) -> PoolConfig {
+    let request = LoadRequest {
+        cwd: folder.path().to_owned(),
+        home: Some(folder.path().to_owned()),
+        ..LoadRequest::default()
+    };
+    let config: Config = config_schema::load(&request).unwrap().config;
+    let file = folder.path().join(format!("{id}.gguf"));
+    std::fs::write(&file, "a model").unwrap();
+    let model = PoolModel::Reference(ModelRef::File(file));
+    PoolConfig { id: pool(id), model, slots: 1, ..config.pools[0].clone() }
 }
 
-#[test]
-fn a_build_without_a_back_end_computes_on_the_processor_though_there_are_cards() {
-    assert_eq!(names(&devices(&DevicesChoice::Auto, 1, &two_cards(), Offload::None)), ["cpu"]);
+struct Wish<'a> {
+    pools: &'a [&'a str],
+    memory: u64,
+    engine: MockConfig,
+    change: fn(&mut PoolConfig),
 }
 
-#[test]
-fn replicas_go_to_the_cards_in_turn_the_emptiest_first() {
-    let chosen = devices(&DevicesChoice::Auto, 3, &two_cards(), Offload::Nvidia);
-    assert_eq!(names(&chosen), ["gpu1", "gpu0", "gpu1"]);
-    assert_eq!(
-        names(&devices(&DevicesChoice::Auto, 2, &Snapshot::default(), Offload::Nvidia)),
-        ["cpu", "cpu"]
-    );
+impl Default for Wish<'_> {
+    fn default() -> Self {
+        let engine = MockConfig { answer: Answer::Echo, needs_bytes: Some(NEEDS), ..MockConfig::default() };
+        Self { pools: &["a"], memory: 2 * NEEDS, engine: MockConfig { slots: 1, ..engine }, change: |_| {} }
+    }
 }
 
-#[test]
-fn a_back_end_that_finds_its_own_device_is_given_none_by_name() {
-    let chosen = devices(&DevicesChoice::Auto, 1, &Snapshot::default(), Offload::Own);
-    assert_eq!(chosen, [Device::Gpu { uuid: String::new(), index: 0 }]);
+impl House {
+    fn new(wish: Wish<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (factory, control) = MockFactory::new(wish.engine);
+        let engines: Arc<dyn EngineFactory> = Arc::new(factory);
+        let metrics = Arc::new(Metrics::new());
+        let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
+        let (events, pools) = mpsc::channel(64);
+        let (hung, _) = mpsc::channel(HUNG_BOUND);
+        let memory = MemoryReading { total_bytes: wish.memory, used_bytes: 0, free_bytes: wish.memory };
+        let reading = DeviceReading {
+            device: Device::Cpu,
+            name: "a cpu".into(),
+            memory: Some(memory),
+            utilization: None,
+        };
+        // The reading never shows what is loaded, so that every load counts in full from the ledger.
+        let snapshot = Snapshot { devices: vec![reading], ..Snapshot::default() };
+        let (devices_out, devices) = watch::channel(Arc::new(snapshot));
+        let (ledger, reckoning) = (Arc::new(Ledger::default()), Arc::default());
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let mut setups = Vec::new();
+        for id in wish.pools {
+            let mut config = pool_config(id, &folder);
+            (wish.change)(&mut config);
+            let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
+            let setup = PoolSetup {
+                id: pool(id),
+                model_ref: config.model.to_string(),
+                engine: EngineKind::Llamacpp,
+                queue: QueueLimits::default(),
+                sessions: SessionLimits::default(),
+                idle_unload: config.idle_unload,
+                hang_floor: Duration::from_secs(30),
+            };
+            setups.push((setup, orders));
+            let means = Means {
+                pool: pool(id),
+                store: Arc::new(Store::new(folder.path().join("store"), Surroundings::default())),
+                engines: Arc::clone(&engines),
+                policy: ReplicaPolicy::default(),
+                devices: Arc::new({
+                    let devices = devices.clone();
+                    move || Arc::clone(&devices.borrow())
+                }),
+                offload: Offload::None,
+                ledger: Arc::clone(&ledger),
+                reckoning: Arc::clone(&reckoning),
+                margin_bytes: 0,
+                events: events.clone(),
+                shutdown: shutdown.clone(),
+            };
+            tasks.spawn(keep(config, ordered, means));
+        }
+        let retention = Retention { time: Duration::from_secs(600), tasks: 10_000, bytes: 1 << 24 };
+        let queues = Driver::new(setups, retention, metrics, Clock::start(), hung);
+        tasks.spawn(queues.run(Sources { commands, pools, devices }));
+        let other_model = folder.path().join("other.gguf");
+        std::fs::write(&other_model, "another model").unwrap();
+        Self {
+            driver,
+            control,
+            ledger,
+            shutdown,
+            _folder: folder,
+            _devices: devices_out,
+            _tasks: tasks,
+            next: std::cell::Cell::new(1),
+            other_model,
+        }
+    }
+
+    async fn health(&self) -> HealthView {
+        self.driver.health().await.unwrap()
+    }
+
+    /// Waits until the daemon is in a state. Time is paused, so that this costs none.
+    async fn until(&self, what: &str, wanted: impl Fn(&HealthView) -> bool) {
+        for _ in 0..100_000 {
+            if wanted(&self.health().await) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it never came to this: {what}; it is {:?}", self.health().await);
+    }
+
+    async fn until_ready(&self, index: usize) {
+        self.until("ready", |health| is_ready(health, index)).await;
+    }
+
+    async fn submit(&self, model: &str) -> Accepted {
+        let task = self.next.get();
+        self.next.set(task + 1);
+        let job = Job {
+            task: TaskId(Uuid::from_u128(task)),
+            session: None,
+            priority: Priority::Interactive,
+            workload: Workload::Completion,
+            input: Input::Prompt("one two three".into()),
+            ctx: None,
+            max_tokens: None,
+            sampling: Sampling {
+                temperature: 0.0,
+                top_p: 1.0,
+                top_k: 0,
+                min_p: 0.0,
+                repeat_penalty: 1.0,
+                repeat_last_n: 0,
+                stop: Vec::new(),
+                logit_bias: Vec::new(),
+                constraint: None,
+            },
+            seed: 1,
+            determinism: Determinism::BestEffort,
+            kv: adapter_api::KvHint::default(),
+        };
+        let request = TaskRequest {
+            job: Arc::new(job),
+            model_ref: Some(model.to_owned()),
+            engine: None,
+            expected_tokens: None,
+            fingerprint: 1,
+        };
+        self.driver.submit(request).await.unwrap()
+    }
+
+    async fn end_of(&self, accepted: Accepted) -> (String, TaskEnd) {
+        let mut reader = self.driver.subscribe(accepted.task, 0).await.unwrap().reader;
+        let mut text = String::new();
+        loop {
+            match reader.next().await.expect("the end comes first") {
+                Chunk::Tokens { texts, .. } => text.extend(texts),
+                Chunk::End(end) => return (text, end),
+            }
+        }
+    }
+
+    async fn reload(&self, id: &str) -> Result<String, RollbackCode> {
+        let model = PoolModel::Reference(ModelRef::File(self.other_model.clone()));
+        let outcome = self.driver.reload(pool(id), model, None).await.unwrap();
+        outcome.map_err(|rollback| rollback.code)
+    }
 }
 
-#[test]
-fn a_card_is_found_by_its_place_and_by_its_name() {
-    let of = |choice| devices(&DevicesChoice::Listed(vec![choice]), 1, &two_cards(), Offload::Nvidia);
-    assert_eq!(names(&of(DeviceChoice::GpuIndex(0))), ["gpu0"]);
-    assert_eq!(names(&of(DeviceChoice::GpuUuid("GPU-1".into()))), ["gpu1"]);
-    assert_eq!(of(DeviceChoice::GpuUuid("GPU-9".into())), [Device::Gpu { uuid: "GPU-9".into(), index: 0 }]);
+fn is_ready(health: &HealthView, index: usize) -> bool {
+    health.pools[index].replicas.iter().any(|replica| replica.state == "ready")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_not_preloaded_is_loaded_by_the_first_task_which_waits_for_it() {
+    let house = House::new(Wish { change: |pool| pool.preload = false, ..Wish::default() });
+    house.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert!(house.health().await.ready, "it serves whoever asks");
+    assert!(house.ledger.holdings().is_empty());
+
+    let task = house.submit("a").await;
+    let (text, end) = house.end_of(task).await;
+    assert_eq!((text.as_str(), end.finish), ("one two three", FinishReason::Stop));
+    assert_eq!(end.tokens_in.0, 3, "what the engine has counted, not what was guessed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_prediction_of_a_task_that_waits_for_its_model_counts_the_load() {
+    let engine = MockConfig { load: Duration::from_secs(20), ..Wish::default().engine };
+    let change = |pool: &mut PoolConfig| pool.idle_unload = Some(Duration::from_secs(60));
+    let house = House::new(Wish { engine, change, ..Wish::default() });
+    house.until_ready(0).await;
+    house.until("unloaded again", |health| health.pools[0].unloaded).await;
+
+    let task = house.submit("a").await;
+    let predicted = task.standing.predicted_start.0;
+    assert!((19_000..25_000).contains(&predicted), "{predicted} ms");
+    let (_, end) = house.end_of(task).await;
+    assert!(end.queue_ms.0.abs_diff(predicted) < 2_000, "{} ms, {predicted} predicted", end.queue_ms.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_nobody_uses_gives_its_memory_back() {
+    let change = |pool: &mut PoolConfig| pool.idle_unload = Some(Duration::from_secs(60));
+    let house = House::new(Wish { change, ..Wish::default() });
+    house.until_ready(0).await;
+    assert_eq!(house.ledger.holdings().len(), 1);
+    house.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert!(house.ledger.holdings().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_swaps_the_model_under_a_stream_that_finishes_on_the_old_one() {
+    let house = House::new(Wish::default());
+    house.until_ready(0).await;
+    house.control.hold(Phase::Decode);
+    let running = house.submit("a").await;
+    house.control.until(|counts| counts.running == 1).await;
+    let waiting = house.submit("a").await;
+
+    // The self-test of the new model decodes, too: it gets through, the running stream does not.
+    let reloading = house.reload("a");
+    let release = async {
+        house.until("the new model is tested", |_| house.control.counts().ready == 2).await;
+        house.control.release(Phase::Decode);
+    };
+    let (reloaded, ()) = tokio::join!(reloading, release);
+    assert!(reloaded.unwrap().ends_with("other.gguf"));
+    for task in [running, waiting] {
+        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+    }
+    house.until("the old replica is gone", |health| health.pools[0].replicas.len() == 1).await;
+    assert!(house.health().await.pools[0].model_ref.ends_with("other.gguf"));
+    house.until("its memory is back", |_| house.ledger.holdings().len() == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_fails_leaves_the_old_one_where_it_is() {
+    let house = House::new(Wish::default());
+    house.until_ready(0).await;
+    for (error, code) in [
+        (StartError::Model("no such architecture".into()), RollbackCode::ModelInvalid),
+        (StartError::Memory("it does not fit".into()), RollbackCode::DoesNotFit),
+        (StartError::Engine("it died".into()), RollbackCode::EngineFailed),
+    ] {
+        house.control.fail_starts(1, &error);
+        assert_eq!(house.reload("a").await, Err(code));
+        assert!(is_ready(&house.health().await, 0));
+        assert!(house.health().await.pools[0].model_ref.ends_with("a.gguf"));
+        assert_eq!(house.ledger.holdings().len(), 1, "what was tried has given its memory back");
+    }
+    let task = house.submit("a").await;
+    assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_memory_is_for_one_model_only_the_queue_waits_while_they_change_places() {
+    let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
+    house.until_ready(0).await;
+    house.control.hold(Phase::Decode);
+    let running = house.submit("a").await;
+    house.control.until(|counts| counts.running == 1).await;
+    let reloading = house.reload("a");
+    let meanwhile = async {
+        house.until("held", |health| health.pools[0].replicas[0].state == "retiring").await;
+        let waiting = house.submit("a").await;
+        house.control.release(Phase::Decode);
+        waiting
+    };
+    let (reloaded, waiting) = tokio::join!(reloading, meanwhile);
+    assert!(reloaded.unwrap().ends_with("other.gguf"));
+    for task in [running, waiting] {
+        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+    }
+    assert_eq!(house.ledger.holdings().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_new_model_fails_in_its_place_the_old_one_comes_back() {
+    let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
+    house.until_ready(0).await;
+    house.control.fail_starts(1, &StartError::Model("it is broken".into()));
+    assert_eq!(house.reload("a").await, Err(RollbackCode::ModelInvalid));
+    let task = house.submit("a").await;
+    assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+    assert!(house.health().await.pools[0].model_ref.ends_with("a.gguf"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_can_never_fit_is_refused_before_the_old_one_is_touched() {
+    let house =
+        House::new(Wish { memory: NEEDS - 1, change: |pool| pool.preload = false, ..Wish::default() });
+    house.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert_eq!(house.reload("a").await, Err(RollbackCode::DoesNotFit));
+    let task = house.submit("a").await;
+    let (_, end) = house.end_of(task).await;
+    let failure = end.failure.unwrap().to_string();
+    assert!(failure.contains("needs") && failure.contains("free on cpu"), "{failure}");
+    assert_eq!(house.control.counts().starts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_models_share_memory_for_one_and_no_task_is_lost() {
+    let change = |pool: &mut PoolConfig| pool.preload = false;
+    let house = House::new(Wish { pools: &["a", "b"], memory: NEEDS, change, ..Wish::default() });
+    house.until("unloaded", |health| health.pools.iter().all(|pool| pool.unloaded)).await;
+    for _ in 0..5 {
+        let (first, second) = (house.submit("a").await, house.submit("b").await);
+        for task in [first, second] {
+            assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+            assert!(house.ledger.holdings().len() <= 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_model_finishes_what_runs_and_gives_its_memory_back_and_comes_back_when_active() {
+    let house = House::new(Wish::default());
+    house.until_ready(0).await;
+    house.control.hold(Phase::Decode);
+    let running = house.submit("a").await;
+    house.control.until(|counts| counts.running == 1).await;
+    let waiting = house.submit("a").await;
+    house.driver.set_model_state(pool("a"), ModelState::Retired).await.unwrap();
+    assert_eq!(house.end_of(waiting).await.1.finish, FinishReason::Error);
+    assert_eq!(house.ledger.holdings().len(), 1, "a task runs");
+
+    house.control.release(Phase::Decode);
+    assert_eq!(house.end_of(running).await.1.finish, FinishReason::Stop);
+    house.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert!(house.ledger.holdings().is_empty());
+
+    house.driver.set_model_state(pool("a"), ModelState::Active).await.unwrap();
+    house.until_ready(0).await;
+    let task = house.submit("a").await;
+    assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_activated_before_it_has_gone_goes_on_without_a_load() {
+    let house = House::new(Wish::default());
+    house.until_ready(0).await;
+    house.control.hold(Phase::Decode);
+    let running = house.submit("a").await;
+    house.control.until(|counts| counts.running == 1).await;
+    house.driver.set_model_state(pool("a"), ModelState::Retired).await.unwrap();
+    house.driver.set_model_state(pool("a"), ModelState::Active).await.unwrap();
+    let next = house.submit("a").await;
+    house.control.release(Phase::Decode);
+    for task in [running, next] {
+        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+    }
+    assert_eq!(house.control.counts().starts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_it_all_ends_every_keeper_with_its_replicas() {
+    let mut house = House::new(Wish { pools: &["a", "b"], ..Wish::default() });
+    house.until_ready(0).await;
+    house.until_ready(1).await;
+    house.shutdown.cancel();
+    for _ in 0..2 {
+        house._tasks.join_next().await.unwrap().unwrap();
+    }
+    assert!(house.ledger.holdings().is_empty());
 }

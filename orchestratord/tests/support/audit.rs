@@ -28,7 +28,7 @@ pub struct Seen {
     pub headers: BTreeSet<(u16, String)>,
     pub finish_reasons: BTreeSet<String>,
     pub codes: BTreeSet<String>,
-    pub health: BTreeSet<String>,
+    pub statuses: BTreeSet<String>,
 }
 
 impl Audit {
@@ -66,7 +66,7 @@ impl Audit {
         if answer.header("content-type") == Some("application/json") && !answer.body.is_empty() {
             let body = answer.json();
             seen.codes.extend(body["code"].as_str().map(str::to_owned));
-            seen.health.extend(body["status"].as_str().map(str::to_owned));
+            seen.statuses.extend(body["status"].as_str().map(str::to_owned));
         }
         if answer.header("content-type") == Some("text/event-stream") && !answer.body.is_empty() {
             let end = contract::events(answer.text()).unwrap().pop().unwrap().data;

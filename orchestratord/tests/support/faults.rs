@@ -11,13 +11,15 @@ use super::wire::{self, Ask, TOKEN};
 /// Requests that the daemon must refuse, on every path.
 pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
     let tasks = || Ask::task(&prompt());
-    let by_path: [&dyn Fn() -> Ask; 6] = [
+    let by_path: [&dyn Fn() -> Ask; 8] = [
         &tasks,
         &|| Ask::get(&task("stream", SOME_ID)),
         &|| Ask::post(&task("cancel", SOME_ID)),
         &|| Ask::get(&format!("/v1/sessions/{SOME_ID}")),
         &|| Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}")),
         &|| Ask::get("/metrics"),
+        &|| Ask::post("/v1/pools/p/reload"),
+        &|| Ask::post("/v1/models/p/state"),
     ];
     for ask in by_path {
         let nothing = audit.expect(401, at, ask().without("Authorization")).await;
@@ -102,6 +104,8 @@ pub async fn odd_requests(audit: &Audit, at: SocketAddr) {
         ("/v1/tasks/x/stream", "GET, HEAD"),
         ("/v1/tasks/x/cancel", "POST"),
         ("/v1/sessions/x", "GET, HEAD, DELETE"),
+        ("/v1/pools/x/reload", "POST"),
+        ("/v1/models/x/state", "POST"),
         ("/health", "GET, HEAD"),
         ("/metrics", "GET, HEAD"),
     ] {

@@ -5,21 +5,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, EngineFactory, EngineKind, ReplicaSpec, Workload};
+use adapter_api::{Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec, Workload};
 use adapter_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
-use config_schema::SamplerProfile;
+use config_schema::{PoolModel, SamplerProfile};
+use model_store::ModelRef;
 use orchestrator_core::{FullPolicy, Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
 use orchestratord::auth::ApiToken;
 use orchestratord::backpressure::Refusal;
 use orchestratord::clock::Clock;
-use orchestratord::driver::{Driver, PoolEvent, PoolSetup, Retention, Sources};
+use orchestratord::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
 use orchestratord::handle::{Command, DriverHandle};
 use orchestratord::http::guard::HostRules;
-use orchestratord::http::{Api, HttpSettings, Instruments};
+use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
+use orchestratord::keeper::{ORDERS_BOUND, Order, PoolEvent};
 use orchestratord::metrics::Metrics;
 use orchestratord::server::{ConnectionLimits, Server, bind};
 use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest, Snapshot};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::wire::TOKEN;
@@ -31,13 +33,28 @@ pub const LANE_BOUND: usize = 2;
 /// The most streams here.
 pub const STREAMS: u32 = 2;
 
+/// How a pool is kept.
+pub struct Manners {
+    pub when_full: FullPolicy,
+    pub hang_floor: Duration,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self { when_full: FullPolicy::Reject, hang_floor: Duration::from_secs(30) }
+    }
+}
+
 /// A running daemon.
 pub struct House {
     pub address: SocketAddr,
     pub control: MockControl,
     factory: MockFactory,
-    replicas: mpsc::Sender<ReplicaEvent>,
     pools: mpsc::Sender<(PoolId, PoolEvent)>,
+    /// What the pool's keeper is asked.
+    pub ordered: mpsc::Receiver<Order>,
+    /// Engines that were taken to hang.
+    pub hung: mpsc::Receiver<Arc<dyn Engine>>,
     driver: DriverHandle,
     tasks: JoinSet<()>,
     _server: Server,
@@ -46,15 +63,17 @@ pub struct House {
 impl House {
     /// A daemon whose pool has not come far yet.
     pub fn empty() -> Self {
-        Self::queueing(FullPolicy::Reject)
+        Self::with(Manners::default())
     }
 
-    /// The same, with another policy for a full batch lane.
-    pub fn queueing(full: FullPolicy) -> Self {
+    /// The same, with manners of its own.
+    pub fn with(manners: Manners) -> Self {
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::start();
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
-        let (replica_events, replicas) = mpsc::channel(64);
+        let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
+        let (hung_out, hung) = mpsc::channel(HUNG_BOUND);
+        let (_, devices) = watch::channel(Arc::new(Snapshot::default()));
         let (pool_events, pools) = mpsc::channel(64);
         let setup = PoolSetup {
             id: pool(),
@@ -64,15 +83,17 @@ impl House {
                 interactive: LANE_BOUND,
                 batch: LANE_BOUND,
                 interactive_reserve: 0,
-                full_policy: full,
+                full_policy: manners.when_full,
                 ..QueueLimits::default()
             },
             sessions: SessionLimits::default(),
+            idle_unload: None,
+            hang_floor: manners.hang_floor,
         };
         let retention = Retention { time: Duration::from_secs(600), tasks: 1000, bytes: 1 << 24 };
-        let queues = Driver::new(vec![setup], retention, Arc::clone(&metrics), clock);
+        let queues = Driver::new(vec![(setup, orders)], retention, Arc::clone(&metrics), clock, hung_out);
         let mut tasks = JoinSet::new();
-        tasks.spawn(queues.run(Sources { commands, replicas, pools }));
+        tasks.spawn(queues.run(Sources { commands, pools, devices }));
         let server = serve(driver.clone(), metrics, clock);
         let engine = MockConfig {
             slots: 1,
@@ -85,7 +106,8 @@ impl House {
             address: server.address(),
             control,
             factory,
-            replicas: replica_events,
+            ordered,
+            hung,
             pools: pool_events,
             driver,
             tasks,
@@ -139,7 +161,19 @@ impl House {
 
     /// Says of the replica what its supervisor would.
     pub async fn tell(&self, kind: ReplicaEventKind) {
-        self.replicas.send(ReplicaEvent { replica: replica(), kind }).await.expect("the driver runs");
+        let event = PoolEvent::Replica(ReplicaEvent { replica: replica(), kind });
+        self.pools.send((pool(), event)).await.expect("the driver runs");
+    }
+
+    /// Says of the pool what its keeper would.
+    pub async fn say(&self, event: PoolEvent) {
+        self.pools.send((pool(), event)).await.expect("the driver runs");
+    }
+
+    /// Ends the pool's replica, as its keeper would.
+    pub async fn unload(&self) {
+        self.tell(ReplicaEventKind::Gone { reason: ExitReason::Stopped }).await;
+        self.say(PoolEvent::Unloaded).await;
     }
 
     /// Says of the pool that its model cannot be fetched.
@@ -184,6 +218,9 @@ impl BrokenHouse {
                     }
                     Command::Subscribe(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
                     Command::Session(_, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    Command::Reload(_, _, reply) | Command::SetModelState(_, _, reply) => {
+                        _ = reply.send(Err(Refusal::Internal));
+                    }
                     other => panic!("nobody asks for {other:?}"),
                 }
             }
@@ -205,10 +242,12 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
         keepalive: Duration::from_millis(50),
         sampler_profiles: BTreeMap::from([("calm".to_owned(), calm)]),
         engines: BTreeMap::from([(pool(), EngineKind::Llamacpp)]),
+        models: BTreeMap::from([(pool(), PoolModel::Reference(ModelRef::Starter))]),
         build: "none".to_owned(),
     };
-    let snapshot = Arc::new(Snapshot { readings: 1, ..Snapshot::default() });
-    let instruments = Instruments { metrics, devices: Arc::new(move || Arc::clone(&snapshot)), clock };
+    let snapshot = Arc::new(Snapshot::default());
+    let devices: ReadDevices = Arc::new(move || Arc::clone(&snapshot));
+    let instruments = Instruments { metrics, devices, ledger: Arc::default(), clock };
     let limits = ConnectionLimits {
         connections: 64,
         header_timeout: Duration::from_secs(10),

@@ -44,7 +44,12 @@ impl Ask {
     }
 
     pub fn task(body: &serde_json::Value) -> Self {
-        Self::post("/v1/tasks").body(&body.to_string())
+        Self::post("/v1/tasks").json(body)
+    }
+
+    /// A body of JSON.
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.body(&body.to_string())
     }
 
     pub fn version(mut self, version: &'static str) -> Self {

@@ -368,10 +368,138 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
+    /**Serve another model in a pool, or the same one read anew
+
+The new model is fetched, loaded and tested while the old one serves, where memory allows it;
+otherwise the queue waits while the models change places. Tasks that run finish on the model they
+started on; tasks that wait are served by the new one. The answer comes when the change is made, or
+when it has failed and everything is as before.
+
+The change is not written to the configuration: after a restart the pool serves what that names.
+
+
+Sends a `POST` request to `/v1/pools/{id}/reload`
+
+Arguments:
+- `id`: The pool's name.
+- `body`: What the pool is to serve. 16 MiB at most, unless the config says otherwise.*/
+    pub async fn reload_pool<'a>(
+        &'a self,
+        id: &'a str,
+        body: &'a ::api_types::ReloadRequest,
+    ) -> Result<ResponseValue<::api_types::Reloaded>, Error<::api_types::RolledBack>> {
+        let url = format!(
+            "{}/v1/pools/{}/reload", self.baseurl, encode_path(& id.to_string()),
+        );
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "reload_pool",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            409u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Take a model out of service, or back into it
+
+`Retired`: new tasks are refused with 503 `POOL_UNAVAILABLE`, tasks that wait end with the same code,
+those that run finish, and then the model is unloaded, so that its memory is free for something else.
+`Active`: the model is loaded again and takes tasks at once. The answer comes at once; `/health` says
+how far it is. Setting the state that a model has changes nothing. Not kept over a restart.
+
+
+Sends a `POST` request to `/v1/models/{id}/state`
+
+Arguments:
+- `id`: The name of its pool.
+- `body`: The state. 16 MiB at most, unless the config says otherwise.*/
+    pub async fn set_model_state<'a>(
+        &'a self,
+        id: &'a str,
+        body: &'a ::api_types::ModelStateRequest,
+    ) -> Result<
+        ResponseValue<::api_types::ModelStatus>,
+        Error<::api_types::ErrorEnvelope>,
+    > {
+        let url = format!(
+            "{}/v1/models/{}/state", self.baseurl, encode_path(& id.to_string()),
+        );
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "set_model_state",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            401u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            403u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            404u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            413u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            500u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            503u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
     /**Say whether tasks can be served
 
 Anyone gets `status`, with a wrong token too; with the token the answer holds everything else. The
-status code is 200 when at least one pool is ready, else 503, with the same body either way.
+status code is 200 when at least one pool is ready, or would be for the first task that needs it, else
+503, with the same body either way.
 
 
 Sends a `GET` request to `/health`*/

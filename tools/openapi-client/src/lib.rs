@@ -11,7 +11,12 @@
 
 mod failure;
 #[rustfmt::skip]
-#[expect(unused_imports, clippy::needless_lifetimes, reason = "written by a generator")]
+#[expect(
+    unused_imports,
+    clippy::needless_lifetimes,
+    clippy::unnecessary_to_owned,
+    reason = "written by a generator"
+)]
 mod generated;
 pub mod sse;
 

@@ -127,6 +127,19 @@ pub struct ModelFacts {
 /// Hears how far a model has been loaded, from 0 to 1.
 pub type LoadProgress = Arc<dyn Fn(f32) + Send + Sync>;
 
+/// What a model is reckoned to need of one replica's device, before it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryEstimate {
+    /// Its weights, as far as they are put on the device.
+    pub weights_bytes: u64,
+    /// The KV cache of all slots at `ctx`.
+    pub kv_bytes: u64,
+    /// The buffers that a decode step computes in.
+    pub compute_bytes: u64,
+    /// Tokens of context of each slot that this was reckoned with.
+    pub ctx: TokenCount,
+}
+
 /// Starts engines of one kind.
 pub trait EngineFactory: Send + Sync + 'static {
     /// The kind of engine it starts.
@@ -139,6 +152,15 @@ pub trait EngineFactory: Send + Sync + 'static {
         spec: ReplicaSpec,
         progress: LoadProgress,
     ) -> BoxFuture<'_, Result<Arc<dyn Engine>, StartError>>;
+
+    /// Reckons what a model will need, without loading it; nothing where the engine cannot say.
+    ///
+    /// # Errors
+    /// What is wrong with the model's file, where that shows already.
+    fn estimate(&self, spec: ReplicaSpec) -> BoxFuture<'_, Result<Option<MemoryEstimate>, StartError>> {
+        drop(spec);
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// An engine with a model in it. Nothing here blocks.
@@ -162,6 +184,11 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Gives the KV cache of a session back.
     fn evict_session(&self, session: SessionId);
+
+    /// The process it runs in, where that is one of this machine; what measures its memory.
+    fn process(&self) -> Option<u32> {
+        None
+    }
 
     /// Resolves when the engine is gone, with the reason. May be asked any number of times.
     fn gone(&self) -> BoxFuture<'static, ExitReason>;

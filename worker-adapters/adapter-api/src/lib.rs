@@ -12,7 +12,7 @@ pub mod report;
 
 pub use engine::{
     Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress, MeasureError, Measured,
-    ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome, TaskSink,
+    MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome, TaskSink,
 };
 pub use job::{Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, Role, Sampling, Workload};
 pub use report::{EndReport, EngineError, Finish, Piece};

@@ -45,6 +45,8 @@ pub struct MockConfig {
     pub dies_after_tokens: Option<u64>,
     /// How it dies then.
     pub dies_with: ExitReason,
+    /// What it says before a load that a replica needs of its device; nothing when it cannot say.
+    pub needs_bytes: Option<u64>,
 }
 
 impl Default for MockConfig {
@@ -63,6 +65,7 @@ impl Default for MockConfig {
             kv_bytes_per_token: 1024,
             dies_after_tokens: None,
             dies_with: ExitReason::Signal(11),
+            needs_bytes: None,
         }
     }
 }

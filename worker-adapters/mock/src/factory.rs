@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, StartError};
+use adapter_api::{Engine, EngineFactory, EngineKind, LoadProgress, MemoryEstimate, ReplicaSpec, StartError};
 use futures_core::future::BoxFuture;
 
 use crate::config::MockConfig;
@@ -27,6 +27,16 @@ impl MockFactory {
 impl EngineFactory for MockFactory {
     fn kind(&self) -> EngineKind {
         self.config.kind
+    }
+
+    fn estimate(&self, _spec: ReplicaSpec) -> BoxFuture<'_, Result<Option<MemoryEstimate>, StartError>> {
+        let estimate = self.config.needs_bytes.map(|weights_bytes| MemoryEstimate {
+            weights_bytes,
+            kv_bytes: 0,
+            compute_bytes: 0,
+            ctx: self.config.ctx,
+        });
+        Box::pin(std::future::ready(Ok(estimate)))
     }
 
     fn start(

@@ -95,7 +95,7 @@ impl Default for Shutdown {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { load_timeout_s: 300.0, memory_margin_mb: 512, restart: Restart::default() }
+        Self { load_timeout_s: 300.0, memory_margin_mb: 512, hang_after_s: 30.0, restart: Restart::default() }
     }
 }
 

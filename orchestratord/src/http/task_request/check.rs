@@ -56,7 +56,7 @@ pub(super) fn not_empty(field: &str, text: &str) -> Result<(), Refusal> {
 }
 
 /// A text that is neither empty nor too long, in characters.
-pub(super) fn chars(field: &str, text: &str, limits: RangeInclusive<usize>) -> Result<(), Refusal> {
+pub(in crate::http) fn chars(field: &str, text: &str, limits: RangeInclusive<usize>) -> Result<(), Refusal> {
     let most = *limits.end();
     // Bytes are no fewer than characters, and known at once.
     if text.len() > most {
@@ -72,7 +72,7 @@ pub(super) fn chars(field: &str, text: &str, limits: RangeInclusive<usize>) -> R
 }
 
 /// A text without NUL characters: engines take text that ends at one.
-pub(super) fn no_nul(field: &str, text: &str) -> Result<(), Refusal> {
+pub(in crate::http) fn no_nul(field: &str, text: &str) -> Result<(), Refusal> {
     match text.bytes().position(|byte| byte == 0) {
         None => Ok(()),
         Some(at) => {

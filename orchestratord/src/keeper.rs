@@ -1,0 +1,164 @@
+//! What the driver and a pool's keeper say to each other. The driver decides when a model is loaded,
+//! unloaded or changed; the keeper does it, and tells how it went.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{Device, Engine};
+use config_schema::PoolModel;
+use orchestrator_core::ReplicaId;
+use pool_manager::{DownReason, Placement, ReplicaEvent, SelfTest};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::handle::FetchView;
+
+/// Orders that wait for a keeper. The driver gives a new one only when the one before it is answered, but
+/// for a reload, of which there is one at a time.
+pub const ORDERS_BOUND: usize = 8;
+
+/// What a keeper is asked to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Load the model. Answered by [`PoolEvent::Starting`], [`PoolEvent::NoRoom`] or
+    /// [`PoolEvent::Unloaded`].
+    Load,
+    /// End the replicas, or the wait for room. No task is in them. Answered by [`PoolEvent::Unloaded`].
+    Unload,
+    /// Serve another model.
+    Reload(ReloadOrder),
+}
+
+/// A reload.
+#[derive(Debug)]
+pub struct ReloadOrder {
+    /// The new model.
+    pub model: PoolModel,
+    /// The checksum its file must have.
+    pub sha256: Option<String>,
+    /// Where the outcome goes.
+    pub reply: oneshot::Sender<Result<String, Rollback>>,
+}
+
+/// Why a model was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollbackCode {
+    /// Its file is missing, could not be fetched, or has another checksum.
+    ModelUnavailable,
+    /// Its file is broken or of an unknown architecture.
+    ModelInvalid,
+    /// It needs more memory than there is.
+    DoesNotFit,
+    /// It was loaded and did not answer as it must.
+    SelfTestFailed,
+    /// The engine ended, or did not get ready in time.
+    EngineFailed,
+    /// The pool is being reloaded already.
+    ReloadInProgress,
+    /// The pool's model is retired.
+    ModelRetired,
+    /// The daemon is going down.
+    Stopping,
+}
+
+/// A change that was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// Why.
+    pub code: RollbackCode,
+    /// What happened and what to do, for a person.
+    pub message: String,
+}
+
+impl Rollback {
+    /// Whether the new model was not even tried.
+    #[must_use]
+    pub const fn refused(&self) -> bool {
+        match self.code {
+            RollbackCode::ReloadInProgress | RollbackCode::ModelRetired | RollbackCode::Stopping => true,
+            RollbackCode::ModelUnavailable
+            | RollbackCode::ModelInvalid
+            | RollbackCode::DoesNotFit
+            | RollbackCode::SelfTestFailed
+            | RollbackCode::EngineFailed => false,
+        }
+    }
+
+    /// What a replica that failed says of the model.
+    #[must_use]
+    pub fn of_failure(reason: &DownReason) -> Self {
+        use adapter_api::StartError;
+        let code = match reason {
+            DownReason::Start(StartError::Model(_)) => RollbackCode::ModelInvalid,
+            DownReason::Start(StartError::Memory(_)) => RollbackCode::DoesNotFit,
+            DownReason::SelfTest(_) => RollbackCode::SelfTestFailed,
+            DownReason::Start(StartError::Engine(_)) | DownReason::LoadTimeout(_) | DownReason::Gone(_) => {
+                RollbackCode::EngineFailed
+            }
+            DownReason::Stopped => RollbackCode::Stopping,
+        };
+        Self { code, message: reason.to_string() }
+    }
+}
+
+/// News of a pool, in order.
+#[derive(Debug)]
+pub enum PoolEvent {
+    /// The model's file is on its way.
+    Fetching(FetchView),
+    /// It is not, and is tried again.
+    FetchFailed {
+        /// Why, in words for the user.
+        why: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Nothing is loaded, and nothing is being loaded.
+    Unloaded,
+    /// Where the model was to go, and why there.
+    Placed(Vec<Placement>),
+    /// It does not fit beside what is loaded; it is loaded when it does.
+    NoRoom {
+        /// The reckoning in words.
+        why: String,
+        /// The devices it could go to.
+        devices: Vec<Device>,
+    },
+    /// These replicas are started.
+    Starting(Vec<(ReplicaId, Device)>),
+    /// News of a replica.
+    Replica(ReplicaEvent),
+    /// These replicas serve from now on, and those before them take nothing more.
+    Swapped {
+        /// The model they serve, as the config would name it.
+        model_ref: String,
+        /// The new replicas.
+        replicas: Vec<Swapped>,
+        /// Told when no task is in the old ones any more.
+        old_idle: oneshot::Sender<()>,
+    },
+    /// No task may be given to a replica: the models change places. Told when none is in one any more.
+    Hold(oneshot::Sender<()>),
+    /// The reload is over, however it went.
+    ReloadOver,
+}
+
+/// A replica that takes another's place.
+pub struct Swapped {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Where it computes.
+    pub device: Device,
+    /// Its engine.
+    pub engine: Arc<dyn Engine>,
+    /// What its test measured.
+    pub self_test: SelfTest,
+}
+
+impl std::fmt::Debug for Swapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}", self.replica, self.device)
+    }
+}
+
+/// The way to a keeper.
+pub type Orders = mpsc::Sender<Order>;

@@ -1,0 +1,44 @@
+use pool_manager::DeviceReading;
+use pool_manager::devices::MemoryReading;
+
+use super::*;
+
+fn card(index: u32, free_bytes: u64) -> DeviceReading {
+    let memory = MemoryReading { total_bytes: 100, used_bytes: 100 - free_bytes, free_bytes };
+    let device = Device::Gpu { uuid: format!("GPU-{index}"), index };
+    DeviceReading { device, name: "a card".into(), memory: Some(memory), utilization: None }
+}
+
+fn two_cards() -> Snapshot {
+    Snapshot { devices: vec![card(0, 10), card(1, 90)], ..Snapshot::default() }
+}
+
+fn names(devices: &[Device]) -> Vec<String> {
+    devices.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_build_without_a_back_end_computes_on_the_processor_though_there_are_cards() {
+    assert_eq!(names(&devices(&DevicesChoice::Auto, &two_cards(), Offload::None)), ["cpu"]);
+}
+
+#[test]
+fn the_emptiest_card_comes_first() {
+    let chosen = devices(&DevicesChoice::Auto, &two_cards(), Offload::Nvidia);
+    assert_eq!(names(&chosen), ["gpu1", "gpu0"]);
+    assert_eq!(names(&devices(&DevicesChoice::Auto, &Snapshot::default(), Offload::Nvidia)), ["cpu"]);
+}
+
+#[test]
+fn a_back_end_that_finds_its_own_device_is_given_none_by_name() {
+    let chosen = devices(&DevicesChoice::Auto, &Snapshot::default(), Offload::Own);
+    assert_eq!(chosen, [Device::Gpu { uuid: String::new(), index: 0 }]);
+}
+
+#[test]
+fn a_card_is_found_by_its_place_and_by_its_name() {
+    let of = |choice| devices(&DevicesChoice::Listed(vec![choice]), &two_cards(), Offload::Nvidia);
+    assert_eq!(names(&of(DeviceChoice::GpuIndex(0))), ["gpu0"]);
+    assert_eq!(names(&of(DeviceChoice::GpuUuid("GPU-1".into()))), ["gpu1"]);
+    assert_eq!(of(DeviceChoice::GpuUuid("GPU-9".into())), [Device::Gpu { uuid: "GPU-9".into(), index: 0 }]);
+}
