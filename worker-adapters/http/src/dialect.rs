@@ -14,6 +14,9 @@ use crate::fault::Fault;
 /// A token whose number the engine does not say; that it was one is known.
 pub const UNKNOWN_TOKEN: i32 = -1;
 
+/// The one event that is no JSON: what the OpenAI API ends a stream with.
+pub const DONE: &[u8] = b"[DONE]";
+
 /// One engine's way of speaking HTTP.
 pub trait Dialect: Send + Sync + Sized + 'static {
     /// The engine.
@@ -135,6 +138,11 @@ pub trait Answer: Send + 'static {
     /// The end of the body, where no event was the last one: what it means, or nothing when the stream was
     /// cut off.
     fn at_end(&mut self) -> Option<Last>;
+
+    /// Text that waited for more, told behind the last event.
+    fn rest(&mut self) -> String {
+        String::new()
+    }
 }
 
 /// What one event says.

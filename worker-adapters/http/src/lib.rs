@@ -31,6 +31,7 @@ mod sampling;
 mod shape;
 mod sse;
 mod start;
+mod stops;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -38,7 +39,7 @@ pub mod testing;
 pub use address::{Address, InvalidAddress};
 pub use config::{Attach, HttpEngineConfig, InvalidSecret, Secret, Timeouts};
 pub use dialect::{
-    Answer, Call, Dialect, Discovered, Ending, Event, Last, Reading, UNKNOWN_TOKEN, Undiscovered, Whole,
+    Answer, Call, DONE, Dialect, Discovered, Ending, Event, Last, Reading, UNKNOWN_TOKEN, Undiscovered, Whole,
 };
 pub use errors::message_of;
 pub use estimate::{estimated_tokens, measured_by_estimate};
@@ -49,3 +50,4 @@ pub use sampling::{
     DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse, refuse_private_cache,
 };
 pub use start::start;
+pub use stops::Stopped;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use crate::clock;
-use crate::dialect::{Answer, Last, Reading, UNKNOWN_TOKEN};
+use crate::dialect::{Answer, DONE, Last, Reading, UNKNOWN_TOKEN};
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
@@ -190,7 +190,11 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
     fn at_end(&mut self, told: &mut Told) -> Result<Last, Fault> {
         let Self { lines, events, .. } = self;
         lines.finish(&mut |event| events.take(event, told))?;
-        self.events.last.or_else(|| self.events.answer.at_end()).ok_or_else(|| self.cut_off())
+        let last = events.last.or_else(|| events.answer.at_end());
+        if last.is_some() {
+            told.piece(events.answer.rest(), Vec::new());
+        }
+        last.ok_or_else(|| self.cut_off())
     }
 
     fn cut_off(&self) -> Fault {
@@ -208,6 +212,9 @@ impl<A: Answer> Events<A> {
         {
             told.piece(text.to_owned(), vec![UNKNOWN_TOKEN]);
             return Ok(());
+        }
+        if !data.trim_ascii_start().starts_with(b"{") && data.trim_ascii() != DONE {
+            return Err(Fault::Nonsense("an event of the stream is not a JSON object".to_owned()));
         }
         let event = self.answer.read(data)?;
         self.last = event.last;

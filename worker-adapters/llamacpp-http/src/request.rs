@@ -12,6 +12,7 @@ use crate::dialect::LlamaServer;
 use crate::stream::LlamaAnswer;
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the server's fields")]
 struct Body<'a> {
     prompt: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,13 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use adapter_http::{Answer, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
+use adapter_http::{Answer, DONE, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-
-/// What is behind the last event.
-const DONE: &[u8] = b"[DONE]";
 
 /// How thoughts are told from the answer, where the server takes them apart: as models write them.
 const THOUGHTS_BEGIN: &str = "<think>";

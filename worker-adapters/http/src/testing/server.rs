@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 use crate::address::Address;
 
@@ -95,6 +96,7 @@ pub struct FakeServer {
     seen: Arc<Mutex<Vec<Request>>>,
     closed: Mutex<mpsc::Receiver<Request>>,
     open: Arc<Mutex<bool>>,
+    listening: Option<JoinHandle<()>>,
 }
 
 impl FakeServer {
@@ -117,7 +119,7 @@ impl FakeServer {
         let open = Arc::new(Mutex::new(true));
         let (notice, closed) = mpsc::sync_channel(MOST);
         let (answer, seen_by, open_by) = (Arc::new(answer), Arc::clone(&seen), Arc::clone(&open));
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
                 if !*lock(&open_by) {
                     return;
@@ -126,7 +128,7 @@ impl FakeServer {
                 std::thread::spawn(move || serve(socket, &*answer, &seen, &notice));
             }
         });
-        Self { port, seen, closed: Mutex::new(closed), open }
+        Self { port, seen, closed: Mutex::new(closed), open, listening: Some(listening) }
     }
 
     /// Where it is.
@@ -169,8 +171,11 @@ impl FakeServer {
 impl Drop for FakeServer {
     fn drop(&mut self) {
         *lock(&self.open) = false;
-        // The listening thread looks up at the next connection.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        // The listening thread looks up at the next connection; nobody listens once it is gone.
+        let woken = TcpStream::connect(("127.0.0.1", self.port));
+        if let (Ok(_), Some(listening)) = (woken, self.listening.take()) {
+            let _ = listening.join();
+        }
     }
 }
 

@@ -1,0 +1,73 @@
+//! Stop strings at engines that leave them in the text: what may be the beginning of one waits until it is
+//! known, and what is one ends the answer without it.
+
+use std::borrow::Cow;
+
+use crate::dialect::{Answer, Ending, Event, Last};
+use crate::fault::Fault;
+
+/// An answer whose stop strings are no part of it.
+#[derive(Debug)]
+pub struct Stopped<A> {
+    answer: A,
+    stops: Vec<String>,
+    /// Text that may be the beginning of a stop string.
+    held: String,
+}
+
+impl<A> Stopped<A> {
+    /// `answer`, ended before the first of `stops`.
+    #[must_use]
+    pub fn new(answer: A, stops: &[String]) -> Self {
+        let stops = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
+        Self { answer, stops, held: String::new() }
+    }
+
+    /// The text that may be told now, and whether a stop string was met behind it.
+    fn pass(&mut self, text: &str) -> (String, bool) {
+        let mut all = std::mem::take(&mut self.held);
+        all.push_str(text);
+        if let Some(at) = self.stops.iter().filter_map(|stop| all.find(stop.as_str())).min() {
+            all.truncate(at);
+            return (all, true);
+        }
+        let starts = all.char_indices().map(|(at, _)| at);
+        let held = starts.filter(|at| self.stops.iter().any(|stop| stop.starts_with(&all[*at..]))).min();
+        self.held = held.map(|at| all.split_off(at)).unwrap_or_default();
+        (all, false)
+    }
+}
+
+impl<A: Answer> Answer for Stopped<A> {
+    /// What waits has to be looked at with every event.
+    const REPEATS: bool = false;
+
+    fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
+        let event = self.answer.read(event)?;
+        if self.stops.is_empty() {
+            return Ok(event);
+        }
+        let (mut text, met) = self.pass(&event.text);
+        let last = match event.last {
+            Some(last) if met => Some(Last { ending: Ending::Stop, ..last }),
+            None if met => Some(Last { ending: Ending::Stop, ..Last::default() }),
+            Some(last) => {
+                text.push_str(&std::mem::take(&mut self.held));
+                Some(last)
+            }
+            None => None,
+        };
+        Ok(Event { text: Cow::Owned(text), tokens: event.tokens, last })
+    }
+
+    fn at_end(&mut self) -> Option<Last> {
+        self.answer.at_end()
+    }
+
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests;
