@@ -154,7 +154,7 @@ async fn a_task_whose_engine_dies_says_so_in_its_end() {
 #[tokio::test]
 async fn a_task_that_made_room_says_so_in_its_end() {
     let audit = Audit::new();
-    let house = House::with(house::Manners { when_full: FullPolicy::DropLru, ..house::Manners::default() });
+    let house = House::queueing(FullPolicy::DropLru);
     house.bring_up().await;
     house.control.hold(Phase::Decode);
     audit.submit(&house, prompt()).await;

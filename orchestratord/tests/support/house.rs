@@ -66,6 +66,11 @@ impl House {
         Self::with(Manners::default())
     }
 
+    /// The same, with another policy for a full batch lane.
+    pub fn queueing(when_full: FullPolicy) -> Self {
+        Self::with(Manners { when_full, ..Manners::default() })
+    }
+
     /// The same, with manners of its own.
     pub fn with(manners: Manners) -> Self {
         let metrics = Arc::new(Metrics::new());
