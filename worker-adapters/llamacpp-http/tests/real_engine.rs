@@ -1,0 +1,235 @@
+//! The adapter against a real `llama-server` with the starter model: what decides whether the recorded
+//! exchanges are the truth. Where there is no `llama-server`, each test says so and does nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{
+    Constraint, Device, Engine, EngineError, EngineFactory, ExitReason, Finish, Input, Job, LogitBias,
+    Message, ReplicaSpec, Role, StopOutcome, Workload,
+};
+use adapter_http::testing::{Heard, Story, job, listen, spec, within};
+use adapter_http::{Address, Attach, HttpEngineConfig};
+use adapter_llamacpp_http::LlamaServerFactory;
+use orchestrator_core::{SessionId, TokenCount};
+use uuid::Uuid;
+
+/// Names the program.
+const SERVER_VARIABLE: &str = "LLAMA_ORCH_TEST_LLAMA_SERVER";
+
+/// Names the model's file.
+const MODEL_VARIABLE: &str = "LLAMA_ORCH_TEST_MODEL";
+
+/// Where both are in the user's cache folder, when nothing is named.
+const SERVER_FILE: &str = ".cache/llama-orch/llama-server/bin/llama-server";
+const MODEL_FILE: &str = ".cache/llama-orch/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// Tokens of the starter model that end an answer.
+const ENDS: [i32; 2] = [0, 2];
+
+/// The file that `variable` names, or the one at `file` in the home folder; nothing, said aloud, where there
+/// is none. A variable that names nothing is a fault and no reason to skip.
+fn file(variable: &str, file: &str) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable).map(PathBuf::from) {
+        assert!(named.is_file(), "{variable} names `{}`, which is not a file", named.display());
+        return Some(named);
+    }
+    let path = std::env::home_dir()?.join(file);
+    if path.is_file() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: nothing at `{}`; name the file in {variable} to run this test", path.display());
+    None
+}
+
+/// A server of two slots of 512 tokens, managed.
+async fn start() -> Option<Arc<dyn Engine>> {
+    let (server, model) = (file(SERVER_VARIABLE, SERVER_FILE)?, file(MODEL_VARIABLE, MODEL_FILE)?);
+    let words = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+        "-m",
+        "{model}",
+        "-np",
+        "{slots}",
+        "-c",
+        "1024",
+        "-t",
+        "2",
+    ];
+    let program = server.to_str().expect("UTF-8").to_owned();
+    let argv = std::iter::once(program).chain(words.map(str::to_owned)).collect();
+    let attach = Attach::Command { argv, env: Vec::new(), address: None };
+    let factory = LlamaServerFactory::new(HttpEngineConfig::new(attach));
+    let spec = ReplicaSpec { model, slots: 2, device: Device::Cpu, ..spec() };
+    Some(within(factory.start(spec, Arc::new(|_| {}))).await.expect("the real server starts"))
+}
+
+async fn answer(engine: &Arc<dyn Engine>, job: Job) -> Story {
+    let (sink, heard) = listen();
+    engine.submit(job, sink);
+    Story::of(heard).await
+}
+
+fn asked(prompt: &str, most: u32) -> Job {
+    Job { max_tokens: Some(TokenCount(most)), ..job(Input::Prompt(prompt.to_owned())) }
+}
+
+/// A job that does not end by itself.
+fn endless() -> Job {
+    let mut endless = job(Input::Prompt("Once upon a time".to_owned()));
+    endless.sampling.logit_bias =
+        ENDS.iter().map(|token| LogitBias { token: *token, bias: f32::NEG_INFINITY }).collect();
+    endless
+}
+
+#[tokio::test]
+async fn the_facts_are_the_servers_own_and_it_ends_when_asked() {
+    let Some(engine) = start().await else { return };
+    let facts = engine.facts();
+    assert_eq!((facts.slots, facts.ctx), (2, TokenCount(512)));
+    assert!(facts.version.starts_with('b'), "{}", facts.version);
+    assert!(facts.model.parameters > 100_000_000 && facts.model.size_bytes > 50_000_000, "{:?}", facts.model);
+    assert_eq!(facts.model.ctx_train, TokenCount(8192));
+    assert!(facts.model.chat_template);
+    assert_eq!(facts.workloads, [Workload::Completion]);
+    assert_eq!(within(engine.stop(Duration::from_secs(30))).await, StopOutcome::Ended);
+    assert_eq!(within(engine.gone()).await, ExitReason::Stopped);
+}
+
+#[tokio::test]
+async fn counts_agree_with_what_the_server_reads_for_prompts_and_conversations() {
+    let Some(engine) = start().await else { return };
+    let conversation = Input::Messages(vec![
+        Message { role: Role::System, content: "You are brief.".to_owned() },
+        Message { role: Role::User, content: "What is the capital of France? Ça va 🦙?".to_owned() },
+    ]);
+    for input in [Input::Prompt("The old lighthouse stood at the end".to_owned()), conversation] {
+        let measured = within(engine.measure(Arc::new(input.clone()))).await.expect("counts");
+        let story = answer(&engine, Job { max_tokens: Some(TokenCount(8)), ..job(input) }).await;
+        let end = story.end.clone().expect("an end");
+        assert_eq!(end.tokens_in, measured.tokens);
+        assert!(!story.text().is_empty());
+        let tokens: usize = story.pieces.iter().map(|piece| piece.tokens.len()).sum();
+        assert!(tokens <= end.tokens_out.0 as usize && tokens > 0, "{tokens} of {}", end.tokens_out);
+        assert!(story.pieces.iter().all(|piece| piece.tokens.iter().all(|token| *token >= 0)));
+    }
+}
+
+#[tokio::test]
+async fn the_same_seed_gives_the_same_answer_and_a_limit_is_a_limit() {
+    let Some(engine) = start().await else { return };
+    let sampled = || {
+        let mut sampled = endless();
+        sampled.sampling.temperature = 1.0;
+        Job { max_tokens: Some(TokenCount(12)), ..sampled }
+    };
+    let (one, two) = (answer(&engine, sampled()).await, answer(&engine, sampled()).await);
+    assert_eq!(one.text(), two.text());
+    let end = one.end.expect("an end");
+    assert_eq!((end.finish, end.tokens_out), (Finish::Length, TokenCount(12)));
+}
+
+#[tokio::test]
+async fn stop_strings_schemas_and_grammars_are_kept_to() {
+    let Some(engine) = start().await else { return };
+    let mut stopped = asked("1, 2, 3, 4, 5,", 40);
+    stopped.sampling.stop = vec![" 9".to_owned()];
+    let story = answer(&engine, stopped).await;
+    assert!(story.text().contains('8') && !story.text().contains('9'), "{:?}", story.text());
+    assert_eq!(story.end.expect("an end").finish, Finish::Stop);
+    let mut schema = asked("A number and a word as JSON:", 60);
+    schema.sampling.constraint = Some(Constraint::JsonSchema(
+        r#"{"type":"object","properties":{"z":{"type":"integer"},"a":{"enum":["x","y"]}},"required":["z","a"],"additionalProperties":false}"#.to_owned(),
+    ));
+    let text = answer(&engine, schema).await.text();
+    assert!(text.trim_start().starts_with('{') && text.contains("\"z\""), "{text:?}");
+    let mut grammar = asked("Yes or no?", 10);
+    grammar.sampling.constraint = Some(Constraint::Grammar("root ::= \"perhaps\"".to_owned()));
+    assert_eq!(answer(&engine, grammar).await.text(), "perhaps");
+    let mut broken = asked("x", 4);
+    broken.sampling.constraint = Some(Constraint::Grammar("root ::= (".to_owned()));
+    let end = answer(&engine, broken).await.end.expect("an end");
+    assert!(matches!(end.finish, Finish::Failed(EngineError::Invalid(_))), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_second_turn_of_a_session_finds_its_cache() {
+    let Some(engine) = start().await else { return };
+    let session = Some(SessionId(Uuid::new_v4()));
+    let first = "The old lighthouse stood at the end of the long stone pier, and every evening";
+    let story = answer(&engine, Job { session, ..asked(first, 8) }).await;
+    let turn = format!("{first}{} And then", story.text());
+    assert!(engine.session_kv(session.expect("set")).is_some());
+    let end = answer(&engine, Job { session, ..asked(&turn, 4) }).await.end.expect("an end");
+    assert!(end.tokens_cached.0 * 2 > end.tokens_in.0, "{} of {}", end.tokens_cached, end.tokens_in);
+}
+
+#[tokio::test]
+async fn a_cancel_frees_the_slot() {
+    let Some(engine) = start().await else { return };
+    let jobs: Vec<_> = (0..2)
+        .map(|_| {
+            let (sink, heard) = listen();
+            let job = endless();
+            let task = job.task;
+            engine.submit(job, sink);
+            (task, heard)
+        })
+        .collect();
+    for (task, mut heard) in jobs {
+        assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+        engine.cancel(task);
+        assert_eq!(Story::of(heard).await.end.expect("an end").finish, Finish::Canceled);
+    }
+    let story = answer(&engine, asked("Both slots were taken", 3)).await;
+    assert!(story.end.is_some_and(|end| matches!(end.finish, Finish::Length | Finish::Stop)));
+}
+
+#[tokio::test]
+async fn a_prompt_beyond_the_context_is_refused_with_the_servers_words() {
+    let Some(engine) = start().await else { return };
+    let end = answer(&engine, asked(&"many words ".repeat(600), 4)).await.end.expect("an end");
+    let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
+    assert!(why.contains("context"), "{why}");
+}
+
+#[tokio::test]
+async fn one_that_is_killed_loses_its_tasks_and_says_so() {
+    let Some(server) = file(SERVER_VARIABLE, SERVER_FILE) else { return };
+    let Some(model) = file(MODEL_VARIABLE, MODEL_FILE) else { return };
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|free| free.local_addr())
+        .expect("a port")
+        .port();
+    let port_text = port.to_string();
+    let mut child = tokio::process::Command::new(server)
+        .args(["--host", "127.0.0.1", "--port", port_text.as_str(), "-c", "512", "-np", "1", "-t", "2", "-m"])
+        .arg(model)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let factory = LlamaServerFactory::new(HttpEngineConfig::new(Attach::Url(Address::of_this_machine(port))));
+    let engine = within(async {
+        loop {
+            // Nobody listens until it has parsed its arguments.
+            if let Ok(engine) = factory.start(spec(), Arc::new(|_| {})).await {
+                return engine;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (sink, mut heard) = listen();
+    engine.submit(endless(), sink);
+    assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+    child.kill().await.expect("killed");
+    assert_eq!(Story::of(heard).await.end, None, "the engine was lost with the task in it");
+    let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
+    assert!(why.contains("nothing listens there"), "{why}");
+}

@@ -1,0 +1,189 @@
+//! What a token costs on its way from an engine's socket into a sink, in CPU time of this process: the engine
+//! runs in another one, and writes the same events that vLLM does. `cargo bench -p adapter-openai-http`.
+//!
+//! - apart: each token in a write of its own, some time after the one before, on many streams
+//! - bulk: as many tokens in a write as there is room for, as fast as they are taken
+//! - requests: answers of one token, one connection each
+#![expect(clippy::print_stdout, reason = "a bench says what it measured")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time and runs its own tasks")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use adapter_api::{EndReport, Engine, EngineFactory, Finish, Input, Piece, TaskSink};
+use adapter_http::testing::{job, spec};
+use adapter_http::{Address, Attach, HttpEngineConfig};
+use adapter_openai_http::OpenAiFactory;
+use orchestrator_core::TokenCount;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+
+/// The word that makes this program the engine.
+const ENGINE: &str = "--as-engine";
+
+/// Time between two tokens of a stream whose tokens come apart.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Tokens in one write of a stream in bulk.
+const BULK: u32 = 250;
+
+/// Runs of each case; the first one is not counted.
+const RUNS: usize = 5;
+
+fn main() {
+    if std::env::args().any(|word| word == ENGINE) {
+        return engine();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(measure());
+}
+
+/// A case: how the engine is told, streams at a time, tokens of each.
+struct Case {
+    name: &'static str,
+    prompt: &'static str,
+    streams: u32,
+    rounds: u32,
+    tokens: u32,
+}
+
+async fn measure() {
+    let (_child, port) = start_engine();
+    let factory = OpenAiFactory::new(HttpEngineConfig::new(Attach::Url(Address::of_this_machine(port))));
+    let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
+    println!("{:32} {:>14} {:>14} {:>12}", "", "CPU µs each", "(spread)", "each second");
+    for case in [
+        Case { name: "64 streams, tokens apart", prompt: "apart", streams: 64, rounds: 1, tokens: 1000 },
+        Case { name: "64 streams, tokens in bulk", prompt: "bulk", streams: 64, rounds: 1, tokens: 20_000 },
+        Case { name: "requests of one token", prompt: "bulk", streams: 16, rounds: 250, tokens: 1 },
+    ] {
+        let mut costs = Vec::new();
+        let mut speed = 0.0;
+        for run in 0..RUNS {
+            let (began, cpu) = (Instant::now(), cpu_micros());
+            run_case(&engine, &case).await;
+            let (cpu, took) = (cpu_micros() - cpu, began.elapsed());
+            let count = f64::from(case.streams * case.rounds * case.tokens);
+            if run > 0 {
+                costs.push(cpu / count);
+                speed = count / took.as_secs_f64();
+            }
+        }
+        costs.sort_by(f64::total_cmp);
+        let (least, middle, most) = (costs[0], costs[costs.len() / 2], costs[costs.len() - 1]);
+        println!("{:32} {middle:>14.3} {:>14} {speed:>12.0}", case.name, format!("{least:.3}..{most:.3}"));
+    }
+}
+
+async fn run_case(engine: &Arc<dyn Engine>, case: &Case) {
+    let tokens = Arc::new(AtomicU64::new(0));
+    for _ in 0..case.rounds {
+        let (ended, mut ends) = mpsc::channel(case.streams as usize);
+        for _ in 0..case.streams {
+            let mut asked = job(Input::Prompt(case.prompt.to_owned()));
+            asked.max_tokens = Some(TokenCount(case.tokens));
+            engine.submit(asked, Box::new(Counter { tokens: Arc::clone(&tokens), ended: ended.clone() }));
+        }
+        drop(ended);
+        while let Some(finish) = ends.recv().await {
+            assert_eq!(finish, Finish::Length);
+        }
+    }
+    let wanted = u64::from(case.streams * case.rounds * case.tokens);
+    assert_eq!(tokens.load(Ordering::Relaxed), wanted, "every token arrives");
+}
+
+struct Counter {
+    tokens: Arc<AtomicU64>,
+    ended: mpsc::Sender<Finish>,
+}
+
+impl TaskSink for Counter {
+    fn tokens(&mut self, piece: Piece) {
+        self.tokens.fetch_add(piece.tokens.len() as u64, Ordering::Relaxed);
+    }
+
+    fn end(self: Box<Self>, report: EndReport) {
+        self.ended.try_send(report.finish).expect("room for every end");
+    }
+}
+
+fn cpu_micros() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// The engine in a process of its own, which ends with this one.
+fn start_engine() -> (Child, u16) {
+    let program = std::env::current_exe().expect("this program");
+    let child = Command::new(program).arg(ENGINE).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.expect("starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("piped")).read_line(&mut line).expect("says its port");
+    (child, line.trim().parse().expect("a port"))
+}
+
+fn engine() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a socket");
+    println!("{}", listener.local_addr().expect("bound").port());
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || answer(socket));
+        }
+    });
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// Answers one request; a client that goes away ends it.
+fn answer(mut socket: TcpStream) -> Option<()> {
+    let _ = socket.set_nodelay(true);
+    let mut bytes = vec![0; 64 * 1024];
+    let mut request = String::new();
+    while !request.contains("\r\n\r\n") || (request.starts_with("POST") && !request.ends_with('}')) {
+        let count = socket.read(&mut bytes).ok().filter(|count| *count > 0)?;
+        request.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    if !request.starts_with("POST /v1/completions") {
+        let (status, body) = match request.split(' ').nth(1) {
+            Some("/v1/models") => (200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":65536}]}"#),
+            Some("/health") => (200, "{}"),
+            _ => (404, "{}"),
+        };
+        let head = format!("HTTP/1.1 {status} S\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        return socket.write_all(head.as_bytes()).ok();
+    }
+    let tokens = request.split("\"max_tokens\":").nth(1)?;
+    let tokens: u32 = tokens.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()?;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).ok()?;
+    let each = if request.contains("\"apart\"") { 1 } else { BULK };
+    let mut sent = 0;
+    while sent < tokens {
+        let now = each.min(tokens - sent);
+        let write: String = (0..now).map(|_| chunk(&event(" token", "null"))).collect();
+        socket.write_all(write.as_bytes()).ok()?;
+        sent += now;
+        if each == 1 {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    let end = [event("", "\"length\""), "data: [DONE]\n\n".to_owned()].map(|event| chunk(&event)).concat();
+    socket.write_all(format!("{end}0\r\n\r\n").as_bytes()).ok()
+}
+
+/// What vLLM writes for a token of a prompt's answer.
+fn event(text: &str, finish: &str) -> String {
+    format!(
+        "data: {{\"id\":\"cmpl-8f2d1c7e5b9a4e0f8f2d1c7e5b9a4e0f\",\"object\":\"text_completion\",\"created\":1763846400,\
+         \"model\":\"m\",\"choices\":[{{\"index\":0,\"text\":\"{text}\",\"logprobs\":null,\"finish_reason\":{finish},\
+         \"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}}],\"usage\":null}}\n\n"
+    )
+}
+
+fn chunk(bytes: &str) -> String {
+    format!("{:x}\r\n{bytes}\r\n", bytes.len())
+}
