@@ -1,4 +1,5 @@
-//! Whether a measured prompt fits the engine it is for. Pure: numbers in, an answer with the numbers out.
+//! Whether a task is one for an engine, and whether its measured prompt fits there. Pure: facts and numbers
+//! in, an answer with the numbers out.
 
 use adapter_api::{Determinism, EngineFacts, Measured};
 use orchestrator_core::TokenCount;
@@ -6,11 +7,11 @@ use orchestrator_core::TokenCount;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 
-/// Checks a task against the engine that measured it.
+/// Checks a task against what the engine is, before the engine hears of it.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] naming the field, the numbers and what would be right.
-pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts) -> Result<(), Refusal> {
+/// [`Refusal::Invalid`] naming the field, its value and what would be right.
+pub fn check_offer(request: &TaskRequest, facts: &EngineFacts) -> Result<(), Refusal> {
     let job = &request.job;
     if !facts.workloads.contains(&job.workload) {
         let can = facts.workloads.iter().map(|workload| workload.as_str()).collect::<Vec<_>>().join("`, `");
@@ -34,7 +35,16 @@ pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts)
             facts.model.ctx_train,
         )));
     }
-    let ctx = job.ctx.unwrap_or(slot);
+    Ok(())
+}
+
+/// Checks the size of a task against the engine that measured it.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the field, the numbers and what would be right.
+pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts) -> Result<(), Refusal> {
+    let job = &request.job;
+    let ctx = job.ctx.unwrap_or(facts.ctx);
     let prompt = measured.longest;
     if job.workload != adapter_api::Workload::Completion {
         return if prompt > ctx {

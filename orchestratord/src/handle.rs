@@ -3,6 +3,7 @@
 //! engine, outside the driver, so that a long prompt holds nobody up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_api::{Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, Workload};
 use config_schema::PoolModel;
@@ -200,8 +201,12 @@ pub struct ReplicaView {
 /// queue; a handler beyond it waits for its turn.
 pub const COMMAND_BOUND: usize = 1024;
 
-/// How often an admission is routed anew because the engine that measured its prompt went away.
+/// How many engines measure a prompt at most: one that was there when an engine died may be why, and is
+/// given to one other and no more.
 const MEASURE_TRIES: u32 = 2;
+
+/// How long an engine may take to measure a prompt, the waiting behind others included.
+const MEASURE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A command to the driver. Each carries where its answer goes; a dropped answer means that the driver is
 /// gone.
@@ -278,6 +283,16 @@ impl std::fmt::Debug for Routed {
     }
 }
 
+/// Why an engine did not measure a task.
+enum Unmeasured {
+    /// It went away.
+    Gone,
+    /// It did not within [`MEASURE_LIMIT`].
+    Late,
+    /// The task is at fault.
+    Refused(Refusal),
+}
+
 /// The way to the driver. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
@@ -306,7 +321,6 @@ impl DriverHandle {
             model_ref: request.model_ref.clone(),
             engine: request.engine,
         };
-        let input = Arc::new(request.job.input.clone());
         let request = Box::new(request);
         for attempt in 1..=MEASURE_TRIES {
             let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await??;
@@ -317,13 +331,17 @@ impl DriverHandle {
                 }
                 Routed::Measure { pool, engine } => (pool, engine),
             };
-            let measured = match engine.measure(Arc::clone(&input)).await {
-                Err(MeasureError::Gone) if attempt < MEASURE_TRIES => continue,
-                Err(MeasureError::Gone) => {
-                    Err(Refusal::ReplicaExhausted { pool: pool.clone(), retry_after: Millis(0) })
-                }
-                Err(MeasureError::Invalid(what)) => Err(Refusal::Invalid(what)),
-                Ok(measured) => admission::check_fit(&request, measured, engine.facts()).map(|()| measured),
+            let later = |after: Duration| {
+                let retry_after = Millis::from_duration(after);
+                Err(Refusal::ReplicaExhausted { pool: pool.clone(), retry_after })
+            };
+            let measured = match self.measure(&request, &engine).await {
+                Err(Unmeasured::Gone) if attempt < MEASURE_TRIES => continue,
+                Err(Unmeasured::Gone) => later(Duration::ZERO),
+                // What was waited in vain says how busy the engine is.
+                Err(Unmeasured::Late) => later(MEASURE_LIMIT),
+                Err(Unmeasured::Refused(refusal)) => Err(refusal),
+                Ok(measured) => Ok(measured),
             };
             let measured = measured.inspect_err(|refusal| {
                 self.metrics.task_rejected(engine.facts().kind.as_str(), refusal.verdict().code);
@@ -331,6 +349,20 @@ impl DriverHandle {
             return self.ask(|reply| Command::Admit(request, pool, Some(measured), reply)).await?;
         }
         unreachable!("the last try returns")
+    }
+
+    /// Checks a task against one engine: what its facts say first, for that costs nothing.
+    async fn measure(&self, request: &TaskRequest, engine: &Arc<dyn Engine>) -> Result<Measured, Unmeasured> {
+        admission::check_offer(request, engine.facts()).map_err(Unmeasured::Refused)?;
+        let measure = engine.measure(Arc::clone(&request.job));
+        let measured = match tokio::time::timeout(MEASURE_LIMIT, measure).await {
+            Err(_) => return Err(Unmeasured::Late),
+            Ok(Err(MeasureError::Gone)) => return Err(Unmeasured::Gone),
+            Ok(Err(MeasureError::Invalid(what))) => return Err(Unmeasured::Refused(Refusal::Invalid(what))),
+            Ok(Ok(measured)) => measured,
+        };
+        admission::check_fit(request, measured, engine.facts()).map_err(Unmeasured::Refused)?;
+        Ok(measured)
     }
 
     /// Ends a task; again the same when repeated.

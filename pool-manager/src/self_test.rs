@@ -184,7 +184,7 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         sampling: greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
-        kv: KvHint::None,
+        kv: KvHint::Reuse,
     }
 }
 

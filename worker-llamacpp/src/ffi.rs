@@ -1,21 +1,101 @@
 //! The edge to C: the few calls that `llama-cpp-2` does not wrap. The only unsafe code of the crate.
 #![expect(unsafe_code, reason = "calls into C; each block says why it is sound")]
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::Mutex;
 
+use crate::buffers::{self, Buffers, Use};
 use crate::log::{self, Level};
 
 /// Error lines of llama.cpp kept to explain a failure.
 const KEPT_ERRORS: usize = 8;
 
-static LOG: Mutex<LogState> = Mutex::new(LogState { line: String::new(), errors: VecDeque::new() });
+thread_local! {
+    /// Each thread's own, so that what explains one failure was not said of another.
+    static LOG: RefCell<LogState> = const { RefCell::new(LogState::new()) };
+}
 
 struct LogState {
     /// A line that has not ended yet.
     line: String,
     errors: VecDeque<String>,
+    buffers: Buffers,
+}
+
+impl LogState {
+    const fn new() -> Self {
+        Self { line: String::new(), errors: VecDeque::new(), buffers: Buffers::NONE }
+    }
+}
+
+/// The shape of a context.
+#[derive(Clone, Copy, Debug)]
+pub struct ContextShape {
+    /// Tokens of all its sequences together.
+    pub cells: u32,
+    /// Tokens of one call at most.
+    pub batch: u32,
+    /// Sequences.
+    pub sequences: u32,
+    /// Whether it makes vectors.
+    pub embeddings: bool,
+    /// Whether its cache is on a card.
+    pub on_card: bool,
+}
+
+unsafe extern "C" {
+    /// `src/memory.cpp`.
+    fn worker_memory_of(context: *const llama_cpp_sys_2::llama_context, host: *mut Use, device: *mut Use);
+}
+
+/// What the model in `file` takes of memory with contexts of `shapes`, without its weights being read or
+/// any of it allocated; nothing when llama.cpp refuses, with its reasons in [`take_errors`].
+#[must_use]
+pub fn memory_of(file: &CStr, gpu_layers: i32, shapes: &[ContextShape]) -> Option<Buffers> {
+    let mut all = Buffers::NONE;
+    // SAFETY: the parameters start as llama.cpp's own defaults; the path is zero-terminated and outlives the
+    // call. The model outlives its contexts, each is freed once and none is used afterwards. The two structs
+    // are laid out as `src/memory.cpp` declares them and live for the length of the call.
+    unsafe {
+        let mut params = llama_cpp_sys_2::llama_model_default_params();
+        params.n_gpu_layers = gpu_layers;
+        params.split_mode = llama_cpp_sys_2::LLAMA_SPLIT_MODE_NONE;
+        params.no_alloc = true;
+        params.load_mode = llama_cpp_sys_2::LLAMA_LOAD_MODE_NONE;
+        let model = llama_cpp_sys_2::llama_model_load_from_file(file.as_ptr(), params);
+        if model.is_null() {
+            return None;
+        }
+        let mut counted = true;
+        for shape in shapes {
+            let mut params = llama_cpp_sys_2::llama_context_default_params();
+            params.n_ctx = shape.cells;
+            params.n_batch = shape.batch;
+            params.n_ubatch = shape.batch;
+            params.n_seq_max = shape.sequences;
+            params.kv_unified = true;
+            params.offload_kqv = shape.on_card;
+            params.op_offload = shape.on_card;
+            params.embeddings = shape.embeddings;
+            let context = llama_cpp_sys_2::llama_init_from_model(model, params);
+            if context.is_null() {
+                counted = false;
+                break;
+            }
+            let (mut on_host, mut on_device) = (Use::default(), Use::default());
+            worker_memory_of(context, &raw mut on_host, &raw mut on_device);
+            llama_cpp_sys_2::llama_free(context);
+            for (sum, one) in [(&mut all.host, on_host), (&mut all.card, on_device)] {
+                // Every context counts the weights, which are there once.
+                sum.weights = one.weights;
+                sum.kv_cache += one.kv_cache;
+                sum.compute += one.compute;
+            }
+        }
+        llama_cpp_sys_2::llama_model_free(model);
+        counted.then_some(all)
+    }
 }
 
 /// Ends the process at once, without running exit handlers: other threads are in the middle of a decode
@@ -31,10 +111,14 @@ pub fn route_log() {
     unsafe { llama_cpp_sys_2::llama_log_set(Some(on_log), std::ptr::null_mut()) }
 }
 
-/// The errors llama.cpp logged since the last call, oldest first.
+/// The errors llama.cpp logged in this thread since the last call, oldest first.
 pub fn take_errors() -> Vec<String> {
-    let mut state = LOG.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    std::mem::take(&mut state.errors).into()
+    LOG.with_borrow_mut(|state| std::mem::take(&mut state.errors)).into()
+}
+
+/// The buffers llama.cpp logged in this thread since the last call.
+pub fn take_buffers() -> Buffers {
+    LOG.with_borrow_mut(|state| std::mem::take(&mut state.buffers))
 }
 
 /// What llama.cpp says of the instruction sets and back ends it was built with.
@@ -55,19 +139,21 @@ unsafe extern "C" fn on_log(
     }
     // SAFETY: llama.cpp passes a zero-terminated string that lives for the length of this call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-    let mut state = LOG.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    state.line.push_str(&text);
-    if !state.line.ends_with('\n') {
-        return;
-    }
-    let line = std::mem::take(&mut state.line);
-    for line in line.lines().map(str::trim).filter(|line| !line.trim_matches('.').is_empty()) {
-        if level == llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR {
-            if state.errors.len() == KEPT_ERRORS {
-                state.errors.pop_front();
-            }
-            state.errors.push_back(line.to_owned());
+    LOG.with_borrow_mut(|state| {
+        state.line.push_str(&text);
+        if !state.line.ends_with('\n') {
+            return;
         }
-        log::line(Level::Debug, "llama.cpp", &[("line", line)]);
-    }
+        let line = std::mem::take(&mut state.line);
+        for line in line.lines().map(str::trim).filter(|line| !line.trim_matches('.').is_empty()) {
+            buffers::add(&mut state.buffers, line);
+            if level == llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR {
+                if state.errors.len() == KEPT_ERRORS {
+                    state.errors.pop_front();
+                }
+                state.errors.push_back(line.to_owned());
+            }
+            log::line(Level::Debug, "llama.cpp", &[("line", line)]);
+        }
+    });
 }

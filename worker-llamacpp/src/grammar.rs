@@ -32,8 +32,8 @@ impl Grammar {
     /// The field and what is wrong with it.
     pub fn compile(model: &LlamaModel, constraint: &Constraint) -> Result<Self, String> {
         let (field, text) = match constraint {
-            Constraint::Grammar(text) => ("grammar", text),
-            Constraint::JsonSchema(text) => ("json_schema", text),
+            Constraint::Grammar(text) => ("sampling.grammar", text),
+            Constraint::JsonSchema(text) => ("sampling.json_schema", text),
         };
         if text.len() > MAX_BYTES {
             return Err(format!("`{field}` has {} bytes; at most {MAX_BYTES} are taken", text.len()));
@@ -95,7 +95,7 @@ fn check_gbnf(text: &str) -> Result<(), String> {
         line.trim_start().strip_prefix("root").is_some_and(|rest| rest.trim_start().starts_with("::="))
     });
     if !has_root {
-        return Err("`grammar` has no rule named `root` (`root ::= …`)".into());
+        return Err("`sampling.grammar` has no rule named `root` (`root ::= …`)".into());
     }
     let deepest = text.bytes().scan(0usize, |depth, byte| {
         match byte {
@@ -106,7 +106,7 @@ fn check_gbnf(text: &str) -> Result<(), String> {
         Some(*depth)
     });
     if deepest.max().unwrap_or(0) > MAX_DEPTH {
-        return Err(format!("`grammar` nests brackets deeper than {MAX_DEPTH}"));
+        return Err(format!("`sampling.grammar` nests brackets deeper than {MAX_DEPTH}"));
     }
     Ok(())
 }
@@ -114,12 +114,12 @@ fn check_gbnf(text: &str) -> Result<(), String> {
 fn schema_to_gbnf(text: &str) -> Result<String, String> {
     // serde_json bounds the depth, which llama.cpp's parser does not.
     let schema: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| format!("`json_schema` is not JSON: {error}"))?;
+        serde_json::from_str(text).map_err(|error| format!("`sampling.json_schema` is not JSON: {error}"))?;
     if !schema.is_object() && !schema.is_boolean() {
-        return Err("`json_schema` is JSON, but not a schema: it should be an object".into());
+        return Err("`sampling.json_schema` is JSON, but not a schema: it should be an object".into());
     }
     json_schema_to_grammar(text).map_err(|_| {
-        "`json_schema` uses what cannot be turned into a grammar (an unknown `type`, an unresolved `$ref`, \
+        "`sampling.json_schema` uses what cannot be turned into a grammar (an unknown `type`, an unresolved `$ref`, \
          or a `pattern` that is not anchored with `^` and `$`)"
             .to_owned()
     })

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use adapter_api::{EndReport, Finish, Input};
+use adapter_api::{EndReport, Finish, Job};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use rustix::event::{PollFd, PollFlags, poll};
 use worker_protocol::{FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
@@ -101,7 +101,7 @@ pub fn open(stream: UnixStream, loaded: Arc<Loaded>, outbox: Outbox) -> std::io:
     Ok(commands)
 }
 
-fn read_all(mut stream: UnixStream, preparer: &SyncSender<Order>, measurer: &SyncSender<(u64, Input)>) {
+fn read_all(mut stream: UnixStream, preparer: &SyncSender<Order>, measurer: &SyncSender<(u64, Box<Job>)>) {
     let mut flags: HashMap<TaskId, CancelFlag> = HashMap::new();
     let mut tidy_at = 64;
     loop {
@@ -114,11 +114,11 @@ fn read_all(mut stream: UnixStream, preparer: &SyncSender<Order>, measurer: &Syn
             }
         };
         let handed_on = match message {
-            ToWorker::Load { .. } => {
+            ToWorker::Load { .. } | ToWorker::Estimate { .. } => {
                 log::line(Level::Error, "asked to load a second model", &[]);
                 exit::at_once(i32::from(exit::NO_CHANNEL));
             }
-            ToWorker::Measure { request, input } => measurer.send((request, input)).is_ok(),
+            ToWorker::Measure { request, job } => measurer.send((request, job)).is_ok(),
             ToWorker::Submit(job) => {
                 let canceled = CancelFlag::default();
                 if flags.len() >= tidy_at {
@@ -172,9 +172,9 @@ fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_lo
     }
 }
 
-fn measure_all(loaded: &Loaded, outbox: &Outbox, questions: &Receiver<(u64, Input)>) {
-    for (request, input) in questions {
-        outbox.send(&FromWorker::Measured { request, result: measure(loaded, &input) });
+fn measure_all(loaded: &Loaded, outbox: &Outbox, questions: &Receiver<(u64, Box<Job>)>) {
+    for (request, job) in questions {
+        outbox.send(&FromWorker::Measured { request, result: measure(loaded, &job) });
     }
 }
 

@@ -12,6 +12,7 @@
 //! text may go out ([`text`]). One module holds all unsafe code.
 
 pub mod budget;
+mod buffers;
 mod clock;
 mod decode;
 mod embed;
@@ -27,7 +28,6 @@ mod outbox;
 mod prepare;
 pub mod sample;
 pub mod slots;
-mod spin;
 mod template;
 pub mod text;
 mod vocabulary;

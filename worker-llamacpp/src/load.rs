@@ -1,10 +1,13 @@
 //! Loads a model and says what it is. Everything in the facts is read off the file, the build or the
 //! loaded engine.
 
+use std::ffi::CString;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use adapter_api::{Device, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use adapter_api::{
+    Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, ReplicaSpec, StartError, Workload,
+};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
@@ -16,7 +19,7 @@ use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::{Millis, TokenCount};
 
 use crate::clock;
-use crate::ffi;
+use crate::ffi::{self, ContextShape};
 use crate::machine;
 use crate::model_file;
 use crate::template::{ChatTemplate, SpecialTexts};
@@ -57,25 +60,35 @@ impl Loaded {
     /// # Errors
     /// When there is no memory for it.
     pub fn context(&self, sequences: u16) -> Result<LlamaContext<'static>, String> {
-        let embeds = self.embeds();
-        let ctx = self.facts.ctx.0;
-        let cells = if embeds { ctx } else { ctx.saturating_mul(u32::from(sequences)) };
-        let batch = if embeds { ctx } else { (READ_BATCH as u32).max(u32::from(sequences)) };
+        let shape = self.shape(sequences);
         let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(cells))
-            .with_n_batch(batch)
-            .with_n_ubatch(batch)
-            .with_n_seq_max(u32::from(sequences))
+            .with_n_ctx(NonZeroU32::new(shape.cells))
+            .with_n_batch(shape.batch)
+            .with_n_ubatch(shape.batch)
+            .with_n_seq_max(shape.sequences)
             .with_kv_unified(true)
             .with_n_threads(self.threads)
             .with_n_threads_batch(self.threads)
-            .with_offload_kqv(self.on_card)
-            .with_op_offload(self.on_card)
-            .with_embeddings(embeds);
+            .with_offload_kqv(shape.on_card)
+            .with_op_offload(shape.on_card)
+            .with_embeddings(shape.embeddings);
         ffi::take_errors();
         self.model
             .new_context(self.backend, params)
             .map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))
+    }
+
+    fn shape(&self, sequences: u16) -> ContextShape {
+        let embeddings = self.embeds();
+        let ctx = self.facts.ctx.0;
+        let sequences = u32::from(sequences);
+        ContextShape {
+            cells: if embeddings { ctx } else { ctx.saturating_mul(sequences) },
+            batch: if embeddings { ctx } else { (READ_BATCH as u32).max(sequences) },
+            sequences,
+            embeddings,
+            on_card: self.on_card,
+        }
     }
 
     /// Whether the model makes vectors instead of text.
@@ -94,6 +107,60 @@ pub fn load(
     progress: impl Fn(f32) + 'static,
 ) -> Result<(Loaded, LlamaContext<'static>), StartError> {
     let started = clock::now();
+    let mut loaded = open(spec, Weights::Read, progress)?;
+    let slots = loaded.facts.slots;
+    let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
+    if !loaded.embeds() {
+        loaded.facts.kv_bytes_per_token = warm_up(&mut context)?;
+    }
+    loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, loaded.facts.ctx));
+    loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
+    Ok((loaded, context))
+}
+
+/// What loading `spec` would take of memory, by llama.cpp's own count of the same model with the same
+/// contexts, that of `strict` tasks included. No weights are read.
+///
+/// # Errors
+/// As [`load`].
+pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
+    let loaded = open(spec, Weights::Skip, |_| {})?;
+    let mut shapes = vec![loaded.shape(loaded.facts.slots)];
+    if !loaded.embeds() {
+        shapes.push(loaded.shape(1));
+    }
+    ffi::take_errors();
+    let file = CString::new(spec.model.as_os_str().as_encoded_bytes())
+        .map_err(|_| StartError::Model("the name of the model file holds a NUL byte".into()))?;
+    let gpu_layers = i32::try_from(gpu_layers(spec)).unwrap_or(i32::MAX);
+    let buffers = ffi::memory_of(&file, gpu_layers, &shapes).ok_or_else(|| {
+        let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
+        StartError::Engine(format!("the memory for `{}` cannot be told: {reason}", spec.model.display()))
+    })?;
+    Ok(buffers.on(&spec.device, loaded.facts.ctx))
+}
+
+/// Whether a model's weights are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weights {
+    Read,
+    Skip,
+}
+
+/// Layers put on a card.
+fn gpu_layers(spec: &ReplicaSpec) -> u32 {
+    match spec.device {
+        Device::Cpu => 0,
+        Device::Gpu { .. } => spec.gpu_layers.unwrap_or(u32::from(u16::MAX)),
+    }
+}
+
+/// Everything but a context.
+fn open(
+    spec: &ReplicaSpec,
+    weights: Weights,
+    progress: impl Fn(f32) + 'static,
+) -> Result<Loaded, StartError> {
     model_file::check(&spec.model).map_err(|error| StartError::Model(error.to_string()))?;
     ffi::route_log();
     let backend = LlamaBackend::init().map_err(|error| StartError::Engine(error.to_string()))?;
@@ -103,42 +170,37 @@ pub fn load(
         return Err(StartError::Engine(format!("this build has no back end for {}; {hint}", spec.device)));
     }
     let params = LlamaModelParams::default()
-        .with_n_gpu_layers(if on_card { spec.gpu_layers.unwrap_or(u32::from(u16::MAX)) } else { 0 })
+        .with_n_gpu_layers(gpu_layers(spec))
         .with_split_mode(LlamaSplitMode::None)
         .with_progress_callback(move |part| {
             progress(part);
             true
         });
+    let params = if weights == Weights::Skip { params.with_no_alloc(true) } else { params };
     ffi::take_errors();
+    ffi::take_buffers();
     let model =
         LlamaModel::load_from_file(&backend, &spec.model, &params).map_err(|_| cannot_load(&spec.model))?;
     let (backend, model): (&'static LlamaBackend, &'static LlamaModel) =
         (Box::leak(Box::new(backend)), Box::leak(Box::new(model)));
 
     let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
-    let slots = spec.slots.max(1);
     let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
         build: machine::build(&ffi::system_info()),
-        slots,
+        slots: spec.slots.max(1),
         ctx: TokenCount(ctx_of(spec, model)?),
         kv_bytes_per_token: 0,
         workloads: vec![workload_of(model)?],
         strict: true,
         model: model_facts(spec, model),
         load_ms: Millis(0),
+        memory: None,
     };
     let template = template_of(model);
-    let mut loaded =
-        Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card };
-    let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
-    if !loaded.embeds() {
-        loaded.facts.kv_bytes_per_token = warm_up(&mut context)?;
-    }
-    loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
-    Ok((loaded, context))
+    Ok(Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card })
 }
 
 /// Decodes a few tokens, which sets everything up that is set up late, and measures the KV cache by it.

@@ -1,6 +1,7 @@
 //! Makes a job ready to decode: template, tokens, limits, grammar. All of it happens beside the decode
 //! loop, which it must never hold up; what is wrong with a job is said here, by field.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -109,12 +110,13 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
     Ok(Prepared { task, session, priority, determinism, kv, work, canceled, arrived })
 }
 
-/// Counts the tokens of `input` as a job with it would.
+/// Counts the tokens of the job's input and finds what [`prepare`] would refuse in it. Whether it fits the
+/// context to the token is for whoever knows how long the answer may be.
 ///
 /// # Errors
 /// [`MeasureError::Invalid`] with the field and what would be right.
-pub fn measure(loaded: &Loaded, input: &Input) -> Result<Measured, MeasureError> {
-    let texts = tokens_of(loaded, input).map_err(MeasureError::Invalid)?;
+pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
+    let texts = check(loaded, job).and_then(|_| tokens_of(loaded, job)).map_err(MeasureError::Invalid)?;
     let count = |tokens: usize| TokenCount(u32::try_from(tokens).unwrap_or(u32::MAX));
     Ok(Measured {
         tokens: count(texts.iter().map(Vec::len).sum()),
@@ -122,69 +124,106 @@ pub fn measure(loaded: &Loaded, input: &Input) -> Result<Measured, MeasureError>
     })
 }
 
-fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
-    if loaded.embeds() {
-        return Err(not_offered(loaded, Workload::Completion));
+/// Finds what is wrong with a job before its input is read, and compiles its grammar.
+fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
+    if !loaded.facts.workloads.contains(&job.workload) {
+        return Err(not_offered(loaded, job.workload));
     }
-    check_sampling(&job.sampling, loaded)?;
-    let field = match &job.input {
-        Input::Prompt(_) => "prompt",
-        Input::Messages(_) => "messages",
-        Input::Inputs(_) => {
+    match (&job.input, job.workload) {
+        (Input::Prompt(_) | Input::Messages(_), Workload::Completion) => {}
+        (Input::Inputs(_), Workload::Completion) => {
             return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
         }
-    };
-    let slot = loaded.facts.ctx.0;
-    let ctx = job.ctx.map_or(slot, |ctx| ctx.0);
+        (Input::Inputs(_), Workload::Embedding) => return Ok(None),
+        _ => return Err(format!("`workload` `{}` takes `inputs`", job.workload.as_str())),
+    }
+    let (slot, ctx) = (loaded.facts.ctx.0, ctx_of(loaded, job));
     if ctx == 0 || ctx > slot {
         return Err(format!("`ctx` is {ctx}; a slot of this model holds 1 to {slot} tokens"));
     }
-    let prompt = tokens_of(loaded, &job.input)?.pop().unwrap_or_default();
-    if prompt.is_empty() {
-        return Err(format!("`{field}` is empty: it must hold at least one token"));
-    }
-    if prompt.len() >= ctx as usize {
-        let count = prompt.len();
+    check_sampling(&job.sampling, loaded)?;
+    job.sampling.constraint.as_ref().map(|constraint| Grammar::compile(loaded.model, constraint)).transpose()
+}
+
+fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
+    let grammar = check(loaded, job)?;
+    let prompt = tokens_of(loaded, job)?.pop().expect("a completion has one text");
+    let ctx = ctx_of(loaded, job) as usize;
+    if prompt.len() >= ctx {
         return Err(format!(
-            "`{field}` takes {count} tokens and the context holds {ctx}: at most {} leave room for an answer",
+            "`{}` takes {} tokens and the context holds {ctx}: at most {} leave room for an answer",
+            field_of(&job.input, 0),
+            prompt.len(),
             ctx - 1
         ));
     }
-    let grammar =
-        job.sampling.constraint.as_ref().map(|constraint| Grammar::compile(loaded.model, constraint));
     Ok(Completion {
         prompt,
-        ctx: ctx as usize,
+        ctx,
         max_tokens: job.max_tokens.map_or(usize::MAX, |most| most.0 as usize),
         sampling: job.sampling.clone(),
         seed: job.seed,
-        grammar: grammar.transpose()?,
+        grammar,
     })
 }
 
 fn embedding(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
-    if !loaded.embeds() {
-        return Err(not_offered(loaded, Workload::Embedding));
-    }
-    let Input::Inputs(_) = &job.input else { return Err("an embedding takes `inputs`".into()) };
-    let texts = tokens_of(loaded, &job.input)?;
-    let ctx = loaded.facts.ctx.0 as usize;
-    for (at, tokens) in texts.iter().enumerate() {
-        if tokens.is_empty() || tokens.len() > ctx {
+    check(loaded, job)?;
+    let texts = tokens_of(loaded, job)?;
+    let ctx = ctx_of(loaded, job) as usize;
+    match texts.iter().enumerate().find(|(_, tokens)| tokens.len() > ctx) {
+        None => Ok(texts),
+        Some((at, tokens)) => {
             let count = tokens.len();
+            Err(format!("`inputs[{at}]` takes {count} tokens; this model takes 1 to {ctx} at a time"))
+        }
+    }
+}
+
+/// Tokens that the job's context holds.
+fn ctx_of(loaded: &Loaded, job: &Job) -> u32 {
+    job.ctx.unwrap_or(loaded.facts.ctx).0
+}
+
+/// The field that the input's text number `at` came in.
+fn field_of(input: &Input, at: usize) -> String {
+    match input {
+        Input::Prompt(_) => "prompt".into(),
+        Input::Messages(_) => "messages".into(),
+        Input::Inputs(_) => format!("inputs[{at}]"),
+    }
+}
+
+fn tokens_of(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
+    let texts = texts_of(loaded, &job.input)?;
+    // Before anything is tokenised: what is too long by its bytes alone should cost nothing.
+    let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
+    for (at, text) in texts.iter().enumerate() {
+        let least = loaded.vocabulary.least_tokens(text.len());
+        if least > ctx {
             return Err(format!(
-                "`inputs[{at}]` takes {count} tokens; this model takes 1 to {ctx} at a time"
+                "`{}` has {} bytes, which take at least {least} tokens, and the context holds {ctx}: shorten it",
+                field_of(&job.input, at),
+                text.len()
             ));
         }
     }
-    Ok(texts)
+    let read = |(at, text): (usize, &Cow<'_, str>)| {
+        let tokens = vocabulary::tokenize(loaded.model, text);
+        if tokens.is_empty() {
+            let field = field_of(&job.input, at);
+            return Err(format!("`{field}` is empty: it must hold at least one token"));
+        }
+        Ok(tokens)
+    };
+    texts.iter().enumerate().map(read).collect()
 }
 
-fn tokens_of(loaded: &Loaded, input: &Input) -> Result<Vec<Vec<i32>>, String> {
-    let tokens = |text: &str| vocabulary::tokenize(loaded.model, text);
+/// What the model is to read, as text.
+fn texts_of<'a>(loaded: &Loaded, input: &'a Input) -> Result<Vec<Cow<'a, str>>, String> {
     Ok(match input {
-        Input::Prompt(prompt) => vec![tokens(prompt)],
-        Input::Inputs(inputs) => inputs.iter().map(|input| tokens(input)).collect(),
+        Input::Prompt(prompt) => vec![prompt.into()],
+        Input::Inputs(inputs) => inputs.iter().map(Cow::from).collect(),
         Input::Messages(messages) => {
             if messages.is_empty() {
                 return Err("`messages` is empty: it must hold at least one message".into());
@@ -204,7 +243,7 @@ fn tokens_of(loaded: &Loaded, input: &Input) -> Result<Vec<Vec<i32>>, String> {
             let text = template.render(messages);
             let text =
                 text.map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
-            vec![tokens(&text)]
+            vec![text.into()]
         }
     })
 }
@@ -227,17 +266,23 @@ fn check_sampling(how: &Sampling, loaded: &Loaded) -> Result<(), String> {
             Err(format!("`{field}` is {value}; {low} to {high} would be right"))
         }
     };
-    within("temperature", how.temperature, 0.0, 100.0)?;
-    within("top_p", how.top_p, 0.0, 1.0)?;
-    within("min_p", how.min_p, 0.0, 1.0)?;
-    within("repeat_penalty", how.repeat_penalty, 0.01, 100.0)?;
+    within("sampling.temperature", how.temperature, 0.0, 100.0)?;
+    within("sampling.top_p", how.top_p, 0.0, 1.0)?;
+    within("sampling.min_p", how.min_p, 0.0, 1.0)?;
+    within("sampling.repeat_penalty", how.repeat_penalty, 0.01, 100.0)?;
+    if let Some(at) = how.stop.iter().position(String::is_empty) {
+        return Err(format!("`sampling.stop[{at}]` is empty: it must hold at least one character"));
+    }
     for bias in &how.logit_bias {
         if !loaded.vocabulary.contains(bias.token) {
             let last = loaded.vocabulary.len() - 1;
-            return Err(format!("`logit_bias` names the token {}; this model has 0 to {last}", bias.token));
+            return Err(format!(
+                "`sampling.logit_bias` names the token {}; this model has 0 to {last}",
+                bias.token
+            ));
         }
         if bias.bias.is_nan() {
-            return Err(format!("`logit_bias` of the token {} is not a number", bias.token));
+            return Err(format!("`sampling.logit_bias` of the token {} is not a number", bias.token));
         }
     }
     Ok(())

@@ -10,6 +10,8 @@ pub struct Vocabulary {
     /// Where each token's text ends in `bytes`.
     ends: Vec<u32>,
     kinds: Vec<Kind>,
+    /// Bytes of text that one token stands for at most; nothing where text can vanish on its way to tokens.
+    longest: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +26,12 @@ impl Vocabulary {
     #[must_use]
     pub fn of(model: &LlamaModel) -> Self {
         let vocab = model.vocab();
-        let mut texts = Self { bytes: Vec::new(), ends: Vec::new(), kinds: Vec::new() };
+        let mut texts = Self { bytes: Vec::new(), ends: Vec::new(), kinds: Vec::new(), longest: None };
+        let mut longest = 1;
         for token in vocab.tokens() {
             texts.bytes.extend_from_slice(&vocab.token_to_piece(token, false, None));
             texts.ends.push(u32::try_from(texts.bytes.len()).expect("a vocabulary is smaller than 4 GiB"));
+            longest = longest.max(vocab.token_to_piece(token, true, None).len());
             texts.kinds.push(if vocab.is_eog(token) {
                 Kind::EndOfAnswer
             } else if vocab.is_control(token) {
@@ -36,7 +40,16 @@ impl Vocabulary {
                 Kind::Text
             });
         }
+        // Others drop characters or fold white space first.
+        let keeps_all = matches!(model.meta_val_str("tokenizer.ggml.model").as_deref(), Ok("gpt2" | "llama"));
+        texts.longest = keeps_all.then_some(longest);
         texts
+    }
+
+    /// Tokens that a text of so many bytes takes at least.
+    #[must_use]
+    pub fn least_tokens(&self, bytes: usize) -> usize {
+        self.longest.map_or(0, |longest| bytes / longest)
     }
 
     /// The number of tokens.

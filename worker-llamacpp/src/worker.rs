@@ -17,7 +17,6 @@ use crate::inbox;
 use crate::load::{self, Loaded};
 use crate::log::{self, Level};
 use crate::outbox::Outbox;
-use crate::spin;
 
 /// A step of loading progress worth a message.
 const PROGRESS_STEP: f32 = 0.01;
@@ -37,7 +36,6 @@ pub fn run() -> ExitCode {
             return ExitCode::from(exit::NO_CHANNEL);
         }
     };
-    spin::make_short();
     match serve(stream) {
         Ok(code) => code,
         Err(error) => {
@@ -58,13 +56,23 @@ fn serve(mut stream: UnixStream) -> io::Result<ExitCode> {
     let spec = match read_frame::<ToWorker>(&mut stream).map_err(io::Error::other)? {
         None => return Ok(ExitCode::SUCCESS),
         Some(ToWorker::Load { protocol: PROTOCOL_VERSION, spec }) => spec,
-        Some(ToWorker::Load { protocol, .. }) => {
+        Some(ToWorker::Estimate { protocol: PROTOCOL_VERSION, spec }) => {
+            inbox::watch_for_the_end(stream.try_clone()?);
+            return Ok(match load::estimate(&spec) {
+                Ok(estimate) => {
+                    outbox.send(&FromWorker::Estimated(estimate));
+                    ExitCode::SUCCESS
+                }
+                Err(error) => load_failed(&outbox, error),
+            });
+        }
+        Some(ToWorker::Load { protocol, .. } | ToWorker::Estimate { protocol, .. }) => {
             let why = format!(
                 "the daemon speaks version {protocol} of the worker protocol, this worker {PROTOCOL_VERSION}"
             );
             return Ok(load_failed(&outbox, StartError::Engine(format!("{why}\nhint: restart the daemon"))));
         }
-        Some(_) => return Err(io::Error::other("the first message is not `Load`")),
+        Some(_) => return Err(io::Error::other("the first message is neither `Load` nor `Estimate`")),
     };
     inbox::watch_for_the_end(stream.try_clone()?);
     let (loaded, context) = match load_with_progress(&spec, &outbox) {

@@ -17,3 +17,5 @@ mod endings;
 mod files;
 #[path = "real_engine/many.rs"]
 mod many;
+#[path = "real_engine/memory.rs"]
+mod memory;

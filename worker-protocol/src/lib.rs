@@ -4,9 +4,9 @@
 //!
 //! ```text
 //! daemon                                worker
-//!   ── Load ───────────────────────────►
+//!   ── Load, or Estimate ──────────────►
 //!   ◄─────────────── Loading (repeated) ──
-//!   ◄──────────── Ready | LoadFailed ─────
+//!   ◄─ Ready | Estimated | LoadFailed ────
 //!   ── Measure / Submit / Cancel … ────►
 //!   ◄──────────── Measured / Step … ──────
 //!   ── Stop, or end-of-file ───────────►   exits

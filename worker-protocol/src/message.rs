@@ -1,7 +1,8 @@
 //! The messages of either direction.
 
 use adapter_api::{
-    EndReport, EngineFacts, Input, Job, MeasureError, Measured, Piece, ReplicaSpec, SessionKv, StartError,
+    EndReport, EngineFacts, Job, MeasureError, Measured, MemoryEstimate, Piece, ReplicaSpec, SessionKv,
+    StartError,
 };
 use orchestrator_core::{SessionId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,21 @@ pub enum ToWorker {
         /// What to load.
         spec: ReplicaSpec,
     },
-    /// Count the tokens of an input. Answered by [`FromWorker::Measured`], out of order.
+    /// Instead of [`ToWorker::Load`]: say what it would take of memory, and exit. Answered by
+    /// [`FromWorker::Estimated`].
+    Estimate {
+        /// [`PROTOCOL_VERSION`] of the daemon.
+        protocol: u16,
+        /// What would be loaded.
+        spec: ReplicaSpec,
+    },
+    /// Count the tokens of a job and find what is wrong with it. Answered by [`FromWorker::Measured`], out
+    /// of order.
     Measure {
         /// Comes back with the answer.
         request: u64,
-        /// What to count.
-        input: Input,
+        /// The job, which is not to be decoded.
+        job: Box<Job>,
     },
     /// Decode a job.
     Submit(Box<Job>),
@@ -44,13 +54,15 @@ pub enum FromWorker {
     Loading(f32),
     /// Loaded: jobs may come.
     Ready(Box<EngineFacts>),
-    /// Not loaded. The worker exits after it.
+    /// What loading would take of memory. The worker exits after it.
+    Estimated(MemoryEstimate),
+    /// Not loaded, or not to be loaded. The worker exits after it.
     LoadFailed(StartError),
     /// The answer to a [`ToWorker::Measure`].
     Measured {
         /// The number that came with the question.
         request: u64,
-        /// The count, or what is wrong with the input.
+        /// The count, or what is wrong with the job.
         result: Result<Measured, MeasureError>,
     },
     /// All that one decode step had to say.

@@ -1248,15 +1248,15 @@ pub struct Sampling {
     ///Texts that end the answer and are not part of it, also where they run over the border of two tokens. None when absent.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub stop: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
-    ///A GBNF grammar with a rule `root`, which the answer has to follow.
+    ///A GBNF grammar with a rule `root`, which the answer has to follow. One that the engine cannot compile is refused with 400.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub grammar: ::std::option::Option<::std::string::String>,
-    ///A JSON schema, which the answer has to satisfy as JSON. 128 KiB at most, written as JSON.
+    ///A JSON schema, which the answer has to satisfy as JSON. 128 KiB at most, written as JSON. One that the engine cannot turn into a grammar is refused with 400.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub json_schema: ::std::option::Option<
         ::serde_json::Map<::std::string::String, ::serde_json::Value>,
     >,
-    ///Tokens made more or less likely, each at most once. None when absent.
+    ///Tokens made more or less likely, each at most once. A token that the model does not have is refused with 400. None when absent.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub logit_bias: ::std::option::Option<::std::vec::Vec<LogitBias>>,
 }

@@ -25,6 +25,7 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
             embedding_size: 1,
         },
         load_ms: Millis(1),
+        memory: None,
     }
 }
 
@@ -57,7 +58,9 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
 
 fn fit(ctx: Option<u32>, max_tokens: Option<u32>, prompt: u32) -> Result<(), String> {
     let measured = Measured { tokens: TokenCount(prompt), longest: TokenCount(prompt) };
-    check_fit(&request(ctx, max_tokens), measured, &facts(100, true)).map_err(|refusal| refusal.to_string())
+    let (request, facts) = (request(ctx, max_tokens), facts(100, true));
+    let checked = check_offer(&request, &facts).and_then(|()| check_fit(&request, measured, &facts));
+    checked.map_err(|refusal| refusal.to_string())
 }
 
 #[test]
@@ -86,11 +89,10 @@ fn ctx_narrows_the_context_and_cannot_widen_it() {
 
 #[test]
 fn what_the_engine_cannot_promise_or_offer_is_refused_by_name() {
-    let measured = Measured { tokens: TokenCount(1), longest: TokenCount(1) };
-    let refusal = check_fit(&request(None, None), measured, &facts(100, false)).unwrap_err();
+    let refusal = check_offer(&request(None, None), &facts(100, false)).unwrap_err();
     assert!(refusal.to_string().starts_with("`determinism` is `strict`"), "{refusal}");
     let mut embedding = request(None, None);
     Arc::make_mut(&mut embedding.job).workload = Workload::Embedding;
-    let refusal = check_fit(&embedding, measured, &facts(100, true)).unwrap_err();
+    let refusal = check_offer(&embedding, &facts(100, true)).unwrap_err();
     assert!(refusal.to_string().starts_with("`workload` is `embedding`"), "{refusal}");
 }

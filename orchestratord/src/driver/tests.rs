@@ -195,6 +195,40 @@ async fn the_same_id_is_the_same_task_and_another_body_is_refused() {
 }
 
 #[tokio::test]
+async fn what_the_engine_finds_wrong_with_a_task_is_refused_before_it_waits() {
+    let what = "`sampling.grammar` has no rule named `root`";
+    let house = House::one(MockConfig { refuses: Some(what.into()), ..one_slot() }).await;
+    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    assert_eq!(refusal, Refusal::Invalid(what.into()));
+    assert_eq!(house.control.counts().submitted, 0);
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_measure_in_time_refuses_with_a_wait() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Measure);
+    tokio::time::pause();
+    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    let verdict = refusal.verdict();
+    assert_eq!((verdict.status, verdict.code, verdict.retriable), (503, Code::ReplicaExhausted, true));
+    assert_eq!(verdict.retry_after_s(), Some(10));
+}
+
+#[tokio::test]
+async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_more() {
+    let house = House::one(one_slot()).await;
+    house.control.hold(Phase::Measure);
+    let handle = house.handle.clone();
+    let mut asked = JoinSet::new();
+    asked.spawn(async move { handle.submit(request(1, Priority::Interactive)).await });
+    house.control.until(|counts: &Counts| counts.measures == 1).await;
+    house.control.crash(&ExitReason::Signal(11));
+    let refusal = asked.join_next().await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(refusal, Refusal::ReplicaExhausted { .. }), "{refusal:?}");
+    assert_eq!(house.control.counts().measures, 2);
+}
+
+#[tokio::test]
 async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
     let house = House::one(one_slot()).await;
     house.control.hold(Phase::Decode);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter_api::{
-    EndReport, Engine, EngineError, EngineFacts, EngineKind, ExitReason, Finish, Input, Job, MeasureError,
-    Measured, ModelFacts, Piece, SessionKv, StopOutcome, TaskSink, Workload,
+    EndReport, Engine, EngineError, EngineFacts, EngineKind, ExitReason, Finish, Job, MeasureError, Measured,
+    ModelFacts, Piece, SessionKv, StopOutcome, TaskSink, Workload,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -125,6 +125,7 @@ impl ScriptedEngine {
                 embedding_size: 1,
             },
             load_ms: Millis(1),
+            memory: None,
         };
         Arc::new(Self {
             facts,
@@ -185,7 +186,7 @@ impl Engine for ScriptedEngine {
 
     fn cancel(&self, _: TaskId) {}
 
-    fn measure(&self, _: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, _: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         std::future::ready(Ok(Measured { tokens: TokenCount(3), longest: TokenCount(3) })).boxed()
     }
 

@@ -100,8 +100,8 @@ impl Engine for InItsStep {
             inner.cancel(task);
         });
     }
-    fn measure(&self, input: Arc<Input>) -> BoxFuture<Result<Measured, MeasureError>> {
-        self.inner.measure(input)
+    fn measure(&self, job: Arc<Job>) -> BoxFuture<Result<Measured, MeasureError>> {
+        self.inner.measure(job)
     }
     fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
         self.inner.session_kv(session)

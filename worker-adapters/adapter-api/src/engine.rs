@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Input, Job, Workload};
+use crate::job::{Job, Workload};
 use crate::report::{EndReport, Piece};
 
 /// The engines that can serve a pool.
@@ -103,6 +103,8 @@ pub struct EngineFacts {
     pub model: ModelFacts,
     /// How long loading took.
     pub load_ms: Millis,
+    /// What it took of memory when it was loaded, by the engine's own count; nothing where it does not tell.
+    pub memory: Option<MemoryEstimate>,
 }
 
 /// What a model says of itself.
@@ -127,7 +129,8 @@ pub struct ModelFacts {
 /// Hears how far a model has been loaded, from 0 to 1.
 pub type LoadProgress = Arc<dyn Fn(f32) + Send + Sync>;
 
-/// What a model is reckoned to need of one replica's device, before it is loaded.
+/// What a model takes of the memory of one replica's device, by the engine's own count. What the driver of a
+/// card takes for each process comes on top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEstimate {
     /// Its weights, as far as they are put on the device.
@@ -136,6 +139,9 @@ pub struct MemoryEstimate {
     pub kv_bytes: u64,
     /// The buffers that a decode step computes in.
     pub compute_bytes: u64,
+    /// Main memory that a replica on a card takes beside it: layers that are not put there, and what is
+    /// pinned for it. Nothing on [`Device::Cpu`], whose memory this is already.
+    pub host_bytes: u64,
     /// Tokens of context of each slot that this was reckoned with.
     pub ctx: TokenCount,
 }
@@ -176,8 +182,10 @@ pub trait Engine: Send + Sync + 'static {
     /// A task that is not there is no error: it may have ended meanwhile.
     fn cancel(&self, task: TaskId);
 
-    /// Counts the tokens of `input` exactly as a job with it would, template included.
-    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>>;
+    /// Counts the tokens of the job's input exactly as [`Engine::submit`] would, template included, and
+    /// finds what else would make it end as invalid there: a grammar that cannot be compiled, a token that
+    /// the model does not have. Nothing is computed for it and nothing kept.
+    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>>;
 
     /// What is in the KV cache of a session; nothing when it is not here.
     fn session_kv(&self, session: SessionId) -> Option<SessionKv>;
@@ -215,10 +223,10 @@ pub struct Measured {
     pub longest: TokenCount,
 }
 
-/// Why an input could not be measured.
+/// Why a job could not be measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MeasureError {
-    /// The input is at fault: the text names the field and what would be right.
+    /// The job is at fault: the text names the field and what would be right.
     #[error("{0}")]
     Invalid(String),
     /// The engine went away meanwhile.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, EngineKind, Input, Job, Measured, ReplicaSpec, SessionKv, StartError};
+use adapter_api::{EngineFacts, EngineKind, Job, Measured, ReplicaSpec, SessionKv, StartError};
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TokenCount};
 
@@ -56,12 +56,10 @@ pub trait Dialect: Send + Sync + Sized + 'static {
     /// Nobody goes on with a session.
     fn evict_session(&self, _session: SessionId) {}
 
-    /// Counts the tokens of an input, as far as the server can.
-    fn measure(
-        self: Arc<Self>,
-        client: Client,
-        input: Arc<Input>,
-    ) -> BoxFuture<'static, Result<Measured, Fault>>;
+    /// Counts the tokens of the job's input, as far as the server can, and refuses what [`Self::prepare`]
+    /// would.
+    fn measure(self: Arc<Self>, client: Client, job: Arc<Job>)
+    -> BoxFuture<'static, Result<Measured, Fault>>;
 }
 
 /// A server that was looked at.

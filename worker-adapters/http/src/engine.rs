@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, MeasureError,
+    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Job, MeasureError,
     Measured, SessionKv, StopOutcome, TaskSink,
 };
 use futures_core::future::BoxFuture;
@@ -68,14 +68,16 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         self.inner.cancel(task);
     }
 
-    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let inner = Arc::clone(&self.inner);
+        let checked = check(&job, &self.facts);
         Box::pin(async move {
+            checked.map_err(MeasureError::Invalid)?;
             let _turn = inner.measures.acquire().await.expect("never closed");
             if inner.is_gone() {
                 return Err(MeasureError::Gone);
             }
-            let measured = Arc::clone(&inner.dialect).measure(inner.client.clone(), input).await;
+            let measured = Arc::clone(&inner.dialect).measure(inner.client.clone(), job).await;
             measured.map_err(|fault| match fault {
                 Fault::Refused(text) => MeasureError::Invalid(text),
                 fault => {

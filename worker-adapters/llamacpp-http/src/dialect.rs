@@ -86,11 +86,14 @@ impl Dialect for LlamaServer {
     fn measure(
         self: Arc<Self>,
         client: Client,
-        input: Arc<Input>,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Measured, Fault>> {
         Box::pin(async move {
             let one = |count: TokenCount| Measured { tokens: count, longest: count };
-            match &*input {
+            if job.workload == Workload::Completion {
+                refuse_private_cache("`llama-server`", &job)?;
+            }
+            match &job.input {
                 Input::Prompt(prompt) => prompts::count(&client, prompt).await.map(one),
                 Input::Messages(messages) => {
                     let prompt = self.render(&client, messages).await?;

@@ -111,6 +111,7 @@ pub(crate) async fn discover(
             embedding_size: embedding_size.or(meta.n_embd).unwrap_or_default(),
         },
         load_ms: Millis(0),
+        memory: None,
     };
     let dialect = LlamaServer {
         model: config.model.clone(),

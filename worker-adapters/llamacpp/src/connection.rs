@@ -121,9 +121,10 @@ impl Reader {
                 shared.answer(request, result);
                 Ok(())
             }
-            FromWorker::Loading(_) | FromWorker::Ready(_) | FromWorker::LoadFailed(_) => {
-                Err("the worker spoke of loading after it was ready".to_owned())
-            }
+            FromWorker::Loading(_)
+            | FromWorker::Ready(_)
+            | FromWorker::Estimated(_)
+            | FromWorker::LoadFailed(_) => Err("the worker spoke of loading after it was ready".to_owned()),
         }
     }
 

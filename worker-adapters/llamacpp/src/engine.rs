@@ -74,18 +74,18 @@ impl Engine for LlamacppEngine {
         }
     }
 
-    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let bytes = input_bytes(&input);
+            let bytes = job_bytes(&job);
             if bytes > MAX_TEXT_BYTES {
                 return Err(MeasureError::Invalid(too_large(bytes)));
             }
             let _turn = shared.measures.acquire().await.expect("never closed");
             let question = shared.ask().ok_or(MeasureError::Gone)?;
             let place = shared.outgoing.reserve().await.map_err(|_| MeasureError::Gone)?;
-            let input = Arc::unwrap_or_clone(input);
-            place.send(ToWorker::Measure { request: question.request, input });
+            let job = Box::new(Arc::unwrap_or_clone(job));
+            place.send(ToWorker::Measure { request: question.request, job });
             question.answered().await
         })
     }

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_api::{
-    Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress, ReplicaSpec, StartError,
+    Engine, EngineFactory, EngineKind, ExitReason, LoadProgress, MemoryEstimate, ReplicaSpec, StartError,
 };
 use futures_core::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,6 +25,9 @@ use crate::tasks;
 /// The signal with which a system short of memory ends a process.
 const SIGKILL: i32 = 9;
 
+/// How long a look at a model may take: its head is read, and a card set up.
+const ESTIMATE_LIMIT: Duration = Duration::from_secs(60);
+
 /// Starts workers of the built-in engine.
 #[derive(Clone, Debug)]
 pub struct LlamacppFactory {
@@ -38,27 +42,34 @@ impl LlamacppFactory {
         Self { program, args }
     }
 
+    /// Starts a worker and says the first words to it.
+    async fn spawn(&self, spec: &ReplicaSpec, first: ToWorker) -> Result<NewWorker, StartError> {
+        let (ours, theirs) =
+            std::os::unix::net::UnixStream::pair().map_err(cannot("make a channel for the worker"))?;
+        ours.set_nonblocking(true).map_err(cannot("set up the channel of the worker"))?;
+        let mut socket = UnixStream::from_std(ours).map_err(cannot("watch the channel of the worker"))?;
+        let process = Process::spawn(&self.program, &self.args, OwnedFd::from(theirs), spec)
+            .map_err(cannot(&format!("start `{}`", self.program.display())))?;
+        let first = encode(&first).map_err(|error| StartError::Engine(error.to_string()))?;
+        // A worker that is dead already cannot be written to; the read says so with the reason.
+        let _ = socket.write_all(&first).await;
+        Ok(NewWorker { process, socket, frames: FrameReader::default() })
+    }
+
     async fn start_worker(
         &self,
         spec: ReplicaSpec,
         progress: LoadProgress,
     ) -> Result<Arc<dyn Engine>, StartError> {
-        let (ours, theirs) =
-            std::os::unix::net::UnixStream::pair().map_err(cannot("make a channel for the worker"))?;
-        ours.set_nonblocking(true).map_err(cannot("set up the channel of the worker"))?;
-        let mut socket = UnixStream::from_std(ours).map_err(cannot("watch the channel of the worker"))?;
-        let process = Process::spawn(&self.program, &self.args, OwnedFd::from(theirs), &spec)
-            .map_err(cannot(&format!("start `{}`", self.program.display())))?;
-        let mut frames = FrameReader::default();
-        let load = encode(&ToWorker::Load { protocol: PROTOCOL_VERSION, spec })
-            .map_err(|error| StartError::Engine(error.to_string()))?;
-        // A worker that is dead already cannot be written to; the read says so with the reason.
-        let _ = socket.write_all(&load).await;
-        let facts = match load_model(&mut socket, &mut frames, &progress).await {
-            Ok(facts) => facts,
-            Err(Early::Refused(error)) => return Err(error),
-            Err(Early::Closed(closed)) => return Err(explain(&process, closed).await),
-        };
+        let load = ToWorker::Load { protocol: PROTOCOL_VERSION, spec: spec.clone() };
+        let mut worker = self.spawn(&spec, load).await?;
+        let facts = worker
+            .answer(&progress, |message| match message {
+                FromWorker::Ready(facts) => Ok(*facts),
+                other => Err(other),
+            })
+            .await?;
+        let NewWorker { process, socket, frames } = worker;
         let (outgoing, messages) = mpsc::channel(OUTGOING_BOUND);
         let shared = Arc::new(Shared::new(process, outgoing));
         let (read_half, write_half) = socket.into_split();
@@ -66,6 +77,26 @@ impl LlamacppFactory {
         let reader = Reader::new(read_half, frames);
         tasks::spawn(connection::read(reader, Arc::clone(&shared), writer));
         Ok(Arc::new(LlamacppEngine::new(facts, shared)))
+    }
+}
+
+impl LlamacppFactory {
+    /// Asks a worker of its own, which reads the model's file and exits: the daemon never does.
+    async fn estimate_in_worker(&self, spec: ReplicaSpec) -> Result<Option<MemoryEstimate>, StartError> {
+        let question = ToWorker::Estimate { protocol: PROTOCOL_VERSION, spec: spec.clone() };
+        let mut worker = self.spawn(&spec, question).await?;
+        let silent: LoadProgress = Arc::new(|_| {});
+        let answer = worker.answer(&silent, |message| match message {
+            FromWorker::Estimated(estimate) => Ok(estimate),
+            other => Err(other),
+        });
+        let answer = tokio::time::timeout(ESTIMATE_LIMIT, answer).await.unwrap_or_else(|_| {
+            let waited = ESTIMATE_LIMIT.as_secs();
+            Err(StartError::Engine(format!("a worker took more than {waited} s to look at the model")))
+        });
+        worker.process.kill();
+        worker.process.exited().await;
+        answer.map(Some)
     }
 }
 
@@ -81,9 +112,20 @@ impl EngineFactory for LlamacppFactory {
     ) -> BoxFuture<'_, Result<Arc<dyn Engine>, StartError>> {
         Box::pin(self.start_worker(spec, progress))
     }
+
+    fn estimate(&self, spec: ReplicaSpec) -> BoxFuture<'_, Result<Option<MemoryEstimate>, StartError>> {
+        Box::pin(self.estimate_in_worker(spec))
+    }
 }
 
-/// Why a worker did not become ready.
+/// A worker that has been told what to do and has not answered.
+struct NewWorker {
+    process: Process,
+    socket: UnixStream,
+    frames: FrameReader,
+}
+
+/// Why a worker did not answer.
 enum Early {
     /// It said so itself.
     Refused(StartError),
@@ -91,27 +133,42 @@ enum Early {
     Closed(Closed),
 }
 
-async fn load_model(
-    socket: &mut UnixStream,
-    frames: &mut FrameReader,
-    progress: &LoadProgress,
-) -> Result<EngineFacts, Early> {
-    let broken = |what: String| Early::Closed(Closed::Broken(what));
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        while let Some(message) = frames.next_message().map_err(|error| broken(error.to_string()))? {
-            match message {
-                FromWorker::Loading(part) => progress(part.clamp(0.0, 1.0)),
-                FromWorker::Ready(facts) => return Ok(*facts),
-                FromWorker::LoadFailed(error) => return Err(Early::Refused(error)),
-                FromWorker::Measured { .. } | FromWorker::Step(_) => {
-                    return Err(broken("it spoke of jobs before it was ready".to_owned()));
+impl NewWorker {
+    /// Waits for the answer that `expected` takes out of a message. On an error the worker is gone.
+    async fn answer<T>(
+        &mut self,
+        progress: &LoadProgress,
+        expected: impl Fn(FromWorker) -> Result<T, FromWorker>,
+    ) -> Result<T, StartError> {
+        match self.next_answer(progress, expected).await {
+            Ok(answer) => Ok(answer),
+            Err(Early::Refused(error)) => Err(error),
+            Err(Early::Closed(closed)) => Err(explain(&self.process, closed).await),
+        }
+    }
+
+    async fn next_answer<T>(
+        &mut self,
+        progress: &LoadProgress,
+        expected: impl Fn(FromWorker) -> Result<T, FromWorker>,
+    ) -> Result<T, Early> {
+        let broken = |what: String| Early::Closed(Closed::Broken(what));
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            while let Some(message) = self.frames.next_message().map_err(|error| broken(error.to_string()))? {
+                match message {
+                    FromWorker::Loading(part) => progress(part.clamp(0.0, 1.0)),
+                    FromWorker::LoadFailed(error) => return Err(Early::Refused(error)),
+                    message => {
+                        return expected(message)
+                            .map_err(|_| broken("it spoke of what it was not asked for".to_owned()));
+                    }
                 }
             }
-        }
-        match socket.read(&mut buffer).await {
-            Ok(0) | Err(_) => return Err(Early::Closed(Closed::Eof)),
-            Ok(count) => frames.extend(&buffer[..count]),
+            match self.socket.read(&mut buffer).await {
+                Ok(0) | Err(_) => return Err(Early::Closed(Closed::Eof)),
+                Ok(count) => self.frames.extend(&buffer[..count]),
+            }
         }
     }
 }

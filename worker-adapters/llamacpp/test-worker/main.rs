@@ -8,8 +8,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use adapter_api::{
-    EndReport, EngineFacts, EngineKind, Finish, Input, Job, MeasureError, Measured, ModelFacts, Piece,
-    ReplicaSpec, SessionKv, StartError, Workload,
+    EndReport, EngineFacts, EngineKind, Finish, Input, Job, MeasureError, Measured, MemoryEstimate,
+    ModelFacts, Piece, ReplicaSpec, SessionKv, StartError, Workload,
 };
 use orchestrator_core::{Millis, TaskId, TokenCount};
 use worker_protocol::{
@@ -23,8 +23,12 @@ const DIES_WITH: i32 = 3;
 fn main() -> Result<(), FrameError> {
     let behaviour = std::env::args().nth(1).unwrap_or_default();
     let mut channel = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let Some(ToWorker::Load { protocol: PROTOCOL_VERSION, spec }) = read_frame(&mut channel)? else {
-        std::process::exit(DIES_WITH)
+    let spec = match read_frame(&mut channel)? {
+        Some(ToWorker::Load { protocol: PROTOCOL_VERSION, spec }) => spec,
+        Some(ToWorker::Estimate { protocol: PROTOCOL_VERSION, .. }) => {
+            return estimate(&mut channel, &behaviour);
+        }
+        _ => std::process::exit(DIES_WITH),
     };
     log(r#"{"level":"info","message":"loading","from":"test worker"}"#);
     log("a plain line before the end");
@@ -52,13 +56,29 @@ fn main() -> Result<(), FrameError> {
     serve(&mut channel)
 }
 
+fn estimate(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
+    let answer = match behaviour {
+        "exit-while-loading" => std::process::exit(DIES_WITH),
+        "refuse-model" => FromWorker::LoadFailed(StartError::Model("`model` is not a GGUF file".to_owned())),
+        "step-while-loading" => FromWorker::Step(Step::default()),
+        _ => FromWorker::Estimated(MemoryEstimate {
+            weights_bytes: 1,
+            kv_bytes: 2,
+            compute_bytes: 3,
+            host_bytes: 4,
+            ctx: TokenCount(64),
+        }),
+    };
+    write_frame(channel, &answer)
+}
+
 fn serve(channel: &mut UnixStream) -> Result<(), FrameError> {
     let mut running = HashSet::new();
     while let Some(message) = read_frame(channel)? {
         match message {
-            ToWorker::Load { .. } => std::process::exit(DIES_WITH),
-            ToWorker::Measure { request, input } => {
-                let result = measure(&input);
+            ToWorker::Load { .. } | ToWorker::Estimate { .. } => std::process::exit(DIES_WITH),
+            ToWorker::Measure { request, job } => {
+                let result = measure(&job.input);
                 if result != Err(MeasureError::Gone) {
                     write_frame(channel, &FromWorker::Measured { request, result })?;
                 }
@@ -189,5 +209,6 @@ fn facts(spec: &ReplicaSpec) -> EngineFacts {
             embedding_size: 0,
         },
         load_ms: Millis(0),
+        memory: None,
     }
 }

@@ -161,7 +161,7 @@ async fn a_canceled_job_still_gets_its_end() {
 #[tokio::test]
 async fn measures_are_answered_each_with_its_own_answer() {
     let engine = start("serve").await;
-    let ask = |text: &str| engine.measure(Arc::new(Input::Prompt(text.to_owned())));
+    let ask = |text: &str| engine.measure(Arc::new(job(text)));
     let (mut never, one, three) = (ask("never"), ask("a"), ask("a b c"));
     let answers = async { tokio::join!(within(one), within(three)) };
     let (one, three) = tokio::select! {
@@ -171,7 +171,7 @@ async fn measures_are_answered_each_with_its_own_answer() {
     };
     assert_eq!((one.unwrap().tokens, three.unwrap().tokens), (TokenCount(1), TokenCount(3)));
     let chat = Input::Messages(vec![Message { role: Role::User, content: "hi".to_owned() }]);
-    let refused = within(engine.measure(Arc::new(chat))).await;
+    let refused = within(engine.measure(Arc::new(Job { input: chat, ..job("") }))).await;
     assert_eq!(refused, Err(MeasureError::Invalid("`messages` is not for me".to_owned())));
 }
 
@@ -180,7 +180,7 @@ async fn a_worker_killed_from_outside_loses_its_jobs_and_answers_gone() {
     let engine = start("serve").await;
     let mut stream = submit(&engine, job("hold"));
     assert_eq!(first_token(&mut stream).await, "held");
-    let question = engine.measure(Arc::new(Input::Prompt("never".to_owned())));
+    let question = engine.measure(Arc::new(job("never")));
     let asked = tokio::join!(within(question), async {
         kill_process(pid(&engine), Signal::KILL).unwrap();
         within(engine.gone()).await
@@ -190,7 +190,7 @@ async fn a_worker_killed_from_outside_loses_its_jobs_and_answers_gone() {
     assert_eq!(within(engine.gone()).await, ExitReason::Signal(9));
     assert!(is_reaped(pid(&engine)));
     assert_eq!(hear_out(submit(&engine, job("late"))).await, (String::new(), None));
-    let late = engine.measure(Arc::new(Input::Prompt("late".to_owned())));
+    let late = engine.measure(Arc::new(job("late")));
     assert_eq!(within(late).await, Err(MeasureError::Gone));
     assert_eq!(within(engine.stop(LIMIT)).await, StopOutcome::AlreadyGone);
 }
@@ -301,7 +301,7 @@ async fn a_start_that_fails_says_why_with_the_workers_last_lines() {
         ("exit-while-loading", &["exit code 3", "a plain line before the end", "loading"]),
         ("abort-while-loading", &["signal 6", "a plain line before the end"]),
         ("garbage-while-loading", &["does not speak protocol", "restart the daemon"]),
-        ("step-while-loading", &["before it was ready"]),
+        ("step-while-loading", &["what it was not asked for"]),
     ];
     for (behaviour, words) in cases {
         let Err(StartError::Engine(message)) = try_start(behaviour).await else {
@@ -317,6 +317,23 @@ async fn a_start_that_fails_says_why_with_the_workers_last_lines() {
     let error = nowhere.start(spec(Path::new("m"), Device::Cpu), Arc::new(|_| {})).await.err();
     let message = error.expect("no such program").to_string();
     assert!(message.starts_with("cannot start `/nowhere/worker`: No such file"), "{message}");
+}
+
+#[tokio::test]
+async fn an_estimate_comes_from_a_worker_that_is_gone_afterwards() {
+    let ask = |behaviour| async move {
+        within(factory(behaviour).estimate(spec(Path::new("m.gguf"), Device::Cpu))).await
+    };
+    let estimate = ask("serve").await.expect("told").expect("this engine can tell");
+    assert_eq!((estimate.weights_bytes, estimate.host_bytes, estimate.ctx), (1, 4, TokenCount(64)));
+    let refused = ask("refuse-model").await.err();
+    assert_eq!(refused, Some(StartError::Model("`model` is not a GGUF file".to_owned())));
+    for (behaviour, said) in
+        [("exit-while-loading", "exit code 3"), ("step-while-loading", "what it was not asked for")]
+    {
+        let Err(StartError::Engine(message)) = ask(behaviour).await else { panic!("{behaviour} answered") };
+        assert!(message.contains(said), "{behaviour}: {message}");
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ pub struct MockConfig {
     pub ignores_cancel: bool,
     /// Whether it takes `strict` jobs; where not, they end as invalid.
     pub strict: bool,
+    /// What it finds wrong with every job when it measures it.
+    pub refuses: Option<String>,
     /// What it can be asked for.
     pub workloads: Vec<Workload>,
     /// Bytes of KV cache that one token takes.
@@ -61,6 +63,7 @@ impl Default for MockConfig {
             answer: Answer::Endless,
             ignores_cancel: false,
             strict: true,
+            refuses: None,
             workloads: vec![Workload::Completion],
             kv_bytes_per_token: 1024,
             dies_after_tokens: None,

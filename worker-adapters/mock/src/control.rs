@@ -18,6 +18,8 @@ pub const UNTIL_LIMIT: Duration = Duration::from_secs(30);
 pub enum Phase {
     /// Before the model is loaded.
     Load,
+    /// Before a job is measured.
+    Measure,
     /// After a job got its slot, before its prompt is read.
     Prefill,
     /// Before each token.
@@ -35,6 +37,8 @@ pub struct Counts {
     pub ready: u64,
     /// Engines that are gone.
     pub gone: u64,
+    /// Jobs measured, or asked to be.
+    pub measures: u64,
     /// Jobs submitted.
     pub submitted: u64,
     /// Jobs in a slot now.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, KvHint,
-    MeasureError, Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, Workload,
+    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Job, KvHint, MeasureError,
+    Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, Workload,
 };
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
@@ -109,9 +109,21 @@ impl Engine for MockEngine {
         }
     }
 
-    fn measure(&self, input: Arc<Input>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
-        let gone = self.inner.gone.borrow().is_some();
-        Box::pin(async move { if gone { Err(MeasureError::Gone) } else { Ok(words::measure(&input)) } })
+    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+        let inner = Arc::clone(&self.inner);
+        inner.shared.count(|counts| counts.measures += 1);
+        Box::pin(async move {
+            let mut gone = inner.gone.subscribe();
+            tokio::select! {
+                biased;
+                _ = gone.wait_for(Option::is_some) => return Err(MeasureError::Gone),
+                () = inner.shared.gate(Phase::Measure) => {}
+            }
+            match &inner.config.refuses {
+                Some(what) => Err(MeasureError::Invalid(what.clone())),
+                None => Ok(words::measure(&job.input)),
+            }
+        })
     }
 
     fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
@@ -353,6 +365,7 @@ fn facts(spec: &ReplicaSpec, config: &MockConfig) -> EngineFacts {
             embedding_size: 2,
         },
         load_ms: Millis::from_duration(config.load),
+        memory: None,
     }
 }
 

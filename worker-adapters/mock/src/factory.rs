@@ -34,6 +34,7 @@ impl EngineFactory for MockFactory {
             weights_bytes,
             kv_bytes: 0,
             compute_bytes: 0,
+            host_bytes: 0,
             ctx: self.config.ctx,
         });
         Box::pin(std::future::ready(Ok(estimate)))

@@ -215,7 +215,8 @@ async fn starts_fail_as_often_as_told_and_then_succeed() {
     }
     let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
     assert_eq!(engine.facts().model.name, "tiny");
-    let measured = engine.measure(Arc::new(Input::Inputs(vec!["a b".to_owned(), "c".to_owned()]))).await;
+    let two = Job { input: Input::Inputs(vec!["a b".to_owned(), "c".to_owned()]), ..job("", 1) };
+    let measured = engine.measure(Arc::new(two)).await;
     assert_eq!(measured.map(|m| (m.tokens.0, m.longest.0)), Ok((3, 2)));
     control.crash(&ExitReason::Code(7));
     assert_eq!(engine.gone().await, ExitReason::Code(7));

@@ -80,9 +80,14 @@ impl Dialect for OpenAi {
     fn measure(
         self: Arc<Self>,
         client: Client,
-        input: Arc<Input>,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Measured, Fault>> {
-        Box::pin(async move { counting::measure(&self, &client, &input).await })
+        Box::pin(async move {
+            if let Input::Prompt(_) | Input::Messages(_) = job.input {
+                request::completion(&self, &job, job.max_tokens)?;
+            }
+            counting::measure(&self, &client, &job.input).await
+        })
     }
 }
 

@@ -98,6 +98,7 @@ pub(crate) async fn discover(
             embedding_size,
         },
         load_ms: Millis(0),
+        memory: None,
     };
     // What the server holds decides what may be asked of it; what the replica was given decides what is.
     let dialect = OpenAi { model: card.id, flavor, counting, ctx: said.unwrap_or(ctx), health_path };

@@ -61,9 +61,12 @@ impl Dialect for Tgi {
     fn measure(
         self: Arc<Self>,
         client: Client,
-        input: Arc<Input>,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Measured, Fault>> {
-        Box::pin(async move { measure(&client, &input).await })
+        Box::pin(async move {
+            request::completion(&self, &job, job.max_tokens.unwrap_or(TokenCount(1)))?;
+            measure(&client, &job.input).await
+        })
     }
 }
 

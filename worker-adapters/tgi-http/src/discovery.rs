@@ -60,6 +60,7 @@ pub(crate) async fn discover(
             embedding_size: 0,
         },
         load_ms: Millis(0),
+        memory: None,
     };
     Ok(Discovered { dialect: Tgi { ctx: holds }, facts })
 }

@@ -99,7 +99,7 @@ async fn a_prompt_gets_the_room_there_is_and_its_end() {
 async fn a_conversation_goes_through_the_models_template() {
     let server = FakeServer::start(tgi);
     let engine = attach(&server).await.expect("starts");
-    let measured = within(engine.measure(Arc::new(conversation()))).await.expect("counts");
+    let measured = within(engine.measure(Arc::new(job(conversation())))).await.expect("counts");
     assert_eq!(measured.tokens, TokenCount(5));
     let (sink, heard) = listen();
     engine.submit(Job { max_tokens: Some(TokenCount(8)), ..job(conversation()) }, sink);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Job, Measured, ReplicaSpec};
+use adapter_api::{EngineKind, Job, Measured, ReplicaSpec};
 use adapter_http::{
     Call, Client, Dialect, Discovered, Fault, HttpEngineConfig, Stopped, Undiscovered, measured_by_estimate,
 };
@@ -52,8 +52,8 @@ impl Dialect for Triton {
     fn measure(
         self: Arc<Self>,
         _client: Client,
-        input: Arc<Input>,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Measured, Fault>> {
-        Box::pin(async move { request::prompt_of(&input).map(|_| measured_by_estimate(&input)) })
+        Box::pin(async move { request::completion(&self, &job).map(|_| measured_by_estimate(&job.input)) })
     }
 }

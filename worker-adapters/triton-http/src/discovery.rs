@@ -94,6 +94,7 @@ pub(crate) async fn discover(
             embedding_size: 0,
         },
         load_ms: Millis(0),
+        memory: None,
     };
     let dialect = Triton { health_path: format!("{path}/ready"), model: name, inputs, ctx };
     Ok(Discovered { dialect, facts })

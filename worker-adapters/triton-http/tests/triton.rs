@@ -143,7 +143,7 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
         let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
         assert!(why.starts_with(wanted), "{why}");
     }
-    let measured = within(engine.measure(Arc::new(conversation))).await;
+    let measured = within(engine.measure(Arc::new(job(conversation)))).await;
     assert!(matches!(measured, Err(MeasureError::Invalid(_))), "{measured:?}");
 }
 

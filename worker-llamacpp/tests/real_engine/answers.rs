@@ -63,16 +63,28 @@ fn measuring_counts_what_a_job_counts() {
             Message { role: Role::User, content: "Why? 🦀\0".into() },
         ]),
     ] {
-        let measured = worker.measure(input.clone()).expect("it can be counted");
+        let measured = worker.measure(job(input.clone(), 1)).expect("it can be counted");
         let report = worker.answer(job(input, 1)).end.expect("it ended");
         assert_eq!(measured.tokens, report.tokens_in);
         assert_eq!(measured.longest, measured.tokens);
     }
-    let inputs = Input::Inputs(vec!["one".into(), "one two three four".into()]);
-    let measured = worker.measure(inputs).expect("it can be counted");
-    assert!(measured.longest.0 >= 4 && measured.tokens.0 > measured.longest.0);
-    let empty = worker.measure(Input::Messages(Vec::new())).expect_err("no messages");
-    assert!(empty.to_string().contains("`messages` is empty"), "{empty}");
+    let over = worker.measure(job(prompt(&"word ".repeat(600)), 1)).expect("it can be counted");
+    assert!(over.longest.0 > 512, "whether it fits is not for the measure to say: {}", over.longest);
+}
+
+#[test]
+fn a_text_too_long_by_its_bytes_is_refused_without_being_read() {
+    let mut worker = Worker::start(1, 256);
+    for (input, field) in [
+        (prompt(&"x".repeat(4_000_000)), "`prompt` has 4000000 bytes"),
+        (user(&"y".repeat(4_000_000)), "`messages` has 4000"),
+    ] {
+        let refused = worker.measure(job(input, 1)).expect_err("too long").to_string();
+        assert!(
+            refused.starts_with(field) && refused.contains("tokens, and the context holds 256"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
@@ -102,15 +114,21 @@ fn what_cannot_be_done_is_refused_by_field_and_the_worker_goes_on() {
     case("`ctx` is 9999; a slot of this model holds 1 to 256", &|job| {
         job.ctx = Some(orchestrator_core::TokenCount(9999));
     });
-    case("`temperature` is -1", &|job| job.sampling.temperature = -1.0);
-    case("`temperature` is NaN", &|job| job.sampling.temperature = f32::NAN);
-    case("`top_p` is 1.5", &|job| job.sampling.top_p = 1.5);
-    case("`min_p` is -0.1", &|job| job.sampling.min_p = -0.1);
-    case("`repeat_penalty` is 0", &|job| job.sampling.repeat_penalty = 0.0);
-    case("`logit_bias` names the token 99999999", &|job| {
+    case("`sampling.temperature` is -1", &|job| job.sampling.temperature = -1.0);
+    case("`sampling.temperature` is NaN", &|job| job.sampling.temperature = f32::NAN);
+    case("`sampling.top_p` is 1.5", &|job| job.sampling.top_p = 1.5);
+    case("`sampling.min_p` is -0.1", &|job| job.sampling.min_p = -0.1);
+    case("`sampling.repeat_penalty` is 0", &|job| job.sampling.repeat_penalty = 0.0);
+    case("`sampling.logit_bias` names the token 99999999", &|job| {
         job.sampling.logit_bias = vec![LogitBias { token: 99_999_999, bias: 1.0 }];
     });
+    case("`sampling.stop[1]` is empty", &|job| job.sampling.stop = vec!["a".into(), String::new()]);
     for (said, job) in cases {
+        // What does not fit is counted by a measure; everything else it finds as well.
+        if !said.contains("takes") {
+            let found = worker.measure(job.clone()).expect_err(said).to_string();
+            assert!(found.contains(said), "`{found}` should say `{said}`");
+        }
         let answer = worker.answer(job);
         let Finish::Failed(EngineError::Invalid(text)) = answer.finish() else {
             panic!("{said}: {:?}", answer.finish())

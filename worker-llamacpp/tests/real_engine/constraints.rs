@@ -71,26 +71,28 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
     let schema = |text: &str| Constraint::JsonSchema(text.to_owned());
     let deep_schema = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
     for (said, constraint) in [
-        ("`grammar` has no rule named `root`", grammar("answer ::= \"yes\"")),
-        ("`grammar` has no rule named `root`", grammar("")),
-        ("`grammar` is no grammar", grammar("root ::= (\"a\"")),
-        ("`grammar` is no grammar", grammar("root ::= missing")),
-        ("`grammar` is no grammar", grammar("root ::= root \"a\"")),
-        ("`grammar` is no grammar", grammar("root ::= \"a\"{999999999}")),
+        ("`sampling.grammar` has no rule named `root`", grammar("answer ::= \"yes\"")),
+        ("`sampling.grammar` has no rule named `root`", grammar("")),
+        ("`sampling.grammar` is no grammar", grammar("root ::= (\"a\"")),
+        ("`sampling.grammar` is no grammar", grammar("root ::= missing")),
+        ("`sampling.grammar` is no grammar", grammar("root ::= root \"a\"")),
+        ("`sampling.grammar` is no grammar", grammar("root ::= \"a\"{999999999}")),
         (
-            "`grammar` nests brackets",
+            "`sampling.grammar` nests brackets",
             grammar(&format!("root ::= {}\"a\"{}", "(".repeat(5000), ")".repeat(5000))),
         ),
-        ("`grammar` holds a NUL", grammar("root ::= \"a\0\"")),
-        ("`grammar` has 200011 bytes", grammar(&format!("root ::= \"{}\"", "a".repeat(200_000)))),
-        ("`json_schema` is not JSON", schema("{\"type\": ")),
-        ("`json_schema` is not JSON", schema(&deep_schema)),
-        ("`json_schema` is JSON, but not a schema", schema("[1]")),
-        ("`json_schema` uses what cannot", schema(r#"{"type": "nonsense"}"#)),
+        ("`sampling.grammar` holds a NUL", grammar("root ::= \"a\0\"")),
+        ("`sampling.grammar` has 200011 bytes", grammar(&format!("root ::= \"{}\"", "a".repeat(200_000)))),
+        ("`sampling.json_schema` is not JSON", schema("{\"type\": ")),
+        ("`sampling.json_schema` is not JSON", schema(&deep_schema)),
+        ("`sampling.json_schema` is JSON, but not a schema", schema("[1]")),
+        ("`sampling.json_schema` uses what cannot", schema(r#"{"type": "nonsense"}"#)),
     ] {
         let mut job = job(prompt("Hello"), 4);
         let shown: String = format!("{constraint:?}").chars().take(60).collect();
         job.sampling.constraint = Some(constraint);
+        let found = worker.measure(job.clone()).expect_err(said).to_string();
+        assert!(found.contains(said), "`{found}` should say `{said}`");
         let answer = worker.answer(job);
         let Finish::Failed(EngineError::Invalid(text)) = answer.finish() else {
             panic!("{shown} should be refused with {said}: {:?}", answer.finish())

@@ -124,18 +124,6 @@ fn the_process_ends_at_once_when_the_daemon_goes_in_every_phase() {
     assert!(status.success() && took < within, "writing: {status} after {took:?}");
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn threads_that_wait_do_not_burn_the_cores() {
-    let worker = Worker::start(1, 256);
-    let environment = std::fs::read(format!("/proc/{}/environ", worker.process_id())).expect("readable");
-    let setting =
-        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"GOMP_SPINCOUNT="));
-    let turns: u32 =
-        setting.and_then(|turns| std::str::from_utf8(turns).ok()?.parse().ok()).expect("it is set");
-    assert!((300..=2000).contains(&turns), "{turns}");
-}
-
 #[test]
 fn a_worker_without_a_channel_says_so() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_worker-llamacpp"))

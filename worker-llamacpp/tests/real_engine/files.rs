@@ -83,7 +83,7 @@ fn a_model_without_a_chat_template_takes_prompts_only() {
     let mut worker = Worker::spawn();
     worker.load(spec(&path, 1, 256)).expect("it loads");
     assert!(!worker.facts.as_ref().expect("loaded").model.chat_template);
-    let error = worker.measure(crate::harness::user("Hi")).expect_err("no template").to_string();
+    let error = worker.measure(job(crate::harness::user("Hi"), 1)).expect_err("no template").to_string();
     assert!(error.contains("`messages`") && error.contains("no chat template"), "{error}");
     assert_eq!(worker.answer(job(prompt("Hello"), 3)).tokens.len(), 3);
 }
@@ -95,7 +95,7 @@ fn a_broken_chat_template_is_named_and_not_replaced_by_a_guess() {
         .file("broken.gguf", &changed("{% for message in messages %}", "{% for message xx messages %}"));
     let mut worker = Worker::spawn();
     worker.load(spec(&path, 1, 256)).expect("it loads");
-    let error = worker.measure(crate::harness::user("Hi")).expect_err("broken").to_string();
+    let error = worker.measure(job(crate::harness::user("Hi"), 1)).expect_err("broken").to_string();
     assert!(error.contains("chat template") && error.contains("broken"), "{error}");
 }
 
@@ -109,7 +109,10 @@ fn a_model_that_declares_pooling_makes_vectors_and_no_text() {
     let texts = ["A cat sat on the mat.", "A cat sat on a mat.", "Quarterly revenue fell by nine percent."];
     let mut embed = job(adapter_api::Input::Inputs(texts.map(String::from).into()), 0);
     embed.workload = Workload::Embedding;
+    let measured = worker.measure(embed.clone()).expect("it can be counted");
+    assert!(measured.longest.0 >= 7 && measured.tokens.0 > measured.longest.0);
     let answer = worker.answer(embed);
+    assert_eq!(answer.report().tokens_in, measured.tokens);
     assert_eq!(answer.finish(), &adapter_api::Finish::Stop);
     let vectors: Vec<Vec<f64>> =
         answer.pieces.iter().map(|piece| serde_json::from_str(&piece.text).expect("a vector")).collect();

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use adapter_api::{
-    Determinism, Device, EndReport, EngineFacts, Finish, Input, Job, KvHint, MeasureError, Measured, Message,
-    Piece, ReplicaSpec, Role, Sampling, SessionKv, StartError, Workload,
+    Determinism, Device, EndReport, EngineFacts, Finish, Input, Job, KvHint, MeasureError, Measured,
+    MemoryEstimate, Message, Piece, ReplicaSpec, Role, Sampling, SessionKv, StartError, Workload,
 };
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 use worker_protocol::{FromWorker, PROTOCOL_VERSION, TaskEvent, ToWorker, read_frame, write_frame};
@@ -94,6 +94,8 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let child = Command::new(env!("CARGO_BIN_EXE_worker-llamacpp"))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
+            // As the daemon starts it: other processes are busy while tests run.
+            .env("GOMP_SPINCOUNT", "500")
             .stderr(if std::env::var_os("SHOW_WORKER_LOG").is_some() {
                 Stdio::inherit()
             } else {
@@ -149,6 +151,19 @@ impl Worker {
         }
     }
 
+    /// Asks what loading would take of memory, and waits for the process to end.
+    pub fn estimate(mut self, spec: ReplicaSpec) -> Result<MemoryEstimate, StartError> {
+        self.send(&ToWorker::Estimate { protocol: PROTOCOL_VERSION, spec });
+        let answer = match self.receive() {
+            FromWorker::Estimated(estimate) => Ok(estimate),
+            FromWorker::LoadFailed(error) => Err(error),
+            other => panic!("unexpected of an estimate: {other:?}"),
+        };
+        let code = self.child.wait().expect("it ends").code();
+        assert_eq!(code, Some(if answer.is_ok() { 0 } else { 3 }));
+        answer
+    }
+
     pub fn send(&mut self, message: &ToWorker) {
         write_frame(&mut self.stream, message).expect("the worker is there");
     }
@@ -180,10 +195,10 @@ impl Worker {
         }
     }
 
-    pub fn measure(&mut self, input: Input) -> Result<Measured, MeasureError> {
+    pub fn measure(&mut self, job: Job) -> Result<Measured, MeasureError> {
         self.asked += 1;
         let request = self.asked;
-        self.send(&ToWorker::Measure { request, input });
+        self.send(&ToWorker::Measure { request, job: Box::new(job) });
         self.until(|worker| worker.measured.contains_key(&request));
         self.measured.remove(&request).expect("just seen")
     }
@@ -217,10 +232,6 @@ impl Worker {
             }
             other => panic!("unexpected: {other:?}"),
         }
-    }
-
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Waits for the first word of progress while loading.

@@ -1,9 +1,33 @@
 use super::*;
 use crate::{FromWorker, ToWorker};
-use adapter_api::Input;
+use adapter_api::{Determinism, Input, Job, KvHint, Sampling, Workload};
+use orchestrator_core::{Priority, TaskId};
 
 fn measure(text: &str) -> ToWorker {
-    ToWorker::Measure { request: 7, input: Input::Prompt(text.to_owned()) }
+    let job = Job {
+        task: TaskId(uuid::Uuid::nil()),
+        session: None,
+        priority: Priority::Batch,
+        workload: Workload::Completion,
+        input: Input::Prompt(text.to_owned()),
+        ctx: None,
+        max_tokens: None,
+        sampling: Sampling {
+            temperature: 0.8,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+            repeat_last_n: 0,
+            stop: vec!["\n".to_owned()],
+            logit_bias: Vec::new(),
+            constraint: None,
+        },
+        seed: 1,
+        determinism: Determinism::Strict,
+        kv: KvHint::None,
+    };
+    ToWorker::Measure { request: 7, job: Box::new(job) }
 }
 
 #[test]

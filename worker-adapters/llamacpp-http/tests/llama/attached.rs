@@ -86,7 +86,7 @@ async fn a_conversation_is_rendered_counted_and_asked_for_with_one_rendering() {
     let server = FakeServer::start(server);
     let engine = attach(&server).await.expect("starts");
     let input = conversation("one two three");
-    let measured = within(engine.measure(Arc::new(input.clone()))).await.expect("counts");
+    let measured = within(engine.measure(Arc::new(job(input.clone())))).await.expect("counts");
     assert_eq!((measured.tokens, measured.longest), (TokenCount(3), TokenCount(3)));
     let tokenized = server.last("POST /tokenize").json();
     assert_eq!((&tokenized["add_special"], &tokenized["parse_special"]), (&true.into(), &true.into()));
@@ -180,7 +180,7 @@ async fn a_model_without_a_chat_template_refuses_conversations_by_name() {
         _ => server(request),
     });
     let engine = attach(&server).await.expect("starts");
-    let measured = within(engine.measure(Arc::new(conversation("a")))).await;
+    let measured = within(engine.measure(Arc::new(job(conversation("a"))))).await;
     let Err(MeasureError::Invalid(why)) = measured else { panic!("{measured:?}") };
     assert!(why.starts_with("`messages`: the model of this `llama-server` has no chat template"), "{why}");
 }

@@ -34,6 +34,17 @@ fn a_worker_sees_its_own_card_and_no_other() {
     }
 }
 
+#[test]
+fn threads_that_wait_do_not_burn_the_cores_unless_the_user_says_so() {
+    assert_eq!(spin(|_| false), Some(("GOMP_SPINCOUNT", "500")));
+    for own in ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"] {
+        assert_eq!(spin(|name| name == own), None, "{own} is the user's");
+    }
+    if spin(|name| std::env::var_os(name).is_some()).is_some() {
+        assert_eq!(environment(&Device::Cpu)["GOMP_SPINCOUNT"].as_deref(), Some("500"));
+    }
+}
+
 /// A log that takes lines of workers up to a level.
 struct LogAt(Level);
 

@@ -1,7 +1,7 @@
 //! What is learned of a server, and what stands in the way of it.
 
 use adapter_api::{Input, Message, Role, StartError, Workload};
-use adapter_http::testing::{FakeServer, Reply, json, within};
+use adapter_http::testing::{FakeServer, Reply, job, json, within};
 use adapter_http::{Address, Attach, HttpEngineConfig, Secret};
 use orchestrator_core::TokenCount;
 use std::sync::Arc;
@@ -38,16 +38,17 @@ async fn counts_are_the_servers_own() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let measured =
-        within(engine.measure(Arc::new(Input::Prompt("one two three".into())))).await.expect("counts");
+        within(engine.measure(Arc::new(job(Input::Prompt("one two three".into()))))).await.expect("counts");
     assert_eq!((measured.tokens, measured.longest), (TokenCount(3), TokenCount(3)));
     let message = Message { role: Role::User, content: "one two".into() };
-    let measured = within(engine.measure(Arc::new(Input::Messages(vec![message])))).await.expect("counts");
+    let measured =
+        within(engine.measure(Arc::new(job(Input::Messages(vec![message]))))).await.expect("counts");
     assert_eq!(measured.tokens, TokenCount(4));
     let asked = server.last("POST /tokenize").json();
     assert_eq!(asked["messages"][0]["role"], "user");
     assert_eq!(asked["add_generation_prompt"], true);
     let inputs = Input::Inputs(vec!["a".into(), "b c d".into()]);
-    let measured = within(engine.measure(Arc::new(inputs))).await.expect("counts");
+    let measured = within(engine.measure(Arc::new(job(inputs)))).await.expect("counts");
     assert_eq!((measured.tokens, measured.longest), (TokenCount(4), TokenCount(3)));
 }
 
@@ -58,7 +59,8 @@ async fn a_server_that_cannot_count_estimates_and_refuses_nothing_by_it() {
         _ => vllm(request),
     });
     let engine = attach(&server).await;
-    let measured = within(engine.measure(Arc::new(Input::Prompt("x".repeat(400))))).await.expect("counts");
+    let measured =
+        within(engine.measure(Arc::new(job(Input::Prompt("x".repeat(400)))))).await.expect("counts");
     assert_eq!((measured.tokens, measured.longest), (TokenCount(100), TokenCount(1)));
 }
 

@@ -81,7 +81,7 @@ async fn an_engine_whose_probes_fail_is_gone_and_loses_its_jobs() {
     assert!(why.ends_with("answers with status 500: dead"), "{why}");
     let story = Story::of(heard).await;
     assert_eq!(story.end, None, "the engine was lost with the task in it");
-    let measured = within(engine.measure(Arc::new(Input::Prompt("a".into())))).await;
+    let measured = within(engine.measure(Arc::new(job(Input::Prompt("a".into()))))).await;
     assert_eq!(measured, Err(MeasureError::Gone));
 }
 

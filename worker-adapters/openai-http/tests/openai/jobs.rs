@@ -1,11 +1,12 @@
 //! Jobs that go well, or are refused by name.
 
 use adapter_api::{
-    Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, Message, Role, StopOutcome,
-    Workload,
+    Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, MeasureError, Message, Role,
+    StopOutcome, Workload,
 };
 use adapter_http::testing::{FakeServer, Heard, Reply, Story, job, json, listen, within};
 use orchestrator_core::TokenCount;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::house::{answer, attach, beginning, vllm};
@@ -128,6 +129,8 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
         ),
     ];
     for (job, wanted) in cases {
+        let measured = within(engine.measure(Arc::new(job.clone()))).await;
+        assert_eq!(measured, Err(MeasureError::Invalid(wanted.to_owned())), "found at admission");
         let (sink, heard) = listen();
         engine.submit(job, sink);
         let end = Story::of(heard).await.end.expect("an end");
