@@ -109,7 +109,7 @@ pub async fn at_fault(audit: &Audit, house: &House) {
         assert!(message.as_str().unwrap().contains("`p`"), "it says what there is: {message}");
         audit.expect(413, at, Ask::post(path).bytes(&vec![b' '; 20 * 1024 * 1024])).await;
     }
-    for wrong in ["Draft", "active", ""] {
+    for wrong in ["Paused", "active", ""] {
         let message = audit.expect(400, at, state(wrong)).await.json()["message"].clone();
         assert!(message.as_str().unwrap().contains("`Active`"), "it says what would be right: {message}");
     }

@@ -10,11 +10,16 @@ use serde_json::Value;
 /// Where the pages are: one a code, named after it.
 const PAGES: &str = "contracts/error-codes/";
 
-/// The contracts that list the codes.
+/// The contracts that list the codes of refusals and failures.
 const CONTRACTS: [&str; 2] = ["contracts/openapi/data.yaml", "contracts/openapi/control.yaml"];
 
-/// Where the daemon has them.
+/// Where the daemon has them. Its codes of reloads are generated from the contract.
 const DAEMON: &str = "orchestratord/src/backpressure.rs";
+
+/// The codes that every place has.
+const SHARED: &str = "ErrorCode";
+/// The codes that one contract has beside them.
+const OF_RELOADS: &str = "RollbackCode";
 
 /// What every page has, in this order.
 const HEADINGS: [&str; 3] = ["## What happened", "## Usual cause", "## What to do"];
@@ -29,9 +34,13 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
     };
     let mut places: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut faults = Vec::new();
+    let mut of_reloads = BTreeSet::new();
     for file in files {
         if CONTRACTS.contains(&file.as_str()) {
-            places.insert(file, of_contract(&read(file)?).with_context(|| format!("cannot read `{file}`"))?);
+            let document: Value = serde_saphyr::from_str(&read(file)?)?;
+            let shared = of_schema(&document, SHARED);
+            places.insert(file, shared.with_context(|| format!("`{file}` has no schema `{SHARED}`"))?);
+            of_reloads.extend(of_schema(&document, OF_RELOADS).unwrap_or_default());
         } else if file == DAEMON {
             places.insert(file, of_daemon(&read(file)?));
         } else if let Some(code) = file.strip_prefix(PAGES).and_then(|name| name.strip_suffix(".md")) {
@@ -39,6 +48,10 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
             faults.extend(page_faults(code, &read(file)?).map(|what| format!("{file}: {what}")));
         }
     }
+    let pages = places.entry(PAGES).or_default();
+    let missing = of_reloads.iter().filter(|code| !pages.contains(*code));
+    faults.extend(missing.map(|code| format!("{PAGES}: lacks `{code}`, which the contract has for reloads")));
+    pages.retain(|code| !of_reloads.contains(code));
     let all: BTreeSet<&String> = places.values().flatten().collect();
     for (place, codes) in &places {
         faults.extend(all.iter().filter(|code| !codes.contains(**code)).map(|code| {
@@ -49,11 +62,10 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(faults)
 }
 
-fn of_contract(text: &str) -> anyhow::Result<BTreeSet<String>> {
-    let document: Value = serde_saphyr::from_str(text)?;
-    let codes = document["components"]["schemas"]["ErrorCode"]["enum"].as_array();
-    let codes = codes.context("there is no schema `ErrorCode` with an enum")?;
-    Ok(codes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+/// The words of an enum, where the contract has it.
+fn of_schema(document: &Value, name: &str) -> Option<BTreeSet<String>> {
+    let words = document["components"]["schemas"][name]["enum"].as_array()?;
+    Some(words.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 /// The words on the wire of the daemon's enum: what stands behind `=> "` in capitals.

@@ -264,6 +264,7 @@ pub const ALL: &[Interaction] = &[
                     "model_ref": like!("starter"),
                     "engine": term!("^(llamacpp|vllm|tgi|triton)$", "llamacpp"),
                     "state": "ready",
+                    "model_state": term!("^(Active|Retired)$", "Active"),
                     "queue": {
                         "interactive": {"depth": like!(0), "bound": like!(2)},
                         "batch": {"depth": like!(0), "bound": like!(2)},
