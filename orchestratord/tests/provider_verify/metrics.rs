@@ -10,7 +10,7 @@ use pool_manager::ReplicaEventKind;
 use serde_json::json;
 
 use super::audit::{Audit, prompt, task};
-use super::house::{House, LANE_BOUND, Manners};
+use super::house::{House, LANE_BOUND};
 use super::wire::Ask;
 
 /// The counters of a daemon, as they stood when last asked.
@@ -119,7 +119,7 @@ async fn tasks_that_are_refused(audit: &Audit) {
 }
 
 async fn tasks_that_end_early(audit: &Audit) {
-    let house = House::with(Manners { when_full: FullPolicy::DropLru, ..Manners::default() });
+    let house = House::queueing(FullPolicy::DropLru);
     house.bring_up().await;
     let mut counters = Counters::of(audit, &house).await;
     house.control.hold(Phase::Decode);
