@@ -2,22 +2,24 @@
 
 use serde_json::Value;
 
-/// What `anchor` misses in the contract `text`, the content of `file`.
-pub fn misses(file: &str, text: &str, anchor: &str) -> Option<String> {
-    let is_json = file.ends_with(".json");
-    let read: Result<Value, String> = if is_json {
+/// Reads a contract.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(file: &str, text: &str) -> Result<Value, String> {
+    if file.ends_with(".json") {
         serde_json::from_str(text).map_err(|error| error.to_string())
     } else {
         serde_saphyr::from_str(text).map_err(|error| error.to_string())
-    };
-    let document = match read {
-        Ok(document) => document,
-        Err(error) => return Some(format!("`{file}` cannot be read: {error}")),
-    };
+    }
+}
+
+/// What `anchor` misses in the contract of `file`.
+pub fn misses(file: &str, document: &Value, anchor: &str) -> Option<String> {
     let there = if anchor.starts_with('/') {
         document.pointer(anchor).is_some()
     } else {
-        operations(&document).any(|id| id == anchor)
+        operations(document).any(|id| id == anchor)
             || document["components"]["schemas"].get(anchor).is_some()
             || document["components"]["responses"].get(anchor).is_some()
     };

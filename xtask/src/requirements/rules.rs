@@ -1,5 +1,8 @@
 //! Rules in Markdown: list items that begin with an id in bold.
 
+/// What an id begins with.
+const KINDS: [&str; 2] = ["ORCH", "HOME"];
+
 /// A rule of a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -61,10 +64,15 @@ pub fn one_line(text: &str) -> String {
 fn is_id(word: &str) -> bool {
     let mut parts = word.split('-');
     let (first, area, number) = (parts.next(), parts.next(), parts.next());
-    matches!(first, Some("ORCH" | "HOME"))
+    first.is_some_and(|first| KINDS.contains(&first))
         && area.is_some_and(|area| !area.is_empty() && area.bytes().all(|b| b.is_ascii_uppercase()))
         && number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
         && parts.next().is_none()
+}
+
+/// Whether a closer look at `line` is worth it.
+pub fn may_cite(line: &str) -> bool {
+    KINDS.iter().any(|kind| line.contains(kind))
 }
 
 /// The ids that `line` cites.

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::{REQUIREMENTS, SPECS, contract, read, rules};
 
 /// A file larger than this is no source: nothing is cited in it.
@@ -16,12 +18,19 @@ pub struct Tree<'a> {
     files: BTreeSet<&'a str>,
     /// By package, the modules that its files declare, as far as somebody asked.
     modules: RefCell<BTreeMap<String, BTreeSet<String>>>,
+    /// The contracts that were read, or why they could not be.
+    contracts: RefCell<BTreeMap<String, Result<Value, String>>>,
 }
 
 impl<'a> Tree<'a> {
     /// The tree of `files` below `root`.
     pub fn new(root: &'a Path, files: &'a [String]) -> Self {
-        Self { root, files: files.iter().map(String::as_str).collect(), modules: RefCell::default() }
+        Self {
+            root,
+            files: files.iter().map(String::as_str).collect(),
+            modules: RefCell::default(),
+            contracts: RefCell::default(),
+        }
     }
 
     /// Whether there is such a file.
@@ -41,7 +50,15 @@ impl<'a> Tree<'a> {
         if anchor.is_empty() {
             return Ok(Some(format!("`{place}` names no operation: write `{file}#OPERATION`")));
         }
-        Ok(contract::misses(file, &read(self.root, file)?, anchor))
+        if !self.contracts.borrow().contains_key(file) {
+            let document = contract::parse(file, &read(self.root, file)?);
+            self.contracts.borrow_mut().insert(file.to_owned(), document);
+        }
+        Ok(match self.contracts.borrow().get(file) {
+            Some(Ok(document)) => contract::misses(file, document, anchor),
+            Some(Err(error)) => Some(format!("`{file}` cannot be read: {error}")),
+            None => None,
+        })
     }
 
     /// What is wrong with the tests `names` of `file`, a line each.
@@ -124,7 +141,8 @@ impl<'a> Tree<'a> {
             }
             // What is not text cites nothing.
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
-            for (number, line) in text.lines().enumerate() {
+            let lines = text.lines().enumerate();
+            for (number, line) in lines.filter(|(_, line)| rules::may_cite(line)) {
                 let place = || format!("{file}:{}", number + 1);
                 found.extend(rules::cited(line).map(|id| (place(), id.to_owned())));
             }
