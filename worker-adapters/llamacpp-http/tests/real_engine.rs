@@ -1,6 +1,7 @@
 //! The adapter against a real `llama-server` with the starter model: what decides whether the recorded
 //! exchanges are the truth. Where there is no `llama-server`, each test says so and does nothing.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,9 @@ fn file(variable: &str, file: &str) -> Option<PathBuf> {
     if path.is_file() {
         return Some(path);
     }
-    eprintln!("SKIPPED: nothing at `{}`; name the file in {variable} to run this test", path.display());
+    let said =
+        format!("SKIPPED: nothing at `{}`; name the file in {variable} to run this test\n", path.display());
+    std::io::stderr().write_all(said.as_bytes()).expect("somebody listens");
     None
 }
 
@@ -159,11 +162,12 @@ async fn stop_strings_schemas_and_grammars_are_kept_to() {
 #[tokio::test]
 async fn a_second_turn_of_a_session_finds_its_cache() {
     let Some(engine) = start().await else { return };
-    let session = Some(SessionId(Uuid::new_v4()));
+    let id = SessionId(Uuid::new_v4());
+    let session = Some(id);
     let first = "The old lighthouse stood at the end of the long stone pier, and every evening";
     let story = answer(&engine, Job { session, ..asked(first, 8) }).await;
     let turn = format!("{first}{} And then", story.text());
-    assert!(engine.session_kv(session.expect("set")).is_some());
+    assert!(engine.session_kv(id).is_some());
     let end = answer(&engine, Job { session, ..asked(&turn, 4) }).await.end.expect("an end");
     assert!(end.tokens_cached.0 * 2 > end.tokens_in.0, "{} of {}", end.tokens_cached, end.tokens_in);
 }
