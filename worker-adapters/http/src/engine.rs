@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::dialect::{Call, Dialect, Ending, Last};
+use crate::estimate::estimated_tokens;
 use crate::fault::Fault;
 use crate::inner::{Inner, NotTaken};
 use crate::relay::Told;
@@ -180,7 +181,7 @@ async fn run<D: Dialect>(
     mut canceled: oneshot::Receiver<()>,
 ) {
     let arrived = clock::now();
-    let (task, most) = (job.task, job.max_tokens);
+    let (task, most, guessed) = (job.task, job.max_tokens, estimated_tokens(&job.input));
     let mut told = Told::new(sink);
     let end = {
         let mut answer = std::pin::pin!(answer(&inner, job, &mut told));
@@ -201,6 +202,7 @@ async fn run<D: Dialect>(
         },
         End::Canceled => Finish::Canceled,
         End::Lost => return,
+        End::Fault(fault @ Fault::Refused(_)) => Finish::Failed(fault.clone().into_engine_error()),
         End::Fault(fault) => {
             tracing::warn!(task_id = %task, engine = D::NAME, %fault, "a task failed at its engine");
             // Only the engine's end loses a task: where it is still there, the task itself failed.
@@ -211,7 +213,11 @@ async fn run<D: Dialect>(
         }
     };
     inner.leave(task);
-    let last = if let End::Last(last) = end { last } else { Last::default() };
+    let mut last = if let End::Last(last) = end { last } else { Last::default() };
+    if told.first.is_some() {
+        // An engine that does not count, or was not let to its end.
+        last.tokens_in.get_or_insert(guessed);
+    }
     let report = report(finish, last, &told, arrived);
     told.sink.end(report);
 }

@@ -4,6 +4,9 @@
 //! - apart: each token in a write of its own, some time after the one before, on many streams
 //! - bulk: as many tokens in a write as there is room for, as fast as they are taken
 //! - requests: answers of one token, one connection each
+//!
+//! The floor beside each is the same traffic read off the same sockets and thrown away, in the same runtime:
+//! what the kernel and the runtime cost before anything is parsed.
 #![expect(clippy::print_stdout, reason = "a bench says what it measured")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time and runs its own tasks")]
 
@@ -20,7 +23,9 @@ use adapter_http::{Address, Attach, HttpEngineConfig};
 use adapter_openai_http::OpenAiFactory;
 use orchestrator_core::TokenCount;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// The word that makes this program the engine.
 const ENGINE: &str = "--as-engine";
@@ -38,8 +43,12 @@ fn main() {
     if std::env::args().any(|word| word == ENGINE) {
         return engine();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime").block_on(measure());
+    let (_child, port) = start_engine();
+    println!("{:44} {:>10} {:>16} {:>10} {:>12}", "", "CPU µs each", "spread", "floor", "each second");
+    let one = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    one.expect("a runtime").block_on(measure("one thread", port));
+    let two = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    two.expect("a runtime").block_on(measure("two threads", port));
 }
 
 /// A case: how the engine is told, streams at a time, tokens of each.
@@ -51,31 +60,55 @@ struct Case {
     tokens: u32,
 }
 
-async fn measure() {
-    let (_child, port) = start_engine();
+async fn measure(threads: &str, port: u16) {
     let factory = OpenAiFactory::new(HttpEngineConfig::new(Attach::Url(Address::of_this_machine(port))));
     let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
-    println!("{:32} {:>14} {:>14} {:>12}", "", "CPU µs each", "(spread)", "each second");
     for case in [
         Case { name: "64 streams, tokens apart", prompt: "apart", streams: 64, rounds: 1, tokens: 1000 },
         Case { name: "64 streams, tokens in bulk", prompt: "bulk", streams: 64, rounds: 1, tokens: 20_000 },
         Case { name: "requests of one token", prompt: "bulk", streams: 16, rounds: 250, tokens: 1 },
     ] {
-        let mut costs = Vec::new();
-        let mut speed = 0.0;
+        let (mut costs, mut floors, mut speed) = (Vec::new(), Vec::new(), 0.0);
+        let count = f64::from(case.streams * case.rounds * case.tokens);
         for run in 0..RUNS {
+            let cpu = cpu_micros();
+            run_floor(port, &case).await;
+            let floor = cpu_micros() - cpu;
             let (began, cpu) = (Instant::now(), cpu_micros());
             run_case(&engine, &case).await;
             let (cpu, took) = (cpu_micros() - cpu, began.elapsed());
-            let count = f64::from(case.streams * case.rounds * case.tokens);
             if run > 0 {
                 costs.push(cpu / count);
+                floors.push(floor / count);
                 speed = count / took.as_secs_f64();
             }
         }
         costs.sort_by(f64::total_cmp);
+        floors.sort_by(f64::total_cmp);
         let (least, middle, most) = (costs[0], costs[costs.len() / 2], costs[costs.len() - 1]);
-        println!("{:32} {middle:>14.3} {:>14} {speed:>12.0}", case.name, format!("{least:.3}..{most:.3}"));
+        let (floor, spread) = (floors[floors.len() / 2], format!("{least:.2}..{most:.2}"));
+        let name = format!("{}, {threads}", case.name);
+        println!("{name:44} {middle:>10.3} {spread:>16} {floor:>10.3} {speed:>12.0}");
+    }
+}
+
+/// The same traffic, read and thrown away.
+async fn run_floor(port: u16, case: &Case) {
+    let body = format!("{{\"prompt\":\"{}\",\"max_tokens\":{}}}", case.prompt, case.tokens);
+    let request = format!("POST /v1/completions HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    for _ in 0..case.rounds {
+        let mut streams = JoinSet::new();
+        for _ in 0..case.streams {
+            let request = request.clone();
+            streams.spawn(async move {
+                let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("listens");
+                socket.set_nodelay(true).expect("a socket");
+                socket.write_all(request.as_bytes()).await.expect("takes it");
+                let mut bytes = vec![0; 64 * 1024];
+                while socket.read(&mut bytes).await.expect("goes on") > 0 {}
+            });
+        }
+        streams.join_all().await;
     }
 }
 

@@ -1,11 +1,13 @@
 //! Engines that misbehave once they are attached.
 
-use adapter_api::{EngineError, ExitReason, Finish, Input, MeasureError};
+use adapter_api::{Engine, EngineError, ExitReason, Finish, Input, MeasureError};
+use adapter_http::Attach;
 use adapter_http::testing::{FakeServer, Reply, Request, Story, job, json, listen, within};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::house::{attach, beginning, vllm};
+use super::house::{attach, beginning, config, start, vllm};
 
 /// How a job ends where completions are answered so.
 async fn ending(bytes: Vec<u8>) -> (String, Option<Finish>) {
@@ -98,4 +100,51 @@ async fn a_server_that_goes_away_in_the_middle_loses_its_jobs() {
     assert_eq!(Story::of(heard).await.end, None);
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains("nothing listens there"), "{why}");
+}
+
+/// An engine whose completions are answered so, with short limits.
+async fn impatient(reply: Reply) -> (FakeServer, Arc<dyn Engine>) {
+    let server = FakeServer::start(move |request| match request.line.as_str() {
+        "POST /v1/completions" if request.json()["stream"] == true => Some(reply.clone()),
+        _ => vllm(request),
+    });
+    let mut config = config(Attach::Url(server.address()));
+    config.timeouts.head = Duration::from_millis(100);
+    config.timeouts.silence = Duration::from_millis(100);
+    let engine = start(config).await.expect("starts");
+    (server, engine)
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_or_falls_silent_is_given_up_and_its_connection_closed() {
+    for (reply, text, wanted) in [
+        (Reply::holding(Vec::new()), "", "did not answer within 0.1 s"),
+        (Reply::holding(b"HTTP/1.1 200".to_vec()), "", "did not answer within 0.1 s"),
+        (
+            Reply::holding(beginning(&["so", " far"])),
+            "so far",
+            "was silent for 0.1 s in the middle of an answer",
+        ),
+    ] {
+        let (server, engine) = impatient(reply).await;
+        let (sink, heard) = listen();
+        engine.submit(job(Input::Prompt("hi".into())), sink);
+        let story = Story::of(heard).await;
+        assert_eq!(story.text(), text);
+        let Some(Finish::Failed(EngineError::Decode(why))) = story.end.map(|end| end.finish) else {
+            panic!()
+        };
+        assert!(why.ends_with(wanted), "{why}");
+        let closed = tokio::task::spawn_blocking(move || server.closed_by_client().line);
+        assert_eq!(within(closed).await.expect("joins"), "POST /v1/completions");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_connections_and_never_answers_does_not_start() {
+    let server = FakeServer::start(|_| Some(Reply::holding(Vec::new())));
+    let mut config = config(Attach::Url(server.address()));
+    config.timeouts.probe = Duration::from_millis(100);
+    let error = start(config).await.err().expect("does not start").to_string();
+    assert!(error.ends_with("did not answer within 0.1 s"), "{error}");
 }

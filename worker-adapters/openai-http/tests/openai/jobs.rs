@@ -155,6 +155,7 @@ async fn a_cancel_closes_the_connection_and_still_has_its_end() {
     engine.cancel(task);
     let Some(Heard::End(end)) = within(heard.recv()).await else { panic!("no end") };
     assert_eq!((end.finish, end.tokens_out), (Finish::Canceled, TokenCount(3)));
+    assert_eq!(end.tokens_in, TokenCount(3), "about, of a prompt of ten bytes");
     assert_eq!(within(heard.recv()).await, None);
     let closed = tokio::task::spawn_blocking(move || server.closed_by_client().line);
     assert_eq!(within(closed).await.expect("joins"), "POST /v1/completions");
