@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{EngineFactory, EngineKind};
-use config_schema::{Config, Engine, PoolConfig, WhenFull};
+use adapter_api::EngineFactory;
+use config_schema::{Config, PoolConfig, WhenFull};
 use model_store::Store;
 use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
 use pool_manager::{DeviceProbe, Ledger, ReplicaPolicy, RestartPolicy, Telemetry};
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::ApiToken;
 use crate::clock::Clock;
 use crate::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
-use crate::engine::Offload;
+use crate::engine::{self, Offload, kind};
 use crate::handle::DriverHandle;
 use crate::http::guard::HostRules;
 use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
@@ -154,7 +154,10 @@ impl Daemon {
             let means = Means {
                 pool: pool.id.clone(),
                 store: Arc::clone(&store),
-                engines: Arc::clone(&parts.engines),
+                engines: Arc::new({
+                    let (pool, built_in) = (pool.clone(), Arc::clone(&parts.engines));
+                    move |model| engine::for_pool(&pool, model, &built_in)
+                }),
                 policy: policy.clone(),
                 devices: Arc::clone(&devices),
                 offload: parts.offload,
@@ -232,15 +235,6 @@ async fn end_hung(mut hung: mpsc::Receiver<Arc<dyn adapter_api::Engine>>, grace:
     while let Some(engine) = hung.recv().await {
         let outcome = engine.stop(grace).await;
         tracing::warn!(?outcome, "an engine that made no progress was ended");
-    }
-}
-
-fn kind(engine: Engine) -> EngineKind {
-    match engine {
-        Engine::Llamacpp => EngineKind::Llamacpp,
-        Engine::Vllm => EngineKind::Vllm,
-        Engine::Tgi => EngineKind::Tgi,
-        Engine::Triton => EngineKind::Triton,
     }
 }
 

@@ -1,8 +1,16 @@
-//! The engine that is built into this executable, or the word that there is none.
+//! What starts the engines of a pool: the engine that is built into this executable, or the word that there
+//! is none; and the adapters of servers.
 
 use std::sync::Arc;
 
-use adapter_api::EngineFactory;
+use adapter_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, StartError};
+use adapter_http::{Address, Attach, HttpEngineConfig, Secret, Timeouts};
+use adapter_llamacpp_http::LlamaServerFactory;
+use adapter_openai_http::OpenAiFactory;
+use adapter_tgi_http::TgiFactory;
+use adapter_triton_http::TritonFactory;
+use config_schema::{PoolConfig, PoolModel, ServerConfig, ServerSource};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 
 /// What the engine of a build can compute on beside the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +62,9 @@ pub fn build() -> String {
 /// Never: the signature is that of a build with an engine.
 #[cfg(not(feature = "llamacpp"))]
 pub fn built_in() -> std::io::Result<Arc<dyn EngineFactory>> {
-    Ok(Arc::new(left_out::LeftOut))
+    let why = "this `orchestratord` was built without its engine: build it with the feature `llamacpp`, which is \
+               on by default";
+    Ok(Arc::new(Unavailable { kind: EngineKind::Llamacpp, why: why.to_owned() }))
 }
 
 /// How the built-in engine was compiled.
@@ -64,29 +74,78 @@ pub fn build() -> String {
     "none".to_owned()
 }
 
-#[cfg(not(feature = "llamacpp"))]
-mod left_out {
-    use std::sync::Arc;
+/// The kind of engine that a pool is configured with.
+#[must_use]
+pub const fn kind(engine: config_schema::Engine) -> EngineKind {
+    match engine {
+        config_schema::Engine::Llamacpp => EngineKind::Llamacpp,
+        config_schema::Engine::Vllm => EngineKind::Vllm,
+        config_schema::Engine::Tgi => EngineKind::Tgi,
+        config_schema::Engine::Triton => EngineKind::Triton,
+    }
+}
 
-    use adapter_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, StartError};
-    use futures_util::future::{BoxFuture, FutureExt, ready};
+/// What starts the engines of one pool when it serves `model`: the built-in engine, or the adapter of the
+/// server that its configuration names.
+#[must_use]
+pub fn for_pool(
+    pool: &PoolConfig,
+    model: &PoolModel,
+    built_in: &Arc<dyn EngineFactory>,
+) -> Arc<dyn EngineFactory> {
+    let Some(server) = &pool.server else { return Arc::clone(built_in) };
+    let config = match http_config(server, model) {
+        Ok(config) => config,
+        Err(why) => return Arc::new(Unavailable { kind: kind(pool.engine), why }),
+    };
+    match pool.engine {
+        config_schema::Engine::Llamacpp => Arc::new(LlamaServerFactory::new(config)),
+        config_schema::Engine::Vllm => Arc::new(OpenAiFactory::new(config)),
+        config_schema::Engine::Tgi => Arc::new(TgiFactory::new(config)),
+        config_schema::Engine::Triton => Arc::new(TritonFactory::new(config)),
+    }
+}
 
-    /// Starts nothing.
-    pub struct LeftOut;
-
-    impl EngineFactory for LeftOut {
-        fn kind(&self) -> EngineKind {
-            EngineKind::Llamacpp
+fn http_config(server: &ServerConfig, model: &PoolModel) -> Result<HttpEngineConfig, String> {
+    let attach = match &server.source {
+        ServerSource::Url(url) => Attach::Url(Address::parse(url).map_err(|error| error.to_string())?),
+        ServerSource::Command { command, env } => {
+            Attach::Command { argv: command.clone(), env: env.clone().into_iter().collect(), address: None }
         }
+    };
+    let key = server.api_key.as_ref().map(|key| Secret::new(key.expose()));
+    Ok(HttpEngineConfig {
+        attach,
+        slots: server.slots,
+        api_key: key.transpose().map_err(|error| error.to_string())?,
+        model: match model {
+            PoolModel::Served(name) => Some(name.clone()),
+            PoolModel::Reference(_) => None,
+        },
+        timeouts: Timeouts {
+            start: server.start_timeout,
+            silence: server.silence_timeout,
+            ..Timeouts::default()
+        },
+    })
+}
 
-        fn start(
-            &self,
-            _spec: ReplicaSpec,
-            _progress: LoadProgress,
-        ) -> BoxFuture<'_, Result<Arc<dyn Engine>, StartError>> {
-            let why = "this `orchestratord` was built without its engine: build it with the feature `llamacpp`, \
-                       which is on by default";
-            ready(Err(StartError::Model(why.to_owned()))).boxed()
-        }
+/// Starts nothing, and says why.
+struct Unavailable {
+    kind: EngineKind,
+    why: String,
+}
+
+impl EngineFactory for Unavailable {
+    fn kind(&self) -> EngineKind {
+        self.kind
+    }
+
+    fn start(
+        &self,
+        _spec: ReplicaSpec,
+        _progress: LoadProgress,
+    ) -> BoxFuture<'_, Result<Arc<dyn Engine>, StartError>> {
+        ready(Err(StartError::Model(self.why.clone()))).boxed()
     }
 }

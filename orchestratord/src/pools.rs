@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::EngineFactory;
-use config_schema::PoolConfig;
+use config_schema::{PoolConfig, PoolModel};
 use model_store::Store;
 use orchestrator_core::PoolId;
 use pool_manager::{FleetMeans, Ledger, Outlet, ReplicaEvent, ReplicaEventKind, ReplicaPolicy, Snapshot};
@@ -23,6 +23,9 @@ mod reload;
 
 use keep::Keeper;
 
+/// What starts the engines for a model.
+pub type Engines = Arc<dyn Fn(&PoolModel) -> Arc<dyn EngineFactory> + Send + Sync>;
+
 /// What one pool is kept with.
 #[derive(Clone)]
 pub struct Means {
@@ -30,8 +33,8 @@ pub struct Means {
     pub pool: PoolId,
     /// Where models are.
     pub store: Arc<Store>,
-    /// What starts its engines.
-    pub engines: Arc<dyn EngineFactory>,
+    /// What starts its engines, by the model they are to serve.
+    pub engines: Engines,
     /// How replicas are kept up.
     pub policy: ReplicaPolicy,
     /// The devices, once they have been read.
@@ -65,9 +68,9 @@ impl Means {
         let _ = self.events.send((self.pool.clone(), event)).await;
     }
 
-    fn fleet(&self) -> FleetMeans {
+    fn fleet(&self, model: &PoolModel) -> FleetMeans {
         FleetMeans {
-            factory: Arc::clone(&self.engines),
+            factory: (self.engines)(model),
             policy: self.policy.clone(),
             shutdown: self.shutdown.clone(),
         }

@@ -71,7 +71,9 @@ impl House {
         let mut running = JoinSet::new();
         running.spawn(driver.run(Sources { commands, pools: pool_source, devices }));
         let started = (0..replicas).map(|index| (replica_id(index), Device::Cpu)).collect();
-        pools.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
+        if replicas > 0 {
+            pools.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
+        }
         let house = Self { handle, control, factory, pools, _orders: orders, hung, _driver: running };
         for index in 0..replicas {
             house.bring_up(index).await;

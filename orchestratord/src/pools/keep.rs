@@ -104,9 +104,10 @@ impl Keeper {
             return;
         }
         let mut freed = self.means.ledger.freed();
+        let model = self.model.reference.clone();
         loop {
             freed.mark_unchanged();
-            let plan = match self.plan(&file).await {
+            let plan = match self.plan(&model, &file).await {
                 Ok(plan) => plan,
                 Err(short) => {
                     self.means.tell(PoolEvent::Placed(short.fit.placements.clone())).await;
@@ -152,7 +153,7 @@ impl Keeper {
         let Plan { specs, reservation, placements } = plan;
         self.means.tell(PoolEvent::Placed(placements)).await;
         self.means.tell(PoolEvent::Starting(names_of(&specs))).await;
-        let fleet = Fleet::open(specs, &self.means.fleet(), self.means.outlet());
+        let fleet = Fleet::open(specs, &self.means.fleet(&self.model.reference), self.means.outlet());
         self.loaded = Some(Loaded { fleet, reservation, file });
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use adapter_api::{Device, MemoryEstimate, ReplicaSpec};
-use config_schema::{DeviceChoice, DevicesChoice};
+use adapter_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
+use config_schema::{DeviceChoice, DevicesChoice, PoolModel, ServerSource};
 use orchestrator_core::ReplicaId;
 use pool_manager::fit::{FitQuery, Need, Site};
 use pool_manager::{Fit, Holding, Placement, Reservation, Snapshot};
@@ -26,16 +26,26 @@ pub(super) struct Short {
 
 impl Keeper {
     /// Finds a place for each replica, and notes in the ledger what they will take.
-    pub(super) async fn plan(&mut self, file: &Path) -> Result<Plan, Short> {
-        self.plan_beside(file, &[]).await
+    pub(super) async fn plan(&self, model: &PoolModel, file: &Path) -> Result<Plan, Short> {
+        self.plan_beside(model, file, &[]).await
     }
 
     /// The same, as if `ending` had given its memory back already.
-    pub(super) async fn plan_beside(&mut self, file: &Path, ending: &[Holding]) -> Result<Plan, Short> {
-        let devices = devices(&self.pool.devices, &(self.means.devices)(), self.means.offload);
+    pub(super) async fn plan_beside(
+        &self,
+        model: &PoolModel,
+        file: &Path,
+        ending: &[Holding],
+    ) -> Result<Plan, Short> {
+        let engines = (self.means.engines)(model);
+        let devices = if self.is_attached() {
+            vec![Device::Cpu]
+        } else {
+            devices(&self.pool.devices, &(self.means.devices)(), self.means.offload)
+        };
         let mut sites = Vec::with_capacity(devices.len());
         for device in &devices {
-            let need = self.need(file, device).await;
+            let need = self.need(&*engines, file, device).await;
             sites.push(Site { device: device.clone(), need, free_bytes: None });
         }
         let _turn = std::sync::Arc::clone(&self.means.reckoning).lock_owned().await;
@@ -67,6 +77,12 @@ impl Keeper {
         Ok(Plan { specs, reservation: self.means.ledger.hold(holdings), placements: fit.placements })
     }
 
+    /// Whether its server is started and ended by somebody else: then its memory is no concern of this one.
+    fn is_attached(&self) -> bool {
+        let source = self.pool.server.as_ref().map(|server| &server.source);
+        matches!(source, Some(ServerSource::Url(_)))
+    }
+
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {
         ReplicaSpec {
             replica,
@@ -81,9 +97,9 @@ impl Keeper {
 
     /// What a replica needs on a device. A model that cannot be reckoned is loaded all the same: its load
     /// says better what is wrong with it.
-    async fn need(&self, file: &Path, device: &Device) -> Option<Need> {
+    async fn need(&self, engines: &dyn EngineFactory, file: &Path, device: &Device) -> Option<Need> {
         let replica = ReplicaId { pool: self.pool.id.clone(), index: 0 };
-        match self.means.engines.estimate(self.spec(replica, file, device.clone())).await {
+        match engines.estimate(self.spec(replica, file, device.clone())).await {
             Ok(estimate) => estimate.map(need_of),
             Err(error) => {
                 tracing::debug!(pool = %self.pool.id, %error, "the model's need could not be reckoned");

@@ -37,12 +37,15 @@ impl Keeper {
     async fn change(&mut self, model: Model) -> Result<(), Rollback> {
         let unavailable = |message| Rollback { code: RollbackCode::ModelUnavailable, message };
         let file = self.means.fetch_once(&model, Told::ToLog).await.map_err(unavailable)?;
-        match self.plan(&file).await {
+        match self.plan(&model.reference, &file).await {
             Ok(plan) => self.beside(model, plan, file).await,
             Err(short) => {
                 let old = self.holdings();
-                let in_its_place =
-                    if old.is_empty() { None } else { self.plan_beside(&file, &old).await.ok() };
+                let in_its_place = if old.is_empty() {
+                    None
+                } else {
+                    self.plan_beside(&model.reference, &file, &old).await.ok()
+                };
                 match in_its_place {
                     Some(plan) => self.in_place(model, plan, file).await,
                     None => Err(Rollback { code: RollbackCode::DoesNotFit, message: short.fit.refusal() }),
@@ -62,7 +65,8 @@ impl Keeper {
     /// Make before break: the old model serves until the new one has passed.
     async fn beside(&mut self, model: Model, plan: Plan, file: PathBuf) -> Result<(), Rollback> {
         let Plan { specs, reservation, placements } = plan;
-        let (fleet, passed) = self.tried(Candidate::start(specs, &self.means.fleet())).await?;
+        let candidate = Candidate::start(specs, &self.means.fleet(&model.reference));
+        let (fleet, passed) = self.tried(candidate).await?;
         self.means.tell(PoolEvent::Placed(placements)).await;
         self.swap(model, Loaded { fleet, reservation, file }, passed).await;
         Ok(())
@@ -81,7 +85,7 @@ impl Keeper {
         let old_specs = fleet.specs().to_vec();
         fleet.stop().await;
         let Plan { specs, reservation, placements } = plan;
-        match self.tried(Candidate::start(specs, &self.means.fleet())).await {
+        match self.tried(Candidate::start(specs, &self.means.fleet(&model.reference))).await {
             Ok((fleet, passed)) => {
                 drop(old_reservation);
                 self.means.tell(PoolEvent::Placed(placements)).await;
@@ -132,7 +136,7 @@ impl Keeper {
     /// The old model gets its place back. Its supervisors go on trying, should that fail.
     async fn back(&mut self, specs: Vec<adapter_api::ReplicaSpec>, reservation: Reservation, file: PathBuf) {
         self.means.tell(PoolEvent::Starting(names_of(&specs))).await;
-        let fleet = Fleet::open(specs, &self.means.fleet(), self.means.outlet());
+        let fleet = Fleet::open(specs, &self.means.fleet(&self.model.reference), self.means.outlet());
         self.loaded = Some(Loaded { fleet, reservation, file });
     }
 }

@@ -110,7 +110,10 @@ impl House {
             let means = Means {
                 pool: pool(id),
                 store: Arc::new(Store::new(folder.path().join("store"), Surroundings::default())),
-                engines: Arc::clone(&engines),
+                engines: Arc::new({
+                    let engines = Arc::clone(&engines);
+                    move |_| Arc::clone(&engines)
+                }),
                 policy: ReplicaPolicy::default(),
                 devices: Arc::new({
                     let devices = devices.clone();
