@@ -40,9 +40,23 @@ pub(super) async fn get_health(
         body.build = Some(api.settings.build.clone());
         body.pools = Some(view.pools.iter().map(pool_of).collect());
         body.devices = Some(devices_of(&(api.devices)()));
-        body.ledger = Some(api.ledger.holdings().iter().map(holding_of).collect());
+        body.ledger = Some(api.holdings().await.iter().map(holding_of).collect());
     }
     (code, Json(body)).into_response()
+}
+
+impl Api {
+    /// The ledger, measured anew.
+    async fn holdings(&self) -> Vec<Holding> {
+        let (ledger, snapshot) = (Arc::clone(&self.ledger), (self.devices)());
+        let measured = tokio::task::spawn_blocking(move || {
+            ledger.measure(|device, process| snapshot.process_memory(device, process));
+        });
+        if let Err(error) = measured.await {
+            tracing::error!(%error, "the replicas' memory was not measured");
+        }
+        self.ledger.holdings()
+    }
 }
 
 /// `GET /metrics`

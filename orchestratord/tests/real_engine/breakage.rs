@@ -5,7 +5,7 @@ use openapi_client::{Event, Failure};
 
 use crate::house::{House, LIMIT, endless, is_alive, model, prompt, read, signal_process};
 
-async fn after_some_tokens(house: &House, task: uuid::Uuid) -> openapi_client::Events {
+pub async fn after_some_tokens(house: &House, task: uuid::Uuid) -> openapi_client::Events {
     let mut events = house.events(task, None).await;
     while !matches!(events.next().await.unwrap().unwrap(), Event::Token(_)) {}
     events

@@ -13,3 +13,4 @@ mod house;
 mod answers;
 mod breakage;
 mod load;
+mod models;

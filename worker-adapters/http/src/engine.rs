@@ -48,6 +48,10 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         &self.facts
     }
 
+    fn process(&self) -> Option<u32> {
+        self.inner.process.as_ref().and_then(crate::process::Process::id)
+    }
+
     fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
         if let Err(fault) = check(&job, &self.facts) {
             return sink.end(refused(fault));

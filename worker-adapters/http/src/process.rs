@@ -56,6 +56,7 @@ pub(crate) struct Process {
     order: watch::Sender<Order>,
     exit: watch::Receiver<Option<ExitReason>>,
     tail: Tail,
+    id: Option<u32>,
     program: String,
 }
 
@@ -73,7 +74,7 @@ impl Process {
             .env_remove(TOKEN);
         let mut child = command.spawn()?;
         let leash = child.stdin.take().expect("piped above");
-        let tail = Tail::default();
+        let (tail, id) = (Tail::default(), child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = (stdout.expect("piped above"), stderr.expect("piped above"));
         let outputs = [
@@ -92,7 +93,12 @@ impl Process {
             }
             exit_tx.send_replace(Some(reason));
         });
-        Ok(Self { order, exit, tail, program: argv.first().cloned().unwrap_or_default() })
+        Ok(Self { order, exit, tail, id, program: argv.first().cloned().unwrap_or_default() })
+    }
+
+    /// Its number, as the system names it.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.id
     }
 
     /// Asks the process group to end.

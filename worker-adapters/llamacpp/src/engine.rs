@@ -102,6 +102,10 @@ impl Engine for LlamacppEngine {
         }
     }
 
+    fn process(&self) -> Option<u32> {
+        self.shared.process.id()
+    }
+
     fn gone(&self) -> BoxFuture<'static, ExitReason> {
         Box::pin(gone(Arc::clone(&self.shared)))
     }

@@ -41,6 +41,7 @@ pub(crate) struct Process {
     kill: watch::Sender<bool>,
     exit: watch::Receiver<Option<ExitReason>>,
     tail: Tail,
+    id: Option<u32>,
 }
 
 impl Process {
@@ -54,7 +55,7 @@ impl Process {
         // The command owns our copy of the worker's end and is dropped here: with it open, the death of the
         // worker would never be an end-of-file.
         let mut child = command(program, args, channel, &spec.device).spawn()?;
-        let tail = Tail::default();
+        let (tail, id) = (Tail::default(), child.id());
         let log = child.stderr.take().expect("piped above");
         let forward = tasks::spawn(stderr::forward(log, spec.replica.clone(), tail.clone()));
         let (kill, orders) = watch::channel(false);
@@ -67,7 +68,12 @@ impl Process {
             }
             exit_tx.send_replace(Some(reason));
         });
-        Ok(Self { kill, exit, tail })
+        Ok(Self { kill, exit, tail, id })
+    }
+
+    /// Its number, as the system names it.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.id
     }
 
     /// Kills the worker's process group.
