@@ -1,9 +1,12 @@
-//! The daemon as the commands see it: the generated client behind five verbs, and one error that says what
+//! The daemon as the commands see it: the generated client behind a few verbs, and one error that says what
 //! can be done about it.
 
 use std::time::Duration;
 
-use api_types::{ErrorEnvelope, Health, TaskAccepted, TaskRequest};
+use api_types::{
+    ErrorEnvelope, Health, ModelState, ModelStateRequest, ModelStatus, ReloadRequest, Reloaded, RolledBack,
+    TaskAccepted, TaskRequest,
+};
 pub use openapi_client::Event;
 use openapi_client::{Client, Error, StreamError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -17,12 +20,16 @@ use crate::failure::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest silence of the daemon in the middle of an answer; its streams say something more often.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// After this long without a word the system asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long a courtesy may take, such as canceling a task before leaving.
 const COURTESY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The daemon.
 pub struct Api {
     client: Client,
+    /// For what is answered when it is done, however long that takes.
+    patient: Client,
     connection: Connection,
 }
 
@@ -88,20 +95,26 @@ impl Api {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("llama-orch/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            // The token goes where it was meant to go and nowhere else.
-            .redirect(reqwest::redirect::Policy::none());
-        if connection.host == Host::This {
-            // A proxy for the world outside does not reach this machine's loopback.
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| broken(chain(&error)))?;
-        let client = Client::new_with_client(shown(&connection.url), http);
-        Ok(Self { client, connection })
+        let client = |patience: Patience| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("llama-orch/", env!("CARGO_PKG_VERSION")))
+                .default_headers(headers.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_keepalive(KEEPALIVE)
+                // The token goes where it was meant to go and nowhere else.
+                .redirect(reqwest::redirect::Policy::none());
+            if patience == Patience::Bounded {
+                builder = builder.read_timeout(READ_TIMEOUT);
+            }
+            if connection.host == Host::This {
+                // A proxy for the world outside does not reach this machine's loopback.
+                builder = builder.no_proxy();
+            }
+            let http = builder.build().map_err(|error| broken(chain(&error)))?;
+            Ok(Client::new_with_client(shown(&connection.url), http))
+        };
+        let (client, patient) = (client(Patience::Bounded)?, client(Patience::Endless)?);
+        Ok(Self { client, patient, connection })
     }
 
     /// Puts a task into the queue, or asks where it stands when it is there already.
@@ -146,20 +159,38 @@ impl Api {
         match self.client.get_health().await {
             Ok(health) => Ok(health.into_inner()),
             Err(Error::ErrorResponse(not_ready)) => Ok(not_ready.into_inner()),
-            Err(Error::UnexpectedResponse(refused)) => {
-                let status = refused.status().as_u16();
-                Err(match refused.json::<ErrorEnvelope>().await {
-                    Ok(envelope) => ApiError::Refused { status, envelope: Box::new(envelope), room_in: None },
-                    Err(_) => ApiError::Nonsense(format!("status {status}")),
-                })
-            }
-            Err(Error::CommunicationError(error) | Error::ResponseBodyError(error)) => {
-                Err(of_transport(&error))
-            }
-            Err(Error::InvalidResponsePayload(_, error)) => Err(ApiError::Nonsense(error.to_string())),
-            Err(Error::InvalidRequest(what) | Error::Custom(what)) => Err(ApiError::Nonsense(what)),
-            Err(Error::InvalidUpgrade(error)) => Err(of_transport(&error)),
+            Err(other) => Err(explain_untyped(other).await),
         }
+    }
+
+    /// Has a pool serve another model. Resolves when it does, or when it was taken back.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; that it was taken back is none.
+    pub async fn reload(
+        &self,
+        pool: &str,
+        request: &ReloadRequest,
+    ) -> Result<Result<Reloaded, RolledBack>, ApiError> {
+        match self.patient.reload_pool(pool, request).await {
+            Ok(reloaded) => Ok(Ok(reloaded.into_inner())),
+            Err(Error::ErrorResponse(back)) => Ok(Err(back.into_inner())),
+            Err(other) => Err(explain_untyped(other).await),
+        }
+    }
+
+    /// Takes a pool's model out of service, or back into it.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn set_state(&self, pool: &str, state: ModelState) -> Result<ModelStatus, ApiError> {
+        let request = ModelStateRequest { state };
+        self.client.set_model_state(pool, &request).await.map(|status| status.into_inner()).map_err(explain)
+    }
+
+    /// Whose machine the daemon is on.
+    pub const fn host(&self) -> Host {
+        self.connection.host
     }
 
     /// That the daemon told of itself only what it tells anyone.
@@ -217,6 +248,31 @@ const fn exit_of(status: u16) -> Exit {
         429 | 503 => Exit::Busy,
         400..=499 => Exit::Refused,
         _ => Exit::Failed,
+    }
+}
+
+/// How long the daemon may be silent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Bounded,
+    Endless,
+}
+
+/// What a failure means whose own answer is no error envelope.
+async fn explain_untyped<T>(error: Error<T>) -> ApiError {
+    match error {
+        Error::UnexpectedResponse(refused) => {
+            let status = refused.status().as_u16();
+            match refused.json::<ErrorEnvelope>().await {
+                Ok(envelope) => ApiError::Refused { status, envelope: Box::new(envelope), room_in: None },
+                Err(_) => ApiError::Nonsense(format!("status {status}")),
+            }
+        }
+        Error::ErrorResponse(response) => ApiError::Nonsense(format!("status {}", response.status())),
+        Error::CommunicationError(error) | Error::ResponseBodyError(error) => of_transport(&error),
+        Error::InvalidResponsePayload(_, error) => ApiError::Nonsense(error.to_string()),
+        Error::InvalidRequest(what) | Error::Custom(what) => ApiError::Nonsense(what),
+        Error::InvalidUpgrade(error) => of_transport(&error),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The command line as it is typed: commands, flags, limits, help. Nothing is resolved here; that is
 //! [`crate::connection`] for the address and the token.
 
+mod models;
+
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -9,6 +11,10 @@ use clap_complete::Shell;
 use uuid::Uuid;
 
 use crate::exit;
+
+pub use models::{
+    ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
+};
 
 /// How long a refused task waits for room when `--max-wait` does not say.
 const MAX_WAIT_S: u64 = 600;
@@ -23,6 +29,9 @@ Examples:
   cat src/main.rs | llama-orch run \"Explain this\"  ask about a file
   llama-orch chat                                 talk, with a memory
   llama-orch status --watch                       see queues, replicas and speeds
+  llama-orch models pull hf:OWNER/REPO/FILE.gguf  fetch a model
+  llama-orch reload default hf:OWNER/REPO/FILE.gguf  serve it instead of the present one
+  llama-orch retire default --wait                give its memory back, for a game
   llama-orch health --wait && ./use-it.sh         wait until the daemon can serve
 
 The daemon is found by itself when it runs on this machine. Otherwise:
@@ -117,8 +126,18 @@ pub enum Command {
     Run(RunArgs),
     /// Talk with the model, turn by turn.
     Chat(ChatArgs),
-    /// Show pools, queues, replicas and devices.
+    /// Show pools, queues, replicas, devices and what holds their memory.
     Status(StatusArgs),
+    /// List, fetch, show and remove models.
+    Models(ModelsArgs),
+    /// Have a pool serve another model, or the present one again when that one does not work.
+    Reload(ReloadArgs),
+    /// Take models out of service, so that their memory is free for something else.
+    Retire(StateArgs),
+    /// Put retired models back into service.
+    Activate(StateArgs),
+    /// Say why a model is where it is, or why it does not fit.
+    Explain(ExplainArgs),
     /// Cancel tasks, wherever they stand.
     Cancel(CancelArgs),
     /// Say whether the daemon can serve: exit code 0 when it can.

@@ -13,12 +13,14 @@ pub enum Exit {
     Unreachable,
     /// The daemon does not take the token.
     Unauthorised,
-    /// The daemon refuses the request, or does not know the task.
+    /// The request is refused, or what it names is not known.
     Refused,
     /// No room or not ready, and the wait is over.
     Busy,
     /// Somebody else canceled the task.
     Canceled,
+    /// A reload failed, and the pool serves what it served before.
+    RolledBack,
     /// A signal ended it, Ctrl-C among them.
     Signal(u8),
 }
@@ -36,6 +38,7 @@ impl Exit {
             Self::Refused => 5,
             Self::Busy => 6,
             Self::Canceled => 7,
+            Self::RolledBack => 8,
             Self::Signal(number) => 128_u8.saturating_add(number),
         }
     }
@@ -49,7 +52,8 @@ Exit codes:
     2  the command line or the input is wrong
     3  the daemon cannot be reached
     4  the daemon does not take the token
-    5  the daemon refuses the request, or does not know the task
+    5  the request is refused, or what it names is not known
     6  no room or not ready, and the wait is over
     7  somebody else canceled the task
+    8  the reload failed, and the pool serves what it served before
   130  Ctrl-C; other signals: 128 and their number";

@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::text;
 
+/// What a hint begins with in the texts of the other crates.
+const HINT: &str = "hint: ";
+
 /// The reason a command ended without doing what it was asked to. Shown by [`crate::ui::Ui::failure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -16,7 +19,7 @@ pub struct Failure {
     /// What happened.
     pub message: String,
     /// The daemon's code, where it was the daemon that refused.
-    pub code: Option<ErrorCode>,
+    pub code: Option<String>,
     /// What to do.
     pub hint: Option<String>,
 }
@@ -34,12 +37,21 @@ impl Failure {
         self
     }
 
+    /// A failure from a text that may have its hints in it, each on a line of its own.
+    pub fn of_text(exit: Exit, text: &str) -> Self {
+        let (hints, lines): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.trim_start().starts_with(HINT));
+        let failure = Self::new(exit, lines.join("\n"));
+        let hints: Vec<&str> = hints.iter().map(|hint| hint.trim_start().trim_start_matches(HINT)).collect();
+        if hints.is_empty() { failure } else { failure.hint(hints.join("\n")) }
+    }
+
     /// What the daemon said of it.
     pub fn of_envelope(exit: Exit, envelope: &ErrorEnvelope) -> Self {
         Self {
             exit,
             message: envelope.message.clone(),
-            code: Some(envelope.code),
+            code: Some(envelope.code.to_string()),
             hint: hint_for(envelope.code, envelope.retry_after_ms),
         }
     }
@@ -49,7 +61,7 @@ impl Failure {
         let line = FailureLine {
             event: "error",
             message: &self.message,
-            code: self.code.as_ref(),
+            code: self.code.as_deref(),
             hint: self.hint.as_deref(),
             exit: self.exit.code(),
         };
@@ -61,7 +73,7 @@ impl Failure {
 struct FailureLine<'a> {
     event: &'static str,
     message: &'a str,
-    code: Option<&'a ErrorCode>,
+    code: Option<&'a str>,
     hint: Option<&'a str>,
     exit: u8,
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! args ─► connection ─► api ─► run, chat ─► answer ─► submit ─► follow
-//!                          └─► status, health, cancel
+//!                          ├─► status, health, cancel, explain
+//!                          └─► models, reload, state
 //! ```
 //! Everything that is read goes through `ui`; everything that goes wrong is a `failure` with an `exit` code.
 
@@ -16,20 +17,26 @@ mod config_file;
 mod connection;
 mod context;
 mod exit;
+mod explain;
 mod failure;
 mod follow;
 mod health;
 mod input;
 mod interrupt;
+mod models;
 mod place;
+mod pools;
 mod progress;
+mod reload;
 mod run;
+mod state;
 mod status;
 mod submit;
 mod table;
 mod text;
 mod ui;
 
+use api_types::ModelState;
 use clap::{CommandFactory, Parser};
 
 use crate::api::Api;
@@ -81,6 +88,11 @@ async fn command(cx: &mut Context, command: Command) -> Result<Exit, Stop> {
         Command::Run(args) => run::run(cx, args).await,
         Command::Chat(args) => chat::chat(cx, args).await,
         Command::Status(args) => status::status(cx, &args).await,
+        Command::Models(args) => models::models(cx, args).await,
+        Command::Reload(args) => reload::reload(cx, &args).await,
+        Command::Retire(args) => state::set(cx, &args, ModelState::Retired).await,
+        Command::Activate(args) => state::set(cx, &args, ModelState::Active).await,
+        Command::Explain(args) => explain::explain(cx, &args).await,
         Command::Cancel(args) => cancel::cancel(cx, &args).await,
         Command::Health(args) => health::health(cx, &args).await,
         Command::Completions { shell } => completions(&mut cx.ui, shell).map(|()| Exit::Done),

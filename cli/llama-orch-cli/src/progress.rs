@@ -29,5 +29,12 @@ pub fn of_replica(replica: &Replica) -> String {
     }
 }
 
+/// What a pool and its replicas are at, to be put behind a sentence; empty where there is nothing to say.
+pub fn detail(pool: &Pool) -> String {
+    let replicas = pool.replicas.iter().map(of_replica).filter(|note| !note.is_empty());
+    let notes: Vec<String> = of_pool(pool).into_iter().chain(replicas).collect();
+    if notes.is_empty() { String::new() } else { format!(": {}", notes.join(", ")) }
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::{Device, Health, HealthStatus, Pool, PoolState, Replica, ReplicaState};
+use api_types::{Device, Health, HealthStatus, Holding, ModelInfo, Pool, PoolState, Replica, ReplicaState};
 
 use crate::api::ApiError;
 use crate::args::StatusArgs;
@@ -87,6 +87,10 @@ fn render(health: &Health, url: &str, palette: Palette) -> String {
         page.push('\n');
         page.push_str(&render_devices(devices, palette));
     }
+    if let Some(ledger) = health.ledger.as_ref().filter(|ledger| !ledger.is_empty()) {
+        page.push('\n');
+        page.push_str(&render_ledger(ledger, palette));
+    }
     page
 }
 
@@ -94,14 +98,10 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
     let state = palette.paint(Some(tint_of_pool(pool.state)), &pool.state.to_string());
     let mut page = format!("pool {}: {state}, {}, model {}\n", pool.id, pool.engine, pool.model_ref);
     if let Some(model) = &pool.model {
-        page.push_str(&format!(
-            "  {}, {}, {} parameters, {}, trained with {} of context\n",
-            model.name,
-            model.architecture,
-            parameters(model.parameters),
-            text::bytes(model.size_bytes),
-            text::count(model.ctx_train.into(), "token"),
-        ));
+        page.push_str(&format!("  {}\n", describe_model(model)));
+    }
+    if let Some(to) = &pool.reloading_to {
+        page.push_str(&format!("  reloading to {to}\n"));
     }
     if let Some(trouble) = progress::of_pool(pool) {
         page.push_str(&format!("  {trouble}\n"));
@@ -113,6 +113,9 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
     ));
     if let Some(error) = pool.prediction_error {
         page.push_str(&format!("  predicted starts: off by {:.0} % in the middle\n", error * 100.0));
+    }
+    if pool.replicas.is_empty() {
+        return page;
     }
     let mut table = Table::new([
         "REPLICA",
@@ -129,6 +132,18 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
     }
     page.push_str(&table.render(palette, "  "));
     page
+}
+
+/// What a model says of itself, on one line.
+pub fn describe_model(model: &ModelInfo) -> String {
+    format!(
+        "{}, {}, {} parameters, {}, trained with {} of context",
+        model.name,
+        model.architecture,
+        parameters(model.parameters),
+        text::bytes(model.size_bytes),
+        text::count(model.ctx_train.into(), "token"),
+    )
 }
 
 fn replica_row(replica: &Replica) -> [Cell; 8] {
@@ -161,6 +176,23 @@ fn render_devices(devices: &[Device], palette: Palette) -> String {
     table.render(palette, "")
 }
 
+/// Who holds how much of which device's memory, device by device.
+fn render_ledger(ledger: &[Holding], palette: Palette) -> String {
+    let mut table = Table::new(["MEMORY OF", "HELD BY", "RECKONED", "MEASURED"]);
+    let mut ledger: Vec<&Holding> = ledger.iter().collect();
+    ledger.sort_by(|a, b| a.device.cmp(&b.device));
+    let bytes = |bytes: Option<u64>| Cell::from(bytes.map(text::bytes).unwrap_or_default());
+    for holding in ledger {
+        table.row([
+            holding.device.as_str().into(),
+            holding.replica.as_str().into(),
+            bytes(holding.expected_bytes),
+            bytes(holding.measured_bytes),
+        ]);
+    }
+    table.render(palette, "")
+}
+
 /// A count of parameters as people say it: `135 M`, `7.2 B`.
 fn parameters(count: u64) -> String {
     match count {
@@ -178,10 +210,11 @@ const fn tint_of_daemon(status: HealthStatus) -> Tint {
     }
 }
 
-const fn tint_of_pool(state: PoolState) -> Tint {
+/// The colour of a pool's state.
+pub const fn tint_of_pool(state: PoolState) -> Tint {
     match state {
-        PoolState::Ready => Tint::Good,
-        PoolState::Starting | PoolState::Unloaded | PoolState::Retired => Tint::Wait,
+        PoolState::Ready | PoolState::Unloaded => Tint::Good,
+        PoolState::Starting | PoolState::Retired => Tint::Wait,
         PoolState::Unavailable => Tint::Bad,
     }
 }

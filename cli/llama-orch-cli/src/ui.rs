@@ -223,7 +223,8 @@ impl Ui {
         self.break_shared_line();
         let label = self.paint(Ink::Error, "error:");
         let message = text::for_terminal(&failure.message);
-        let code = failure.code.map(|code| self.paint(Ink::Dim, &format!(" [{code}]"))).unwrap_or_default();
+        let code =
+            failure.code.as_ref().map(|code| self.paint(Ink::Dim, &format!(" [{code}]"))).unwrap_or_default();
         let mut said = format!("{label} {message}{code}\n");
         for line in failure.hint.iter().flat_map(|hint| hint.lines()) {
             said.push_str(&format!("{} {}\n", self.paint(Ink::Hint, "hint:"), text::for_terminal(line)));

@@ -11,6 +11,10 @@ mod failures;
 mod help;
 #[path = "cli/interrupts.rs"]
 mod interrupts;
+#[path = "cli/lifecycle.rs"]
+mod lifecycle;
+#[path = "cli/models.rs"]
+mod models;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/queue.rs"]

@@ -4,14 +4,15 @@ use super::*;
 
 fn pool(extra: &Value) -> Pool {
     let lane = json!({"depth": 0, "bound": 1});
-    let mut pool = json!({"id": "p", "model_ref": "starter", "engine": "llamacpp", "state": "starting",
+    let mut pool = json!({"id": "p", "model_ref": "starter", "engine": "llamacpp", "state": "starting", "model_state": "Active",
         "queue": {"interactive": lane, "batch": lane}, "replicas": []});
     pool.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     serde_json::from_value(pool).unwrap()
 }
 
 fn replica(extra: &Value) -> Replica {
-    let mut replica = json!({"id": "p/0", "state": "starting", "device": "cpu", "slots_busy": 0});
+    let mut replica =
+        json!({"id": "p/0", "state": "starting", "model_state": "Active", "device": "cpu", "slots_busy": 0});
     replica.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     serde_json::from_value(replica).unwrap()
 }

@@ -9,6 +9,7 @@ fn health() -> Health {
         "pools": [
             {
                 "id": "starter", "model_ref": "starter", "engine": "llamacpp", "state": "ready",
+                "model_state": "Active",
                 "model": {
                     "name": "SmolLM2 135M Instruct", "architecture": "llama", "parameters": 134_515_008,
                     "size_bytes": 91_734_272, "ctx_train": 8192
@@ -28,11 +29,23 @@ fn health() -> Health {
             },
             {
                 "id": "big", "model_ref": "hf:owner/repo/big.gguf", "engine": "llamacpp", "state": "starting",
+                "model_state": "Active", "reloading_to": "hf:owner/repo/bigger.gguf",
                 "queue": { "interactive": { "depth": 1, "bound": 256 }, "batch": { "depth": 0, "bound": 1024 } },
                 "replicas": [
                     { "id": "big/0", "state": "starting", "device": "gpu0", "slots_busy": 0, "reason": "loading: 42 %" }
                 ]
+            },
+            {
+                "id": "old", "model_ref": "file:/models/old.gguf", "engine": "llamacpp", "state": "retired",
+                "model_state": "Retired",
+                "queue": { "interactive": { "depth": 0, "bound": 256 }, "batch": { "depth": 0, "bound": 1024 } },
+                "replicas": []
             }
+        ],
+        "ledger": [
+            { "device": "gpu0", "replica": "starter/1", "expected_bytes": 300_000_000 },
+            { "device": "cpu", "replica": "starter/0", "expected_bytes": 310_000_000, "measured_bytes": 290_000_000 },
+            { "device": "gpu0", "replica": "big/0" }
         ],
         "devices": [
             { "id": "cpu", "name": "AMD Ryzen 7 5800X", "memory_total_bytes": 67_447_029_760_u64, "memory_used_bytes": 9_126_805_504_u64 },

@@ -61,6 +61,11 @@ impl Exchange {
         Self { answer: String::new(), held: Held::No }
     }
 
+    /// An answer as it goes over the wire.
+    pub fn raw(answer: &str) -> Self {
+        Self { answer: answer.to_owned(), held: Held::No }
+    }
+
     /// An answer without a body.
     pub fn no_content() -> Self {
         Self { answer: "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned(), held: Held::No }

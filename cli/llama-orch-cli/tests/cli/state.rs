@@ -6,7 +6,7 @@ use crate::TASK;
 use crate::daemon::{Daemon, Exchange, refused};
 use crate::program::{at, run};
 
-const FULL: &str = r#"{"status":"starting","version":"0.1.0","build":"portable: AVX2","pools":[{"id":"starter","model_ref":"starter","engine":"llamacpp","state":"starting","queue":{"interactive":{"depth":1,"bound":256},"batch":{"depth":0,"bound":1024}},"replicas":[{"id":"starter/0","state":"starting","reason":"loading: 42 %","device":"cpu","slots_busy":0}]}],"devices":[]}"#;
+const FULL: &str = r#"{"status":"starting","version":"0.1.0","build":"portable: AVX2","pools":[{"id":"starter","model_ref":"starter","engine":"llamacpp","state":"starting","model_state":"Active","queue":{"interactive":{"depth":1,"bound":256},"batch":{"depth":0,"bound":1024}},"replicas":[{"id":"starter/0","state":"starting","reason":"loading: 42 %","device":"cpu","slots_busy":0}]}],"devices":[]}"#;
 
 fn ok() -> Exchange {
     Exchange::json("200 OK", "", r#"{"status":"ok"}"#)

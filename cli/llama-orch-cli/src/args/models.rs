@@ -1,0 +1,199 @@
+//! Arguments of the commands about models: which there are, which are served, and where.
+
+use clap::{Args, Subcommand};
+
+/// How long `--wait` waits when it is given no number.
+const STATE_WAIT_S: &str = "300";
+
+const MODELS_EXAMPLES: &str = "\
+Examples:
+  llama-orch models                                  what is served, and which files there are
+  llama-orch models pull starter                     fetch a model before it is needed
+  llama-orch models show hf:OWNER/REPO/FILE.gguf     its file, its size, the pools that serve it
+  llama-orch models remove hf:OWNER/REPO/FILE.gguf   give its disk space back
+  llama-orch models --json | jq -r '.files[].model_ref'
+
+A model is named as in the configuration: `starter`, `hf:OWNER/REPO/FILE.gguf`, `https://HOST/FILE.gguf`, \
+`file:PATH` or a path that ends in .gguf. Files are those of the models folder of this machine: `models_dir` of \
+the daemon's `llama-orch.yaml`, or LLAMA_ORCH_MODELS.";
+
+const PULL_EXAMPLES: &str = "\
+Examples:
+  llama-orch models pull hf:bartowski/SmolLM2-360M-Instruct-GGUF/SmolLM2-360M-Instruct-Q4_K_M.gguf
+  llama-orch models pull https://example.org/model.gguf --sha256 b179c952…
+  HF_TOKEN=… llama-orch models pull hf:OWNER/PRIVATE/FILE.gguf
+  llama-orch reload default \"file:$(llama-orch models pull hf:OWNER/REPO/FILE.gguf)\"
+
+The path of the file is printed to standard output once it is whole. What was fetched stays when the command is \
+ended: the next `pull`, or the daemon, goes on from there.";
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  llama-orch models remove hf:OWNER/REPO/FILE.gguf
+  llama-orch models remove ~/.cache/llama-orch/models/web/example.org/model.gguf
+
+Only files in the models folder are removed. One that a pool of the running daemon serves is kept, as long as \
+`--force` does not say otherwise: the daemon would have to fetch it again.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  llama-orch models show default                     the model of a pool
+  llama-orch models show starter --json | jq -r .path";
+
+const RELOAD_EXAMPLES: &str = "\
+Examples:
+  llama-orch reload default hf:OWNER/REPO/FILE.gguf
+  llama-orch reload default ~/models/new.gguf || echo \"the old one still serves\"
+
+The daemon fetches the model where it has to, loads it beside the old one where memory allows, and tests it \
+before a task reaches it. Tasks that run finish on the old model, tasks that wait are served by the new one; \
+none is lost. When anything goes wrong the old model keeps its place, or gets it back: exit code 8. The change \
+is not written to the configuration.
+
+With --json, standard output is the daemon's answer on one line:
+  {\"status\":\"reloaded\",\"model_ref\":…}
+  {\"status\":\"rollback\",\"code\":…,\"message\":…}   tried, and taken back: exit code 8
+  {\"status\":\"refused\",\"code\":…,\"message\":…}    not tried: exit code 5";
+
+const STATE_EXAMPLES: &str = "\
+Examples:
+  llama-orch retire default --wait && ./game && llama-orch activate default
+  llama-orch activate default --wait
+
+A retired model takes no new tasks and ends those that wait; those that run finish, and then it is unloaded. \
+An active one is loaded again and takes tasks at once. The state is not kept over a restart of the daemon.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  llama-orch explain default
+  llama-orch explain default --json | jq '.pool.placement[] | select(.fits | not) | .why'";
+
+/// Arguments of `models`.
+#[derive(Debug, Args)]
+#[command(after_help = MODELS_EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct ModelsArgs {
+    #[command(subcommand)]
+    pub command: Option<ModelsCommand>,
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List what is served and which files there are, as `models` alone does.
+    List(ListArgs),
+    /// Fetch a model to this machine and print its path.
+    Pull(PullArgs),
+    /// Show one model: its file, its size, the pools that serve it.
+    Show(ShowArgs),
+    /// Remove a model's file from the models folder.
+    Remove(RemoveArgs),
+}
+
+/// Arguments of `models list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `models pull`.
+#[derive(Debug, Args)]
+#[command(after_help = PULL_EXAMPLES)]
+pub struct PullArgs {
+    /// The model, or the pool of the configuration that names it.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// The SHA-256 that the file must have, in hexadecimal.
+    ///
+    /// When absent: that of the configuration's pool with this model.
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub sha256: Option<String>,
+    /// Print one JSON object instead of the path.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `models show`.
+#[derive(Debug, Args)]
+#[command(after_help = SHOW_EXAMPLES)]
+pub struct ShowArgs {
+    /// The model, or a pool that serves it.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `models remove`.
+#[derive(Debug, Args)]
+#[command(after_help = REMOVE_EXAMPLES)]
+pub struct RemoveArgs {
+    /// The model, or its file.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Remove it although a pool of the running daemon serves it, or nobody can say whether one does.
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reload`.
+#[derive(Debug, Args)]
+#[command(after_help = RELOAD_EXAMPLES)]
+pub struct ReloadArgs {
+    /// The pool.
+    pub pool: String,
+    /// The model it is to serve; the present one reads its file anew.
+    ///
+    /// As in the configuration: `starter`, `file:PATH` or a path that ends in .gguf, `hf:OWNER/REPO/FILE.gguf`,
+    /// `https://…`; for a pool of another engine, the name by which that engine serves it.
+    pub model: String,
+    /// The SHA-256 that its file must have, in hexadecimal.
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub sha256: Option<String>,
+    /// Print the daemon's answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `retire` and `activate`.
+#[derive(Debug, Args)]
+#[command(after_help = STATE_EXAMPLES)]
+pub struct StateArgs {
+    /// The models, by the names of their pools or by what those serve.
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// Wait until it is done, memory given back or model loaded, at most this many seconds (300 when no
+    /// number is given).
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = STATE_WAIT_S)]
+    pub wait: Option<u64>,
+    /// Print the daemon's answers as JSON, one a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// The model, by the name of its pool or by what that serves.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Print one JSON object: the pool, what its replicas hold, and the devices.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("use 64 hexadecimal digits".to_owned())
+    }
+}

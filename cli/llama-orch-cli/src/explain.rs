@@ -1,0 +1,81 @@
+//! `explain`: why a model is where it is, or why it does not fit.
+
+use api_types::{Health, Placement, Pool, PoolState, ReplicaState};
+
+use crate::args::ExplainArgs;
+use crate::context::{Context, Stop};
+use crate::exit::Exit;
+use crate::pools;
+use crate::progress;
+use crate::table::{Palette, Tint};
+use crate::text;
+
+/// Explains one model.
+///
+/// # Errors
+/// There is no such model, or the daemon cannot be asked.
+pub async fn explain(cx: &mut Context, args: &ExplainArgs) -> Result<Exit, Stop> {
+    let health = pools::ask(cx).await?;
+    let pool = pools::find(&health, &args.model)?;
+    if args.json {
+        let ledger: Vec<_> = pools::holdings(&health, pool).collect();
+        let whole = serde_json::json!({ "pool": pool, "ledger": ledger, "devices": health.devices });
+        cx.ui.print(&whole.to_string())?;
+    } else {
+        let palette = if cx.ui.output_has_colour() { Palette::Colour } else { Palette::Plain };
+        cx.ui.print(&render(&health, pool, palette))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn render(health: &Health, pool: &Pool, palette: Palette) -> String {
+    let mut page = format!("pool {} serves {}\n", pool.id, pool.model_ref);
+    page.push_str(&format!("{}\n", sentence(pool)));
+    if let Some(to) = &pool.reloading_to {
+        page.push_str(&format!("it is being reloaded to {to}\n"));
+    }
+    let placement = pool.placement.as_deref().unwrap_or_default();
+    if !placement.is_empty() {
+        page.push_str("\nwhere it could go, as reckoned before its last load:\n");
+        for one in placement {
+            page.push_str(&render_placement(one, health, palette));
+        }
+    }
+    let mut held = pools::holdings(health, pool).peekable();
+    if held.peek().is_some() {
+        page.push_str("\nwhat it holds:\n");
+        for one in held {
+            let expected = match (one.expected_bytes, one.measured_bytes) {
+                (Some(expected), Some(_)) => format!(", reckoned with {}", text::bytes(expected)),
+                _ => String::new(),
+            };
+            page.push_str(&format!("  {} on {}: {}{expected}\n", one.replica, one.device, pools::held(one)));
+        }
+    }
+    page
+}
+
+/// Why it is in the state it is in.
+fn sentence(pool: &Pool) -> String {
+    let id = &pool.id;
+    let ready = pool.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready);
+    match pool.state {
+        PoolState::Ready => format!("it is ready, {} of it", text::count(ready.count() as u64, "replica")),
+        PoolState::Starting => format!("it is loading{}", progress::detail(pool)),
+        PoolState::Unloaded => "it is not loaded: the first task that needs it loads it".to_owned(),
+        PoolState::Retired => format!("it is retired: `llama-orch activate {id}` puts it back into service"),
+        PoolState::Unavailable => format!("it cannot serve{}", progress::detail(pool)),
+    }
+}
+
+fn render_placement(placement: &Placement, health: &Health, palette: Palette) -> String {
+    let (tint, word) = if placement.fits { (Tint::Good, "fits") } else { (Tint::Bad, "does not fit") };
+    let name = health.devices.iter().flatten().find(|device| device.id == placement.device);
+    let name = name.map(|device| format!(" ({})", device.name)).unwrap_or_default();
+    let word = palette.paint(Some(tint), word);
+    let why = text::for_terminal(&placement.why).replace('\n', "\n    ");
+    format!("  {}{name}: {word}\n    {why}\n", placement.device)
+}
+
+#[cfg(test)]
+mod tests;
