@@ -1,9 +1,11 @@
 //! The pact of the command line (`contracts/pacts`), replayed against the running daemon: each interaction
 //! against one that is in the state which the interaction is about.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use orchestratord::keeper::{Order, PoolEvent, Rollback, RollbackCode};
 use pact_verifier::callback_executors::HttpRequestProviderStateExecutor;
 use pact_verifier::{
     FilterInfo, NullRequestFilterExecutor, PactSource, ProviderInfo, ProviderTransport, VerificationOptions,
@@ -19,6 +21,24 @@ use adapter_mock::Phase;
 /// The task and the session that the pact is about.
 const TASK: &str = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
 const SESSION: &str = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
+
+/// States that the pool's keeper is in, not the daemon.
+const GOOD_MODEL: &str = "a pool serves and the new model is good";
+const BROKEN_MODEL: &str = "a pool serves and the new model is broken";
+
+/// Does what the pool's keeper is asked, as the state has it. Never ends.
+async fn keep(house: &mut House, state: &str) {
+    while let Some(order) = house.ordered.recv().await {
+        let Order::Reload(order) = order else { continue };
+        let outcome = match state {
+            GOOD_MODEL => Ok(order.model.to_string()),
+            _ => Err(Rollback { code: RollbackCode::ModelInvalid, message: "it is no GGUF file".to_owned() }),
+        };
+        house.say(PoolEvent::ReloadOver).await;
+        order.reply.send(outcome).expect("the daemon waits for it");
+    }
+    std::future::pending().await
+}
 
 fn pact() -> String {
     let path =
@@ -37,7 +57,7 @@ async fn house_in(state: &str, audit: &Audit) -> House {
         body
     };
     match state {
-        "a pool serves" => {}
+        "a pool serves" | GOOD_MODEL | BROKEN_MODEL => {}
         "the interactive lane is full" => {
             house.control.hold(Phase::Decode);
             audit.submit(&house, prompt()).await;
@@ -65,10 +85,10 @@ async fn house_in(state: &str, audit: &Audit) -> House {
 }
 
 /// Replays the interaction of this description.
-async fn replay(house: &House, pact: &str, description: &str) -> Result<(), String> {
+async fn replay(at: SocketAddr, pact: &str, description: &str) -> Result<(), String> {
     let transport = ProviderTransport {
         transport: "http".to_owned(),
-        port: Some(house.address.port()),
+        port: Some(at.port()),
         path: None,
         scheme: Some("http".to_owned()),
     };
@@ -114,8 +134,12 @@ async fn the_daemon_keeps_the_pact_of_the_command_line() {
     let all = interactions(&pact);
     assert!(all.len() >= 10, "{all:?}");
     for (description, state) in all {
-        let house = house_in(&state, &audit).await;
-        let kept = replay(&house, &pact, &description).await;
+        let mut house = house_in(&state, &audit).await;
+        let at = house.address;
+        let kept = tokio::select! {
+            kept = replay(at, &pact, &description) => kept,
+            () = keep(&mut house, &state) => unreachable!("it never ends"),
+        };
         assert_eq!(kept, Ok(()), "{description}, where {state}");
     }
 }
@@ -134,6 +158,6 @@ async fn a_pact_that_asks_for_something_else_is_not_kept() {
         let changed = pact.replace(from, to);
         assert_ne!(changed, pact);
         let house = house_in(&state, &audit).await;
-        assert!(replay(&house, &changed, description).await.is_err(), "{description} with {to}");
+        assert!(replay(house.address, &changed, description).await.is_err(), "{description} with {to}");
     }
 }

@@ -4,8 +4,11 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use openapi_client::types::{FinishReason, Message, Priority, Role, TaskRequest};
-use openapi_client::{Client, Event, Failure, Refusal};
+use openapi_client::types::{
+    FinishReason, Message, ModelState, ModelStateRequest, Priority, ReloadRequest, Role, RollbackCode,
+    RollbackStatus, TaskRequest,
+};
+use openapi_client::{Client, Error, Event, Failure, Refusal};
 use pact_consumer::builders::InteractionBuilder;
 use pact_consumer::prelude::*;
 use uuid::Uuid;
@@ -13,6 +16,9 @@ use uuid::Uuid;
 /// The task and the session that the interactions are about.
 const TASK: &str = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
 const SESSION: &str = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
+
+/// The model that a pool is given.
+const MODEL: &str = "file:/models/other.gguf";
 
 /// A token that the daemon of the tests takes, and one that it does not.
 const RIGHT: &str = "0123456789abcdef0123456789abcdef";
@@ -289,6 +295,67 @@ pub const ALL: &[Interaction] = &[
         },
     },
     Interaction {
+        description: "a pool is given another model",
+        given: "a pool serves and the new model is good",
+        token: RIGHT,
+        says: |it| {
+            reload(it);
+            it.response.status(200).content_type("application/json").json_body(json_pattern!({
+                "status": "reloaded",
+                "model_ref": MODEL,
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let reloaded = client.reload_pool("p", &new_model()).await.unwrap().into_inner();
+                assert_eq!(reloaded.model_ref, MODEL);
+            })
+        },
+    },
+    Interaction {
+        description: "a pool is given a model that is broken",
+        given: "a pool serves and the new model is broken",
+        token: RIGHT,
+        says: |it| {
+            reload(it);
+            it.response.status(409).content_type("application/json").json_body(json_pattern!({
+                "status": "rollback",
+                "code": "MODEL_INVALID",
+                "message": like!("it is no GGUF file"),
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let Err(Error::ErrorResponse(back)) = client.reload_pool("p", &new_model()).await else {
+                    panic!("409 is an answer with a body of its own")
+                };
+                let back = back.into_inner();
+                assert_eq!((back.status, back.code), (RollbackStatus::Rollback, RollbackCode::ModelInvalid));
+            })
+        },
+    },
+    Interaction {
+        description: "a model is taken out of service",
+        given: "a pool serves",
+        token: RIGHT,
+        says: |it| {
+            it.request.post().path("/v1/models/p/state").content_type("application/json");
+            authorized(it);
+            it.request.json_body(json_pattern!({"state": "Retired"}));
+            it.response.status(200).content_type("application/json").json_body(json_pattern!({
+                "model_id": "p",
+                "state": "Retired",
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let request = ModelStateRequest { state: ModelState::Retired };
+                let status = client.set_model_state("p", &request).await.unwrap().into_inner();
+                assert_eq!((status.model_id.as_str(), status.state), ("p", ModelState::Retired));
+            })
+        },
+    },
+    Interaction {
         description: "the daemon that does not serve yet is asked how it is",
         given: "no pool is ready yet",
         token: RIGHT,
@@ -301,7 +368,7 @@ pub const ALL: &[Interaction] = &[
         },
         drive: |client| {
             Box::pin(async move {
-                let Err(openapi_client::Error::ErrorResponse(answer)) = client.get_health().await else {
+                let Err(Error::ErrorResponse(answer)) = client.get_health().await else {
                     panic!("503 is an answer with a body of its own")
                 };
                 assert_eq!(answer.status().as_u16(), 503);
@@ -341,6 +408,16 @@ fn submission(it: &mut InteractionBuilder) {
     it.request.post().path("/v1/tasks").content_type("application/json");
     authorized(it);
     it.request.json_body(conversation());
+}
+
+fn reload(it: &mut InteractionBuilder) {
+    it.request.post().path("/v1/pools/p/reload").content_type("application/json");
+    authorized(it);
+    it.request.json_body(json_pattern!({"new_model_ref": MODEL}));
+}
+
+fn new_model() -> ReloadRequest {
+    ReloadRequest { new_model_ref: MODEL.to_owned(), sha256: None }
 }
 
 fn refusal(it: &mut InteractionBuilder, status: u16, code: &str) {
