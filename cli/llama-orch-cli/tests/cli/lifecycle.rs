@@ -112,16 +112,16 @@ fn a_pool_that_is_not_there_is_refused() {
     drop(daemon.requests());
 }
 
-/// A reload that is answered once somebody has looked how far it is.
+/// A reload that is answered when it has been looked at twice: at the second look the first one has been said.
 fn slow_reload(fetched: u64) -> Vec<Exchange> {
-    let way =
-        json!({ "reloading_to": "hf:o/r/f.gguf", "fetch": { "done_bytes": fetched, "total_bytes": 4096 } });
+    let fetch = json!({ "done_bytes": fetched, "total_bytes": 4096 });
+    let way = || plain(pool("a", "ready", json!({ "reloading_to": "hf:o/r/f.gguf", "fetch": fetch })));
     let body = r#"{"status":"reloaded","model_ref":"hf:o/r/f.gguf"}"#;
+    let length = body.len();
     let done = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     );
-    vec![Exchange::nothing().open(), plain(pool("a", "ready", way)).releasing(&done)]
+    vec![Exchange::nothing().open(), way(), way().releasing(&done)]
 }
 
 #[test]
