@@ -6,7 +6,24 @@ use std::time::Duration;
 
 use crate::address::Address;
 
-/// One engine that speaks HTTP.
+/// One engine that speaks HTTP: what the factory of every adapter is made from.
+///
+/// ```
+/// use adapter_http::{Address, Attach, HttpEngineConfig, Secret, Timeouts};
+///
+/// // One that runs already.
+/// let address = Address::parse("http://127.0.0.1:8000/v1")?;
+/// let attached = HttpEngineConfig { slots: Some(8), ..HttpEngineConfig::new(Attach::Url(address)) };
+///
+/// // One that is started with its replica.
+/// let argv = ["llama-server", "--port", "{port}", "-m", "{model}", "-np", "{slots}"].map(str::to_owned);
+/// let managed = HttpEngineConfig {
+///     api_key: Some(Secret::new("sk-local")?),
+///     timeouts: Timeouts { start: std::time::Duration::from_secs(300), ..Timeouts::default() },
+///     ..HttpEngineConfig::new(Attach::Command { argv: argv.to_vec(), env: Vec::new(), address: None })
+/// };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HttpEngineConfig {
     /// Where it is, or how it is started.
@@ -38,8 +55,8 @@ pub enum Attach {
     /// It is started here, in a process group of its own, and ended with its replica or with the daemon.
     Command {
         /// The program and its arguments. `{port}`, `{model}`, `{slots}` and `{ctx}` in an argument are
-        /// replaced: a free port of this machine, the replica's model file, its slots, its tokens of
-        /// context a slot (`0` where the spec leaves them to the model).
+        /// replaced: a free port of this machine, the replica's model as its spec has it, its slots, its
+        /// tokens of context a slot (`0` where the spec leaves them to the model).
         argv: Vec<String>,
         /// Variables beside those of the daemon. `{port}` is replaced in their values, too.
         env: Vec<(String, String)>,

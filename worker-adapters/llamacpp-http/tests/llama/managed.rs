@@ -116,3 +116,38 @@ async fn a_command_that_cannot_work_is_refused_before_it_is_started() {
     let error = start(config(&["/no/such/llama-server", "{port}"])).await.err().expect("does not start");
     assert!(error.to_string().starts_with("`/no/such/llama-server` cannot be found"), "{error}");
 }
+
+#[tokio::test]
+async fn a_start_that_nobody_waits_for_any_more_ends_what_it_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = folder.path().join("pid");
+    let script = format!("echo $$ > {}; exec {PROGRAM} deaf {{port}}", told.display());
+    let written = async {
+        loop {
+            if let Some(line) = std::fs::read_to_string(&told).ok().filter(|text| text.ends_with('\n')) {
+                return Pid::from_raw(line.trim().parse().expect("a number")).expect("not 0");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let pid = tokio::select! {
+        _ = start(config(&["/bin/sh", "-c", &script])) => panic!("it never listens"),
+        pid = within(written) => pid,
+    };
+    within(async {
+        while !is_reaped(pid) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_port_stands_in_variables_too() {
+    let script = format!("exec {PROGRAM} serve $ENGINE_PORT");
+    let mut config = config(&["/bin/sh", "-c", &script]);
+    let Attach::Command { env, .. } = &mut config.attach else { panic!() };
+    env.push(("ENGINE_PORT".to_owned(), "{port}".to_owned()));
+    let engine = start(config).await.expect("starts");
+    assert_eq!(engine.facts().slots, 2);
+}
