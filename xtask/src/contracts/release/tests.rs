@@ -184,5 +184,8 @@ fn a_contract_is_released_once_and_the_last_release_counts() {
 #[test]
 fn the_contracts_keep_what_was_released() {
     let files = crate::process::list_files(&root()).unwrap();
+    for name in NAMES {
+        assert!(last_release(&root(), &files, name).unwrap().is_some(), "`{name}` was never released");
+    }
     assert_eq!(check(&root(), &files).unwrap(), Vec::<String>::new());
 }
