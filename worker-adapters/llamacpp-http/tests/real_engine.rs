@@ -111,7 +111,7 @@ async fn counts_agree_with_what_the_server_reads_for_prompts_and_conversations()
         Message { role: Role::User, content: "What is the capital of France? Ça va 🦙?".to_owned() },
     ]);
     for input in [Input::Prompt("The old lighthouse stood at the end".to_owned()), conversation] {
-        let measured = within(engine.measure(Arc::new(input.clone()))).await.expect("counts");
+        let measured = within(engine.measure(Arc::new(job(input.clone())))).await.expect("counts");
         let story = answer(&engine, Job { max_tokens: Some(TokenCount(8)), ..job(input) }).await;
         let end = story.end.clone().expect("an end");
         assert_eq!(end.tokens_in, measured.tokens);
