@@ -1,7 +1,13 @@
-//! How many prompt tokens one step may read. While nothing decodes: as many as fit a bound of time, so
-//! that a cancel or a more urgent prompt never waits longer than that. While sequences decode: so many
-//! that the step stays within a multiple of what it takes without them, so that reading a long prompt
-//! never stalls a running stream. Everything is measured; the clock is the caller's.
+//! What one step does beside the next tokens of the running streams: how many prompt tokens it reads, of
+//! which lane, and whether the task of the strict lane goes on. While no stream is to be guarded: as much as
+//! fits a bound of time, so that a cancel or a more urgent prompt never waits longer than that. Beside a
+//! stream that is: so much that the step stays within a multiple of what it takes without. The work of the
+//! strict lane is calls of a fixed shape: where one is larger than a step's room, rooms are saved up for it.
+//! Everything is measured; the clock is the caller's.
+//!
+//! Whose streams are guarded: all of them, unless the next prompt to read is interactive, which batch
+//! streams do not hold up. Whose prompts are read: interactive ones first; batch prompts that hold a slot
+//! always get a share, and so does the strict lane.
 
 use std::time::Duration;
 
@@ -9,20 +15,61 @@ use std::time::Duration;
 /// twice; the rest is for what cannot be foreseen.
 const STRETCH: f64 = 1.7;
 
-/// The longest step while nothing decodes.
-const ALONE: Duration = Duration::from_millis(250);
+/// The longest step while no stream is guarded.
+const ALONE_MS: f64 = 250.0;
 
 /// Prompt tokens of a step as long as nothing is known about their cost.
-const FIRST_CHUNK: usize = 2;
+const FIRST_CHUNK: f64 = 2.0;
+
+/// The smallest chunk of a guarded step, on average: what is read never stops altogether.
+const LEAST_MIXED: f64 = 0.125;
 
 /// The smallest chunk while nothing decodes: below it the work of a step itself would show.
-const LEAST_ALONE: usize = 32;
+const LEAST_ALONE: f64 = 32.0;
+
+/// The part of the room that the lesser lane gets while the other wants all of it.
+const LESSER_SHARE: f64 = 0.125;
 
 /// After so many steps with prompt tokens one goes without, to measure what decoding alone takes.
 const REFRESH: u32 = 24;
 
 /// How much one measurement moves what is known.
 const WEIGHT: f64 = 0.2;
+
+/// What waits to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Sequences that decode a token in the common call.
+    pub decoding: usize,
+    /// Streams that run and are interactive, that of the strict lane included.
+    pub interactive_streams: usize,
+    /// Prompt tokens of interactive tasks that wait in slots.
+    pub interactive: usize,
+    /// Prompt tokens of batch tasks that wait in slots.
+    pub batch: usize,
+    /// The task of the strict lane.
+    pub strict: Option<Strict>,
+}
+
+/// What the task of the strict lane is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strict {
+    /// Whether its prompt is still being read.
+    pub reading: bool,
+    /// Whether it is interactive.
+    pub interactive: bool,
+}
+
+/// What a step does beside decoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Prompt tokens of interactive tasks.
+    pub interactive: usize,
+    /// Prompt tokens of batch tasks.
+    pub batch: usize,
+    /// Calls of the strict lane.
+    pub strict: usize,
+}
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +80,24 @@ pub struct StepShape {
     pub reading: usize,
 }
 
-/// Follows the step times and says how much to read.
+/// Follows the step times and says what to do.
 #[derive(Debug)]
 pub struct StepBudget {
     most: usize,
     /// Milliseconds of a step that only decodes, by the number of sequences; index 0 is not used.
     quiet: Vec<Option<f64>>,
-    /// Prompt tokens of the next mixed step, by the number of sequences.
+    /// Prompt tokens of a guarded step, by the number of sequences.
     mixed: Vec<f64>,
     /// Milliseconds a prompt token takes while nothing decodes.
     alone: Option<f64>,
+    /// Milliseconds of a call of the strict lane, while it writes and while it reads.
+    strict: [Option<f64>; 2],
+    /// Milliseconds saved up for the strict lane.
+    saved: f64,
+    /// Parts of prompt tokens that were left over.
+    rest: f64,
+    /// Prompt tokens that the batch lane is owed.
+    owed: f64,
     since_quiet: u32,
 }
 
@@ -53,27 +108,98 @@ impl StepBudget {
         Self {
             most: most.max(1),
             quiet: vec![None; slots + 1],
-            mixed: vec![FIRST_CHUNK as f64; slots + 1],
+            mixed: vec![FIRST_CHUNK; slots + 1],
             alone: None,
+            strict: [None; 2],
+            saved: 0.0,
+            rest: 0.0,
+            owed: 0.0,
             since_quiet: 0,
         }
     }
 
-    /// Prompt tokens the next step may read beside `decoding` sequences.
-    #[must_use]
-    pub fn reading(&self, decoding: usize) -> usize {
-        if decoding == 0 {
-            let fits = self.alone.map_or(LEAST_ALONE as f64, |cost| ALONE.as_secs_f64() * 1e3 / cost);
-            return (fits as usize).clamp(1, self.most);
-        }
-        let decoding = decoding.min(self.mixed.len() - 1);
-        if self.quiet[decoding].is_none() || self.since_quiet >= REFRESH {
-            return 0;
-        }
-        (self.mixed[decoding] as usize).clamp(1, self.most)
+    /// What the next step does.
+    pub fn plan(&mut self, wants: Wants) -> Plan {
+        let decoding = wants.decoding.min(self.mixed.len() - 1);
+        let waiting = wants.interactive + wants.batch;
+        let writes = wants.strict.is_some_and(|strict| !strict.reading);
+        let urgent =
+            wants.interactive > 0 || wants.strict.is_some_and(|strict| strict.reading && strict.interactive);
+        let guarded = (decoding > 0 || writes) && (!urgent || wants.interactive_streams > 0);
+        let call = wants.strict.and_then(|strict| self.strict[usize::from(strict.reading)]);
+        let room = match (guarded, decoding) {
+            (false, _) => Some(ALONE_MS),
+            (true, 0) => call.map(|call| call * (STRETCH - 1.0)),
+            (true, _) => self.quiet[decoding].map(|quiet| quiet * (STRETCH - 1.0)),
+        };
+        let calls = match wants.strict {
+            None => {
+                self.saved = 0.0;
+                0
+            }
+            // It is the running stream itself, or all there is.
+            Some(_) if decoding == 0 && (writes || waiting == 0) => 1,
+            Some(strict) => {
+                let share = share_of(strict, wants);
+                let call = call.unwrap_or(0.0);
+                if guarded {
+                    self.save(room.unwrap_or(0.0) * share, call, room.is_some())
+                } else {
+                    ((ALONE_MS * share / call.max(0.01)) as usize).clamp(1, self.most)
+                }
+            }
+        };
+        let spent = if decoding == 0 && writes { 0.0 } else { calls as f64 * call.unwrap_or(0.0) };
+        let fits = match room {
+            _ if waiting == 0 => 0.0,
+            // What it takes without must be known first, and be measured again.
+            None => 0.0,
+            Some(_) if guarded && decoding > 0 && self.since_quiet >= REFRESH => 0.0,
+            Some(room) if guarded && decoding > 0 => {
+                self.mixed[decoding] * ((room - spent) / room).clamp(0.0, 1.0)
+            }
+            Some(room) => match self.alone {
+                None => {
+                    if guarded {
+                        FIRST_CHUNK
+                    } else {
+                        LEAST_ALONE
+                    }
+                }
+                Some(cost) => ((room - spent).max(0.0) / cost).max(if guarded { LEAST_MIXED } else { 1.0 }),
+            },
+        };
+        let fits = fits.min(self.most as f64) + self.rest;
+        let tokens = fits as usize;
+        self.rest = if waiting > 0 { fits - tokens as f64 } else { 0.0 };
+        let (interactive, batch) = self.split(tokens.min(waiting), wants);
+        Plan { interactive, batch, strict: calls }
     }
 
-    /// Learns from a step that took `took`.
+    /// Saves `room` up for the strict lane; 1 when a call can be paid.
+    fn save(&mut self, room: f64, call: f64, known: bool) -> usize {
+        self.saved = (self.saved + room).min(room + call);
+        if !known || self.saved < call {
+            return 0;
+        }
+        self.saved -= call;
+        1
+    }
+
+    /// Which lane `tokens` go to, of which not more wait.
+    fn split(&mut self, tokens: usize, wants: Wants) -> (usize, usize) {
+        if wants.interactive == 0 || wants.batch == 0 {
+            self.owed = 0.0;
+            return (tokens.min(wants.interactive), tokens.min(wants.batch));
+        }
+        self.owed += tokens as f64 * LESSER_SHARE;
+        let owed = (self.owed as usize).min(tokens).min(wants.batch);
+        self.owed -= owed as f64;
+        let interactive = (tokens - owed).min(wants.interactive);
+        (interactive, tokens - interactive)
+    }
+
+    /// Learns from the common call of a step, which took `took`.
     pub fn observe(&mut self, shape: StepShape, took: Duration) {
         let took = took.as_secs_f64() * 1e3;
         let decoding = shape.decoding.min(self.mixed.len() - 1);
@@ -93,9 +219,24 @@ impl StepBudget {
                 let fitting = (tokens as f64 * room / used).min(tokens as f64 * 2.0);
                 let next = &mut self.mixed[decoding];
                 *next += (fitting - *next) * if fitting < *next { 2.0 * WEIGHT } else { WEIGHT };
-                *next = next.clamp(1.0, self.most as f64);
+                *next = next.clamp(LEAST_MIXED, self.most as f64);
             }
         }
+    }
+
+    /// Learns from a call of the strict lane, which took `took`.
+    pub fn observe_strict(&mut self, reading: bool, took: Duration) {
+        move_towards(&mut self.strict[usize::from(reading)], took.as_secs_f64() * 1e3);
+    }
+}
+
+/// The strict lane's part of the room.
+fn share_of(strict: Strict, wants: Wants) -> f64 {
+    match (strict.interactive, wants.interactive > 0, wants.batch > 0) {
+        (_, false, false) => 1.0,
+        (true, true, _) | (false, false, true) => 0.5,
+        (true, false, true) => 1.0 - LESSER_SHARE,
+        (false, true, _) => LESSER_SHARE,
     }
 }
 
@@ -104,91 +245,4 @@ fn move_towards(known: &mut Option<f64>, measured: f64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs `steps` steps on a pretend engine and returns the times of those that decoded.
-    fn run(
-        budget: &mut StepBudget,
-        decoding: usize,
-        steps: usize,
-        engine: impl Fn(StepShape) -> f64,
-    ) -> Vec<f64> {
-        (0..steps)
-            .map(|_| {
-                let shape = StepShape { decoding, reading: budget.reading(decoding) };
-                let took = engine(shape);
-                budget.observe(shape, Duration::from_secs_f64(took / 1e3));
-                took
-            })
-            .collect()
-    }
-
-    fn p95(mut times: Vec<f64>) -> f64 {
-        times.sort_by(f64::total_cmp);
-        times[times.len() * 95 / 100]
-    }
-
-    #[test]
-    fn a_running_stream_keeps_within_twice_its_quiet_step() {
-        for (step, token) in [(8.0, 4.0), (50.0, 4.0), (8.0, 0.2), (8.0, 0.01)] {
-            let engine = |shape: StepShape| {
-                step + if shape.reading > 0 { 0.3 * step } else { 0.0 } + token * shape.reading as f64
-            };
-            let mut budget = StepBudget::new(4, 512);
-            let times = run(&mut budget, 2, 400, engine);
-            assert!(p95(times) <= 2.0 * step + token, "step {step} ms, token {token} ms");
-            let reading = budget.reading(2).max(run(&mut budget, 2, 2, engine).len());
-            assert!(reading >= 1, "reading must go on");
-        }
-    }
-
-    #[test]
-    fn reading_uses_the_room_there_is() {
-        let engine = |shape: StepShape| 50.0 + 4.0 * shape.reading as f64;
-        let mut budget = StepBudget::new(4, 512);
-        let times = run(&mut budget, 1, 200, engine);
-        let mean = times.iter().sum::<f64>() / 200.0;
-        assert!(mean > 50.0 * 1.5, "mean step {mean} ms leaves room unused");
-    }
-
-    #[test]
-    fn an_engine_slower_than_any_budget_still_reads_one_token_a_step() {
-        let engine = |shape: StepShape| 8.0 + 100.0 * shape.reading as f64;
-        let mut budget = StepBudget::new(4, 512);
-        run(&mut budget, 1, 100, engine);
-        let read: usize = (0..50)
-            .map(|_| {
-                let shape = StepShape { decoding: 1, reading: budget.reading(1) };
-                budget.observe(shape, Duration::from_secs_f64(engine(shape) / 1e3));
-                shape.reading
-            })
-            .sum();
-        assert!((40..=50).contains(&read), "{read} tokens in 50 steps");
-    }
-
-    #[test]
-    fn alone_a_step_is_bounded_in_time_and_in_tokens() {
-        let mut slow = StepBudget::new(4, 512);
-        assert_eq!(slow.reading(0), LEAST_ALONE, "nothing known: a small first chunk");
-        run(&mut slow, 0, 20, |shape| 4.0 * shape.reading as f64);
-        assert!((55..=64).contains(&slow.reading(0)), "250 ms of 4 ms a token: {}", slow.reading(0));
-        let mut fast = StepBudget::new(4, 512);
-        run(&mut fast, 0, 20, |shape| 0.1 * shape.reading as f64);
-        assert_eq!(fast.reading(0), 512);
-    }
-
-    #[test]
-    fn decoding_alone_is_measured_again_from_time_to_time() {
-        let mut budget = StepBudget::new(2, 64);
-        let shapes: Vec<usize> = (0..100)
-            .map(|_| {
-                let shape = StepShape { decoding: 1, reading: budget.reading(1) };
-                budget.observe(shape, Duration::from_millis(10 + shape.reading as u64));
-                shape.reading
-            })
-            .collect();
-        let quiet = shapes.iter().filter(|reading| **reading == 0).count();
-        assert!((4..=5).contains(&quiet), "{quiet} quiet steps in 100");
-    }
-}
+mod tests;

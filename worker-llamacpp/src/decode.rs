@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use adapter_api::{Determinism, EngineError, Finish, KvHint};
+use adapter_api::{Determinism, Finish, KvHint};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use orchestrator_core::{Priority, SessionId};
@@ -86,7 +86,7 @@ impl DecodeLoop {
             batch: LlamaBatch::new(most, 1),
             slots: (0..count).map(|_| Slot::default()).collect(),
             waiting: Waiting::default(),
-            strict: StrictLane::default(),
+            strict: StrictLane::new(loaded.on_card),
             budget: StepBudget::new(count, most.saturating_sub(count).max(1)),
             scratch: Scratch::default(),
             said: Step::default(),
@@ -134,6 +134,7 @@ impl DecodeLoop {
                 Priority::Interactive => self.waiting.interactive.push_back(*job),
                 Priority::Batch => self.waiting.batch.push_back(*job),
             },
+            Command::OpenStrictLane(context) => self.strict.open(*context),
             Command::Evict(session) => self.evict(session),
             Command::Stop => unreachable!("the caller sees to it"),
         }
@@ -187,11 +188,7 @@ impl DecodeLoop {
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
         let (at, found) = if job.determinism == Determinism::Strict {
             let at = slots::any_free(&views).expect("a slot is free");
-            if let Err(why) = self.strict.begin(at, &self.loaded) {
-                let failed = Finish::Failed(EngineError::Decode(why));
-                self.said.tasks.extend(end_unstarted(job.task, failed, job.arrived).tasks);
-                return;
-            }
+            self.strict.begin(at);
             (at, 0)
         } else if job.kv == KvHint::None {
             let at = slots::any_free(&views).expect("a slot is free");

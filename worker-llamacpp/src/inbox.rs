@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use adapter_api::{EndReport, Finish, Job};
+use adapter_api::{Determinism, EndReport, EngineError, Finish, Job};
+use llama_cpp_2::context::LlamaContext;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use rustix::event::{PollFd, PollFlags, poll};
 use worker_protocol::{FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
@@ -24,7 +25,7 @@ use crate::exit;
 use crate::load::Loaded;
 use crate::log::{self, Level};
 use crate::outbox::Outbox;
-use crate::prepare::{Arrival, CancelFlag, Prepared, measure, prepare};
+use crate::prepare::{Arrival, CancelFlag, Prepared, Work, measure, prepare};
 
 /// Messages that wait to be prepared or measured. The reader waits when there are more.
 const WAITING: usize = 1024;
@@ -40,6 +41,8 @@ const PREPARER_STACK: usize = 64 * 1024 * 1024;
 pub enum Command {
     /// Decode it.
     Start(Box<Prepared>),
+    /// What `strict` tasks compute in, before the first of them.
+    OpenStrictLane(Box<LlamaContext<'static>>),
     /// Give its cache back.
     Evict(SessionId),
     /// Cancel everything and end.
@@ -147,6 +150,7 @@ fn read_all(mut stream: UnixStream, preparer: &SyncSender<Order>, measurer: &Syn
 }
 
 fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_loop: &SyncSender<Command>) {
+    let mut lane_is_open = false;
     for order in orders {
         let command = match order {
             Order::Evict(session) => Command::Evict(session),
@@ -157,8 +161,24 @@ fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_lo
                     outbox.send_step(end_unstarted(task, Finish::Canceled, arrived));
                     continue;
                 }
-                match prepare(loaded, arrival) {
-                    Ok(prepared) => Command::Start(Box::new(prepared)),
+                let ready = prepare(loaded, arrival).and_then(|prepared| {
+                    let opens = prepared.determinism == Determinism::Strict
+                        && matches!(prepared.work, Work::Complete(_))
+                        && !std::mem::replace(&mut lane_is_open, true);
+                    let lane = opens.then(|| loaded.context(1)).transpose().map_err(|why| {
+                        lane_is_open = false;
+                        EngineError::Decode(format!("no memory for a context of a `strict` task: {why}"))
+                    })?;
+                    Ok((prepared, lane))
+                });
+                match ready {
+                    Ok((prepared, lane)) => {
+                        let opened = lane.map(|lane| to_loop.send(Command::OpenStrictLane(Box::new(lane))));
+                        if opened.is_some_and(|sent| sent.is_err()) {
+                            return;
+                        }
+                        Command::Start(Box::new(prepared))
+                    }
                     Err(error) => {
                         outbox.send_step(end_unstarted(task, Finish::Failed(error), arrived));
                         continue;

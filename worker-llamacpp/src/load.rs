@@ -51,7 +51,7 @@ pub struct Loaded {
     /// Threads to compute with.
     threads: i32,
     /// Whether its layers are on a card.
-    on_card: bool,
+    pub on_card: bool,
 }
 
 impl Loaded {

@@ -31,13 +31,19 @@ struct Line<'a> {
 
 /// Writes one line. A standard error that is gone is nobody's to tell.
 pub fn line(level: Level, message: &str, fields: &[(&str, &str)]) {
-    if level < least() {
+    if !is_wanted(level) {
         return;
     }
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
     let mut text = serde_json::to_vec(&Line { level, message, fields }).expect("plain strings serialise");
     text.push(b'\n');
     let _ = std::io::stderr().lock().write_all(&text);
+}
+
+/// Whether lines of `level` are written.
+#[must_use]
+pub fn is_wanted(level: Level) -> bool {
+    level >= least()
 }
 
 fn least() -> Level {

@@ -3,12 +3,12 @@
 
 use adapter_api::{EngineError, Finish, Piece};
 use llama_cpp_2::token::LlamaToken;
+use orchestrator_core::Priority;
 use worker_protocol::{TaskEvent, TaskUpdate};
 
 use super::slot::Task;
-use super::strict::StrictLane;
 use super::{DecodeLoop, sequence};
-use crate::budget::StepShape;
+use crate::budget::{Plan, StepShape, Strict, Wants};
 use crate::clock;
 use crate::log::{self, Level};
 use crate::sample::{Draw, Scratch};
@@ -36,14 +36,45 @@ impl DecodeLoop {
         let started = clock::now();
         let mut shares = self.writing();
         let decoding = shares.len();
-        let reading = self.add_reading(&mut shares, self.budget.reading(decoding));
+        let plan = self.budget.plan(self.wants(decoding));
+        let reading = self.add_reading(&mut shares, plan);
         if !shares.is_empty() {
             self.compute(&shares);
         }
         // A strict sequence is not in this batch, and its time is no measure of it.
         let took = clock::now().duration_since(started);
-        self.strict_step();
         self.budget.observe(StepShape { decoding, reading }, took);
+        let mut strict = 0;
+        while strict < plan.strict {
+            strict += 1;
+            if !self.strict_step() {
+                break;
+            }
+        }
+        if log::is_wanted(Level::Debug) {
+            let shown = [decoding, reading, strict].map(|count| count.to_string());
+            let fields = [("decoding", &*shown[0]), ("reading", &*shown[1]), ("strict", &*shown[2])];
+            log::line(Level::Debug, "step", &fields);
+        }
+    }
+
+    /// What waits to be done.
+    fn wants(&self, decoding: usize) -> Wants {
+        let mut wants = Wants { decoding, ..Wants::default() };
+        let strict = self.strict.slot();
+        for (at, slot) in self.slots.iter().enumerate() {
+            let Some(task) = &slot.task else { continue };
+            let interactive = task.priority == Priority::Interactive;
+            let reading = task.is_reading();
+            if strict == Some(at) {
+                wants.strict = Some(Strict { reading, interactive });
+            } else if reading {
+                let waiting = task.prompt.len() - task.read;
+                *(if interactive { &mut wants.interactive } else { &mut wants.batch }) += waiting;
+            }
+            wants.interactive_streams += usize::from(interactive && !reading);
+        }
+        wants
     }
 
     /// A share for each sequence with a next token.
@@ -55,8 +86,8 @@ impl DecodeLoop {
         (0..self.slots.len()).filter(writes).map(|slot| Share { slot, tokens: 1, row: None }).collect()
     }
 
-    /// Adds shares for prompts: interactive before batch, the first to come first. The tokens added.
-    fn add_reading(&self, shares: &mut Vec<Share>, budget: usize) -> usize {
+    /// Adds shares for prompts: in each lane the first to come first. The tokens added.
+    fn add_reading(&self, shares: &mut Vec<Share>, plan: Plan) -> usize {
         let strict = self.strict.slot();
         let mut waiting: Vec<_> = self
             .slots
@@ -67,16 +98,20 @@ impl DecodeLoop {
                 slot.task.as_ref().filter(|task| task.is_reading()).map(|task| (at, task))
             })
             .collect();
-        waiting.sort_by_key(|(at, task)| (task.priority.as_str() != "interactive", task.times.arrived, *at));
-        let mut left = budget;
+        waiting.sort_by_key(|(at, task)| (task.times.arrived, *at));
+        let mut left = plan;
         for (slot, task) in waiting {
-            let tokens = left.min(task.prompt.len() - task.read);
+            let left = match task.priority {
+                Priority::Interactive => &mut left.interactive,
+                Priority::Batch => &mut left.batch,
+            };
+            let tokens = (*left).min(task.prompt.len() - task.read);
             if tokens > 0 {
                 shares.push(Share { slot, tokens, row: None });
-                left -= tokens;
+                *left -= tokens;
             }
         }
-        budget - left
+        plan.interactive + plan.batch - left.interactive - left.batch
     }
 
     /// Decodes the shares in one call and goes on with every sequence that has a result. A call that fails
@@ -160,10 +195,12 @@ impl DecodeLoop {
         }
     }
 
-    /// One fixed-shape call for the task that must not depend on others.
-    fn strict_step(&mut self) {
-        let Some(at) = self.strict.slot() else { return };
-        let Some(task) = &mut self.slots[at].task else { return };
+    /// One fixed-shape call for the task that must not depend on others; whether its prompt goes on.
+    fn strict_step(&mut self) -> bool {
+        let Some(at) = self.strict.slot() else { return false };
+        let Some(task) = &mut self.slots[at].task else { return false };
+        let started = clock::now();
+        let reading = task.is_reading();
         let one;
         let tokens = match task.next {
             Some(token) => {
@@ -171,18 +208,21 @@ impl DecodeLoop {
                 &one[..]
             }
             None => {
-                let end = task.read + StrictLane::reads(task.prompt.len() - task.read);
+                let end = task.read + self.strict.reads(task.prompt.len() - task.read);
                 let part = &task.prompt[task.read..end];
                 task.read = end;
                 part
             }
         };
-        let chosen = match self.strict.decode(tokens) {
-            Ok(_) if task.next.is_none() && task.read < task.prompt.len() => return,
+        let decoded = self.strict.decode(tokens);
+        self.budget.observe_strict(reading, clock::now().duration_since(started));
+        let chosen = match decoded {
+            Ok(_) if task.next.is_none() && task.read < task.prompt.len() => return true,
             Ok(logits) => choose(task, logits, &mut self.scratch, self.loaded.vocabulary),
             Err(why) => Chosen::End(None, Finish::Failed(EngineError::Decode(why))),
         };
         self.say(at, chosen);
+        false
     }
 
     fn say(&mut self, at: usize, chosen: Chosen) {

@@ -1,26 +1,44 @@
 //! The lane of tasks whose tokens must not depend on what else runs: a context of its own with one
 //! sequence, emptied before each task, fed in calls of a fixed shape. The same calls on the same data give
-//! the same logits, so the same seed gives the same tokens. One such task runs at a time.
+//! the same logits, so the same seed gives the same tokens. One such task runs at a time. The context is made
+//! beside the decode loop, when the first such task comes: most workers never see one, and it holds as much
+//! as a slot.
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 
-use crate::load::Loaded;
+/// Prompt tokens read in one call on a processor: running streams wait for the call, and several tokens take
+/// a processor several times as long as one.
+const READ_ON_PROCESSOR: usize = 1;
 
-/// Prompt tokens read in one call: fixed, and small, for running streams wait for it.
-const READ: usize = 8;
+/// Prompt tokens read in one call on a card, which takes hardly longer for a few than for one.
+const READ_ON_CARD: usize = 8;
 
 /// The lane, and the slot whose task is in it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct StrictLane {
-    /// Made for the first such task: most daemons never see one.
+    /// There before the first such task.
     context: Option<LlamaContext<'static>>,
     slot: Option<usize>,
     position: usize,
+    /// Prompt tokens read in one call.
+    reads: usize,
 }
 
 impl StrictLane {
+    /// A lane on a card or on a processor.
+    #[must_use]
+    pub fn new(on_card: bool) -> Self {
+        let reads = if on_card { READ_ON_CARD } else { READ_ON_PROCESSOR };
+        Self { context: None, slot: None, position: 0, reads }
+    }
+
+    /// Takes the context it computes in.
+    pub fn open(&mut self, context: LlamaContext<'static>) {
+        self.context = Some(context);
+    }
+
     /// Whether a task may begin.
     #[must_use]
     pub fn is_free(&self) -> bool {
@@ -34,22 +52,10 @@ impl StrictLane {
     }
 
     /// Takes in the task of `slot`, on an empty cache.
-    ///
-    /// # Errors
-    /// When there is no memory for a context.
-    pub fn begin(&mut self, slot: usize, loaded: &Loaded) -> Result<(), String> {
-        let context = match &mut self.context {
-            Some(context) => context,
-            none => none.insert(
-                loaded
-                    .context(1)
-                    .map_err(|why| format!("no memory for a context of a `strict` task: {why}"))?,
-            ),
-        };
-        context.clear_kv_cache();
+    pub fn begin(&mut self, slot: usize) {
+        self.context.as_mut().expect("it comes before the first task").clear_kv_cache();
         self.slot = Some(slot);
         self.position = 0;
-        Ok(())
     }
 
     /// Takes the task of `slot` out; whether it was in.
@@ -63,8 +69,8 @@ impl StrictLane {
 
     /// Tokens of the unread part of a prompt that the next call takes.
     #[must_use]
-    pub fn reads(unread: usize) -> usize {
-        unread.min(READ)
+    pub fn reads(&self, unread: usize) -> usize {
+        unread.min(self.reads)
     }
 
     /// Decodes `tokens` and returns the logits after the last of them.
@@ -73,7 +79,7 @@ impl StrictLane {
     /// What llama.cpp refused.
     pub fn decode(&mut self, tokens: &[i32]) -> Result<&[f32], String> {
         let context = self.context.as_mut().expect("a task began");
-        let mut batch = LlamaBatch::new(READ, 1);
+        let mut batch = LlamaBatch::new(self.reads, 1);
         for (at, token) in tokens.iter().enumerate() {
             let position = i32::try_from(self.position + at).expect("a context is smaller than 2^31");
             batch

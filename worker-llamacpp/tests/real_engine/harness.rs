@@ -91,16 +91,25 @@ pub struct Worker {
 impl Worker {
     /// A worker that waits for its first message.
     pub fn spawn() -> Self {
+        let shown = std::env::var_os("SHOW_WORKER_LOG").is_some();
+        Self::spawn_with_log("info", if shown { Stdio::inherit() } else { Stdio::null() })
+    }
+
+    /// A worker with the starter model that writes all its log to `log`.
+    pub fn start_with_log(slots: u16, ctx: u32, log: std::fs::File) -> Self {
+        let mut worker = Self::spawn_with_log("debug", Stdio::from(log));
+        worker.load(spec(&model(), slots, ctx)).expect("the starter model loads");
+        worker
+    }
+
+    fn spawn_with_log(level: &str, log: Stdio) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let child = Command::new(env!("CARGO_BIN_EXE_worker-llamacpp"))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // As the daemon starts it: other processes are busy while tests run.
             .env("GOMP_SPINCOUNT", "500")
-            .stderr(if std::env::var_os("SHOW_WORKER_LOG").is_some() {
-                Stdio::inherit()
-            } else {
-                Stdio::null()
-            })
+            .stderr(log)
+            .env("LLAMA_ORCH_WORKER_LOG", level)
             .spawn()
             .expect("the worker starts");
         let mut incoming = ours.try_clone().expect("a second handle");
