@@ -1,7 +1,8 @@
 //! The loop of a model that makes vectors: one input a step, in the order the jobs came, so that a cancel
-//! takes effect between inputs.
+//! takes effect between inputs, that of a job that waits as well.
 
-use std::sync::mpsc::Receiver;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 use adapter_api::{EndReport, EngineError, Finish, Piece};
 use llama_cpp_2::context::LlamaContext;
@@ -11,10 +12,13 @@ use orchestrator_core::{Millis, TokenCount};
 use worker_protocol::{Step, TaskEvent, TaskUpdate};
 
 use crate::clock;
-use crate::inbox::Command;
+use crate::inbox::{Command, end_unstarted};
 use crate::load::Loaded;
 use crate::outbox::Outbox;
 use crate::prepare::{Prepared, Work};
+
+/// Jobs that wait while one is worked on. No more commands are taken when there are as many.
+const WAITING: usize = 4096;
 
 /// Embeds until told to stop.
 pub fn run(
@@ -26,22 +30,69 @@ pub fn run(
     let most = usize::try_from(context.n_batch()).unwrap_or(1);
     let mut batch = LlamaBatch::new(most, 1);
     let encodes = loaded.model.meta_val_str("general.architecture").is_ok_and(|name| name.contains("bert"));
-    for command in commands {
+    let mut waiting = Waiting { jobs: VecDeque::new(), stopped: false };
+    while let Some(job) = waiting.next(commands, outbox) {
+        answer(job, outbox, |input| {
+            waiting.look(commands, outbox);
+            vector_of(&mut context, &mut batch, input, encodes)
+        });
+    }
+}
+
+/// The jobs that wait.
+struct Waiting {
+    jobs: VecDeque<Prepared>,
+    /// Told to stop, or nobody is there to tell anything.
+    stopped: bool,
+}
+
+impl Waiting {
+    /// The next job; nothing once told to stop and all are canceled.
+    fn next(&mut self, commands: &Receiver<Command>, outbox: &Outbox) -> Option<Prepared> {
+        loop {
+            self.look(commands, outbox);
+            if let Some(job) = self.jobs.pop_front() {
+                return Some(job);
+            }
+            if self.stopped {
+                return None;
+            }
+            match commands.recv() {
+                Ok(command) => self.take(command),
+                Err(_) => self.stopped = true,
+            }
+        }
+    }
+
+    /// Takes what came in, and ends what is canceled.
+    fn look(&mut self, commands: &Receiver<Command>, outbox: &Outbox) {
+        while self.jobs.len() < WAITING && !self.stopped {
+            match commands.try_recv() {
+                Ok(command) => self.take(command),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.stopped = true,
+            }
+        }
+        self.jobs.retain(|job| {
+            let wanted = !job.canceled.is_set();
+            if !wanted {
+                outbox.send_step(end_unstarted(job.task, Finish::Canceled, job.arrived));
+            }
+            wanted
+        });
+    }
+
+    fn take(&mut self, command: Command) {
         match command {
-            Command::Start(job) => answer(&mut context, &mut batch, *job, outbox, encodes),
-            Command::Evict(_) => {}
-            Command::Stop => return,
+            Command::Start(job) => self.jobs.push_back(*job),
+            // Every job was canceled before.
+            Command::Stop => self.stopped = true,
+            Command::Evict(_) | Command::OpenStrictLane(_) => {}
         }
     }
 }
 
-fn answer(
-    context: &mut LlamaContext<'static>,
-    batch: &mut LlamaBatch<'_>,
-    job: Prepared,
-    outbox: &Outbox,
-    encodes: bool,
-) {
+fn answer(job: Prepared, outbox: &Outbox, mut vector_of: impl FnMut(&[i32]) -> Result<String, String>) {
     let Work::Embed(inputs) = job.work else { unreachable!("a model that embeds takes nothing else") };
     let started = clock::now();
     let mut finish = Finish::Stop;
@@ -51,7 +102,7 @@ fn answer(
             finish = Finish::Canceled;
             break;
         }
-        match vector_of(context, batch, &input, encodes) {
+        match vector_of(&input) {
             Ok(text) => {
                 read += input.len();
                 let event = TaskEvent::Tokens(Piece { text, tokens: Vec::new() });

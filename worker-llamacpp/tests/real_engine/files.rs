@@ -125,6 +125,20 @@ fn a_model_that_declares_pooling_makes_vectors_and_no_text() {
     assert!(dot(&vectors[0], &vectors[1]) > dot(&vectors[0], &vectors[2]), "alike texts are near");
     let text = worker.answer(job(prompt("Hello"), 3));
     assert!(format!("{:?}", text.finish()).contains("`completion` is not offered"));
+
+    // A job that waits is canceled while another one is worked on.
+    let long = |count: usize| {
+        let mut job = job(adapter_api::Input::Inputs(vec!["A cat sat on the mat.".into(); count]), 0);
+        job.workload = Workload::Embedding;
+        job
+    };
+    let working = worker.submit(long(400));
+    let waiting = worker.submit(long(1));
+    worker.until(|worker| !worker.answers[&working].pieces.is_empty());
+    worker.send(&worker_protocol::ToWorker::Cancel(waiting));
+    worker.wait(&[waiting]);
+    assert_eq!(worker.answers[&waiting].finish(), &adapter_api::Finish::Canceled);
+    assert!(worker.answers[&working].end.is_none(), "before the other one ended");
 }
 
 /// The same model with `llama.pooling_type = 1` (mean) in its head, and a filler that keeps the weights
