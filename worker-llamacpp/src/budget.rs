@@ -21,8 +21,9 @@ const ALONE_MS: f64 = 250.0;
 /// Prompt tokens of a step as long as nothing is known about their cost.
 const FIRST_CHUNK: f64 = 2.0;
 
-/// The smallest chunk of a guarded step, on average: what is read never stops altogether.
-const LEAST_MIXED: f64 = 0.125;
+/// The smallest chunk of a guarded step, on average: what is read never stops altogether, and a machine whose
+/// times are noisy does not starve it. A token takes no longer than a step that decodes one.
+const LEAST_MIXED: f64 = 0.5;
 
 /// The smallest chunk while nothing decodes: below it the work of a step itself would show.
 const LEAST_ALONE: f64 = 32.0;

@@ -109,7 +109,7 @@ fn a_long_prompt_is_read_in_parts_and_every_part_beside_the_streams_next_token()
     let stream = worker.submit(endless(prompt("Once upon a time"), 1500));
     worker.until(|worker| worker.answers[&stream].times.len() >= 40);
     let before = steps(log.path()).len();
-    let mut long = job(prompt(&long_text(1000, 1)), 1);
+    let mut long = job(prompt(&long_text(240, 1)), 1);
     long.priority = Priority::Batch;
     let long = worker.submit(long);
     worker.until(|worker| worker.answers[&long].end.is_some() || worker.answers[&stream].end.is_some());
