@@ -17,8 +17,6 @@ mod estimate;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
