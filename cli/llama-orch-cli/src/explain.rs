@@ -49,7 +49,12 @@ fn render(health: &Health, pool: &Pool, palette: Palette) -> String {
                 (Some(expected), Some(_)) => format!(", reckoned with {}", text::bytes(expected)),
                 _ => String::new(),
             };
-            page.push_str(&format!("  {} on {}: {}{expected}\n", one.replica, one.device, pools::held(one)));
+            page.push_str(&format!(
+                "  {} on {}: {}{expected}\n",
+                one.replica,
+                one.device,
+                pools::held(one).unwrap_or_else(|| "not measured".to_owned())
+            ));
         }
     }
     page

@@ -6,6 +6,7 @@ use crate::api::ApiError;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::text;
 
 /// How the daemon is, with all that it tells who has the token.
 ///
@@ -60,13 +61,10 @@ pub fn holdings<'a>(health: &'a Health, pool: &'a Pool) -> impl Iterator<Item = 
     health.ledger.iter().flatten().filter(is_of_pool)
 }
 
-/// Bytes of a holding as people read them: measured, or else expected.
-pub fn held(holding: &Holding) -> String {
-    match (holding.measured_bytes, holding.expected_bytes) {
-        (Some(bytes), _) => crate::text::bytes(bytes),
-        (None, Some(bytes)) => format!("about {}", crate::text::bytes(bytes)),
-        (None, None) => "not known".to_owned(),
-    }
+/// Bytes of a holding as people read them: measured, or else expected; nothing where neither is known.
+pub fn held(holding: &Holding) -> Option<String> {
+    let measured = holding.measured_bytes.map(text::bytes);
+    measured.or_else(|| holding.expected_bytes.map(|bytes| format!("about {}", text::bytes(bytes))))
 }
 
 #[cfg(test)]

@@ -114,7 +114,11 @@ fn failure(pool: &str, back: &RolledBack) -> Failure {
         }
         RollbackStatus::Refused => (Exit::Refused, back.message.clone()),
     };
-    let failure = Failure { code: Some(back.code.to_string()), ..Failure::new(exit, message) };
+    let failure = Failure { code: Some(back.code.to_string()), ..Failure::of_text(exit, &message) };
+    // What the daemon advises in this very case comes before what helps in general.
+    if failure.hint.is_some() {
+        return failure;
+    }
     match back.code {
         RollbackCode::ModelUnavailable => {
             failure.hint("`llama-orch models pull` fetches it beforehand and says what is in the way")

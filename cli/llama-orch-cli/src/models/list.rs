@@ -71,7 +71,7 @@ fn render_pools(health: &Health, palette: Palette) -> String {
     let mut table = Table::new(["POOL", "STATE", "MODEL", "HOLDS"]);
     for pool in health.pools.iter().flatten() {
         let held: Vec<String> = pools::holdings(health, pool)
-            .map(|holding| format!("{} on {}", pools::held(holding), holding.device))
+            .filter_map(|holding| Some(format!("{} on {}", pools::held(holding)?, holding.device)))
             .collect();
         table.row([
             pool.id.as_str().into(),

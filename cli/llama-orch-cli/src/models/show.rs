@@ -82,7 +82,9 @@ fn find<'a>(shelf: &Shelf, health: Option<&'a Health>, name: &str) -> Result<Fou
 fn render_pool(health: Option<&Health>, pool: &Pool) -> String {
     let mut line = format!("  pool {}: {}", pool.id, pool.state);
     for holding in health.into_iter().flat_map(|health| pools::holdings(health, pool)) {
-        line.push_str(&format!(", {} on {}", pools::held(holding), holding.device));
+        if let Some(held) = pools::held(holding) {
+            line.push_str(&format!(", {held} on {}", holding.device));
+        }
     }
     line.push('\n');
     if let Some(model) = &pool.model {

@@ -13,3 +13,14 @@ fn a_path_starts_from_this_folder_where_the_daemon_is_on_this_machine() {
     }
     assert_eq!(as_the_daemon_takes_it("a.gguf", Host::Other, folder), "a.gguf");
 }
+
+#[test]
+fn the_daemons_own_advice_is_a_hint() {
+    let message = "there is no file `/x`\n  hint: put it there".to_owned();
+    let back = RolledBack { status: RollbackStatus::Refused, code: RollbackCode::ModelUnavailable, message };
+    let failure = failure("a", &back);
+    assert_eq!(
+        (failure.message.as_str(), failure.hint.as_deref()),
+        ("there is no file `/x`", Some("put it there"))
+    );
+}
