@@ -203,9 +203,14 @@ impl Driver {
     /// Writes a task's last event.
     pub(super) fn close(&mut self, id: TaskId, ending: Ending, now: Timestamp) {
         let Some(task) = self.tasks.get(id) else { return };
-        let (started_at, first_token_at) = match &task.state {
-            TaskState::Running { started_at, first_token_at, .. } => (*started_at, *first_token_at),
-            TaskState::Waiting { .. } | TaskState::Leaving { .. } | TaskState::Ended => (now, None),
+        let (started_at, first_token_at, tokens_in) = match &task.state {
+            TaskState::Running { started_at, first_token_at, .. } => {
+                (*started_at, *first_token_at, task.tokens_in)
+            }
+            // No replica has read it.
+            TaskState::Waiting { .. } | TaskState::Leaving { .. } | TaskState::Ended => {
+                (now, None, TokenCount(0))
+            }
         };
         let queue_ms = Millis::from_duration(started_at.since(task.admitted_at));
         let decoding = first_token_at.map_or(Millis(0), |first| Millis::from_duration(now.since(first)));
@@ -222,8 +227,8 @@ impl Driver {
                 },
                 failure: None,
             },
-            Ending::Canceled => early(written, task.tokens_in, queue_ms, decoding, None),
-            Ending::Failed(failure) => early(written, task.tokens_in, queue_ms, decoding, Some(failure)),
+            Ending::Canceled => early(written, tokens_in, queue_ms, decoding, None),
+            Ending::Failed(failure) => early(written, tokens_in, queue_ms, decoding, Some(failure)),
         });
         if closed && let Some(end) = task.log.end() {
             tracing::info!(
