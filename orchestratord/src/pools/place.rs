@@ -74,7 +74,8 @@ impl Keeper {
         for placement in fit.placements.iter().filter(|placement| !placement.fits) {
             tracing::warn!(pool = %self.pool.id, device = %placement.device, reason = placement.why, "no replica");
         }
-        Ok(Plan { specs, reservation: self.means.ledger.hold(holdings), placements: fit.placements })
+        let placements = if self.is_attached() { Vec::new() } else { fit.placements };
+        Ok(Plan { specs, reservation: self.means.ledger.hold(holdings), placements })
     }
 
     /// Whether its server is started and ended by somebody else: then its memory is no concern of this one.

@@ -224,7 +224,7 @@ fn visible_devices(device: &Device) -> Vec<(&'static str, String)> {
     vec![
         ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned()),
         ("CUDA_VISIBLE_DEVICES", cards.clone()),
-        ("HIP_VISIBLE_DEVICES", cards),
+        ("ROCR_VISIBLE_DEVICES", cards),
     ]
 }
 

@@ -168,7 +168,7 @@ fn visible_devices(device: &Device) -> Vec<(&'static str, String)> {
     let mut vars = vec![
         ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned()),
         ("CUDA_VISIBLE_DEVICES", cards.clone()),
-        ("HIP_VISIBLE_DEVICES", cards),
+        ("ROCR_VISIBLE_DEVICES", cards),
     ];
     if *device == Device::Cpu {
         // Vulkan takes numbers of its own order only: none can be given for a card, but all can be hidden.

@@ -189,7 +189,7 @@ fn log(line: &str) {
 fn facts(spec: &ReplicaSpec) -> EngineFacts {
     let var = |name: &str| format!("{name}={}", std::env::var(name).unwrap_or_else(|_| "unset".to_owned()));
     let vars =
-        ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES"];
+        ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES"];
     EngineFacts {
         kind: EngineKind::Llamacpp,
         version: std::process::id().to_string(),

@@ -365,10 +365,10 @@ async fn a_start_that_is_given_up_ends_the_worker() {
 async fn a_worker_sees_its_own_device_and_no_other() {
     let gpu = Device::Gpu { uuid: "GPU-abc".to_owned(), index: 1 };
     let cases = [
-        (Device::Cpu, ["CUDA_VISIBLE_DEVICES=-1", "HIP_VISIBLE_DEVICES=-1", "GGML_VK_VISIBLE_DEVICES="]),
+        (Device::Cpu, ["CUDA_VISIBLE_DEVICES=-1", "ROCR_VISIBLE_DEVICES=-1", "GGML_VK_VISIBLE_DEVICES="]),
         (
             gpu,
-            ["CUDA_VISIBLE_DEVICES=GPU-abc", "HIP_VISIBLE_DEVICES=GPU-abc", "CUDA_DEVICE_ORDER=PCI_BUS_ID"],
+            ["CUDA_VISIBLE_DEVICES=GPU-abc", "ROCR_VISIBLE_DEVICES=GPU-abc", "CUDA_DEVICE_ORDER=PCI_BUS_ID"],
         ),
     ];
     for (device, vars) in cases {

@@ -26,7 +26,7 @@ fn a_worker_is_not_handed_the_daemons_secrets() {
 fn a_worker_sees_its_own_card_and_no_other() {
     let card = |uuid: &str| environment(&Device::Gpu { uuid: uuid.to_owned(), index: 1 });
     let named = card("GPU-1");
-    for variable in ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"] {
+    for variable in ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"] {
         assert_eq!(named[variable].as_deref(), Some("GPU-1"));
         assert_eq!(environment(&Device::Cpu)[variable].as_deref(), Some("-1"));
         // An empty list would hide every card.
