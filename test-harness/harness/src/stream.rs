@@ -1,6 +1,6 @@
 //! Reading a task's stream to its end, and what every stream has to keep.
 
-use openapi_client::types::{EndEvent, StartedEvent};
+use openapi_client::types::{EndEvent, StartedEvent, TokenEvent};
 use openapi_client::{Event, Events};
 
 /// All that a task said.
@@ -26,7 +26,19 @@ impl Answer {
 ///
 /// # Panics
 /// When the stream is not so.
-pub async fn read(mut events: Events, last: Option<u64>) -> Answer {
+pub async fn read(events: Events, last: Option<u64>) -> Answer {
+    read_telling(events, last, |_| {}).await
+}
+
+/// As [`read`], telling of each token as it comes.
+///
+/// # Panics
+/// As [`read`].
+pub async fn read_telling(
+    mut events: Events,
+    last: Option<u64>,
+    mut tell: impl FnMut(&TokenEvent),
+) -> Answer {
     let started = match next(&mut events).await {
         Event::Started(started) => started,
         other => panic!("a stream begins with `started`, not with {other:?}"),
@@ -38,6 +50,7 @@ pub async fn read(mut events: Events, last: Option<u64>) -> Answer {
             Event::Token(token) => {
                 let expected = last.map_or(0, |last| last + 1) + tokens.len() as u64;
                 assert_eq!(token.i, expected, "indices have no gap");
+                tell(&token);
                 tokens.push(token.t);
             }
             Event::End(end) => {
