@@ -5,7 +5,7 @@ Feature: Admission
   Background:
     Given a daemon
 
-  @A-2
+  @ORCH-TASK-1 @ORCH-TASK-12
   Scenario: A task is told its place and its predicted start
     When I submit the task "a" with
       """
@@ -18,7 +18,7 @@ Feature: Admission
     And "a" ends with "length"
     And "a" has 4 tokens
 
-  @A-6
+  @ORCH-TASK-2
   Scenario: The same task sent again is the same task
     Given I note the metrics
     When I submit the task "a" with
@@ -37,7 +37,7 @@ Feature: Admission
       | tokens_in_total      |                      | tokens_in of a  |
       | tokens_out_total     |                      | tokens_out of a |
 
-  @A-6
+  @ORCH-TASK-2
   Scenario: The same id with another body is refused
     Given I submit the task "a" with
       """
@@ -52,6 +52,7 @@ Feature: Admission
     And the message contains "`task_id`"
     And "a" ends with "length"
 
+  @ORCH-TASK-11
   Scenario: A conversation goes through the model's own chat template
     When I submit the task "a" with
       """
@@ -61,6 +62,7 @@ Feature: Admission
     Then "a" ends with "stop"
     And the text of "a" contains "Paris"
 
+  @ORCH-TASK-3 @ORCH-TASK-4 @ORCH-TASK-5 @ORCH-ERR-1
   Scenario Outline: What can never be served is refused, and the message says what is wrong
     When I POST "/v1/tasks" with the body
       """
@@ -88,15 +90,23 @@ Feature: Admission
       | {"prompt": "x"                                                  | not JSON                   |
       | ["x"]                                                           | send a JSON object         |
 
-  Scenario: A pool that is not there is refused
+  @ORCH-TASK-8 @ORCH-TASK-9
+  Scenario Outline: A pool that is not there is refused
     When I POST "/v1/tasks" with the body
       """
-      {"prompt": "x", "model_ref": "nowhere"}
+      <body>
       """
     Then the status is 400
     And it is an error envelope with the code "INVALID_PARAMS"
-    And the message contains "nowhere"
+    And the message contains "<told>"
 
+    Examples:
+      | body                                       | told    |
+      | {"prompt": "x", "model_ref": "nowhere"}    | nowhere |
+      | {"prompt": "x", "engine": "vllm"}          | vllm    |
+      | {"workload": "rerank", "inputs": ["a", "b"]} | rerank  |
+
+  @ORCH-TASK-6
   Scenario: A prompt that does not fit is refused with the numbers
     Given a daemon with
       | pools[0].ctx=256 |

@@ -2,7 +2,7 @@ Feature: Backpressure
   Each lane of the queue has its bound. A full one refuses and says when to come back, computed from the queue;
   or, where the configuration says so, it lets the batch task go that has waited longest.
 
-  @A-5
+  @ORCH-QUEUE-1 @ORCH-QUEUE-4 @ORCH-ERR-3 @HOME-API-5
   Scenario: A full lane refuses with a wait and leaves the other lane open
     Given a daemon with
       | pools[0].slots=1     |
@@ -36,28 +36,37 @@ Feature: Backpressure
     And "i1" has 4 tokens
     And "i2" has 4 tokens
 
-  @A-5
+  @ORCH-ERR-3
   Scenario: The wait follows the work in the queue
     Given a daemon with
       | pools[0].slots=1     |
       | queue.interactive=2  |
       | queue.batch=2        |
-    And I submit an interactive task "measures" of 40 tokens
-    And "measures" ends with "length"
-    And I submit an interactive task "runs" of 100 tokens
-    And I submit 2 interactive tasks "short" of 60 tokens
+    And I submit the task "short" with
+      """
+      {"prompt": "Count: one two three", "max_tokens": 3000, "expected_tokens": 100,
+       "sampling": {"temperature": 0, "logit_bias": [{"token": 0, "bias": -100}, {"token": 2, "bias": -100}]}}
+      """
+    And "short" is running
+    And I submit 2 interactive tasks "w" of 4 tokens
     When I POST "/v1/tasks" with the body
       """
       {"prompt": "x", "max_tokens": 4}
       """
     Then the status is 429
     And I note the wait as "little work"
-    When I cancel "runs"
-    And I cancel "short1"
-    And I cancel "short2"
-    And I submit an endless interactive task "runs long"
-    And I submit 2 endless interactive tasks "long"
-    And I POST "/v1/tasks" with the body
+    When I cancel "w1"
+    And I cancel "w2"
+    And I cancel "short"
+    And nothing runs or waits
+    And I submit the task "long" with
+      """
+      {"prompt": "Count: one two three", "max_tokens": 3000, "expected_tokens": 3000,
+       "sampling": {"temperature": 0, "logit_bias": [{"token": 0, "bias": -100}, {"token": 2, "bias": -100}]}}
+      """
+    And "long" is running
+    And I submit 2 interactive tasks "v" of 4 tokens
+    When I POST "/v1/tasks" with the body
       """
       {"prompt": "x", "max_tokens": 4}
       """
@@ -65,7 +74,7 @@ Feature: Backpressure
     And I note the wait as "much work"
     And the wait "much work" is longer than the wait "little work"
 
-  @A-2
+  @ORCH-QUEUE-4 @ORCH-TASK-12
   Scenario: A full batch lane lets its oldest task go where the configuration says so
     Given a daemon with
       | pools[0].slots=1         |

@@ -1,6 +1,7 @@
 Feature: Configuration
   One file, strict: what is not an option is an error that says where it stands and what was meant.
 
+  @ORCH-CONF-1
   Scenario: A file that is right
     Given the configuration
       """
@@ -14,11 +15,13 @@ Feature: Configuration
     And its output contains "ok: "
     And its output contains "llama-orch.yaml"
 
+  @ORCH-CONF-1
   Scenario: No file at all
     When I run orchestratord with "check-config"
     Then it exits with the code 0
     And its output contains "no file: defaults"
 
+  @ORCH-CONF-3
   Scenario: An unknown key is named with file, line, column and the nearest key
     Given the configuration
       """
@@ -32,6 +35,7 @@ Feature: Configuration
     And its error message contains "`queue.bacth` is not an option"
     And its error message contains "did you mean `batch`?"
 
+  @ORCH-CONF-3
   Scenario: Everything that is wrong is told at once
     Given the configuration
       """
@@ -46,6 +50,7 @@ Feature: Configuration
     And its error message contains "a whole number from 1 to 64"
     And its error message contains "`pools[0].id`"
 
+  @ORCH-CONF-3
   Scenario: Two pools of one name
     Given the configuration
       """
@@ -57,6 +62,7 @@ Feature: Configuration
     Then it exits with the code 3
     And its error message contains "give each pool a name of its own"
 
+  @ORCH-CONF-3
   Scenario: What is not YAML
     Given the configuration
       """
@@ -66,6 +72,7 @@ Feature: Configuration
     Then it exits with the code 3
     And its error message contains "llama-orch.yaml:"
 
+  @ORCH-CONF-2
   Scenario: The command line wins over the environment, and that over the file
     Given the configuration
       """
@@ -80,6 +87,7 @@ Feature: Configuration
     And its output contains "batch: 2"
     And its output contains "max: 3"
 
+  @ORCH-SEC-4
   Scenario: The printed configuration does not hold the token
     Given the configuration
       """
@@ -90,6 +98,7 @@ Feature: Configuration
     Then it exits with the code 0
     And its output does not contain "a-secret-that-stays-one"
 
+  @ORCH-CONF-3
   Scenario Outline: What is wrong with the command line
     When I run orchestratord with "<arguments>"
     Then it exits with the code <code>
@@ -102,6 +111,7 @@ Feature: Configuration
       | --set pools[0].slots=many          | 3    | pools[0].slots    |
       | --config /no/such/file.yaml        | 3    | /no/such/file.yaml |
 
+  @ORCH-CONF-3
   Scenario: An address that is taken
     Given a daemon
     When I run orchestratord on the address of the daemon

@@ -5,6 +5,7 @@ Feature: Errors
     Given a daemon with
       | limits.body_mb=1 |
 
+  @ORCH-ERR-1 @ORCH-ERR-6
   Scenario Outline: What is not there
     When I <method> "<path>"
     Then the status is <status>
@@ -20,17 +21,20 @@ Feature: Errors
       | PUT    | /v1/tasks                                             | 405    |
       | DELETE | /health                                               | 405    |
 
+  @ORCH-ERR-6
   Scenario: A method that a path does not take is answered with those it takes
     When I GET "/v1/tasks"
     Then the status is 405
     And the header "allow" is "POST"
 
+  @ORCH-SEC-6
   Scenario: A body over the limit
     When I POST "/v1/tasks" with a body of 1100000 bytes
     Then the status is 413
     And it is an error envelope with the code "INVALID_PARAMS"
     And the message contains "limits.body_mb"
 
+  @ORCH-ERR-6
   Scenario: HEAD is GET without the body
     When I HEAD "/health"
     Then the status is 200

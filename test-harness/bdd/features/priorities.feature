@@ -1,7 +1,7 @@
 Feature: Priorities
   Interactive goes first, each lane first in, first out; batch that has waited its bound goes next.
 
-  @A-3
+  @ORCH-QUEUE-2
   Scenario: An interactive task overtakes the batch tasks that wait
     Given a daemon with
       | pools[0].slots=1 |
@@ -14,7 +14,7 @@ Feature: Priorities
     And all tasks have ended
     Then they ended in the order "r, i, b1, b2, b3"
 
-  @A-4
+  @ORCH-QUEUE-3
   Scenario: A batch task that has waited its bound goes before interactive ones
     Given a daemon with
       | pools[0].slots=1           |
@@ -29,6 +29,7 @@ Feature: Priorities
     And all tasks have ended
     Then they ended in the order "r, b, i1, i2, i3"
 
+  @ORCH-QUEUE-5
   Scenario: Several slots decode at the same time
     Given a daemon with
       | pools[0].slots=3 |
@@ -36,3 +37,18 @@ Feature: Priorities
     Then "r1" is running
     And "r2" is running
     And "r3" is running
+
+  @ORCH-PRED-1
+  Scenario: Each place further back is predicted to start later
+    Given a daemon with
+      | pools[0].slots=1 |
+    And I submit an interactive task "measures" of 20 tokens
+    And "measures" ends with "length"
+    And I submit an interactive task "r" of 200 tokens
+    And "r" is running
+    When I submit an interactive task "first" of 200 tokens
+    Then the field "queue_position" is 0
+    And I note the field "predicted_start_ms" as "first"
+    When I submit an interactive task "second" of 4 tokens
+    Then the field "queue_position" is 1
+    And the field "predicted_start_ms" is over the noted "first"

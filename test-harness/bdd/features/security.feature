@@ -5,6 +5,7 @@ Feature: Security
   Background:
     Given a daemon
 
+  @ORCH-SEC-2
   Scenario Outline: Nothing without the token
     When I <method> "<path>" without a token
     Then the status is 401
@@ -21,6 +22,7 @@ Feature: Security
       | GET    | /metrics                                              |
       | GET    | /v1/nothing                                           |
 
+  @ORCH-SEC-2
   Scenario Outline: A wrong token is none
     When I GET "/metrics" with the header "<header>" and no other token
     Then the status is <status>
@@ -36,6 +38,7 @@ Feature: Security
       | Authorization: TOKEN        | 401    |
       | x-api-key: TOKENS           | 401    |
 
+  @ORCH-SEC-2
   Scenario: Anyone may ask whether it serves, and learns nothing else
     When I GET "/health" without a token
     Then the status is 200
@@ -44,6 +47,7 @@ Feature: Security
       {"status": "ok"}
       """
 
+  @ORCH-SEC-5
   Scenario Outline: A page of another name cannot reach it
     When I GET "/health" with the headers
       | <header> | <value> |
@@ -60,6 +64,7 @@ Feature: Security
       | Origin | http://evil.example   | 403    |
       | Origin | null                  | 403    |
 
+  @ORCH-SEC-5
   Scenario: The refusal of a name says what to do, and comes before the token
     When I GET "/metrics" with the headers
       | Host          | evil.example |
@@ -68,6 +73,7 @@ Feature: Security
     And it is an error envelope with the code "INVALID_PARAMS"
     And the message contains "allowed_hosts"
 
+  @ORCH-SEC-5
   Scenario: A name from the configuration is allowed
     Given a daemon with
       | allowed_hosts=workstation.lan |
@@ -75,7 +81,7 @@ Feature: Security
       | Host | workstation.lan:6173 |
     Then the status is 200
 
-  @A-12
+  @ORCH-SEC-4
   Scenario: The token is not shown
     Given a daemon of its own with
       | log.level=trace |
@@ -84,11 +90,13 @@ Feature: Security
     And "a" ends with "length"
     Then its log does not hold the token
 
+  @ORCH-SEC-3
   Scenario: Without a token of the user it makes one, for its user alone
     Given a daemon without a token of the environment
     Then the file ".config/llama-orch/token" of its home is for its user alone
     And the token in the file ".config/llama-orch/token" of its home opens "/metrics"
 
+  @HOME-BIND-1
   Scenario: It listens where only this machine reaches it
     Given the configuration
       """
@@ -98,6 +106,7 @@ Feature: Security
     Then it exits with the code 0
     And its output contains "listen: 127.0.0.1:6173"
 
+  @ORCH-SEC-1
   Scenario: Another address has to be allowed in so many words
     When I run orchestratord with "--listen 192.0.2.1:6173"
     Then it exits with the code 3

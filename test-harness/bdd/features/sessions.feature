@@ -4,6 +4,7 @@ Feature: Sessions
   Background:
     Given a daemon
 
+  @ORCH-SESS-1
   Scenario: A session is known from its first task
     When I GET "/v1/sessions/0b7c1a52-3d44-4f0e-8b1a-000000000001"
     Then the status is 404
@@ -31,6 +32,7 @@ Feature: Sessions
     Then the field "turns" is 2
     And the field "kv_bytes" is over the noted "one turn"
 
+  @ORCH-SESS-1
   Scenario: An evicted session is gone
     Given I submit the task "a" with
       """
@@ -44,6 +46,7 @@ Feature: Sessions
     When I DELETE "/v1/sessions/0b7c1a52-3d44-4f0e-8b1a-000000000002"
     Then the status is 404
 
+  @ORCH-SESS-4
   Scenario: A session that is not used is forgotten
     Given a daemon with
       | sessions.ttl_s=1 |

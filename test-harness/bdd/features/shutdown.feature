@@ -2,7 +2,7 @@ Feature: The stop
   Nothing new is taken, what runs may finish within the grace, every stream gets its end, the engines end. A
   second signal ends at once.
 
-  @A-2
+  @ORCH-STOP-1
   Scenario: What runs may finish
     Given a daemon of its own with
       | shutdown.grace_s=60 |
@@ -15,7 +15,7 @@ Feature: The stop
     And the daemon ends with the code 0
     And none of its workers is left
 
-  @A-2
+  @ORCH-STOP-1 @ORCH-STOP-2
   Scenario: What does not finish within the grace, and what waits, is told so
     Given a daemon of its own with
       | shutdown.grace_s=1 |
@@ -31,6 +31,7 @@ Feature: The stop
     And the daemon ends with the code 0
     And none of its workers is left
 
+  @ORCH-STOP-3
   Scenario: A second signal ends at once
     Given a daemon of its own with
       | shutdown.grace_s=600 |
@@ -43,6 +44,7 @@ Feature: The stop
     Then the daemon ends with the code 130
     And none of its workers is left
 
+  @ORCH-SHAPE-2
   Scenario: A daemon that is killed takes its workers with it
     Given a daemon of its own
     And I submit an endless interactive task "r"

@@ -6,7 +6,7 @@ Feature: The stream of a task
       | pools[0].slots=1       |
       | stream.keepalive_s=0.2 |
 
-  @A-8
+  @ORCH-STREAM-1 @ORCH-STREAM-2 @HOME-API-6
   Scenario: From started to end
     Given I submit an interactive task "a" of 6 tokens
     When I GET the stream of "a"
@@ -19,7 +19,7 @@ Feature: The stream of a task
     And the event "token" has exactly the keys "t, i"
     And the event "end" has exactly the keys "tokens_out, decode_ms, tokens_in, queue_ms, finish_reason"
 
-  @A-8
+  @ORCH-STREAM-5
   Scenario: Whoever comes late reads it from the start, and whoever comes back from where it left off
     Given I submit an interactive task "a" of 6 tokens
     And "a" ends with "length"
@@ -34,6 +34,7 @@ Feature: The stream of a task
     Then the status is 400
     And it is an error envelope with the code "INVALID_PARAMS"
 
+  @ORCH-STREAM-9
   Scenario: A task goes on when its reader has gone
     Given I submit an interactive task "a" of 40 tokens
     And "a" is running
@@ -41,6 +42,7 @@ Feature: The stream of a task
     Then "a" ends with "length"
     And "a" has 40 tokens
 
+  @ORCH-STREAM-7
   Scenario: Silence is filled with comments while a task waits
     Given I submit an endless interactive task "r"
     And "r" is running
@@ -49,6 +51,7 @@ Feature: The stream of a task
     Then the stream goes from "started" over tokens 0 to 3 to "end"
     And the stream holds a comment
 
+  @ORCH-STREAM-6
   Scenario: A finished answer is forgotten after a while
     Given a daemon with
       | stream.keep_finished_s=0.5 |
@@ -56,6 +59,7 @@ Feature: The stream of a task
     And "a" ends with "length"
     Then the stream of "a" becomes 404
 
+  @ORCH-SEC-6
   Scenario: More streams than the limit are refused with a wait
     Given a daemon with
       | pools[0].slots=1 |

@@ -8,6 +8,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
+use cucumber::gherkin::{Feature, GherkinEnv};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -19,6 +20,7 @@ fn main() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         trials.push(Trial::test(name, move || run::feature(&file).map_err(Failed::from)));
     }
+    trials.push(Trial::test("every_scenario_says_which_rule_it_holds", every_scenario_has_a_rule));
     trials.push(Trial::test("a_step_that_nobody_defined_fails", undefined_step_fails));
     trials.push(Trial::test("a_feature_without_scenarios_fails", empty_feature_fails));
     libtest_mimic::run(&args, trials).exit();
@@ -33,6 +35,17 @@ fn features() -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "there are features");
     files
+}
+
+fn every_scenario_has_a_rule() -> Result<(), Failed> {
+    let is_rule = |tag: &String| tag.starts_with("ORCH-") || tag.starts_with("HOME-");
+    for file in features() {
+        let feature = Feature::parse_path(&file, GherkinEnv::default())?;
+        if let Some(scenario) = feature.scenarios.iter().find(|scenario| !scenario.tags.iter().any(is_rule)) {
+            return Err(format!("{}: `{}` holds no rule of `.specs`", file.display(), scenario.name).into());
+        }
+    }
+    Ok(())
 }
 
 fn fixture(name: &str) -> PathBuf {

@@ -45,7 +45,8 @@ pub fn steps(steps: Steps) -> Steps {
         })
         .step("I {method} {text} with the body", |world, said| {
             Box::pin(async move {
-                let body = said.block();
+                let home = world.daemon().home();
+                let body = said.block().replace("$HOME", &home.to_string_lossy());
                 let ask = request(world, &said.text(0), &said.text(1)).bearer_auth(TOKEN).body(body);
                 send(world, ask).await;
             })

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use harness::{Daemon, LIMIT, Setup, TOKEN, executable, processes};
-use openapi_client::types::HealthStatus;
+use openapi_client::types::{Health, HealthStatus};
 
 use super::{Said, Steps};
 use crate::world::World;
@@ -50,12 +50,33 @@ fn starting(steps: Steps) -> Steps {
                 world.own(daemon);
             })
         })
+        .step("the model in its home as {text}", |world, said| {
+            Box::pin(async move {
+                let file = world.daemon().home().join(said.text(0));
+                std::os::unix::fs::symlink(executable::model(), file).unwrap();
+            })
+        })
+        .step("half of the model in its home as {text}", |world, said| {
+            Box::pin(async move {
+                let bytes = std::fs::read(executable::model()).unwrap();
+                std::fs::write(world.daemon().home().join(said.text(0)), &bytes[..bytes.len() / 2]).unwrap();
+            })
+        })
         .step("a daemon without a token of the environment", |world, _| {
             Box::pin(async move {
                 // An empty variable is no token.
                 let env = vec![("LLAMA_ORCH_TOKEN".to_owned(), String::new())];
                 let daemon = Daemon::start(&Setup { env, ..Setup::starter::<&str>(&[]) }).await;
                 world.own(daemon);
+            })
+        })
+        .step("the pool becomes {text}", |world, said| {
+            Box::pin(async move {
+                let wanted = said.text(0);
+                let is_so = |health: &Health| {
+                    health.pools.iter().flatten().all(|pool| pool.state.to_string() == wanted)
+                };
+                world.daemon().until(&wanted, is_so).await;
             })
         })
         .step("the daemon's health becomes {text}", |world, said| {
@@ -76,6 +97,29 @@ fn processes_of_a_daemon(steps: Steps) -> Steps {
         })
         .step("a worker gets the signal {word}", |world, said| {
             Box::pin(async move { processes::signal(world.workers[0], &said.text(0)) })
+        })
+        .step("its worker is killed {number} times, whenever it serves", |world, said| {
+            Box::pin(async move {
+                let daemon = world.daemon();
+                let mut killed = Vec::new();
+                for _ in 0..said.number(0) {
+                    let serving = async {
+                        loop {
+                            let workers = daemon.workers();
+                            let is_ready = daemon.health().await.status == HealthStatus::Ok;
+                            if let (true, [worker]) = (is_ready, workers.as_slice())
+                                && !killed.contains(worker)
+                            {
+                                return *worker;
+                            }
+                            tokio::time::sleep(POLL).await;
+                        }
+                    };
+                    let worker = tokio::time::timeout(LIMIT, serving).await.expect("it serves again in time");
+                    processes::signal(worker, "KILL");
+                    killed.push(worker);
+                }
+            })
         })
         .step("the daemon logs {text}", |world, said| {
             Box::pin(async move { world.daemon().logged(&said.text(0)).await })

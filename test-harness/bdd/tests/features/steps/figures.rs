@@ -19,6 +19,14 @@ pub fn steps(steps: Steps) -> Steps {
         .step("the counters have not moved", |world, _| {
             Box::pin(async move { counters_moved(world, &[]).await })
         })
+        .step("the counter {text} has moved by {number}", |world, said| {
+            Box::pin(async move {
+                let before = world.noted.clone().expect("the metrics were noted");
+                let now = world.daemon().metrics().await;
+                let name = said.text(0);
+                assert_eq!(now.sum(&name, &[]) - before.sum(&name, &[]), said.number(1) as f64, "{now:?}");
+            })
+        })
         .step("the gauge {text} with {text} is {number}", |world, said| {
             Box::pin(async move {
                 let now = world.daemon().metrics().await;
