@@ -1,6 +1,6 @@
 //! What the daemon promises, as scenarios: `features/*.feature`, one file a topic, each scenario tagged with
-//! the rules of `.specs` that it holds (`cargo xtask requirements` knows them all). They speak HTTP and signals to a real `orchestratord` with the real engine and the
-//! starter model, and know nothing of its code.
+//! the rules of `.specs` that it holds (`cargo xtask requirements` knows them all). They speak HTTP and
+//! signals to a real `orchestratord` with the real engine and the starter model, and know nothing of its code.
 //!
 //! ```text
 //! features/*.feature ─► tests/features: one test a file ─► steps ─► harness ─► orchestratord, a process
