@@ -11,6 +11,7 @@ mod dist;
 mod exit;
 mod generated;
 mod links;
+mod llama_server;
 mod process;
 mod requirements;
 mod say;
@@ -64,6 +65,11 @@ enum Command {
     Setup,
     /// Fetch the starter model: resumed when it was broken off, its checksum checked.
     FetchStarter,
+    /// Build a real llama-server for the tests of its adapter, once (10 to 20 minutes on two cores).
+    ///
+    /// It is kept in ~/.cache/llama-orch/llama-server, where the tests find it. Without it they say that they
+    /// are skipped.
+    LlamaServer,
     /// Generate the wire's types and the client from contracts/openapi.
     RegenOpenapi(Regen),
     /// Generate the config's JSON Schema from its Rust types.
@@ -134,6 +140,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
             starter::fetch(&mut interrupts).await
         }
         Command::FetchStarter => starter::fetch(&mut interrupts).await,
+        Command::LlamaServer => llama_server::build(&workspace, &mut interrupts).await,
         Command::RegenOpenapi(args) => {
             let mode = if args.check { Mode::Check } else { Mode::Write };
             generated::openapi(mode, &["--package", "openapi-gen"], &workspace, &mut interrupts).await
