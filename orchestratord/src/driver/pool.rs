@@ -61,6 +61,8 @@ pub struct Pool {
     orders: Orders,
     stage: Stage,
     hold: Option<Hold>,
+    /// Whether it is loaded again as soon as it is unloaded: it was put back into service meanwhile.
+    load_again: bool,
     /// Replicas that finish what they have after others took their place.
     leaving: Vec<Leaving>,
     replicas: BTreeMap<ReplicaId, Replica>,
@@ -131,6 +133,7 @@ impl Pool {
             orders,
             stage: Stage::Fetching { view, since: now },
             hold: None,
+            load_again: false,
             leaving: Vec::new(),
             replicas: BTreeMap::new(),
             facts: None,

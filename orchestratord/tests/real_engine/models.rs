@@ -51,7 +51,9 @@ async fn reload(house: &House, path: &Path) -> Result<String, (RollbackStatus, R
 
 /// Which of the two models an answer is from; neither where it does not say the word.
 fn speaker(answer: &Answer) -> (bool, bool) {
-    (answer.text.contains(" the"), answer.text.contains(" txq"))
+    let says =
+        |word: &str| answer.text.split(|letter: char| !letter.is_alphabetic()).any(|said| said == word);
+    (says("the"), says("txq"))
 }
 
 #[tokio::test]

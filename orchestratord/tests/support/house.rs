@@ -37,11 +37,20 @@ pub const STREAMS: u32 = 2;
 pub struct Manners {
     pub when_full: FullPolicy,
     pub hang_floor: Duration,
+    /// The most tasks of each lane that wait.
+    pub lane_bound: usize,
+    /// The most ended tasks that stay readable.
+    pub keep_tasks: usize,
 }
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { when_full: FullPolicy::Reject, hang_floor: Duration::from_secs(30) }
+        Self {
+            when_full: FullPolicy::Reject,
+            hang_floor: Duration::from_secs(30),
+            lane_bound: LANE_BOUND,
+            keep_tasks: 1000,
+        }
     }
 }
 
@@ -55,7 +64,8 @@ pub struct House {
     pub ordered: mpsc::Receiver<Order>,
     /// Engines that were taken to hang.
     pub hung: mpsc::Receiver<Arc<dyn Engine>>,
-    driver: DriverHandle,
+    /// The way past the HTTP plane.
+    pub driver: DriverHandle,
     tasks: JoinSet<()>,
     _server: Server,
 }
@@ -85,8 +95,8 @@ impl House {
             model_ref: "starter".to_owned(),
             engine: EngineKind::Llamacpp,
             queue: QueueLimits {
-                interactive: LANE_BOUND,
-                batch: LANE_BOUND,
+                interactive: manners.lane_bound,
+                batch: manners.lane_bound,
                 interactive_reserve: 0,
                 full_policy: manners.when_full,
                 ..QueueLimits::default()
@@ -95,7 +105,8 @@ impl House {
             idle_unload: None,
             hang_floor: manners.hang_floor,
         };
-        let retention = Retention { time: Duration::from_secs(600), tasks: 1000, bytes: 1 << 24 };
+        let retention =
+            Retention { time: Duration::from_secs(600), tasks: manners.keep_tasks, bytes: 1 << 26 };
         let queues = Driver::new(vec![(setup, orders)], retention, Arc::clone(&metrics), clock, hung_out);
         let mut tasks = JoinSet::new();
         tasks.spawn(queues.run(Sources { commands, pools, devices }));

@@ -116,6 +116,9 @@ impl Pool {
                 }
                 self.hold = None;
                 self.forget_replicas();
+                if std::mem::take(&mut self.load_again) && self.state == ModelState::Active {
+                    self.order_load(now);
+                }
             }
             PoolEvent::Placed(placement) => self.placement = placement,
             PoolEvent::NoRoom { why, devices } => {
@@ -261,8 +264,9 @@ impl Pool {
         self.settle_hold();
     }
 
-    /// Takes tasks again, when nobody was told yet that it does not.
+    /// Takes tasks again: at once when nobody was told yet that it does not, else after another load.
     pub fn end_hold(&mut self) {
+        self.load_again = matches!(self.hold, Some(Hold::Unloading));
         if matches!(self.hold, Some(Hold::Unload)) {
             self.hold = None;
             for (id, replica) in &self.replicas {

@@ -67,6 +67,8 @@ impl Pool {
             Stage::NoFit { .. } | Stage::Unloaded | Stage::Ordered { .. } | Stage::NoRoom { .. } => {
                 Ok(Serving::AfterLoad)
             }
+            // Its engines are about to go: what measured a prompt there would be lost.
+            Stage::Started if self.is_held() => Ok(Serving::AfterLoad),
             Stage::Started => match (self.any_engine(), self.given_up(now)) {
                 (Some(engine), _) => Ok(Serving::Now(Arc::clone(engine))),
                 (None, Some((why, retry_after))) => Err(Refusal::PoolUnavailable { pool, why, retry_after }),
