@@ -28,9 +28,9 @@ const AT_ONCE: usize = 100;
 
 const MIB: u64 = 1 << 20;
 
-/// A prompt of about a kilobyte, which comes back as the answer.
+/// A prompt of about a kilobyte in two words, which come back as the answer.
 fn task() -> Value {
-    json!({"prompt": "many words ".repeat(90), "priority": "batch"})
+    json!({"prompt": format!("{0} {0}", "w".repeat(500)), "priority": "batch"})
 }
 
 /// Resident memory of this process.
