@@ -181,6 +181,11 @@ fn every_example_reads_into_its_type_and_comes_back_unchanged() {
                 "ErrorEnvelope" => check::<api_types::ErrorEnvelope>(example),
                 "Session" => check::<api_types::Session>(example),
                 "Health" => check::<api_types::Health>(example),
+                "ReloadRequest" => check::<api_types::ReloadRequest>(example),
+                "Reloaded" => check::<api_types::Reloaded>(example),
+                "RolledBack" => check::<api_types::RolledBack>(example),
+                "ModelStateRequest" => check::<api_types::ModelStateRequest>(example),
+                "ModelStatus" => check::<api_types::ModelStatus>(example),
                 other => panic!("`{other}` has an example and is not read here"),
             }
             checked += 1;
