@@ -181,24 +181,10 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         input,
         ctx: None,
         max_tokens,
-        sampling: greedy(),
+        sampling: Sampling::greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-    }
-}
-
-fn greedy() -> Sampling {
-    Sampling {
-        temperature: 0.0,
-        top_p: 1.0,
-        top_k: 0,
-        min_p: 0.0,
-        repeat_penalty: 1.0,
-        repeat_last_n: 0,
-        stop: Vec::new(),
-        logit_bias: Vec::new(),
-        constraint: None,
     }
 }
 

@@ -139,6 +139,24 @@ pub struct Sampling {
     pub constraint: Option<Constraint>,
 }
 
+impl Sampling {
+    /// Always the most probable token, and nothing that changes which one that is.
+    #[must_use]
+    pub const fn greedy() -> Self {
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+            repeat_last_n: 0,
+            stop: Vec::new(),
+            logit_bias: Vec::new(),
+            constraint: None,
+        }
+    }
+}
+
 /// One task as it is handed to an engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
