@@ -130,19 +130,5 @@ fn numbered(mut cards: Vec<(PciAddress, DeviceReading)>) -> Vec<DeviceReading> {
     devices
 }
 
-/// The device for a replica that does not name one: the card with the most free memory, the first of equal
-/// ones; the processor where there is no card whose memory is known.
-#[must_use]
-pub fn choose_device(readings: &[DeviceReading]) -> Device {
-    let mut best: Option<(u64, &Device)> = None;
-    for reading in readings {
-        let (Device::Gpu { .. }, Some(memory)) = (&reading.device, reading.memory) else { continue };
-        if best.is_none_or(|(free, _)| memory.free_bytes > free) {
-            best = Some((memory.free_bytes, &reading.device));
-        }
-    }
-    best.map_or(Device::Cpu, |(_, device)| device.clone())
-}
-
 #[cfg(test)]
 mod tests;

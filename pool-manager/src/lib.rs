@@ -21,9 +21,7 @@ mod tasks;
 pub mod telemetry;
 
 pub use backoff::{Breaker, RestartPolicy};
-pub use devices::{
-    DeviceProbe, DeviceReading, NoDevices, ProcessReading, choose_device, probe, process_memory,
-};
+pub use devices::{DeviceProbe, DeviceReading, NoDevices, ProcessReading, probe, process_memory};
 pub use fit::{Fit, FitQuery, Need, Placement};
 pub use fleet::{Candidate, Fleet, FleetMeans, Outlet, Passed};
 pub use ledger::{Holding, Ledger, Reservation};

@@ -18,26 +18,6 @@ fn card(index: u32, free_gib: Option<u64>) -> DeviceReading {
     }
 }
 
-#[test]
-fn auto_takes_the_card_with_most_free_memory_else_the_processor() {
-    let cases = [
-        (vec![], None),
-        (vec![card(0, None)], None),
-        (vec![card(0, Some(4)), card(1, Some(11)), card(2, Some(7))], Some(1)),
-        (vec![card(0, Some(7)), card(1, Some(7))], Some(0)),
-        (vec![card(0, None), card(1, Some(0))], Some(1)),
-    ];
-    for (mut cards, expected) in cases {
-        // The machine's own memory is larger than any card's, and no card's.
-        cards.insert(0, DeviceReading { device: Device::Cpu, ..card(0, Some(24)) });
-        let chosen = match choose_device(&cards) {
-            Device::Cpu => None,
-            Device::Gpu { index, .. } => Some(index),
-        };
-        assert_eq!(chosen, expected, "{cards:?}");
-    }
-}
-
 /// Counts log lines.
 struct Count(Arc<AtomicUsize>);
 
