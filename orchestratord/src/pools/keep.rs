@@ -30,7 +30,6 @@ pub(super) struct Keeper {
 pub(super) struct Loaded {
     pub(super) fleet: Fleet,
     pub(super) reservation: Reservation,
-    pub(super) file: PathBuf,
 }
 
 impl Loaded {
@@ -123,7 +122,7 @@ impl Keeper {
                     return self.means.tell(PoolEvent::Unloaded).await;
                 }
             };
-            return self.start(plan, file).await;
+            return self.start(plan).await;
         }
     }
 
@@ -149,12 +148,12 @@ impl Keeper {
         }
     }
 
-    pub(super) async fn start(&mut self, plan: Plan, file: PathBuf) {
+    pub(super) async fn start(&mut self, plan: Plan) {
         let Plan { specs, reservation, placements } = plan;
         self.means.tell(PoolEvent::Placed(placements)).await;
         self.means.tell(PoolEvent::Starting(names_of(&specs))).await;
         let fleet = Fleet::open(specs, &self.means.fleet(&self.model.reference), self.means.outlet());
-        self.loaded = Some(Loaded { fleet, reservation, file });
+        self.loaded = Some(Loaded { fleet, reservation });
     }
 
     async fn unload(&mut self) {

@@ -1,8 +1,6 @@
 //! Another model in a pool, without a task lost: beside the old one where memory allows it, in its place
 //! otherwise, and back to the old one when the new one fails.
 
-use std::path::PathBuf;
-
 use pool_manager::{Candidate, Fleet, Holding, Passed, Reservation};
 use tokio::sync::oneshot;
 
@@ -38,7 +36,7 @@ impl Keeper {
         let unavailable = |message| Rollback { code: RollbackCode::ModelUnavailable, message };
         let file = self.means.fetch_once(&model, Told::ToLog).await.map_err(unavailable)?;
         match self.plan(&model.reference, &file).await {
-            Ok(plan) => self.beside(model, plan, file).await,
+            Ok(plan) => self.beside(model, plan).await,
             Err(short) => {
                 let old = self.holdings();
                 let in_its_place = if old.is_empty() {
@@ -47,7 +45,7 @@ impl Keeper {
                     self.plan_beside(&model.reference, &file, &old).await.ok()
                 };
                 match in_its_place {
-                    Some(plan) => self.in_place(model, plan, file).await,
+                    Some(plan) => self.in_place(model, plan).await,
                     None => Err(Rollback { code: RollbackCode::DoesNotFit, message: short.fit.refusal() }),
                 }
             }
@@ -63,24 +61,24 @@ impl Keeper {
     }
 
     /// Make before break: the old model serves until the new one has passed.
-    async fn beside(&mut self, model: Model, plan: Plan, file: PathBuf) -> Result<(), Rollback> {
+    async fn beside(&mut self, model: Model, plan: Plan) -> Result<(), Rollback> {
         let Plan { specs, reservation, placements } = plan;
         let candidate = Candidate::start(specs, &self.means.fleet(&model.reference));
         let (fleet, passed) = self.tried(candidate).await?;
         self.means.tell(PoolEvent::Placed(placements)).await;
-        self.swap(model, Loaded { fleet, reservation, file }, passed).await;
+        self.swap(model, Loaded { fleet, reservation }, passed).await;
         Ok(())
     }
 
     /// Break before make: the queue waits while the models change places.
-    async fn in_place(&mut self, model: Model, plan: Plan, file: PathBuf) -> Result<(), Rollback> {
+    async fn in_place(&mut self, model: Model, plan: Plan) -> Result<(), Rollback> {
         let (held, idle) = oneshot::channel();
         self.means.tell(PoolEvent::Hold(held)).await;
         tokio::select! {
             _ = idle => {}
             () = self.means.shutdown.cancelled() => return Err(stopping()),
         }
-        let Loaded { fleet, reservation: old_reservation, file: old_file } =
+        let Loaded { fleet, reservation: old_reservation } =
             self.loaded.take().expect("it has something to make room");
         let old_specs = fleet.specs().to_vec();
         fleet.stop().await;
@@ -89,12 +87,12 @@ impl Keeper {
             Ok((fleet, passed)) => {
                 drop(old_reservation);
                 self.means.tell(PoolEvent::Placed(placements)).await;
-                self.swap(model, Loaded { fleet, reservation, file }, passed).await;
+                self.swap(model, Loaded { fleet, reservation }, passed).await;
                 Ok(())
             }
             Err(rollback) => {
                 drop(reservation);
-                self.back(old_specs, old_reservation, old_file).await;
+                self.back(old_specs, old_reservation).await;
                 Err(rollback)
             }
         }
@@ -134,10 +132,10 @@ impl Keeper {
     }
 
     /// The old model gets its place back. Its supervisors go on trying, should that fail.
-    async fn back(&mut self, specs: Vec<adapter_api::ReplicaSpec>, reservation: Reservation, file: PathBuf) {
+    async fn back(&mut self, specs: Vec<adapter_api::ReplicaSpec>, reservation: Reservation) {
         self.means.tell(PoolEvent::Starting(names_of(&specs))).await;
         let fleet = Fleet::open(specs, &self.means.fleet(&self.model.reference), self.means.outlet());
-        self.loaded = Some(Loaded { fleet, reservation, file });
+        self.loaded = Some(Loaded { fleet, reservation });
     }
 }
 

@@ -232,7 +232,7 @@ impl Pool {
     /// Gives the room back that it waits for, and says why.
     pub fn give_up_room(&mut self, now: Timestamp) {
         if let Stage::NoRoom { why, .. } = &self.stage
-            && self.orders.try_send(Order::Unload).is_ok()
+            && self.order(Order::Unload)
         {
             self.stage = Stage::NoFit { why: why.clone(), retry_at: now.after(NO_FIT_RETRY) };
         }
