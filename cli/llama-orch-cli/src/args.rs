@@ -1,17 +1,18 @@
 //! The command line as it is typed: commands, flags, limits, help. Nothing is resolved here; that is
 //! [`crate::connection`] for the address and the token.
 
+mod alone;
 mod models;
 
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
 use uuid::Uuid;
 
 use crate::exit;
 
+pub use alone::{Alone, ManArgs};
 pub use models::{
     ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
 };
@@ -63,7 +64,11 @@ Examples:
 
 const CANCEL_EXAMPLES: &str = "\
 Examples:
-  llama-orch cancel 6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
+  llama-orch cancel 6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f
+
+With --json, standard output is one JSON object a task, in the order they were named:
+  {\"task_id\":…,\"canceled\":true}
+  {\"task_id\":…,\"canceled\":false,\"message\":…,\"code\":…,\"hint\":…,\"exit\":…}";
 
 const CHAT_EXAMPLES: &str = "\
 While talking:
@@ -77,12 +82,6 @@ const HEALTH_EXAMPLES: &str = "\
 Examples:
   llama-orch health && echo ready
   orchestratord & llama-orch health --wait 120";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  llama-orch completions bash > ~/.local/share/bash-completion/completions/llama-orch
-  llama-orch completions zsh > ~/.zfunc/_llama-orch
-  llama-orch completions fish > ~/.config/fish/completions/llama-orch.fish";
 
 /// The command line of llama-orch: ask the token server on this machine, and see how it is.
 #[derive(Debug, Parser)]
@@ -122,6 +121,15 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[command(flatten)]
+    Asking(Asking),
+    #[command(flatten)]
+    Alone(Alone),
+}
+
+/// What asks the daemon.
+#[derive(Debug, Subcommand)]
+pub enum Asking {
     /// Ask once and stream the answer to standard output.
     Run(RunArgs),
     /// Talk with the model, turn by turn.
@@ -142,12 +150,6 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Say whether the daemon can serve: exit code 0 when it can.
     Health(HealthArgs),
-    /// Print a completion script for a shell.
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
-    Completions {
-        /// The shell.
-        shell: Shell,
-    },
 }
 
 /// Arguments of `run`.
@@ -192,6 +194,9 @@ pub struct ChatArgs {
     /// Instructions for the model, before the conversation.
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
+    /// Print one JSON object a line instead of the text, as `run --json` does, for each turn.
+    #[arg(long)]
+    pub json: bool,
     /// Say queue position, time to first token and tokens/s after each answer, also when standard error is
     /// not a terminal.
     #[arg(long)]
@@ -270,6 +275,9 @@ pub struct CancelArgs {
     /// The tasks, as `run --json` and `run --verbose` name them.
     #[arg(required = true, value_name = "TASK_ID")]
     pub tasks: Vec<Uuid>,
+    /// Print one JSON object a task.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `health`.

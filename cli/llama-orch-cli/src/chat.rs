@@ -34,6 +34,7 @@ pub async fn chat(cx: &mut Context, args: ChatArgs) -> Result<Exit, Stop> {
         history: Vec::new(),
         generation: args.generation,
         patience: args.patience,
+        form: if args.json { Form::Json } else { Form::Text },
         stats: if args.stats { Stats::Asked } else { Stats::Auto },
     };
     let person = input::source() == Source::Terminal;
@@ -52,6 +53,7 @@ struct Chat {
     history: Vec<Message>,
     generation: Generation,
     patience: PatienceArgs,
+    form: Form,
     stats: Stats,
 }
 
@@ -120,7 +122,15 @@ impl Chat {
                         cx.interrupts.handled();
                         cx.ui.note("canceled");
                     }
-                    Err(Stop::Failure(failure)) if person => cx.ui.failure(&failure),
+                    Err(Stop::Failure(failure)) => {
+                        if self.form == Form::Json {
+                            cx.ui.print(&failure.to_json())?;
+                        }
+                        if !person {
+                            return Err(failure.into());
+                        }
+                        cx.ui.failure(&failure);
+                    }
                     Err(stop) => return Err(stop),
                 },
             }
@@ -135,7 +145,7 @@ impl Chat {
         let ask = Ask {
             request: self.request(&question),
             patience: self.patience.bound(),
-            form: Form::Text,
+            form: self.form,
             stats: self.stats,
         };
         let answer = answer::answer(cx, &ask).await?;

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! args ─► connection ─► api ─► run, chat ─► answer ─► submit ─► follow
-//!                          ├─► status, health, cancel, explain
-//!                          └─► models, reload, state
+//!    │                     ├─► status, health, cancel, explain
+//!    │                     └─► models, reload, state
+//!    └─► papers                        what needs no daemon
 //! ```
 //! Everything that is read goes through `ui`; everything that goes wrong is a `failure` with an `exit` code.
 
@@ -24,6 +25,7 @@ mod health;
 mod input;
 mod interrupt;
 mod models;
+mod papers;
 mod place;
 mod pools;
 mod progress;
@@ -37,10 +39,10 @@ mod text;
 mod ui;
 
 use api_types::ModelState;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::api::Api;
-use crate::args::{Cli, Command};
+use crate::args::{Alone, Asking, Cli, Command, Global};
 use crate::connection::Connection;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
@@ -57,52 +59,56 @@ fn main() {
 
 fn work(cli: Cli) -> Exit {
     let mut ui = Ui::new(&cli.global);
-    if let Command::Completions { shell } = cli.command {
-        return match completions(&mut ui, shell) {
-            Ok(()) => Exit::Done,
+    match cli.command {
+        Command::Asking(command) => with_daemon(ui, &cli.global, command),
+        Command::Alone(command) => match alone(&mut ui, command) {
+            Ok(exit) => exit,
             Err(stop) => end(&mut ui, stop),
-        };
+        },
     }
+}
+
+fn alone(ui: &mut Ui, command: Alone) -> Result<Exit, Stop> {
+    match command {
+        Alone::Completions { shell } => papers::completions(ui, shell),
+        Alone::Man(args) => papers::man(ui, &args),
+    }
+}
+
+fn with_daemon(mut ui: Ui, global: &Global, command: Asking) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return end(&mut ui, system(&error)),
     };
     runtime.block_on(async {
-        let found = Connection::find(&cli.global).and_then(Api::new);
+        let found = Connection::find(global).and_then(Api::new);
         let (api, interrupts) = match (found, Interrupts::listen()) {
             (Ok(api), Ok(interrupts)) => (api, interrupts),
             (Err(failure), _) => return end(&mut ui, failure.into()),
             (_, Err(error)) => return end(&mut ui, system(&error)),
         };
         let mut cx = Context { api, ui, interrupts };
-        match command(&mut cx, cli.command).await {
+        match ask(&mut cx, command).await {
             Ok(exit) => exit,
             Err(stop) => end(&mut cx.ui, stop),
         }
     })
 }
 
-async fn command(cx: &mut Context, command: Command) -> Result<Exit, Stop> {
+async fn ask(cx: &mut Context, command: Asking) -> Result<Exit, Stop> {
     match command {
-        Command::Run(args) => run::run(cx, args).await,
-        Command::Chat(args) => chat::chat(cx, args).await,
-        Command::Status(args) => status::status(cx, &args).await,
-        Command::Models(args) => models::models(cx, args).await,
-        Command::Reload(args) => reload::reload(cx, &args).await,
-        Command::Retire(args) => state::set(cx, &args, ModelState::Retired).await,
-        Command::Activate(args) => state::set(cx, &args, ModelState::Active).await,
-        Command::Explain(args) => explain::explain(cx, &args).await,
-        Command::Cancel(args) => cancel::cancel(cx, &args).await,
-        Command::Health(args) => health::health(cx, &args).await,
-        Command::Completions { shell } => completions(&mut cx.ui, shell).map(|()| Exit::Done),
+        Asking::Run(args) => run::run(cx, args).await,
+        Asking::Chat(args) => chat::chat(cx, args).await,
+        Asking::Status(args) => status::status(cx, &args).await,
+        Asking::Models(args) => models::models(cx, args).await,
+        Asking::Reload(args) => reload::reload(cx, &args).await,
+        Asking::Retire(args) => state::set(cx, &args, ModelState::Retired).await,
+        Asking::Activate(args) => state::set(cx, &args, ModelState::Active).await,
+        Asking::Explain(args) => explain::explain(cx, &args).await,
+        Asking::Cancel(args) => cancel::cancel(cx, &args).await,
+        Asking::Health(args) => health::health(cx, &args).await,
     }
-}
-
-fn completions(ui: &mut Ui, shell: clap_complete::Shell) -> Result<(), Stop> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "llama-orch", &mut script);
-    Ok(ui.print(&String::from_utf8_lossy(&script))?)
 }
 
 /// Says why there was no success, where anybody can hear it.

@@ -3,6 +3,7 @@
 //!
 //! Standard error has at most one *live line*, which is written over until something else is said.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::Global;
@@ -82,8 +83,7 @@ impl Ui {
             (false, true) => Notices::Verbose,
             (false, false) => Notices::Auto,
         };
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        let plain = is_plain(&|name| std::env::var_os(name));
         let (out, err) = (io::stdout(), io::stderr());
         let (out_terminal, err_terminal) = (out.is_terminal(), err.is_terminal());
         Self {
@@ -254,6 +254,12 @@ impl Ui {
         let written = self.err.to.write_all(text.as_bytes()).and_then(|()| self.err.to.flush());
         drop(written);
     }
+}
+
+/// Whether somebody wants a terminal without colours, as <https://no-color.org> has it.
+fn is_plain(variable: &dyn Fn(&str) -> Option<OsString>) -> bool {
+    variable("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || variable("TERM").is_some_and(|value| value == "dumb")
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ fn a_turn_sends_the_instructions_the_history_and_the_question_in_one_session() {
             strict: false,
         },
         patience: crate::args::PatienceArgs::at_once(),
+        form: Form::Text,
         stats: Stats::Auto,
     };
     let request = chat.request(&message(Role::User, "And?"));

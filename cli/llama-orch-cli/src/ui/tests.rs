@@ -81,3 +81,12 @@ fn a_closed_output_is_told() {
     ui.out.to = Box::new(Closed);
     assert!(ui.answer("x").is_err());
 }
+
+#[test]
+fn no_colour_is_no_colour_on_a_terminal_too() {
+    let plain = |name: &'static str, value: &'static str| {
+        is_plain(&move |asked| (asked == name).then(|| OsString::from(value)))
+    };
+    assert!(plain("NO_COLOR", "1") && plain("TERM", "dumb"));
+    assert!(!plain("NO_COLOR", "") && !plain("TERM", "xterm-256color"));
+}

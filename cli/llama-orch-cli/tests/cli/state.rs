@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use serde_json::json;
+
 use crate::TASK;
 use crate::daemon::{Daemon, Exchange, refused};
 use crate::program::{at, run};
@@ -97,4 +99,22 @@ fn every_task_is_canceled_whatever_became_of_the_one_before() {
     assert_eq!(done.err, "error: no task with this id [INVALID_PARAMS]\n");
     let lines: Vec<String> = daemon.requests().iter().map(crate::daemon::Request::line).collect();
     assert_eq!(lines, [format!("POST /v1/tasks/{TASK}/cancel"), format!("POST /v1/tasks/{other}/cancel")]);
+}
+
+#[test]
+fn cancel_json_says_of_each_task_what_became_of_it() {
+    let other = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
+    let daemon = Daemon::with(vec![
+        refused("404 Not Found", "INVALID_PARAMS", "no task with this id", None),
+        Exchange::no_content(),
+    ]);
+    let done = run(at(&daemon.url(), &["cancel", "--json", TASK, other]));
+    assert_eq!(done.code, Some(5));
+    let lines = [
+        json!({ "task_id": TASK, "canceled": false, "message": "no task with this id", "code": "INVALID_PARAMS",
+            "hint": null, "exit": 5 }),
+        json!({ "task_id": other, "canceled": true }),
+    ];
+    assert_eq!(done.lines(), lines);
+    drop(daemon.requests());
 }

@@ -102,3 +102,16 @@ fn a_turn_that_fails_is_the_result_where_nobody_is_there_to_react() {
     assert_eq!((done.code, done.err.as_str()), (Some(5), "error: it does not fit [INVALID_PARAMS]\n"));
     drop(daemon.requests());
 }
+
+#[test]
+fn chat_json_has_the_lines_of_run_for_each_turn() {
+    let failing = refused("400 Bad Request", "INVALID_PARAMS", "it does not fit", None);
+    let daemon = Daemon::with(script([says("Hello.").into(), vec![failing, Exchange::no_content()]]));
+    let done = run_with(at(&daemon.url(), &["chat", "--json"]), b"Hi\nAnd?\n");
+    assert_eq!(done.code, Some(5), "{done:?}");
+    let lines = done.lines();
+    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["accepted", "started", "token", "end", "error"]);
+    assert_eq!((&lines[2]["t"], &lines[4]["exit"]), (&json!("Hello."), &json!(5)));
+    drop(daemon.requests());
+}
