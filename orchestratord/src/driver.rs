@@ -29,6 +29,7 @@ mod sink;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod views;
 
 pub use crate::handle::DriverHandle;
 pub use pool::PoolSetup;
@@ -250,6 +251,7 @@ impl Driver {
                 unreachable!("a replica that takes tasks has an engine")
             };
             task.runs += 1;
+            task.record.started(dispatch.replica.clone(), now);
             let run = RunId { task: dispatch.task, run: task.runs };
             let sink = LogSink::new(run, Arc::clone(&task.log), Arc::clone(&self.inbox));
             tracing::debug!(task_id = %dispatch.task, replica = %dispatch.replica, queue_ms = dispatch.queue_time.0, "started");

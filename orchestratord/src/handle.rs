@@ -17,6 +17,7 @@ use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
 use crate::metrics::Metrics;
 use crate::state::ModelState;
 use crate::task_log::LogReader;
+use crate::task_view::{TaskStory, TasksView};
 
 /// A task that has been read and checked, before anything that needs the model.
 #[derive(Clone, Debug)]
@@ -228,6 +229,10 @@ pub enum Command {
     Reload(PoolId, ReloadOrder, oneshot::Sender<Result<(), Refusal>>),
     /// Take a model out of service, or back into it.
     SetModelState(PoolId, ModelState, oneshot::Sender<Result<(), Refusal>>),
+    /// Look at the tasks, at most so many of each kind.
+    Tasks(usize, oneshot::Sender<TasksView>),
+    /// Look at one task.
+    Task(TaskId, oneshot::Sender<Result<TaskStory, Refusal>>),
     /// Look at the whole.
     Health(oneshot::Sender<HealthView>),
     /// Take and start no task any more; answered when none is in an engine.
@@ -424,6 +429,22 @@ impl DriverHandle {
     /// [`Refusal::NotFound`] for a pool that is not here.
     pub async fn set_model_state(&self, pool: PoolId, state: ModelState) -> Result<(), Refusal> {
         self.ask(|reply| Command::SetModelState(pool, state, reply)).await?
+    }
+
+    /// The tasks at this moment, at most `limit` of each kind.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] when the driver has ended.
+    pub async fn tasks(&self, limit: usize) -> Result<TasksView, Refusal> {
+        self.ask(|reply| Command::Tasks(limit, reply)).await
+    }
+
+    /// One task with what it was asked and what it says.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a task that is not here, or no longer.
+    pub async fn task(&self, task: TaskId) -> Result<TaskStory, Refusal> {
+        self.ask(|reply| Command::Task(task, reply)).await?
     }
 
     /// The daemon at this moment; nothing when its driver has ended.

@@ -34,6 +34,7 @@ pub mod guard;
 pub mod models;
 pub mod problem;
 pub mod task_request;
+pub mod tasks;
 
 use guard::HostRules;
 
@@ -99,7 +100,11 @@ impl Api {
     /// The routes, and what stands before and behind them.
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
-            .route("/v1/tasks", post(data::create_task).fallback(answer::only_post))
+            .route(
+                "/v1/tasks",
+                get(tasks::list_tasks).post(data::create_task).fallback(answer::only_get_or_post),
+            )
+            .route("/v1/tasks/{id}", get(tasks::get_task).fallback(answer::only_get))
             .route("/v1/tasks/{id}/stream", get(data::stream_task).fallback(answer::only_get))
             .route("/v1/tasks/{id}/cancel", post(data::cancel_task).fallback(answer::only_post))
             .route(

@@ -19,4 +19,5 @@ pub mod pools;
 pub mod server;
 pub mod state;
 pub mod task_log;
+pub mod task_view;
 pub mod tasks;

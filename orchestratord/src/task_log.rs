@@ -123,6 +123,12 @@ impl TaskLog {
         self.lock().end.clone()
     }
 
+    /// All that was said so far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.lock().text.clone()
+    }
+
     /// Engine tokens written so far.
     #[must_use]
     pub fn tokens(&self) -> TokenCount {

@@ -43,6 +43,7 @@ async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
     models::at_fault(&audit, &house).await;
     models::reloads(&audit, &mut house).await;
     models::states(&audit, &mut house).await;
+    the_list_of_tasks(&audit).await;
     a_full_house(&audit).await;
     a_house_that_drops_the_oldest(&audit).await;
     an_engine_that_hangs(&audit).await;
@@ -110,6 +111,10 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
     assert!(stream.text().contains("\"canceled\""));
     audit.expect(204, at, Ask::post(&task("cancel", &canceled))).await;
     audit.expect(204, at, Ask::post(&task("cancel", &stopped))).await;
+    let shown = audit.expect(200, at, Ask::get(&format!("/v1/tasks/{stopped}"))).await.json();
+    assert_eq!(shown["task"]["finish_reason"], "stop");
+    assert_eq!(shown["input"]["parts"], json!([{"text": "one two three"}]));
+    assert_eq!(shown["answer"], "one two three");
     house.control.release(Phase::Decode);
 
     let id = "11111111-2222-3333-4444-555555555555";
@@ -143,6 +148,34 @@ async fn examples_of_the_contract(audit: &Audit, house: &House) {
         let id = answer.json()["task_id"].as_str().unwrap().to_owned();
         audit.expect(200, house.address, Ask::get(&task("stream", &id))).await;
     }
+}
+
+/// The list shows what runs, what waits in the order of its start, and what has ended.
+async fn the_list_of_tasks(audit: &Audit) {
+    let house = House::new().await;
+    let at = house.address;
+    let ended = audit.submit(&house, json!({"prompt": "one"})).await;
+    audit.expect(200, at, Ask::get(&task("stream", &ended))).await;
+    house.control.hold(Phase::Decode);
+    let running = audit.submit(&house, json!({"prompt": "one two", "max_tokens": 7})).await;
+    house.control.until(|counts| counts.running == 1).await;
+    let batch = audit.submit(&house, json!({"prompt": "one two", "priority": "batch"})).await;
+    let next = audit.submit(&house, prompt()).await;
+    let list = audit.expect(200, at, Ask::get("/v1/tasks")).await.json();
+    assert_eq!(list["counts"], json!({"running": 1, "waiting": 2, "ended": 1}));
+    let named: Vec<_> = list["tasks"].as_array().unwrap().iter().map(|task| &task["task_id"]).collect();
+    assert_eq!(named, [&running, &next, &batch, &ended]);
+    assert_eq!(list["tasks"][0]["state"], "running");
+    assert_eq!(list["tasks"][0]["max_tokens"], 7);
+    assert_eq!(list["tasks"][2]["queue_position"], 1);
+    assert_eq!(list["tasks"][3]["finish_reason"], "stop");
+    let one = audit.expect(200, at, Ask::get("/v1/tasks?limit=1")).await.json();
+    assert_eq!(one["tasks"].as_array().unwrap().len(), 3, "one of each kind");
+    assert_eq!(one["counts"], list["counts"]);
+    let waiting = audit.expect(200, at, Ask::get(&format!("/v1/tasks/{next}"))).await.json();
+    assert_eq!(waiting["task"]["state"], "waiting");
+    assert_eq!(waiting["answer"], "");
+    house.control.release(Phase::Decode);
 }
 
 async fn a_full_house(audit: &Audit) {
@@ -236,6 +269,8 @@ async fn a_stopping_house(audit: &Audit) {
     house.lose_driver().await;
     audit.expect(503, at, Ask::task(&prompt())).await;
     audit.expect(503, at, Ask::get(&task("stream", SOME_ID))).await;
+    audit.expect(503, at, Ask::get("/v1/tasks")).await;
+    audit.expect(503, at, Ask::get(&format!("/v1/tasks/{SOME_ID}"))).await;
     audit.expect(503, at, Ask::post(&task("cancel", SOME_ID))).await;
     audit.expect(503, at, Ask::get(&format!("/v1/sessions/{SOME_ID}"))).await;
     audit.expect(503, at, Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}"))).await;
@@ -249,6 +284,7 @@ async fn defects(audit: &Audit) {
     let at = house.address;
     for ask in [
         Ask::task(&prompt()),
+        Ask::get(&format!("/v1/tasks/{SOME_ID}")),
         Ask::get(&task("stream", SOME_ID)),
         Ask::post(&task("cancel", SOME_ID)),
         Ask::get(&format!("/v1/sessions/{SOME_ID}")),

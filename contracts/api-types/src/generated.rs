@@ -462,6 +462,15 @@ pub struct Holding {
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub measured_bytes: ::std::option::Option<u64>,
 }
+///One part of what a task was given to read.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct InputPart {
+    ///Who speaks. Absent unless it is a turn of a conversation.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub role: ::std::option::Option<Role>,
+    ///What is said.
+    pub text: ::std::string::String,
+}
 ///`reuse` uses what is in the KV cache and leaves the task's own there. `none` computes everything anew and leaves nothing.
 #[derive(
     ::serde::Deserialize,
@@ -1292,6 +1301,41 @@ pub struct TaskAccepted {
     ///Milliseconds the caller does well to wait before it sends another task to the same lane; 0 when there is room.
     pub backoff_ms: u64,
 }
+///How many tasks of each kind there are.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TaskCounts {
+    ///Tasks in an engine.
+    pub running: u32,
+    ///Tasks in a queue.
+    pub waiting: u32,
+    ///Tasks that have ended and are still readable.
+    pub ended: u32,
+}
+///One task with what it was asked and what it has said.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TaskDetail {
+    pub task: TaskSummary,
+    pub input: TaskInput,
+    ///All of its answer so far.
+    pub answer: ::std::string::String,
+}
+///What a task was given to read.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TaskInput {
+    ///The turns of a conversation, the texts to embed, or the one prompt.
+    pub parts: ::std::vec::Vec<InputPart>,
+    ///Bytes of all of it.
+    pub bytes: u64,
+    ///Whether only its beginning is here.
+    pub cut: bool,
+}
+///The tasks that are here.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TaskList {
+    pub counts: TaskCounts,
+    ///Those that run, those that wait, those that have ended.
+    pub tasks: ::std::vec::Vec<TaskSummary>,
+}
 ///One task. Exactly one of `prompt`, `messages` and `inputs` is there.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -1347,6 +1391,124 @@ pub struct TaskRequest {
     ///Whether KV cache that is there already may be used. `none` is refused with 400 by an engine that cannot do without.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub kv_hint: ::std::option::Option<KvHint>,
+}
+///`waiting`, it is in the queue; `running`, it is in an engine; `ended`, its stream has had its `end`.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum TaskState {
+    #[serde(rename = "waiting")]
+    Waiting,
+    #[serde(rename = "running")]
+    Running,
+    #[serde(rename = "ended")]
+    Ended,
+}
+impl ::std::fmt::Display for TaskState {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Waiting => f.write_str("waiting"),
+            Self::Running => f.write_str("running"),
+            Self::Ended => f.write_str("ended"),
+        }
+    }
+}
+impl ::std::str::FromStr for TaskState {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "waiting" => Ok(Self::Waiting),
+            "running" => Ok(Self::Running),
+            "ended" => Ok(Self::Ended),
+            _ => {
+                Err(
+                    format!("`{value}` is not one of `waiting`, `running`, `ended`")
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for TaskState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for TaskState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///One task, where it stands and how far it is. Times are milliseconds since its admission, unless they say otherwise.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct TaskSummary {
+    ///The task.
+    pub task_id: ::uuid::Uuid,
+    ///The conversation it belongs to. Absent where it belongs to none.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub session_id: ::std::option::Option<::uuid::Uuid>,
+    ///The pool it went to.
+    pub pool: ::std::string::String,
+    pub priority: Priority,
+    pub workload: Workload,
+    pub state: TaskState,
+    ///How many tasks start before it. Absent unless it waits.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub queue_position: ::std::option::Option<u32>,
+    ///Milliseconds from now until it is expected to start. Absent unless it waits.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub predicted_start_ms: ::std::option::Option<u64>,
+    ///Where it runs, or ran last. Absent before its first start.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub replica: ::std::option::Option<::std::string::String>,
+    ///Tokens of its prompt; an estimate where no engine has counted them yet.
+    pub tokens_in: u32,
+    ///Tokens of its answer so far.
+    pub tokens_out: u32,
+    ///Tokens of its answer a second, since the first of them. Absent before the second.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub tokens_per_s: ::std::option::Option<f64>,
+    ///The most tokens of the answer, where its caller has said so.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub max_tokens: ::std::option::Option<u32>,
+    ///Since its admission.
+    pub age_ms: u64,
+    ///The start that was predicted at its admission.
+    pub promised_start_ms: u64,
+    ///When it was given to the replica. Absent before.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub started_ms: ::std::option::Option<u64>,
+    ///When its first token came. Absent before.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub first_token_ms: ::std::option::Option<u64>,
+    ///When it ended. Absent before.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub ended_ms: ::std::option::Option<u64>,
+    ///Why it ended. Absent before.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub finish_reason: ::std::option::Option<FinishReason>,
+    ///What went wrong. There with `finish_reason` `error` only.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub error: ::std::option::Option<ErrorEnvelope>,
+    ///How often it was given to a replica; more than once where one went away before the first token.
+    pub placements: u32,
 }
 ///The data of an event `token`. One event may hold the text of several tokens, where the bytes of one character came in parts or a stop string might have begun.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]

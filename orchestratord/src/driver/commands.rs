@@ -11,6 +11,7 @@ use orchestrator_core::{
 use super::news::Ending;
 use super::pool::{Pool, Serving};
 use super::tasks::{Task, TaskState};
+use super::views::Record;
 use super::{Driver, Mode};
 use crate::backpressure::{Code, Failure, Refusal};
 use crate::handle::{
@@ -37,6 +38,8 @@ impl Driver {
             Command::SetModelState(pool, state, reply) => {
                 _ = reply.send(self.set_model_state(&pool, state, now));
             }
+            Command::Tasks(limit, reply) => _ = reply.send(self.tasks_view(limit, now)),
+            Command::Task(task, reply) => _ = reply.send(self.task_story(task, now)),
             Command::Health(reply) => _ = reply.send(self.health(now)),
             Command::BeginStop(idle) => self.begin_stop(idle, now),
             Command::EndRunning(reply) => {
@@ -169,6 +172,7 @@ impl Driver {
             log: TaskLog::new(),
             deaths: 0,
             runs: 0,
+            record: Record::new(&request.job),
             state: TaskState::Waiting { job: Arc::clone(&request.job) },
         };
         self.tasks.insert(id, task);
@@ -180,7 +184,7 @@ impl Driver {
         Ok(accepted)
     }
 
-    fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
+    pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
         let started = Standing { queue_position: 0, predicted_start: Millis(0) };
         let Some(task) = self.tasks.get(id) else { return started };
         let pool = &self.pools[task.pool];
@@ -353,7 +357,7 @@ fn rough_tokens(input: &Input) -> TokenCount {
     TokenCount(u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX))
 }
 
-fn no_task(id: TaskId) -> Refusal {
+pub(super) fn no_task(id: TaskId) -> Refusal {
     Refusal::NotFound(format!(
         "there is no task {id}: it was never admitted here, or it ended too long ago (`stream.keep_finished_s`)"
     ))

@@ -54,6 +54,7 @@ impl Driver {
         match (&mut task.state, news) {
             (TaskState::Running { first_token_at, .. }, News::FirstToken) => {
                 first_token_at.get_or_insert(now);
+                task.record.token(now);
                 pool.scheduler.first_token(run.task, now);
             }
             (TaskState::Running { .. }, News::End(report)) => self.end_running_task(run.task, report, now),
@@ -143,6 +144,7 @@ impl Driver {
         if let Some(job) = again {
             tracing::warn!(task_id = %id, "the engine died before the first token: placed again");
             task.state = TaskState::Waiting { job };
+            task.record.put_back();
             let requeued = self.pools[task.pool].scheduler.requeue(id, now);
             debug_assert!(requeued, "a lost task can be put back");
             return;
@@ -202,7 +204,9 @@ impl Driver {
 
     /// Writes a task's last event.
     pub(super) fn close(&mut self, id: TaskId, ending: Ending, now: Timestamp) {
-        let Some(task) = self.tasks.get(id) else { return };
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        let job = task.job().cloned();
+        task.record.ended(job.as_deref(), now);
         let (started_at, first_token_at, tokens_in) = match &task.state {
             TaskState::Running { started_at, first_token_at, .. } => {
                 (*started_at, *first_token_at, task.tokens_in)

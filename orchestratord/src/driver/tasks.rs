@@ -16,6 +16,7 @@ use std::time::Duration;
 use adapter_api::Job;
 use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
+use super::views::Record;
 use crate::handle::Accepted;
 use crate::task_log::TaskLog;
 
@@ -49,8 +50,21 @@ pub struct Task {
     pub deaths: u8,
     /// Placements so far.
     pub runs: u32,
+    /// What is remembered of it.
+    pub record: Record,
     /// Where it is.
     pub state: TaskState,
+}
+
+impl Task {
+    /// What an engine got or will get of it; nothing once it has ended.
+    #[must_use]
+    pub fn job(&self) -> Option<&Arc<Job>> {
+        match &self.state {
+            TaskState::Waiting { job } | TaskState::Running { job, .. } => Some(job),
+            TaskState::Leaving { .. } | TaskState::Ended => None,
+        }
+    }
 }
 
 /// Where a task is.
@@ -118,7 +132,7 @@ impl TaskTable {
     pub fn ended(&mut self, id: TaskId, now: Timestamp) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.state = TaskState::Ended;
-        let bytes = (task.log.bytes() + size_of::<Task>()) as u64;
+        let bytes = (task.log.bytes() + task.record.held_bytes() + size_of::<Task>()) as u64;
         self.ended.push_back((now, id, bytes));
         self.ended_bytes += bytes;
         self.forget(now);
@@ -143,6 +157,22 @@ impl TaskTable {
     #[must_use]
     pub fn next_forget(&self) -> Option<Timestamp> {
         self.ended.front().map(|(since, ..)| since.after(self.retention.time))
+    }
+
+    /// Every task.
+    pub fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> + '_ {
+        self.tasks.iter().map(|(id, task)| (*id, task))
+    }
+
+    /// Those that have ended, the last one first.
+    pub fn last_ended(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.ended.iter().rev().map(|(_, id, _)| *id)
+    }
+
+    /// How many have ended.
+    #[must_use]
+    pub fn ended_count(&self) -> usize {
+        self.ended.len()
     }
 
     /// The tasks that `wanted` holds for.

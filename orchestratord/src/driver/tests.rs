@@ -18,6 +18,8 @@ use crate::handle::TaskRequest;
 use crate::keeper::Order;
 use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
 
+mod views;
+
 /// The silence that is a hang here.
 const HANG_FLOOR: Duration = Duration::from_secs(10);
 

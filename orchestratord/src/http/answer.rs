@@ -123,17 +123,24 @@ pub(super) fn end_event(end: &TaskEnd, engine: EngineKind) -> EndEvent {
         decode_ms: end.decode_ms.0,
         tokens_in: end.tokens_in.0,
         queue_ms: end.queue_ms.0,
-        finish_reason: match end.finish {
-            task_log::FinishReason::Stop => FinishReason::Stop,
-            task_log::FinishReason::Length => FinishReason::Length,
-            task_log::FinishReason::Canceled => FinishReason::Canceled,
-            task_log::FinishReason::Error => FinishReason::Error,
-        },
-        error: end
-            .failure
-            .as_ref()
-            .map(|failure| envelope(failure.verdict(), failure.to_string(), Some(engine))),
+        finish_reason: finish_on_the_wire(end),
+        error: error_of(end, engine),
     }
+}
+
+/// Why a task ended, on the wire.
+pub(super) fn finish_on_the_wire(end: &TaskEnd) -> FinishReason {
+    match end.finish {
+        task_log::FinishReason::Stop => FinishReason::Stop,
+        task_log::FinishReason::Length => FinishReason::Length,
+        task_log::FinishReason::Canceled => FinishReason::Canceled,
+        task_log::FinishReason::Error => FinishReason::Error,
+    }
+}
+
+/// What went wrong, where a task failed.
+pub(super) fn error_of(end: &TaskEnd, engine: EngineKind) -> Option<ErrorEnvelope> {
+    end.failure.as_ref().map(|failure| envelope(failure.verdict(), failure.to_string(), Some(engine)))
 }
 
 /// The answer of a path that is not described.
@@ -150,6 +157,11 @@ pub(super) async fn only_get(request: Request) -> Response {
 /// The answer of a path that only takes POST.
 pub(super) async fn only_post(request: Request) -> Response {
     wrong_method(&request, "POST")
+}
+
+/// The answer of a path that takes GET and POST.
+pub(super) async fn only_get_or_post(request: Request) -> Response {
+    wrong_method(&request, "GET, HEAD, POST")
 }
 
 /// The answer of a path that takes GET and DELETE.

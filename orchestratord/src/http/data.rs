@@ -24,7 +24,8 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// The event a reader had last, as browsers send it when they come back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-type Id = Result<Path<String>, PathRejection>;
+/// The id in a path, as it came.
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// `POST /v1/tasks`
 pub(super) async fn create_task(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
@@ -95,7 +96,7 @@ pub(super) async fn delete_session(State(api): State<Arc<Api>>, id: Id) -> Resul
 }
 
 /// The UUID of a path.
-fn uuid_in_path(id: Id) -> Result<Uuid, Refusal> {
+pub(super) fn uuid_in_path(id: Id) -> Result<Uuid, Refusal> {
     let not_text = |_| Refusal::Invalid("the id in the path is not UTF-8: use a UUID".to_owned());
     let Path(id) = id.map_err(not_text)?;
     Uuid::parse_str(&id).map_err(|_| {
@@ -122,7 +123,8 @@ fn first_event(headers: &HeaderMap) -> Result<u32, Refusal> {
     }
 }
 
-fn about(task: TaskId, mut response: Response) -> Response {
+/// Notes which task a response is about.
+pub(super) fn about(task: TaskId, mut response: Response) -> Response {
     response.extensions_mut().insert(About(task));
     response
 }

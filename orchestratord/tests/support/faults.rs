@@ -11,8 +11,10 @@ use super::wire::{self, Ask, TOKEN};
 /// Requests that the daemon must refuse, on every path.
 pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
     let tasks = || Ask::task(&prompt());
-    let by_path: [&dyn Fn() -> Ask; 8] = [
+    let by_path: [&dyn Fn() -> Ask; 10] = [
         &tasks,
+        &|| Ask::get("/v1/tasks"),
+        &|| Ask::get(&format!("/v1/tasks/{SOME_ID}")),
         &|| Ask::get(&task("stream", SOME_ID)),
         &|| Ask::post(&task("cancel", SOME_ID)),
         &|| Ask::get(&format!("/v1/sessions/{SOME_ID}")),
@@ -38,6 +40,14 @@ pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
         audit.expect(400, at, Ask::new("DELETE", path)).await;
     }
     audit.expect(400, at, Ask::get(&task("stream", "42"))).await;
+    for (query, named) in
+        [("limit=0", "`limit`"), ("limit=1001", "1000"), ("limit=x", "`limit`"), ("state=x", "state")]
+    {
+        let refused = audit.expect(400, at, Ask::get(&format!("/v1/tasks?{query}"))).await;
+        assert!(refused.json()["message"].as_str().unwrap().contains(named), "{refused:?}");
+    }
+    audit.expect(400, at, Ask::get("/v1/tasks/42")).await;
+    audit.expect(404, at, Ask::get(&format!("/v1/tasks/{SOME_ID}"))).await;
     audit.expect(400, at, Ask::post(&task("cancel", "42"))).await;
     audit.expect(404, at, Ask::get(&task("stream", SOME_ID))).await;
     audit.expect(404, at, Ask::post(&task("cancel", SOME_ID))).await;
@@ -90,9 +100,7 @@ pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
 
 /// Requests that nobody should send and somebody does. What counts is only that the answer is documented.
 pub async fn odd_requests(audit: &Audit, at: SocketAddr) {
-    for path in
-        ["/", "/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1/tasks/x", "/v1/pools", "/health/", "/../health"]
-    {
+    for path in ["/", "/v1", "/v1/", "/v1/tasks/", "//v1/tasks", "/v1/pools", "/health/", "/../health"] {
         audit.expect(404, at, Ask::get(path)).await;
         audit.expect(404, at, Ask::post(path)).await;
         audit.expect(401, at, Ask::get(path).without("Authorization")).await;
@@ -100,7 +108,8 @@ pub async fn odd_requests(audit: &Audit, at: SocketAddr) {
     let long = format!("/{}", "x".repeat(8000));
     assert!(audit.expect(404, at, Ask::get(&long)).await.text().len() < 500);
     for (path, allow) in [
-        ("/v1/tasks", "POST"),
+        ("/v1/tasks", "GET, HEAD, POST"),
+        ("/v1/tasks/x", "GET, HEAD"),
         ("/v1/tasks/x/stream", "GET, HEAD"),
         ("/v1/tasks/x/cancel", "POST"),
         ("/v1/sessions/x", "GET, HEAD, DELETE"),

@@ -233,6 +233,7 @@ impl BrokenHouse {
                         _ = reply.send(Err(Refusal::Internal));
                     }
                     Command::Subscribe(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    Command::Task(_, reply) => _ = reply.send(Err(Refusal::Internal)),
                     Command::Session(_, reply) => _ = reply.send(Err(Refusal::Internal)),
                     Command::Reload(_, _, reply) | Command::SetModelState(_, _, reply) => {
                         _ = reply.send(Err(Refusal::Internal));

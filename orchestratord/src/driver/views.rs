@@ -1,0 +1,153 @@
+//! Tasks as they are shown: what is remembered of each beside its state, and the answers to whoever looks.
+
+use std::sync::Arc;
+
+use adapter_api::{Job, Workload};
+use orchestrator_core::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
+
+use super::Driver;
+use super::commands::no_task;
+use super::tasks::{Task, TaskState};
+use crate::backpressure::Refusal;
+use crate::task_log::TaskEnd;
+use crate::task_view::{Asked, CourseView, TaskPhase, TaskStory, TaskView, TasksView};
+
+/// What is remembered of a task for as long as it is known.
+#[derive(Debug)]
+pub struct Record {
+    session: Option<SessionId>,
+    priority: Priority,
+    workload: Workload,
+    max_tokens: Option<TokenCount>,
+    replica: Option<ReplicaId>,
+    started_at: Option<Timestamp>,
+    first_token_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    /// What it was asked, once its job is gone.
+    asked: Option<Arc<Asked>>,
+}
+
+impl Record {
+    /// Of a task that was just admitted.
+    #[must_use]
+    pub fn new(job: &Job) -> Self {
+        Self {
+            session: job.session,
+            priority: job.priority,
+            workload: job.workload,
+            max_tokens: job.max_tokens,
+            replica: None,
+            started_at: None,
+            first_token_at: None,
+            ended_at: None,
+            asked: None,
+        }
+    }
+
+    /// It was given to a replica.
+    pub fn started(&mut self, replica: ReplicaId, now: Timestamp) {
+        self.replica = Some(replica);
+        self.started_at = Some(now);
+    }
+
+    /// A token of it has come.
+    pub fn token(&mut self, now: Timestamp) {
+        self.first_token_at.get_or_insert(now);
+    }
+
+    /// It was put back into the queue.
+    pub fn put_back(&mut self) {
+        self.started_at = None;
+    }
+
+    /// It has ended.
+    pub fn ended(&mut self, job: Option<&Job>, now: Timestamp) {
+        self.ended_at.get_or_insert(now);
+        if let Some(job) = job {
+            self.asked.get_or_insert_with(|| Arc::new(Asked::of(&job.input)));
+        }
+    }
+
+    /// Bytes of memory that it holds beside itself.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.asked.as_ref().map_or(0, |asked| asked.held_bytes())
+    }
+
+    fn course(&self, admitted_at: Timestamp, placements: u32) -> CourseView {
+        let since = |at: Timestamp| Millis::from_duration(at.since(admitted_at));
+        CourseView {
+            replica: self.replica.clone(),
+            placements,
+            started: self.started_at.map(since),
+            first_token: self.first_token_at.map(since),
+            ended: self.ended_at.map(since),
+        }
+    }
+}
+
+impl Driver {
+    /// The tasks, at most `limit` of each kind.
+    pub(super) fn tasks_view(&self, limit: usize, now: Timestamp) -> TasksView {
+        let mut running = Vec::new();
+        let mut waiting = Vec::new();
+        let mut leaving = Vec::new();
+        for (id, task) in self.tasks.iter() {
+            match &task.state {
+                TaskState::Running { started_at, .. } => running.push((*started_at, id)),
+                TaskState::Waiting { .. } => {
+                    let position = self.pools[task.pool].scheduler.position(id, now);
+                    waiting.push((position, task.admitted_at, id));
+                }
+                TaskState::Leaving { .. } => leaving.push(id),
+                TaskState::Ended => {}
+            }
+        }
+        running.sort_unstable();
+        waiting.sort_unstable();
+        let ended = leaving.iter().copied().chain(self.tasks.last_ended());
+        let shown = running.iter().map(|(_, id)| *id).take(limit);
+        let shown = shown.chain(waiting.iter().map(|(.., id)| *id).take(limit)).chain(ended.take(limit));
+        TasksView {
+            running: running.len(),
+            waiting: waiting.len(),
+            ended: leaving.len() + self.tasks.ended_count(),
+            tasks: shown.filter_map(|id| Some(self.task_view(id, self.tasks.get(id)?, now))).collect(),
+        }
+    }
+
+    /// One task with what it was asked and what it says.
+    pub(super) fn task_story(&self, id: TaskId, now: Timestamp) -> Result<TaskStory, Refusal> {
+        let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
+        let asked = task.record.asked.clone().or_else(|| Some(Arc::new(Asked::of(&task.job()?.input))));
+        let asked = asked.ok_or(Refusal::Internal)?;
+        Ok(TaskStory { view: self.task_view(id, task, now), asked, log: Arc::clone(&task.log) })
+    }
+
+    fn task_view(&self, id: TaskId, task: &Task, now: Timestamp) -> TaskView {
+        let setup = &self.pools[task.pool].setup;
+        let end: Option<TaskEnd> = task.log.end();
+        let counted = end.as_ref().filter(|end| end.tokens_in.0 > 0).map(|end| end.tokens_in);
+        let tokens_out = end.as_ref().map_or_else(|| task.log.tokens(), |end| end.tokens_out);
+        let phase = match (end, &task.state) {
+            (Some(end), _) => TaskPhase::Ended(end),
+            (None, TaskState::Waiting { .. }) => TaskPhase::Waiting(self.standing(id, now)),
+            (None, _) => TaskPhase::Running,
+        };
+        TaskView {
+            task: id,
+            session: task.record.session,
+            pool: setup.id.clone(),
+            engine: setup.engine,
+            priority: task.record.priority,
+            workload: task.record.workload,
+            phase,
+            tokens_in: counted.unwrap_or(task.tokens_in),
+            tokens_out,
+            max_tokens: task.record.max_tokens,
+            age: Millis::from_duration(now.since(task.admitted_at)),
+            promised_start: task.accepted.standing.predicted_start,
+            course: task.record.course(task.admitted_at, task.runs),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Tasks as whoever looks at them sees them: where each stands, its course so far, what it was asked. Read
+//! off the driver's own records; nothing here changes a task.
+
+use std::sync::Arc;
+
+use adapter_api::{EngineKind, Input, Role, Workload};
+use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
+
+use crate::handle::Standing;
+use crate::task_log::{TaskEnd, TaskLog};
+
+/// The most bytes of a task's input that are kept for whoever looks at it. The rest is only counted.
+pub const ASKED_BYTES_MAX: usize = 32 * 1024;
+
+/// Where a task is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskPhase {
+    /// In an engine.
+    Running,
+    /// In its pool's queue, at this place.
+    Waiting(Standing),
+    /// It has had its last event.
+    Ended(TaskEnd),
+}
+
+/// One task at one moment. Times count from its admission.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// The task.
+    pub task: TaskId,
+    /// Its conversation.
+    pub session: Option<SessionId>,
+    /// Its pool.
+    pub pool: PoolId,
+    /// The pool's engine.
+    pub engine: EngineKind,
+    /// Its lane.
+    pub priority: Priority,
+    /// What is asked of the model.
+    pub workload: Workload,
+    /// Where it is.
+    pub phase: TaskPhase,
+    /// Tokens of its prompt.
+    pub tokens_in: TokenCount,
+    /// Tokens of its answer so far.
+    pub tokens_out: TokenCount,
+    /// The most tokens of its answer.
+    pub max_tokens: Option<TokenCount>,
+    /// How long ago it was admitted.
+    pub age: Millis,
+    /// The start that was predicted at its admission.
+    pub promised_start: Millis,
+    /// Its course.
+    pub course: CourseView,
+}
+
+/// What a task has been through. Times count from its admission.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CourseView {
+    /// Where it ran last.
+    pub replica: Option<ReplicaId>,
+    /// How often it was given to a replica.
+    pub placements: u32,
+    /// When it was given to the last one.
+    pub started: Option<Millis>,
+    /// When its first token came.
+    pub first_token: Option<Millis>,
+    /// When it ended.
+    pub ended: Option<Millis>,
+}
+
+impl TaskView {
+    /// Tokens a second since the first of them; nothing before the second.
+    #[must_use]
+    pub fn tokens_per_s(&self) -> Option<f64> {
+        let first = self.course.first_token?;
+        let spent = match &self.phase {
+            TaskPhase::Ended(end) => end.decode_ms.0,
+            TaskPhase::Running | TaskPhase::Waiting(_) => self.age.0.saturating_sub(first.0),
+        };
+        let after_first = self.tokens_out.0.checked_sub(1).filter(|tokens| *tokens > 0)?;
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of one answer are far fewer than 2^53")]
+        (spent > 0).then(|| f64::from(after_first) * 1000.0 / spent as f64)
+    }
+}
+
+/// The tasks at one moment.
+#[derive(Clone, Debug)]
+pub struct TasksView {
+    /// How many are in an engine.
+    pub running: usize,
+    /// How many wait.
+    pub waiting: usize,
+    /// How many have ended and are kept.
+    pub ended: usize,
+    /// Some of each, in this order: who runs longest, who starts next, who ended last.
+    pub tasks: Vec<TaskView>,
+}
+
+/// One task with what it was asked and what it says.
+#[derive(Clone, Debug)]
+pub struct TaskStory {
+    /// The task.
+    pub view: TaskView,
+    /// What it was asked.
+    pub asked: Arc<Asked>,
+    /// What it says.
+    pub log: Arc<TaskLog>,
+}
+
+/// The beginning of what a task was given to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Each part: who speaks, where it is a turn of a conversation, and what is said.
+    pub parts: Vec<(Option<Role>, String)>,
+    /// Bytes of all of it.
+    pub bytes: usize,
+}
+
+impl Asked {
+    /// The first [`ASKED_BYTES_MAX`] bytes of `input`.
+    #[must_use]
+    pub fn of(input: &Input) -> Self {
+        let mut asked = Self { parts: Vec::new(), bytes: 0 };
+        match input {
+            Input::Prompt(prompt) => asked.add(None, prompt),
+            Input::Messages(messages) => {
+                messages.iter().for_each(|message| asked.add(Some(message.role), &message.content));
+            }
+            Input::Inputs(inputs) => inputs.iter().for_each(|text| asked.add(None, text)),
+        }
+        asked
+    }
+
+    fn add(&mut self, role: Option<Role>, text: &str) {
+        let room = ASKED_BYTES_MAX.saturating_sub(self.bytes);
+        self.bytes += text.len();
+        let kept = &text[..text.floor_char_boundary(room)];
+        if room > 0 {
+            self.parts.push((role, kept.to_owned()));
+        }
+    }
+
+    /// Whether more was asked than is kept.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.bytes > ASKED_BYTES_MAX
+    }
+
+    /// Bytes of memory it holds.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let texts: usize = self.parts.iter().map(|(_, text)| text.capacity()).sum();
+        texts + self.parts.capacity() * size_of::<(Option<Role>, String)>() + size_of::<Self>()
+    }
+}
+
+#[cfg(test)]
+mod tests;
