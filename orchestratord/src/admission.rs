@@ -27,6 +27,7 @@ pub fn check_offer(request: &TaskRequest, facts: &EngineFacts) -> Result<(), Ref
             facts.kind.as_str(),
         )));
     }
+    facts.abilities.check(job, facts.kind).map_err(Refusal::Invalid)?;
     let slot = facts.ctx;
     if let Some(asked) = job.ctx.filter(|asked| *asked > slot) {
         return Err(Refusal::Invalid(format!(

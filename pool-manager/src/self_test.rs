@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapter_api::{
     Determinism, EndReport, Engine, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, TaskSink,
-    Workload,
+    Tools, Workload,
 };
 use orchestrator_core::{Millis, Priority, TaskId, TokenCount};
 use tokio::sync::{oneshot, watch};
@@ -185,6 +185,8 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         seed: 0,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     }
 }
 

@@ -105,7 +105,7 @@ fn answer(job: Prepared, outbox: &Outbox, mut vector_of: impl FnMut(&[i32]) -> R
         match vector_of(&input) {
             Ok(text) => {
                 read += input.len();
-                let event = TaskEvent::Tokens(Piece { text, tokens: Vec::new() });
+                let event = TaskEvent::Tokens(Piece { text, ..Piece::default() });
                 outbox.send_step(Step {
                     tasks: vec![TaskUpdate { task: job.task, event }],
                     sessions: Vec::new(),

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use adapter_api::{
-    Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, ReplicaSpec, StartError, Workload,
+    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, ReplicaSpec, StartError, Workload,
 };
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -195,6 +195,7 @@ fn open(
         kv_bytes_per_token: 0,
         workloads: vec![workload_of(model)?],
         strict: true,
+        abilities: Abilities::default(),
         model: model_facts(spec, model),
         load_ms: Millis(0),
         memory: None,

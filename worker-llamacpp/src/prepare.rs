@@ -141,6 +141,7 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
     if ctx == 0 || ctx > slot {
         return Err(format!("`ctx` is {ctx}; a slot of this model holds 1 to {slot} tokens"));
     }
+    loaded.facts.abilities.check(job, loaded.facts.kind)?;
     check_sampling(&job.sampling, loaded)?;
     job.sampling.constraint.as_ref().map(|constraint| Grammar::compile(loaded.model, constraint)).transpose()
 }

@@ -4,7 +4,7 @@
 use adapter_api::Piece;
 
 /// What one token led to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Pushed {
     /// Nothing yet: the bytes wait.
     Held,
@@ -101,7 +101,7 @@ impl TextOut {
         }
         let rest = self.held.split_off(len);
         let text = std::mem::replace(&mut self.held, rest);
-        Some(Piece { text, tokens: std::mem::take(&mut self.tokens) })
+        Some(Piece { text, tokens: std::mem::take(&mut self.tokens), ..Piece::default() })
     }
 }
 

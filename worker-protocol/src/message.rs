@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes: daemon and worker are one executable, so a difference means that
 /// the file was replaced under a running daemon.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// From the daemon to its worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

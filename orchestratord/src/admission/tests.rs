@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Job, KvHint, ModelFacts, Sampling, Workload};
+use adapter_api::{Abilities, EngineKind, Input, Job, KvHint, ModelFacts, Sampling, Tools, Workload};
 use orchestrator_core::{Millis, Priority, TaskId};
 
 use super::*;
@@ -15,6 +15,7 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
         kv_bytes_per_token: 1,
         workloads: vec![Workload::Completion],
         strict,
+        abilities: Abilities::default(),
         model: ModelFacts {
             name: "tiny".into(),
             architecture: "llama".into(),
@@ -42,6 +43,8 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
         seed: 0,
         determinism: Determinism::Strict,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
 }

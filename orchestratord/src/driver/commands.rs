@@ -351,7 +351,7 @@ const BYTES_PER_TOKEN: usize = 4;
 fn rough_tokens(input: &Input) -> TokenCount {
     let bytes: usize = match input {
         Input::Prompt(prompt) => prompt.len(),
-        Input::Messages(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        Input::Messages(messages) => messages.iter().map(|message| message.bytes()).sum(),
         Input::Inputs(inputs) => inputs.iter().map(String::len).sum(),
     };
     TokenCount(u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX))

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use adapter_api::{
     Determinism, Device, EngineFactory, EngineKind, ExitReason, Input, Job, KvHint, ReplicaSpec, Sampling,
-    Workload,
+    Tools, Workload,
 };
 use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::{
@@ -150,6 +150,8 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         seed: 0,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
 }

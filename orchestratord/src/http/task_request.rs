@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_api::{Determinism, EngineKind, Input, Job, KvHint, Message, Role, Workload};
+use adapter_api::{Determinism, EngineKind, Input, Job, KvHint, Message, Role, Tools, Workload};
 use api_types as wire;
 use api_types::limits::task_request as limits;
 use config_schema::SamplerProfile;
@@ -75,6 +75,8 @@ pub fn resolve(
             None | Some(wire::KvHint::Reuse) => KvHint::Reuse,
             Some(wire::KvHint::None) => KvHint::None,
         },
+        tools: Tools::default(),
+        logprobs: None,
     };
     let mut request = TaskRequest {
         job: Arc::new(job),
@@ -175,7 +177,7 @@ fn message_of(message: wire::Message) -> Message {
         wire::Role::Assistant => Role::Assistant,
         wire::Role::Tool => Role::Tool,
     };
-    Message { role, content: message.content }
+    Message::new(role, message.content)
 }
 
 fn engine_of(engine: wire::Engine) -> EngineKind {

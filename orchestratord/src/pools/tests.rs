@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adapter_api::{Determinism, Device, EngineKind, Input, Job, Sampling, StartError, Workload};
+use adapter_api::{Determinism, Device, EngineKind, Input, Job, Sampling, StartError, Tools, Workload};
 use adapter_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
 use config_schema::{Config, LoadRequest, PoolModel};
 use model_store::{ModelRef, Surroundings};
@@ -180,6 +180,8 @@ impl House {
             seed: 1,
             determinism: Determinism::BestEffort,
             kv: adapter_api::KvHint::default(),
+            tools: Tools::default(),
+            logprobs: None,
         };
         let request = TaskRequest {
             job: Arc::new(job),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter_api::{
-    EndReport, Engine, EngineError, EngineFacts, EngineKind, ExitReason, Finish, Job, MeasureError, Measured,
-    ModelFacts, Piece, SessionKv, StopOutcome, TaskSink, Workload,
+    Abilities, EndReport, Engine, EngineError, EngineFacts, EngineKind, ExitReason, Finish, Job,
+    MeasureError, Measured, ModelFacts, Piece, SessionKv, StopOutcome, TaskSink, Workload,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -115,6 +115,7 @@ impl ScriptedEngine {
             kv_bytes_per_token: 1,
             workloads: vec![Workload::Completion],
             strict: true,
+            abilities: Abilities::default(),
             model: ModelFacts {
                 name: "scripted".to_owned(),
                 architecture: "none".to_owned(),
@@ -159,13 +160,13 @@ impl Engine for ScriptedEngine {
         tokio::runtime::Handle::current().spawn(async move {
             let tokens_out = TokenCount(u32::try_from(says.len()).unwrap());
             for text in says {
-                sink.tokens(Piece { text, tokens: vec![7] });
+                sink.tokens(Piece { text, tokens: vec![7], ..Piece::default() });
                 tokio::task::yield_now().await;
             }
             if fate == Fate::Canceled {
                 happens.send(Happens::WaitsForCancel).await.unwrap();
                 heard.notified().await;
-                sink.tokens(Piece { text: "too late".to_owned(), tokens: vec![7] });
+                sink.tokens(Piece { text: "too late".to_owned(), tokens: vec![7], ..Piece::default() });
             }
             match fate.finish() {
                 Some(finish) => sink.end(EndReport {

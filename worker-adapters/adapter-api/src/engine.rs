@@ -8,8 +8,9 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Job, Workload};
+use crate::job::{Input, Job, Workload};
 use crate::report::{EndReport, Piece};
+use crate::tools::ToolFormat;
 
 /// The engines that can serve a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,12 +100,63 @@ pub struct EngineFacts {
     pub workloads: Vec<Workload>,
     /// Whether it keeps the promise of `strict`.
     pub strict: bool,
+    /// What else it can be asked for.
+    pub abilities: Abilities,
     /// The model in it.
     pub model: ModelFacts,
     /// How long loading took.
     pub load_ms: Millis,
     /// What it took of memory when it was loaded, by the engine's own count; nothing where it does not tell.
     pub memory: Option<MemoryEstimate>,
+}
+
+/// What an engine can be asked for beside text. What it cannot is refused by name: see [`Abilities::check`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abilities {
+    /// How its model writes calls of tools; nothing where it takes no tools.
+    pub tools: Option<ToolFormat>,
+    /// The most alternatives it names beside a token's probability; nothing where it tells no probabilities.
+    pub logprobs: Option<u8>,
+    /// Whether it sees pictures.
+    pub images: bool,
+}
+
+impl Abilities {
+    /// Finds what `job` asks for and an engine with these abilities cannot do.
+    ///
+    /// # Errors
+    /// The field, its value and what would be right.
+    pub fn check(&self, job: &Job, kind: EngineKind) -> Result<(), String> {
+        let engine = kind.as_str();
+        job.tools.check()?;
+        if job.tools.are_shown() && self.tools.is_none() {
+            return Err(format!(
+                "`tools` are sent, which engine `{engine}` does not take here: leave them out, or set `tool_choice` to \
+                 `none`"
+            ));
+        }
+        match (job.logprobs, self.logprobs) {
+            (Some(_), None) => {
+                return Err(format!(
+                    "`logprobs` are asked for, which engine `{engine}` does not tell: leave them out"
+                ));
+            }
+            (Some(asked), Some(most)) if asked > most => {
+                return Err(format!("`top_logprobs` is {asked}; 0 to {most} would be right"));
+            }
+            _ => {}
+        }
+        if let Input::Messages(messages) = &job.input
+            && !self.images
+            && let Some(at) = messages.iter().position(|message| !message.images.is_empty())
+        {
+            return Err(format!(
+                "`messages[{at}]` holds an image, and engine `{engine}` reads text only here: attach a server with a \
+                 vision model (vLLM, or `llama-server` with `--mmproj`) and send it there"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What a model says of itself.
@@ -295,3 +347,6 @@ pub enum StopOutcome {
     /// It had to be killed.
     Killed,
 }
+
+#[cfg(test)]
+mod tests;

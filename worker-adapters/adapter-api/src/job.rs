@@ -3,6 +3,8 @@
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
+use crate::tools::{ToolCall, Tools};
+
 /// What is asked of the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,12 +53,13 @@ pub enum KvHint {
 }
 
 /// Who speaks a [`Message`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Instructions that hold for the whole conversation.
     System,
     /// The person or program that asks.
+    #[default]
     User,
     /// The model.
     Assistant,
@@ -78,12 +81,37 @@ impl Role {
 }
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Pictures that come before it, as `data:` or `https:` URLs.
+    pub images: Vec<String>,
+    /// Tools that [`Role::Assistant`] called with it.
+    pub tool_calls: Vec<ToolCall>,
+    /// The call whose result [`Role::Tool`] brings.
+    pub tool_call_id: Option<String>,
+    /// Who speaks, by name: the function, where it is a result.
+    pub name: Option<String>,
+}
+
+impl Message {
+    /// A turn of text alone.
+    #[must_use]
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), ..Self::default() }
+    }
+
+    /// Bytes of all texts in it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let calls = self.tool_calls.iter().map(|call| call.id.len() + call.name.len() + call.arguments.len());
+        let names = [&self.tool_call_id, &self.name].into_iter().flatten().map(String::len);
+        let images = self.images.iter().map(String::len);
+        self.content.len() + calls.chain(names).chain(images).sum::<usize>()
+    }
 }
 
 /// What the model is given to read.
@@ -182,4 +210,8 @@ pub struct Job {
     pub determinism: Determinism,
     /// What it uses of the KV cache and leaves there.
     pub kv: KvHint,
+    /// What the model may call.
+    pub tools: Tools,
+    /// Wanted beside each token: its probability, and so many of the most probable ones in its place.
+    pub logprobs: Option<u8>,
 }

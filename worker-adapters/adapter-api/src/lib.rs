@@ -9,10 +9,13 @@
 pub mod engine;
 pub mod job;
 pub mod report;
+pub mod tools;
 
 pub use engine::{
-    Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress, MeasureError, Measured,
-    MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome, TaskSink,
+    Abilities, Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress,
+    MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome,
+    TaskSink,
 };
 pub use job::{Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, Role, Sampling, Workload};
-pub use report::{EndReport, EngineError, Finish, Piece};
+pub use report::{Candidate, EndReport, EngineError, Finish, Piece, TokenLogprob};
+pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, Tools};

@@ -4,13 +4,35 @@ use orchestrator_core::{Millis, TokenCount};
 use serde::{Deserialize, Serialize};
 
 /// A stretch of the answer: whole UTF-8, never empty text except for an embedding's or rerank's result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     /// The text.
     pub text: String,
     /// The tokens it was made of, in order: more than one where bytes of a split character or the start
     /// of a stop string had to wait.
     pub tokens: Vec<i32>,
+    /// One of each of `tokens`, where the job asks for them; otherwise none.
+    pub logprobs: Vec<TokenLogprob>,
+}
+
+/// How probable a token was. Natural logarithms of what the model gave it, before anything that sampling does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// The token that was chosen.
+    pub chosen: Candidate,
+    /// The most probable ones in its place, the best first.
+    pub top: Vec<Candidate>,
+}
+
+/// A token that might have been chosen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The token.
+    pub token: i32,
+    /// Its text; a part of a character may stand alone.
+    pub bytes: Vec<u8>,
+    /// The logarithm of its probability.
+    pub logprob: f32,
 }
 
 /// How a task ended.

@@ -144,6 +144,7 @@ fn check(job: &Job, facts: &EngineFacts) -> Result<(), String> {
         let asked = job.workload.as_str();
         return Err(format!("`workload` is `{asked}`, which this engine does not offer: it offers `{can}`"));
     }
+    facts.abilities.check(job, facts.kind)?;
     let slot = facts.ctx;
     match job.ctx {
         Some(ctx) if ctx > slot || ctx.0 == 0 => {

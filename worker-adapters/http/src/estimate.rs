@@ -11,9 +11,7 @@ const BYTES_A_TOKEN: usize = 4;
 pub fn estimated_tokens(input: &Input) -> TokenCount {
     let bytes: usize = match input {
         Input::Prompt(text) => text.len(),
-        Input::Messages(messages) => {
-            messages.iter().map(|message| message.content.len() + BYTES_A_TOKEN).sum()
-        }
+        Input::Messages(messages) => messages.iter().map(|message| message.bytes() + BYTES_A_TOKEN).sum(),
         Input::Inputs(texts) => texts.iter().map(String::len).sum(),
     };
     TokenCount(u32::try_from(bytes.div_ceil(BYTES_A_TOKEN)).unwrap_or(u32::MAX).max(1))

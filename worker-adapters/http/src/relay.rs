@@ -61,7 +61,7 @@ impl Told {
         if self.first.is_none() {
             self.first = Some(clock::now());
         }
-        self.sink.tokens(Piece { text, tokens });
+        self.sink.tokens(Piece { text, tokens, ..Piece::default() });
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
             })?;
             told.first = Some(clock::now());
             for text in whole.pieces {
-                told.sink.tokens(Piece { text, tokens: Vec::new() });
+                told.sink.tokens(Piece { text, ..Piece::default() });
             }
             Ok(Last { tokens_in: whole.tokens_in, ..Last::default() })
         }

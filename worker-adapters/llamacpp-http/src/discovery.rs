@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use adapter_api::{Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
 use adapter_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use adapter_openai_http::whole;
 use orchestrator_core::{Millis, TokenCount};
@@ -101,6 +101,7 @@ pub(crate) async fn discover(
         kv_bytes_per_token: 0,
         workloads,
         strict: false,
+        abilities: Abilities::default(),
         model: ModelFacts {
             name: props.model_alias.or(props.model_path).unwrap_or_else(|| model.to_owned()),
             architecture: "unknown".to_owned(),

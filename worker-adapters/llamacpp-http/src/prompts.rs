@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adapter_api::Message;
-use adapter_http::{Client, Fault};
+use adapter_http::{Client, Fault, chat_messages};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Count {
 
 /// The prompt of a conversation.
 pub(crate) async fn render(client: &Client, messages: &[Message]) -> Result<String, Fault> {
-    let body = json!({ "messages": messages });
+    let body = json!({ "messages": chat_messages(messages) });
     let rendered: Rendered = ask(client, "/apply-template", &body).await?;
     Ok(rendered.prompt)
 }

@@ -107,8 +107,8 @@ async fn the_facts_are_the_servers_own_and_it_ends_when_asked() {
 async fn counts_agree_with_what_the_server_reads_for_prompts_and_conversations() {
     let Some(engine) = start().await else { return };
     let conversation = Input::Messages(vec![
-        Message { role: Role::System, content: "You are brief.".to_owned() },
-        Message { role: Role::User, content: "What is the capital of France? Ça va 🦙?".to_owned() },
+        Message::new(Role::System, "You are brief."),
+        Message::new(Role::User, "What is the capital of France? Ça va 🦙?"),
     ]);
     for input in [Input::Prompt("The old lighthouse stood at the end".to_owned()), conversation] {
         let measured = within(engine.measure(Arc::new(job(input.clone())))).await.expect("counts");

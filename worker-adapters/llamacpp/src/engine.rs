@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapter_api::{
     Constraint, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, MeasureError,
-    Measured, SessionKv, StopOutcome, TaskSink,
+    Measured, SessionKv, StopOutcome, TaskSink, Tool,
 };
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
@@ -157,7 +157,12 @@ fn too_large(bytes: usize) -> String {
 fn input_bytes(input: &Input) -> usize {
     match input {
         Input::Prompt(text) => text.len(),
-        Input::Messages(messages) => messages.iter().map(|message| message.content.len() + ENTRY_BYTES).sum(),
+        Input::Messages(messages) => messages
+            .iter()
+            .map(|message| {
+                message.bytes() + ENTRY_BYTES * (4 + 3 * message.tool_calls.len() + message.images.len())
+            })
+            .sum(),
         Input::Inputs(texts) => texts.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
     }
 }
@@ -168,5 +173,10 @@ fn job_bytes(job: &Job) -> usize {
         Some(Constraint::Grammar(text) | Constraint::JsonSchema(text)) => text.len(),
         None => 0,
     };
-    input_bytes(&job.input) + stop + constraint + job.sampling.logit_bias.len() * ENTRY_BYTES
+    let texts = |tool: &Tool| {
+        let optional = [&tool.description, &tool.parameters].into_iter().flatten().map(String::len);
+        tool.name.len() + optional.sum::<usize>() + 3 * ENTRY_BYTES
+    };
+    let tools: usize = job.tools.offered.iter().map(texts).sum();
+    input_bytes(&job.input) + stop + constraint + tools + job.sampling.logit_bias.len() * ENTRY_BYTES
 }

@@ -8,8 +8,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use adapter_api::{
-    EndReport, EngineFacts, EngineKind, Finish, Input, Job, MeasureError, Measured, MemoryEstimate,
-    ModelFacts, Piece, ReplicaSpec, SessionKv, StartError, Workload,
+    Abilities, EndReport, EngineFacts, EngineKind, Finish, Input, Job, MeasureError, Measured,
+    MemoryEstimate, ModelFacts, Piece, ReplicaSpec, SessionKv, StartError, Workload,
 };
 use orchestrator_core::{Millis, TaskId, TokenCount};
 use worker_protocol::{
@@ -147,7 +147,10 @@ fn measure(input: &Input) -> Result<Measured, MeasureError> {
 }
 
 fn token(task: TaskId, text: &str) -> TaskUpdate {
-    TaskUpdate { task, event: TaskEvent::Tokens(Piece { text: text.to_owned(), tokens: vec![1] }) }
+    TaskUpdate {
+        task,
+        event: TaskEvent::Tokens(Piece { text: text.to_owned(), tokens: vec![1], ..Piece::default() }),
+    }
 }
 
 fn end(task: TaskId, finish: Finish, tokens_out: u32) -> TaskUpdate {
@@ -199,6 +202,7 @@ fn facts(spec: &ReplicaSpec) -> EngineFacts {
         kv_bytes_per_token: 8,
         workloads: vec![Workload::Completion],
         strict: true,
+        abilities: Abilities::default(),
         model: ModelFacts {
             name: spec.model.display().to_string(),
             architecture: "none".to_owned(),

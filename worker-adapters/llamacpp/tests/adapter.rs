@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapter_api::{
     Determinism, Device, EndReport, Engine, EngineError, EngineFactory, ExitReason, Finish, Input, Job,
     KvHint, MeasureError, Message, Piece, ReplicaSpec, Role, Sampling, StartError, StopOutcome, TaskSink,
-    Workload,
+    Tools, Workload,
 };
 use adapter_llamacpp::{LlamacppFactory, MAX_TASKS};
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
@@ -86,6 +86,8 @@ fn job(prompt: &str) -> Job {
         seed: 1,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     }
 }
 
@@ -160,7 +162,7 @@ async fn measures_are_answered_each_with_its_own_answer() {
         answers = answers => answers,
     };
     assert_eq!((one.unwrap().tokens, three.unwrap().tokens), (TokenCount(1), TokenCount(3)));
-    let chat = Input::Messages(vec![Message { role: Role::User, content: "hi".to_owned() }]);
+    let chat = Input::Messages(vec![Message::new(Role::User, "hi")]);
     let refused = within(engine.measure(Arc::new(Job { input: chat, ..job("") }))).await;
     assert_eq!(refused, Err(MeasureError::Invalid("`messages` is not for me".to_owned())));
 }

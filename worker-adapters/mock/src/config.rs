@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapter_api::{EngineKind, ExitReason, Workload};
+use adapter_api::{Abilities, EngineKind, ExitReason, Workload};
 use orchestrator_core::TokenCount;
 
 /// What a pretend engine answers.
@@ -37,6 +37,8 @@ pub struct MockConfig {
     pub ignores_cancel: bool,
     /// Whether it takes `strict` jobs; where not, they end as invalid.
     pub strict: bool,
+    /// What it can be asked for beside text.
+    pub abilities: Abilities,
     /// What it finds wrong with every job when it measures it.
     pub refuses: Option<String>,
     /// What it can be asked for.
@@ -63,6 +65,7 @@ impl Default for MockConfig {
             answer: Answer::Endless,
             ignores_cancel: false,
             strict: true,
+            abilities: Abilities::default(),
             refuses: None,
             workloads: vec![Workload::Completion],
             kv_bytes_per_token: 1024,

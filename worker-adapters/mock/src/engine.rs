@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Job, KvHint, MeasureError,
-    Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, Workload,
+    Candidate, Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Job, KvHint,
+    MeasureError, Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, TokenLogprob,
+    Workload,
 };
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
@@ -258,7 +259,7 @@ impl Run {
             Workload::Completion => self.decode(inner, job).await,
             Workload::Embedding | Workload::Rerank => {
                 self.first = Some(now());
-                self.tell(Piece { text: "[[0.6,0.8]]".to_owned(), tokens: Vec::new() });
+                self.tell(Piece { text: "[[0.6,0.8]]".to_owned(), ..Piece::default() });
                 Finish::Stop
             }
         }
@@ -278,7 +279,8 @@ impl Run {
             let token = words::token_of(&word);
             self.tokens.push(token);
             let text = if index == 0 { word } else { format!(" {word}") };
-            self.tell(Piece { text, tokens: vec![token] });
+            let logprobs = job.logprobs.map(|most| certain(token, &text, most)).into_iter().collect();
+            self.tell(Piece { text, tokens: vec![token], logprobs });
             if !inner.decoded_one() {
                 inner.die(inner.config.dies_with.clone());
                 std::future::pending::<()>().await;
@@ -335,12 +337,22 @@ fn refusal(inner: &Inner, job: &Job, tokens: usize) -> Option<String> {
     if job.determinism == Determinism::Strict && !facts.strict {
         return Some("`determinism` `strict` is not offered by this engine; use `best_effort`".to_owned());
     }
+    if let Err(why) = facts.abilities.check(job, facts.kind) {
+        return Some(why);
+    }
     if tokens == 0 {
         return Some("the prompt is empty; it needs at least one word".to_owned());
     }
     let ctx = job.ctx.unwrap_or(facts.ctx).min(facts.ctx);
     (tokens >= ctx.0 as usize)
         .then(|| format!("the prompt of {tokens} tokens leaves no room for an answer in a context of {ctx}"))
+}
+
+/// The only token there could have been.
+fn certain(token: i32, text: &str, most: u8) -> TokenLogprob {
+    let chosen = Candidate { token, bytes: text.as_bytes().to_vec(), logprob: 0.0 };
+    let top = std::iter::repeat_n(chosen.clone(), usize::from(most.min(1))).collect();
+    TokenLogprob { chosen, top }
 }
 
 fn facts(spec: &ReplicaSpec, config: &MockConfig) -> EngineFacts {
@@ -355,6 +367,7 @@ fn facts(spec: &ReplicaSpec, config: &MockConfig) -> EngineFacts {
         kv_bytes_per_token: config.kv_bytes_per_token,
         workloads: config.workloads.clone(),
         strict: config.strict,
+        abilities: config.abilities,
         model: ModelFacts {
             name,
             architecture: "words".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapter_api::{
     Determinism, Device, EndReport, Engine, EngineFactory, ExitReason, Finish, Input, Job, KvHint, Piece,
-    ReplicaSpec, Sampling, StartError, StopOutcome, TaskSink, Workload,
+    ReplicaSpec, Sampling, StartError, StopOutcome, TaskSink, Tools, Workload,
 };
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 use tokio::sync::mpsc;
@@ -52,6 +52,8 @@ fn job(prompt: &str, most: u32) -> Job {
         seed: 1,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tokens of an input, by the server's own tokenizer (vLLM's `POST /tokenize`) or by an estimate.
 
 use adapter_api::{Input, Measured};
-use adapter_http::{Client, Fault, measured_by_estimate};
+use adapter_http::{Client, Fault, chat_messages, measured_by_estimate};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde_json::json;
@@ -26,7 +26,8 @@ pub(crate) async fn measure(server: &OpenAi, client: &Client, input: &Input) -> 
         Input::Inputs(inputs) if inputs.len() > MAX_COUNTED_INPUTS => Ok(measured_by_estimate(input)),
         Input::Prompt(prompt) => count(client, &json!({ "model": model, "prompt": prompt })).await.map(one),
         Input::Messages(messages) => {
-            let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true });
+            let body =
+                json!({ "model": model, "messages": chat_messages(messages), "add_generation_prompt": true });
             count(client, &body).await.map(one)
         }
         Input::Inputs(inputs) => {

@@ -1,6 +1,6 @@
 //! What a server is: asked once, when it is attached or has been started.
 
-use adapter_api::{EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use adapter_api::{Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
 use adapter_http::{Answered, Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
@@ -88,6 +88,7 @@ pub(crate) async fn discover(
         kv_bytes_per_token: 0,
         workloads,
         strict: false,
+        abilities: Abilities::default(),
         model: ModelFacts {
             name: card.id.clone(),
             architecture: "unknown".to_owned(),

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use adapter_api::{Constraint, Input, Job, KvHint, Message, Sampling};
-use adapter_http::{Call, Fault, Reading, refuse, refuse_private_cache};
+use adapter_api::{Constraint, Input, Job, KvHint, Sampling};
+use adapter_http::{Call, ChatMessage, Fault, Reading, chat_messages, refuse, refuse_private_cache};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -24,7 +24,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<&'a [Message]>,
+    messages: Option<Vec<ChatMessage<'a>>>,
     stream: bool,
     stream_options: StreamOptions,
     #[serde(flatten)]
@@ -108,7 +108,7 @@ pub(crate) fn completion(
 ) -> Result<Call<OpenAiAnswer>, Fault> {
     let (path, prompt, messages) = match &job.input {
         Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
-        Input::Messages(messages) => ("/v1/chat/completions", None, Some(messages.as_slice())),
+        Input::Messages(messages) => ("/v1/chat/completions", None, Some(chat_messages(messages))),
         Input::Inputs(_) => {
             let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
             return Err(Fault::Refused(text.to_owned()));

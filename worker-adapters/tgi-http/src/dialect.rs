@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use adapter_api::{EngineKind, Input, Job, Measured, ReplicaSpec};
 use adapter_http::{
-    Call, Client, Dialect, Discovered, Fault, HttpEngineConfig, Stopped, Undiscovered, measured_by_estimate,
+    Call, Client, Dialect, Discovered, Fault, HttpEngineConfig, Stopped, Undiscovered, chat_messages,
+    measured_by_estimate,
 };
 use futures_core::future::BoxFuture;
 use orchestrator_core::TokenCount;
@@ -92,7 +93,9 @@ impl Tgi {
 async fn measure(client: &Client, input: &Input) -> Result<Measured, Fault> {
     let (path, body) = match input {
         Input::Prompt(prompt) => ("/tokenize", json!({ "inputs": prompt })),
-        Input::Messages(messages) => ("/chat_tokenize", json!({ "model": "tgi", "messages": messages })),
+        Input::Messages(messages) => {
+            ("/chat_tokenize", json!({ "model": "tgi", "messages": chat_messages(messages) }))
+        }
         Input::Inputs(_) => {
             return Err(Fault::Refused(
                 "`inputs` are to be embedded, which this engine does not offer".into(),

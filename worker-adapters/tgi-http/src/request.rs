@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use adapter_api::{Constraint, Input, Job, Message, Sampling};
+use adapter_api::{Constraint, Input, Job, Sampling};
 use adapter_http::{
-    Call, Fault, Reading, Stopped, asks_for_min_p, asks_for_top_k, refuse, refuse_private_cache,
+    Call, ChatMessage, Fault, Reading, Stopped, asks_for_min_p, asks_for_top_k, chat_messages, refuse,
+    refuse_private_cache,
 };
 use orchestrator_core::TokenCount;
 use serde::Serialize;
@@ -42,7 +43,7 @@ struct Parameters<'a> {
 #[derive(Serialize)]
 struct Chat<'a> {
     model: &'static str,
-    messages: &'a [Message],
+    messages: Vec<ChatMessage<'a>>,
     stream: bool,
     stream_options: StreamOptions,
     max_tokens: u32,
@@ -121,7 +122,7 @@ pub(crate) fn completion(
         Input::Messages(messages) => {
             let chat = Chat {
                 model: "tgi",
-                messages,
+                messages: chat_messages(messages),
                 stream: true,
                 stream_options: StreamOptions { include_usage: true },
                 max_tokens: most.0,

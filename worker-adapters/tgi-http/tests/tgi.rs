@@ -58,7 +58,7 @@ async fn attach(server: &FakeServer) -> Result<Arc<dyn Engine>, StartError> {
 }
 
 fn conversation() -> Input {
-    Input::Messages(vec![Message { role: Role::User, content: "one two".to_owned() }])
+    Input::Messages(vec![Message::new(Role::User, "one two")])
 }
 
 #[tokio::test]

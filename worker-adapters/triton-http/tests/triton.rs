@@ -126,7 +126,7 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
     let server = FakeServer::start(triton("ensemble", &TENSORRT));
     let engine = attach(&server, None).await.expect("starts");
     let prompt = || job(Input::Prompt("x".into()));
-    let conversation = Input::Messages(vec![Message { role: Role::User, content: "a".into() }]);
+    let conversation = Input::Messages(vec![Message::new(Role::User, "a")]);
     let mut min_p = prompt();
     (min_p.sampling.temperature, min_p.sampling.min_p) = (1.0, 0.2);
     let mut schema = prompt();

@@ -6,10 +6,8 @@ use super::*;
 
 fn render(source: &str, messages: &[(Role, &str)]) -> Result<String, String> {
     let special = SpecialTexts { bos: "<s>".into(), eos: "</s>".into() };
-    let messages: Vec<Message> = messages
-        .iter()
-        .map(|(role, content)| Message { role: *role, content: (*content).to_owned() })
-        .collect();
+    let messages: Vec<Message> =
+        messages.iter().map(|(role, content)| Message::new(*role, *content)).collect();
     ChatTemplate::compile(source.to_owned(), special)?.render(&messages)
 }
 

@@ -35,7 +35,7 @@ fn bytes_of_a_split_character_wait_for_the_rest() {
     assert_eq!(out.push(2, &crab[1..3]), Pushed::Held);
     assert_eq!(
         out.push(3, &[crab[3], b'!', crab[0]]),
-        Pushed::Ready(Piece { text: "🦀!".into(), tokens: vec![1, 2, 3] })
+        Pushed::Ready(Piece { text: "🦀!".into(), tokens: vec![1, 2, 3], ..Piece::default() })
     );
     assert_eq!(out.finish(), Some(Piece { text: "\u{fffd}".into(), tokens: vec![] }));
 }

@@ -58,10 +58,7 @@ fn measuring_counts_what_a_job_counts() {
     for input in [
         prompt("Once upon a time"),
         user("Hello"),
-        Input::Messages(vec![
-            Message { role: Role::System, content: "Be brief.".into() },
-            Message { role: Role::User, content: "Why? 🦀\0".into() },
-        ]),
+        Input::Messages(vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, "Why? 🦀\0")]),
     ] {
         let measured = worker.measure(job(input.clone(), 1)).expect("it can be counted");
         let report = worker.answer(job(input, 1)).end.expect("it ended");

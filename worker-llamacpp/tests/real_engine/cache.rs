@@ -6,7 +6,7 @@ use worker_protocol::ToWorker;
 use crate::harness::{Worker, job, long_text, prompt, session_id, task_id};
 
 fn turn(role: Role, content: &str) -> Message {
-    Message { role, content: content.to_owned() }
+    Message::new(role, content)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use adapter_api::{
     Determinism, Device, EndReport, EngineFacts, Finish, Input, Job, KvHint, MeasureError, Measured,
-    MemoryEstimate, Message, Piece, ReplicaSpec, Role, Sampling, SessionKv, StartError, Workload,
+    MemoryEstimate, Message, Piece, ReplicaSpec, Role, Sampling, SessionKv, StartError, Tools, Workload,
 };
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 use worker_protocol::{FromWorker, PROTOCOL_VERSION, TaskEvent, ToWorker, read_frame, write_frame};
@@ -315,6 +315,8 @@ pub fn job(input: Input, max_tokens: u32) -> Job {
         seed: 1,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     }
 }
 
@@ -323,7 +325,7 @@ pub fn prompt(text: &str) -> Input {
 }
 
 pub fn user(text: &str) -> Input {
-    Input::Messages(vec![Message { role: Role::User, content: text.to_owned() }])
+    Input::Messages(vec![Message::new(Role::User, text)])
 }
 
 /// A text of about `tokens` tokens that differs by `salt` from its start on.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{FromWorker, ToWorker};
-use adapter_api::{Determinism, Input, Job, KvHint, Sampling, Workload};
+use adapter_api::{Determinism, Input, Job, KvHint, Sampling, Tools, Workload};
 use orchestrator_core::{Priority, TaskId};
 
 fn measure(text: &str) -> ToWorker {
@@ -26,6 +26,8 @@ fn measure(text: &str) -> ToWorker {
         seed: 1,
         determinism: Determinism::Strict,
         kv: KvHint::None,
+        tools: Tools::default(),
+        logprobs: None,
     };
     ToWorker::Measure { request: 7, job: Box::new(job) }
 }

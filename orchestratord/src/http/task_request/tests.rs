@@ -62,6 +62,8 @@ fn the_smallest_task_gets_the_documented_defaults() {
         seed: seed_of(TaskId(ID)),
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     };
     assert_eq!(*request.job, expected);
     assert_eq!((request.model_ref, request.engine, request.expected_tokens), (None, None, None));
@@ -82,7 +84,7 @@ fn every_field_of_a_conversation_arrives() {
         "expected_tokens": 60, "kv_hint": "none",
     }))
     .unwrap();
-    let message = |role, content: &str| Message { role, content: content.to_owned() };
+    let message = |role, content: &str| Message::new(role, content);
     assert_eq!(
         *request.job,
         Job {
@@ -112,6 +114,8 @@ fn every_field_of_a_conversation_arrives() {
             seed: u64::MAX,
             determinism: Determinism::Strict,
             kv: KvHint::None,
+            tools: Tools::default(),
+            logprobs: None,
         }
     );
     assert_eq!(request.model_ref.as_deref(), Some("starter"));

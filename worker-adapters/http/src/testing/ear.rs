@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, Device, EndReport, Input, Job, KvHint, Piece, ReplicaSpec, Sampling, TaskSink, Workload,
+    Determinism, Device, EndReport, Input, Job, KvHint, Piece, ReplicaSpec, Sampling, TaskSink, Tools,
+    Workload,
 };
 use orchestrator_core::{PoolId, Priority, ReplicaId, TaskId};
 use tokio::sync::mpsc;
@@ -111,5 +112,7 @@ pub fn job(input: Input) -> Job {
         seed: 7,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
     }
 }

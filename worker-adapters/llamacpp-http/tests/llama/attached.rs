@@ -65,7 +65,7 @@ async fn attach(server: &FakeServer) -> Result<Arc<dyn Engine>, StartError> {
 }
 
 fn conversation(words: &str) -> Input {
-    Input::Messages(vec![Message { role: Role::User, content: words.to_owned() }])
+    Input::Messages(vec![Message::new(Role::User, words)])
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn counts_are_the_servers_own() {
     let measured =
         within(engine.measure(Arc::new(job(Input::Prompt("one two three".into()))))).await.expect("counts");
     assert_eq!((measured.tokens, measured.longest), (TokenCount(3), TokenCount(3)));
-    let message = Message { role: Role::User, content: "one two".into() };
+    let message = Message::new(Role::User, "one two");
     let measured =
         within(engine.measure(Arc::new(job(Input::Messages(vec![message]))))).await.expect("counts");
     assert_eq!(measured.tokens, TokenCount(4));

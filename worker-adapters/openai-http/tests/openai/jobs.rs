@@ -40,7 +40,7 @@ async fn a_prompt_is_answered_and_the_usage_is_the_servers() {
 async fn everything_that_can_be_asked_is_asked() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
-    let mut asked = job(Input::Messages(vec![Message { role: Role::System, content: "Be brief.".into() }]));
+    let mut asked = job(Input::Messages(vec![Message::new(Role::System, "Be brief.")]));
     asked.sampling.temperature = 0.5;
     asked.sampling.top_p = 0.9;
     asked.sampling.top_k = 40;

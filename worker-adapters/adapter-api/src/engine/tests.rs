@@ -1,0 +1,80 @@
+//! What an engine cannot do is refused by name.
+
+use orchestrator_core::Priority;
+
+use super::*;
+use crate::{Determinism, KvHint, Message, Role, Sampling, Tool, ToolChoice, Tools};
+
+fn job() -> Job {
+    Job {
+        task: TaskId(uuid::Uuid::nil()),
+        session: None,
+        priority: Priority::Interactive,
+        workload: Workload::Completion,
+        input: Input::Messages(vec![Message::new(Role::User, "hi")]),
+        ctx: None,
+        max_tokens: None,
+        sampling: Sampling::greedy(),
+        seed: 0,
+        determinism: Determinism::BestEffort,
+        kv: KvHint::Reuse,
+        tools: Tools::default(),
+        logprobs: None,
+    }
+}
+
+fn tool(name: &str) -> Tool {
+    Tool { name: name.to_owned(), ..Tool::default() }
+}
+
+fn all() -> Abilities {
+    Abilities { tools: Some(ToolFormat::Hermes), logprobs: Some(20), images: true }
+}
+
+fn told(job: &Job, abilities: Abilities) -> String {
+    abilities.check(job, EngineKind::Llamacpp).expect_err("refused")
+}
+
+#[test]
+fn a_plain_job_asks_for_nothing_beside_text() {
+    assert_eq!(Abilities::default().check(&job(), EngineKind::Tgi), Ok(()));
+}
+
+#[test]
+fn tools_logprobs_and_images_are_refused_by_name_where_the_engine_has_none() {
+    let mut asked = job();
+    asked.tools.offered = vec![tool("a")];
+    assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
+    assert!(told(&asked, Abilities::default()).starts_with("`tools` are sent"));
+    asked.tools.choice = ToolChoice::None;
+    assert_eq!(Abilities::default().check(&asked, EngineKind::Llamacpp), Ok(()), "they are not shown");
+
+    let asked = Job { logprobs: Some(20), ..job() };
+    assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
+    assert!(told(&asked, Abilities::default()).starts_with("`logprobs` are asked for"));
+    let asked = Job { logprobs: Some(21), ..job() };
+    assert_eq!(told(&asked, all()), "`top_logprobs` is 21; 0 to 20 would be right");
+
+    let seen = Message { images: vec!["data:,".to_owned()], ..Message::new(Role::User, "what is it?") };
+    let asked = Job { input: Input::Messages(vec![Message::new(Role::System, "s"), seen]), ..job() };
+    assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
+    assert!(told(&asked, Abilities::default()).starts_with("`messages[1]` holds an image"));
+}
+
+#[test]
+fn a_tool_that_cannot_be_called_is_named() {
+    let tools = |offered: &[&str], choice| Tools {
+        offered: offered.iter().map(|name| tool(name)).collect(),
+        choice,
+        single: false,
+    };
+    let told = |tools: Tools| tools.check().expect_err("refused");
+    assert!(told(tools(&["a", "b c"], ToolChoice::Auto)).starts_with("`tools[1]` is named `b c`"));
+    assert!(told(tools(&["a", "a"], ToolChoice::Auto)).starts_with("`tools[1]` is named `a`, as one before"));
+    assert!(told(tools(&[], ToolChoice::Required)).starts_with("`tool_choice` is `required`"));
+    assert_eq!(
+        told(tools(&["a", "b"], ToolChoice::Named("c".to_owned()))),
+        "`tool_choice` names `c`, which is not among the `tools`: they are `a`, `b`"
+    );
+    assert_eq!(tools(&["a.b-c_D1"], ToolChoice::Required).check(), Ok(()));
+}
