@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_long_input_is_kept_from_its_beginning_and_counted_in_full() {
-    let turn = |content: String| Message { role: Role::User, content };
+    let turn = |content: String| Message::new(Role::User, content);
     let half = "ä".repeat(ASKED_BYTES_MAX / 4);
     let input = Input::Messages(vec![turn(half.clone()), turn(format!("x{half}")), turn("last".to_owned())]);
     let asked = Asked::of(&input);
