@@ -28,7 +28,7 @@ pub use error::FetchError;
 pub use kept::{Extent, KeptFile, RemoveError};
 pub use model_ref::{HfFile, InvalidModelRef, ModelRef};
 pub use progress::{Cancel, Phase, Progress, Silent, Transfer};
-pub use store::{Fetched, Store};
+pub use store::{Fetched, Presence, Store};
 pub use surroundings::{Surroundings, default_models_dir};
 
 /// The name of the starter model's file in the store.

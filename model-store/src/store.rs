@@ -32,6 +32,24 @@ pub struct Fetched {
     pub warning: Option<String>,
 }
 
+/// Whether a model's file is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is not.
+    Absent,
+    /// There is a file, and nothing says which checksum it must have.
+    Unchecked(PathBuf),
+    /// There is the file with the right checksum.
+    Right(PathBuf),
+    /// There is a file with another checksum.
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Its checksum.
+        found: String,
+    },
+}
+
 impl Store {
     /// A store in a folder, which is made when something is fetched.
     #[must_use]
@@ -121,6 +139,25 @@ impl Store {
             }
         }
         Ok(Fetched { path: target, warning: warning() })
+    }
+
+    /// Looks whether the model's file is on this machine and is the one that is meant; fetches and removes
+    /// nothing. Blocks while a file is read through that was not checked before.
+    ///
+    /// # Errors
+    /// [`FetchError`]: the file cannot be read, or the check was canceled.
+    pub fn check(
+        &self,
+        model: &ModelRef,
+        sha256: Option<&str>,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Presence, FetchError> {
+        let expected = self.expected(model, sha256)?;
+        let Some(path) = self.locate(model) else { return Ok(Presence::Absent) };
+        let Some(expected) = expected else { return Ok(Presence::Unchecked(path)) };
+        let found = Memory::in_store(&self.dir).sum(&path, Watch { progress, cancel })?;
+        Ok(if found == expected { Presence::Right(path) } else { Presence::Wrong { path, found } })
     }
 
     /// The checksum that the file must have, in lower case. The starter model's is known.

@@ -12,7 +12,7 @@ pub const USAGE: u8 = 2;
 pub const CONFIG: u8 = 3;
 /// The address cannot be listened on.
 pub const LISTEN: u8 = 4;
-/// The token, or a folder it needs, cannot be read or made.
+/// The token, or a folder or the log that it needs, cannot be read or made.
 pub const ACCESS: u8 = 5;
 /// A second signal cut the ordered stop short.
 pub const CUT_SHORT: u8 = 130;
@@ -25,7 +25,7 @@ Exit codes:
   2    the command line is wrong
   3    the configuration is wrong or cannot be read
   4    the address cannot be listened on
-  5    the token or a folder cannot be read or made
+  5    the token, a folder or the log cannot be read or made
   130  a second signal cut the ordered stop short";
 
 /// An end with a code and the message that goes before it.

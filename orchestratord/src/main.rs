@@ -61,7 +61,7 @@ fn serve(options: &Options) -> Result<ExitCode, Exit> {
         return check_config(options);
     }
     let loaded = read_config(options)?;
-    logging::start(loaded.config.log);
+    logging::start(&loaded.config.log).map_err(|error| Exit::because(exit::ACCESS, error))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::exit;
 
-pub use alone::{Alone, ManArgs};
+pub use alone::{Alone, ConfigArgs, ConfigCommand, DoctorArgs, InitArgs, LogsArgs, ManArgs};
 pub use models::{
     ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
 };
@@ -123,6 +123,8 @@ pub struct Global {
 pub enum Command {
     #[command(flatten)]
     Asking(Asking),
+    /// Look at everything the daemon needs on this machine, and say what to do about what is wrong.
+    Doctor(DoctorArgs),
     #[command(flatten)]
     Alone(Alone),
 }

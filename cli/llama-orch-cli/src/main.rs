@@ -4,7 +4,8 @@
 //! args ─► connection ─► api ─► run, chat ─► answer ─► submit ─► follow
 //!    │                     ├─► status, health, cancel, explain
 //!    │                     └─► models, reload, state
-//!    └─► papers                        what needs no daemon
+//!    ├─► doctor                        what may find it or not
+//!    └─► config, logs, papers          what needs no daemon
 //! ```
 //! Everything that is read goes through `ui`; everything that goes wrong is a `failure` with an `exit` code.
 
@@ -14,9 +15,12 @@ mod args;
 mod cancel;
 mod chat;
 mod clock;
+mod config;
 mod config_file;
 mod connection;
 mod context;
+mod doctor;
+mod draft;
 mod exit;
 mod explain;
 mod failure;
@@ -24,6 +28,7 @@ mod follow;
 mod health;
 mod input;
 mod interrupt;
+mod logs;
 mod models;
 mod papers;
 mod place;
@@ -42,7 +47,7 @@ use api_types::ModelState;
 use clap::Parser;
 
 use crate::api::Api;
-use crate::args::{Alone, Asking, Cli, Command, Global};
+use crate::args::{Alone, Asking, Cli, Command};
 use crate::connection::Connection;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
@@ -58,40 +63,51 @@ fn main() {
 }
 
 fn work(cli: Cli) -> Exit {
-    let mut ui = Ui::new(&cli.global);
-    match cli.command {
-        Command::Asking(command) => with_daemon(ui, &cli.global, command),
-        Command::Alone(command) => match alone(&mut ui, command) {
-            Ok(exit) => exit,
-            Err(stop) => end(&mut ui, stop),
-        },
-    }
+    let Cli { global, command } = cli;
+    let mut ui = Ui::new(&global);
+    let ended = match command {
+        Command::Asking(command) => {
+            return on_runtime(ui, async |ui, interrupts| {
+                let api = match Connection::find(&global).and_then(Api::new) {
+                    Ok(api) => api,
+                    Err(failure) => return end(&mut { ui }, failure.into()),
+                };
+                let mut cx = Context { api, ui, interrupts };
+                let ended = ask(&mut cx, command).await;
+                ended.unwrap_or_else(|stop| end(&mut cx.ui, stop))
+            });
+        }
+        Command::Doctor(args) => {
+            return on_runtime(ui, async |mut ui, interrupts| {
+                let ended = doctor::doctor(&mut ui, interrupts, &global, &args).await;
+                ended.unwrap_or_else(|stop| end(&mut ui, stop))
+            });
+        }
+        Command::Alone(command) => alone(&mut ui, command),
+    };
+    ended.unwrap_or_else(|stop| end(&mut ui, stop))
 }
 
 fn alone(ui: &mut Ui, command: Alone) -> Result<Exit, Stop> {
     match command {
         Alone::Completions { shell } => papers::completions(ui, shell),
+        Alone::Config(args) => config::config(ui, &args),
+        Alone::Logs(args) => logs::logs(ui, &args),
         Alone::Man(args) => papers::man(ui, &args),
     }
 }
 
-fn with_daemon(mut ui: Ui, global: &Global, command: Asking) -> Exit {
+/// Runs what waits for others, and hears the signals meanwhile.
+fn on_runtime(mut ui: Ui, work: impl AsyncFnOnce(Ui, Interrupts) -> Exit) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return end(&mut ui, system(&error)),
     };
     runtime.block_on(async {
-        let found = Connection::find(global).and_then(Api::new);
-        let (api, interrupts) = match (found, Interrupts::listen()) {
-            (Ok(api), Ok(interrupts)) => (api, interrupts),
-            (Err(failure), _) => return end(&mut ui, failure.into()),
-            (_, Err(error)) => return end(&mut ui, system(&error)),
-        };
-        let mut cx = Context { api, ui, interrupts };
-        match ask(&mut cx, command).await {
-            Ok(exit) => exit,
-            Err(stop) => end(&mut cx.ui, stop),
+        match Interrupts::listen() {
+            Ok(interrupts) => work(ui, interrupts).await,
+            Err(error) => end(&mut ui, system(&error)),
         }
     })
 }

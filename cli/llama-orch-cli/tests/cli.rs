@@ -1,6 +1,8 @@
 //! The command line as people and scripts use it: the real program against a daemon that answers from a
 //! script, in the words of the contract.
 
+#[path = "cli/alone.rs"]
+mod alone;
 #[path = "cli/answers.rs"]
 mod answers;
 #[path = "cli/daemon.rs"]

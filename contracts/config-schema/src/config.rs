@@ -147,10 +147,12 @@ pub struct WorkerConfig {
 }
 
 /// What is logged, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// The least severe messages that are logged.
     pub level: LogLevel,
     /// The form of a log line.
     pub format: LogFormat,
+    /// The file that is written to, absolute; standard error when absent.
+    pub file: Option<PathBuf>,
 }

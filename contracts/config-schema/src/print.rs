@@ -58,7 +58,11 @@ impl Config {
                     max_s: seconds(self.worker.restart_max),
                 },
             },
-            log: raw::Log { level: self.log.level, format: self.log.format },
+            log: raw::Log {
+                level: self.log.level,
+                format: self.log.format,
+                file: self.log.file.as_ref().map(|file| file.display().to_string()),
+            },
         }
     }
 }

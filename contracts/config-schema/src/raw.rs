@@ -212,6 +212,11 @@ pub struct Log {
     pub level: LogLevel,
     /// The form of a log line.
     pub format: LogFormat,
+    /// The file that is written to instead of standard error, from its end on; `~/` is the home folder. Its
+    /// folder is made when it is not there. `llama-orch logs` shows it.
+    #[schemars(length(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// How severe a log message is.

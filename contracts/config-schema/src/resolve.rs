@@ -40,6 +40,7 @@ pub(crate) fn resolve(
     let listen = listen(file, check);
     let token = token(file, check);
     let models_dir = models_dir(file, root, places, check);
+    let log_file = log_file(file, root, places, check);
     let pools = pool::pools(file, root, places, check);
     if Duration::from_millis(file.worker.restart.min_ms) > span(file.worker.restart.max_s) {
         let restart = &file.worker.restart;
@@ -87,7 +88,7 @@ pub(crate) fn resolve(
             restart_min: Duration::from_millis(file.worker.restart.min_ms),
             restart_max: span(file.worker.restart.max_s),
         },
-        log: LogConfig { level: file.log.level, format: file.log.format },
+        log: LogConfig { level: file.log.level, format: file.log.format, file: log_file },
     })
 }
 
@@ -130,6 +131,10 @@ fn models_dir(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Ch
         Some(dir) => places.absolute(FilePath::new(dir), &at("models_dir"), root, check),
         None => Some(places.default_models_dir.to_owned()),
     }
+}
+
+fn log_file(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Check<'_>) -> Option<PathBuf> {
+    places.absolute(FilePath::new(file.log.file.as_ref()?), &at("log.file"), root, check)
 }
 
 impl Places<'_> {

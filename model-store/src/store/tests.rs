@@ -203,3 +203,20 @@ fn the_starter_models_checksum_is_known_and_no_other_is_taken_for_it() {
     let error = machine.fetch("starter", Some(&sum(CONTENT))).expect_err("another checksum").to_string();
     assert!(error.ends_with("hint: leave the pool's `sha256` out: the starter model's is known"), "{error}");
 }
+
+#[test]
+fn a_check_says_what_is_there_and_changes_nothing() {
+    let machine = Machine::new(&[]);
+    let path = machine.put("models/web/host/a.gguf", CONTENT);
+    let check = |model: &str, sha256: Option<&str>| {
+        let model = ModelRef::parse(model).expect("a reference");
+        machine.store.check(&model, sha256, &Silent, &Cancel::default()).expect("a readable file")
+    };
+    let (url, right) = ("https://host/a.gguf", sum(CONTENT));
+    assert_eq!(check("https://host/b.gguf", None), Presence::Absent);
+    assert_eq!(check(url, None), Presence::Unchecked(path.clone()));
+    assert_eq!(check(url, Some(&right)), Presence::Right(path.clone()));
+    let wrong = Presence::Wrong { path: path.clone(), found: right };
+    assert_eq!(check(url, Some(&sum(b"other"))), wrong);
+    assert!(path.exists(), "a fetch would have made room for the right one");
+}

@@ -241,7 +241,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
 fn a_key_like_no_other_gets_the_list_without_a_guess() {
     refuses(
         "log: {colour: true}",
-        "FILE:1:7: `log.colour` is not an option\n  hint: known here: format, level",
+        "FILE:1:7: `log.colour` is not an option\n  hint: known here: file, format, level",
     );
 }
 
@@ -272,7 +272,10 @@ fn wrong_types_are_refused() {
         "allowed_hosts: box",
         "FILE:1:16: `allowed_hosts` is `box`; it must be a list, each entry on its own line after `- `",
     );
-    refuses("log: info", "FILE:1:6: `log` is `info`; it must be a section with options (format, level)");
+    refuses(
+        "log: info",
+        "FILE:1:6: `log` is `info`; it must be a section with options (file, format, level)",
+    );
     refuses(
         "sampler_profiles: [a]",
         "FILE:1:19: `sampler_profiles` is a list; it must be a section of names, each with its own options",
