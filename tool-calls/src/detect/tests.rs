@@ -1,0 +1,36 @@
+//! Pieces of the templates that models carry.
+
+use super::*;
+
+#[test]
+fn each_family_is_told_by_its_marks() {
+    for (template, format) in [
+        (
+            "{%- if tools %}{{- '<|im_start|>system\\n' }}{{- \"within <tools></tools>\" }}{%- for tool in tools %}\
+             {{- \"return a json object within <tool_call></tool_call> XML tags\" }}",
+            Some(ToolFormat::Hermes),
+        ),
+        (
+            "{%- if not tools_in_user_message is defined %}{{- '<|start_header_id|>user<|end_header_id|>' }}\
+             {{- '{\"name\": \"' + tool_call.name + '\", ' }}{{- '\"parameters\": ' }}{{- \"<|python_tag|>\" + x }}",
+            Some(ToolFormat::Llama3),
+        ),
+        (
+            "{{- \"[AVAILABLE_TOOLS] [\" }}{% for tool in tools %}{{- \"[TOOL_CALLS] [\" }}",
+            Some(ToolFormat::MistralArray),
+        ),
+        (
+            "{%- for tool in tools %}{{- '[TOOL_CALLS]' + tool.function.name + '[ARGS]' + arguments }}",
+            Some(ToolFormat::MistralNamed),
+        ),
+        (
+            "{%- if tools %}{{ '<start_function_declaration>' }}{{ '<start_function_call>call:' + name }}",
+            Some(ToolFormat::Gemma),
+        ),
+        ("{% for tool in tools %}{{ '<tool_call>\\n<function=' + name + '>' }}", None),
+        ("{{ '<start_of_turn>' + role }}", None),
+        ("{% for message in messages %}{{'<|im_start|>' + message['role'] }}", None),
+    ] {
+        assert_eq!(detect(template), format, "{template}");
+    }
+}

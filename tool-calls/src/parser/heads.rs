@@ -1,0 +1,243 @@
+//! How each format opens a call and closes it.
+
+use adapter_api::ToolFormat;
+
+use crate::gemma;
+use crate::json::{Cursor, Stop};
+
+/// The longest text from the opening of a call to its arguments, and the longest call that names its tool
+/// after them: both are read again with each piece that comes.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// How what follows an opening reads.
+pub enum Head {
+    /// Not enough of it is there.
+    More,
+    /// It is no call.
+    Not,
+    /// A call whose arguments begin after `consumed` bytes.
+    Begins { name: String, consumed: usize },
+    /// A call, complete in `consumed` bytes.
+    Whole { name: String, arguments: String, consumed: usize },
+}
+
+/// How what follows the arguments of a call reads.
+pub enum Tail {
+    /// Not enough of it is there.
+    More,
+    /// The call is closed after so many bytes.
+    Closed(usize),
+    /// Another follows after so many bytes.
+    Another(usize),
+}
+
+/// The mark before a call.
+pub fn opening(format: ToolFormat) -> &'static str {
+    match format {
+        ToolFormat::Hermes => "<tool_call>",
+        ToolFormat::Llama3 => "<|python_tag|>",
+        ToolFormat::MistralArray | ToolFormat::MistralNamed => "[TOOL_CALLS]",
+        ToolFormat::Gemma => "<start_function_call>",
+    }
+}
+
+fn closing(format: ToolFormat) -> Option<&'static str> {
+    match format {
+        ToolFormat::Hermes => Some("</tool_call>"),
+        ToolFormat::Gemma => Some("<end_function_call>"),
+        ToolFormat::Llama3 | ToolFormat::MistralArray | ToolFormat::MistralNamed => None,
+    }
+}
+
+/// Reads what follows an opening. `searched` is where the last look at it ended.
+pub fn head(format: ToolFormat, text: &str, searched: &mut usize, ended: bool) -> Head {
+    let read = match format {
+        ToolFormat::Gemma => return whole_gemma(text, searched, ended),
+        ToolFormat::Hermes | ToolFormat::Llama3 => json_head(Cursor::new(text)),
+        ToolFormat::MistralArray | ToolFormat::MistralNamed => mistral_head(Cursor::new(text)),
+    };
+    match read {
+        Ok(head) => head,
+        Err(Stop::More) if text.len() <= MAX_HEAD_BYTES => Head::More,
+        Err(_) => Head::Not,
+    }
+}
+
+/// Gemma's arguments are no JSON, so that a call is read when all of it is there.
+fn whole_gemma(text: &str, searched: &mut usize, ended: bool) -> Head {
+    let mark = closing(ToolFormat::Gemma).expect("Gemma has one");
+    let from = searched.saturating_sub(mark.len());
+    let from = (0..=from).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    *searched = text.len();
+    if !text[from..].contains(mark) && !ended {
+        return Head::More;
+    }
+    let mut cursor = Cursor::new(text);
+    match gemma::call(&mut cursor) {
+        Ok((name, arguments)) => Head::Whole { name, arguments, consumed: cursor.at },
+        // The mark stood inside a text.
+        Err(Stop::More) if !ended => Head::More,
+        Err(_) => Head::Not,
+    }
+}
+
+fn mistral_head(mut cursor: Cursor<'_>) -> Result<Head, Stop> {
+    match cursor.next()? {
+        b'[' => {
+            cursor.at += 1;
+            json_head(cursor)
+        }
+        // The next one of a list.
+        b'{' => json_head(cursor),
+        _ => named_head(cursor),
+    }
+}
+
+fn named_head(mut cursor: Cursor<'_>) -> Result<Head, Stop> {
+    let letters = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let len = cursor.rest().bytes().take_while(letters).count();
+    let name = cursor.rest()[..len].to_owned();
+    cursor.at += len;
+    if cursor.peek().is_none() {
+        return Err(Stop::More);
+    }
+    if name.is_empty() {
+        return Err(Stop::Not);
+    }
+    if cursor.next()? == b'[' {
+        const ID: &str = "[CALL_ID]";
+        const ARGS: &str = "[ARGS]";
+        match cursor.mark(ID) {
+            Ok(()) => cursor.at += cursor.rest().find('[').ok_or(Stop::More)?,
+            Err(Stop::More) => return Err(Stop::More),
+            Err(Stop::Not) => {}
+        }
+        cursor.mark(ARGS)?;
+    }
+    if cursor.next()? != b'{' {
+        return Err(Stop::Not);
+    }
+    Ok(Head::Begins { name, consumed: cursor.at })
+}
+
+/// `{"name": …, "arguments": …}`, the arguments by either of the names that models use.
+fn json_head(mut cursor: Cursor<'_>) -> Result<Head, Stop> {
+    cursor.byte(b'{')?;
+    let (mut name, mut arguments) = (None, None);
+    if cursor.next()? == b'}' {
+        return Err(Stop::Not);
+    }
+    loop {
+        cursor.skip_white();
+        let key = cursor.string()?;
+        cursor.byte(b':')?;
+        let first = cursor.next()?;
+        match key.as_str() {
+            "name" => name = Some(cursor.string()?),
+            "arguments" | "parameters" => {
+                if first == b'{'
+                    && let Some(name) = name
+                {
+                    return Ok(Head::Begins { name, consumed: cursor.at });
+                }
+                let value = cursor.value()?;
+                arguments = Some(match first {
+                    b'{' => value.to_owned(),
+                    // JSON in a string, as the API itself writes it.
+                    b'"' => serde_json::from_str(value).map_err(|_| Stop::Not)?,
+                    _ => return Err(Stop::Not),
+                });
+            }
+            "type" | "id" => {
+                cursor.value()?;
+            }
+            _ => return Err(Stop::Not),
+        }
+        let next = cursor.next()?;
+        match (next, name.take()) {
+            // The `}` is left to the tail.
+            (b'}', Some(name)) => {
+                let arguments = arguments.unwrap_or_else(|| "{}".to_owned());
+                return Ok(Head::Whole { name, arguments, consumed: cursor.at });
+            }
+            (b',', before) => name = before,
+            _ => return Err(Stop::Not),
+        }
+        cursor.at += 1;
+    }
+}
+
+/// Reads what follows the arguments of a call: the rest of its object and of its frame. What is not there is
+/// not missed.
+pub fn tail(format: ToolFormat, text: &str, ended: bool) -> Tail {
+    let mut cursor = Cursor::new(text);
+    let read = match format {
+        ToolFormat::MistralNamed => Ok(Tail::Closed(0)),
+        ToolFormat::Gemma => close(&mut cursor, format),
+        ToolFormat::Hermes => rest_of_object(&mut cursor).and_then(|()| close(&mut cursor, format)),
+        ToolFormat::Llama3 => rest_of_object(&mut cursor).and_then(|()| next_of(&mut cursor, b';', None)),
+        ToolFormat::MistralArray => {
+            rest_of_object(&mut cursor).and_then(|()| next_of(&mut cursor, b',', Some(b']')))
+        }
+    };
+    match read {
+        Ok(tail) => tail,
+        // What came so far belongs to the frame; there is no more of it.
+        Err(Stop::More) if ended => Tail::Closed(text.len()),
+        Err(Stop::More) if text.len() <= MAX_HEAD_BYTES => Tail::More,
+        Err(_) => Tail::Closed(cursor.at),
+    }
+}
+
+/// The members behind the arguments, and the `}`.
+fn rest_of_object(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    let mut ahead = *cursor;
+    loop {
+        match ahead.next()? {
+            b'}' => {
+                ahead.at += 1;
+                *cursor = ahead;
+                return Ok(());
+            }
+            b',' => {
+                ahead.at += 1;
+                ahead.skip_white();
+                let member = ahead.string().and_then(|_| {
+                    ahead.byte(b':')?;
+                    ahead.value()
+                });
+                match member {
+                    Ok(_) => {}
+                    Err(Stop::More) => return Err(Stop::More),
+                    Err(Stop::Not) => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn close(cursor: &mut Cursor<'_>, format: ToolFormat) -> Result<Tail, Stop> {
+    let mut ahead = *cursor;
+    ahead.skip_white();
+    match closing(format).map_or(Err(Stop::Not), |mark| ahead.mark(mark)) {
+        Ok(()) => Ok(Tail::Closed(ahead.at)),
+        Err(Stop::More) => Err(Stop::More),
+        Err(Stop::Not) => Ok(Tail::Closed(cursor.at)),
+    }
+}
+
+/// Another call behind `between`, or the end of the list.
+fn next_of(cursor: &mut Cursor<'_>, between: u8, end: Option<u8>) -> Result<Tail, Stop> {
+    let mut ahead = *cursor;
+    let next = ahead.next()?;
+    if Some(next) == end {
+        return Ok(Tail::Closed(ahead.at + 1));
+    }
+    if next != between {
+        return Ok(Tail::Closed(cursor.at));
+    }
+    ahead.at += 1;
+    let another = ahead.next()? == b'{';
+    Ok(if another { Tail::Another(ahead.at) } else { Tail::Closed(cursor.at) })
+}

@@ -1,0 +1,328 @@
+//! Answers as models write them, whole and in pieces.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn tools() -> Vec<Tool> {
+    ["weather", "write_file", "now"].map(|name| Tool { name: name.to_owned(), ..Tool::default() }).to_vec()
+}
+
+/// What an answer came to: its content, and its calls with their arguments.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Read {
+    content: String,
+    calls: Vec<(String, String)>,
+    ended: Vec<u32>,
+}
+
+impl Read {
+    fn add(&mut self, events: Vec<ToolEvent>) {
+        for event in events {
+            match event {
+                ToolEvent::Content(text) => {
+                    assert!(!text.is_empty());
+                    self.content.push_str(&text);
+                }
+                ToolEvent::Start { index, name } => {
+                    assert_eq!(index as usize, self.calls.len(), "calls are counted from 0");
+                    self.calls.push((name, String::new()));
+                }
+                ToolEvent::Arguments { index, text } => {
+                    assert_eq!(index as usize + 1, self.calls.len(), "only the last call grows");
+                    assert!(!self.ended.contains(&index), "and not behind its end");
+                    self.calls[index as usize].1.push_str(&text);
+                }
+                ToolEvent::End { index } => self.ended.push(index),
+            }
+        }
+    }
+}
+
+fn read<'a>(format: ToolFormat, pieces: impl IntoIterator<Item = &'a str>) -> Read {
+    let mut parser = ToolParser::new(format, &tools());
+    let mut read = Read::default();
+    for piece in pieces {
+        read.add(parser.push(piece));
+    }
+    read.add(parser.finish());
+    assert_eq!(read.ended, (0..parser.calls()).collect::<Vec<_>>(), "each call ends once, in order");
+    read
+}
+
+/// An answer, its content and its calls.
+type Case = (ToolFormat, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const CASES: &[Case] = &[
+    (
+        ToolFormat::Hermes,
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\", \"days\": [1, 2]}}\n</tool_call>",
+        "",
+        &[("weather", "{\"city\": \"Paris\", \"days\": [1, 2]}")],
+    ),
+    (
+        ToolFormat::Hermes,
+        "<think>\nTwo of them.\n</think>\n\nI look it up.\n\n<tool_call>\n{\"name\": \"weather\", \"arguments\": \
+         {\"city\": \"Zürich\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n",
+        "<think>\nTwo of them.\n</think>\n\nI look it up.",
+        &[("weather", "{\"city\": \"Zürich\"}"), ("now", "{}")],
+    ),
+    (
+        ToolFormat::Hermes,
+        "<tool_call>{\"arguments\": {\"city\": \"a } b\\\" {\"}, \"name\": \"weather\"}</tool_call> done",
+        "done",
+        &[("weather", "{\"city\": \"a } b\\\" {\"}")],
+    ),
+    (
+        ToolFormat::Hermes,
+        "<tool_call>\n{\"name\": \"write_file\", \"arguments\": {\"text\": \"</tool_call>\"}, \"id\": 7}\n</tool_call>",
+        "",
+        &[("write_file", "{\"text\": \"</tool_call>\"}")],
+    ),
+    // Small models forget the last brace, or the closing mark.
+    (
+        ToolFormat::Hermes,
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}\n</tool_call>\nOne moment.",
+        "One moment.",
+        &[("weather", "{\"city\": \"Rome\"}")],
+    ),
+    (
+        ToolFormat::Hermes,
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"</tool_call>\nOne moment.",
+        "One moment.",
+        &[("weather", "{\"city\": \"Rome\"")],
+    ),
+    (
+        ToolFormat::Hermes,
+        "<tool_call>{\"name\": \"weather\", \"arguments\": \"{\\\"city\\\": \\\"Rome\\\"}\"}",
+        "",
+        &[("weather", "{\"city\": \"Rome\"}")],
+    ),
+    (ToolFormat::Hermes, "<tool_call>{\"name\": \"now\"}</tool_call>", "", &[("now", "{}")]),
+    // Cut off in the middle: what is there of the arguments is passed on.
+    (
+        ToolFormat::Hermes,
+        "<tool_call>\n{\"name\": \"write_file\", \"arguments\": {\"text\": \"fn main",
+        "",
+        &[("write_file", "{\"text\": \"fn main")],
+    ),
+    (ToolFormat::Hermes, "<tool_call>\n{\"name\": \"write_", "<tool_call>\n{\"name\": \"write_", &[]),
+    (
+        ToolFormat::Hermes,
+        "Use <tool_call> like this: <tool_call>name</tool_call>, or < and <tool. \n",
+        "Use <tool_call> like this: <tool_call>name</tool_call>, or < and <tool. \n",
+        &[],
+    ),
+    (
+        ToolFormat::Hermes,
+        "<tool_call><tool_call>{\"name\":\"now\",\"arguments\":{}}",
+        "<tool_call>",
+        &[("now", "{}")],
+    ),
+    (ToolFormat::Hermes, " plain\n\ntext \n", " plain\n\ntext \n", &[]),
+    (ToolFormat::Hermes, "", "", &[]),
+    (
+        ToolFormat::Llama3,
+        "{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}",
+        "",
+        &[("weather", "{\"city\": \"Paris\"}")],
+    ),
+    (
+        ToolFormat::Llama3,
+        "\n{\"type\": \"function\", \"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}; {\"name\": \"now\", \
+         \"parameters\": {}}",
+        "",
+        &[("weather", "{\"city\": \"Paris\"}"), ("now", "{}")],
+    ),
+    (
+        ToolFormat::Llama3,
+        "<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Oslo\"}}",
+        "",
+        &[("weather", "{\"city\": \"Oslo\"}")],
+    ),
+    (
+        ToolFormat::Llama3,
+        "<|python_tag|>brave_search.call(query=\"x\")",
+        "<|python_tag|>brave_search.call(query=\"x\")",
+        &[],
+    ),
+    // JSON that somebody asked for is no call, nor is one of a tool that is not there.
+    (ToolFormat::Llama3, "{\"name\": \"Ada\", \"age\": 36}", "{\"name\": \"Ada\", \"age\": 36}", &[]),
+    (
+        ToolFormat::Llama3,
+        "{\"name\": \"Ada\", \"parameters\": {}}",
+        "{\"name\": \"Ada\", \"parameters\": {}}",
+        &[],
+    ),
+    (
+        ToolFormat::Llama3,
+        "It is {\"name\": \"now\", \"parameters\": {}}",
+        "It is {\"name\": \"now\", \"parameters\": {}}",
+        &[],
+    ),
+    (
+        ToolFormat::MistralArray,
+        "[TOOL_CALLS] [{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}, \"id\": \"9Ae3bDc2F\"}, {\"name\": \
+         \"now\", \"arguments\": {}}]",
+        "",
+        &[("weather", "{\"city\": \"Paris\"}"), ("now", "{}")],
+    ),
+    (ToolFormat::MistralArray, "[TOOL_CALLS] none", "[TOOL_CALLS] none", &[]),
+    (
+        ToolFormat::MistralNamed,
+        "Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}[TOOL_CALLS]now[CALL_ID]abc123def[ARGS]{}",
+        "Sure.",
+        &[("weather", "{\"city\": \"Paris\"}"), ("now", "{}")],
+    ),
+    (ToolFormat::MistralNamed, "[TOOL_CALLS]now{}", "", &[("now", "{}")]),
+    (ToolFormat::MistralNamed, "[TOOL_CALLS]now or never", "[TOOL_CALLS]now or never", &[]),
+    (
+        ToolFormat::Gemma,
+        "<start_function_call>call:weather{city:<escape>Paris, \"TX\"<escape>,days:2,at:{lat:1.5,on:true},tags:[<escape>a\
+         <escape>,b]}<end_function_call><start_function_call>call:now{}<end_function_call>",
+        "",
+        &[
+            (
+                "weather",
+                "{\"at\":{\"lat\":1.5,\"on\":true},\"city\":\"Paris, \\\"TX\\\"\",\"days\":2,\"tags\":[\"a\",\"b\"]}",
+            ),
+            ("now", "{}"),
+        ],
+    ),
+    (ToolFormat::Gemma, "<start_function_call>call:now{}", "", &[("now", "{}")]),
+    (
+        ToolFormat::Gemma,
+        "<start_function_call>call:weather{city:<escape>Par",
+        "<start_function_call>call:weather{city:<escape>Par",
+        &[],
+    ),
+    (
+        ToolFormat::Gemma,
+        "<start_function_call>hm<end_function_call>",
+        "<start_function_call>hm<end_function_call>",
+        &[],
+    ),
+];
+
+/// Members of an object in any order.
+fn same_arguments(read: &str, expected: &str) -> bool {
+    let json = |text| serde_json::from_str::<serde_json::Value>(text);
+    read == expected || matches!((json(read), json(expected)), (Ok(read), Ok(expected)) if read == expected)
+}
+
+#[test]
+fn answers_of_every_family_are_read() {
+    for (format, answer, content, calls) in CASES {
+        let read = read(*format, [*answer]);
+        assert_eq!(read.content, *content, "{answer}");
+        assert_eq!(read.calls.len(), calls.len(), "{answer}: {:?}", read.calls);
+        for ((name, arguments), (wanted, expected)) in read.calls.iter().zip(*calls) {
+            assert_eq!(name, wanted, "{answer}");
+            assert!(same_arguments(arguments, expected), "{answer}: {arguments}");
+        }
+    }
+}
+
+#[test]
+fn every_answer_reads_the_same_letter_by_letter() {
+    for (format, answer, ..) in CASES {
+        let letters = answer.char_indices().map(|(at, letter)| &answer[at..at + letter.len_utf8()]);
+        assert_eq!(read(*format, letters), read(*format, [*answer]), "{answer}");
+    }
+}
+
+#[test]
+fn arguments_come_as_they_are_written_and_content_at_once() {
+    let mut parser = ToolParser::new(ToolFormat::Hermes, &tools());
+    let content = |text: &str| vec![ToolEvent::Content(text.to_owned())];
+    assert_eq!(parser.push("Hello"), content("Hello"));
+    assert_eq!(parser.push(" you <"), content(" you"));
+    assert_eq!(parser.push("3 "), content(" <3"));
+    assert_eq!(parser.push("<tool_call>{\"name\": \"now\", \"arguments\": {\"zo").len(), 2);
+    let more = ToolEvent::Arguments { index: 0, text: "ne\": 1".to_owned() };
+    assert_eq!(parser.push("ne\": 1"), [more]);
+    assert_eq!(parser.push("}}").last(), Some(&ToolEvent::End { index: 0 }));
+}
+
+#[test]
+fn a_long_text_that_never_becomes_a_call_is_not_kept_back_for_ever() {
+    let mut parser = ToolParser::new(ToolFormat::Hermes, &tools());
+    assert!(parser.push("<tool_call>{\"name\": \"").is_empty());
+    let said: usize = (0..64).map(|_| parser.push(&"x".repeat(1024)).len()).sum();
+    assert!(said > 0);
+}
+
+fn any_format() -> impl Strategy<Value = ToolFormat> {
+    prop::sample::select(vec![
+        ToolFormat::Hermes,
+        ToolFormat::Llama3,
+        ToolFormat::MistralArray,
+        ToolFormat::MistralNamed,
+        ToolFormat::Gemma,
+    ])
+}
+
+/// Text of what calls are made of, in any order.
+fn any_answer() -> impl Strategy<Value = String> {
+    let scraps = vec![
+        "<tool_call>",
+        "</tool_call>",
+        "<|python_tag|>",
+        "[TOOL_CALLS]",
+        "[ARGS]",
+        "[CALL_ID]",
+        "<start_function_call>",
+        "<end_function_call>",
+        "<escape>",
+        "call:now",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ":",
+        ",",
+        ";",
+        "\n",
+        " ",
+        "<",
+        "\\",
+        "now",
+        "weather",
+        "\"name\"",
+        "\"arguments\"",
+        "\"parameters\"",
+        "\"now\"",
+        "{\"a\": 1}",
+        "é",
+        "42",
+        "{\"name\": \"now\", \"arguments\": {",
+        "{\"name\": \"now\", \"parameters\": {}}",
+    ];
+    prop::collection::vec(prop::sample::select(scraps), 0..24).prop_map(|scraps| scraps.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_any_answer_reads_the_same(
+        format in any_format(),
+        answer in any_answer(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(answer.len() + 1)).collect();
+        places.retain(|at| answer.is_char_boundary(*at));
+        places.push(answer.len());
+        places.sort_unstable();
+        let mut from = 0;
+        let pieces: Vec<&str> = places.into_iter().map(|at| &answer[std::mem::replace(&mut from, at)..at]).collect();
+        prop_assert_eq!(read(format, pieces), read(format, [answer.as_str()]));
+    }
+
+    #[test]
+    fn an_answer_without_a_call_comes_out_as_it_went_in(format in any_format(), answer in any_answer()) {
+        let read = read(format, [answer.as_str()]);
+        if read.calls.is_empty() {
+            prop_assert_eq!(read.content, answer);
+        }
+    }
+}
