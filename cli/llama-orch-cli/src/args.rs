@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::exit;
 
-pub use alone::{Alone, ConfigArgs, ConfigCommand, DoctorArgs, InitArgs, LogsArgs, ManArgs};
+pub use alone::{
+    Alone, ConfigArgs, ConfigCommand, DoctorArgs, ImportArgs, ImportFrom, InitArgs, LogsArgs, ManArgs,
+};
 pub use models::{
     ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
 };

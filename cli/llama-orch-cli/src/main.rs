@@ -5,7 +5,7 @@
 //!    │                     ├─► status, health, cancel, explain
 //!    │                     └─► models, reload, state
 //!    ├─► doctor                        what may find it or not
-//!    └─► config, logs, papers          what needs no daemon
+//!    └─► config, import, logs, papers  what needs no daemon
 //! ```
 //! Everything that is read goes through `ui`; everything that goes wrong is a `failure` with an `exit` code.
 
@@ -26,6 +26,7 @@ mod explain;
 mod failure;
 mod follow;
 mod health;
+mod import;
 mod input;
 mod interrupt;
 mod logs;
@@ -92,6 +93,7 @@ fn alone(ui: &mut Ui, command: Alone) -> Result<Exit, Stop> {
     match command {
         Alone::Completions { shell } => papers::completions(ui, shell),
         Alone::Config(args) => config::config(ui, &args),
+        Alone::Import(args) => import::import(ui, &args),
         Alone::Logs(args) => logs::logs(ui, &args),
         Alone::Man(args) => papers::man(ui, &args),
     }

@@ -11,6 +11,8 @@ mod daemon;
 mod failures;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/imports.rs"]
+mod imports;
 #[path = "cli/interrupts.rs"]
 mod interrupts;
 #[path = "cli/lifecycle.rs"]

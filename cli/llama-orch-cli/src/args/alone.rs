@@ -43,6 +43,20 @@ code 1 when something keeps the daemon from serving.
 With --json, standard output is one JSON object:
   {\"ok\":…,\"findings\":[{\"check\":…,\"status\":\"ok\"|\"warn\"|\"fail\",\"message\":…,\"hint\":…}]}";
 
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  llama-orch import ollama --print       look at it first
+  llama-orch import ollama               ~/.ollama/models, OLLAMA_MODELS or /usr/share/ollama/.ollama/models
+  llama-orch import llama-swap /srv/llama-swap/config.yaml
+
+Model files are used where they are, never copied. A model of Ollama's is loaded by the first task that asks for it. A \
+llama-server of llama-swap's becomes a pool of the built-in engine where that does all its options, otherwise it is \
+started with its replica, as any other command. What cannot be carried over is named, on standard error and in the \
+file.
+
+With --json, standard output is one JSON object:
+  {\"path\":…,\"kept\":…,\"pools\":[…],\"left_out\":[{\"of\":…,\"what\":…}]}, with --print {\"text\":…,…}";
+
 const LOGS_EXAMPLES: &str = "\
 Examples:
   llama-orch logs -f
@@ -65,6 +79,8 @@ pub enum Alone {
     },
     /// Write a configuration to begin with.
     Config(ConfigArgs),
+    /// Write a configuration that serves what Ollama or llama-swap serves on this machine.
+    Import(ImportArgs),
     /// Show what the daemon of this machine has logged.
     Logs(LogsArgs),
     /// Print the manual page, or write those of all commands into a folder.
@@ -132,4 +148,43 @@ pub struct DoctorArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is there or not")]
+pub struct ImportArgs {
+    /// The other server.
+    #[arg(value_enum)]
+    pub from: ImportFrom,
+    /// Its store or its configuration. Where it usually is when absent.
+    pub path: Option<PathBuf>,
+    /// Print the configuration and write nothing.
+    #[arg(long, conflicts_with = "force")]
+    pub print: bool,
+    /// Write it although there is a configuration, which is kept beside it.
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A server whose setup can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ImportFrom {
+    /// Ollama: its store of models.
+    Ollama,
+    /// llama-swap: its `config.yaml`.
+    LlamaSwap,
+}
+
+impl std::fmt::Display for ImportFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ollama => "ollama",
+            Self::LlamaSwap => "llama-swap",
+        })
+    }
 }

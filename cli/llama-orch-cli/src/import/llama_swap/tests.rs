@@ -1,0 +1,109 @@
+use super::*;
+
+/// A file as people have it: one plain llama-server, one with options of its own, vLLM in a container, and what
+/// cannot be carried over.
+const CONFIG: &str = r#"
+healthCheckTimeout: 500
+logLevel: debug
+startPort: 5800
+macros:
+  server: /opt/llama.cpp/llama-server --port ${PORT} -ngl 99
+groups:
+  both: {swap: false, members: [qwen, embed]}
+hooks:
+  on_startup:
+    preload: [qwen]
+models:
+  qwen:
+    cmd: |
+      ${server}
+      -m /models/qwen3-8b-q4_k_m.gguf -c 32768 -np 4 -fa on --jinja
+    aliases: [gpt-4o-mini]
+    ttl: 600
+    env: ["CUDA_VISIBLE_DEVICES=1"]
+  vision:
+    cmd: ${server} -m models/gemma.gguf --mmproj models/mmproj.gguf -c 8192
+    ttl: 0
+    filters: {strip_params: temperature}
+  vllm:
+    cmd: docker run --init --rm -p ${PORT}:8000 vllm/vllm-openai --model Qwen/Qwen3-8B
+    cmdStop: docker stop vllm
+    useModelName: Qwen/Qwen3-8B
+  fixed:
+    cmd: my-server --listen 9999 --bind 0
+    proxy: http://127.0.0.1:9999
+  nowhere:
+    cmd: my-server
+  unknown:
+    cmd: ${other} --port ${PORT}
+  broken:
+    cmd: llama-server --port ${PORT} -m 'a.gguf
+"#;
+
+fn carried() -> Carried {
+    let value: Value = serde_saphyr::from_str(CONFIG).expect("it is YAML");
+    carry(serde_json::from_value(value).expect("it is llama-swap's"), Path::new("/home/somebody/swap"))
+}
+
+fn pool(carried: &Carried, id: &str) -> Pool {
+    let found = carried.pools.iter().find(|one| one.pool.id == id);
+    found.unwrap_or_else(|| panic!("{id} in {carried:#?}")).pool.clone()
+}
+
+#[test]
+fn a_plain_llama_server_becomes_a_pool_of_the_built_in_engine() {
+    let expected = Pool {
+        id: "qwen".to_owned(),
+        model: "file:/models/qwen3-8b-q4_k_m.gguf".to_owned(),
+        ctx: Some(8192),
+        slots: Some(4),
+        gpu_layers: Some(99),
+        devices: Some(OneOrMany::Many(vec!["gpu1".to_owned()])),
+        preload: true,
+        idle_unload_s: Some(600.0),
+        ..Pool::default()
+    };
+    assert_eq!(pool(&carried(), "qwen"), expected);
+}
+
+#[test]
+fn a_llama_server_with_options_of_its_own_is_started_with_its_replica() {
+    let vision = pool(&carried(), "vision");
+    assert_eq!(vision.model, "file:/home/somebody/swap/models/gemma.gguf");
+    assert_eq!((vision.ctx, vision.idle_unload_s, vision.preload), (None, None, false));
+    let server = vision.server.unwrap();
+    let command =
+        "/opt/llama.cpp/llama-server --port {port} -ngl 99 -m {model} --mmproj models/mmproj.gguf -c 8192";
+    assert_eq!(server.command.unwrap().join(" "), command);
+    assert_eq!(server.start_timeout_s, 500.0);
+}
+
+#[test]
+fn another_server_is_started_and_asked_for_its_model_by_name() {
+    let carried = carried();
+    let vllm = pool(&carried, "vllm");
+    assert_eq!((vllm.engine, vllm.model.as_str()), (Engine::Vllm, "Qwen/Qwen3-8B"));
+    assert_eq!(vllm.server.unwrap().command.unwrap()[5], "{port}:8000");
+    let fixed = pool(&carried, "fixed");
+    assert_eq!(fixed.server.unwrap().command.unwrap(), ["my-server", "--listen", "{port}", "--bind", "0"]);
+}
+
+#[test]
+fn what_llama_swap_has_alone_is_named() {
+    let carried = carried();
+    let left: Vec<String> = carried.left_out.iter().map(ToString::to_string).collect();
+    for expected in [
+        "qwen: the alias `gpt-4o-mini`",
+        "vision: `filters`",
+        "vision: the built-in engine: `--mmproj",
+        "vllm: `cmdStop`",
+        "nowhere: its command does not say `${PORT}`",
+        "unknown: its command has `${other}` in it",
+        "broken: its command has a quote without an end",
+        "llama-swap: `groups`",
+        "llama-swap: `logLevel`",
+    ] {
+        assert!(left.iter().any(|one| one.starts_with(expected)), "{expected}: {left:#?}");
+    }
+    assert_eq!((left.len(), carried.pools.len()), (9, 4), "{left:#?}");
+}
