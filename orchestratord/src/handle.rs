@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admission;
 use crate::backpressure::Refusal;
-use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
+use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::metrics::Metrics;
 use crate::state::ModelState;
 use crate::task_log::LogReader;
@@ -226,7 +226,7 @@ pub enum Command {
     /// Forget a session and give its cache back.
     EvictSession(SessionId, oneshot::Sender<Result<(), Refusal>>),
     /// Serve another model in a pool.
-    Reload(PoolId, ReloadOrder, oneshot::Sender<Result<(), Refusal>>),
+    Reload(PoolId, ReloadOrder, oneshot::Sender<Result<oneshot::Receiver<ReloadOutcome>, Refusal>>),
     /// Take a model out of service, or back into it.
     SetModelState(PoolId, ModelState, oneshot::Sender<Result<(), Refusal>>),
     /// Look at the tasks, at most so many of each kind.
@@ -412,10 +412,9 @@ impl DriverHandle {
         pool: PoolId,
         model: PoolModel,
         sha256: Option<String>,
-    ) -> Result<Result<String, Rollback>, Refusal> {
-        let (reply, outcome) = oneshot::channel();
-        let order = ReloadOrder { model, sha256, reply };
-        self.ask(|reply| Command::Reload(pool, order, reply)).await??;
+    ) -> Result<ReloadOutcome, Refusal> {
+        let order = ReloadOrder { model, sha256 };
+        let outcome = self.ask(|reply| Command::Reload(pool, order, reply)).await??;
         let stopping = || Rollback {
             code: RollbackCode::Stopping,
             message: "the daemon is stopping; nothing was changed".to_owned(),

@@ -24,7 +24,7 @@ pub enum Order {
     Load,
     /// End the replicas, or the wait for room. No task is in them. Answered by [`PoolEvent::Unloaded`].
     Unload,
-    /// Serve another model.
+    /// Serve another model. Answered by [`PoolEvent::ReloadOver`].
     Reload(ReloadOrder),
 }
 
@@ -35,9 +35,10 @@ pub struct ReloadOrder {
     pub model: PoolModel,
     /// The checksum its file must have.
     pub sha256: Option<String>,
-    /// Where the outcome goes.
-    pub reply: oneshot::Sender<Result<String, Rollback>>,
 }
+
+/// What became of a reload: the model that is served, as the config would name it, or why it is the one before.
+pub type ReloadOutcome = Result<String, Rollback>;
 
 /// Why a model was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,8 +139,8 @@ pub enum PoolEvent {
     },
     /// No task may be given to a replica: the models change places. Told when none is in one any more.
     Hold(oneshot::Sender<()>),
-    /// The reload is over, however it went.
-    ReloadOver,
+    /// The reload is over: the next one may come.
+    ReloadOver(ReloadOutcome),
 }
 
 /// A replica that takes another's place.

@@ -7,6 +7,7 @@ use orchestrator_core::{
     Admission, CancelOutcome, Millis, PoolId, Priority, Rejection, RejectionReason, SessionId, TaskId,
     TaskSpec, Timestamp, TokenCount,
 };
+use tokio::sync::oneshot;
 
 use super::news::Ending;
 use super::pool::{Pool, Serving};
@@ -17,7 +18,7 @@ use crate::backpressure::{Code, Failure, Refusal};
 use crate::handle::{
     Accepted, Command, RouteQuery, Routed, SessionView, Standing, Subscription, TaskRequest,
 };
-use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
+use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
 
@@ -236,7 +237,12 @@ impl Driver {
         task.state = TaskState::Leaving { replica };
     }
 
-    fn reload(&mut self, pool: &PoolId, order: ReloadOrder) -> Result<(), Refusal> {
+    fn reload(
+        &mut self,
+        pool: &PoolId,
+        order: ReloadOrder,
+    ) -> Result<oneshot::Receiver<ReloadOutcome>, Refusal> {
+        let (asked, outcome) = oneshot::channel();
         let stopping = matches!(self.mode, Mode::Stopping { .. });
         let index = self.pool_named(pool)?;
         let pool = &mut self.pools[index];
@@ -245,15 +251,14 @@ impl Driver {
             refused(RollbackCode::Stopping, "the daemon is stopping")
         } else if pool.state == ModelState::Retired {
             refused(RollbackCode::ModelRetired, "the pool's model is retired: activate it first")
-        } else if pool.reloading_to.is_some() || pool.is_held() {
+        } else if pool.reloading.is_some() || pool.is_held() {
             refused(RollbackCode::ReloadInProgress, "the pool's model is being changed or unloaded already")
         } else {
-            pool.order_reload(order);
-            return Ok(());
+            pool.order_reload(order, asked);
+            return Ok(outcome);
         };
-        // Whoever asked may have gone: then nobody needs to know.
-        let _ = order.reply.send(Err(refusal));
-        Ok(())
+        asked.send(Err(refusal)).expect("the other end is here");
+        Ok(outcome)
     }
 
     fn set_model_state(&mut self, pool: &PoolId, state: ModelState, now: Timestamp) -> Result<(), Refusal> {

@@ -21,8 +21,8 @@ mod life;
 mod serving;
 mod view;
 
-pub use life::make_room;
 use life::{Hold, Stage};
+pub use life::{Reloading, make_room};
 pub use serving::Serving;
 
 use life::Leaving;
@@ -54,8 +54,8 @@ pub struct Pool {
     pub scheduler: PoolScheduler,
     /// Whether its model is in service.
     pub state: ModelState,
-    /// The model that a reload under way brings.
-    pub reloading_to: Option<String>,
+    /// The reload that is under way.
+    pub reloading: Option<Reloading>,
     /// What was reckoned of each device before the last load.
     pub placement: Vec<Placement>,
     orders: Orders,
@@ -128,7 +128,7 @@ impl Pool {
             setup,
             scheduler,
             state: ModelState::Active,
-            reloading_to: None,
+            reloading: None,
             placement: Vec::new(),
             orders,
             stage: Stage::Fetching { view, since: now },

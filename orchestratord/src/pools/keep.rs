@@ -136,12 +136,10 @@ impl Keeper {
                 order = self.orders.recv() => match order {
                     Some(Order::Load) => {}
                     Some(Order::Unload) | None => return false,
-                    Some(Order::Reload(order)) => {
+                    Some(Order::Reload(_)) => {
                         let message = "the pool waits for memory for the model it has".to_owned();
                         let refused = Rollback { code: RollbackCode::ReloadInProgress, message };
-                        self.means.tell(PoolEvent::ReloadOver).await;
-                        // Whoever asked may have gone.
-                        let _ = order.reply.send(Err(refused));
+                        self.means.tell(PoolEvent::ReloadOver(Err(refused))).await;
                     }
                 },
             }

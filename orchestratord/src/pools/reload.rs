@@ -10,9 +10,9 @@ use super::place::Plan;
 use crate::keeper::{PoolEvent, ReloadOrder, Rollback, RollbackCode, Swapped};
 
 impl Keeper {
-    /// Carries a reload out and answers it.
+    /// Carries a reload out.
     pub(super) async fn reload(&mut self, order: ReloadOrder) {
-        let ReloadOrder { model, sha256, reply } = order;
+        let ReloadOrder { model, sha256 } = order;
         tracing::info!(pool = %self.pool.id, %model, "reload");
         let outcome = self.change(Model { reference: model, sha256 }).await;
         let outcome = match outcome {
@@ -26,10 +26,7 @@ impl Keeper {
                 Err(rollback)
             }
         };
-        // The driver first: whoever has the answer may ask for the next change.
-        self.means.tell(PoolEvent::ReloadOver).await;
-        // Whoever asked may have gone.
-        let _ = reply.send(outcome);
+        self.means.tell(PoolEvent::ReloadOver(outcome)).await;
     }
 
     async fn change(&mut self, model: Model) -> Result<(), Rollback> {

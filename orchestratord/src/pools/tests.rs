@@ -279,6 +279,15 @@ async fn a_reload_swaps_the_model_under_a_stream_that_finishes_on_the_old_one() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_hears_how_a_reload_went_may_ask_for_the_next_one() {
+    let house = House::new(Wish::default());
+    house.until_ready(0).await;
+    for _ in 0..32 {
+        house.reload("a").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_fails_leaves_the_old_one_where_it_is() {
     let house = House::new(Wish::default());
     house.until_ready(0).await;

@@ -34,8 +34,7 @@ async fn keep(house: &mut House, state: &str) {
             GOOD_MODEL => Ok(order.model.to_string()),
             _ => Err(Rollback { code: RollbackCode::ModelInvalid, message: "it is no GGUF file".to_owned() }),
         };
-        house.say(PoolEvent::ReloadOver).await;
-        order.reply.send(outcome).expect("the daemon waits for it");
+        house.say(PoolEvent::ReloadOver(outcome)).await;
     }
     std::future::pending().await
 }

@@ -235,9 +235,8 @@ impl BrokenHouse {
                     Command::Subscribe(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
                     Command::Task(_, reply) => _ = reply.send(Err(Refusal::Internal)),
                     Command::Session(_, reply) => _ = reply.send(Err(Refusal::Internal)),
-                    Command::Reload(_, _, reply) | Command::SetModelState(_, _, reply) => {
-                        _ = reply.send(Err(Refusal::Internal));
-                    }
+                    Command::Reload(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    Command::SetModelState(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
                     other => panic!("nobody asks for {other:?}"),
                 }
             }

@@ -30,8 +30,7 @@ pub async fn reloads(audit: &Audit, house: &mut House) {
         assert_eq!((&refused["status"], &refused["code"]), (&json!("refused"), &json!("RELOAD_IN_PROGRESS")));
         let health = audit.expect(200, at, Ask::get("/health")).await.json();
         assert_eq!(health["pools"][0]["reloading_to"], "file:/models/other.gguf");
-        house.say(PoolEvent::ReloadOver).await;
-        order.reply.send(Ok("file:/models/other.gguf".to_owned())).unwrap();
+        house.say(PoolEvent::ReloadOver(Ok("file:/models/other.gguf".to_owned()))).await;
     };
     let (answer, ()) = tokio::join!(ask, keeper);
     assert_eq!(answer.json(), json!({"status": "reloaded", "model_ref": "file:/models/other.gguf"}));
@@ -45,21 +44,24 @@ pub async fn reloads(audit: &Audit, house: &mut House) {
     ] {
         let ask = audit.expect(409, at, reload("file:/models/broken.gguf"));
         let keeper = async {
-            let Some(Order::Reload(order)) = house.ordered.recv().await else {
-                panic!("a reload is ordered")
-            };
-            house.say(PoolEvent::ReloadOver).await;
-            order.reply.send(Err(Rollback { code, message: "it is broken".to_owned() })).unwrap();
+            let ordered = house.ordered.recv().await;
+            assert!(matches!(ordered, Some(Order::Reload(_))), "a reload is ordered");
+            let rollback = Rollback { code, message: "it is broken".to_owned() };
+            house.say(PoolEvent::ReloadOver(Err(rollback))).await;
         };
         let (answer, ()) = tokio::join!(ask, keeper);
         assert_eq!(answer.json()["status"], "rollback");
         assert_eq!(answer.json()["message"], "it is broken");
     }
     let stopping = audit.expect(409, at, reload("starter"));
-    let keeper = async { drop(house.ordered.recv().await) };
+    let keeper = async {
+        house.ordered.recv().await;
+        let rollback =
+            Rollback { code: RollbackCode::Stopping, message: "the daemon is stopping".to_owned() };
+        house.say(PoolEvent::ReloadOver(Err(rollback))).await;
+    };
     let (answer, ()) = tokio::join!(stopping, keeper);
     assert_eq!(answer.json()["code"], "STOPPING");
-    house.say(PoolEvent::ReloadOver).await;
 }
 
 /// Out of service and back.

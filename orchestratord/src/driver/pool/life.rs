@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{Phase, Pool};
 use crate::handle::FetchView;
-use crate::keeper::{Order, PoolEvent, ReloadOrder};
+use crate::keeper::{Order, PoolEvent, ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
 
 /// What does not fit though nothing else could make room is tried again after this, in case another
@@ -29,6 +29,14 @@ const NO_FIT_RETRY: Duration = Duration::from_secs(30);
 /// able to give any: the first may have looked before another gave its memory back, and the second at a
 /// reading from before that.
 const LOOKS_IN_VAIN: u32 = 3;
+
+/// A reload that is under way.
+#[derive(Debug)]
+pub struct Reloading {
+    /// The model it brings, as the config would name it.
+    pub to: String,
+    asked: oneshot::Sender<ReloadOutcome>,
+}
 
 /// How far a pool has come.
 #[derive(Debug)]
@@ -135,7 +143,12 @@ impl Pool {
                 self.swapped(replicas, old_idle, now);
             }
             PoolEvent::Hold(idle) => self.begin_hold(Hold::Swap(idle)),
-            PoolEvent::ReloadOver => self.reloading_to = None,
+            PoolEvent::ReloadOver(outcome) => {
+                if let Some(reload) = self.reloading.take() {
+                    // Whoever asked may have gone.
+                    let _ = reload.asked.send(outcome);
+                }
+            }
             PoolEvent::Replica(_) => unreachable!("the driver takes news of replicas"),
         }
     }
@@ -171,7 +184,7 @@ impl Pool {
     pub fn settle_life(&mut self, now: Timestamp) {
         self.settle_leaving();
         self.settle_hold();
-        if self.hold.is_some() || self.reloading_to.is_some() {
+        if self.hold.is_some() || self.reloading.is_some() {
             return;
         }
         match (self.state, &self.stage) {
@@ -197,7 +210,7 @@ impl Pool {
     #[must_use]
     pub fn life_wake(&self) -> Option<Timestamp> {
         match &self.stage {
-            Stage::Started if self.hold.is_none() && self.reloading_to.is_none() => self.idle_until(),
+            Stage::Started if self.hold.is_none() && self.reloading.is_none() => self.idle_until(),
             Stage::NoFit { retry_at, .. } if self.wanted() => Some(*retry_at),
             _ => None,
         }
@@ -221,11 +234,11 @@ impl Pool {
         }
     }
 
-    /// Changes the model.
-    pub fn order_reload(&mut self, reload: ReloadOrder) {
-        let model = reload.model.to_string();
+    /// Changes the model, and tells `asked` how it went. Whoever hears of it may ask for the next change.
+    pub fn order_reload(&mut self, reload: ReloadOrder, asked: oneshot::Sender<ReloadOutcome>) {
+        let to = reload.model.to_string();
         if self.order(Order::Reload(reload)) {
-            self.reloading_to = Some(model);
+            self.reloading = Some(Reloading { to, asked });
         }
     }
 
@@ -328,7 +341,7 @@ impl Pool {
     /// It as one that could make room on one of `devices`.
     #[must_use]
     pub fn as_resident(&self, key: usize, devices: &[Device]) -> Option<Resident<usize>> {
-        if self.reloading_to.is_some() || self.any_engine().is_none() {
+        if self.reloading.is_some() || self.any_engine().is_none() {
             return None;
         }
         let there = self.replicas.values().any(|replica| devices.contains(&replica.device));
