@@ -71,7 +71,6 @@ Feature: The life of a replica
     Then "a" ends with "length"
     And its workers are noted
     And none of its workers is left
-    And the pool becomes "unloaded"
     When I submit an interactive task "b" of 4 tokens
     Then "b" ends with "length"
 

@@ -1,6 +1,6 @@
-//! One daemon, one model, two pools of a worker each: what one says of a seed, the other says, too.
+//! One pool of two replicas: what one says of a seed, the other says, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use harness::{Daemon, Setup, executable, tasks};
@@ -13,8 +13,11 @@ const SEEDS: u64 = 64;
 /// Tokens of each answer: enough for chance to tell seeds apart.
 const TOKENS: u32 = 10;
 
-/// Strict tasks that run at a time, on either side.
+/// Seeds that are asked at a time, each twice.
 const AT_A_TIME: usize = 4;
+
+/// How often a seed is asked, two at a time, until both replicas have answered it.
+const TRIES: usize = 8;
 
 /// Tokens of a task that goes on while the strict ones come and go: as many as fit beside its prompt.
 const NOISE_TOKENS: u32 = 3500;
@@ -24,18 +27,21 @@ const PROMPTS: [&str; 4] =
 
 #[tokio::test]
 async fn a_strict_task_says_the_same_on_two_replicas_whatever_else_they_do() {
-    let daemon = two_pools().await;
-    // The second replica has other work between its strict tasks all the time.
-    let noise = [300, 40].map(|tokens| on("second", tasks::prompt(&tasks::text_of(tokens), NOISE_TOKENS)));
+    let daemon = two_replicas().await;
+    // One replica has other work between its strict tasks all the time, the other has more of it.
+    let noise = [300, 40, 90].map(|tokens| tasks::prompt(&tasks::text_of(tokens), NOISE_TOKENS));
     let noise: Vec<Uuid> =
         join_all(noise.iter().map(|task| async { daemon.submit(task).await.unwrap().task_id })).await;
+    let mut different = BTreeSet::new();
     let seeds: Vec<u64> = (0..SEEDS).collect();
-    let (alone, in_company) =
-        tokio::join!(answers(&daemon, "first", &seeds, 1), answers(&daemon, "second", &seeds, AT_A_TIME));
-    for (seed, (alone, in_company)) in alone.iter().zip(&in_company).enumerate() {
-        assert_eq!(alone, in_company, "seed {seed}");
+    for seeds in seeds.chunks(AT_A_TIME) {
+        for (seed, said) in join_all(seeds.iter().map(|seed| on_both(&daemon, *seed))).await {
+            let mut answers = said.values();
+            let first = answers.next().expect("one answer at least");
+            assert!(answers.all(|answer| answer == first), "seed {seed}: {said:?}");
+            different.insert(first.clone());
+        }
     }
-    let different: BTreeSet<_> = alone.into_iter().collect();
     assert!(
         different.len() > SEEDS as usize / 2,
         "only {} answers differ: the seed does nothing",
@@ -46,17 +52,28 @@ async fn a_strict_task_says_the_same_on_two_replicas_whatever_else_they_do() {
     }
 }
 
-/// The tokens of each seed's answer, so many at a time.
-async fn answers(daemon: &Daemon, pool: &str, seeds: &[u64], at_a_time: usize) -> Vec<Vec<String>> {
-    let mut answers = Vec::new();
-    for seeds in seeds.chunks(at_a_time) {
-        let asked = seeds.iter().map(|seed| async {
-            let answer = daemon.ask(&on(pool, strict(*seed))).await;
-            answer.tokens
-        });
-        answers.extend(join_all(asked).await);
+/// The tokens that each replica says of a seed.
+async fn on_both(daemon: &Daemon, seed: u64) -> (u64, BTreeMap<String, Vec<String>>) {
+    let mut said = BTreeMap::new();
+    for _ in 0..TRIES {
+        // Two at a time, because placement puts the second one where the first is not.
+        for (replica, answer) in join_all([seed, seed].map(|seed| answer(daemon, seed))).await {
+            let before = said.insert(replica, answer.clone());
+            assert!(before.is_none_or(|before| before == answer), "seed {seed} on one replica");
+        }
+        if said.len() == 2 {
+            return (seed, said);
+        }
     }
-    answers
+    panic!("seed {seed} was never placed on both replicas: {said:?}");
+}
+
+/// Where a task of this seed ran, and its tokens.
+async fn answer(daemon: &Daemon, seed: u64) -> (String, Vec<String>) {
+    let task = daemon.submit(&strict(seed)).await.unwrap().task_id;
+    let answer = daemon.read(task, None).await;
+    let told = daemon.client.get_task(&task).await.unwrap().into_inner();
+    (told.task.replica.expect("it ran somewhere"), answer.tokens)
 }
 
 fn strict(seed: u64) -> TaskRequest {
@@ -72,18 +89,14 @@ fn strict(seed: u64) -> TaskRequest {
     }
 }
 
-fn on(pool: &str, task: TaskRequest) -> TaskRequest {
-    TaskRequest { model_ref: Some(pool.to_owned()), ..task }
-}
-
-async fn two_pools() -> Daemon {
+async fn two_replicas() -> Daemon {
     let model = executable::model();
-    let pool =
-        |id: &str| format!("- {{id: {id}, model: 'file:{}', threads: 1, slots: 6}}\n", model.display());
-    let config = format!("pools:\n{}{}", pool("first"), pool("second"));
+    let model = model.display();
+    let config =
+        format!("pools: [{{id: default, model: 'file:{model}', threads: 1, slots: 12, replicas: 2}}]\n");
     let daemon = Daemon::start(&Setup { config: Some(config), ..Setup::default() }).await;
     daemon
-        .until("ready with both pools", |health| {
+        .until("ready with both replicas", |health| {
             let replicas = health.pools.iter().flatten().flat_map(|pool| &pool.replicas);
             replicas.into_iter().filter(|replica| replica.slots.is_some()).count() == 2
         })

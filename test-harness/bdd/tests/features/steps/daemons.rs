@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use harness::{Daemon, LIMIT, Setup, TOKEN, executable, processes};
-use openapi_client::types::{Health, HealthStatus};
+use openapi_client::types::HealthStatus;
 
 use super::{Said, Steps};
 use crate::world::World;
@@ -68,15 +68,6 @@ fn starting(steps: Steps) -> Steps {
                 let env = vec![("LLAMA_ORCH_TOKEN".to_owned(), String::new())];
                 let daemon = Daemon::start(&Setup { env, ..Setup::starter::<&str>(&[]) }).await;
                 world.own(daemon);
-            })
-        })
-        .step("the pool becomes {text}", |world, said| {
-            Box::pin(async move {
-                let wanted = said.text(0);
-                let is_so = |health: &Health| {
-                    health.pools.iter().flatten().all(|pool| pool.state.to_string() == wanted)
-                };
-                world.daemon().until(&wanted, is_so).await;
             })
         })
         .step("the daemon's health becomes {text}", |world, said| {
