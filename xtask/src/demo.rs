@@ -8,20 +8,14 @@
 //!                                                               └─ serve until Ctrl-C, stop, end
 //! ```
 
-mod daemon;
-mod probe;
-
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::daemon::probe::Probe;
+use crate::daemon::{self, Config, Daemon, Start};
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::{say, setup, starter};
-
-use daemon::{Daemon, NoConfig};
-use probe::Probe;
-
-pub use daemon::{GUARD, run_while_parent_lives};
 
 /// What is asked when the command line does not say.
 const PROMPT: &str = "In two sentences: why does a queue make a shared computer feel faster?";
@@ -85,7 +79,8 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
         demo.explain();
         return Ok(());
     }
-    let mut daemon = Daemon::start(&demo.programs.daemon, &demo.probe, workspace)?;
+    let start = Start { program: &demo.programs.daemon, name: "orchestratord-demo", config: "", token: None };
+    let mut daemon = Daemon::start(&start, &demo.probe, workspace)?;
     let served = demo.serve(&mut daemon, interrupts).await;
     daemon.stop(interrupts).await;
     served
@@ -120,7 +115,7 @@ impl Demo<'_> {
 
     /// Submits one task with the command line that users have, its output on this terminal. It has the
     /// configuration of the daemon it talks to: the user's own may name another token.
-    async fn ask(&self, config: Option<&NoConfig>, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    async fn ask(&self, config: Option<&Config>, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         let prompt = self.args.once.as_deref().unwrap_or(PROMPT);
         say::step(&format!("llama-orch run {prompt:?}"));
         let mut command = self.workspace.command(&self.programs.cli);

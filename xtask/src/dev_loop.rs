@@ -15,7 +15,7 @@ use crate::exit::Stop;
 use crate::generated::{self, Mode};
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::say::{self, Stopwatch};
-use crate::{contracts, links, requirements, scan, schema, setup, starter, tidy};
+use crate::{contracts, links, requirements, scan, schema, schemathesis, setup, starter, tidy};
 
 /// `cargo xtask dev:loop`.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,7 @@ enum Step {
     Clippy(Scope),
     Tests(Scope),
     DocTests(Scope),
+    Schemathesis,
 }
 
 impl Step {
@@ -79,7 +80,11 @@ impl Step {
             Scope::Everything => &[Self::Packages, Self::Starter],
             Scope::WithoutEngine => &[],
         };
-        [set_up, &quick, checks, &[Self::Tests(scope), Self::DocTests(scope)]].concat()
+        let fuzz: &[Self] = match scope {
+            Scope::Everything => &[Self::Schemathesis],
+            Scope::WithoutEngine => &[],
+        };
+        [set_up, &quick, checks, &[Self::Tests(scope), Self::DocTests(scope)], fuzz].concat()
     }
 
     const fn name(self) -> &'static str {
@@ -97,6 +102,7 @@ impl Step {
             Self::Clippy(Scope::WithoutEngine) => "clippy without the engine",
             Self::Tests(_) => "tests",
             Self::DocTests(_) => "tests in documentation",
+            Self::Schemathesis => "schemathesis",
         }
     }
 
@@ -113,6 +119,7 @@ impl Step {
             Self::Generated(_) => {
                 "cargo xtask regen-openapi --check && cargo xtask regen-schema --check".to_owned()
             }
+            Self::Schemathesis => "cargo xtask schemathesis".to_owned(),
             Self::Clippy(_) | Self::Tests(_) | Self::DocTests(_) => {
                 format!("cargo {}", self.cargo_words().join(" "))
             }
@@ -137,7 +144,8 @@ impl Step {
             | Self::Tidy
             | Self::Requirements
             | Self::Contracts
-            | Self::Generated(_) => Vec::new(),
+            | Self::Generated(_)
+            | Self::Schemathesis => Vec::new(),
         }
     }
 
@@ -150,6 +158,7 @@ impl Step {
             Self::Tidy => run_tidy(workspace).await,
             Self::Requirements => check_requirements(workspace),
             Self::Contracts => run_contracts(&contracts::Args::default(), workspace),
+            Self::Schemathesis => schemathesis::run_where_an_engine_is(workspace, interrupts).await,
             Self::Generated(scope) => {
                 schema::regen(true)?;
                 generated::openapi(Mode::Check, scope.selection(), workspace, interrupts).await

@@ -31,8 +31,7 @@ const OPTIONS: [&str; 8] = [
 /// # Errors
 /// When it cannot be fetched or built.
 pub async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
-    let folder = folder()?;
-    let server = folder.join("bin/llama-server");
+    let (folder, server) = (folder()?, program()?);
     if server.is_file() {
         say::note(server.display());
         return Ok(());
@@ -81,7 +80,15 @@ pub async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow
     Ok(())
 }
 
-/// The folder that the tests look in.
+/// Where the tests look for it.
+///
+/// # Errors
+/// When there is no home folder.
+pub fn program() -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("bin/llama-server"))
+}
+
+/// The folder it is kept in.
 fn folder() -> anyhow::Result<PathBuf> {
     let home = std::env::home_dir().context("there is no home folder to keep `llama-server` in")?;
     Ok(home.join(".cache/llama-orch/llama-server"))

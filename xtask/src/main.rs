@@ -5,6 +5,7 @@
 
 mod bench;
 mod contracts;
+mod daemon;
 mod demo;
 mod dev_loop;
 mod dist;
@@ -13,10 +14,12 @@ mod generated;
 mod links;
 mod llama_server;
 mod process;
+mod python;
 mod requirements;
 mod say;
 mod scan;
 mod schema;
+mod schemathesis;
 mod setup;
 mod starter;
 mod tidy;
@@ -89,10 +92,15 @@ enum Command {
     Requirements(requirements::Args),
     /// Measure: admission decisions, and the built-in engine's tokens/s and time between tokens.
     Bench(bench::Args),
+    /// Send a release daemon what the contracts allow and what they do not: no status that they do not name, and
+    /// no 5xx from input.
+    ///
+    /// Runs schemathesis, kept in ~/.cache/llama-orch/python. The engine is a real `llama-server`, built once.
+    Schemathesis(schemathesis::Args),
     /// Build for machines other than this one.
     Dist(dist::Args),
     /// Run a program that ends when the process PARENT does.
-    #[command(name = demo::GUARD, hide = true)]
+    #[command(name = daemon::GUARD, hide = true)]
     RunWhileParentLives { parent: u32, program: PathBuf, args: Vec<String> },
 }
 
@@ -117,7 +125,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::RunWhileParentLives { parent, program, args } = &cli.command {
-        return demo::run_while_parent_lives(*parent, program, args);
+        return daemon::run_while_parent_lives(*parent, program, args);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -153,6 +161,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Contracts(args) => dev_loop::run_contracts(&args, &workspace),
         Command::Requirements(args) => dev_loop::run_requirements(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace, &mut interrupts).await,
+        Command::Schemathesis(args) => schemathesis::run(&args, &workspace, &mut interrupts).await,
         Command::Dist(args) => dist::run(&args, &workspace, &mut interrupts).await,
         Command::RunWhileParentLives { .. } => Ok(()),
     }

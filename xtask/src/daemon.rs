@@ -1,6 +1,8 @@
-//! The demonstration's daemon: a child that ends with this program, whatever ends it. Its log goes to a
-//! file, so that the answer has the terminal to itself. It serves what a daemon without any configuration
-//! serves: the user's own is not seen, but for where models are kept and what the token is.
+//! A daemon of a command's own: a child that ends with this program, whatever ends it. Its log goes to a
+//! file, so that the command has the terminal to itself. It serves what its own configuration says: the
+//! user's is not seen, but for where models are kept and what the token is.
+
+pub mod probe;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,10 +13,11 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::process::Command;
 
-use super::probe::Probe;
 use crate::exit::{self, Stop};
 use crate::process::{Ended, GRACE, Group, Interrupt, Interrupts, Workspace};
 use crate::say::{self, Waiting};
+
+use probe::Probe;
 
 /// How often the daemon is asked whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -29,16 +32,15 @@ pub const GUARD: &str = "run-while-parent-lives";
 /// token that its user knows.
 const KEPT: [&str; 3] = ["LLAMA_ORCH_MODELS", "LLAMA_ORCH_MODELS_DIR", "LLAMA_ORCH_TOKEN"];
 
-/// A configuration with nothing in it, for the daemon and for what talks to it.
-pub struct NoConfig {
+/// A configuration of its own, for the daemon and for what talks to it.
+pub struct Config {
     file: PathBuf,
 }
 
-impl NoConfig {
-    /// Writes the empty file that stands for none: with a file named, none is searched for.
-    fn in_folder(folder: &Path) -> anyhow::Result<Self> {
-        let file = folder.join("orchestratord-demo.yaml");
-        std::fs::write(&file, "").with_context(|| format!("cannot write `{}`", file.display()))?;
+impl Config {
+    /// Writes it; an empty one stands for none: with a file named, none is searched for.
+    fn write(file: PathBuf, text: &str) -> anyhow::Result<Self> {
+        std::fs::write(&file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
         Ok(Self { file })
     }
 
@@ -63,18 +65,32 @@ pub fn variables() -> impl Iterator<Item = OsString> {
 pub struct Daemon {
     group: Group,
     log: PathBuf,
-    config: NoConfig,
+    config: Config,
+}
+
+/// What is started.
+pub struct Start<'a> {
+    /// The daemon's program. Its log and its configuration lie beside it.
+    pub program: &'a Path,
+    /// What those files are called.
+    pub name: &'a str,
+    /// Its configuration, in YAML.
+    pub config: &'a str,
+    /// Its API token; the user's own when absent.
+    pub token: Option<&'a str>,
 }
 
 impl Daemon {
     /// Starts it.
-    pub fn start(program: &Path, probe: &Probe, workspace: &Workspace) -> anyhow::Result<Self> {
+    pub fn start(start: &Start<'_>, probe: &Probe, workspace: &Workspace) -> anyhow::Result<Self> {
+        let Start { program, name, config, token } = *start;
         let folder = program.parent().context("the daemon's file is in no folder")?;
-        let log = folder.join("orchestratord-demo.log");
+        let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
-        let config = NoConfig::in_folder(folder)?;
+        let config = Config::write(folder.join(format!("{name}.yaml")), config)?;
         let mut command = workspace.command(std::env::current_exe().context("this program has no file")?);
         config.apply(&mut command, variables());
+        command.envs(token.map(|token| ("LLAMA_ORCH_TOKEN", token)));
         command
             .args([GUARD, &std::process::id().to_string()])
             .arg(program)
@@ -87,7 +103,7 @@ impl Daemon {
     }
 
     /// What its configuration is.
-    pub const fn config(&self) -> &NoConfig {
+    pub const fn config(&self) -> &Config {
         &self.config
     }
 
@@ -121,7 +137,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Resolves at Ctrl-C, which is how the demonstration ends; any other end is an error.
+    /// Resolves at Ctrl-C, which is how a demonstration ends; any other end is an error.
     pub async fn wait_until_interrupted(&mut self, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         tokio::select! {
             status = self.group.wait() => Err(self.failed(&format!("ended with {}", status?))),

@@ -5,7 +5,7 @@ use config_schema::{LoadRequest, load};
 use super::*;
 
 /// What the daemon is given of `variables` by `config`.
-fn given(config: &NoConfig, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn given(config: &Config, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     let mut command = Command::new("orchestratord");
     config.apply(&mut command, variables.iter().map(|(name, _)| OsString::from(name)));
     let mut env: BTreeMap<String, String> =
@@ -26,7 +26,7 @@ fn the_users_own_configuration_does_not_decide_what_the_demonstration_serves() {
     let own = "pools: [{id: mine, model: /home/me/large.gguf}]\ntoken: another-token-of-mine\n";
     std::fs::write(user.path().join("llama-orch.yaml"), own).unwrap();
     let empty = tempfile::tempdir().unwrap();
-    let config = NoConfig::in_folder(empty.path()).unwrap();
+    let config = Config::write(empty.path().join("orchestratord-demo.yaml"), "").unwrap();
     let own = user.path().join("llama-orch.yaml");
     let env = given(
         &config,

@@ -1,0 +1,113 @@
+//! `cargo xtask schemathesis`: the contracts against a release daemon. The daemon is built without the built-in
+//! engine, which would be compiled once more for this alone, and serves the starter model through a real
+//! `llama-server` that it starts itself.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tokio::process::Command;
+
+use crate::daemon::probe::Probe;
+use crate::daemon::{Daemon, Start};
+use crate::process::{self, Interrupts, Workspace};
+use crate::{llama_server, python, say, starter};
+
+const PACKAGE: &str = "schemathesis==4.32.5";
+
+/// The contracts, in order: the control plane comes last, because it may retire the model.
+const CONTRACTS: [&str; 2] = ["data.yaml", "control.yaml"];
+
+/// The token of the daemon that is asked.
+const TOKEN: &str = "a-token-for-schemathesis";
+
+/// `cargo xtask schemathesis`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The most examples made up for each operation, beside those of the contract and its bounds
+    #[arg(long, default_value_t = EXAMPLES, value_parser = clap::value_parser!(u32).range(1..))]
+    examples: u32,
+    /// The seed of the examples
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+const EXAMPLES: u32 = 15;
+
+/// Runs it, and builds `llama-server` where it is not there.
+///
+/// # Errors
+/// When an answer is not what a contract says, and when something that it needs cannot be had.
+pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    llama_server::build(workspace, interrupts).await?;
+    let programs = python::environment("schemathesis", &[PACKAGE], workspace, interrupts).await?;
+    starter::fetch(interrupts).await?;
+    let daemon = build(workspace, interrupts).await?;
+    let probe = Probe::new(free_port()?);
+    let config = config(&llama_server::program()?);
+    let start =
+        Start { program: &daemon, name: "orchestratord-schemathesis", config: &config, token: Some(TOKEN) };
+    let mut daemon = Daemon::start(&start, &probe, workspace)?;
+    let asked = async {
+        daemon.wait_until_ready(&probe, interrupts).await?;
+        for contract in CONTRACTS {
+            say::step(contract);
+            let schemathesis = ask(args, &programs, contract, &probe, workspace);
+            process::run(schemathesis, "cargo xtask schemathesis", interrupts).await?;
+        }
+        anyhow::Ok(())
+    }
+    .await;
+    daemon.stop(interrupts).await;
+    asked
+}
+
+/// As [`run`] with its defaults; where there is no `llama-server` it says that it is skipped.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_where_an_engine_is(
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
+    if !llama_server::program()?.is_file() {
+        say::note("SKIPPED: there is no llama-server (`cargo xtask llama-server` builds it)");
+        return Ok(());
+    }
+    run(&Args { examples: EXAMPLES, seed: 1 }, workspace, interrupts).await
+}
+
+async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<PathBuf> {
+    // A folder of its own: the executable in the usual one has the engine in it.
+    let folder = workspace.target_dir().await?.join("without-engine");
+    let mut build = workspace.cargo(["build", "--release", "--package", "orchestratord"]);
+    build.args(["--no-default-features", "--target-dir"]).arg(&folder);
+    process::run(build, "cargo build --release --package orchestratord --no-default-features", interrupts)
+        .await?;
+    Ok(folder.join("release/orchestratord"))
+}
+
+fn config(server: &Path) -> String {
+    let server = server.display();
+    format!(
+        "pools:\n  - id: default\n    model: starter\n    slots: 2\n    server:\n      command: ['{server}', -m, \
+         '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '1024', -t, '1']\n"
+    )
+}
+
+/// The fuzzer, told to ask this contract's questions.
+fn ask(args: &Args, programs: &Path, contract: &str, probe: &Probe, workspace: &Workspace) -> Command {
+    let contracts = workspace.root.join("contracts");
+    let mut schemathesis = workspace.command(programs.join("schemathesis"));
+    schemathesis.arg("--config-file").arg(contracts.join("schemathesis.toml")).arg("run");
+    schemathesis.arg(contracts.join("openapi").join(contract)).args(["--url", &probe.url()]);
+    schemathesis.args(["--max-examples", &args.examples.to_string(), "--seed", &args.seed.to_string()]);
+    schemathesis.args(["--warnings", "off", "--continue-on-failure"]).env("LLAMA_ORCH_TOKEN", TOKEN);
+    schemathesis
+}
+
+/// A port that nothing listens on.
+fn free_port() -> anyhow::Result<u16> {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+    Ok(socket.local_addr().context("a socket has no address")?.port())
+}
