@@ -53,6 +53,9 @@ pub enum Refusal {
     /// A field is wrong: the text names it, its value and what would be right.
     #[error("{0}")]
     Invalid(String),
+    /// No pool has the model or the engine asked for: the text lists those there are.
+    #[error("{0}")]
+    NoSuchPool(String),
     /// No token, or a wrong one.
     #[error("{0}")]
     Unauthorized(&'static str),
@@ -211,7 +214,7 @@ impl Refusal {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Invalid(_) => Verdict::fault(400),
+            Self::Invalid(_) | Self::NoSuchPool(_) => Verdict::fault(400),
             Self::Unauthorized(_) => Verdict::fault(401),
             Self::Forbidden(_) => Verdict::fault(403),
             Self::NotFound(_) => Verdict::fault(404),

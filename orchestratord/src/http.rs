@@ -2,7 +2,7 @@
 //! extracts, gives one command to the driver, and answers.
 //!
 //! ```text
-//! access log ─► panic to 500 ─► Host, Origin, token ─► route ─► handler ─► DriverHandle
+//! access log ─► words of the plane ─► panic to 500 ─► Host, Origin, token ─► route ─► handler ─► DriverHandle
 //! ```
 
 use std::collections::BTreeMap;
@@ -32,6 +32,7 @@ pub mod data;
 pub mod events;
 pub mod guard;
 pub mod models;
+mod openai;
 pub mod problem;
 pub mod task_request;
 pub mod tasks;
@@ -115,11 +116,13 @@ impl Api {
             .route("/v1/models/{id}/state", post(models::set_model_state).fallback(answer::only_post))
             .route("/health", get(control::get_health).fallback(answer::only_get))
             .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
+            .merge(openai::routes())
             .fallback(answer::unknown_path)
             // Bodies are read by `body`, which knows the limit of the configuration.
             .layer(DefaultBodyLimit::disable())
             .layer(from_fn_with_state(Arc::clone(self), guard::guard))
             .layer(from_fn(access::panics_to_500))
+            .layer(from_fn(openai::refusal::in_words_of_the_plane))
             .layer(from_fn_with_state(self.clock, access::log))
             .with_state(Arc::clone(self))
     }

@@ -6,6 +6,7 @@
 //! | pool keeper, one a pool | the daemon's shutdown token; a fetch that is under way is told | its replicas are gone |
 //! | a fleet that leaves, one a reload | the daemon's shutdown token: its tasks are not waited for then | its replicas are gone |
 //! | end of engines that hang | the driver going away | all that were handed over are gone |
+//! | cancel of what a client left behind | the driver going away | the driver has answered |
 //!
 //! The server has a table of its own, and so has the supervisor of replicas.
 

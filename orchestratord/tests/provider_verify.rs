@@ -4,6 +4,7 @@
 
 #[path = "support/audit.rs"]
 mod audit;
+#[expect(dead_code, reason = "the other tests read another contract")]
 #[path = "support/contract.rs"]
 mod contract;
 #[path = "support/faults.rs"]

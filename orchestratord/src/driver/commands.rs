@@ -92,7 +92,7 @@ impl Driver {
         let mut fitting =
             self.pools.iter().enumerate().filter(|(_, pool)| fits(pool)).map(|(index, _)| index);
         let Some(first) = fitting.next() else {
-            return Err(Refusal::Invalid(self.no_such_pool(query)));
+            return Err(Refusal::NoSuchPool(self.no_such_pool(query)));
         };
         let offers = |index: &usize| self.pools[*index].offers(query.workload);
         Ok(std::iter::once(first).chain(fitting).find(offers).unwrap_or(first))

@@ -21,16 +21,20 @@ const BACKOFF: HeaderName = HeaderName::from_static("x-backoff-ms");
 /// How much of a caller's own text a message repeats.
 const SHOWN_BYTES: usize = 100;
 
-/// A refusal on its way out.
-#[derive(Debug)]
+/// A refusal on its way out. It stays beside the response it became, for a plane that says it in words of
+/// its own.
+#[derive(Clone, Debug)]
 pub struct Refused {
-    refusal: Refusal,
-    engine: Option<EngineKind>,
+    /// What the caller is told.
+    pub(super) verdict: Verdict,
+    /// The same in words.
+    pub(super) message: String,
+    pub(super) engine: Option<EngineKind>,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, engine: None }
+        Self { verdict: refusal.verdict(), message: refusal.to_string(), engine: None }
     }
 }
 
@@ -46,6 +50,7 @@ impl Api {
             Refusal::Invalid(_)
             | Refusal::Unauthorized(_)
             | Refusal::Forbidden(_)
+            | Refusal::NoSuchPool(_)
             | Refusal::NotFound(_)
             | Refusal::MethodNotAllowed(_)
             | Refusal::TooLarge { .. }
@@ -54,15 +59,15 @@ impl Api {
             | Refusal::Internal => None,
         };
         let engine = pool.and_then(|pool| self.settings.engines.get(pool)).copied();
-        Refused { refusal, engine }
+        Refused { engine, ..Refused::from(refusal) }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let verdict = self.refusal.verdict();
+        let verdict = self.verdict;
         let status = StatusCode::from_u16(verdict.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = envelope(verdict, self.refusal.to_string(), self.engine);
+        let body = envelope(verdict, self.message.clone(), self.engine);
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         if let (Some(seconds), Some(Millis(wait))) = (verdict.retry_after_s(), verdict.retry_after) {
@@ -72,6 +77,7 @@ impl IntoResponse for Refused {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -19,7 +19,7 @@ use super::{Api, body, task_request};
 use crate::backpressure::Refusal;
 
 /// Tells reverse proxies to pass every event on at once.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+pub(super) const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The event a reader had last, as browsers send it when they come back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -20,7 +20,7 @@ use crate::task_log::{Chunk, LogReader};
 const BUFFER_BYTES: usize = 1024;
 
 /// Keeps an idle connection open; readers of events skip it.
-const PING: &[u8] = b": ping\n\n";
+pub(super) const PING: &[u8] = b": ping\n\n";
 
 /// One reader's stream.
 pub(super) struct Relay {

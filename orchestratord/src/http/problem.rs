@@ -114,6 +114,7 @@ fn in_words(expected: &str) -> &str {
         "u16" => "a whole number from 0 to 65535",
         "u32" => "a whole number from 0 to 4294967295",
         "u64" => "a whole number from 0 to 18446744073709551615",
+        "i64" => "a whole number from -9223372036854775808 to 9223372036854775807",
         "i32" => "a whole number from -2147483648 to 2147483647",
         "f32" | "f64" => "a number",
         "a sequence" => "an array",

@@ -12,11 +12,24 @@ use super::wire::{Answer, Ask};
 /// What HTTP itself puts into a response.
 const OF_HTTP: [&str; 5] = ["content-type", "content-length", "transfer-encoding", "connection", "date"];
 
-/// Both files.
+/// The files of one plane, or of the two that speak alike.
 pub struct Contract {
     operations: Vec<Operation>,
     envelope: Validator,
+    /// Of the streams of tasks.
     events: BTreeMap<&'static str, Validator>,
+    /// Examples of requests.
+    pub examples: Vec<Example>,
+}
+
+/// An example of a request.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub path: String,
+    pub name: String,
+    pub body: Value,
+    /// What the schema of the body says against it.
+    pub faults: Vec<String>,
 }
 
 /// One method of one path.
@@ -30,6 +43,8 @@ struct Response {
     headers: Vec<Header>,
     /// By media type.
     content: BTreeMap<String, Validator>,
+    /// What the data of an event may be, where the contract says it of a stream.
+    event: Option<Validator>,
 }
 
 struct Header {
@@ -57,6 +72,20 @@ impl Contract {
                 ("token", named("TokenEvent")),
                 ("end", named("EndEvent")),
             ]),
+            examples: Vec::new(),
+        }
+    }
+
+    /// That of the plane that home clients speak.
+    pub fn of_the_openai_plane() -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi/openai.yaml");
+        let text = std::fs::read_to_string(file).expect("the contract is in the repository");
+        let document = Document(serde_saphyr::from_str(&text).expect("the contract is YAML"));
+        Self {
+            operations: document.operations(),
+            envelope: document.validator(&json!({"$ref": "#/components/schemas/Error"})),
+            events: BTreeMap::new(),
+            examples: document.examples(),
         }
     }
 
@@ -131,9 +160,30 @@ impl Contract {
         let schema = response.content.get(media).ok_or_else(|| format!("`{media}` is not described"))?;
         match media {
             "application/json" => valid(schema, &answer.json()),
-            "text/event-stream" => self.check_events(answer.text()),
+            "text/event-stream" => match &response.event {
+                Some(schema) => self.check_data(answer.text(), schema),
+                None => self.check_events(answer.text()),
+            },
             _ => valid(schema, &json!(answer.text())),
         }
+    }
+
+    /// Data of one form, then perhaps an error, then `[DONE]`.
+    fn check_data(&self, text: &str, schema: &Validator) -> Result<(), String> {
+        let data = data(text)?;
+        let Some((done, data)) = data.split_last() else { return Err("an empty stream".to_owned()) };
+        if done != "[DONE]" {
+            return Err(format!("the last event is {done}"));
+        }
+        for (i, text) in data.iter().enumerate() {
+            let value = serde_json::from_str(text).map_err(|error| format!("{error}: {text:?}"))?;
+            let last = i + 1 == data.len();
+            valid(schema, &value).or_else(|error| match valid(&self.envelope, &value) {
+                Ok(()) if last => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+        Ok(())
     }
 
     /// `started` first, tokens without gaps, `end` last, each with the data it is described with.
@@ -199,6 +249,16 @@ pub fn events(text: &str) -> Result<Vec<Event>, String> {
     Ok(events)
 }
 
+/// The data of a stream whose events have no names; comments are left out.
+pub fn data(text: &str) -> Result<Vec<String>, String> {
+    let blocks = text.split_terminator("\n\n").filter(|block| !block.starts_with(':'));
+    let of_block = |block: &str| match block.strip_prefix("data: ") {
+        Some(data) if !data.contains('\n') => Ok(data.to_owned()),
+        _ => Err(format!("not one line of data: {block:?}")),
+    };
+    blocks.map(of_block).collect()
+}
+
 impl Operation {
     fn is_at(&self, path: &str) -> bool {
         let (ours, theirs): (Vec<_>, Vec<_>) = (self.path.split('/').collect(), path.split('/').collect());
@@ -218,6 +278,23 @@ impl Document {
         });
         let operations = methods.filter(|(_, method, _)| *method != "parameters");
         operations.map(|(path, method, operation)| self.operation(path, method, operation)).collect()
+    }
+
+    fn examples(&self) -> Vec<Example> {
+        let paths = self.0["paths"].as_object().expect("a contract has paths");
+        let bodies = paths.iter().filter_map(|(path, item)| {
+            let content = &item.get("post")?["requestBody"]["content"]["application/json"];
+            Some((path, self.validator(&content["schema"]), content["examples"].as_object()?))
+        });
+        let of_body = |(path, schema, examples): (&String, Validator, &Map<String, Value>)| {
+            let example = |(name, example): (&String, &Value)| {
+                let body = example["value"].clone();
+                let faults = schema.iter_errors(&body).map(|error| error.to_string()).collect();
+                Example { path: path.clone(), name: name.clone(), body, faults }
+            };
+            examples.iter().map(example).collect::<Vec<_>>()
+        };
+        bodies.flat_map(of_body).collect()
     }
 
     fn operation(&self, path: &str, method: &str, operation: &Value) -> Operation {
@@ -250,6 +327,7 @@ impl Document {
                 .iter()
                 .map(|(media, content)| (media.clone(), self.validator(&content["schema"])))
                 .collect(),
+            event: response["content"]["text/event-stream"].get("x-event").map(|event| self.validator(event)),
         }
     }
 

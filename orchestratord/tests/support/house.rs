@@ -41,6 +41,8 @@ pub struct Manners {
     pub lane_bound: usize,
     /// The most ended tasks that stay readable.
     pub keep_tasks: usize,
+    /// What its engine can be asked for.
+    pub workloads: Vec<Workload>,
 }
 
 impl Default for Manners {
@@ -50,6 +52,7 @@ impl Default for Manners {
             hang_floor: Duration::from_secs(30),
             lane_bound: LANE_BOUND,
             keep_tasks: 1000,
+            workloads: vec![Workload::Completion, Workload::Embedding],
         }
     }
 }
@@ -114,7 +117,7 @@ impl House {
         let engine = MockConfig {
             slots: 1,
             answer: Says::Echo,
-            workloads: vec![Workload::Completion, Workload::Embedding],
+            workloads: manners.workloads,
             ..MockConfig::instant()
         };
         let (factory, control) = MockFactory::new(engine);

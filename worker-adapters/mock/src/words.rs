@@ -1,6 +1,6 @@
 //! The pretend model: a token is a word.
 
-use adapter_api::{Input, Measured};
+use adapter_api::{Input, Job, Measured, Workload};
 use orchestrator_core::TokenCount;
 
 use crate::config::Answer;
@@ -48,6 +48,15 @@ pub(crate) fn answer_words(answer: &Answer, prompt: &[String]) -> Box<dyn Iterat
             Box::new(words.into_iter())
         }
         Answer::Endless => Box::new((0_u64..).map(|i| format!("w{i}"))),
+    }
+}
+
+/// The vector of each text, or the score of each document, which is the number of its words.
+pub(crate) fn results(job: &Job) -> Vec<String> {
+    let Input::Inputs(texts) = &job.input else { return Vec::new() };
+    match job.workload {
+        Workload::Rerank => texts.iter().skip(1).map(|text| format!("{}.5", split(text).len())).collect(),
+        Workload::Completion | Workload::Embedding => texts.iter().map(|_| "[0.6,0.8]".to_owned()).collect(),
     }
 }
 

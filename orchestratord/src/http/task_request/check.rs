@@ -8,7 +8,7 @@ use super::shown;
 use crate::backpressure::Refusal;
 
 /// A number within its limits. One that is not a number at all is within none.
-pub(super) fn within<N>(
+pub(in crate::http) fn within<N>(
     field: &str,
     value: Option<N>,
     limits: RangeInclusive<N>,
@@ -35,7 +35,7 @@ pub(super) fn above(field: &str, value: Option<f32>, floor: f32, most: f32) -> R
 }
 
 /// A list that is neither empty nor too long.
-pub(super) fn count(field: &str, len: usize, limits: RangeInclusive<usize>) -> Result<(), Refusal> {
+pub(in crate::http) fn count(field: &str, len: usize, limits: RangeInclusive<usize>) -> Result<(), Refusal> {
     if limits.contains(&len) {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub(super) fn count(field: &str, len: usize, limits: RangeInclusive<usize>) -> R
 }
 
 /// A text with something in it.
-pub(super) fn not_empty(field: &str, text: &str) -> Result<(), Refusal> {
+pub(in crate::http) fn not_empty(field: &str, text: &str) -> Result<(), Refusal> {
     if text.is_empty() {
         return Err(Refusal::Invalid(format!("`{field}` is empty: send at least one character")));
     }

@@ -1,0 +1,72 @@
+//! The plane that home clients already speak (`contracts/openapi/openai.yaml`). Each request becomes one or
+//! more tasks on the same queue, admitted as `/v1/tasks` admits them, and its answer is read from their logs;
+//! what is decided here is form alone.
+//!
+//! ```text
+//! body ──► the endpoint's request ──resolve──► TaskRequest … ──► DriverHandle::submit
+//!                                                                     │ logs
+//! whole answer ◄── running::Running::gather ◄─────────────────────────┤
+//! events       ◄── relay, in the words of a Speaker ◄─────────────────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use super::{Api, answer};
+
+mod ask;
+mod chat;
+mod completions;
+mod embeddings;
+mod fields;
+mod models;
+pub(super) mod refusal;
+mod relay;
+mod rerank;
+mod running;
+mod shared;
+mod usage;
+
+/// Clients are configured with a base URL that ends in `/v1`, and some with one that does not.
+const BASES: [&str; 2] = ["/v1", ""];
+
+/// The endpoints, by their paths under a base.
+fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 6] {
+    [
+        ("/models", get(models::list).fallback(answer::only_get)),
+        ("/models/{id}", get(models::retrieve).fallback(answer::only_get)),
+        ("/chat/completions", post(chat::create).fallback(answer::only_post)),
+        ("/completions", post(completions::create).fallback(answer::only_post)),
+        ("/embeddings", post(embeddings::create).fallback(answer::only_post)),
+        ("/rerank", post(rerank::create).fallback(answer::only_post)),
+    ]
+}
+
+/// The routes of the plane.
+pub(super) fn routes() -> Router<Arc<Api>> {
+    let mut router = Router::new();
+    for base in BASES {
+        for (path, endpoint) in endpoints() {
+            router = router.route(&format!("{base}{path}"), endpoint);
+        }
+    }
+    router
+}
+
+/// Whether the plane answers at `path`, whatever the answer is.
+fn speaks_at(path: &str) -> bool {
+    let path = path.strip_prefix(BASES[0]).unwrap_or(path);
+    let of_a_model = |path: &str| path.strip_prefix("/models/").is_some_and(|id| !id.contains('/'));
+    endpoints().iter().any(|(known, _)| *known == path) || of_a_model(path)
+}
+
+/// Seconds since 1970, which answers of this plane carry.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What every request of this plane says besides its content: the model, the lane, the conversation.
+
+use api_types as wire;
+use http::{HeaderMap, HeaderName};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::backpressure::Refusal;
+use crate::http::answer::shown;
+use crate::http::task_request::check::chars;
+
+/// The end of a model's name that puts its requests into the batch lane, for clients that can add no field.
+pub(super) const BATCH_SUFFIX: &str = "@batch";
+
+/// Characters of the name of a conversation.
+const SESSION_CHARS: std::ops::RangeInclusive<usize> = 1..=256;
+
+/// Where clients name a conversation, the first that is there counting.
+const SESSION_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("x-conversation-id"),
+    HeaderName::from_static("x-openwebui-chat-id"),
+];
+
+/// The conversation that a request's headers name.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the header.
+pub(super) fn session_of_headers(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
+    for name in &SESSION_HEADERS {
+        let Some(value) = headers.get(name) else { continue };
+        let text = value.to_str().map_err(|_| {
+            let value = shown(value.as_bytes());
+            Refusal::Invalid(format!("`{name}` is `{value}`: use letters, digits and signs of ASCII"))
+        })?;
+        return session(name.as_str(), text).map(Some);
+    }
+    Ok(None)
+}
+
+/// A conversation by the name a client has for it: a UUID as it is, anything else as one made from it.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the field.
+pub(super) fn session(field: &str, name: &str) -> Result<Uuid, Refusal> {
+    chars(field, name, SESSION_CHARS)?;
+    Ok(Uuid::parse_str(name).unwrap_or_else(|_| {
+        let digest: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+        let (first, _) = digest.split_first_chunk().expect("32 bytes are more than 16");
+        Builder::from_custom_bytes(*first).into_uuid()
+    }))
+}
+
+/// A lane, and how OpenAI calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Interactive,
+    Batch,
+}
+
+impl Lane {
+    /// The lane of a request, and the model without the suffix that may have said it.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a tier that is not known.
+    pub(super) fn of(model: &str, service_tier: Option<&str>) -> Result<(Self, String), Refusal> {
+        let of_tier = match service_tier {
+            None | Some("auto" | "default" | "priority") => Self::Interactive,
+            Some("flex") => Self::Batch,
+            Some(other) => {
+                return Err(Refusal::Invalid(format!(
+                    "`service_tier` is `{}`: use `auto`, `default`, `priority` or `flex`",
+                    shown(other.as_bytes())
+                )));
+            }
+        };
+        Ok(match model.strip_suffix(BATCH_SUFFIX) {
+            Some(model) => (Self::Batch, model.to_owned()),
+            None => (of_tier, model.to_owned()),
+        })
+    }
+
+    /// The tier that an answer names.
+    pub(super) fn tier(self) -> &'static str {
+        match self {
+            Self::Interactive => "default",
+            Self::Batch => "flex",
+        }
+    }
+
+    pub(super) fn priority(self) -> wire::Priority {
+        match self {
+            Self::Interactive => wire::Priority::Interactive,
+            Self::Batch => wire::Priority::Batch,
+        }
+    }
+}

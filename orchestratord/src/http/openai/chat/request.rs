@@ -1,0 +1,91 @@
+//! What a chat completion asks.
+
+use api_types as wire;
+use serde_json::Value;
+
+use super::message::Message;
+use crate::backpressure::Refusal;
+use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, Unserved, refuse_unserved};
+use crate::http::openai::shared::request;
+
+request! {
+    /// The body. Fields of type `IgnoredAny` are taken and have no effect.
+    struct ChatRequest {
+        messages: Vec<Message>,
+        max_completion_tokens: Option<u32>,
+        tools: Option<Value>,
+        tool_choice: Option<Value>,
+        logprobs: Option<Value>,
+        top_logprobs: Option<Value>,
+        store: Option<Value>,
+        modalities: Option<Value>,
+        audio: Option<Value>,
+        functions: Option<Value>,
+        function_call: Option<Value>,
+        web_search_options: Option<Value>,
+        reasoning_effort: Option<Value>,
+        verbosity: Option<Value>,
+        /// Notes of the caller, for lists of stored answers.
+        #[serde(default, rename = "metadata")]
+        _metadata: serde::de::IgnoredAny,
+        /// A way to be quicker, which changes no answer.
+        #[serde(default, rename = "prediction")]
+        _prediction: serde::de::IgnoredAny,
+        /// Another name of `user`.
+        #[serde(default, rename = "safety_identifier")]
+        _safety_identifier: serde::de::IgnoredAny,
+        /// How long a cache is kept is the daemon's own affair.
+        #[serde(default, rename = "prompt_cache_retention")]
+        _prompt_cache_retention: serde::de::IgnoredAny,
+        /// Says of tools how they may be called, and means nothing without them.
+        #[serde(default, rename = "parallel_tool_calls")]
+        _parallel_tool_calls: serde::de::IgnoredAny,
+    }
+}
+
+impl ChatRequest {
+    /// Checks what is its own, and gives the conversation.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn check(&mut self) -> Result<Vec<wire::Message>, Refusal> {
+        self.refuse_unserved()?;
+        self.max_tokens = match (self.max_tokens, self.max_completion_tokens) {
+            (Some(old), Some(new)) if old != new => {
+                return Err(Refusal::Invalid(format!(
+                    "`max_tokens` is {old} and `max_completion_tokens` is {new}: send one of them"
+                )));
+            }
+            (old, new) => new.or(old),
+        };
+        let messages = std::mem::take(&mut self.messages);
+        messages.into_iter().enumerate().map(|(i, message)| message.resolve(i)).collect()
+    }
+
+    fn refuse_unserved(&self) -> Result<(), Refusal> {
+        use Nothing::{Empty, False, OnlyText, Text, Zero};
+        let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
+        refuse_unserved(&[
+            unserved("tools", &self.tools, &[Empty]),
+            unserved("tool_choice", &self.tool_choice, &[Text("none"), Text("auto")]),
+            unserved("logprobs", &self.logprobs, &[False]),
+            unserved("top_logprobs", &self.top_logprobs, &[Zero]),
+            unserved("store", &self.store, &[False]),
+            unserved("modalities", &self.modalities, &[Empty, OnlyText]),
+            unserved("audio", &self.audio, &[]),
+            unserved("web_search_options", &self.web_search_options, &[]),
+            unserved("reasoning_effort", &self.reasoning_effort, &[Text("none")]),
+            unserved("verbosity", &self.verbosity, &[Text("medium")]),
+        ])?;
+        let instead = "send `tools` and `tool_choice`, which took its place";
+        refuse_unserved(&[
+            Unserved { field: "functions", value: &self.functions, nothing: &[Empty], instead },
+            Unserved {
+                field: "function_call",
+                value: &self.function_call,
+                nothing: &[Text("none")],
+                instead,
+            },
+        ])
+    }
+}

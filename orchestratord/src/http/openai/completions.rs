@@ -1,0 +1,200 @@
+//! `POST /v1/completions`: text that goes on from a prompt, without a chat template.
+
+use std::sync::Arc;
+
+use api_types as wire;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::chat::finish_reason;
+use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::refusal::{Envelope, not_admitted};
+use super::relay::{self, Place, Speaker};
+use super::running::{Running, Whole};
+use super::shared::{Style, request};
+use super::unix_now;
+use super::usage::Usage;
+use crate::backpressure::Refusal;
+use crate::http::access::About;
+use crate::http::answer::{Refused, shown};
+use crate::http::task_request::check;
+use crate::http::{Api, body};
+use crate::task_log::TaskEnd;
+
+/// The most prompts of one request.
+const PROMPTS: std::ops::RangeInclusive<usize> = 1..=16;
+
+request! {
+    /// The body.
+    struct CompletionRequest {
+        prompt: TextOr<Value>,
+        best_of: Option<Value>,
+        echo: Option<Value>,
+        logprobs: Option<Value>,
+        suffix: Option<Value>,
+    }
+}
+
+impl CompletionRequest {
+    /// Checks what is its own, and gives the prompts.
+    fn check(&mut self) -> Result<Vec<String>, Refusal> {
+        let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
+        refuse_unserved(&[
+            unserved("best_of", &self.best_of, &[Nothing::One]),
+            unserved("echo", &self.echo, &[Nothing::False]),
+            unserved("logprobs", &self.logprobs, &[]),
+            unserved("suffix", &self.suffix, &[Nothing::Empty]),
+        ])?;
+        match std::mem::replace(&mut self.prompt, TextOr::Many(Vec::new())) {
+            TextOr::Text(prompt) => Ok(vec![prompt]),
+            TextOr::Many(prompts) => {
+                check::count("prompt", prompts.len(), PROMPTS)?;
+                prompts.into_iter().enumerate().map(|(i, prompt)| text_of("prompt", i, prompt)).collect()
+            }
+        }
+    }
+}
+
+/// An entry of an array of texts, which OpenAI lets be tokens too.
+pub(super) fn text_of(field: &str, i: usize, entry: Value) -> Result<String, Refusal> {
+    match entry {
+        Value::String(text) => Ok(text),
+        other => {
+            let other = other.to_string();
+            let other = shown(other.as_bytes());
+            Err(Refusal::Invalid(format!("`{field}[{i}]` is {other}: send text, not tokens")))
+        }
+    }
+}
+
+/// Goes on from one or several prompts.
+pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
+    let headers = request.headers().clone();
+    let mut request: CompletionRequest = body::read_json(request, api.settings.body_bytes).await?;
+    let prompts = request.check()?;
+    let plan = request.take_shared().plan(&headers)?;
+    let mut tasks = Vec::new();
+    for prompt in &prompts {
+        let of_prompt = plan.tasks(&api.settings.sampler_profiles, |task: &mut wire::TaskRequest| {
+            task.prompt = Some(prompt.clone());
+        });
+        tasks.extend(of_prompt.map_err(|refusal| not_admitted(&api, refusal))?);
+    }
+    let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;
+    let running = Running::start(&api, tasks).await?;
+    let about = About(running.first());
+    let telling = Telling {
+        id: format!("cmpl-{}", running.first()),
+        created: unix_now(),
+        style: plan.style,
+        choices: plan.choices as usize,
+    };
+    if let Some(place) = place {
+        let usages = vec![Usage::default(); prompts.len()];
+        return Ok(relay::stream(running, Chunks { telling, usages }, place));
+    }
+    let wholes = running.gather().await?;
+    let mut response = Json(telling.whole(&wholes)).into_response();
+    response.extensions_mut().insert(about);
+    Ok(response)
+}
+
+/// What all chunks of an answer, and a whole one, say alike.
+struct Telling {
+    id: String,
+    created: u64,
+    style: Style,
+    /// Answers to each prompt.
+    choices: usize,
+}
+
+#[derive(Serialize)]
+struct Completion<'t> {
+    id: &'t str,
+    object: &'static str,
+    created: u64,
+    model: &'t str,
+    choices: Vec<Choice<'t>>,
+    /// In chunks there where the client asked for it: nothing until the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<Usage>>,
+}
+
+#[derive(Serialize)]
+struct Choice<'t> {
+    text: std::borrow::Cow<'t, str>,
+    index: usize,
+    logprobs: (),
+    finish_reason: Option<&'static str>,
+}
+
+impl Telling {
+    fn completion<'t>(&'t self, choices: Vec<Choice<'t>>, usage: Option<Option<Usage>>) -> Completion<'t> {
+        Completion {
+            id: &self.id,
+            object: "text_completion",
+            created: self.created,
+            model: &self.style.model,
+            choices,
+            usage,
+        }
+    }
+
+    fn whole(&self, wholes: &[Whole]) -> Completion<'_> {
+        let choice = |(index, whole): (usize, &Whole)| Choice {
+            text: whole.text().into(),
+            index,
+            logprobs: (),
+            finish_reason: Some(finish_reason(&whole.end)),
+        };
+        let mut usage = Usage::default();
+        for of_one_prompt in wholes.chunks(self.choices) {
+            usage.add(Usage::of_one_prompt(of_one_prompt.iter().map(|whole| &whole.end)));
+        }
+        self.completion(wholes.iter().enumerate().map(choice).collect(), Some(Some(usage)))
+    }
+}
+
+/// The answer in chunks.
+struct Chunks {
+    telling: Telling,
+    /// Of each prompt.
+    usages: Vec<Usage>,
+}
+
+impl Chunks {
+    fn choice(&self, out: &mut BytesMut, index: usize, text: &str, finish_reason: Option<&'static str>) {
+        let choice = Choice { text: text.into(), index, logprobs: (), finish_reason };
+        let usage = self.telling.style.include_usage.then_some(None);
+        relay::data(out, &self.telling.completion(vec![choice], usage));
+    }
+}
+
+impl Speaker for Chunks {
+    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
+        self.choice(out, choice, text, None);
+    }
+
+    fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd) {
+        self.usages[choice / self.telling.choices].add_choice(end);
+        self.choice(out, choice, "", Some(finish_reason(end)));
+    }
+
+    fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
+        relay::data(out, &Envelope::of(refused));
+        relay::done(out);
+    }
+
+    fn done(&mut self, out: &mut BytesMut) {
+        if self.telling.style.include_usage {
+            let mut usage = Usage::default();
+            self.usages.iter().for_each(|of_prompt| usage.add(*of_prompt));
+            relay::data(out, &self.telling.completion(Vec::new(), Some(Some(usage))));
+        }
+        relay::done(out);
+    }
+}

@@ -1,0 +1,134 @@
+//! `POST /v1/embeddings`: a vector for each text.
+
+use std::sync::Arc;
+
+use api_types as wire;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::ask::Lane;
+use super::completions::text_of;
+use super::fields::{LEAVE_IT_OUT, TextOr, Unserved, refuse_unserved};
+use super::refusal::not_admitted;
+use super::running::Running;
+use super::usage::OfInput;
+use crate::backpressure::Refusal;
+use crate::http::access::About;
+use crate::http::answer::Refused;
+use crate::http::{Api, body, task_request};
+
+/// The body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmbeddingRequest {
+    model: String,
+    input: TextOr<Value>,
+    encoding_format: Option<Encoding>,
+    dimensions: Option<Value>,
+    service_tier: Option<String>,
+    /// Who asks has no effect: there is one user.
+    #[serde(default, rename = "user")]
+    _user: serde::de::IgnoredAny,
+}
+
+/// How a vector is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    #[default]
+    Float,
+    /// Its numbers as 32-bit floats, little-endian, in base64: what the official libraries ask for.
+    Base64,
+}
+
+#[derive(Serialize)]
+struct Embeddings {
+    object: &'static str,
+    data: Vec<Embedding>,
+    model: String,
+    usage: OfInput,
+}
+
+#[derive(Serialize)]
+struct Embedding {
+    object: &'static str,
+    index: usize,
+    embedding: Vector,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Vector {
+    Numbers(Vec<f32>),
+    Base64(String),
+}
+
+/// Embeds texts.
+pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
+    let request: EmbeddingRequest = body::read_json(request, api.settings.body_bytes).await?;
+    let encoding = request.encoding_format.unwrap_or_default();
+    let model = request.model.clone();
+    let task = request.into_task()?;
+    let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
+    let running = Running::start(&api, vec![task.map_err(|refusal| not_admitted(&api, refusal))?]).await?;
+    let about = About(running.first());
+    let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
+    let vector = |(index, text): (usize, &String)| {
+        let embedding = encoding.vector(text)?;
+        Ok(Embedding { object: "embedding", index, embedding })
+    };
+    let data = whole.texts.iter().enumerate().map(vector).collect::<Result<_, Refusal>>()?;
+    let answer = Embeddings { object: "list", data, model, usage: OfInput::of(&whole.end) };
+    let mut response = Json(answer).into_response();
+    response.extensions_mut().insert(about);
+    Ok(response)
+}
+
+impl EmbeddingRequest {
+    fn into_task(self) -> Result<wire::TaskRequest, Refusal> {
+        refuse_unserved(&[Unserved {
+            field: "dimensions",
+            value: &self.dimensions,
+            nothing: &[],
+            instead: LEAVE_IT_OUT,
+        }])?;
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let inputs = match self.input {
+            TextOr::Text(text) => vec![text],
+            TextOr::Many(texts) => {
+                let text = |(i, text)| text_of("input", i, text);
+                texts.into_iter().enumerate().map(text).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(wire::TaskRequest {
+            workload: Some(wire::Workload::Embedding),
+            model_ref: Some(model),
+            priority: Some(lane.priority()),
+            inputs: Some(inputs),
+            ..wire::TaskRequest::default()
+        })
+    }
+}
+
+impl Encoding {
+    /// The vector that an engine wrote as a JSON array.
+    fn vector(self, text: &str) -> Result<Vector, Refusal> {
+        let numbers: Vec<f32> = serde_json::from_str(text).map_err(|error| {
+            tracing::error!(%error, "an engine gave an embedding that is not an array of numbers");
+            Refusal::Internal
+        })?;
+        Ok(match self {
+            Self::Float => Vector::Numbers(numbers),
+            Self::Base64 => {
+                let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+                Vector::Base64(STANDARD.encode(bytes))
+            }
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The tasks of one request as server-sent events, in the words of the endpoint. As with the streams of
+//! tasks, all that is ready becomes one piece of the body, hence one write.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::running::{Running, Said};
+use crate::backpressure::Refusal;
+use crate::http::Api;
+use crate::http::access::About;
+use crate::http::answer::Refused;
+use crate::http::data::X_ACCEL_BUFFERING;
+use crate::http::events::PING;
+use crate::task_log::TaskEnd;
+
+/// What the buffer begins with: room for some tokens of usual size.
+const BUFFER_BYTES: usize = 2048;
+
+/// How an endpoint says what tasks say.
+pub(super) trait Speaker: Send + 'static {
+    /// A stretch of the answer `choice`.
+    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str);
+
+    /// The end of the answer `choice`.
+    fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd);
+
+    /// A failure, after which nothing else is said.
+    fn failure(&mut self, out: &mut BytesMut, refused: &Refused);
+
+    /// The end of all answers.
+    fn done(&mut self, out: &mut BytesMut);
+}
+
+/// A place among the streams that may be open.
+pub(super) struct Place {
+    keepalive: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Takes one.
+    ///
+    /// # Errors
+    /// [`Refusal::Crowded`] where there is none.
+    pub(super) fn take(api: &Api) -> Result<Self, Refusal> {
+        let permit = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| Refusal::Crowded {
+            what: "streams",
+            limit: api.settings.streams,
+            option: "limits.streams",
+        })?;
+        Ok(Self { keepalive: api.settings.keepalive, _permit: permit })
+    }
+}
+
+struct Relay<S> {
+    running: Running,
+    _place: Place,
+    speaker: S,
+    buffer: BytesMut,
+    /// Ticks twice in the time that may pass in silence, as those of the streams of tasks.
+    ticks: Interval,
+    spoke: bool,
+    over: bool,
+}
+
+/// The answer that tells what `running` says, through `speaker`.
+pub(super) fn stream(running: Running, speaker: impl Speaker, place: Place) -> Response {
+    let mut ticks = tokio::time::interval((place.keepalive / 2).max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    let about = About(running.first());
+    let buffer = BytesMut::with_capacity(BUFFER_BYTES);
+    let relay = Relay { running, _place: place, speaker, buffer, ticks, spoke: false, over: false };
+    let body = Body::from_stream(futures_util::stream::unfold(relay, |mut relay| async move {
+        let piece = relay.next().await?;
+        Some((Ok::<_, Infallible>(piece), relay))
+    }));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+    ];
+    let mut response = (headers, body).into_response();
+    response.extensions_mut().insert(about);
+    response
+}
+
+impl<S: Speaker> Relay<S> {
+    /// All that is ready, waiting until something is. Nothing after the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        while self.buffer.is_empty() && !self.over {
+            tokio::select! {
+                biased;
+                said = self.running.next() => self.say(said),
+                _ = self.ticks.tick() => {
+                    if !std::mem::take(&mut self.spoke) {
+                        self.buffer.put_slice(PING);
+                    }
+                }
+            }
+        }
+        while !self.over
+            && let Some(said) = self.running.next().now_or_never()
+        {
+            self.say(said);
+        }
+        self.spoke = true;
+        Some(self.buffer.split().freeze())
+    }
+
+    fn say(&mut self, said: Option<(usize, Said)>) {
+        let out = &mut self.buffer;
+        match said {
+            Some((choice, Said::Texts(texts))) => {
+                for text in texts {
+                    self.speaker.text(out, choice, &text);
+                }
+            }
+            Some((choice, Said::End(end))) => self.speaker.end(out, choice, &end),
+            Some((_, Said::Failed(refused))) => {
+                self.speaker.failure(out, &refused);
+                self.over = true;
+            }
+            None => {
+                self.speaker.done(out);
+                self.over = true;
+            }
+        }
+    }
+}
+
+/// One event without a name.
+pub(super) fn data(out: &mut BytesMut, data: &impl Serialize) {
+    out.put_slice(b"data: ");
+    serde_json::to_writer(out.writer(), data).expect(GROWS);
+    out.put_slice(b"\n\n");
+}
+
+/// The last event of OpenAI's own streams.
+pub(super) fn done(out: &mut BytesMut) {
+    out.put_slice(b"data: [DONE]\n\n");
+}
+
+const GROWS: &str = "a buffer in memory takes everything, and events are plain data";

@@ -1,0 +1,135 @@
+//! `POST /v1/rerank`: documents by how well they answer a query, in the form that Jina and Cohere have.
+
+use std::sync::Arc;
+
+use api_types as wire;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ask::Lane;
+use super::fields::TextOrObject;
+use super::refusal::not_admitted;
+use super::running::Running;
+use super::usage::OfInput;
+use crate::backpressure::Refusal;
+use crate::http::access::About;
+use crate::http::answer::Refused;
+use crate::http::task_request::check;
+use crate::http::{Api, body, task_request};
+
+/// The most documents: one text less than a task takes.
+const DOCUMENTS: std::ops::RangeInclusive<usize> = 1..=2047;
+
+/// The body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RerankRequest {
+    model: String,
+    query: String,
+    documents: Vec<TextOrObject<Document>>,
+    top_n: Option<usize>,
+    return_documents: Option<bool>,
+    service_tier: Option<String>,
+    /// Who asks has no effect: there is one user.
+    #[serde(default, rename = "user")]
+    _user: serde::de::IgnoredAny,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Reranked {
+    id: String,
+    object: &'static str,
+    model: String,
+    results: Vec<Ranked>,
+    usage: OfInput,
+}
+
+#[derive(Serialize)]
+struct Ranked {
+    index: usize,
+    relevance_score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Document>,
+}
+
+/// Ranks documents.
+pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
+    let request: RerankRequest = body::read_json(request, api.settings.body_bytes).await?;
+    let model = request.model.clone();
+    let most = request.check()?;
+    let shown = request.return_documents.unwrap_or_default();
+    let (task, documents) = request.into_task()?;
+    let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
+    let running = Running::start(&api, vec![task.map_err(|refusal| not_admitted(&api, refusal))?]).await?;
+    let about = About(running.first());
+    let id = format!("rerank-{}", running.first());
+    let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
+    let mut results = scores(&whole.texts, documents.len())?;
+    results.sort_by(|a, b| b.relevance_score.total_cmp(&a.relevance_score));
+    results.truncate(most);
+    if shown {
+        for ranked in &mut results {
+            ranked.document = documents.get(ranked.index).map(|text| Document { text: text.clone() });
+        }
+    }
+    let answer = Reranked { id, object: "rerank", model, results, usage: OfInput::of(&whole.end) };
+    let mut response = Json(answer).into_response();
+    response.extensions_mut().insert(about);
+    Ok(response)
+}
+
+impl RerankRequest {
+    /// Checks what is its own, and says how many results are wanted.
+    fn check(&self) -> Result<usize, Refusal> {
+        check::not_empty("query", &self.query)?;
+        check::no_nul("query", &self.query)?;
+        check::count("documents", self.documents.len(), DOCUMENTS)?;
+        for (i, document) in self.documents.iter().enumerate() {
+            let (TextOrObject::Text(text) | TextOrObject::Object(Document { text })) = document;
+            check::not_empty(&format!("documents[{i}]"), text)?;
+            check::no_nul(&format!("documents[{i}]"), text)?;
+        }
+        Ok(check::within("top_n", self.top_n, 1..=usize::MAX)?.unwrap_or(usize::MAX))
+    }
+
+    fn into_task(self) -> Result<(wire::TaskRequest, Vec<String>), Refusal> {
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let text = |document| match document {
+            TextOrObject::Text(text) | TextOrObject::Object(Document { text }) => text,
+        };
+        let documents: Vec<String> = self.documents.into_iter().map(text).collect();
+        let inputs = std::iter::once(self.query).chain(documents.iter().cloned()).collect();
+        let task = wire::TaskRequest {
+            workload: Some(wire::Workload::Rerank),
+            model_ref: Some(model),
+            priority: Some(lane.priority()),
+            inputs: Some(inputs),
+            ..wire::TaskRequest::default()
+        };
+        Ok((task, documents))
+    }
+}
+
+/// The scores as the engine wrote them, one for each document.
+fn scores(texts: &[String], documents: usize) -> Result<Vec<Ranked>, Refusal> {
+    let scores: Result<Vec<f64>, _> = texts.iter().map(|text| serde_json::from_str(text)).collect();
+    match scores {
+        Ok(scores) if scores.len() == documents => {
+            let ranked = |(index, relevance_score)| Ranked { index, relevance_score, document: None };
+            Ok(scores.into_iter().enumerate().map(ranked).collect())
+        }
+        unlike => {
+            tracing::error!(?unlike, documents, "an engine gave other scores than one for each document");
+            Err(Refusal::Internal)
+        }
+    }
+}

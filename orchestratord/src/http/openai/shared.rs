@@ -1,0 +1,307 @@
+//! What a chat completion and a completion have in common: how tokens are chosen, how many, how many answers,
+//! and how they are told.
+
+use std::collections::BTreeMap;
+
+use api_types as wire;
+use config_schema::SamplerProfile;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::ask::{self, Lane};
+use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use crate::backpressure::Refusal;
+use crate::handle::TaskRequest;
+use crate::http::answer::shown;
+use crate::http::task_request::{self, check};
+
+/// The most answers that one request asks for.
+const CHOICES: std::ops::RangeInclusive<u32> = 1..=16;
+
+/// The shared fields, as a request brings them. Those of type [`IgnoredAny`] are taken and have no effect.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) model: String,
+    pub(super) stream: Option<bool>,
+    pub(super) stream_options: Option<StreamOptions>,
+    pub(super) n: Option<u32>,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) temperature: Option<f32>,
+    pub(super) top_p: Option<f32>,
+    pub(super) top_k: Option<u32>,
+    pub(super) min_p: Option<f32>,
+    pub(super) repeat_penalty: Option<f32>,
+    pub(super) repeat_last_n: Option<u32>,
+    pub(super) frequency_penalty: Option<Value>,
+    pub(super) presence_penalty: Option<Value>,
+    pub(super) seed: Option<i64>,
+    pub(super) stop: Option<TextOr<String>>,
+    pub(super) logit_bias: Option<BTreeMap<String, f32>>,
+    pub(super) response_format: Option<ResponseFormat>,
+    pub(super) grammar: Option<String>,
+    pub(super) service_tier: Option<String>,
+    pub(super) session_id: Option<String>,
+    pub(super) prompt_cache_key: Option<String>,
+}
+
+/// Makes a request's type out of its own fields and the shared ones. A field that is in neither does not
+/// parse, which `#[serde(flatten)]` would not tell.
+macro_rules! request {
+    (
+        $(#[$of_type:meta])*
+        struct $name:ident {
+            $($(#[$of_field:meta])* $field:ident: $kind:ty,)*
+        }
+    ) => {
+        $(#[$of_type])*
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$of_field])* pub(super) $field: $kind,)*
+            model: String,
+            stream: Option<bool>,
+            stream_options: Option<$crate::http::openai::shared::StreamOptions>,
+            n: Option<u32>,
+            max_tokens: Option<u32>,
+            temperature: Option<f32>,
+            top_p: Option<f32>,
+            top_k: Option<u32>,
+            min_p: Option<f32>,
+            repeat_penalty: Option<f32>,
+            repeat_last_n: Option<u32>,
+            frequency_penalty: Option<serde_json::Value>,
+            presence_penalty: Option<serde_json::Value>,
+            seed: Option<i64>,
+            stop: Option<$crate::http::openai::fields::TextOr<String>>,
+            logit_bias: Option<std::collections::BTreeMap<String, f32>>,
+            response_format: Option<$crate::http::openai::shared::ResponseFormat>,
+            grammar: Option<String>,
+            service_tier: Option<String>,
+            session_id: Option<String>,
+            prompt_cache_key: Option<String>,
+            /// Who asks has no effect: there is one user.
+            #[serde(default, rename = "user")]
+            _user: serde::de::IgnoredAny,
+        }
+
+        impl $name {
+            /// The shared fields, which are taken out of it.
+            pub(super) fn take_shared(&mut self) -> $crate::http::openai::shared::Shared {
+                $crate::http::openai::shared::Shared {
+                    model: std::mem::take(&mut self.model),
+                    stream: self.stream.take(),
+                    stream_options: self.stream_options.take(),
+                    n: self.n.take(),
+                    max_tokens: self.max_tokens.take(),
+                    temperature: self.temperature.take(),
+                    top_p: self.top_p.take(),
+                    top_k: self.top_k.take(),
+                    min_p: self.min_p.take(),
+                    repeat_penalty: self.repeat_penalty.take(),
+                    repeat_last_n: self.repeat_last_n.take(),
+                    frequency_penalty: self.frequency_penalty.take(),
+                    presence_penalty: self.presence_penalty.take(),
+                    seed: self.seed.take(),
+                    stop: self.stop.take(),
+                    logit_bias: self.logit_bias.take(),
+                    response_format: self.response_format.take(),
+                    grammar: self.grammar.take(),
+                    service_tier: self.service_tier.take(),
+                    session_id: self.session_id.take(),
+                    prompt_cache_key: self.prompt_cache_key.take(),
+                }
+            }
+        }
+    };
+}
+pub(super) use request;
+
+/// What a stream is to carry beside the answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StreamOptions {
+    include_usage: Option<bool>,
+    include_obfuscation: Option<Value>,
+}
+
+/// A form that the answer must have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResponseFormat {
+    #[serde(rename = "type")]
+    kind: FormatKind,
+    json_schema: Option<NamedSchema>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FormatKind {
+    Text,
+    JsonObject,
+    JsonSchema,
+}
+
+/// A schema as OpenAI wraps it. A schema is always kept to, so `strict` has no effect.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedSchema {
+    schema: Option<Map<String, Value>>,
+    #[serde(default, rename = "name")]
+    _name: IgnoredAny,
+    #[serde(default, rename = "description")]
+    _description: IgnoredAny,
+    #[serde(default, rename = "strict")]
+    _strict: IgnoredAny,
+}
+
+/// How an answer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Style {
+    pub(super) stream: bool,
+    pub(super) include_usage: bool,
+    /// The model, as the client named it.
+    pub(super) model: String,
+    pub(super) lane: Lane,
+}
+
+/// What the tasks of one request have in common.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) style: Style,
+    /// Answers to each input.
+    pub(super) choices: u32,
+    task: wire::TaskRequest,
+}
+
+impl Shared {
+    /// Checks what is not a task's own, and makes the rest of a task out of the other.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn plan(self, headers: &HeaderMap) -> Result<Plan, Refusal> {
+        let penalties =
+            [("frequency_penalty", &self.frequency_penalty), ("presence_penalty", &self.presence_penalty)];
+        let instead = "leave it out, or use `repeat_penalty`";
+        refuse_unserved(&penalties.map(|(field, value)| Unserved {
+            field,
+            value,
+            nothing: &[Nothing::Zero],
+            instead,
+        }))?;
+        let stream = self.stream.unwrap_or_default();
+        let include_usage = match &self.stream_options {
+            Some(_) if !stream => {
+                let message = "`stream_options` goes with `stream` `true` only: leave it out, or stream";
+                return Err(Refusal::Invalid(message.to_owned()));
+            }
+            Some(options) => options.include_usage()?,
+            None => false,
+        };
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
+        let session_id = self.session(headers)?;
+        let json_schema = self.response_format.map(ResponseFormat::into_schema).transpose()?.flatten();
+        let task = wire::TaskRequest {
+            session_id,
+            workload: Some(wire::Workload::Completion),
+            model_ref: Some(model),
+            max_tokens: self.max_tokens,
+            priority: Some(lane.priority()),
+            seed: self.seed.map(i64::cast_unsigned),
+            sampling: Some(wire::Sampling {
+                temperature: self.temperature,
+                top_p: self.top_p,
+                top_k: self.top_k,
+                min_p: self.min_p,
+                repeat_penalty: self.repeat_penalty,
+                repeat_last_n: self.repeat_last_n,
+                stop: self.stop.map(TextOr::into_texts),
+                logit_bias: self.logit_bias.map(biases).transpose()?,
+                grammar: self.grammar,
+                json_schema,
+            }),
+            ..wire::TaskRequest::default()
+        };
+        Ok(Plan { style: Style { stream, include_usage, model: self.model, lane }, choices, task })
+    }
+
+    /// The conversation: the request's own word before a header, and a key for the cache last.
+    fn session(&self, headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
+        if let Some(name) = &self.session_id {
+            return ask::session("session_id", name).map(Some);
+        }
+        if let Some(session) = ask::session_of_headers(headers)? {
+            return Ok(Some(session));
+        }
+        let key = self.prompt_cache_key.as_deref();
+        key.map(|key| ask::session("prompt_cache_key", key)).transpose()
+    }
+}
+
+impl Plan {
+    /// The tasks that answer `input`, which is put into each.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn tasks(
+        &self,
+        profiles: &BTreeMap<String, SamplerProfile>,
+        input: impl Fn(&mut wire::TaskRequest),
+    ) -> Result<Vec<TaskRequest>, Refusal> {
+        let task = |choice: u32| {
+            let mut task = self.task.clone();
+            // The same seed would give the same answer again.
+            task.seed = task.seed.map(|seed| seed.wrapping_add(choice.into()));
+            input(&mut task);
+            task_request::resolve(task, profiles, Uuid::new_v4)
+        };
+        (0..self.choices).map(task).collect()
+    }
+}
+
+impl StreamOptions {
+    fn include_usage(&self) -> Result<bool, Refusal> {
+        refuse_unserved(&[Unserved {
+            field: "stream_options.include_obfuscation",
+            value: &self.include_obfuscation,
+            nothing: &[Nothing::False],
+            instead: LEAVE_IT_OUT,
+        }])?;
+        Ok(self.include_usage.unwrap_or_default())
+    }
+}
+
+impl ResponseFormat {
+    /// The schema that the answer must satisfy.
+    fn into_schema(self) -> Result<Option<Map<String, Value>>, Refusal> {
+        let schema = self.json_schema.and_then(|named| named.schema);
+        match (self.kind, schema) {
+            (FormatKind::JsonSchema, Some(schema)) => Ok(Some(schema)),
+            (FormatKind::JsonSchema, None) => Err(Refusal::Invalid(
+                "`response_format.json_schema.schema` is missing: with `type` `json_schema` send one"
+                    .to_owned(),
+            )),
+            (FormatKind::Text | FormatKind::JsonObject, Some(_)) => Err(Refusal::Invalid(
+                "`response_format.json_schema` goes with `type` `json_schema` only: leave it out".to_owned(),
+            )),
+            (FormatKind::JsonObject, None) => {
+                Ok(Some(Map::from_iter([("type".to_owned(), Value::from("object"))])))
+            }
+            (FormatKind::Text, None) => Ok(None),
+        }
+    }
+}
+
+fn biases(biases: BTreeMap<String, f32>) -> Result<Vec<wire::LogitBias>, Refusal> {
+    let bias = |(token, bias): (String, f32)| match token.parse() {
+        Ok(token) => Ok(wire::LogitBias { token, bias }),
+        Err(_) => Err(Refusal::Invalid(format!(
+            "`logit_bias` names the token `{}`: use its number in the model's vocabulary",
+            shown(token.as_bytes())
+        ))),
+    };
+    biases.into_iter().map(bias).collect()
+}

@@ -1,0 +1,51 @@
+//! How many tokens an answer took.
+
+use serde::Serialize;
+
+use crate::task_log::TaskEnd;
+
+/// Tokens read and written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Usage {
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    total_tokens: u32,
+}
+
+impl Usage {
+    /// Of several answers to one prompt, which is counted once.
+    pub(super) fn of_one_prompt<'e>(ends: impl IntoIterator<Item = &'e TaskEnd>) -> Self {
+        ends.into_iter().fold(Self::default(), |mut usage, end| {
+            usage.add_choice(end);
+            usage
+        })
+    }
+
+    /// One more answer to the same prompt.
+    pub(super) fn add_choice(&mut self, end: &TaskEnd) {
+        self.prompt_tokens = self.prompt_tokens.max(end.tokens_in.0);
+        self.completion_tokens = self.completion_tokens.saturating_add(end.tokens_out.0);
+        self.total_tokens = self.prompt_tokens.saturating_add(self.completion_tokens);
+    }
+
+    /// What was asked beside this.
+    pub(super) fn add(&mut self, other: Self) {
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+        self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
+    }
+}
+
+/// Tokens of what was only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct OfInput {
+    prompt_tokens: u32,
+    total_tokens: u32,
+}
+
+impl OfInput {
+    /// Of a task.
+    pub(super) fn of(end: &TaskEnd) -> Self {
+        Self { prompt_tokens: end.tokens_in.0, total_tokens: end.tokens_in.0 }
+    }
+}

@@ -1,0 +1,120 @@
+//! The plane that home clients speak, over real sockets and held to its contract
+//! (`contracts/openapi/openai.yaml`): every documented status is provoked, every body and every event of a
+//! stream has the documented form, and nothing else is ever answered.
+#![expect(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
+
+#[expect(dead_code, reason = "the other tests read streams of tasks as well")]
+#[path = "support/contract.rs"]
+mod contract;
+#[path = "support/house.rs"]
+mod house;
+#[path = "openai/leaving.rs"]
+mod leaving;
+#[path = "openai/refusals.rs"]
+mod refusals;
+#[path = "openai/text.rs"]
+mod text;
+#[path = "openai/vectors.rs"]
+mod vectors;
+#[path = "support/wire.rs"]
+mod wire;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use adapter_api::Workload;
+use contract::Contract;
+use house::{House, Manners};
+use serde_json::{Value, json};
+use wire::{Answer, Ask};
+
+/// Judges every answer, and remembers what was provoked.
+#[derive(Clone)]
+pub struct Audit {
+    contract: Arc<Contract>,
+    seen: Arc<Mutex<BTreeSet<(String, String, u16)>>>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { contract: Arc::new(Contract::of_the_openai_plane()), seen: Arc::default() }
+    }
+}
+
+impl Audit {
+    /// Has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends, judges, and remembers.
+    pub async fn expect(&self, status: u16, at: SocketAddr, ask: Ask) -> Answer {
+        let answer = wire::send(at, &ask).await;
+        match self.contract.judge(&ask, &answer) {
+            Ok(known) => self.seen.lock().unwrap().extend(known),
+            Err(error) => panic!("{} {}: {error}\n{answer:?}", ask.method, ask.path),
+        }
+        assert_eq!(answer.status, status, "{} {}: {answer:?}", ask.method, ask.path);
+        answer
+    }
+}
+
+/// A daemon whose model offers everything.
+pub async fn all_workloads() -> House {
+    let workloads = vec![Workload::Completion, Workload::Embedding, Workload::Rerank];
+    let house = House::with(Manners { workloads, lane_bound: 16, ..Manners::default() });
+    house.bring_up().await;
+    house
+}
+
+/// A conversation of one turn, with more fields.
+pub fn chat(text: &str, more: &Value) -> Ask {
+    let body = json!({"model": "starter", "messages": [{"role": "user", "content": text}]});
+    Ask::post("/v1/chat/completions").json(&with(body, more))
+}
+
+/// A prompt, with more fields.
+pub fn completion(prompt: &str, more: &Value) -> Ask {
+    Ask::post("/v1/completions").json(&with(json!({"model": "starter", "prompt": prompt}), more))
+}
+
+/// A body with more fields.
+pub fn with(mut body: Value, more: &Value) -> Value {
+    let more = more.as_object().cloned().unwrap_or_default();
+    body.as_object_mut().unwrap().extend(more);
+    body
+}
+
+/// The events of a stream, without `[DONE]`.
+pub fn events(answer: &Answer) -> Vec<Value> {
+    let data = contract::data(answer.text()).unwrap();
+    let (_, data) = data.split_last().unwrap();
+    data.iter().map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_plane_answers_as_its_contract_says_and_in_no_other_way() {
+    let audit = Audit::new();
+    refusals::of_a_pool_that_is_not_ready(&audit).await;
+    let house = all_workloads().await;
+    every_example_is_answered(&audit, &house).await;
+    text::models(&audit, &house).await;
+    refusals::by_name(&audit, &house).await;
+    refusals::of_callers(&audit, &house).await;
+    refusals::of_a_full_house(&audit).await;
+    refusals::of_failures(&audit).await;
+    refusals::of_defects(&audit).await;
+    let seen = audit.seen.lock().unwrap().clone();
+    let missing: Vec<_> = audit.contract.documented().difference(&seen).cloned().collect();
+    assert!(missing.is_empty(), "documented and never answered: {missing:#?}");
+}
+
+async fn every_example_is_answered(audit: &Audit, house: &House) {
+    assert!(audit.contract.examples.len() >= 5);
+    for example in &audit.contract.examples {
+        assert!(example.faults.is_empty(), "{example:?}");
+        audit.expect(200, house.address, Ask::post(&example.path).json(&example.body)).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! A client that goes away cancels what it asked for, wherever it stands.
+
+use std::net::SocketAddr;
+
+use adapter_mock::Phase;
+use adapter_mock::control::UNTIL_LIMIT;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::house::{House, Manners};
+use crate::wire::{TOKEN, send};
+use crate::{chat, completion};
+
+/// Sends a request and keeps its connection.
+pub async fn ask(at: SocketAddr, body: &Value) -> TcpStream {
+    let body = body.to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nx-api-key: {TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads what comes until `text` is in it.
+pub async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(text) {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "the stream ends after {read:?}");
+        read.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    read
+}
+
+/// A conversation.
+pub fn body(stream: bool) -> Value {
+    json!({"model": "starter", "messages": [{"role": "user", "content": "a b c"}], "stream": stream})
+}
+
+async fn waiting(house: &House) -> u32 {
+    house.driver.health().await.unwrap().pools[0].lanes.iter().map(|lane| lane.depth).sum()
+}
+
+/// Waits until so many tasks wait.
+pub async fn until_waiting(house: &House, count: u32) {
+    let reached = async {
+        while waiting(house).await != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(UNTIL_LIMIT, reached).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_while_queued_never_reaches_an_engine() {
+    for stream in [false, true] {
+        let house = House::new().await;
+        house.control.hold(Phase::Decode);
+        let first = ask(house.address, &body(true)).await;
+        house.control.until(|counts| counts.running == 1).await;
+        let second = ask(house.address, &body(stream)).await;
+        until_waiting(&house, 1).await;
+        drop(second);
+        until_waiting(&house, 0).await;
+        house.control.release(Phase::Decode);
+        house.control.until(|counts| counts.ended == 1).await;
+        assert_eq!(house.control.counts().submitted, 1);
+        drop(first);
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_the_model_loads_waits_no_more() {
+    for stream in [false, true] {
+        let house = House::new().await;
+        house.unload().await;
+        let asked = ask(house.address, &body(stream)).await;
+        until_waiting(&house, 1).await;
+        drop(asked);
+        until_waiting(&house, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_the_prompt_is_read_or_tokens_come_frees_the_slot() {
+    for phase in [Phase::Prefill, Phase::Decode] {
+        for stream in [false, true] {
+            let house = House::new().await;
+            house.control.hold(phase);
+            let asked = ask(house.address, &body(stream)).await;
+            house.control.until(|counts| counts.running == 1).await;
+            drop(asked);
+            house.control.until(|counts| counts.cancels == 1 && counts.running == 0).await;
+            house.control.release(phase);
+            let next = send(house.address, &chat("one", &json!({}))).await;
+            assert_eq!(next.status, 200, "the slot is free");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_in_the_middle_of_a_stream_frees_the_slot() {
+    let house = House::new().await;
+    house.control.hold(Phase::Decode);
+    let mut asked = ask(house.address, &body(true)).await;
+    house.control.pass(Phase::Decode, 1);
+    read_until(&mut asked, "\"content\":\"user\"").await;
+    drop(asked);
+    house.control.until(|counts| counts.running == 0).await;
+    assert_eq!(house.control.counts().tokens, 1);
+}
+
+#[tokio::test]
+async fn when_one_of_several_answers_is_refused_none_is_left_behind() {
+    let house = House::with(Manners { lane_bound: 1, ..Manners::default() });
+    house.bring_up().await;
+    house.control.hold(Phase::Decode);
+    // One runs, one waits, and the third finds the lane full.
+    let refused = send(house.address, &completion("a b", &json!({"n": 3}))).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    until_waiting(&house, 0).await;
+    house.control.until(|counts| counts.running == 0).await;
+}

@@ -1,0 +1,253 @@
+//! What is refused, and how it is said.
+
+use adapter_api::ExitReason;
+use adapter_mock::Phase;
+use orchestrator_core::FullPolicy;
+use orchestratord::tasks::spawn;
+use pool_manager::ReplicaEventKind;
+use serde_json::{Value, json};
+
+use crate::house::{BODY_BYTES, BrokenHouse, House, LANE_BOUND, Manners, STREAMS};
+use crate::leaving::until_waiting;
+use crate::wire::{self, Ask};
+use crate::{Audit, chat, completion, events, with};
+
+/// One request to each endpoint that takes a body.
+fn each() -> Vec<Ask> {
+    let embedding = json!({"model": "starter", "input": "one"});
+    let rerank = json!({"model": "starter", "query": "one", "documents": ["two"]});
+    vec![
+        chat("one", &json!({})),
+        completion("one", &json!({})),
+        Ask::post("/v1/embeddings").json(&embedding),
+        Ask::post("/v1/rerank").json(&rerank),
+    ]
+}
+
+pub async fn of_a_pool_that_is_not_ready(audit: &Audit) {
+    let mut house = House::empty();
+    for ask in each() {
+        let refused = audit.expect(503, house.address, ask).await;
+        assert_eq!(refused.json()["error"]["code"], "POOL_UNREADY");
+        assert_eq!(refused.json()["error"]["type"], "server_error");
+        assert_eq!(refused.header("x-should-retry"), Some("true"));
+        assert!(refused.header("retry-after").is_some() && refused.header("retry-after-ms").is_some());
+    }
+    house.lose_driver().await;
+    audit.expect(503, house.address, Ask::get("/v1/models")).await;
+    audit.expect(503, house.address, Ask::get("/v1/models/starter")).await;
+}
+
+/// A request, and the field and the words of its refusal.
+fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
+    let embedding = |input: Value, more: Value| with(json!({"model": "starter", "input": input}), &more);
+    let embedding = |input, more| Ask::post("/v1/embeddings").json(&embedding(input, more));
+    let rerank = |query: &str, documents: Value, more: Value| {
+        let body = json!({"model": "starter", "query": query, "documents": documents});
+        Ask::post("/v1/rerank").json(&with(body, &more))
+    };
+    let chat = |more: Value| chat("one", &more);
+    let completion = |more: Value| completion("one", &more);
+    vec![
+        (chat(json!({"temperature": -1})), "temperature", "use 0 to 5"),
+        (chat(json!({"top_p": 0})), "top_p", "more than 0"),
+        (chat(json!({"max_tokens": 0})), "max_tokens", "use 1 to"),
+        (chat(json!({"max_tokens": 1, "max_completion_tokens": 2})), "max_tokens", "send one of them"),
+        (chat(json!({"n": 17})), "n", "use 1 to 16"),
+        (chat(json!({"presence_penalty": 0.5})), "presence_penalty", "`repeat_penalty`"),
+        (chat(json!({"frequency_penalty": -2})), "frequency_penalty", "`repeat_penalty`"),
+        (chat(json!({"stop": ["a", ""]})), "stop[1]", "at least one character"),
+        (chat(json!({"stop": 7})), "stop", "a text or an array"),
+        (chat(json!({"logit_bias": {"the": 1}})), "logit_bias", "number in the model's vocabulary"),
+        (chat(json!({"logit_bias": {"5": 101}})), "logit_bias[0].bias", "use -100 to 100"),
+        (chat(json!({"service_tier": "scale"})), "service_tier", "`flex`"),
+        (chat(json!({"session_id": ""})), "session_id", "at least one character"),
+        (chat(json!({"stream_options": {"include_usage": true}})), "stream_options", "or stream"),
+        (
+            chat(json!({"stream": true, "stream_options": {"include_obfuscation": true}})),
+            "stream_options.include_obfuscation",
+            "leave it out",
+        ),
+        (
+            chat(json!({"response_format": {"type": "json_schema"}})),
+            "response_format.json_schema.schema",
+            "is missing",
+        ),
+        (chat(json!({"response_format": {"type": "xml"}})), "response_format.type", "`json_object`"),
+        (
+            chat(json!({"response_format": {"type": "json_object"}, "grammar": "root ::= \"a\""})),
+            "grammar",
+            "at most one",
+        ),
+        (chat(json!({"tools": [{"type": "function"}]})), "tools", "not served here"),
+        (chat(json!({"tool_choice": "required"})), "tool_choice", "not served here"),
+        (chat(json!({"functions": [{}]})), "functions", "`tools`"),
+        (chat(json!({"logprobs": true})), "logprobs", "not served here"),
+        (chat(json!({"store": true})), "store", "not served here"),
+        (chat(json!({"modalities": ["text", "audio"]})), "modalities", "not served here"),
+        (chat(json!({"reasoning_effort": "high"})), "reasoning_effort", "not served here"),
+        (chat(json!({"tempreature": 1})), "tempreature", "did you mean `temperature`?"),
+        (chat(json!({"messages": []})), "messages", "at least 1"),
+        (chat(json!({"messages": [{"role": "user"}]})), "messages[0].content", "is missing"),
+        (chat(json!({"messages": [{"role": "robot", "content": "x"}]})), "messages[0].role", "`robot`"),
+        (
+            chat(
+                json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}),
+            ),
+            "messages[0].content[0].type",
+            "no engine here reads",
+        ),
+        (
+            chat(json!({"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]})),
+            "messages[0].tool_calls",
+            "not served here",
+        ),
+        (chat(json!({"messages": [{"role": "user", "content": "a\u{0}"}]})), "messages[0].content", "NUL"),
+        (completion(json!({"prompt": ""})), "prompt", "at least one character"),
+        (completion(json!({"prompt": []})), "prompt", "at least 1"),
+        (completion(json!({"prompt": [1, 2]})), "prompt[0]", "not tokens"),
+        (completion(json!({"echo": true})), "echo", "not served here"),
+        (completion(json!({"suffix": "x"})), "suffix", "not served here"),
+        (completion(json!({"best_of": 3})), "best_of", "not served here"),
+        (completion(json!({"logprobs": 3})), "logprobs", "not served here"),
+        (embedding(json!([]), json!({})), "input", "at least 1"),
+        (embedding(json!(["a", ""]), json!({})), "input[1]", "at least one character"),
+        (embedding(json!([[1, 2]]), json!({})), "input[0]", "not tokens"),
+        (embedding(json!("a"), json!({"dimensions": 2})), "dimensions", "not served here"),
+        (embedding(json!("a"), json!({"encoding_format": "hex"})), "encoding_format", "`base64`"),
+        (rerank("", json!(["a"]), json!({})), "query", "at least one character"),
+        (rerank("q", json!([]), json!({})), "documents", "at least 1"),
+        (rerank("q", json!(["a", {"text": ""}]), json!({})), "documents[1]", "at least one character"),
+        (rerank("q", json!(["a"]), json!({"top_n": 0})), "top_n", "use 1 to"),
+    ]
+}
+
+pub async fn by_name(audit: &Audit, house: &House) {
+    let mut unlike = Vec::new();
+    for (ask, field, words) in at_fault() {
+        let refused = audit.expect(400, house.address, ask).await.json();
+        let error = &refused["error"];
+        let named = error["param"] == field && error["type"] == "invalid_request_error";
+        if !named || !error["message"].as_str().unwrap().contains(words) {
+            unlike.push(format!("`{field}` and `{words}`: {error}"));
+        }
+    }
+    assert!(unlike.is_empty(), "{unlike:#?}");
+    assert_eq!(house.control.counts().submitted, house.control.counts().ended, "none became a task");
+}
+
+pub async fn of_callers(audit: &Audit, house: &House) {
+    let at = house.address;
+    let reads = [Ask::get("/v1/models"), Ask::get("/v1/models/starter")];
+    for ask in each().into_iter().chain(reads.clone()) {
+        let without = audit.expect(401, at, ask.clone().without("Authorization")).await;
+        assert_eq!(without.json()["error"]["type"], "authentication_error");
+        let by_key = ask.clone().without("Authorization").header("x-api-key", wire::TOKEN);
+        audit.expect(200, at, by_key).await;
+        let page = audit.expect(403, at, ask.header("Origin", "http://example.org")).await;
+        assert_eq!(page.json()["error"]["type"], "permission_error");
+    }
+    for path in ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank"] {
+        let large = Ask::post(path).header("Content-Length", &(BODY_BYTES + 1).to_string()).raw_body(b"");
+        audit.expect(413, at, large).await;
+        let wrong = audit.expect(405, at, Ask::get(path)).await;
+        assert_eq!(wrong.header("allow"), Some("POST"));
+        let empty = audit.expect(400, at, Ask::post(path)).await.json();
+        assert!(empty["error"]["param"].is_null());
+    }
+    let unknown = json!({"model": "gpt-4o"});
+    let embedding = json!({"model": "gpt-4o", "input": "one"});
+    let rerank = json!({"model": "gpt-4o", "query": "one", "documents": ["two"]});
+    for ask in [
+        chat("one", &unknown),
+        completion("one", &json!({"model": "gpt-4o@batch"})),
+        Ask::post("/v1/embeddings").json(&embedding),
+        Ask::post("/v1/rerank").json(&rerank),
+    ] {
+        let unknown = audit.expect(404, at, ask).await.json();
+        let message = unknown["error"]["message"].as_str().unwrap();
+        assert_eq!(message, "`model` is `gpt-4o`, which is not served here: there is `starter`");
+        assert_eq!(unknown["error"]["param"], "model");
+    }
+    let long = "word ".repeat(5000);
+    let refused = audit.expect(400, at, chat(&long, &json!({}))).await.json();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("5002 tokens"), "{refused}");
+}
+
+pub async fn of_a_full_house(audit: &Audit) {
+    let house = House::new().await;
+    let at = house.address;
+    house.control.hold(Phase::Decode);
+    for _ in 0..=LANE_BOUND {
+        wire::send(at, &Ask::task(&json!({"prompt": "one two"}))).await;
+    }
+    for ask in each() {
+        let refused = audit.expect(429, at, ask).await;
+        assert_eq!(refused.json()["error"]["code"], "ADMISSION_REJECT");
+        assert_eq!(refused.json()["error"]["type"], "rate_limit_error");
+        let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        let millis: u64 = refused.header("retry-after-ms").unwrap().parse().unwrap();
+        assert_eq!(seconds, millis.div_ceil(1000).clamp(1, 60), "both say the same time");
+        assert_eq!(refused.header("x-should-retry"), Some("true"));
+    }
+    house.control.release(Phase::Decode);
+
+    let house = House::with(Manners { when_full: FullPolicy::DropLru, ..Manners::default() });
+    house.bring_up().await;
+    house.control.hold(Phase::Decode);
+    wire::send(house.address, &Ask::task(&json!({"prompt": "one two"}))).await;
+    house.control.until(|counts| counts.running == 1).await;
+    let oldest = spawn({
+        let (audit, at) = (audit.clone(), house.address);
+        async move { audit.expect(429, at, chat("one", &json!({"service_tier": "flex"}))).await }
+    });
+    until_waiting(&house, 1).await;
+    for _ in 0..LANE_BOUND {
+        wire::send(house.address, &Ask::task(&json!({"prompt": "one", "priority": "batch"}))).await;
+    }
+    let dropped = oldest.await.unwrap();
+    assert_eq!(dropped.json()["error"]["code"], "QUEUE_FULL_DROP_LRU");
+    assert!(dropped.header("retry-after").is_some());
+}
+
+/// The engine dies under an answer: a status where nothing has been said yet, an event where a stream runs.
+pub async fn of_failures(audit: &Audit) {
+    for stream in [false, true] {
+        let house = House::new().await;
+        house.control.hold(Phase::Decode);
+        let status = if stream { 200 } else { 503 };
+        let asked = spawn({
+            let (audit, at) = (audit.clone(), house.address);
+            async move { audit.expect(status, at, chat("one two", &json!({"stream": stream}))).await }
+        });
+        house.control.until(|counts| counts.running == 1).await;
+        house.control.pass(Phase::Decode, 1);
+        house.control.until(|counts| counts.tokens == 1).await;
+        house.control.crash(&ExitReason::Signal(9));
+        house.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+        let answer = asked.await.unwrap();
+        let error = if stream { events(&answer).pop().unwrap() } else { answer.json() };
+        assert_eq!(error["error"]["code"], "WORKER_RESET", "{error}");
+    }
+    let house = House::new().await;
+    house.control.hold(Phase::Decode);
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(spawn({
+            let at = house.address;
+            async move { wire::send(at, &chat("one", &json!({"stream": true}))).await }
+        }));
+    }
+    house.control.until(|counts| counts.measures == u64::from(STREAMS)).await;
+    let refused = audit.expect(503, house.address, chat("one", &json!({"stream": true}))).await;
+    assert_eq!(refused.json()["error"]["code"], "REPLICA_EXHAUSTED");
+    house.control.release(Phase::Decode);
+}
+
+pub async fn of_defects(audit: &Audit) {
+    let house = BrokenHouse::new();
+    for ask in each() {
+        let answer = audit.expect(500, house.address, ask).await;
+        assert_eq!(answer.json()["error"]["code"], "INTERNAL");
+    }
+}

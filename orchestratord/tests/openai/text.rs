@@ -1,0 +1,154 @@
+//! Answers in text.
+
+use adapter_mock::Phase;
+use orchestratord::tasks::spawn;
+use serde_json::json;
+
+use crate::house::House;
+use crate::leaving::{ask, body, read_until, until_waiting};
+use crate::wire::{self, Ask};
+use crate::{Audit, chat, completion, events};
+
+pub async fn models(audit: &Audit, house: &House) {
+    let list = audit.expect(200, house.address, Ask::get("/v1/models")).await.json();
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
+    assert_eq!(ids, ["starter", "starter@batch"]);
+    assert_eq!(list["data"][0]["max_model_len"], 4096);
+    let one = audit.expect(200, house.address, Ask::get("/v1/models/starter%40batch")).await.json();
+    assert_eq!(one["id"], "starter@batch");
+    let unknown = audit.expect(404, house.address, Ask::get("/v1/models/gpt-4o")).await.json();
+    let message = unknown["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(message, "`model` is `gpt-4o`, which is not served here: there is `starter`, `starter@batch`");
+}
+
+#[tokio::test]
+async fn a_conversation_is_answered_whole_and_in_chunks_alike() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let whole = audit.expect(200, house.address, chat("one two", &json!({}))).await.json();
+    // The pretend engine says the words of the template it was given.
+    assert_eq!(whole["choices"][0]["message"]["content"], "user one two assistant");
+    assert_eq!(whole["choices"][0]["finish_reason"], "stop");
+    assert_eq!(whole["usage"], json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8}));
+
+    let more = json!({"stream": true, "stream_options": {"include_usage": true}});
+    let stream = audit.expect(200, house.address, chat("one two", &more)).await;
+    assert_eq!(stream.header("x-accel-buffering"), Some("no"));
+    assert_eq!(stream.header("cache-control"), Some("no-cache"));
+    let events = events(&stream);
+    assert_eq!(events[0]["choices"][0]["delta"], json!({"role": "assistant", "content": ""}));
+    let text: String =
+        events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, "user one two assistant");
+    let [.., last, usage] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(last["choices"][0]["finish_reason"], "stop");
+    assert!(last["usage"].is_null());
+    assert_eq!(usage["choices"], json!([]));
+    assert_eq!(usage["usage"], whole["usage"]);
+
+    let silent = events_without_usage(&audit, &house).await;
+    assert!(silent, "nobody asked for `usage`");
+}
+
+async fn events_without_usage(audit: &Audit, house: &House) -> bool {
+    let stream = audit.expect(200, house.address, chat("one", &json!({"stream": true}))).await;
+    events(&stream).iter().all(|event| event.get("usage").is_none())
+}
+
+#[tokio::test]
+async fn an_answer_names_its_task_model_and_tier() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let answer = audit.expect(200, house.address, chat("one", &json!({}))).await.json();
+    assert_eq!((&answer["model"], &answer["service_tier"]), (&json!("starter"), &json!("default")));
+    let id = answer["id"].as_str().unwrap().strip_prefix("chatcmpl-").unwrap().to_owned();
+    let stream = wire::send(house.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
+    assert_eq!(stream.status, 200, "the data plane knows the task");
+}
+
+#[tokio::test]
+async fn several_prompts_get_several_answers_each() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let more = json!({"prompt": ["a b", "c"], "max_tokens": 1});
+    let answer = audit.expect(200, house.address, completion("", &more)).await.json();
+    assert_eq!(answer["choices"][0]["text"], "a");
+    assert_eq!(answer["choices"][0]["finish_reason"], "length");
+    assert_eq!(answer["choices"][1]["text"], "c");
+    assert_eq!(answer["choices"][1]["finish_reason"], "stop");
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}));
+    let more = json!({"n": 2, "stream": true, "stream_options": {"include_usage": true}});
+    let stream = audit.expect(200, house.address, completion("a b", &more)).await;
+    let events = events(&stream);
+    for index in [0, 1] {
+        let of = events.iter().filter(|event| event["choices"][0]["index"] == index);
+        let text: String = of.filter_map(|event| event["choices"][0]["text"].as_str()).collect();
+        assert_eq!(text, "a b");
+    }
+    let usage = &events.last().unwrap()["usage"];
+    assert_eq!(*usage, json!({"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}));
+}
+
+#[tokio::test]
+async fn a_base_url_without_v1_serves_as_well() {
+    let house = House::new().await;
+    let body = json!({"model": "p", "messages": [{"role": "user", "content": "one"}]});
+    let answer = wire::send(house.address, &Ask::post("/chat/completions").json(&body)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "user one assistant");
+}
+
+#[tokio::test]
+async fn the_batch_lane_is_named_by_the_tier_or_the_model() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    house.control.hold(Phase::Decode);
+    let running = spawn(wire_send(house.address, chat("one", &json!({}))));
+    house.control.until(|counts| counts.running == 1).await;
+    let mut waiting = Vec::new();
+    for (more, batch) in [
+        (json!({"service_tier": "flex"}), 1),
+        (json!({"model": "starter@batch"}), 2),
+        (json!({"service_tier": "priority"}), 2),
+        (json!({"service_tier": "auto"}), 2),
+    ] {
+        waiting.push(spawn(wire_send(house.address, chat("one", &more))));
+        until_waiting(&house, u32::try_from(waiting.len()).unwrap()).await;
+        let lanes = house.driver.health().await.unwrap().pools[0].lanes.clone();
+        let of_batch = lanes.iter().find(|lane| lane.priority.as_str() == "batch").unwrap();
+        assert_eq!(of_batch.depth, batch, "{more}");
+    }
+    // Both lanes are full now.
+    audit.expect(429, house.address, chat("one", &json!({"service_tier": "flex"}))).await;
+    house.control.release(Phase::Decode);
+    let tier = |answer: wire::Answer| answer.json()["service_tier"].as_str().unwrap().to_owned();
+    assert_eq!(tier(running.await.unwrap()), "default");
+    assert_eq!(tier(waiting.swap_remove(0).await.unwrap()), "flex");
+}
+
+#[tokio::test]
+async fn a_conversation_is_named_by_a_field_or_a_header_and_is_the_same_session() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let at = house.address;
+    let id = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
+    audit.expect(200, at, chat("one", &json!({"session_id": id}))).await;
+    for header in ["X-Session-ID", "X-Conversation-Id", "X-OpenWebUI-Chat-Id"] {
+        audit.expect(200, at, chat("one", &json!({})).header(header, id)).await;
+    }
+    audit.expect(200, at, chat("one", &json!({"prompt_cache_key": id}))).await;
+    let other = chat("one", &json!({"session_id": "another"})).header("X-Session-ID", id);
+    audit.expect(200, at, other).await;
+    let session = wire::send(at, &Ask::get(&format!("/v1/sessions/{id}"))).await.json();
+    assert_eq!(session["turns"], 5, "the field goes before the header");
+}
+
+#[tokio::test]
+async fn a_stream_carries_comments_while_its_task_waits() {
+    let house = House::new().await;
+    house.control.hold(Phase::Prefill);
+    let mut stream = ask(house.address, &body(true)).await;
+    let waited = read_until(&mut stream, ": ping\n\n").await;
+    assert!(!waited.contains("data:"), "{waited}");
+    house.control.release(Phase::Prefill);
+    read_until(&mut stream, "data: [DONE]\n\n").await;
+}
+
+async fn wire_send(at: std::net::SocketAddr, ask: Ask) -> wire::Answer {
+    wire::send(at, &ask).await
+}
