@@ -17,4 +17,4 @@ pub mod plain;
 
 pub use detect::{MARKERS, detect};
 pub use force::{ROOT, force};
-pub use parser::{ToolEvent, ToolParser};
+pub use parser::{ToolEvent, ToolParser, closing};

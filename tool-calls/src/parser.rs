@@ -18,6 +18,7 @@ use crate::json::{Fed, Span};
 
 mod heads;
 
+pub use heads::closing;
 use heads::{Head, Tail};
 
 /// What a piece of an answer turned out to be.

@@ -184,7 +184,7 @@ impl DecodeLoop {
 
     fn place(&mut self, job: Prepared) {
         let Work::Complete(work) = job.work else { unreachable!("prepared for a model that makes text") };
-        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar } = *work;
+        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, marks, logprobs } = *work;
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
         let (at, found) = if job.determinism == Determinism::Strict {
             let at = slots::any_free(&views).expect("a slot is free");
@@ -216,6 +216,8 @@ impl DecodeLoop {
             limits: Limits { ctx, max_tokens },
             sampler,
             grammar,
+            marks,
+            logprobs,
             text,
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },

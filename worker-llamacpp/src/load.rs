@@ -22,6 +22,7 @@ use crate::clock;
 use crate::ffi::{self, ContextShape};
 use crate::machine;
 use crate::model_file;
+use crate::sample;
 use crate::template::{ChatTemplate, SpecialTexts};
 use crate::vocabulary::Vocabulary;
 
@@ -186,6 +187,8 @@ fn open(
 
     let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
     let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
+    let template = template_of(model);
+    let workload = workload_of(model)?;
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
@@ -193,14 +196,13 @@ fn open(
         slots: spec.slots.max(1),
         ctx: TokenCount(ctx_of(spec, model)?),
         kv_bytes_per_token: 0,
-        workloads: vec![workload_of(model)?],
+        workloads: vec![workload],
         strict: true,
-        abilities: Abilities::default(),
+        abilities: abilities_of(workload, template.as_ref()),
         model: model_facts(spec, model),
         load_ms: Millis(0),
         memory: None,
     };
-    let template = template_of(model);
     Ok(Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card })
 }
 
@@ -247,6 +249,15 @@ fn workload_of(model: &LlamaModel) -> Result<Workload, StartError> {
         }
         _ => Ok(Workload::Completion),
     }
+}
+
+/// Tools go through the chat template, and both go with text alone.
+fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, String>>) -> Abilities {
+    if workload != Workload::Completion {
+        return Abilities::default();
+    }
+    let tools = template.and_then(|template| template.as_ref().ok()).map(ChatTemplate::tool_format);
+    Abilities { tools, logprobs: Some(sample::MAX_TOP), images: false }
 }
 
 fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use adapter_api::{Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, Workload};
+use adapter_api::{
+    Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, Workload,
+};
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
-use crate::grammar::Grammar;
+use crate::grammar::{Grammar, Marks};
 use crate::load::Loaded;
 use crate::vocabulary;
 
@@ -81,6 +83,10 @@ pub struct Completion {
     pub seed: u64,
     /// A form the answer must have.
     pub grammar: Option<Grammar>,
+    /// Whether marks around calls of tools are part of the answer.
+    pub marks: Marks,
+    /// How many of the most probable tokens are told beside each.
+    pub logprobs: Option<u8>,
 }
 
 /// A job as it comes in.
@@ -143,7 +149,27 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
     }
     loaded.facts.abilities.check(job, loaded.facts.kind)?;
     check_sampling(&job.sampling, loaded)?;
-    job.sampling.constraint.as_ref().map(|constraint| Grammar::compile(loaded.model, constraint)).transpose()
+    match (tool_format(loaded, job)?, &job.sampling.constraint) {
+        (Some(format), constraint) => {
+            Grammar::for_tools(loaded.model, format, &job.tools, constraint.as_ref())
+        }
+        (None, Some(constraint)) => Grammar::compile(loaded.model, constraint).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// How calls are written in the answer; nothing where there is nothing to call.
+fn tool_format(loaded: &Loaded, job: &Job) -> Result<Option<ToolFormat>, String> {
+    if !job.tools.are_shown() {
+        return Ok(None);
+    }
+    if !matches!(job.input, Input::Messages(_)) {
+        return Err(
+            "`tools` are shown to the model by its chat template: send `messages` with them".to_owned()
+        );
+    }
+    tool_calls::plain::functions(&job.tools.offered)?;
+    Ok(loaded.facts.abilities.tools)
 }
 
 fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
@@ -158,13 +184,20 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
             ctx - 1
         ));
     }
+    let mut sampling = job.sampling.clone();
+    if job.tools.are_shown() && job.tools.single && !job.tools.are_forced() {
+        // A grammar sees to it where calls are forced.
+        sampling.stop.extend(loaded.facts.abilities.tools.and_then(tool_calls::closing).map(str::to_owned));
+    }
     Ok(Completion {
         prompt,
         ctx,
         max_tokens: job.max_tokens.map_or(usize::MAX, |most| most.0 as usize),
-        sampling: job.sampling.clone(),
+        sampling,
         seed: job.seed,
         grammar,
+        marks: if job.tools.are_shown() { Marks::Shown } else { Marks::Hidden },
+        logprobs: job.logprobs,
     })
 }
 
@@ -196,7 +229,7 @@ fn field_of(input: &Input, at: usize) -> String {
 }
 
 fn tokens_of(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
-    let texts = texts_of(loaded, &job.input)?;
+    let texts = texts_of(loaded, job)?;
     // Before anything is tokenised: what is too long by its bytes alone should cost nothing.
     let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
     for (at, text) in texts.iter().enumerate() {
@@ -221,8 +254,8 @@ fn tokens_of(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
 }
 
 /// What the model is to read, as text.
-fn texts_of<'a>(loaded: &Loaded, input: &'a Input) -> Result<Vec<Cow<'a, str>>, String> {
-    Ok(match input {
+fn texts_of<'a>(loaded: &Loaded, job: &'a Job) -> Result<Vec<Cow<'a, str>>, String> {
+    Ok(match &job.input {
         Input::Prompt(prompt) => vec![prompt.into()],
         Input::Inputs(inputs) => inputs.iter().map(Cow::from).collect(),
         Input::Messages(messages) => {
@@ -241,7 +274,7 @@ fn texts_of<'a>(loaded: &Loaded, input: &'a Input) -> Result<Vec<Cow<'a, str>>, 
                 }
                 Some(Ok(template)) => template,
             };
-            let text = template.render(messages);
+            let text = template.render(messages, &job.tools);
             let text =
                 text.map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
             vec![text.into()]

@@ -5,6 +5,7 @@
 //! The random number of a token depends on the seed and on its place in the answer alone, so that no
 //! other sequence and no retry of another token can change it.
 
+mod logprob;
 mod random;
 mod select;
 
@@ -12,6 +13,7 @@ use std::collections::VecDeque;
 
 use adapter_api::Sampling;
 
+pub use logprob::{MAX_TOP, logprob};
 pub use random::Draw;
 use select::Candidate;
 

@@ -1,13 +1,17 @@
 //! The model's own chat template: compiled once, rendered as the Python library it was written for would.
 //! A template that cannot be rendered is an error that says so; nothing is guessed in its place.
+//!
+//! Tools are shown as the template shows them, where it is of a family whose calls can be read. Any other is
+//! given them in words (`tool_calls::plain`): instructions in the system message, calls and results as text.
 
-use adapter_api::Message;
+use adapter_api::{Message, Role, ToolFormat, Tools};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 
 mod json;
 mod time;
+mod turns;
 
 /// Instructions a template may execute for one conversation: far more than any sensible one needs, and
 /// an end for one that would never come to it.
@@ -29,6 +33,26 @@ pub struct SpecialTexts {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     special: SpecialTexts,
+    /// How its family writes calls; nothing where they are put in words.
+    family: Option<ToolFormat>,
+    content: Content,
+    system: System,
+}
+
+/// How a template wants what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// As a text.
+    Text,
+    /// As a list of parts, of which text is one kind.
+    Parts,
+}
+
+/// Whether a template shows a system message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Known,
+    Unknown,
 }
 
 impl ChatTemplate {
@@ -56,19 +80,61 @@ impl ChatTemplate {
             options.assert_all_used()?;
             json::write(&value, indent)
         });
+        let family = tool_calls::detect(&source);
         environment.add_template_owned(NAME, source).map_err(|error| explain(&error))?;
-        Ok(Self { environment, special })
+        let (content, system) = (Content::Text, System::Known);
+        let mut template = Self { environment, special, family, content, system };
+        if !template.shows(Role::User) {
+            template.content = Content::Parts;
+            if !template.shows(Role::User) {
+                template.content = Content::Text;
+            }
+        }
+        if !template.shows(Role::System) {
+            template.system = System::Unknown;
+        }
+        Ok(template)
     }
 
-    /// The text of a conversation, with the start of the model's turn at its end.
+    /// Whether what `role` says first comes out in the text.
+    fn shows(&self, role: Role) -> bool {
+        const WORD: &str = "zebra-crossing";
+        let mut turns = vec![Message::new(role, WORD)];
+        if role != Role::User {
+            turns.push(Message::new(Role::User, "x"));
+        }
+        self.rendered(&turns, &Tools::default()).is_ok_and(|text| text.contains(WORD))
+    }
+
+    /// How a model that is told of tools by this template writes its calls.
+    #[must_use]
+    pub fn tool_format(&self) -> ToolFormat {
+        self.family.unwrap_or(ToolFormat::Hermes)
+    }
+
+    /// The text of a conversation and its tools, with the start of the model's turn at its end.
     ///
     /// # Errors
     /// What the template refused or could not do.
-    pub fn render(&self, messages: &[Message]) -> Result<String, String> {
-        let turns: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
-            .collect();
+    pub fn render(&self, messages: &[Message], tools: &Tools) -> Result<String, String> {
+        let in_words =
+            self.family.is_none() && (tools.are_shown() || tool_calls::plain::speaks_of_tools(messages));
+        if !in_words {
+            return self.rendered(messages, tools);
+        }
+        let turns = tool_calls::plain::in_words(messages, tools)?;
+        let turns = match self.system {
+            System::Known => turns,
+            System::Unknown => tool_calls::plain::without_system(turns),
+        };
+        self.rendered(&turns, &Tools::default())
+    }
+
+    fn rendered(&self, messages: &[Message], tools: &Tools) -> Result<String, String> {
+        let turns = turns::of(messages, self.content, self.tool_format());
+        let shown =
+            if tools.are_shown() { tool_calls::plain::functions(&tools.offered)? } else { Vec::new() };
+        let tools = (!shown.is_empty()).then(move || Value::from(Serde(shown)));
         let template = self.environment.get_template(NAME).expect("added when compiled");
         template
             .render(context! {
@@ -76,6 +142,7 @@ impl ChatTemplate {
                 add_generation_prompt => true,
                 bos_token => self.special.bos.as_str(),
                 eos_token => self.special.eos.as_str(),
+                ..tools.map_or_else(|| context! {}, |tools| context! { tools => tools }),
             })
             .map_err(|error| explain(&error))
     }

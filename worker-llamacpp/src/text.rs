@@ -1,7 +1,7 @@
 //! From token bytes to pieces of text: whole characters only, and never a part of a stop string. What
 //! might still become either is held back, and no more than that.
 
-use adapter_api::Piece;
+use adapter_api::{Piece, TokenLogprob};
 
 /// What one token led to.
 #[derive(Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct TextOut {
     held: String,
     /// Tokens since the last piece.
     tokens: Vec<i32>,
+    /// What was noted of them.
+    logprobs: Vec<TokenLogprob>,
 }
 
 impl TextOut {
@@ -32,6 +34,11 @@ impl TextOut {
     pub fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|stop| !stop.is_empty());
         Self { stops, ..Self::default() }
+    }
+
+    /// Notes how probable the token was that is pushed next.
+    pub fn note(&mut self, logprob: TokenLogprob) {
+        self.logprobs.push(logprob);
     }
 
     /// Adds the bytes of one token.
@@ -101,7 +108,11 @@ impl TextOut {
         }
         let rest = self.held.split_off(len);
         let text = std::mem::replace(&mut self.held, rest);
-        Some(Piece { text, tokens: std::mem::take(&mut self.tokens), ..Piece::default() })
+        Some(Piece {
+            text,
+            tokens: std::mem::take(&mut self.tokens),
+            logprobs: std::mem::take(&mut self.logprobs),
+        })
     }
 }
 

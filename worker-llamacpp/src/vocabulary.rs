@@ -1,5 +1,7 @@
 //! The texts of all tokens, read off the model once: a lookup a token afterwards, and no call into C.
 
+use std::collections::{HashMap, HashSet};
+
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
@@ -10,6 +12,10 @@ pub struct Vocabulary {
     /// Where each token's text ends in `bytes`.
     ends: Vec<u32>,
     kinds: Vec<Kind>,
+    /// The texts of those that have none in an answer.
+    special: HashMap<i32, Vec<u8>>,
+    /// Of these, the ones that frame calls of tools.
+    marks: HashSet<i32>,
     /// Bytes of text that one token stands for at most; nothing where text can vanish on its way to tokens.
     longest: Option<usize>,
 }
@@ -26,12 +32,27 @@ impl Vocabulary {
     #[must_use]
     pub fn of(model: &LlamaModel) -> Self {
         let vocab = model.vocab();
-        let mut texts = Self { bytes: Vec::new(), ends: Vec::new(), kinds: Vec::new(), longest: None };
+        let mut texts = Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            kinds: Vec::new(),
+            special: HashMap::new(),
+            marks: HashSet::new(),
+            longest: None,
+        };
         let mut longest = 1;
         for token in vocab.tokens() {
-            texts.bytes.extend_from_slice(&vocab.token_to_piece(token, false, None));
+            let (plain, whole) =
+                (vocab.token_to_piece(token, false, None), vocab.token_to_piece(token, true, None));
+            texts.bytes.extend_from_slice(&plain);
             texts.ends.push(u32::try_from(texts.bytes.len()).expect("a vocabulary is smaller than 4 GiB"));
-            longest = longest.max(vocab.token_to_piece(token, true, None).len());
+            longest = longest.max(whole.len());
+            if plain.is_empty() {
+                if tool_calls::MARKERS.iter().any(|mark| mark.as_bytes() == whole) {
+                    texts.marks.insert(token.0);
+                }
+                texts.special.insert(token.0, whole);
+            }
             texts.kinds.push(if vocab.is_eog(token) {
                 Kind::EndOfAnswer
             } else if vocab.is_control(token) {
@@ -70,6 +91,24 @@ impl Vocabulary {
         let Some(token) = usize::try_from(token).ok().filter(|token| *token < self.len()) else { return &[] };
         let start = token.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
         &self.bytes[start..self.ends[token] as usize]
+    }
+
+    /// The bytes of `token` where calls of tools are wanted in the answer, with the marks around them.
+    #[must_use]
+    pub fn text_with_marks(&self, token: i32) -> &[u8] {
+        if self.is_mark(token) { self.name(token) } else { self.text(token) }
+    }
+
+    /// What `token` is called: its text, also where that is no part of an answer.
+    #[must_use]
+    pub fn name(&self, token: i32) -> &[u8] {
+        self.special.get(&token).map_or_else(|| self.text(token), Vec::as_slice)
+    }
+
+    /// Whether `token` is one without text that frames calls of tools.
+    #[must_use]
+    pub fn is_mark(&self, token: i32) -> bool {
+        self.marks.contains(&token)
     }
 
     /// Whether `token` ends an answer.

@@ -15,7 +15,11 @@ mod constraints;
 mod endings;
 #[path = "real_engine/files.rs"]
 mod files;
+#[path = "real_engine/logprobs.rs"]
+mod logprobs;
 #[path = "real_engine/many.rs"]
 mod many;
 #[path = "real_engine/memory.rs"]
 mod memory;
+#[path = "real_engine/tools.rs"]
+mod tools;

@@ -41,7 +41,9 @@ pub fn opening(format: ToolFormat) -> &'static str {
     }
 }
 
-fn closing(format: ToolFormat) -> Option<&'static str> {
+/// The mark behind a call, where the format has one.
+#[must_use]
+pub fn closing(format: ToolFormat) -> Option<&'static str> {
     match format {
         ToolFormat::Hermes => Some("</tool_call>"),
         ToolFormat::Gemma => Some("<end_function_call>"),

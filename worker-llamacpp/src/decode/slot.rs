@@ -10,7 +10,7 @@ use std::time::Instant;
 use adapter_api::{EndReport, Finish, KvHint, SessionKv};
 use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
 
-use crate::grammar::Grammar;
+use crate::grammar::{Grammar, Marks};
 use crate::prepare::CancelFlag;
 use crate::sample::Sampler;
 use crate::slots::SlotView;
@@ -81,6 +81,10 @@ pub struct Task {
     pub sampler: Sampler,
     /// A form the answer must have.
     pub grammar: Option<Grammar>,
+    /// Whether marks around calls of tools are part of its text.
+    pub marks: Marks,
+    /// How many of the most probable tokens it wants to hear of beside each; nothing when it does not ask.
+    pub logprobs: Option<u8>,
     /// The answer's text.
     pub text: TextOut,
     /// Whether it is still wanted.

@@ -10,8 +10,9 @@ use super::slot::Task;
 use super::{DecodeLoop, sequence};
 use crate::budget::{Plan, StepShape, Strict, Wants};
 use crate::clock;
+use crate::grammar::Marks;
 use crate::log::{self, Level};
-use crate::sample::{Draw, Scratch};
+use crate::sample::{self, Draw, Scratch};
 use crate::text::Pushed;
 use crate::vocabulary::Vocabulary;
 
@@ -252,7 +253,14 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
     task.written += 1;
     task.sampler.accept(token);
     task.next = Some(token);
-    let piece = match task.text.push(token, vocabulary.text(token)) {
+    if let Some(most) = task.logprobs {
+        task.text.note(sample::logprob(logits, token, most, vocabulary));
+    }
+    let bytes = match task.marks {
+        Marks::Hidden => vocabulary.text(token),
+        Marks::Shown => vocabulary.text_with_marks(token),
+    };
+    let piece = match task.text.push(token, bytes) {
         Pushed::Stopped(piece) => return Chosen::End(piece, Finish::Stop),
         Pushed::Ready(piece) => Some(piece),
         Pushed::Held => None,
@@ -288,6 +296,7 @@ fn join(first: Option<Piece>, second: Option<Piece>) -> Option<Piece> {
         (Some(mut first), Some(second)) => {
             first.text.push_str(&second.text);
             first.tokens.extend(second.tokens);
+            first.logprobs.extend(second.logprobs);
             Some(first)
         }
         (first, second) => first.or(second),

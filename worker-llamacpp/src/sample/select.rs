@@ -12,8 +12,10 @@ const FIRST_REACH: f32 = 4.0;
 /// One token that may be chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
-    token: i32,
-    logit: f32,
+    /// The token.
+    pub token: i32,
+    /// Its logit.
+    pub logit: f32,
 }
 
 /// What is left out.
@@ -110,7 +112,7 @@ pub fn by_weight_of_all(logits: &[f32], max: f32, temperature: f32, point: f64) 
 }
 
 /// The `count` best, sorted.
-fn gather_top_k(logits: &[f32], max: f32, count: usize, kept: &mut Vec<Candidate>) {
+pub fn gather_top_k(logits: &[f32], max: f32, count: usize, kept: &mut Vec<Candidate>) {
     let mut reach = FIRST_REACH;
     loop {
         gather(logits, max - reach, kept);
@@ -131,7 +133,7 @@ fn gather_top_k(logits: &[f32], max: f32, count: usize, kept: &mut Vec<Candidate
 
 /// The smallest set of the best with the share `top_p` of all probability, sorted.
 fn gather_mass(logits: &[f32], max: f32, top_p: f32, kept: &mut Vec<Candidate>) {
-    let total: f64 = logits.chunks(BLOCK).map(|block| block_weight(block, max, 1.0)).sum();
+    let total = weight_of_all(logits, max);
     let wanted = f64::from(top_p) * total;
     let mut reach = FIRST_REACH;
     loop {
@@ -144,6 +146,11 @@ fn gather_mass(logits: &[f32], max: f32, top_p: f32, kept: &mut Vec<Candidate>) 
     }
     kept.sort_unstable_by(best_first);
     keep_mass(kept, max, wanted);
+}
+
+/// The weight of all tokens.
+pub fn weight_of_all(logits: &[f32], max: f32) -> f64 {
+    logits.chunks(BLOCK).map(|block| block_weight(block, max, 1.0)).sum()
 }
 
 fn keep_mass(kept: &mut Vec<Candidate>, max: f32, wanted: f64) {
