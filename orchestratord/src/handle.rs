@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, Workload};
+use adapter_api::{
+    Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, ToolFormat, Workload,
+};
 use config_schema::PoolModel;
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 use pool_manager::Placement;
@@ -81,6 +83,8 @@ pub struct Subscription {
     pub standing: Standing,
     /// The engine of its pool.
     pub engine: EngineKind,
+    /// How the model of its pool writes calls of tools, once an engine has told.
+    pub tools: Option<ToolFormat>,
     /// What it says.
     pub reader: LogReader,
 }

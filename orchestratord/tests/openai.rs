@@ -14,6 +14,8 @@ mod leaving;
 mod refusals;
 #[path = "openai/text.rs"]
 mod text;
+#[path = "openai/tools.rs"]
+mod tools;
 #[path = "openai/vectors.rs"]
 mod vectors;
 #[path = "support/wire.rs"]

@@ -200,8 +200,13 @@ impl Driver {
 
     fn subscribe(&self, id: TaskId, from: u32, now: Timestamp) -> Result<Subscription, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        let engine = self.pools[task.pool].setup.engine;
-        Ok(Subscription { standing: self.standing(id, now), engine, reader: task.log.read_from(from) })
+        let pool = &self.pools[task.pool];
+        Ok(Subscription {
+            standing: self.standing(id, now),
+            engine: pool.setup.engine,
+            tools: pool.tool_format(),
+            reader: task.log.read_from(from),
+        })
     }
 
     fn cancel(&mut self, id: TaskId, now: Timestamp) -> Result<(), Refusal> {

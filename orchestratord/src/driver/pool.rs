@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, EngineFacts, EngineKind, ExitReason, Workload};
+use adapter_api::{Device, Engine, EngineFacts, EngineKind, ExitReason, ToolFormat, Workload};
 use orchestrator_core::{
     Millis, PoolId, PoolScheduler, QueueLimits, ReplicaId, ReplicaProfile, SessionLimits, TaskId, Timestamp,
 };
@@ -147,6 +147,12 @@ impl Pool {
     #[must_use]
     pub fn answers_to(&self, model_ref: &str) -> bool {
         self.setup.model_ref == model_ref || self.setup.id.as_str() == model_ref
+    }
+
+    /// How its model writes calls of tools, once an engine has told.
+    #[must_use]
+    pub fn tool_format(&self) -> Option<ToolFormat> {
+        self.facts.as_ref().and_then(|facts| facts.abilities.tools)
     }
 
     /// The labels of its series.

@@ -40,7 +40,7 @@ pub(super) struct Relay {
 impl Relay {
     /// A stream that holds `place` for as long as it is read.
     pub(super) fn new(subscription: Subscription, keepalive: Duration, place: OwnedSemaphorePermit) -> Self {
-        let Subscription { standing, engine, reader } = subscription;
+        let Subscription { standing, engine, reader, .. } = subscription;
         let mut ticks = tokio::time::interval((keepalive / 2).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec, Workload};
+use adapter_api::{Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec, Workload};
 use adapter_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
 use config_schema::{PoolModel, SamplerProfile};
 use model_store::ModelRef;
@@ -43,6 +43,10 @@ pub struct Manners {
     pub keep_tasks: usize,
     /// What its engine can be asked for.
     pub workloads: Vec<Workload>,
+    /// What else it can be asked for.
+    pub abilities: Abilities,
+    /// What it answers.
+    pub says: Says,
 }
 
 impl Default for Manners {
@@ -53,6 +57,8 @@ impl Default for Manners {
             lane_bound: LANE_BOUND,
             keep_tasks: 1000,
             workloads: vec![Workload::Completion, Workload::Embedding],
+            abilities: Abilities::default(),
+            says: Says::Echo,
         }
     }
 }
@@ -116,7 +122,8 @@ impl House {
         let server = serve(driver.clone(), metrics, clock);
         let engine = MockConfig {
             slots: 1,
-            answer: Says::Echo,
+            answer: manners.says,
+            abilities: manners.abilities,
             workloads: manners.workloads,
             ..MockConfig::instant()
         };

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +15,7 @@ use crate::http::{Api, body};
 mod answer;
 mod message;
 mod request;
+mod tools;
 
 use answer::Telling;
 pub(super) use answer::finish_reason;
@@ -25,11 +25,9 @@ use request::ChatRequest;
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
     let mut request: ChatRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let messages = request.check()?;
+    let conversation = request.check()?;
     let plan = request.take_shared().plan(&headers)?;
-    let tasks = plan.tasks(&api.settings.sampler_profiles, |task: &mut wire::TaskRequest| {
-        task.messages = Some(messages.clone());
-    });
+    let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
     let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;
     let running = Running::start(&api, tasks.map_err(|refusal| super::refusal::not_admitted(&api, refusal))?);
     let running = running.await?;

@@ -14,6 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
+use tool_calls::ToolEvent;
 
 use super::running::{Running, Said};
 use crate::backpressure::Refusal;
@@ -31,6 +32,10 @@ const BUFFER_BYTES: usize = 2048;
 pub(super) trait Speaker: Send + 'static {
     /// A stretch of the answer `choice`.
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str);
+
+    /// The beginning of a call, or more of its arguments, in the answer `choice`. Endpoints that offer no
+    /// tools hear of none.
+    fn call(&mut self, _out: &mut BytesMut, _choice: usize, _event: ToolEvent) {}
 
     /// The end of the answer `choice`.
     fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd);
@@ -128,6 +133,14 @@ impl<S: Speaker> Relay<S> {
             Some((choice, Said::Texts(texts))) => {
                 for text in texts {
                     self.speaker.text(out, choice, &text);
+                }
+            }
+            Some((choice, Said::Events(events))) => {
+                for event in events {
+                    match event {
+                        ToolEvent::Content(text) => self.speaker.text(out, choice, &text),
+                        event => self.speaker.call(out, choice, event),
+                    }
                 }
             }
             Some((choice, Said::End(end))) => self.speaker.end(out, choice, &end),

@@ -1,13 +1,15 @@
 //! How a chat completion is told: whole, and in chunks.
 
+use adapter_api::ToolCall;
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde::Serialize;
+use tool_calls::ToolEvent;
 
 use crate::http::answer::Refused;
 use crate::http::openai::refusal::Envelope;
 use crate::http::openai::relay::{self, Speaker};
-use crate::http::openai::running::Whole;
+use crate::http::openai::running::{Whole, call_id};
 use crate::http::openai::shared::Style;
 use crate::http::openai::unix_now;
 use crate::http::openai::usage::Usage;
@@ -49,17 +51,33 @@ struct Choice {
 #[derive(Serialize)]
 struct Message {
     role: &'static str,
-    content: String,
+    content: Option<String>,
     refusal: (),
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call>,
+}
+
+#[derive(Serialize)]
+struct Call {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Called,
+}
+
+#[derive(Serialize)]
+struct Called {
+    name: String,
+    arguments: String,
 }
 
 /// The whole answer.
 pub(super) fn whole<'t>(telling: &'t Telling, wholes: &[Whole]) -> Completion<'t> {
     let choice = |(index, whole): (usize, &Whole)| Choice {
         index,
-        message: Message { role: "assistant", content: whole.text(), refusal: () },
+        message: message(whole),
         logprobs: (),
-        finish_reason: finish_reason(&whole.end),
+        finish_reason: finish_reason_with(!whole.calls.is_empty(), &whole.end),
     };
     Completion {
         id: &telling.id,
@@ -69,6 +87,22 @@ pub(super) fn whole<'t>(telling: &'t Telling, wholes: &[Whole]) -> Completion<'t
         service_tier: telling.style.lane.tier(),
         choices: wholes.iter().enumerate().map(choice).collect(),
         usage: Usage::of_one_prompt(wholes.iter().map(|whole| &whole.end)),
+    }
+}
+
+fn message(whole: &Whole) -> Message {
+    let call = |call: &ToolCall| Call {
+        id: call.id.clone(),
+        kind: "function",
+        function: Called { name: call.name.clone(), arguments: call.arguments.clone() },
+    };
+    let text = whole.text();
+    let nothing_but_calls = text.is_empty() && !whole.calls.is_empty();
+    Message {
+        role: "assistant",
+        content: (!nothing_but_calls).then_some(text),
+        refusal: (),
+        tool_calls: whole.calls.iter().map(call).collect(),
     }
 }
 
@@ -99,6 +133,25 @@ struct Delta<'c> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[CallDelta<'c>; 1]>,
+}
+
+#[derive(Serialize)]
+struct CallDelta<'c> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: CalledDelta<'c>,
+}
+
+#[derive(Serialize)]
+struct CalledDelta<'c> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'c str>,
+    arguments: &'c str,
 }
 
 /// The answer in chunks.
@@ -113,6 +166,8 @@ pub(super) struct Chunks {
 enum State {
     Nothing,
     Role,
+    /// That, and that a tool is called.
+    Call,
 }
 
 impl Chunks {
@@ -143,7 +198,12 @@ impl Chunks {
     fn role_once(&mut self, out: &mut BytesMut, choice: usize) {
         if self.choices[choice] == State::Nothing {
             self.choices[choice] = State::Role;
-            self.delta(out, choice, Delta { role: Some("assistant"), content: Some("") }, None);
+            self.delta(
+                out,
+                choice,
+                Delta { role: Some("assistant"), content: Some(""), ..Delta::default() },
+                None,
+            );
         }
     }
 }
@@ -151,13 +211,27 @@ impl Chunks {
 impl Speaker for Chunks {
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
         self.role_once(out, choice);
-        self.delta(out, choice, Delta { role: None, content: Some(text) }, None);
+        self.delta(out, choice, Delta { content: Some(text), ..Delta::default() }, None);
+    }
+
+    fn call(&mut self, out: &mut BytesMut, choice: usize, event: ToolEvent) {
+        self.role_once(out, choice);
+        self.choices[choice] = State::Call;
+        let (index, id, name, arguments) = match &event {
+            ToolEvent::Start { index, name } => (*index, Some(call_id()), Some(name.as_str()), ""),
+            ToolEvent::Arguments { index, text } => (*index, None, None, text.as_str()),
+            ToolEvent::Content(_) | ToolEvent::End { .. } => return,
+        };
+        let kind = id.as_ref().map(|_| "function");
+        let call = CallDelta { index, id, kind, function: CalledDelta { name, arguments } };
+        self.delta(out, choice, Delta { tool_calls: Some([call]), ..Delta::default() }, None);
     }
 
     fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd) {
         self.role_once(out, choice);
         self.usage.add_choice(end);
-        self.delta(out, choice, Delta::default(), Some(finish_reason(end)));
+        let reason = finish_reason_with(self.choices[choice] == State::Call, end);
+        self.delta(out, choice, Delta::default(), Some(reason));
     }
 
     fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
@@ -171,6 +245,11 @@ impl Speaker for Chunks {
         }
         relay::done(out);
     }
+}
+
+/// Why an answer ended that may have called tools.
+fn finish_reason_with(calls: bool, end: &TaskEnd) -> &'static str {
+    if calls && end.finish == FinishReason::Stop { "tool_calls" } else { finish_reason(end) }
 }
 
 /// Why an answer ended. One that somebody canceled is cut off, as one that reached its limit.

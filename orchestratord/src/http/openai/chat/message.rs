@@ -1,13 +1,14 @@
 //! One turn of a conversation, as OpenAI's clients send it.
 
-use api_types as wire;
+use adapter_api::Message as Resolved;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::tools::{self, Call};
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
-use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use crate::http::openai::fields::{LEAVE_IT_OUT, TextOr, TextOrObject, Unserved, refuse_unserved};
 
 /// What joins the parts of a text that comes in parts.
 const BETWEEN_PARTS: &str = "\n";
@@ -18,15 +19,12 @@ const BETWEEN_PARTS: &str = "\n";
 pub(super) struct Message {
     role: Role,
     content: Option<TextOr<Part>>,
-    tool_calls: Option<Value>,
+    tool_calls: Option<Vec<Call>>,
+    tool_call_id: Option<String>,
+    name: Option<String>,
     function_call: Option<Value>,
     audio: Option<Value>,
     refusal: Option<String>,
-    /// Templates know roles and no names.
-    #[serde(default, rename = "name")]
-    _name: IgnoredAny,
-    #[serde(default, rename = "tool_call_id")]
-    _tool_call_id: IgnoredAny,
     #[serde(default, rename = "annotations")]
     _annotations: IgnoredAny,
     /// What a model thought is not repeated to it.
@@ -52,12 +50,21 @@ struct Part {
     kind: String,
     text: Option<String>,
     refusal: Option<String>,
-    #[serde(default, rename = "image_url")]
-    _image_url: IgnoredAny,
+    image_url: Option<TextOrObject<ImageUrl>>,
     #[serde(default, rename = "input_audio")]
     _input_audio: IgnoredAny,
     #[serde(default, rename = "file")]
     _file: IgnoredAny,
+}
+
+/// Where an image is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageUrl {
+    url: String,
+    /// A hint for what to spend on it, which engines here do not take.
+    #[serde(default, rename = "detail")]
+    _detail: IgnoredAny,
 }
 
 impl Message {
@@ -65,43 +72,52 @@ impl Message {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn resolve(self, i: usize) -> Result<wire::Message, Refusal> {
+    pub(super) fn resolve(self, i: usize) -> Result<Resolved, Refusal> {
         let field = |name: &str| format!("messages[{i}].{name}");
-        let (calls, call, audio) = (field("tool_calls"), field("function_call"), field("audio"));
+        let (call, audio) = (field("function_call"), field("audio"));
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
-        refuse_unserved(&[
-            unserved(&calls, &self.tool_calls, &[Nothing::Empty]),
-            unserved(&call, &self.function_call, &[]),
-            unserved(&audio, &self.audio, &[]),
-        ])?;
+        refuse_unserved(&[unserved(&call, &self.function_call, &[]), unserved(&audio, &self.audio, &[])])?;
         let role = match self.role {
-            Role::System | Role::Developer => wire::Role::System,
-            Role::User => wire::Role::User,
-            Role::Assistant => wire::Role::Assistant,
-            Role::Tool => wire::Role::Tool,
+            Role::System | Role::Developer => adapter_api::Role::System,
+            Role::User => adapter_api::Role::User,
+            Role::Assistant => adapter_api::Role::Assistant,
+            Role::Tool => adapter_api::Role::Tool,
         };
+        let tool_calls = tools::calls(&field("tool_calls"), self.tool_calls.unwrap_or_default())?;
+        let mut images = Vec::new();
         let content = match (self.content, self.refusal) {
             (Some(TextOr::Text(text)), _) => text,
             (Some(TextOr::Many(parts)), _) => {
-                let text = |(k, part): (usize, Part)| part.into_text(&field(&format!("content[{k}]")));
-                let texts: Result<Vec<_>, _> = parts.into_iter().enumerate().map(text).collect();
-                texts?.join(BETWEEN_PARTS)
+                let mut texts = Vec::new();
+                for (k, part) in parts.into_iter().enumerate() {
+                    part.put_into(&field(&format!("content[{k}]")), &mut texts, &mut images)?;
+                }
+                texts.join(BETWEEN_PARTS)
             }
             (None, Some(refusal)) => refusal,
+            (None, None) if !tool_calls.is_empty() => String::new(),
             (None, None) => {
                 return Err(Refusal::Invalid(format!("`{}` is missing: send a text", field("content"))));
             }
         };
-        Ok(wire::Message { role, content })
+        let (tool_call_id, name) = (self.tool_call_id, self.name);
+        Ok(Resolved { role, content, images, tool_calls, tool_call_id, name })
     }
 }
 
 impl Part {
-    fn into_text(self, field: &str) -> Result<String, Refusal> {
+    fn put_into(self, field: &str, texts: &mut Vec<String>, images: &mut Vec<String>) -> Result<(), Refusal> {
+        let missing = |name: &str| Refusal::Invalid(format!("`{field}.{name}` is missing: send it"));
         let (name, text) = match self.kind.as_str() {
             "text" => ("text", self.text),
             "refusal" => ("refusal", self.refusal),
-            "image_url" | "input_audio" | "file" => {
+            "image_url" => {
+                let (TextOrObject::Text(url) | TextOrObject::Object(ImageUrl { url, .. })) =
+                    self.image_url.ok_or_else(|| missing("image_url"))?;
+                images.push(image(&format!("{field}.image_url.url"), url)?);
+                return Ok(());
+            }
+            "input_audio" | "file" => {
                 return Err(Refusal::Invalid(format!(
                     "`{field}.type` is `{}`, which no engine here reads: send `text`",
                     self.kind
@@ -112,6 +128,16 @@ impl Part {
                 return Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use `text`")));
             }
         };
-        text.ok_or_else(|| Refusal::Invalid(format!("`{field}.{name}` is missing: send a text")))
+        texts.push(text.ok_or_else(|| missing(name))?);
+        Ok(())
     }
+}
+
+/// The address of an image, of a kind that engines read.
+fn image(field: &str, url: String) -> Result<String, Refusal> {
+    if ["data:image/", "https://"].iter().any(|kind| url.starts_with(kind)) {
+        return Ok(url);
+    }
+    let url = shown(url.as_bytes());
+    Err(Refusal::Invalid(format!("`{field}` is `{url}`: use a `data:image/` or an `https://` URL")))
 }

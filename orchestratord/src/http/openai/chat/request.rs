@@ -1,11 +1,13 @@
 //! What a chat completion asks.
 
-use api_types as wire;
+use adapter_api::Tools;
 use serde_json::Value;
 
 use super::message::Message;
+use super::tools::{self, NamedTool, ToolSpec};
 use crate::backpressure::Refusal;
-use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, Unserved, refuse_unserved};
+use crate::http::openai::conversation::Conversation;
+use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOrObject, Unserved, refuse_unserved};
 use crate::http::openai::shared::request;
 
 request! {
@@ -13,8 +15,9 @@ request! {
     struct ChatRequest {
         messages: Vec<Message>,
         max_completion_tokens: Option<u32>,
-        tools: Option<Value>,
-        tool_choice: Option<Value>,
+        tools: Option<Vec<ToolSpec>>,
+        tool_choice: Option<TextOrObject<NamedTool>>,
+        parallel_tool_calls: Option<bool>,
         logprobs: Option<Value>,
         top_logprobs: Option<Value>,
         store: Option<Value>,
@@ -37,9 +40,6 @@ request! {
         /// How long a cache is kept is the daemon's own affair.
         #[serde(default, rename = "prompt_cache_retention")]
         _prompt_cache_retention: serde::de::IgnoredAny,
-        /// Says of tools how they may be called, and means nothing without them.
-        #[serde(default, rename = "parallel_tool_calls")]
-        _parallel_tool_calls: serde::de::IgnoredAny,
     }
 }
 
@@ -48,7 +48,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn check(&mut self) -> Result<Vec<wire::Message>, Refusal> {
+    pub(super) fn check(&mut self) -> Result<Conversation, Refusal> {
         self.refuse_unserved()?;
         self.max_tokens = match (self.max_tokens, self.max_completion_tokens) {
             (Some(old), Some(new)) if old != new => {
@@ -58,16 +58,21 @@ impl ChatRequest {
             }
             (old, new) => new.or(old),
         };
-        let messages = std::mem::take(&mut self.messages);
-        messages.into_iter().enumerate().map(|(i, message)| message.resolve(i)).collect()
+        let messages = std::mem::take(&mut self.messages).into_iter().enumerate();
+        Ok(Conversation {
+            messages: messages.map(|(i, message)| message.resolve(i)).collect::<Result<_, _>>()?,
+            tools: Tools {
+                offered: tools::offered(self.tools.take().unwrap_or_default())?,
+                choice: tools::choice(self.tool_choice.take())?,
+                single: self.parallel_tool_calls == Some(false),
+            },
+        })
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {
         use Nothing::{Empty, False, OnlyText, Text, Zero};
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
         refuse_unserved(&[
-            unserved("tools", &self.tools, &[Empty]),
-            unserved("tool_choice", &self.tool_choice, &[Text("none"), Text("auto")]),
             unserved("logprobs", &self.logprobs, &[False]),
             unserved("top_logprobs", &self.top_logprobs, &[Zero]),
             unserved("store", &self.store, &[False]),
