@@ -5,19 +5,6 @@ use tracing::span;
 
 use super::*;
 
-fn card(index: u32, free_gib: Option<u64>) -> DeviceReading {
-    DeviceReading {
-        device: Device::Gpu { uuid: format!("GPU-{index}"), index },
-        name: "card".to_owned(),
-        memory: free_gib.map(|free| MemoryReading {
-            total_bytes: 24 << 30,
-            used_bytes: (24 - free) << 30,
-            free_bytes: free << 30,
-        }),
-        utilization: Some(0.5),
-    }
-}
-
 /// Counts log lines.
 struct Count(Arc<AtomicUsize>);
 
