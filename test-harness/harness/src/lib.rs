@@ -10,6 +10,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails and says where")]
 
 pub mod daemon;
+pub mod engine;
 pub mod executable;
 pub mod metrics;
 pub mod processes;

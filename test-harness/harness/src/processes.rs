@@ -1,6 +1,7 @@
 //! Processes as the system shows them: whose child, alive or not, how much memory; and signals to them.
 
 use std::process::Command;
+use std::time::Duration;
 
 /// The processes whose parent is `pid`, zombies left out.
 #[must_use]
@@ -22,6 +23,15 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     // The name stands in brackets and may hold anything, so the fields are counted from behind it.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Processor time that a process has used, with those of its threads that have ended; nothing when it is gone.
+#[must_use]
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 /// Resident memory of a process in KiB; nothing when it is gone.

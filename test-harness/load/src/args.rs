@@ -15,7 +15,7 @@ pub struct Args {
     /// Its API token
     #[arg(long, env = "LLAMA_ORCH_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// What to measure; `memory` and `refusals` need a daemon of its own
+    /// What to measure; all but `traffic` need a daemon of its own
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Part>,
     /// Options of a daemon of its own, as its own `--set`
@@ -59,6 +59,8 @@ pub enum Part {
     Memory,
     /// Requests that meet a full lane
     Refusals,
+    /// What a token of an attached engine costs, beside nginx where it is installed; only when asked for
+    Relay,
 }
 
 impl Args {

@@ -15,6 +15,7 @@ mod args;
 mod figures;
 mod memory;
 mod refusals;
+mod relay;
 mod report;
 mod target;
 mod traffic;
@@ -44,6 +45,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
         match part {
             Part::Traffic => report.traffic = Some(traffic::measure(args).await?),
             Part::Memory => report.memory = Some(memory::measure(args).await?),
+            Part::Relay => report.relay = Some(relay::measure().await?),
             Part::Refusals => report.refusals = Some(refusals::measure(args).await?),
         }
     }

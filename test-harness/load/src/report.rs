@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::figures::Spread;
 use crate::memory::Memory;
 use crate::refusals::Refusals;
+use crate::relay::{Passage, Relay};
 use crate::traffic::{Lane, Traffic};
 
 /// All that was measured.
@@ -21,6 +22,9 @@ pub struct Report {
     /// Requests that met a full lane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusals: Option<Refusals>,
+    /// Tokens of an attached engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Relay>,
 }
 
 impl fmt::Display for Report {
@@ -39,6 +43,9 @@ impl fmt::Display for Report {
             writeln!(f, "  answered                {:8.0} a second", refusals.per_s)?;
             show_spread(f, "took", &refusals.took)?;
         }
+        if let Some(relay) = &self.relay {
+            show_relay(f, relay)?;
+        }
         Ok(())
     }
 }
@@ -55,6 +62,28 @@ fn show_traffic(f: &mut fmt::Formatter<'_>, traffic: &Traffic) -> fmt::Result {
     show_share(f, "started as predicted", prediction.on_time)?;
     writeln!(f, "    nine in ten within    {:8.2} times the prediction", prediction.p90_of_predicted)?;
     show_share(f, "retries admitted", traffic.retries_admitted)
+}
+
+fn show_relay(f: &mut fmt::Formatter<'_>, relay: &Relay) -> fmt::Result {
+    writeln!(f, "relay of an attached engine")?;
+    for cost in &relay.cases {
+        writeln!(f, "  {}", cost.case)?;
+        show_passage(f, "daemon", &cost.daemon)?;
+        match &cost.nginx {
+            Some(nginx) => {
+                show_passage(f, "nginx", nginx)?;
+                writeln!(f, "    daemon / nginx        {:8.2} times", cost.daemon.cpu_us / nginx.cpu_us)?;
+            }
+            None => writeln!(f, "    nginx is not installed: nothing to compare with")?,
+        }
+        show_spread(f, "  engine, first token", &cost.direct_first_token)?;
+    }
+    Ok(())
+}
+
+fn show_passage(f: &mut fmt::Formatter<'_>, name: &str, passage: &Passage) -> fmt::Result {
+    writeln!(f, "    {name:<21} {:8.2} µs of processor time a token", passage.cpu_us)?;
+    show_spread(f, "  first token", &passage.first_token)
 }
 
 fn show_lane(f: &mut fmt::Formatter<'_>, name: &str, lane: &Lane) -> fmt::Result {

@@ -10,17 +10,18 @@
 #![expect(clippy::print_stdout, reason = "a bench says what it measured")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time and runs its own tasks")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adapter_api::{EndReport, Engine, EngineFactory, Finish, Input, Piece, TaskSink};
 use adapter_http::testing::{job, spec};
 use adapter_http::{Address, Attach, HttpEngineConfig};
 use adapter_openai_http::OpenAiFactory;
+use harness::engine::{APART, IN_BULK, serve};
 use orchestrator_core::TokenCount;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,12 +30,6 @@ use tokio::task::JoinSet;
 
 /// The word that makes this program the engine.
 const ENGINE: &str = "--as-engine";
-
-/// Time between two tokens of a stream whose tokens come apart.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// Tokens in one write of a stream in bulk.
-const BULK: u32 = 250;
 
 /// Runs of each case; the first one is not counted.
 const RUNS: usize = 5;
@@ -64,9 +59,9 @@ async fn measure(threads: &str, port: u16) {
     let factory = OpenAiFactory::new(HttpEngineConfig::new(Attach::Url(Address::of_this_machine(port))));
     let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
     for case in [
-        Case { name: "64 streams, tokens apart", prompt: "apart", streams: 64, rounds: 1, tokens: 1000 },
-        Case { name: "64 streams, tokens in bulk", prompt: "bulk", streams: 64, rounds: 1, tokens: 20_000 },
-        Case { name: "requests of one token", prompt: "bulk", streams: 16, rounds: 250, tokens: 1 },
+        Case { name: "64 streams, tokens apart", prompt: APART, streams: 64, rounds: 1, tokens: 1000 },
+        Case { name: "64 streams, tokens in bulk", prompt: IN_BULK, streams: 64, rounds: 1, tokens: 20_000 },
+        Case { name: "requests of one token", prompt: IN_BULK, streams: 16, rounds: 250, tokens: 1 },
     ] {
         let (mut costs, mut floors, mut speed) = (Vec::new(), Vec::new(), 0.0);
         let count = f64::from(case.streams * case.rounds * case.tokens);
@@ -163,60 +158,6 @@ fn start_engine() -> (Child, u16) {
 fn engine() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a socket");
     println!("{}", listener.local_addr().expect("bound").port());
-    std::thread::spawn(move || {
-        for socket in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || answer(socket));
-        }
-    });
+    std::thread::spawn(move || serve(&listener));
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
-}
-
-/// Answers one request; a client that goes away ends it.
-fn answer(mut socket: TcpStream) -> Option<()> {
-    let _ = socket.set_nodelay(true);
-    let mut bytes = vec![0; 64 * 1024];
-    let mut request = String::new();
-    while !request.contains("\r\n\r\n") || (request.starts_with("POST") && !request.ends_with('}')) {
-        let count = socket.read(&mut bytes).ok().filter(|count| *count > 0)?;
-        request.push_str(&String::from_utf8_lossy(&bytes[..count]));
-    }
-    if !request.starts_with("POST /v1/completions") {
-        let (status, body) = match request.split(' ').nth(1) {
-            Some("/v1/models") => (200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":65536}]}"#),
-            Some("/health") => (200, "{}"),
-            _ => (404, "{}"),
-        };
-        let head = format!("HTTP/1.1 {status} S\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        return socket.write_all(head.as_bytes()).ok();
-    }
-    let tokens = request.split("\"max_tokens\":").nth(1)?;
-    let tokens: u32 = tokens.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()?;
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
-    socket.write_all(head.as_bytes()).ok()?;
-    let each = if request.contains("\"apart\"") { 1 } else { BULK };
-    let mut sent = 0;
-    while sent < tokens {
-        let now = each.min(tokens - sent);
-        let write: String = (0..now).map(|_| chunk(&event(" token", "null"))).collect();
-        socket.write_all(write.as_bytes()).ok()?;
-        sent += now;
-        if each == 1 {
-            std::thread::sleep(PAUSE);
-        }
-    }
-    let end = [event("", "\"length\""), "data: [DONE]\n\n".to_owned()].map(|event| chunk(&event)).concat();
-    socket.write_all(format!("{end}0\r\n\r\n").as_bytes()).ok()
-}
-
-/// What vLLM writes for a token of a prompt's answer.
-fn event(text: &str, finish: &str) -> String {
-    format!(
-        "data: {{\"id\":\"cmpl-8f2d1c7e5b9a4e0f8f2d1c7e5b9a4e0f\",\"object\":\"text_completion\",\"created\":1763846400,\
-         \"model\":\"m\",\"choices\":[{{\"index\":0,\"text\":\"{text}\",\"logprobs\":null,\"finish_reason\":{finish},\
-         \"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}}],\"usage\":null}}\n\n"
-    )
-}
-
-fn chunk(bytes: &str) -> String {
-    format!("{:x}\r\n{bytes}\r\n", bytes.len())
 }

@@ -1,0 +1,83 @@
+//! An engine that computes nothing: it speaks the OpenAI API as vLLM does and writes as many tokens as it is
+//! asked for. For benches of what stands between an engine and those who read it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+/// A prompt whose answer comes token by token, [`PAUSE`] between two of them.
+pub const APART: &str = "apart";
+
+/// A prompt whose answer comes as fast as it is taken, [`BULK`] tokens in a write.
+pub const IN_BULK: &str = "bulk";
+
+/// Time between two tokens of a stream whose tokens come apart.
+pub const PAUSE: Duration = Duration::from_millis(1);
+
+/// Tokens in one write of a stream in bulk.
+pub const BULK: u32 = 250;
+
+/// Tokens of an answer that is to be as long as there is room.
+const ENDLESS: u32 = 60_000;
+
+/// Answers whoever connects, until the program ends.
+pub fn serve(listener: &TcpListener) {
+    for socket in listener.incoming().map_while(Result::ok) {
+        std::thread::spawn(move || answer(socket));
+    }
+}
+
+/// Answers one request; a client that goes away ends it.
+fn answer(mut socket: TcpStream) -> Option<()> {
+    let _ = socket.set_nodelay(true);
+    let mut bytes = vec![0; 64 * 1024];
+    let mut request = String::new();
+    while !request.contains("\r\n\r\n") || (request.starts_with("POST") && !request.ends_with('}')) {
+        let count = socket.read(&mut bytes).ok().filter(|count| *count > 0)?;
+        request.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    if !request.starts_with("POST /v1/completions") {
+        let (status, body) = match request.split(' ').nth(1) {
+            Some("/v1/models") => (200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":65536}]}"#),
+            Some("/health") => (200, "{}"),
+            _ => (404, "{}"),
+        };
+        let head = format!(
+            "HTTP/1.1 {status} S\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        return socket.write_all(head.as_bytes()).ok();
+    }
+    let tokens = request.split("\"max_tokens\":").nth(1).unwrap_or_default();
+    let tokens: String = tokens.chars().take_while(char::is_ascii_digit).collect();
+    let tokens = tokens.parse().unwrap_or(ENDLESS);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).ok()?;
+    let each = if request.contains(&format!("\"{APART}\"")) { 1 } else { BULK };
+    let mut sent = 0;
+    while sent < tokens {
+        let now = each.min(tokens - sent);
+        let write: String = (0..now).map(|_| chunk(&event(" token", "null"))).collect();
+        socket.write_all(write.as_bytes()).ok()?;
+        sent += now;
+        if each == 1 {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    let end = [event("", "\"length\""), "data: [DONE]\n\n".to_owned()].map(|event| chunk(&event)).concat();
+    socket.write_all(format!("{end}0\r\n\r\n").as_bytes()).ok()
+}
+
+/// What vLLM writes for a token of a prompt's answer.
+fn event(text: &str, finish: &str) -> String {
+    format!(
+        "data: {{\"id\":\"cmpl-8f2d1c7e5b9a4e0f8f2d1c7e5b9a4e0f\",\"object\":\"text_completion\",\"created\":1763846400,\
+         \"model\":\"m\",\"choices\":[{{\"index\":0,\"text\":\"{text}\",\"logprobs\":null,\"finish_reason\":{finish},\
+         \"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}}],\"usage\":null}}\n\n"
+    )
+}
+
+fn chunk(bytes: &str) -> String {
+    format!("{:x}\r\n{bytes}\r\n", bytes.len())
+}
