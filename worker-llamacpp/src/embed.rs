@@ -1,10 +1,10 @@
-//! The loop of a model that makes vectors: one input a step, in the order the jobs came, so that a cancel
+//! The loop of a model that makes vectors or scores: one input a step, in the order the jobs came, so that a cancel
 //! takes effect between inputs, that of a job that waits as well.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use adapter_api::{EndReport, EngineError, Finish, Piece};
+use adapter_api::{EndReport, EngineError, Finish, Piece, Workload};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
@@ -20,7 +20,7 @@ use crate::prepare::{Prepared, Work};
 /// Jobs that wait while one is worked on. No more commands are taken when there are as many.
 const WAITING: usize = 4096;
 
-/// Embeds until told to stop.
+/// Embeds, or ranks, until told to stop.
 pub fn run(
     loaded: &Loaded,
     mut context: LlamaContext<'static>,
@@ -30,11 +30,13 @@ pub fn run(
     let most = usize::try_from(context.n_batch()).unwrap_or(1);
     let mut batch = LlamaBatch::new(most, 1);
     let encodes = loaded.model.meta_val_str("general.architecture").is_ok_and(|name| name.contains("bert"));
+    let result = if loaded.facts.workloads.contains(&Workload::Rerank) { score } else { unit_vector };
     let mut waiting = Waiting { jobs: VecDeque::new(), stopped: false };
     while let Some(job) = waiting.next(commands, outbox) {
         answer(job, outbox, |input| {
             waiting.look(commands, outbox);
-            vector_of(&mut context, &mut batch, input, encodes)
+            let pooled = pooled(&mut context, &mut batch, input, encodes)?;
+            result(pooled)
         });
     }
 }
@@ -92,8 +94,8 @@ impl Waiting {
     }
 }
 
-fn answer(job: Prepared, outbox: &Outbox, mut vector_of: impl FnMut(&[i32]) -> Result<String, String>) {
-    let Work::Embed(inputs) = job.work else { unreachable!("a model that embeds takes nothing else") };
+fn answer(job: Prepared, outbox: &Outbox, mut result_of: impl FnMut(&[i32]) -> Result<String, String>) {
+    let Work::Pool(inputs) = job.work else { unreachable!("a model that pools takes nothing else") };
     let started = clock::now();
     let mut finish = Finish::Stop;
     let mut read = 0;
@@ -102,7 +104,7 @@ fn answer(job: Prepared, outbox: &Outbox, mut vector_of: impl FnMut(&[i32]) -> R
             finish = Finish::Canceled;
             break;
         }
-        match vector_of(&input) {
+        match result_of(&input) {
             Ok(text) => {
                 read += input.len();
                 let event = TaskEvent::Tokens(Piece { text, ..Piece::default() });
@@ -129,13 +131,13 @@ fn answer(job: Prepared, outbox: &Outbox, mut vector_of: impl FnMut(&[i32]) -> R
     outbox.send_step(Step { tasks: vec![end], sessions: Vec::new() });
 }
 
-/// The vector of one text, of length 1, as JSON.
-fn vector_of(
-    context: &mut LlamaContext<'static>,
+/// What the model makes of one text.
+fn pooled<'a>(
+    context: &'a mut LlamaContext<'static>,
     batch: &mut LlamaBatch<'_>,
     tokens: &[i32],
     encodes: bool,
-) -> Result<String, String> {
+) -> Result<&'a [f32], String> {
     batch.clear();
     for (at, token) in (0..).zip(tokens) {
         batch.add(LlamaToken(*token), at, &[0], true).map_err(|error| error.to_string())?;
@@ -146,9 +148,19 @@ fn vector_of(
         context.clear_kv_cache();
         context.decode(batch).map_err(|error| error.to_string())?;
     }
-    let vector = context.embeddings_seq_ith(0).map_err(|error| error.to_string())?;
+    context.embeddings_seq_ith(0).map_err(|error| error.to_string())
+}
+
+/// A vector, made of length 1, as JSON.
+fn unit_vector(vector: &[f32]) -> Result<String, String> {
     let length = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
     let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
     let unit: Vec<f32> = vector.iter().map(|x| (f64::from(*x) * scale) as f32).collect();
     serde_json::to_string(&unit).map_err(|error| error.to_string())
+}
+
+/// A score as JSON: the first of the model's classes, which is how well the document answers the query.
+fn score(classes: &[f32]) -> Result<String, String> {
+    let score = classes.first().ok_or("the model gives no score")?;
+    serde_json::to_string(score).map_err(|error| error.to_string())
 }

@@ -80,7 +80,7 @@ impl Loaded {
     }
 
     fn shape(&self, sequences: u16) -> ContextShape {
-        let embeddings = self.embeds();
+        let embeddings = self.pools();
         let ctx = self.facts.ctx.0;
         let sequences = u32::from(sequences);
         ContextShape {
@@ -92,10 +92,10 @@ impl Loaded {
         }
     }
 
-    /// Whether the model makes vectors instead of text.
+    /// Whether the model pools what it read into a vector or a score instead of making text.
     #[must_use]
-    pub fn embeds(&self) -> bool {
-        self.facts.workloads.contains(&Workload::Embedding)
+    pub fn pools(&self) -> bool {
+        !self.facts.workloads.contains(&Workload::Completion)
     }
 }
 
@@ -111,7 +111,7 @@ pub fn load(
     let mut loaded = open(spec, Weights::Read, progress)?;
     let slots = loaded.facts.slots;
     let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
-    if !loaded.embeds() {
+    if !loaded.pools() {
         loaded.facts.kv_bytes_per_token = warm_up(&mut context)?;
     }
     loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, loaded.facts.ctx));
@@ -127,7 +127,7 @@ pub fn load(
 pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
     let loaded = open(spec, Weights::Skip, |_| {})?;
     let mut shapes = vec![loaded.shape(loaded.facts.slots)];
-    if !loaded.embeds() {
+    if !loaded.pools() {
         shapes.push(loaded.shape(1));
     }
     ffi::take_errors();
@@ -188,7 +188,7 @@ fn open(
     let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
     let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
     let template = template_of(model);
-    let workload = workload_of(model)?;
+    let workload = workload_of(model);
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
@@ -239,15 +239,13 @@ fn ctx_of(spec: &ReplicaSpec, model: &LlamaModel) -> Result<u32, StartError> {
     }
 }
 
-/// A model that names a way to pool its output makes vectors; one that does not makes text.
-fn workload_of(model: &LlamaModel) -> Result<Workload, StartError> {
+/// A model that names a way to pool its output makes vectors or scores; one that does not makes text.
+fn workload_of(model: &LlamaModel) -> Workload {
     let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
     match model.meta_val_str(&format!("{architecture}.pooling_type")).as_deref() {
-        Ok("1" | "2" | "3") => Ok(Workload::Embedding),
-        Ok("4") => {
-            Err(StartError::Model("the model is made for reranking, which this engine does not serve".into()))
-        }
-        _ => Ok(Workload::Completion),
+        Ok("1" | "2" | "3") => Workload::Embedding,
+        Ok("4") => Workload::Rerank,
+        _ => Workload::Completion,
     }
 }
 

@@ -64,8 +64,8 @@ pub struct Prepared {
 pub enum Work {
     /// Go on from a prompt.
     Complete(Box<Completion>),
-    /// A vector of each.
-    Embed(Vec<Vec<i32>>),
+    /// A vector or a score of each.
+    Pool(Vec<Vec<i32>>),
 }
 
 /// A prompt and how to go on from it.
@@ -108,8 +108,7 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
     let Arrival { job, canceled, arrived } = arrival;
     let work = match job.workload {
         Workload::Completion => completion(loaded, &job).map(|work| Work::Complete(Box::new(work))),
-        Workload::Embedding => embedding(loaded, &job).map(Work::Embed),
-        Workload::Rerank => Err(not_offered(loaded, Workload::Rerank)),
+        Workload::Embedding | Workload::Rerank => pooling(loaded, &job).map(Work::Pool),
     };
     let Job { task, session, priority, determinism, kv, .. } = *job;
     let work = work.map_err(EngineError::Invalid)?;
@@ -140,7 +139,10 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
         (Input::Inputs(_), Workload::Completion) => {
             return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
         }
-        (Input::Inputs(_), Workload::Embedding) => return Ok(None),
+        (Input::Inputs(inputs), Workload::Rerank) if inputs.len() < 2 => {
+            return Err("`inputs` of a rerank are the query and at least one document".into());
+        }
+        (Input::Inputs(_), Workload::Embedding | Workload::Rerank) => return Ok(None),
         _ => return Err(format!("`workload` `{}` takes `inputs`", job.workload.as_str())),
     }
     let (slot, ctx) = (loaded.facts.ctx.0, ctx_of(loaded, job));
@@ -201,7 +203,7 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
     })
 }
 
-fn embedding(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
+fn pooling(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
     check(loaded, job)?;
     let texts = tokens_of(loaded, job)?;
     let ctx = ctx_of(loaded, job) as usize;
@@ -209,7 +211,13 @@ fn embedding(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
         None => Ok(texts),
         Some((at, tokens)) => {
             let count = tokens.len();
-            Err(format!("`inputs[{at}]` takes {count} tokens; this model takes 1 to {ctx} at a time"))
+            let (at, together) = match job.workload {
+                Workload::Rerank => (at + 1, " together with the query"),
+                _ => (at, ""),
+            };
+            Err(format!(
+                "`inputs[{at}]` takes {count} tokens{together}; this model takes 1 to {ctx} at a time"
+            ))
         }
     }
 }
@@ -250,7 +258,16 @@ fn tokens_of(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
         }
         Ok(tokens)
     };
+    if job.workload == Workload::Rerank {
+        return Ok(pairs(loaded, &texts));
+    }
     texts.iter().enumerate().map(read).collect()
+}
+
+/// The query with each document, as the model was taught to read them.
+fn pairs(loaded: &Loaded, texts: &[Cow<'_, str>]) -> Vec<Vec<i32>> {
+    let Some((query, documents)) = texts.split_first() else { return Vec::new() };
+    documents.iter().map(|document| vocabulary::pair(loaded.model, query, document)).collect()
 }
 
 /// What the model is to read, as text.

@@ -139,3 +139,27 @@ pub fn tokenize(model: &LlamaModel, text: &str) -> Vec<i32> {
     };
     vocab.tokenize(text.as_bytes(), !starts_already, true).into_iter().map(|LlamaToken(id)| id).collect()
 }
+
+/// The tokens of a query and a document, to be scored together: by the model's own template for it, or with its
+/// marks between them (llama.cpp's server, `format_prompt_rerank`).
+#[must_use]
+pub fn pair(model: &LlamaModel, query: &str, document: &str) -> Vec<i32> {
+    let vocab = model.vocab();
+    let tokens = if let Ok(template) = model.meta_val_str("tokenizer.chat_template.rerank") {
+        // In one pass, so that nothing in the query is taken for the place of the document.
+        let (before, rest) = template.split_once("{query}").unwrap_or((&template, ""));
+        let (between, after) = rest.split_once("{document}").unwrap_or((rest, ""));
+        vocab.tokenize([before, query, between, document, after].concat().as_bytes(), false, true)
+    } else {
+        let mark = |wanted: bool, token: LlamaToken| (wanted && token.0 >= 0).then_some(token);
+        let eos = if vocab.eos().0 >= 0 { vocab.eos() } else { vocab.sep() };
+        let mut tokens: Vec<LlamaToken> = mark(vocab.should_add_bos(), vocab.bos()).into_iter().collect();
+        tokens.extend(vocab.tokenize(query.as_bytes(), false, false));
+        tokens.extend(mark(vocab.should_add_eos(), eos));
+        tokens.extend(mark(vocab.should_add_sep(), vocab.sep()));
+        tokens.extend(vocab.tokenize(document.as_bytes(), false, false));
+        tokens.extend(mark(vocab.should_add_eos(), eos));
+        tokens
+    };
+    tokens.into_iter().map(|LlamaToken(id)| id).collect()
+}

@@ -91,7 +91,7 @@ fn serve(mut stream: UnixStream) -> io::Result<ExitCode> {
     let loaded = Arc::new(loaded);
     let commands = inbox::open(stream, Arc::clone(&loaded), outbox.clone())?;
     outbox.send(&FromWorker::Ready(Box::new(loaded.facts.clone())));
-    if loaded.embeds() {
+    if loaded.pools() {
         embed::run(&loaded, context, &commands, &outbox);
     } else {
         DecodeLoop::new(loaded, context, outbox).run(&commands);

@@ -102,7 +102,7 @@ fn a_broken_chat_template_is_named_and_not_replaced_by_a_guess() {
 #[test]
 fn a_model_that_declares_pooling_makes_vectors_and_no_text() {
     let folder = folder();
-    let path = folder.file("pooled.gguf", &with_pooling(&std::fs::read(model()).expect("read")));
+    let path = folder.file("pooled.gguf", &with_pooling(&std::fs::read(model()).expect("read"), 1));
     let mut worker = Worker::spawn();
     worker.load(spec(&path, 2, 256)).expect("it loads");
     assert_eq!(worker.facts.as_ref().expect("loaded").workloads, [Workload::Embedding]);
@@ -141,13 +141,44 @@ fn a_model_that_declares_pooling_makes_vectors_and_no_text() {
     assert!(worker.answers[&working].end.is_none(), "before the other one ended");
 }
 
-/// The same model with `llama.pooling_type = 1` (mean) in its head, and a filler that keeps the weights
-/// aligned.
-fn with_pooling(model: &[u8]) -> Vec<u8> {
+#[test]
+fn a_model_that_ranks_scores_each_document_and_makes_no_text() {
+    let folder = folder();
+    let path = folder.file("ranks.gguf", &with_pooling(&std::fs::read(model()).expect("read"), 4));
+    let mut worker = Worker::spawn();
+    worker.load(spec(&path, 2, 64)).expect("it loads");
+    assert_eq!(worker.facts.as_ref().expect("loaded").workloads, [Workload::Rerank]);
+    let rerank = |texts: &[&str]| {
+        let mut job =
+            job(adapter_api::Input::Inputs(texts.iter().map(|text| (*text).to_owned()).collect()), 0);
+        job.workload = Workload::Rerank;
+        job
+    };
+    let texts = ["What is red?", "A fire truck is red.", "The sea is blue.", "A fire truck is red."];
+    let measured = worker.measure(rerank(&texts)).expect("it can be counted");
+    let answer = worker.answer(rerank(&texts));
+    assert_eq!(answer.finish(), &adapter_api::Finish::Stop);
+    assert_eq!(answer.report().tokens_in, measured.tokens);
+    let scores: Vec<f64> =
+        answer.pieces.iter().map(|piece| serde_json::from_str(&piece.text).expect("a score")).collect();
+    assert_eq!(scores.len(), 3, "one of each document");
+    assert!((scores[0] - scores[2]).abs() < 1e-6 && (scores[0] - scores[1]).abs() > 1e-6, "{scores:?}");
+    let told = |finish: &adapter_api::Finish, text: &str| {
+        assert!(format!("{finish:?}").contains(text), "{finish:?}")
+    };
+    told(worker.answer(rerank(&["alone"])).finish(), "the query and at least one document");
+    let long = "long ".repeat(100);
+    told(worker.answer(rerank(&["q", "short", &long])).finish(), "`inputs[2]` takes");
+    told(worker.answer(job(prompt("Hello"), 3)).finish(), "`completion` is not offered");
+}
+
+/// The same model with `llama.pooling_type` in its head (1 is the mean, 4 a rank), and a filler that keeps the
+/// weights aligned.
+fn with_pooling(model: &[u8], kind: u32) -> Vec<u8> {
     let entry = |key: &str, kind: u32, value: &[u8]| {
         [&(key.len() as u64).to_le_bytes()[..], key.as_bytes(), &kind.to_le_bytes(), value].concat()
     };
-    let pooling = entry("llama.pooling_type", 4, &1u32.to_le_bytes());
+    let pooling = entry("llama.pooling_type", 4, &kind.to_le_bytes());
     let bare = entry("general.filler", 8, &0u64.to_le_bytes());
     let blanks = (32 - (pooling.len() + bare.len()) % 32) % 32;
     let filler =
