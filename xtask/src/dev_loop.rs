@@ -15,7 +15,7 @@ use crate::exit::Stop;
 use crate::generated::{self, Mode};
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::say::{self, Stopwatch};
-use crate::{contracts, links, requirements, scan, schema, schemathesis, setup, starter, tidy};
+use crate::{clients, contracts, links, requirements, scan, schema, schemathesis, setup, starter, tidy};
 
 /// `cargo xtask dev:loop`.
 #[derive(Debug, clap::Args)]
@@ -58,6 +58,7 @@ enum Step {
     Tests(Scope),
     DocTests(Scope),
     Schemathesis,
+    Clients,
 }
 
 impl Step {
@@ -81,7 +82,7 @@ impl Step {
             Scope::WithoutEngine => &[],
         };
         let fuzz: &[Self] = match scope {
-            Scope::Everything => &[Self::Schemathesis],
+            Scope::Everything => &[Self::Schemathesis, Self::Clients],
             Scope::WithoutEngine => &[],
         };
         [set_up, &quick, checks, &[Self::Tests(scope), Self::DocTests(scope)], fuzz].concat()
@@ -103,6 +104,7 @@ impl Step {
             Self::Tests(_) => "tests",
             Self::DocTests(_) => "tests in documentation",
             Self::Schemathesis => "schemathesis",
+            Self::Clients => "client libraries",
         }
     }
 
@@ -120,6 +122,7 @@ impl Step {
                 "cargo xtask regen-openapi --check && cargo xtask regen-schema --check".to_owned()
             }
             Self::Schemathesis => "cargo xtask schemathesis".to_owned(),
+            Self::Clients => "cargo xtask clients".to_owned(),
             Self::Clippy(_) | Self::Tests(_) | Self::DocTests(_) => {
                 format!("cargo {}", self.cargo_words().join(" "))
             }
@@ -145,7 +148,8 @@ impl Step {
             | Self::Requirements
             | Self::Contracts
             | Self::Generated(_)
-            | Self::Schemathesis => Vec::new(),
+            | Self::Schemathesis
+            | Self::Clients => Vec::new(),
         }
     }
 
@@ -159,6 +163,7 @@ impl Step {
             Self::Requirements => check_requirements(workspace),
             Self::Contracts => run_contracts(&contracts::Args::default(), workspace),
             Self::Schemathesis => schemathesis::run_where_an_engine_is(workspace, interrupts).await,
+            Self::Clients => clients::run(&clients::Args::default(), workspace, interrupts).await,
             Self::Generated(scope) => {
                 schema::regen(true)?;
                 generated::openapi(Mode::Check, scope.selection(), workspace, interrupts).await

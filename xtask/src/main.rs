@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod bench;
+mod clients;
 mod contracts;
 mod daemon;
 mod demo;
@@ -97,6 +98,10 @@ enum Command {
     ///
     /// Runs schemathesis, kept in ~/.cache/llama-orch/python. The engine is a real `llama-server`, built once.
     Schemathesis(schemathesis::Args),
+    /// Ask the daemon, with the starter model in it, through the official client libraries, unmodified.
+    ///
+    /// They are kept in ~/.cache/llama-orch/python.
+    Clients(clients::Args),
     /// Build for machines other than this one.
     Dist(dist::Args),
     /// Run a program that ends when the process PARENT does.
@@ -162,6 +167,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Requirements(args) => dev_loop::run_requirements(&args, &workspace),
         Command::Bench(args) => bench::run(&args, &workspace, &mut interrupts).await,
         Command::Schemathesis(args) => schemathesis::run(&args, &workspace, &mut interrupts).await,
+        Command::Clients(args) => clients::run(&args, &workspace, &mut interrupts).await,
         Command::Dist(args) => dist::run(&args, &workspace, &mut interrupts).await,
         Command::RunWhileParentLives { .. } => Ok(()),
     }

@@ -107,7 +107,10 @@ fn ask(args: &Args, programs: &Path, contract: &str, probe: &Probe, workspace: &
 }
 
 /// A port that nothing listens on.
-fn free_port() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// When the machine has none.
+pub fn free_port() -> anyhow::Result<u16> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
     Ok(socket.local_addr().context("a socket has no address")?.port())
 }

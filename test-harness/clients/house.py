@@ -1,0 +1,36 @@
+"""Where the daemon is, and what it is at."""
+
+import json
+import os
+import time
+import urllib.request
+
+MODEL = "starter"
+URL = os.environ["LLAMA_ORCH_URL"]
+TOKEN = os.environ["LLAMA_ORCH_TOKEN"]
+LIMIT_S = 120
+
+# The starter model's ends of a turn and of a text, which are banned so that an answer goes on.
+ENDS = {"0": -100, "2": -100}
+
+
+def pool():
+    """The daemon's one pool, from `/health`."""
+    request = urllib.request.Request(URL + "/health", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["pools"][0]
+
+
+def busy():
+    """Slots in use and interactive tasks that wait."""
+    now = pool()
+    return sum(replica["slots_busy"] for replica in now["replicas"]), now["queue"]["interactive"]["depth"]
+
+
+def until(wanted):
+    """Waits until `busy` is this."""
+    begun = time.monotonic()
+    while busy() != wanted:
+        if time.monotonic() - begun > LIMIT_S:
+            raise AssertionError(f"the daemon is at {busy()}, not at {wanted}")
+        time.sleep(0.01)

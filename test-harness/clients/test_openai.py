@@ -1,0 +1,209 @@
+"""The official `openai` library, unmodified, against a daemon that serves the starter model.
+
+`cargo xtask clients` starts the daemon: one slot, an interactive lane of two. What is asserted is what holds of
+any model: the form of an answer, not its sense.
+"""
+
+import json
+import threading
+import unittest
+
+import openai
+from openai import OpenAI
+
+from house import ENDS, LIMIT_S, MODEL, TOKEN, URL, until
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Tells the weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 16}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def client(**options):
+    options = {"api_key": TOKEN, "max_retries": 0, "timeout": LIMIT_S} | options
+    return OpenAI(base_url=f"{URL}/v1", **options)
+
+
+def turn(text):
+    return [{"role": "user", "content": text}]
+
+
+def endless():
+    """A stream that goes on until somebody leaves it."""
+    return client().chat.completions.create(
+        model=MODEL, messages=turn("Count."), max_tokens=1500, logit_bias=ENDS, stream=True
+    )
+
+
+class Text(unittest.TestCase):
+    def test_models_are_listed_and_looked_up(self):
+        names = [model.id for model in client().models.list()]
+        self.assertEqual(names, ["starter", "starter@batch"])
+        self.assertEqual(client().models.retrieve("starter").owned_by, "llama-orch")
+
+    def test_a_conversation_is_answered(self):
+        answer = client().chat.completions.create(model=MODEL, messages=turn("Say hello."), max_tokens=16)
+        self.assertEqual(answer.choices[0].message.role, "assistant")
+        self.assertTrue(answer.choices[0].message.content)
+        self.assertIn(answer.choices[0].finish_reason, ("stop", "length"))
+        self.assertEqual(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens)
+
+    def test_the_stream_says_what_the_whole_answer_says(self):
+        asked = {"model": MODEL, "messages": turn("Say hello."), "max_tokens": 16, "temperature": 0}
+        whole = client().chat.completions.create(**asked)
+        chunks = list(
+            client().chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+        )
+        texts = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+        self.assertEqual("".join(texts), whole.choices[0].message.content)
+        self.assertEqual(chunks[-1].usage, whole.usage)
+        self.assertEqual(chunks[-2].choices[0].finish_reason, whole.choices[0].finish_reason)
+
+    def test_the_helper_for_streams_puts_the_answer_together(self):
+        schema = {"type": "string", "enum": ["yes", "no"]}
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        asked = {"model": MODEL, "messages": turn("Yes or no?"), "response_format": form, "max_tokens": 32}
+        with client().chat.completions.stream(**asked) as stream:
+            for _ in stream:
+                pass
+            answer = stream.get_final_completion().choices[0].message.content
+        self.assertIn(json.loads(answer), ("yes", "no"))
+
+    def test_a_text_goes_on_and_stops_where_it_is_told(self):
+        answer = client().completions.create(
+            model=MODEL, prompt=["1 2 3 4", "a b c d"], max_tokens=12, stop="6", seed=7, n=1
+        )
+        self.assertEqual([choice.index for choice in answer.choices], [0, 1])
+        self.assertNotIn("6", answer.choices[0].text)
+
+    def test_two_answers_come_beside_each_other(self):
+        answer = client().chat.completions.create(
+            model="starter@batch", messages=turn("Say a word."), max_tokens=4, n=2, seed=1
+        )
+        self.assertEqual([choice.index for choice in answer.choices], [0, 1])
+        self.assertEqual(answer.service_tier, "flex")
+
+
+class Forms(unittest.TestCase):
+    def test_a_schema_is_kept_to(self):
+        schema = {
+            "type": "object",
+            "properties": {"colour": {"type": "string", "enum": ["red", "green"]}},
+            "required": ["colour"],
+            "additionalProperties": False,
+        }
+        answer = client().chat.completions.create(
+            model=MODEL,
+            messages=turn("Name a colour as JSON."),
+            max_tokens=32,
+            response_format={"type": "json_schema", "json_schema": {"name": "colour", "schema": schema}},
+        )
+        self.assertIn(json.loads(answer.choices[0].message.content)["colour"], ("red", "green"))
+
+    def test_a_forced_call_is_one_of_its_schema(self):
+        asked = {
+            "model": MODEL,
+            "messages": turn("What is the weather in Rome?"),
+            "tools": [WEATHER],
+            "tool_choice": {"type": "function", "function": {"name": "weather"}},
+            "max_tokens": 128,
+        }
+        choice = client().chat.completions.create(**asked).choices[0]
+        self.assertEqual(choice.finish_reason, "tool_calls")
+        call = choice.message.tool_calls[0]
+        self.assertEqual(call.function.name, "weather")
+        self.assertIsInstance(json.loads(call.function.arguments)["city"], str)
+
+        deltas = [chunk.choices[0].delta for chunk in client().chat.completions.create(**asked, stream=True)]
+        calls = [call for delta in deltas for call in delta.tool_calls or []]
+        self.assertEqual(calls[0].function.name, "weather")
+        first = [call.function.arguments for call in calls if call.index == 0]
+        self.assertIsInstance(json.loads("".join(first))["city"], str)
+
+        turns = turn("What is the weather in Rome?") + [
+            choice.message.model_dump(exclude_none=True),
+            {"role": "tool", "tool_call_id": call.id, "content": "Sunny."},
+        ]
+        answer = client().chat.completions.create(model=MODEL, messages=turns, tools=[WEATHER], max_tokens=8)
+        self.assertEqual(answer.choices[0].message.role, "assistant")
+
+    def test_texts_are_embedded_or_refused_in_words(self):
+        try:
+            answer = client().embeddings.create(model=MODEL, input=["one", "two"])
+        except openai.BadRequestError as refused:
+            self.assertIn("does not offer", str(refused))
+        else:
+            self.assertEqual(len(answer.data), 2)
+            self.assertGreater(len(answer.data[0].embedding), 1)
+
+
+class Refusals(unittest.TestCase):
+    def test_a_wrong_token_is_an_authentication_error(self):
+        with self.assertRaises(openai.AuthenticationError) as refused:
+            client(api_key="wrong").models.list()
+        self.assertIn("LLAMA_ORCH_TOKEN", str(refused.exception))
+
+    def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(self):
+        with self.assertRaises(openai.NotFoundError) as refused:
+            client().chat.completions.create(model="gpt-4o", messages=turn("Hello"))
+        self.assertEqual(refused.exception.param, "model")
+        self.assertIn("`starter`", str(refused.exception))
+
+    def test_a_value_that_is_wrong_is_named(self):
+        with self.assertRaises(openai.BadRequestError) as refused:
+            client().chat.completions.create(model=MODEL, messages=turn("Hello"), temperature=9)
+        self.assertEqual((refused.exception.param, refused.exception.code), ("temperature", "INVALID_PARAMS"))
+
+
+class Queue(unittest.TestCase):
+    def setUp(self):
+        until((0, 0))
+
+    def test_a_stream_that_is_left_frees_the_slot(self):
+        stream = endless()
+        next(iter(stream))
+        self.assertTrue(stream.response)
+        stream.close()
+        until((0, 0))
+
+    def test_a_request_that_gives_up_leaves_the_queue(self):
+        stream = endless()
+        next(iter(stream))
+        with self.assertRaises(openai.APITimeoutError):
+            client(timeout=0.5).chat.completions.create(model=MODEL, messages=turn("Hello"))
+        until((1, 0))
+        stream.close()
+        until((0, 0))
+
+    def test_a_full_lane_is_a_rate_limit_and_a_retry_gets_in(self):
+        running = endless()
+        next(iter(running))
+        short = {"model": MODEL, "messages": turn("Hello"), "max_tokens": 2}
+        waiting = [threading.Thread(target=client().chat.completions.create, kwargs=short) for _ in range(2)]
+        for thread in waiting:
+            thread.start()
+        until((1, 2))
+        with self.assertRaises(openai.RateLimitError) as refused:
+            client().chat.completions.create(**short)
+        headers = refused.exception.response.headers
+        self.assertTrue(1 <= int(headers["retry-after"]) <= 60)
+        self.assertGreater(int(headers["retry-after-ms"]), 0)
+        leaving = threading.Timer(0.5, running.close)
+        leaving.start()
+        answer = client(max_retries=20).chat.completions.create(**short)
+        self.assertLessEqual(answer.usage.completion_tokens, 2)
+        for thread in [leaving, *waiting]:
+            thread.join()
+
+
+if __name__ == "__main__":
+    unittest.main()
