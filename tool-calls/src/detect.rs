@@ -32,8 +32,12 @@ pub fn detect(template: &str) -> Option<ToolFormat> {
     } else if has("[TOOL_CALLS]") {
         Some(if has("[ARGS]") { ToolFormat::MistralNamed } else { ToolFormat::MistralArray })
     } else if has("<tool_call>") {
-        // The coders of Qwen and GLM put XML between the same marks.
-        (!has("<function=") && !has("<arg_key>")).then_some(ToolFormat::Hermes)
+        // GLM puts an XML of its own between the same marks.
+        match (has("<function="), has("<arg_key>")) {
+            (true, _) => Some(ToolFormat::QwenXml),
+            (false, true) => None,
+            (false, false) => Some(ToolFormat::Hermes),
+        }
     } else if has("<|start_header_id|>") && (has("<|python_tag|>") || has("\"parameters\"")) {
         Some(ToolFormat::Llama3)
     } else {

@@ -5,6 +5,7 @@ use adapter_api::{ToolChoice, ToolFormat, Tools};
 use serde_json::Value;
 
 mod gemma;
+mod xml;
 
 /// The first rule of the grammar.
 pub const ROOT: &str = "root";
@@ -32,13 +33,12 @@ pub fn force(
         let schema = schema_of(tool.parameters.as_deref())
             .map_err(|why| format!("`tools[{at}].parameters` (`{}`) {why}", tool.name))?;
         let prefix = format!("t{at}-");
-        rules.push(if format == ToolFormat::Gemma {
-            gemma::rules(&schema, &prefix)
-        } else {
-            let grammar = to_gbnf(&schema.to_string())
-                .map_err(|why| format!("`tools[{at}].parameters` (`{}`): {why}", tool.name))?;
-            prefixed(&grammar, &prefix)
-        });
+        let arguments = match format {
+            ToolFormat::Gemma => Ok(gemma::rules(&schema, &prefix)),
+            ToolFormat::QwenXml => xml::rules(&schema, &prefix, &mut to_gbnf),
+            _ => to_gbnf(&schema.to_string()).map(|grammar| prefixed(&grammar, &prefix)),
+        };
+        rules.push(arguments.map_err(|why| format!("`tools[{at}].parameters` (`{}`): {why}", tool.name))?);
         let (before, after) = frame(format, &tool.name);
         rules.push(format!("call-{at} ::= {} {prefix}root {}", literal(&before), literal(after)));
         calls.push(format!("call-{at}"));
@@ -62,6 +62,7 @@ fn frame(format: ToolFormat, name: &str) -> (String, &'static str) {
         ToolFormat::Hermes => {
             (format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": "), "}\n</tool_call>")
         }
+        ToolFormat::QwenXml => (format!("<tool_call>\n<function={name}>\n"), "</function>\n</tool_call>"),
         ToolFormat::Llama3 => (format!("{{\"name\": \"{name}\", \"parameters\": "), "}"),
         ToolFormat::MistralArray => (format!("{{\"name\": \"{name}\", \"arguments\": "), "}"),
         ToolFormat::MistralNamed => (format!("[TOOL_CALLS]{name}[ARGS]"), ""),
@@ -76,7 +77,7 @@ fn list(format: ToolFormat, most: usize) -> String {
         more => format!(" ({between} call){{0,{more}}}"),
     };
     match format {
-        ToolFormat::Hermes => format!("call{}", more(&literal("\n"))),
+        ToolFormat::Hermes | ToolFormat::QwenXml => format!("call{}", more(&literal("\n"))),
         ToolFormat::MistralArray => {
             format!("{} call{} {}", literal("[TOOL_CALLS]["), more(&literal(", ")), literal("]"))
         }

@@ -14,6 +14,7 @@ mod gemma;
 mod json;
 pub mod parser;
 pub mod plain;
+mod xml;
 
 pub use detect::{MARKERS, detect};
 pub use force::{ROOT, force};

@@ -12,7 +12,10 @@
 //! whether they are what the tool takes is for its caller to judge. White space around calls and the marks
 //! that frame them are not content.
 
+use std::collections::HashMap;
+
 use adapter_api::{Tool, ToolFormat};
+use serde_json::Value;
 
 use crate::json::{Fed, Span};
 
@@ -51,7 +54,8 @@ pub enum ToolEvent {
 #[derive(Debug)]
 pub struct ToolParser {
     format: ToolFormat,
-    names: Vec<String>,
+    /// The tools, each with the schema of its arguments.
+    tools: HashMap<String, Value>,
     state: State,
     /// Text that is not decided upon.
     buffer: String,
@@ -89,7 +93,7 @@ impl ToolParser {
     pub fn new(format: ToolFormat, tools: &[Tool]) -> Self {
         Self {
             format,
-            names: tools.iter().map(|tool| tool.name.clone()).collect(),
+            tools: tools.iter().map(|tool| (tool.name.clone(), schema_of(tool))).collect(),
             state: if format == ToolFormat::Llama3 { State::Start } else { State::Text },
             buffer: String::new(),
             searched: 0,
@@ -166,14 +170,14 @@ impl ToolParser {
 
     fn opened(&mut self, mark: &'static str, events: &mut Vec<ToolEvent>) -> Went {
         let bare = mark.is_empty();
-        match heads::head(self.format, &self.buffer, &mut self.searched, self.ended) {
+        match heads::head(self.format, &self.buffer, &mut self.searched, self.ended, &self.tools) {
             Head::More if !self.ended => return Went::Waits,
-            Head::Begins { name, consumed } if !bare || self.names.contains(&name) => {
+            Head::Begins { name, consumed } if !bare || self.tools.contains_key(&name) => {
                 self.take(consumed);
                 self.start(name, events);
                 self.state = State::Arguments(Span::default());
             }
-            Head::Whole { name, arguments, consumed } if !bare || self.names.contains(&name) => {
+            Head::Whole { name, arguments, consumed } if !bare || self.tools.contains_key(&name) => {
                 self.take(consumed);
                 let index = self.start(name, events);
                 events.push(ToolEvent::Arguments { index, text: arguments });
@@ -257,6 +261,11 @@ impl ToolParser {
         let rest = self.buffer.split_off(len);
         std::mem::replace(&mut self.buffer, rest)
     }
+}
+
+/// The schema of a tool's arguments; nothing where it is not JSON.
+fn schema_of(tool: &Tool) -> Value {
+    tool.parameters.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// Bytes at the end of `text` with which `mark` may begin.

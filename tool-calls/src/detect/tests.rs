@@ -27,7 +27,8 @@ fn each_family_is_told_by_its_marks() {
             "{%- if tools %}{{ '<start_function_declaration>' }}{{ '<start_function_call>call:' + name }}",
             Some(ToolFormat::Gemma),
         ),
-        ("{% for tool in tools %}{{ '<tool_call>\\n<function=' + name + '>' }}", None),
+        ("{% for tool in tools %}{{ '<tool_call>\\n<function=' + name + '>' }}", Some(ToolFormat::QwenXml)),
+        ("{% for tool in tools %}{{ '<tool_call>' + name + '<arg_key>' }}", None),
         ("{{ '<start_of_turn>' + role }}", None),
         ("{% for message in messages %}{{'<|im_start|>' + message['role'] }}", None),
     ] {

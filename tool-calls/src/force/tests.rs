@@ -90,3 +90,28 @@ fn gemmas_notation_has_its_own_rules() {
         "{grammar}"
     );
 }
+
+#[test]
+fn parameters_in_xml_are_texts_as_they_are_and_json_by_their_schema() {
+    let mut one = tools(&["f"]);
+    one.offered[0].parameters = Some(
+        "{\"type\":\"object\",\"required\":[\"a\"],\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"$ref\":\"#/$defs/n\"},\
+         \"c\":{\"enum\":[\"x\",\"y\"]}},\"$defs\":{\"n\":{\"type\":\"integer\"}}}"
+            .to_owned(),
+    );
+    let mut asked = Vec::new();
+    let grammar = force(ToolFormat::QwenXml, &one, None, |schema| {
+        asked.push(schema.to_owned());
+        Ok("root ::= [0-9]+".to_owned())
+    });
+    let grammar = grammar.expect("good schema");
+    assert!(grammar.contains("t0-p1-root ::= [0-9]+"), "{grammar}");
+    assert!(
+        grammar.contains(
+            "t0-root ::= (\"<parameter=a>\\n\" t0-text \"\\n</parameter>\\n\") (\"<parameter=b>\\n\" t0-p1-root \
+             \"\\n</parameter>\\n\")? (\"<parameter=c>\\n\" (\"x\" | \"y\") \"\\n</parameter>\\n\")? \"\""
+        ),
+        "{grammar}"
+    );
+    assert!(asked.len() == 1 && asked[0].contains("$defs"), "{asked:?}");
+}

@@ -1,9 +1,15 @@
 //! How each format opens a call and closes it.
 
+use std::collections::HashMap;
+
 use adapter_api::ToolFormat;
+use serde_json::Value;
 
 use crate::gemma;
 use crate::json::{Cursor, Stop};
+use crate::xml;
+
+const GEMMA_END: &str = "<end_function_call>";
 
 /// The longest text from the opening of a call to its arguments, and the longest call that names its tool
 /// after them: both are read again with each piece that comes.
@@ -34,7 +40,7 @@ pub enum Tail {
 /// The mark before a call.
 pub fn opening(format: ToolFormat) -> &'static str {
     match format {
-        ToolFormat::Hermes => "<tool_call>",
+        ToolFormat::Hermes | ToolFormat::QwenXml => "<tool_call>",
         ToolFormat::Llama3 => "<|python_tag|>",
         ToolFormat::MistralArray | ToolFormat::MistralNamed => "[TOOL_CALLS]",
         ToolFormat::Gemma => "<start_function_call>",
@@ -45,16 +51,22 @@ pub fn opening(format: ToolFormat) -> &'static str {
 #[must_use]
 pub fn closing(format: ToolFormat) -> Option<&'static str> {
     match format {
-        ToolFormat::Hermes => Some("</tool_call>"),
-        ToolFormat::Gemma => Some("<end_function_call>"),
+        ToolFormat::Hermes | ToolFormat::QwenXml => Some("</tool_call>"),
+        ToolFormat::Gemma => Some(GEMMA_END),
         ToolFormat::Llama3 | ToolFormat::MistralArray | ToolFormat::MistralNamed => None,
     }
 }
 
 /// Reads what follows an opening. `searched` is where the last look at it ended.
-pub fn head(format: ToolFormat, text: &str, searched: &mut usize, ended: bool) -> Head {
+pub fn head(
+    format: ToolFormat,
+    text: &str,
+    searched: &mut usize,
+    ended: bool,
+    tools: &HashMap<String, Value>,
+) -> Head {
     let read = match format {
-        ToolFormat::Gemma => return whole_gemma(text, searched, ended),
+        ToolFormat::Gemma | ToolFormat::QwenXml => return whole(format, text, searched, ended, tools),
         ToolFormat::Hermes | ToolFormat::Llama3 => json_head(Cursor::new(text)),
         ToolFormat::MistralArray | ToolFormat::MistralNamed => mistral_head(Cursor::new(text)),
     };
@@ -65,9 +77,15 @@ pub fn head(format: ToolFormat, text: &str, searched: &mut usize, ended: bool) -
     }
 }
 
-/// Gemma's arguments are no JSON, so that a call is read when all of it is there.
-fn whole_gemma(text: &str, searched: &mut usize, ended: bool) -> Head {
-    let mark = closing(ToolFormat::Gemma).expect("Gemma has one");
+/// Arguments that are no JSON are read when all of the call is there.
+fn whole(
+    format: ToolFormat,
+    text: &str,
+    searched: &mut usize,
+    ended: bool,
+    tools: &HashMap<String, Value>,
+) -> Head {
+    let mark = if format == ToolFormat::Gemma { GEMMA_END } else { xml::END };
     let from = searched.saturating_sub(mark.len());
     let from = (0..=from).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     *searched = text.len();
@@ -75,7 +93,11 @@ fn whole_gemma(text: &str, searched: &mut usize, ended: bool) -> Head {
         return Head::More;
     }
     let mut cursor = Cursor::new(text);
-    match gemma::call(&mut cursor) {
+    let call = match format {
+        ToolFormat::Gemma => gemma::call(&mut cursor),
+        _ => xml::call(&mut cursor, |name| tools.get(name)),
+    };
+    match call {
         Ok((name, arguments)) => Head::Whole { name, arguments, consumed: cursor.at },
         // The mark stood inside a text.
         Err(Stop::More) if !ended => Head::More,
@@ -175,7 +197,7 @@ pub fn tail(format: ToolFormat, text: &str, ended: bool) -> Tail {
     let mut cursor = Cursor::new(text);
     let read = match format {
         ToolFormat::MistralNamed => Ok(Tail::Closed(0)),
-        ToolFormat::Gemma => close(&mut cursor, format),
+        ToolFormat::Gemma | ToolFormat::QwenXml => close(&mut cursor, format),
         ToolFormat::Hermes => rest_of_object(&mut cursor).and_then(|()| close(&mut cursor, format)),
         ToolFormat::Llama3 => rest_of_object(&mut cursor).and_then(|()| next_of(&mut cursor, b';', None)),
         ToolFormat::MistralArray => {

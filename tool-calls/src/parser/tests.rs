@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn tools() -> Vec<Tool> {
-    ["weather", "write_file", "now"].map(|name| Tool { name: name.to_owned(), ..Tool::default() }).to_vec()
+    let schema = "{\"type\":\"object\",\"properties\":{\"zip\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}}}";
+    let tool =
+        |name: &str| Tool { name: name.to_owned(), parameters: Some(schema.to_owned()), ..Tool::default() };
+    ["weather", "write_file", "now"].map(tool).to_vec()
 }
 
 /// What an answer came to: its content, and its calls with their arguments.
@@ -121,6 +124,20 @@ const CASES: &[Case] = &[
     ),
     (ToolFormat::Hermes, " plain\n\ntext \n", " plain\n\ntext \n", &[]),
     (ToolFormat::Hermes, "", "", &[]),
+    (
+        ToolFormat::QwenXml,
+        "I look.\n\n<tool_call>\n<function=weather>\n<parameter=zip>\n75001\n</parameter>\n<parameter=days>\n2\n\
+         </parameter>\n<parameter=note>\na < b\n\nc</parameter>\n</function>\n</tool_call>\n<tool_call>\n\
+         <function=now>\n</function>\n</tool_call>",
+        "I look.",
+        &[("weather", "{\"zip\":\"75001\",\"days\":2,\"note\":\"a < b\\n\\nc\"}"), ("now", "{}")],
+    ),
+    (
+        ToolFormat::QwenXml,
+        "<tool_call>\n<function=weather>\n<parameter=zip>\n750",
+        "<tool_call>\n<function=weather>\n<parameter=zip>\n750",
+        &[],
+    ),
     (
         ToolFormat::Llama3,
         "{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}",
@@ -255,6 +272,7 @@ fn a_long_text_that_never_becomes_a_call_is_not_kept_back_for_ever() {
 fn any_format() -> impl Strategy<Value = ToolFormat> {
     prop::sample::select(vec![
         ToolFormat::Hermes,
+        ToolFormat::QwenXml,
         ToolFormat::Llama3,
         ToolFormat::MistralArray,
         ToolFormat::MistralNamed,
@@ -275,6 +293,10 @@ fn any_answer() -> impl Strategy<Value = String> {
         "<end_function_call>",
         "<escape>",
         "call:now",
+        "<function=now>",
+        "<parameter=zip>",
+        "</parameter>",
+        "</function>",
         "{",
         "}",
         "[",

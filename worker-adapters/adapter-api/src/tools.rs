@@ -111,6 +111,9 @@ pub enum ToolFormat {
     /// `<tool_call>{"name": …, "arguments": …}</tool_call>`: Hermes, Qwen, and every model whose template knows
     /// no tools and is told of them in the system message.
     Hermes,
+    /// `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`: the coders of Qwen,
+    /// and Qwen since 3.5.
+    QwenXml,
     /// `{"name": …, "parameters": …}` as the whole answer, or behind `<|python_tag|>`: Llama 3.
     Llama3,
     /// `[TOOL_CALLS][{"name": …, "arguments": …}, …]`: Mistral up to 2024.
