@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api_types::{
     ErrorEnvelope, Health, ModelState, ModelStateRequest, ModelStatus, ReloadRequest, Reloaded, RolledBack,
-    TaskAccepted, TaskRequest,
+    TaskAccepted, TaskList, TaskRequest,
 };
 pub use openapi_client::Event;
 use openapi_client::{Client, Error, StreamError};
@@ -163,6 +163,19 @@ impl Api {
         }
     }
 
+    /// Which tasks there are: of each kind at most `limit`.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn tasks(&self, limit: u32) -> Result<TaskList, ApiError> {
+        self.client.list_tasks(Some(limit)).await.map(|tasks| tasks.into_inner()).map_err(explain)
+    }
+
+    /// The client itself, for what measures it.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Has a pool serve another model. Resolves when it does, or when it was taken back.
     ///
     /// # Errors
@@ -277,7 +290,7 @@ async fn explain_untyped<T>(error: Error<T>) -> ApiError {
 }
 
 /// What the client's failure means here.
-fn explain(error: impl Into<openapi_client::Failure>) -> ApiError {
+pub fn explain(error: impl Into<openapi_client::Failure>) -> ApiError {
     match error.into() {
         openapi_client::Failure::Refused(refusal) => ApiError::Refused {
             status: refusal.status.as_u16(),

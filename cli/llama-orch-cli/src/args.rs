@@ -2,6 +2,7 @@
 //! [`crate::connection`] for the address and the token.
 
 mod alone;
+mod live;
 mod models;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::exit;
 pub use alone::{
     Alone, ConfigArgs, ConfigCommand, DoctorArgs, ImportArgs, ImportFrom, InitArgs, LogsArgs, ManArgs,
 };
+pub use live::{BenchArgs, TopArgs};
 pub use models::{
     ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
 };
@@ -31,7 +33,7 @@ Examples:
   llama-orch run \"Why is the sky blue?\"           ask, and read the answer as it is made
   cat src/main.rs | llama-orch run \"Explain this\"  ask about a file
   llama-orch chat                                 talk, with a memory
-  llama-orch status --watch                       see queues, replicas and speeds
+  llama-orch top                                  watch queues, tasks and devices
   llama-orch models pull hf:OWNER/REPO/FILE.gguf  fetch a model
   llama-orch reload default hf:OWNER/REPO/FILE.gguf  serve it instead of the present one
   llama-orch retire default --wait                give its memory back, for a game
@@ -140,6 +142,10 @@ pub enum Asking {
     Chat(ChatArgs),
     /// Show pools, queues, replicas, devices and what holds their memory.
     Status(StatusArgs),
+    /// Watch queues, tasks, replicas and devices, and cancel tasks.
+    Top(TopArgs),
+    /// Measure the daemon: first tokens, tokens/s, predicted starts.
+    Bench(BenchArgs),
     /// List, fetch, show and remove models.
     Models(ModelsArgs),
     /// Have a pool serve another model, or the present one again when that one does not work.

@@ -3,6 +3,7 @@
 //! ```text
 //! args ─► connection ─► api ─► run, chat ─► answer ─► submit ─► follow
 //!    │                     ├─► status, health, cancel, explain
+//!    │                     ├─► top, bench
 //!    │                     └─► models, reload, state
 //!    ├─► doctor                        what may find it or not
 //!    └─► config, import, logs, papers  what needs no daemon
@@ -12,6 +13,7 @@
 mod answer;
 mod api;
 mod args;
+mod bench;
 mod cancel;
 mod chat;
 mod clock;
@@ -42,6 +44,7 @@ mod status;
 mod submit;
 mod table;
 mod text;
+mod top;
 mod ui;
 
 use api_types::ModelState;
@@ -119,6 +122,8 @@ async fn ask(cx: &mut Context, command: Asking) -> Result<Exit, Stop> {
         Asking::Run(args) => run::run(cx, args).await,
         Asking::Chat(args) => chat::chat(cx, args).await,
         Asking::Status(args) => status::status(cx, &args).await,
+        Asking::Top(args) => top::top(cx, &args).await,
+        Asking::Bench(args) => bench::bench(cx, &args).await,
         Asking::Models(args) => models::models(cx, args).await,
         Asking::Reload(args) => reload::reload(cx, &args).await,
         Asking::Retire(args) => state::set(cx, &args, ModelState::Retired).await,

@@ -202,7 +202,8 @@ fn parameters(count: u64) -> String {
     }
 }
 
-const fn tint_of_daemon(status: HealthStatus) -> Tint {
+/// The colour of the daemon's state.
+pub const fn tint_of_daemon(status: HealthStatus) -> Tint {
     match status {
         HealthStatus::Ok => Tint::Good,
         HealthStatus::Starting | HealthStatus::Stopping => Tint::Wait,
@@ -219,7 +220,8 @@ pub const fn tint_of_pool(state: PoolState) -> Tint {
     }
 }
 
-const fn tint_of_replica(state: ReplicaState) -> Tint {
+/// The colour of a replica's state.
+pub const fn tint_of_replica(state: ReplicaState) -> Tint {
     match state {
         ReplicaState::Ready => Tint::Good,
         ReplicaState::Starting | ReplicaState::Retiring => Tint::Wait,

@@ -17,6 +17,8 @@ mod imports;
 mod interrupts;
 #[path = "cli/lifecycle.rs"]
 mod lifecycle;
+#[path = "cli/live.rs"]
+mod live;
 #[path = "cli/models.rs"]
 mod models;
 #[path = "cli/program.rs"]

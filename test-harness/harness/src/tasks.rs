@@ -1,6 +1,7 @@
 //! Tasks as tests ask them: greedy, so that an answer is the same each time.
 
 use openapi_client::types::{LogitBias, Message, Priority, Role, Sampling, TaskRequest};
+pub use traffic::text_of;
 
 /// A greedy task with one user message.
 #[must_use]
@@ -28,12 +29,6 @@ pub fn endless(max_tokens: u32) -> TaskRequest {
 #[must_use]
 pub fn batch(task: TaskRequest) -> TaskRequest {
     TaskRequest { priority: Some(Priority::Batch), ..task }
-}
-
-/// A text of about so many tokens.
-#[must_use]
-pub fn text_of(tokens: usize) -> String {
-    "The quick brown fox jumps over the lazy dog. ".repeat(tokens / 10)
 }
 
 fn greedy(max_tokens: u32) -> TaskRequest {

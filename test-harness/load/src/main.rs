@@ -12,13 +12,12 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod args;
-mod figures;
+mod arrivals;
 mod memory;
 mod refusals;
 mod relay;
 mod report;
 mod target;
-mod traffic;
 
 use clap::Parser as _;
 
@@ -43,7 +42,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::default();
     for part in args.parts() {
         match part {
-            Part::Traffic => report.traffic = Some(traffic::measure(args).await?),
+            Part::Traffic => report.traffic = Some(arrivals::measure(args).await?),
             Part::Memory => report.memory = Some(memory::measure(args).await?),
             Part::Relay => report.relay = Some(relay::measure().await?),
             Part::Refusals => report.refusals = Some(refusals::measure(args).await?),

@@ -10,9 +10,9 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use traffic::Spread;
 
 use crate::args::Args;
-use crate::figures::Spread;
 use crate::target;
 
 /// Connections that share the rate.

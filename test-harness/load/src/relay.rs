@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::figures::Spread;
 use nginx::Nginx;
+use traffic::Spread;
 
 /// Streams at a time.
 const STREAMS: u32 = 64;

@@ -18,7 +18,7 @@ fn help_of_every_command_stays_as_it_was_read() {
     for command in ["run", "chat", "status", "cancel", "health", "completions", "man"] {
         insta::assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
-    for command in ["doctor", "config", "import", "logs"] {
+    for command in ["top", "bench", "doctor", "config", "import", "logs"] {
         insta::assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
     insta::assert_snapshot!("help_config_init", help(&["config", "init", "--help"]));

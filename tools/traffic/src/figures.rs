@@ -1,5 +1,6 @@
 //! Figures of many values.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -32,15 +33,26 @@ impl Spread {
             max: at_share(&ms, 1.0),
         }
     }
+
+    /// Writes one line of it.
+    ///
+    /// # Errors
+    /// As writing does.
+    pub fn show(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        let Self { count, p50, p95, p99, max } = self;
+        writeln!(f, "  {name:<21} p50 {p50:9.2}  p95 {p95:9.2}  p99 {p99:9.2}  max {max:9.2} ms  ({count})")
+    }
 }
 
 /// The value of sorted ones that a share of them is not above; 0 of none.
+#[must_use]
 pub fn at_share(sorted: &[f64], share: f64) -> f64 {
     let place = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(place.max(1) - 1).or(sorted.last()).copied().unwrap_or_default()
 }
 
 /// How many of all, as a share; nothing of none.
+#[must_use]
 pub fn share(part: usize, all: usize) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)
 }
