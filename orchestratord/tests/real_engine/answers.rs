@@ -1,17 +1,17 @@
+use harness::tasks::{batch, chat, endless, prompt, text_of};
+use harness::{Daemon, read};
 use openapi_client::types::{Determinism, FinishReason, Sampling, TaskRequest};
 use openapi_client::{Event, Failure};
 use uuid::Uuid;
 
-use crate::house::{House, batch, chat, endless, prompt, read, text_of};
-
 #[tokio::test]
 async fn a_question_is_answered_and_its_figures_are_true() {
-    let house = House::open(&[]).await;
-    let answer = house.ask(&chat("What is the capital of France? Answer in one word.", 32)).await;
-    assert!(answer.text.contains("Paris"), "{}", answer.text);
+    let daemon = Daemon::open::<&str>(&[]).await;
+    let answer = daemon.ask(&chat("What is the capital of France? Answer in one word.", 32)).await;
+    assert!(answer.text().contains("Paris"), "{}", answer.text());
     assert_eq!(answer.end.finish_reason, FinishReason::Stop);
     assert!(answer.end.tokens_in > 10 && answer.end.tokens_out > 0);
-    let health = house.health().await;
+    let health = daemon.health().await;
     let replica = &health.pools.as_ref().unwrap()[0].replicas[0];
     assert!(replica.decode_tokens_per_s.is_some_and(|speed| speed > 1.0));
     assert!(health.build.is_some_and(|build| build.contains("native") || build.contains("portable")));
@@ -19,45 +19,45 @@ async fn a_question_is_answered_and_its_figures_are_true() {
 
 #[tokio::test]
 async fn a_stream_replays_from_the_start_and_from_where_a_reader_left_off() {
-    let house = House::open(&[]).await;
-    let accepted = house.submit(&prompt("Once upon a time", 24)).await.unwrap();
-    let whole = house.read(accepted.task_id, None).await;
-    assert_eq!(house.read(accepted.task_id, None).await, whole);
-    let rest = house.read(accepted.task_id, Some(9)).await;
+    let daemon = Daemon::open::<&str>(&[]).await;
+    let accepted = daemon.submit(&prompt("Once upon a time", 24)).await.unwrap();
+    let whole = daemon.read(accepted.task_id, None).await;
+    assert_eq!(daemon.read(accepted.task_id, None).await, whole);
+    let rest = daemon.read(accepted.task_id, Some(9)).await;
     assert_eq!(rest.tokens, whole.tokens[10..]);
     assert_eq!(rest.end, whole.end);
 }
 
 #[tokio::test]
 async fn the_same_task_sent_twice_runs_once() {
-    let house = House::open(&[]).await;
+    let daemon = Daemon::open::<&str>(&[]).await;
     let task = TaskRequest { task_id: Some(Uuid::new_v4()), ..prompt("One, two,", 8) };
-    let first = house.ask(&task).await;
-    assert_eq!(house.ask(&task).await, first);
+    let first = daemon.ask(&task).await;
+    assert_eq!(daemon.ask(&task).await, first);
     let other = TaskRequest { max_tokens: Some(9), ..task };
-    let Err(Failure::Refused(refusal)) = house.submit(&other).await else { panic!("it is another task") };
+    let Err(Failure::Refused(refusal)) = daemon.submit(&other).await else { panic!("it is another task") };
     assert_eq!(refusal.status, 400);
 }
 
 #[tokio::test]
 async fn a_conversation_finds_its_cache_again_until_it_is_evicted() {
-    let house = House::open(&[]).await;
+    let daemon = Daemon::open::<&str>(&[]).await;
     let session = Uuid::new_v4();
     let in_session = |task| TaskRequest { session_id: Some(session), ..task };
-    house.ask(&in_session(prompt(&text_of(200), 4))).await;
-    let first = house.client.get_session(&session).await.unwrap().into_inner();
+    daemon.ask(&in_session(prompt(&text_of(200), 4))).await;
+    let first = daemon.client.get_session(&session).await.unwrap().into_inner();
     assert_eq!(first.turns, 1);
     assert!(first.kv_bytes > 0 && first.kv_warmth > 0.9, "{first:?}");
-    house.ask(&in_session(prompt(&text_of(400), 4))).await;
-    let second = house.client.get_session(&session).await.unwrap().into_inner();
+    daemon.ask(&in_session(prompt(&text_of(400), 4))).await;
+    let second = daemon.client.get_session(&session).await.unwrap().into_inner();
     assert!(second.turns == 2 && second.kv_bytes > first.kv_bytes, "{second:?}");
-    house.client.delete_session(&session).await.unwrap();
-    assert_eq!(house.client.get_session(&session).await.unwrap_err().status().unwrap(), 404);
+    daemon.client.delete_session(&session).await.unwrap();
+    assert_eq!(daemon.client.get_session(&session).await.unwrap_err().status().unwrap(), 404);
 }
 
 #[tokio::test]
 async fn strict_gives_the_same_answer_alone_and_in_company() {
-    let house = House::open(&["pools[0].slots=4"]).await;
+    let daemon = Daemon::open(&["pools[0].slots=4"]).await;
     let sampling = Sampling { temperature: Some(1.0), ..Sampling::default() };
     let strict = TaskRequest {
         determinism: Some(Determinism::Strict),
@@ -65,58 +65,58 @@ async fn strict_gives_the_same_answer_alone_and_in_company() {
         sampling: Some(sampling),
         ..prompt("The old lighthouse keeper said", 32)
     };
-    let alone = house.ask(&strict).await;
+    let alone = daemon.ask(&strict).await;
     let mut company = Vec::new();
     for _ in 0..3 {
-        company.push(house.submit(&batch(prompt(&text_of(300), 40))).await.unwrap().task_id);
+        company.push(daemon.submit(&batch(prompt(&text_of(300), 40))).await.unwrap().task_id);
     }
-    let among_others = house.ask(&strict).await;
+    let among_others = daemon.ask(&strict).await;
     assert_eq!(among_others.tokens, alone.tokens);
     for task in company {
-        house.read(task, None).await;
+        daemon.read(task, None).await;
     }
 }
 
 #[tokio::test]
 async fn a_task_is_canceled_in_every_phase_and_the_next_one_is_served() {
-    let house = House::open(&["pools[0].slots=1"]).await;
+    let daemon = Daemon::open(&["pools[0].slots=1"]).await;
     // Decoding: cancel after some tokens.
-    let decoding = house.submit(&endless(400)).await.unwrap().task_id;
+    let decoding = daemon.submit(&endless(400)).await.unwrap().task_id;
     // Queued: behind the one that decodes.
-    let queued = house.submit(&prompt("never read", 8)).await.unwrap().task_id;
-    let mut events = house.events(decoding, None).await;
+    let queued = daemon.submit(&prompt("never read", 8)).await.unwrap().task_id;
+    let mut events = daemon.events(decoding, None).await;
     let mut seen = 0;
     while seen < 3 {
         seen += u64::from(matches!(events.next().await.unwrap().unwrap(), Event::Token(_)));
     }
-    house.client.cancel_task(&queued).await.unwrap();
-    house.client.cancel_task(&decoding).await.unwrap();
-    house.client.cancel_task(&decoding).await.unwrap();
+    daemon.client.cancel_task(&queued).await.unwrap();
+    daemon.client.cancel_task(&decoding).await.unwrap();
+    daemon.client.cancel_task(&decoding).await.unwrap();
     for (task, tokens) in [(queued, 0), (decoding, 400)] {
-        let answer = house.read(task, None).await;
+        let answer = daemon.read(task, None).await;
         assert_eq!(answer.end.finish_reason, FinishReason::Canceled);
         assert!(answer.end.tokens_out <= tokens);
     }
     // Reading the prompt: long enough that the cancel comes before the first token.
-    let reading = house.submit(&prompt(&text_of(3000), 8)).await.unwrap().task_id;
-    house.until("busy", |health| health.pools.as_ref().unwrap()[0].replicas[0].slots_busy == 1).await;
-    house.client.cancel_task(&reading).await.unwrap();
-    let answer = read(house.events(reading, None).await, None).await;
+    let reading = daemon.submit(&prompt(&text_of(3000), 8)).await.unwrap().task_id;
+    daemon.until("busy", |health| health.pools.as_ref().unwrap()[0].replicas[0].slots_busy == 1).await;
+    daemon.client.cancel_task(&reading).await.unwrap();
+    let answer = read(daemon.events(reading, None).await, None).await;
     assert_eq!((answer.end.finish_reason, answer.tokens.len()), (FinishReason::Canceled, 0));
-    let next = house.ask(&prompt("One, two,", 4)).await;
+    let next = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(next.end.finish_reason, FinishReason::Length);
-    assert_eq!(house.client.cancel_task(&Uuid::new_v4()).await.unwrap_err().status().unwrap(), 404);
+    assert_eq!(daemon.client.cancel_task(&Uuid::new_v4()).await.unwrap_err().status().unwrap(), 404);
 }
 
 #[tokio::test]
 async fn a_prompt_that_does_not_fit_is_refused_with_the_numbers() {
-    let house = House::open(&["pools[0].ctx=512"]).await;
-    let Err(Failure::Refused(refusal)) = house.submit(&prompt(&text_of(1000), 8)).await else {
+    let daemon = Daemon::open(&["pools[0].ctx=512"]).await;
+    let Err(Failure::Refused(refusal)) = daemon.submit(&prompt(&text_of(1000), 8)).await else {
         panic!("it does not fit")
     };
     assert_eq!(refusal.status, 400);
     assert!(refusal.envelope.message.contains("the context holds 512"), "{}", refusal.envelope.message);
-    let answer = house.ask(&TaskRequest { max_tokens: None, ..prompt(&text_of(480), 0) }).await;
+    let answer = daemon.ask(&TaskRequest { max_tokens: None, ..prompt(&text_of(480), 0) }).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length, "a full context ends with `length`");
     assert!(answer.end.tokens_in + answer.end.tokens_out >= 511);
 }

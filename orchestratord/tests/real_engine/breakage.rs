@@ -1,43 +1,45 @@
 use std::time::Duration;
 
+use harness::executable::model;
+use harness::processes::{is_alive, signal};
+use harness::tasks::{endless, prompt};
+use harness::{Daemon, LIMIT, Setup, read};
 use openapi_client::types::{ErrorCode, FinishReason, HealthStatus};
 use openapi_client::{Event, Failure};
 
-use crate::house::{House, LIMIT, endless, is_alive, model, prompt, read, signal_process};
-
-pub async fn after_some_tokens(house: &House, task: uuid::Uuid) -> openapi_client::Events {
-    let mut events = house.events(task, None).await;
+pub async fn after_some_tokens(daemon: &Daemon, task: uuid::Uuid) -> openapi_client::Events {
+    let mut events = daemon.events(task, None).await;
     while !matches!(events.next().await.unwrap().unwrap(), Event::Token(_)) {}
     events
 }
 
 #[tokio::test]
 async fn a_killed_worker_costs_its_task_and_not_the_service() {
-    let house = House::open(&["worker.restart.min_ms=100"]).await;
-    let task = house.submit(&endless(2000)).await.unwrap().task_id;
-    let events = after_some_tokens(&house, task).await;
-    let workers = house.workers();
+    let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
+    let task = daemon.submit(&endless(2000)).await.unwrap().task_id;
+    let events = after_some_tokens(&daemon, task).await;
+    let workers = daemon.workers();
     assert_eq!(workers.len(), 1);
-    signal_process(workers[0], "KILL");
+    signal(workers[0], "KILL");
     drop(events);
-    let answer = house.read(task, None).await;
+    let answer = daemon.read(task, None).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Error);
     assert_eq!(answer.end.error.unwrap().code, ErrorCode::WorkerReset);
-    house.ready().await;
-    let next = house.ask(&prompt("One, two,", 4)).await;
+    daemon.ready().await;
+    let next = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(next.end.finish_reason, FinishReason::Length);
-    assert_ne!(house.workers(), workers);
+    assert_ne!(daemon.workers(), workers);
 }
 
 #[tokio::test]
 async fn a_worker_does_not_outlive_a_killed_daemon() {
-    let mut house = House::open(&[]).await;
-    let task = house.submit(&endless(2000)).await.unwrap().task_id;
-    let _events = after_some_tokens(&house, task).await;
-    let workers = house.workers();
+    let daemon = Daemon::open::<&str>(&[]).await;
+    let task = daemon.submit(&endless(2000)).await.unwrap().task_id;
+    let _events = after_some_tokens(&daemon, task).await;
+    let workers = daemon.workers();
     assert_eq!(workers.len(), 1);
-    house.signal("KILL");
-    house.ended().await;
+    daemon.signal("KILL");
+    daemon.ended().await;
     let gone = async {
         while is_alive(workers[0]) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -48,13 +50,13 @@ async fn a_worker_does_not_outlive_a_killed_daemon() {
 
 #[tokio::test]
 async fn a_stop_gives_every_open_stream_its_end_and_leaves_no_process() {
-    let mut house = House::open(&["shutdown.grace_s=1", "pools[0].slots=1"]).await;
-    let running = house.submit(&endless(4000)).await.unwrap().task_id;
-    let waiting = house.submit(&prompt("never read", 8)).await.unwrap().task_id;
-    let mut running = after_some_tokens(&house, running).await;
-    let waiting = house.events(waiting, None).await;
-    let workers = house.workers();
-    house.signal("TERM");
+    let daemon = Daemon::open(&["shutdown.grace_s=1", "pools[0].slots=1"]).await;
+    let running = daemon.submit(&endless(4000)).await.unwrap().task_id;
+    let waiting = daemon.submit(&prompt("never read", 8)).await.unwrap().task_id;
+    let mut running = after_some_tokens(&daemon, running).await;
+    let waiting = daemon.events(waiting, None).await;
+    let workers = daemon.workers();
+    daemon.signal("TERM");
     let waiting = read(waiting, None).await;
     assert_eq!(waiting.end.error.unwrap().code, ErrorCode::PoolUnavailable);
     let end = loop {
@@ -64,19 +66,24 @@ async fn a_stop_gives_every_open_stream_its_end_and_leaves_no_process() {
         }
     };
     assert_eq!(end.error.unwrap().code, ErrorCode::PoolUnavailable);
-    assert_eq!(house.ended().await.code(), Some(0));
+    assert_eq!(daemon.ended().await.code(), Some(0));
     assert!(workers.iter().all(|worker| !is_alive(*worker)));
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let mut house = House::open(&["shutdown.grace_s=600"]).await;
-    let task = house.submit(&endless(4000)).await.unwrap().task_id;
-    let _events = after_some_tokens(&house, task).await;
-    house.signal("INT");
-    house.logged("a second signal ends at once").await;
-    house.signal("INT");
-    assert_eq!(house.ended().await.code(), Some(130));
+    let daemon = Daemon::open(&["shutdown.grace_s=600"]).await;
+    let task = daemon.submit(&endless(4000)).await.unwrap().task_id;
+    let _events = after_some_tokens(&daemon, task).await;
+    daemon.signal("INT");
+    daemon.logged("a second signal ends at once").await;
+    daemon.signal("INT");
+    assert_eq!(daemon.ended().await.code(), Some(130));
+}
+
+/// A daemon whose model is this file.
+fn with_model(path: &str) -> Setup {
+    Setup { model: Some(format!("file:{path}")), ..Setup::default() }
 }
 
 #[tokio::test]
@@ -92,11 +99,11 @@ async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
     for (name, content) in cases {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        let house = House::start(&format!("file:{}", path.display()), &[]).await;
-        let health = house.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
+        let daemon = Daemon::start(&with_model(&path.display().to_string())).await;
+        let health = daemon.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
         let reason = health.pools.unwrap()[0].replicas[0].reason.clone().unwrap_or_default();
         assert!(reason.contains(name), "the reason names the file: {reason}");
-        let Err(Failure::Refused(refusal)) = house.submit(&prompt("hi", 1)).await else {
+        let Err(Failure::Refused(refusal)) = daemon.submit(&prompt("hi", 1)).await else {
             panic!("no engine")
         };
         assert_eq!((refusal.status.as_u16(), refusal.envelope.code), (503, ErrorCode::PoolUnavailable));
@@ -106,8 +113,8 @@ async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
 
 #[tokio::test]
 async fn a_missing_model_is_named() {
-    let house = House::start("file:/no/such/model.gguf", &[]).await;
-    house.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
-    let Err(Failure::Refused(refusal)) = house.submit(&prompt("hi", 1)).await else { panic!("no engine") };
+    let daemon = Daemon::start(&with_model("/no/such/model.gguf")).await;
+    daemon.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
+    let Err(Failure::Refused(refusal)) = daemon.submit(&prompt("hi", 1)).await else { panic!("no engine") };
     assert!(refusal.envelope.message.contains("/no/such/model.gguf"), "{}", refusal.envelope.message);
 }

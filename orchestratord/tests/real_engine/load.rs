@@ -1,19 +1,20 @@
 use std::sync::Arc;
 
+use harness::Daemon;
+use harness::processes::{open_files, resident_kib};
+use harness::tasks::{batch, prompt, text_of};
 use openapi_client::types::FinishReason;
 use tokio::task::JoinSet;
 
-use crate::house::{House, batch, open_files, prompt, resident_kib, text_of};
-
 #[tokio::test]
 async fn an_interactive_task_overtakes_a_queue_of_batch_tasks() {
-    let house = Arc::new(House::open(&["pools[0].slots=1"]).await);
+    let daemon = Arc::new(Daemon::open(&["pools[0].slots=1"]).await);
     let mut order = JoinSet::new();
     let mut submit = async |name: String, task| {
-        let accepted = house.submit(&task).await.unwrap();
-        let house = Arc::clone(&house);
+        let accepted = daemon.submit(&task).await.unwrap();
+        let daemon = Arc::clone(&daemon);
         order.spawn(async move {
-            house.read(accepted.task_id, None).await;
+            daemon.read(accepted.task_id, None).await;
             name
         });
         accepted
@@ -35,14 +36,14 @@ async fn an_interactive_task_overtakes_a_queue_of_batch_tasks() {
 
 #[tokio::test]
 async fn a_thousand_short_tasks_leave_nothing_behind() {
-    let house = Arc::new(House::open(&["stream.keep_finished_tasks=50"]).await);
-    let worker = house.workers()[0];
+    let daemon = Arc::new(Daemon::open(&["stream.keep_finished_tasks=50"]).await);
+    let worker = daemon.workers()[0];
     let round = async |tasks: usize| {
         let mut running = JoinSet::new();
         for number in 0..tasks {
-            let house = Arc::clone(&house);
+            let daemon = Arc::clone(&daemon);
             running.spawn(async move {
-                let answer = house.ask(&prompt(&format!("Number {number} is"), 2)).await;
+                let answer = daemon.ask(&prompt(&format!("Number {number} is"), 2)).await;
                 assert_eq!(answer.end.finish_reason, FinishReason::Length);
             });
             while running.len() >= 16 {
@@ -54,12 +55,13 @@ async fn a_thousand_short_tasks_leave_nothing_behind() {
         }
     };
     round(200).await;
-    let before = (resident_kib(house.pid()), resident_kib(worker), open_files(worker));
+    let held = || [resident_kib(daemon.pid()).unwrap(), resident_kib(worker).unwrap()];
+    let (before, files) = (held(), open_files(worker));
     round(800).await;
-    let after = (resident_kib(house.pid()), resident_kib(worker), open_files(worker));
-    assert_eq!(house.workers(), [worker], "the same worker served all of them");
+    let after = held();
+    assert_eq!(daemon.workers(), [worker], "the same worker served all of them");
     let grown = |before: u64, after: u64| after.saturating_sub(before);
-    assert!(grown(before.0, after.0) < 8 * 1024, "the daemon grew: {before:?} {after:?}");
-    assert!(grown(before.1, after.1) < 32 * 1024, "the worker grew: {before:?} {after:?}");
-    assert_eq!(before.2, after.2, "the worker's open files");
+    assert!(grown(before[0], after[0]) < 8 * 1024, "the daemon grew: {before:?} {after:?}");
+    assert!(grown(before[1], after[1]) < 32 * 1024, "the worker grew: {before:?} {after:?}");
+    assert_eq!(files, open_files(worker), "the worker's open files");
 }

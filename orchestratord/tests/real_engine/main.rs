@@ -2,13 +2,7 @@
 //! own daemon on a free port and leaves nothing behind.
 
 #![cfg(feature = "llamacpp")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test that cannot go on fails and says where"
-)]
-
-mod house;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails and says where")]
 
 mod answers;
 mod breakage;

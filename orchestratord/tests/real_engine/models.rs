@@ -3,6 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harness::executable::model;
+use harness::processes::{is_alive, signal};
+use harness::tasks::{endless, prompt, text_of};
+use harness::{Answer, Daemon, LIMIT};
 use openapi_client::Error;
 use openapi_client::types::{
     ErrorCode, FinishReason, ModelState, ModelStateRequest, PoolState, ReloadRequest, RollbackCode,
@@ -10,7 +14,6 @@ use openapi_client::types::{
 };
 
 use crate::breakage::after_some_tokens;
-use crate::house::{Answer, House, LIMIT, endless, is_alive, model, prompt, signal_process, text_of};
 
 /// How often the model is changed here. A long run is asked for with this variable.
 const RELOADS: &str = "LLAMA_ORCH_TEST_RELOADS";
@@ -40,9 +43,9 @@ fn broken_model(folder: &Path) -> PathBuf {
     path
 }
 
-async fn reload(house: &House, path: &Path) -> Result<String, (RollbackStatus, RollbackCode)> {
+async fn reload(daemon: &Daemon, path: &Path) -> Result<String, (RollbackStatus, RollbackCode)> {
     let request = ReloadRequest { new_model_ref: format!("file:{}", path.display()), sha256: None };
-    match house.client.reload_pool("default", &request).await {
+    match daemon.client.reload_pool("default", &request).await {
         Ok(reloaded) => Ok(reloaded.into_inner().model_ref),
         Err(Error::ErrorResponse(rolled_back)) => Err((rolled_back.status, rolled_back.code)),
         Err(error) => panic!("{error}"),
@@ -51,8 +54,8 @@ async fn reload(house: &House, path: &Path) -> Result<String, (RollbackStatus, R
 
 /// Which of the two models an answer is from; neither where it does not say the word.
 fn speaker(answer: &Answer) -> (bool, bool) {
-    let says =
-        |word: &str| answer.text.split(|letter: char| !letter.is_alphabetic()).any(|said| said == word);
+    let text = answer.text();
+    let says = |word: &str| text.split(|letter: char| !letter.is_alphabetic()).any(|said| said == word);
     (says("the"), says("txq"))
 }
 
@@ -60,17 +63,17 @@ fn speaker(answer: &Answer) -> (bool, bool) {
 async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (other, broken) = (other_model(folder.path()), broken_model(folder.path()));
-    let house = House::open(&["pools[0].slots=8", "pools[0].ctx=256", "stream.keep_finished_s=3600"]).await;
+    let daemon = Daemon::open(&["pools[0].slots=8", "pools[0].ctx=256", "stream.keep_finished_s=3600"]).await;
     let cycles = std::env::var(RELOADS).ok().map_or(RELOADS_IN_SHORT, |cycles| cycles.parse().unwrap());
     let done = tokio::sync::watch::Sender::new(false);
     let readers = async {
         let reader = |number: usize| {
-            let (house, mut done) = (&house, done.subscribe());
+            let (daemon, mut done) = (&daemon, done.subscribe());
             async move {
                 let mut answers = Vec::new();
                 while !*done.borrow_and_update() {
                     let task = prompt(&format!("Story number {number}: once upon a time in"), 24);
-                    answers.push(house.ask(&task).await);
+                    answers.push(daemon.ask(&task).await);
                 }
                 answers
             }
@@ -81,10 +84,10 @@ async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
         for cycle in 0..cycles {
             let good = if cycle % 4 == 0 { other.clone() } else { model() };
             if cycle % 2 == 0 {
-                let served = reload(&house, &good).await.unwrap();
+                let served = reload(&daemon, &good).await.unwrap();
                 assert_eq!(served, format!("file:{}", good.display()));
             } else {
-                let refused = reload(&house, &broken).await.unwrap_err();
+                let refused = reload(&daemon, &broken).await.unwrap_err();
                 assert_eq!(refused, (RollbackStatus::Rollback, RollbackCode::ModelInvalid));
             }
         }
@@ -99,57 +102,52 @@ async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
             answer.end
         );
         let (the, txq) = speaker(answer);
-        assert!(!(the && txq), "an answer is from one model: {}", answer.text);
+        assert!(!(the && txq), "an answer is from one model: {}", answer.text());
         heard = (heard.0 + usize::from(the), heard.1 + usize::from(txq));
     }
     assert!(heard.0 > 0 && heard.1 > 0, "both have spoken: {heard:?}");
     let health =
-        house.until("one replica", |health| health.pools.as_ref().unwrap()[0].replicas.len() == 1).await;
+        daemon.until("one replica", |health| health.pools.as_ref().unwrap()[0].replicas.len() == 1).await;
     assert_eq!(health.ledger.unwrap().len(), 1, "what was replaced holds nothing any more");
-    assert_eq!(house.workers().len(), 1);
+    assert_eq!(daemon.workers().len(), 1);
 }
 
 #[tokio::test]
 async fn a_worker_that_hangs_is_found_and_ended_and_another_takes_its_place() {
-    let house = House::open(&["worker.hang_after_s=1", "worker.restart.min_ms=100"]).await;
-    let task = house.submit(&endless(4000)).await.unwrap().task_id;
-    let events = after_some_tokens(&house, task).await;
-    let workers = house.workers();
-    signal_process(workers[0], "STOP");
+    let daemon = Daemon::open(&["worker.hang_after_s=1", "worker.restart.min_ms=100"]).await;
+    let task = daemon.submit(&endless(4000)).await.unwrap().task_id;
+    let events = after_some_tokens(&daemon, task).await;
+    let workers = daemon.workers();
+    signal(workers[0], "STOP");
     drop(events);
-    let answer = house.read(task, None).await;
+    let answer = daemon.read(task, None).await;
     assert_eq!(answer.end.error.unwrap().code, ErrorCode::DecodeTimeout);
-    let next = house.ask(&prompt("One, two,", 4)).await;
+    let next = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(next.end.finish_reason, FinishReason::Length);
     assert!(!is_alive(workers[0]), "it was ended");
 }
 
 #[tokio::test]
 async fn a_death_before_the_first_token_is_unseen() {
-    let house = House::open(&["worker.restart.min_ms=100"]).await;
-    let workers = house.workers();
-    let task = house.submit(&prompt(&text_of(1500), 4)).await.unwrap().task_id;
+    let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
+    let workers = daemon.workers();
+    let task = daemon.submit(&prompt(&text_of(1500), 4)).await.unwrap().task_id;
     // A prompt of this length is read for seconds.
-    house.until("at work", |health| health.pools.as_ref().unwrap()[0].replicas[0].slots_busy == 1).await;
-    signal_process(workers[0], "KILL");
-    let answer = house.read(task, None).await;
+    daemon.until("at work", |health| health.pools.as_ref().unwrap()[0].replicas[0].slots_busy == 1).await;
+    signal(workers[0], "KILL");
+    let answer = daemon.read(task, None).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length);
     assert_eq!(answer.end.tokens_out, 4);
 }
 
 #[tokio::test]
 async fn a_model_is_loaded_by_its_first_task_and_unloaded_when_nobody_uses_it() {
-    let house = House::start(
-        &format!("file:{}", model().display()),
-        &["pools[0].threads=1", "pools[0].preload=false", "pools[0].idle_unload_s=1"],
-    )
-    .await;
-    house.ready().await;
-    assert_eq!(house.workers().len(), 0, "nothing is loaded");
-    let answer = house.ask(&prompt("One, two,", 4)).await;
+    let daemon = Daemon::open(&["pools[0].preload=false", "pools[0].idle_unload_s=1"]).await;
+    assert_eq!(daemon.workers().len(), 0, "nothing is loaded");
+    let answer = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length);
-    let workers = house.workers();
-    let health = house.health().await;
+    let workers = daemon.workers();
+    let health = daemon.health().await;
     let ledger = health.ledger.unwrap();
     assert_eq!(ledger.len(), 1);
     let measured = ledger[0].measured_bytes.expect("it has been measured");
@@ -159,30 +157,30 @@ async fn a_model_is_loaded_by_its_first_task_and_unloaded_when_nobody_uses_it() 
     let unloaded = |health: &openapi_client::types::Health| {
         health.pools.as_ref().unwrap()[0].state == PoolState::Unloaded
     };
-    let health = house.until("unloaded", unloaded).await;
+    let health = daemon.until("unloaded", unloaded).await;
     assert!(health.ledger.unwrap().is_empty(), "its memory is given back");
     assert!(workers.iter().all(|worker| !is_alive(*worker)), "with its process");
 }
 
 #[tokio::test]
 async fn a_retired_model_leaves_the_machine_and_an_active_one_is_back() {
-    let house = House::open(&[]).await;
+    let daemon = Daemon::open::<&str>(&[]).await;
     let set = async |state| {
         let request = ModelStateRequest { state };
-        house.client.set_model_state("default", &request).await.unwrap();
+        daemon.client.set_model_state("default", &request).await.unwrap();
     };
-    let running = house.submit(&prompt("Once upon a time", 64)).await.unwrap().task_id;
-    let _events = after_some_tokens(&house, running).await;
+    let running = daemon.submit(&prompt("Once upon a time", 64)).await.unwrap().task_id;
+    let _events = after_some_tokens(&daemon, running).await;
     set(ModelState::Retired).await;
-    let answer = house.read(running, None).await;
+    let answer = daemon.read(running, None).await;
     assert_ne!(answer.end.finish_reason, FinishReason::Error, "what runs may finish");
     let gone = async {
-        while !house.workers().is_empty() {
+        while !daemon.workers().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(LIMIT, gone).await.expect("it is unloaded");
     set(ModelState::Active).await;
-    let answer = house.ask(&prompt("One, two,", 4)).await;
+    let answer = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length);
 }

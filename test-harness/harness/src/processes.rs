@@ -42,6 +42,12 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
+/// Open files of a process; nothing when it is gone.
+#[must_use]
+pub fn open_files(pid: u32) -> Option<usize> {
+    Some(std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
 /// Sends a signal by its name (`TERM`).
 ///
 /// # Panics
