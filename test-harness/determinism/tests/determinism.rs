@@ -70,9 +70,9 @@ async fn on_both(daemon: &Daemon, seed: u64) -> (u64, BTreeMap<String, Vec<Strin
 
 /// Where a task of this seed ran, and its tokens.
 async fn answer(daemon: &Daemon, seed: u64) -> (String, Vec<String>) {
-    let task = daemon.submit(&strict(seed)).await.unwrap().task_id;
+    let task = daemon.submit(&strict(seed)).await.expect("it is admitted").task_id;
     let answer = daemon.read(task, None).await;
-    let told = daemon.client.get_task(&task).await.unwrap().into_inner();
+    let told = daemon.client.get_task(&task).await.expect("it is known").into_inner();
     (told.task.replica.expect("it ran somewhere"), answer.tokens)
 }
 
