@@ -59,6 +59,12 @@ impl ApiToken {
         }
     }
 
+    /// Whether a text is the token.
+    #[must_use]
+    pub fn matches(&self, given: &str) -> bool {
+        self.is(given.as_bytes())
+    }
+
     /// Compares digests, so that neither the place of the first difference nor a length shows in the time.
     fn is(&self, given: &[u8]) -> bool {
         let given: [u8; 32] = Sha256::digest(given).into();

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 mod access;
 pub mod answer;
 mod body;
+mod console;
 pub mod control;
 pub mod data;
 pub mod events;
@@ -87,6 +88,7 @@ pub struct Api {
     ledger: Arc<Ledger>,
     streams: Arc<Semaphore>,
     clock: Clock,
+    console: console::session::Sessions,
 }
 
 impl Api {
@@ -95,7 +97,16 @@ impl Api {
     pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
         let streams = Arc::new(Semaphore::new(settings.streams as usize));
         let Instruments { metrics, devices, ledger, clock } = instruments;
-        Arc::new(Self { driver, settings, metrics, devices, ledger, streams, clock })
+        Arc::new(Self {
+            driver,
+            settings,
+            metrics,
+            devices,
+            ledger,
+            streams,
+            clock,
+            console: console::sessions(),
+        })
     }
 
     /// The routes, and what stands before and behind them.
@@ -117,6 +128,7 @@ impl Api {
             .route("/health", get(control::get_health).fallback(answer::only_get))
             .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
             .merge(openai::routes())
+            .merge(console::routes())
             .fallback(answer::unknown_path)
             // Bodies are read by `body`, which knows the limit of the configuration.
             .layer(DefaultBodyLimit::disable())

@@ -15,7 +15,9 @@ use crate::exit::Stop;
 use crate::generated::{self, Mode};
 use crate::process::{self, Interrupts, Workspace, in_path};
 use crate::say::{self, Stopwatch};
-use crate::{clients, contracts, links, requirements, scan, schema, schemathesis, setup, starter, tidy};
+use crate::{
+    clients, console, contracts, links, requirements, scan, schema, schemathesis, setup, starter, tidy,
+};
 
 /// `cargo xtask dev:loop`.
 #[derive(Debug, clap::Args)]
@@ -53,6 +55,7 @@ enum Step {
     Tidy,
     Requirements,
     Contracts,
+    Console,
     Generated(Scope),
     Clippy(Scope),
     Tests(Scope),
@@ -71,6 +74,7 @@ impl Step {
             Self::Tidy,
             Self::Requirements,
             Self::Contracts,
+            Self::Console,
             Self::Generated(scope),
         ];
         let checks: &[Self] = match scope {
@@ -98,6 +102,7 @@ impl Step {
             Self::Tidy => "tidy",
             Self::Requirements => "requirements",
             Self::Contracts => "contracts",
+            Self::Console => "console",
             Self::Generated(_) => "generated files",
             Self::Clippy(Scope::Everything) => "clippy",
             Self::Clippy(Scope::WithoutEngine) => "clippy without the engine",
@@ -118,6 +123,7 @@ impl Step {
             Self::Tidy => "cargo xtask tidy".to_owned(),
             Self::Requirements => "cargo xtask requirements".to_owned(),
             Self::Contracts => "cargo xtask contracts".to_owned(),
+            Self::Console => "cargo xtask console --check".to_owned(),
             Self::Generated(_) => {
                 "cargo xtask regen-openapi --check && cargo xtask regen-schema --check".to_owned()
             }
@@ -147,6 +153,7 @@ impl Step {
             | Self::Tidy
             | Self::Requirements
             | Self::Contracts
+            | Self::Console
             | Self::Generated(_)
             | Self::Schemathesis
             | Self::Clients => Vec::new(),
@@ -164,6 +171,7 @@ impl Step {
             Self::Contracts => run_contracts(&contracts::Args::default(), workspace),
             Self::Schemathesis => schemathesis::run_where_an_engine_is(workspace, interrupts).await,
             Self::Clients => clients::run(&clients::Args::default(), workspace, interrupts).await,
+            Self::Console => console::build(Mode::Check, workspace, interrupts).await,
             Self::Generated(scope) => {
                 schema::regen(true)?;
                 generated::openapi(Mode::Check, scope.selection(), workspace, interrupts).await

@@ -5,6 +5,7 @@
 
 mod bench;
 mod clients;
+mod console;
 mod contracts;
 mod daemon;
 mod demo;
@@ -80,6 +81,13 @@ enum Command {
     RegenSchema(Regen),
     /// Write down what the command line relies on of the daemon (contracts/pacts), as its client does it.
     RegenPact,
+    /// Make the files of the console from its sources in console/, which needs Node.js.
+    Console(Regen),
+    /// Install the browser that the tests of the console drive, where apt is there. Without it they say that
+    /// they are skipped.
+    Browser,
+    /// Take the pictures of the console in .docs/console anew, as its tests see it.
+    ConsoleShots,
     /// Look for what the HOME profile bans (search_overkill.sh).
     Scan,
     /// Check that relative links and anchors in Markdown lead somewhere.
@@ -159,6 +167,12 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
             generated::openapi(mode, &["--package", "openapi-gen"], &workspace, &mut interrupts).await
         }
         Command::RegenSchema(args) => schema::regen(args.check),
+        Command::Console(args) => {
+            let mode = if args.check { Mode::Check } else { Mode::Write };
+            console::build(mode, &workspace, &mut interrupts).await
+        }
+        Command::Browser => console::browser(&workspace, &mut interrupts).await,
+        Command::ConsoleShots => console::shots(&workspace, &mut interrupts).await,
         Command::RegenPact => generated::pact(&workspace, &mut interrupts).await,
         Command::Scan => dev_loop::run_scan(&workspace),
         Command::Links => dev_loop::run_links(&workspace),

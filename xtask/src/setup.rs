@@ -190,7 +190,8 @@ fn apt_failed(cause: anyhow::Error) -> anyhow::Error {
     }
 }
 
-async fn rights() -> Rights {
+/// What this user may.
+pub async fn rights() -> Rights {
     if rustix::process::geteuid().is_root() {
         return Rights::Root;
     }

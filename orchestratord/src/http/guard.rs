@@ -1,4 +1,5 @@
-//! Who may ask: the names the daemon goes by (`Host`), the pages that may use it (`Origin`), and the token.
+//! Who may ask: the names the daemon goes by (`Host`), the pages that may use it (`Origin`), the token, and
+//! in its place the log-in of the console.
 //! A web page that resolves its own name to this machine (DNS rebinding) sends that name as `Host`, which
 //! is how it is told from a client; an address in numbers cannot be rebound.
 
@@ -14,6 +15,7 @@ use http::{HeaderMap, Uri, Version};
 
 use super::Api;
 use super::answer::{Refused, shown};
+use super::console;
 use crate::auth::Presented;
 use crate::backpressure::Refusal;
 
@@ -115,11 +117,20 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
     if let Err(refusal) = settings.hosts.check(request.version(), request.uri(), request.headers()) {
         return Refused::from(refusal).into_response();
     }
+    let open = request.uri().path() == OPEN_PATH || console::is_open(request.uri().path());
     let caller = match settings.token.check(request.headers()) {
-        Presented::Right => Caller::Owner,
-        _ if request.uri().path() == OPEN_PATH => Caller::Anyone,
-        Presented::Wrong => return Refused::from(Refusal::Unauthorized(WRONG)).into_response(),
-        Presented::Nothing => return Refused::from(Refusal::Unauthorized(MISSING)).into_response(),
+        Presented::Right => Ok(Caller::Owner),
+        Presented::Wrong => Err(Refusal::Unauthorized(WRONG)),
+        Presented::Nothing => match console::signed_in(&api, &request) {
+            Ok(true) => Ok(Caller::Owner),
+            Ok(false) => Err(Refusal::Unauthorized(MISSING)),
+            Err(refusal) => Err(refusal),
+        },
+    };
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(_) if open => Caller::Anyone,
+        Err(refusal) => return Refused::from(refusal).into_response(),
     };
     request.extensions_mut().insert(caller);
     next.run(request).await

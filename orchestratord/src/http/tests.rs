@@ -12,10 +12,10 @@ use super::*;
 use crate::handle::{Command, HealthView};
 use orchestrator_core::Millis;
 
-const TOKEN: &str = "0123456789abcdef";
+pub(super) const TOKEN: &str = "0123456789abcdef";
 
 /// The planes in front of a driver that knows no task, on a machine whose devices cannot be read.
-fn router() -> Router {
+pub(super) fn router() -> Router {
     let metrics = Arc::new(Metrics::new());
     let (driver, mut commands) = DriverHandle::new(Arc::clone(&metrics));
     crate::tasks::spawn(async move {

@@ -1,0 +1,35 @@
+// The console of llama-orch: starts, logs in, and leads to the views.
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import "./console.css";
+import { Connect } from "./connect";
+import { Live } from "./live";
+import { LogIn } from "./login";
+import { Playground } from "./playground";
+import { useRoute } from "./router";
+import { Shell } from "./shell";
+import { look, useStore } from "./store";
+import { TaskPage } from "./task";
+import { applyTheme } from "./theme";
+
+function App() {
+  const { session } = useStore();
+  const route = useRoute();
+  useEffect(() => void look(), []);
+  if (session === "unknown") return <div class="wait" role="status" aria-label="Loading" />;
+  if (session === "out") return <LogIn />;
+  return (
+    <Shell route={route}>
+      {route.view === "live" && <Live />}
+      {/* Stays, so that a conversation is there when its user comes back. */}
+      <div hidden={route.view !== "playground"}>
+        <Playground />
+      </div>
+      {route.view === "connect" && <Connect />}
+      {route.view === "task" && <TaskPage key={route.id} id={route.id} />}
+    </Shell>
+  );
+}
+
+applyTheme();
+render(<App />, document.getElementById("app")!);
