@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use adapter_api::{
-    Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, Workload,
+    Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, Tools,
+    Workload,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
@@ -153,7 +154,10 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
     check_sampling(&job.sampling, loaded)?;
     match (tool_format(loaded, job)?, &job.sampling.constraint) {
         (Some(format), constraint) => {
-            Grammar::for_tools(loaded.model, format, &job.tools, constraint.as_ref())
+            // A model that was never taught to call does not know when to stop either.
+            let taught = matches!(&loaded.template, Some(Ok(template)) if template.is_taught_tools());
+            let tools = Tools { single: job.tools.single || !taught, ..job.tools.clone() };
+            Grammar::for_tools(loaded.model, format, &tools, constraint.as_ref())
         }
         (None, Some(constraint)) => Grammar::compile(loaded.model, constraint).map(Some),
         (None, None) => Ok(None),

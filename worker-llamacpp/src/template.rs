@@ -112,6 +112,12 @@ impl ChatTemplate {
         self.family.unwrap_or(ToolFormat::Hermes)
     }
 
+    /// Whether its model was taught to write calls.
+    #[must_use]
+    pub fn is_taught_tools(&self) -> bool {
+        self.family.is_some()
+    }
+
     /// The text of a conversation and its tools, with the start of the model's turn at its end.
     ///
     /// # Errors

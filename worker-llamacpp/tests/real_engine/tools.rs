@@ -25,7 +25,7 @@ fn tools(choice: ToolChoice) -> Tools {
         description: Some(format!("The tool {name}.")),
         parameters: parameters.map(str::to_owned),
     };
-    Tools { offered: vec![tool("get_time", None), tool("get_weather", Some(WEATHER))], choice, single: true }
+    Tools { offered: vec![tool("get_time", None), tool("get_weather", Some(WEATHER))], choice, single: false }
 }
 
 fn asks(choice: ToolChoice) -> Job {
