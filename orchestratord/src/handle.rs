@@ -292,6 +292,19 @@ impl std::fmt::Debug for Routed {
     }
 }
 
+/// What was found for a task.
+enum Found {
+    /// It is here already.
+    Known(Accepted),
+    /// A pool, with its size where an engine was there to measure it.
+    Place {
+        /// The pool.
+        pool: PoolId,
+        /// Its size.
+        measured: Option<Measured>,
+    },
+}
+
 /// Why an engine did not measure a task.
 enum Unmeasured {
     /// It went away.
@@ -322,6 +335,39 @@ impl DriverHandle {
     /// # Errors
     /// Every [`Refusal`] that a task can meet.
     pub async fn submit(&self, request: TaskRequest) -> Result<Accepted, Refusal> {
+        let request = Box::new(request);
+        let found = self.find_place(&request).await.map_err(|(refusal, engine)| {
+            if let Some(engine) = engine {
+                self.metrics.task_rejected(engine.as_str(), refusal.verdict().code);
+            }
+            refusal
+        })?;
+        let (pool, measured) = match found {
+            Found::Known(accepted) => return Ok(accepted),
+            Found::Place { pool, measured } => (pool, measured),
+        };
+        self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?
+    }
+
+    /// Counts the tokens of a task as its admission would, and admits nothing.
+    ///
+    /// # Errors
+    /// Every [`Refusal`] that a task can meet, and [`Refusal::PoolUnready`] where no model is loaded that could
+    /// count.
+    pub async fn count(&self, request: &TaskRequest) -> Result<Measured, Refusal> {
+        match self.find_place(request).await.map_err(|(refusal, _)| refusal)? {
+            Found::Place { measured: Some(measured), .. } => Ok(measured),
+            Found::Place { pool, measured: None } => Err(Refusal::PoolUnready {
+                pool,
+                what: "its model is loaded by the next task, and counts from then on".to_owned(),
+                retry_after: Millis(0),
+            }),
+            Found::Known(_) => Err(Refusal::Internal),
+        }
+    }
+
+    /// Where a task goes, measured where an engine is there; beside a refusal the engine that found it.
+    async fn find_place(&self, request: &TaskRequest) -> Result<Found, (Refusal, Option<EngineKind>)> {
         let query = RouteQuery {
             task: request.id(),
             fingerprint: request.fingerprint,
@@ -330,32 +376,26 @@ impl DriverHandle {
             model_ref: request.model_ref.clone(),
             engine: request.engine,
         };
-        let request = Box::new(request);
         for attempt in 1..=MEASURE_TRIES {
-            let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await??;
-            let (pool, engine) = match routed {
-                Routed::Known(accepted) => return Ok(accepted),
-                Routed::Unmeasured { pool } => {
-                    return self.ask(|reply| Command::Admit(request, pool, None, reply)).await?;
-                }
+            let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await;
+            let (pool, engine) = match routed.flatten().map_err(|refusal| (refusal, None))? {
+                Routed::Known(accepted) => return Ok(Found::Known(accepted)),
+                Routed::Unmeasured { pool } => return Ok(Found::Place { pool, measured: None }),
                 Routed::Measure { pool, engine } => (pool, engine),
             };
             let later = |after: Duration| {
                 let retry_after = Millis::from_duration(after);
-                Err(Refusal::ReplicaExhausted { pool: pool.clone(), retry_after })
+                Refusal::ReplicaExhausted { pool: pool.clone(), retry_after }
             };
-            let measured = match self.measure(&request, &engine).await {
+            let refusal = match self.measure(request, &engine).await {
+                Ok(measured) => return Ok(Found::Place { pool, measured: Some(measured) }),
                 Err(Unmeasured::Gone) if attempt < MEASURE_TRIES => continue,
                 Err(Unmeasured::Gone) => later(Duration::ZERO),
                 // What was waited in vain says how busy the engine is.
                 Err(Unmeasured::Late) => later(MEASURE_LIMIT),
-                Err(Unmeasured::Refused(refusal)) => Err(refusal),
-                Ok(measured) => Ok(measured),
+                Err(Unmeasured::Refused(refusal)) => refusal,
             };
-            let measured = measured.inspect_err(|refusal| {
-                self.metrics.task_rejected(engine.facts().kind.as_str(), refusal.verdict().code);
-            })?;
-            return self.ask(|reply| Command::Admit(request, pool, Some(measured), reply)).await?;
+            return Err((refusal, Some(engine.facts().kind)));
         }
         unreachable!("the last try returns")
     }

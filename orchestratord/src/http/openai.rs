@@ -16,6 +16,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
 use super::{Api, answer};
+use refusal::Tongue;
 
 mod ask;
 mod chat;
@@ -24,6 +25,7 @@ mod conversation;
 mod embeddings;
 mod fields;
 mod heard;
+mod messages;
 mod models;
 pub(super) mod refusal;
 mod relay;
@@ -36,13 +38,15 @@ mod usage;
 const BASES: [&str; 2] = ["/v1", ""];
 
 /// The endpoints, by their paths under a base.
-fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 6] {
+fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 8] {
     [
         ("/models", get(models::list).fallback(answer::only_get)),
         ("/models/{id}", get(models::retrieve).fallback(answer::only_get)),
         ("/chat/completions", post(chat::create).fallback(answer::only_post)),
         ("/completions", post(completions::create).fallback(answer::only_post)),
         ("/embeddings", post(embeddings::create).fallback(answer::only_post)),
+        ("/messages", post(messages::create).fallback(answer::only_post)),
+        ("/messages/count_tokens", post(messages::count_tokens).fallback(answer::only_post)),
         ("/rerank", post(rerank::create).fallback(answer::only_post)),
     ]
 }
@@ -58,11 +62,15 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     router
 }
 
-/// Whether the plane answers at `path`, whatever the answer is.
-fn speaks_at(path: &str) -> bool {
+/// Whose words the plane speaks at `path`; nothing where it does not answer there at all.
+fn tongue_at(path: &str) -> Option<Tongue> {
     let path = path.strip_prefix(BASES[0]).unwrap_or(path);
     let of_a_model = |path: &str| path.strip_prefix("/models/").is_some_and(|id| !id.contains('/'));
-    endpoints().iter().any(|(known, _)| *known == path) || of_a_model(path)
+    if path == "/messages" || path == "/messages/count_tokens" {
+        return Some(Tongue::Anthropic);
+    }
+    let ours = endpoints().iter().any(|(known, _)| *known == path) || of_a_model(path);
+    ours.then_some(Tongue::OpenAi)
 }
 
 /// Seconds since 1970, which answers of this plane carry.

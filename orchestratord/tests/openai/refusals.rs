@@ -21,15 +21,33 @@ fn each() -> Vec<Ask> {
         completion("one", &json!({})),
         Ask::post("/v1/embeddings").json(&embedding),
         Ask::post("/v1/rerank").json(&rerank),
+        message(&json!({})),
+        Ask::post("/v1/messages/count_tokens").json(&without_limit("starter")),
     ]
+}
+
+/// A conversation of one turn in Anthropic's form, with more fields.
+fn message(more: &Value) -> Ask {
+    let body = with(without_limit("starter"), &json!({"max_tokens": 64}));
+    Ask::post("/v1/messages").json(&with(body, more))
+}
+
+fn without_limit(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "one"}]})
+}
+
+/// What this kind of error is called on a path.
+fn kind(ask: &Ask, openai: &'static str, anthropic: &'static str) -> &'static str {
+    if ask.path.starts_with("/v1/messages") { anthropic } else { openai }
 }
 
 pub async fn of_a_pool_that_is_not_ready(audit: &Audit) {
     let mut house = House::empty();
     for ask in each() {
+        let kind = kind(&ask, "server_error", "overloaded_error");
         let refused = audit.expect(503, house.address, ask).await;
         assert_eq!(refused.json()["error"]["code"], "POOL_UNREADY");
-        assert_eq!(refused.json()["error"]["type"], "server_error");
+        assert_eq!(refused.json()["error"]["type"], kind);
         assert_eq!(refused.header("x-should-retry"), Some("true"));
         assert!(refused.header("retry-after").is_some() && refused.header("retry-after-ms").is_some());
     }
@@ -115,6 +133,25 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (embedding(json!([[1, 2]]), json!({})), "input[0]", "not tokens"),
         (embedding(json!("a"), json!({"dimensions": 2})), "dimensions", "not served here"),
         (embedding(json!("a"), json!({"encoding_format": "hex"})), "encoding_format", "`base64`"),
+        (message(&json!({"max_tokens": 0})), "max_tokens", "use 1 to"),
+        (message(&json!({"max_tokens": null})), "max_tokens", "a whole number"),
+        (
+            message(&json!({"tools": [{"type": "web_search_20250305", "name": "x"}]})),
+            "tools[0].type",
+            "`custom`",
+        ),
+        (message(&json!({"tool_choice": {"type": "tool"}})), "tool_choice.name", "name the tool"),
+        (
+            message(&json!({"messages": [{"role": "user", "content": [{"type": "document"}]}]})),
+            "messages[0].content[0].type",
+            "no engine here reads",
+        ),
+        (
+            message(&json!({"messages": [{"role": "user", "content": [{"type": "text"}]}]})),
+            "messages[0].content[0].text",
+            "is missing",
+        ),
+        (message(&json!({"system": [{"type": "image"}]})), "system[0].type", "send `text`"),
         (rerank("", json!(["a"]), json!({})), "query", "at least one character"),
         (rerank("q", json!([]), json!({})), "documents", "at least 1"),
         (rerank("q", json!(["a", {"text": ""}]), json!({})), "documents[1]", "at least one character"),
@@ -147,7 +184,7 @@ pub async fn of_callers(audit: &Audit, house: &House) {
         let page = audit.expect(403, at, ask.header("Origin", "http://example.org")).await;
         assert_eq!(page.json()["error"]["type"], "permission_error");
     }
-    for path in ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank"] {
+    for path in each().iter().map(|ask| ask.path.as_str()) {
         let large = Ask::post(path).header("Content-Length", &(BODY_BYTES + 1).to_string()).raw_body(b"");
         audit.expect(413, at, large).await;
         let wrong = audit.expect(405, at, Ask::get(path)).await;
@@ -163,6 +200,8 @@ pub async fn of_callers(audit: &Audit, house: &House) {
         completion("one", &json!({"model": "gpt-4o@batch"})),
         Ask::post("/v1/embeddings").json(&embedding),
         Ask::post("/v1/rerank").json(&rerank),
+        message(&unknown),
+        Ask::post("/v1/messages/count_tokens").json(&without_limit("gpt-4o")),
     ] {
         let unknown = audit.expect(404, at, ask).await.json();
         let message = unknown["error"]["message"].as_str().unwrap();

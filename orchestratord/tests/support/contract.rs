@@ -170,6 +170,9 @@ impl Contract {
 
     /// Data of one form, then perhaps an error, then `[DONE]`.
     fn check_data(&self, text: &str, schema: &Validator) -> Result<(), String> {
+        if text.starts_with("event: ") {
+            return self.check_named(text, schema);
+        }
         let data = data(text)?;
         let Some((done, data)) = data.split_last() else { return Err("an empty stream".to_owned()) };
         if done != "[DONE]" {
@@ -182,6 +185,23 @@ impl Contract {
                 Ok(()) if last => Ok(()),
                 _ => Err(error),
             })?;
+        }
+        Ok(())
+    }
+
+    /// Data of one form under its own name, and at the end that there is no more, or an error.
+    fn check_named(&self, text: &str, schema: &Validator) -> Result<(), String> {
+        let events = events(text)?;
+        for (i, event) in events.iter().enumerate() {
+            let (last, failed) = (i + 1 == events.len(), event.name == "error");
+            valid(if failed { &self.envelope } else { schema }, &event.data)?;
+            if event.data["type"] != event.name.as_str() {
+                return Err(format!("`{}` is named `{}`", event.data["type"], event.name));
+            }
+            let ends = failed || event.name == "message_stop" || event.name == "response.completed";
+            if ends != last {
+                return Err(format!("`{}` is event {i} of {}", event.name, events.len()));
+            }
         }
         Ok(())
     }

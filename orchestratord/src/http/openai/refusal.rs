@@ -10,7 +10,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::speaks_at;
+use super::tongue_at;
 use crate::backpressure::{Code, Failure, RETRY_AFTER_RANGE, Refusal, Verdict};
 use crate::http::Api;
 use crate::http::answer::Refused;
@@ -77,6 +77,38 @@ fn in_names_of_the_plane(message: String) -> String {
     NAMES.iter().fold(message, |message, (of_tasks, here)| message.replace(of_tasks, here))
 }
 
+/// Whose words are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tongue {
+    OpenAi,
+    Anthropic,
+}
+
+/// The body of an error in Anthropic's words, with the code and the field beside them.
+#[derive(Debug, Serialize)]
+pub(super) struct AnthropicError {
+    #[serde(rename = "type")]
+    of: &'static str,
+    error: Inner,
+}
+
+impl AnthropicError {
+    pub(super) fn of(refused: &Refused) -> Self {
+        let kind = match refused.verdict.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            503 => "overloaded_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
+        };
+        let Envelope { error } = Envelope::of(refused);
+        Self { of: "error", error: Inner { kind, ..error } }
+    }
+}
+
 /// A task that was not admitted.
 pub(super) fn not_admitted(api: &Api, refusal: Refusal) -> Refused {
     let unknown = matches!(refusal, Refusal::NoSuchPool(_));
@@ -97,17 +129,20 @@ pub(super) fn failed(failure: &Failure, engine: EngineKind) -> Refused {
 
 /// Says whatever was refused on a path of this plane in its words: also what never reached a handler.
 pub(in crate::http) async fn in_words_of_the_plane(request: Request, next: Next) -> Response {
-    let ours = speaks_at(request.uri().path());
+    let tongue = tongue_at(request.uri().path());
     let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Refused>() {
-        Some(refused) if ours => reworded(response, &refused),
+    match (response.extensions_mut().remove::<Refused>(), tongue) {
+        (Some(refused), Some(tongue)) => reworded(response, &refused, tongue),
         _ => response,
     }
 }
 
-fn reworded(response: Response, refused: &Refused) -> Response {
+fn reworded(response: Response, refused: &Refused, tongue: Tongue) -> Response {
     let (parts, _) = response.into_parts();
-    let mut reworded = (parts.status, Json(Envelope::of(refused))).into_response();
+    let mut reworded = match tongue {
+        Tongue::OpenAi => (parts.status, Json(Envelope::of(refused))).into_response(),
+        Tongue::Anthropic => (parts.status, Json(AnthropicError::of(refused))).into_response(),
+    };
     for (name, value) in parts.headers.iter().filter(|(name, _)| **name != CONTENT_LENGTH) {
         reworded.headers_mut().insert(name, value.clone());
     }

@@ -163,6 +163,14 @@ pub(super) fn data(out: &mut BytesMut, data: &impl Serialize) {
     out.put_slice(b"\n\n");
 }
 
+/// One event with a name.
+pub(super) fn event(out: &mut BytesMut, name: &str, event: &impl Serialize) {
+    out.put_slice(b"event: ");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\n");
+    data(out, event);
+}
+
 /// The last event of OpenAI's own streams.
 pub(super) fn done(out: &mut BytesMut) {
     out.put_slice(b"data: [DONE]\n\n");

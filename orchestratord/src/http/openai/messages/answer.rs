@@ -1,0 +1,186 @@
+//! How a message is told: whole, and in events.
+
+use adapter_api::ToolCall;
+use bytes::BytesMut;
+use orchestrator_core::TaskId;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tool_calls::ToolEvent;
+
+use crate::http::answer::Refused;
+use crate::http::openai::refusal::AnthropicError;
+use crate::http::openai::relay::{self, Speaker};
+use crate::http::openai::running::{Whole, call_id};
+use crate::task_log::{FinishReason, TaskEnd};
+
+/// What all events of an answer, and a whole one, say alike.
+pub(super) struct Telling {
+    model: String,
+    id: String,
+}
+
+impl Telling {
+    /// The answer that is `task`.
+    pub(super) fn new(model: String, task: TaskId) -> Self {
+        Self { model, id: format!("msg_{task}") }
+    }
+
+    fn message<'t>(&'t self, content: Vec<Block>, ended: Option<(&'static str, Usage)>) -> Message<'t> {
+        let (stop_reason, usage) = ended.unzip();
+        let usage = usage.unwrap_or_default();
+        let Self { model, id } = self;
+        let (of, role) = ("message", "assistant");
+        Message { id, of, role, model, content, stop_reason, stop_sequence: (), usage }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Message<'t> {
+    id: &'t str,
+    #[serde(rename = "type")]
+    of: &'static str,
+    role: &'static str,
+    model: &'t str,
+    content: Vec<Block>,
+    stop_reason: Option<&'static str>,
+    /// Which stop text was met is not told by engines.
+    stop_sequence: (),
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block {
+    Text { text: String },
+    ToolUse { id: String, name: String, input: Map<String, Value> },
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct Usage {
+    input_tokens: u32,
+    output_tokens: u32,
+}
+
+impl Usage {
+    fn of(end: &TaskEnd) -> Self {
+        Self { input_tokens: end.tokens_in.0, output_tokens: end.tokens_out.0 }
+    }
+}
+
+/// The whole answer.
+pub(super) fn whole<'t>(telling: &'t Telling, whole: &Whole) -> Message<'t> {
+    let text = whole.text();
+    let text = (!text.is_empty() || whole.calls.is_empty()).then_some(Block::Text { text });
+    let content = text.into_iter().chain(whole.calls.iter().map(called)).collect();
+    let reason = stop_reason(!whole.calls.is_empty(), &whole.end);
+    telling.message(content, Some((reason, Usage::of(&whole.end))))
+}
+
+/// A call as a block. Arguments that were cut off are no object, and are told as the text they are.
+fn called(call: &ToolCall) -> Block {
+    match serde_json::from_str(&call.arguments) {
+        Ok(input) => Block::ToolUse { id: call.id.clone(), name: call.name.clone(), input },
+        Err(_) => Block::Text { text: call.arguments.clone() },
+    }
+}
+
+/// The answer in events.
+pub(super) struct Events {
+    telling: Telling,
+    open: Open,
+    /// Blocks so far.
+    blocks: u32,
+    calls: bool,
+}
+
+/// What has been begun and not ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    Message,
+    Text,
+    Call,
+}
+
+impl Events {
+    /// Of one answer.
+    pub(super) fn new(telling: Telling) -> Self {
+        Self { telling, open: Open::Nothing, blocks: 0, calls: false }
+    }
+
+    /// Begins the message, and ends the block that is open.
+    fn between_blocks(&mut self, out: &mut BytesMut) {
+        match self.open {
+            Open::Nothing => {
+                let message = self.telling.message(Vec::new(), None);
+                relay::event(out, "message_start", &json!({"type": "message_start", "message": message}));
+            }
+            Open::Message => {}
+            Open::Text | Open::Call => {
+                let index = self.blocks - 1;
+                let stop = json!({"type": "content_block_stop", "index": index});
+                relay::event(out, "content_block_stop", &stop);
+            }
+        }
+        self.open = Open::Message;
+    }
+
+    fn begin(&mut self, out: &mut BytesMut, open: Open, block: &Block) {
+        self.between_blocks(out);
+        let start = json!({"type": "content_block_start", "index": self.blocks, "content_block": block});
+        relay::event(out, "content_block_start", &start);
+        self.blocks += 1;
+        self.open = open;
+    }
+
+    fn delta(&self, out: &mut BytesMut, delta: &Value) {
+        let delta = json!({"type": "content_block_delta", "index": self.blocks - 1, "delta": delta});
+        relay::event(out, "content_block_delta", &delta);
+    }
+}
+
+impl Speaker for Events {
+    fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str) {
+        if self.open != Open::Text {
+            self.begin(out, Open::Text, &Block::Text { text: String::new() });
+        }
+        self.delta(out, &json!({"type": "text_delta", "text": text}));
+    }
+
+    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent) {
+        match event {
+            ToolEvent::Start { name, .. } => {
+                self.calls = true;
+                self.begin(out, Open::Call, &Block::ToolUse { id: call_id(), name, input: Map::new() });
+            }
+            ToolEvent::Arguments { text, .. } => {
+                self.delta(out, &json!({"type": "input_json_delta", "partial_json": text}));
+            }
+            ToolEvent::Content(_) | ToolEvent::End { .. } => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut BytesMut, _choice: usize, end: &TaskEnd) {
+        self.between_blocks(out);
+        let delta = json!({"stop_reason": stop_reason(self.calls, end), "stop_sequence": null});
+        let delta = json!({"type": "message_delta", "delta": delta, "usage": Usage::of(end)});
+        relay::event(out, "message_delta", &delta);
+    }
+
+    fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
+        relay::event(out, "error", &AnthropicError::of(refused));
+    }
+
+    fn done(&mut self, out: &mut BytesMut) {
+        relay::event(out, "message_stop", &json!({"type": "message_stop"}));
+    }
+}
+
+/// Why an answer ended. One that somebody canceled is cut off, as one that reached its limit.
+fn stop_reason(calls: bool, end: &TaskEnd) -> &'static str {
+    match end.finish {
+        FinishReason::Stop if calls => "tool_use",
+        FinishReason::Stop => "end_turn",
+        FinishReason::Length | FinishReason::Canceled | FinishReason::Error => "max_tokens",
+    }
+}

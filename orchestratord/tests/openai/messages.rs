@@ -1,0 +1,73 @@
+//! Anthropic's form.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::contract::events;
+use crate::house::House;
+use crate::tools::{CALLS, calling};
+use crate::wire::{Answer, Ask};
+use crate::{Audit, with};
+
+async fn message(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
+    let body =
+        json!({"model": "starter", "max_tokens": 64, "messages": [{"role": "user", "content": "one two"}]});
+    audit.expect(200, at, Ask::post("/v1/messages").json(&with(body, more))).await
+}
+
+#[tokio::test]
+async fn a_message_is_answered_whole_and_in_events_alike() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let more = json!({"system": [{"type": "text", "text": "be brief"}]});
+    let whole = message(&audit, house.address, &more).await.json();
+    // The pretend engine says the words of the template it was given.
+    let said = "system be brief user one two assistant";
+    assert_eq!(whole["content"], json!([{"type": "text", "text": said}]));
+    assert_eq!(whole["stop_reason"], "end_turn");
+    assert_eq!(whole["usage"], json!({"input_tokens": 7, "output_tokens": 7}));
+
+    let stream = message(&audit, house.address, &with(more, &json!({"stream": true}))).await;
+    let events = events(stream.text()).unwrap();
+    let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names[..2], ["message_start", "content_block_start"]);
+    assert_eq!(names[names.len() - 3..], ["content_block_stop", "message_delta", "message_stop"]);
+    let texts: String = events.iter().filter_map(|event| event.data["delta"]["text"].as_str()).collect();
+    assert_eq!(texts, said);
+    let end = &events[events.len() - 2].data;
+    assert_eq!((&end["delta"]["stop_reason"], &end["usage"]), (&whole["stop_reason"], &whole["usage"]));
+}
+
+#[tokio::test]
+async fn a_call_is_a_block_of_its_own() {
+    let (audit, house) = (Audit::new(), calling(CALLS).await);
+    let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
+    let whole = message(&audit, house.address, &json!({"tools": tools})).await.json();
+    assert_eq!(whole["stop_reason"], "tool_use");
+    assert_eq!(whole["content"][0], json!({"type": "text", "text": "Let me see."}));
+    assert_eq!(whole["content"][1]["name"], "weather");
+    assert_eq!(whole["content"][1]["input"], json!({"city": "Rome"}));
+    let stream = message(&audit, house.address, &json!({"tools": tools, "stream": true})).await;
+    let events = events(stream.text()).unwrap();
+    let of_call = |event: &&crate::contract::Event| event.data["index"] == 1;
+    let start = events.iter().find(of_call).unwrap();
+    assert_eq!(start.data["content_block"]["name"], "weather");
+    let json: String =
+        events.iter().filter_map(|event| event.data["delta"]["partial_json"].as_str()).collect();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), json!({"city": "Rome"}));
+    assert_eq!(events[events.len() - 2].data["delta"]["stop_reason"], "tool_use");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_as_admission_counts_them_and_nothing_is_admitted() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let body = json!({"model": "starter", "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "one two"}, {"type": "thinking", "thinking": "hm", "signature": "s"}]}]});
+    let ask = Ask::post("/v1/messages/count_tokens").json(&body);
+    let count = audit.expect(200, house.address, ask.clone()).await.json();
+    assert_eq!(count, json!({"input_tokens": 4}));
+    assert_eq!(house.control.counts().submitted, 0);
+    house.unload().await;
+    let refused = audit.expect(503, house.address, ask).await.json();
+    assert_eq!(refused["error"]["type"], "overloaded_error");
+}
