@@ -17,6 +17,7 @@ pub mod logging;
 pub mod metrics;
 pub mod pools;
 pub mod server;
+pub mod service;
 pub mod state;
 pub mod task_log;
 pub mod task_view;

@@ -11,7 +11,7 @@ use model_store::{Store, Surroundings};
 use orchestratord::auth::{ApiToken, TokenFile};
 use orchestratord::daemon::{Daemon, Parts};
 use orchestratord::exit::{self, Exit};
-use orchestratord::{engine, logging, server};
+use orchestratord::{engine, logging, server, service, tasks};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 mod args;
@@ -101,7 +101,11 @@ async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "other machines can reach this daemon: the token is all that keeps them out");
     }
-    tracing::info!(url = format!("http://{address}"), "listening");
+    let url = format!("http://{address}");
+    tracing::info!(url, "listening");
+    service::ready(&url);
+    // Goes on while the daemon stops, which may take longer than a watchdog waits.
+    let heartbeat = tasks::spawn(service::heartbeat(daemon.driver().clone()));
     let broken = tokio::select! {
         () = stop.asked() => false,
         () = daemon.broken() => true,
@@ -111,8 +115,10 @@ async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
         stop.asked().await;
         hurried.set(true);
     };
+    service::stopping();
     tracing::info!(grace_s = config.shutdown_grace.as_secs(), "stopping; a second signal ends at once");
     let outcome = daemon.stop(config.shutdown_grace, hurry).await;
+    heartbeat.abort();
     tracing::info!(?outcome, "stopped");
     Ok(ExitCode::from(match (broken, hurried.get()) {
         (true, _) => exit::FAILED,

@@ -7,6 +7,7 @@
 //! | a fleet that leaves, one a reload | the daemon's shutdown token: its tasks are not waited for then | its replicas are gone |
 //! | end of engines that hang | the driver going away | all that were handed over are gone |
 //! | cancel of what a client left behind | the driver going away | the driver has answered |
+//! | word to the service manager | the end of the daemon's stop | the driver has ended, or nobody listens |
 //!
 //! The server has a table of its own, and so has the supervisor of replicas.
 

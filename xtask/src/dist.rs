@@ -1,9 +1,14 @@
-//! `cargo xtask dist`: a build for machines other than this one. A build from source is for this
-//! machine's own processor (`.cargo/config.toml`) and may not start on another.
+//! `cargo xtask dist`: a build for machines other than this one, with all that is installed beside it: manual
+//! pages, completions, units, dashboards; a SHA-256 of each file, and the whole as one archive. A build from
+//! source is for this machine's own processor (`.cargo/config.toml`) and may not start on another.
 
-use std::path::Path;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use sha2::{Digest, Sha256};
 
 use crate::process::{self, Interrupts, Workspace};
 use crate::{say, setup};
@@ -13,6 +18,22 @@ const USUAL_CPU: &str = if cfg!(target_arch = "x86_64") { "x86-64-v3" } else { "
 /// The programs and what goes with them.
 const PROGRAMS: [&str; 2] = ["orchestratord", "llama-orch"];
 const PAPERS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
+/// What is installed beside them, from `packaging`; a test of xtask's holds that it is there.
+const INSTALLED: [&str; 7] = [
+    "README.md",
+    "systemd/system/llama-orch.service",
+    "systemd/user/llama-orch.service",
+    "systemd/llama-orch.sysusers.conf",
+    "grafana/llama-orch.json",
+    "prometheus/prometheus.yml",
+    "prometheus/llama-orch.rules.yml",
+];
+/// The shells that are told how to complete commands.
+const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+/// Bytes of a file that are read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Where each file's checksum is, as `sha256sum --check` reads it.
+const SUMS: &str = "SHA256SUMS";
 
 /// `cargo xtask dist`.
 #[derive(Debug, clap::Args)]
@@ -56,19 +77,116 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
         std::env::consts::ARCH,
         args.target_cpu
     ));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
+    }
     for program in PROGRAMS {
         copy(&built.join("release").join(program), &folder.join(program))?;
     }
     for paper in PAPERS {
         copy(&workspace.root.join(paper), &folder.join(paper))?;
     }
+    for file in INSTALLED {
+        // The list of what is in the folder is told apart from the product's own.
+        let name = if file == "README.md" { "INSTALL.md" } else { file };
+        copy(&workspace.root.join("packaging").join(file), &folder.join(name))?;
+    }
+    say::step("Manual pages and completions");
+    describe(&folder).await?;
+    fs::write(folder.join(SUMS), sums(&folder)?).context("cannot write the checksums")?;
+    say::step("Archive");
+    let archive = pack(&folder).await?;
     say::line(folder.display());
+    say::line(archive.display());
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::copy(from, to)
-        .with_context(|| format!("cannot copy `{}` to `{}`", from.display(), to.display()))?;
+/// Has the command line that was built write what it says of itself.
+async fn describe(folder: &Path) -> anyhow::Result<()> {
+    let program = folder.join("llama-orch");
+    let pages = folder.join("man").join("man1");
+    output(tokio::process::Command::new(&program).args(["man", "--dir"]).arg(&pages)).await?;
+    for shell in SHELLS {
+        let script = output(tokio::process::Command::new(&program).args(["completions", shell])).await?;
+        let path = folder.join("completions").join(format!("llama-orch.{shell}"));
+        make_parent(&path)?;
+        fs::write(&path, script).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
     Ok(())
 }
+
+async fn output(command: &mut tokio::process::Command) -> anyhow::Result<Vec<u8>> {
+    let done = command.output().await.with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(done.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+    Ok(done.stdout)
+}
+
+/// A line for each file below `folder`, in order.
+fn sums(folder: &Path) -> anyhow::Result<String> {
+    let mut files = Vec::new();
+    walk(folder, &mut files)?;
+    files.sort();
+    let mut lines = String::new();
+    for path in files {
+        let name = path.strip_prefix(folder).expect("it was found below").display();
+        writeln!(lines, "{}  {name}", sum_of(&path)?)?;
+    }
+    Ok(lines)
+}
+
+fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read `{}`", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn sum_of(path: &Path) -> anyhow::Result<String> {
+    let mut file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut sum = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = file.read(&mut chunk).with_context(|| format!("cannot read `{}`", path.display()))?;
+        if read == 0 {
+            break;
+        }
+        sum.update(&chunk[..read]);
+    }
+    let mut text = String::new();
+    for byte in sum.finalize() {
+        write!(text, "{byte:02x}")?;
+    }
+    Ok(text)
+}
+
+/// The folder as one archive, the same for the same files, with its checksum beside it.
+async fn pack(folder: &Path) -> anyhow::Result<PathBuf> {
+    let (dir, name) = (folder.parent().context("a folder above")?, folder.file_name().context("a name")?);
+    let archive = dir.join(format!("{}.tar.gz", name.display()));
+    let mut tar = tokio::process::Command::new("tar");
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--create", "--gzip", "--file"]);
+    tar.arg(&archive).arg("--directory").arg(dir).arg(name);
+    output(&mut tar).await?;
+    let line = format!("{}  {}\n", sum_of(&archive)?, archive.file_name().context("a name")?.display());
+    fs::write(archive.with_extension("gz.sha256"), line).context("cannot write the archive's checksum")?;
+    Ok(archive)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    make_parent(to)?;
+    fs::copy(from, to).with_context(|| format!("cannot copy `{}` to `{}`", from.display(), to.display()))?;
+    Ok(())
+}
+
+fn make_parent(path: &Path) -> anyhow::Result<()> {
+    let dir = path.parent().context("a folder above")?;
+    fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))
+}
+
+#[cfg(test)]
+mod tests;
