@@ -5,6 +5,7 @@ mod alone;
 mod live;
 mod models;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -47,6 +48,7 @@ Examples:
   llama-orch run \"Name three colours\"
   llama-orch run --system \"Answer in one word\" --temperature 0 \"The capital of France?\"
   git diff | llama-orch run \"Write a commit message\"  the prompt, then standard input below it
+  llama-orch run -f a.rs -f b.rs \"What differs?\"       the prompt, then the files below it
   llama-orch run - < prompt.txt                        standard input alone
   llama-orch run --batch --max-wait 86400 < long.txt   when the machine has time
   llama-orch run --json \"Hello\" | jq -r 'select(.event == \"token\").t'
@@ -80,7 +82,12 @@ While talking:
   /reset         forget the conversation
   /exit          leave, as do Ctrl-D and Ctrl-C at the prompt
   Ctrl-C         while an answer comes: cancel it and go back to the prompt
-  \\              at the end of a line: go on with the next line";
+  \\              at the end of a line: go on with the next line
+  \"\"\"            around as many lines as there are; what is pasted is one input as it is
+  ↑ ↓ Ctrl-R     what was typed before, also in other conversations
+
+What is typed on a terminal is kept in `llama-orch/chat-history` in XDG_STATE_HOME or ~/.local/state, for its owner \
+alone.";
 
 const HEALTH_EXAMPLES: &str = "\
 Examples:
@@ -172,6 +179,9 @@ pub struct RunArgs {
     /// With a prompt, standard input is put below it, after an empty line, when it is a pipe or a file.
     /// `< /dev/null` keeps it from being read.
     pub prompt: Option<String>,
+    /// Put a file below the prompt, with its name; may be given several times.
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Instructions for the model, before the prompt.
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     pub system: Option<String>,
@@ -200,10 +210,14 @@ pub struct RunArgs {
 /// Arguments of `chat`.
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is there or not")]
 pub struct ChatArgs {
     /// Instructions for the model, before the conversation.
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
+    /// Neither read nor keep what was typed in other conversations.
+    #[arg(long)]
+    pub no_history: bool,
     /// Print one JSON object a line instead of the text, as `run --json` does, for each turn.
     #[arg(long)]
     pub json: bool,

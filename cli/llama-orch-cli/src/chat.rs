@@ -12,15 +12,20 @@ use crate::failure::Failure;
 use crate::input::{self, Lines, Source};
 use crate::run;
 
+mod editor;
+mod lines;
+
+use editor::Editor;
+
 const PROMPT: &str = "> ";
-const PROMPT_MORE: &str = "… ";
 const WELCOME: &str = "Talk with the model. /help says what can be typed, Ctrl-D leaves.";
 const HELP: &str = "\
 /system TEXT   give the model instructions; without TEXT, show them
 /reset         forget the conversation
 /exit          leave, as do Ctrl-D and Ctrl-C at the prompt
 Ctrl-C         while an answer comes: cancel it
-\\              at the end of a line: go on with the next line";
+\\              at the end of a line: go on with the next line
+\"\"\"            around as many lines as there are";
 
 /// Talks until the person leaves. A failed turn is said and does not end the conversation, except where
 /// nobody is there to react: then it is the result.
@@ -41,7 +46,8 @@ pub async fn chat(cx: &mut Context, args: ChatArgs) -> Result<Exit, Stop> {
     if person {
         cx.ui.note(WELCOME);
     }
-    let mut lines = Lines::read();
+    let mut lines =
+        if person { Typed::Edited(Editor::open(args.no_history)?) } else { Typed::Piped(Lines::read()) };
     let ended = chat.talk(cx, &mut lines, person).await;
     chat.forget(cx).await;
     ended
@@ -91,7 +97,7 @@ impl<'a> Input<'a> {
 }
 
 impl Chat {
-    async fn talk(&mut self, cx: &mut Context, lines: &mut Lines, person: bool) -> Result<Exit, Stop> {
+    async fn talk(&mut self, cx: &mut Context, lines: &mut Typed, person: bool) -> Result<Exit, Stop> {
         while let Some(line) = next_input(cx, lines).await? {
             match Input::parse(&line) {
                 Input::Nothing => {}
@@ -177,32 +183,37 @@ impl Chat {
 /// What Ctrl-C sends.
 const INTERRUPT: Exit = Exit::Signal(2);
 
-/// The next input, over as many lines as end in `\`; nothing when the person leaves.
-async fn next_input(cx: &mut Context, lines: &mut Lines) -> Result<Option<String>, Stop> {
+/// Where inputs come from.
+enum Typed {
+    /// A person, who is helped with typing.
+    Edited(Editor),
+    /// A pipe or a file.
+    Piped(Lines),
+}
+
+/// The next input, over as many lines as it has; nothing when the person leaves.
+async fn next_input(cx: &mut Context, typed: &mut Typed) -> Result<Option<String>, Stop> {
+    let unreadable = |error| Failure::new(Exit::Usage, format!("standard input cannot be read: {error}"));
     let mut input = String::new();
-    cx.ui.ask(PROMPT);
     loop {
         let line = tokio::select! {
             biased;
             exit = cx.interrupts.next() => {
-                cx.ui.ask("\n");
                 return if exit == INTERRUPT { Ok(None) } else { Err(Stop::Signal(exit)) };
             }
-            line = lines.next() => line,
+            line = async {
+                match typed {
+                    Typed::Edited(editor) => editor.next(PROMPT).await,
+                    Typed::Piped(lines) => lines.next().await,
+                }
+            } => line,
         };
-        let Some(line) = line else {
-            cx.ui.ask("\n");
-            return Ok((!input.is_empty()).then_some(input));
-        };
-        let line = line
-            .map_err(|error| Failure::new(Exit::Usage, format!("standard input cannot be read: {error}")))?;
-        let Some(part) = line.strip_suffix('\\') else {
-            input.push_str(&line);
-            return Ok(Some(input));
-        };
-        input.push_str(part);
+        let Some(line) = line else { return Ok((!input.is_empty()).then(|| lines::joined(&input))) };
+        input.push_str(&line.map_err(unreadable)?);
+        if !lines::goes_on(&input) {
+            return Ok(Some(lines::joined(&input)));
+        }
         input.push('\n');
-        cx.ui.ask(PROMPT_MORE);
     }
 }
 

@@ -1,7 +1,8 @@
-//! Standard input: all of it for `run`, line by line for `chat`. Both on a thread of their own, because a
-//! read cannot be given up.
+//! What a prompt is made from: files, and standard input: all of it for `run`, line by line for `chat`. Both on a
+//! thread of their own, because a read cannot be given up.
 
 use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::Path;
 
 use tokio::sync::mpsc;
 
@@ -69,17 +70,29 @@ pub async fn read_all() -> Result<String, Failure> {
         .await
         .expect("the thread sends before it ends")
         .map_err(|error| Failure::new(Exit::Usage, format!("standard input cannot be read: {error}")))?;
-    check(bytes)
+    check(bytes, "standard input")
 }
 
-fn check(bytes: Vec<u8>) -> Result<String, Failure> {
+/// Reads a file to its end, as text.
+///
+/// # Errors
+/// It is too large, not UTF-8, or cannot be read.
+pub fn read_file(path: &Path) -> Result<String, Failure> {
+    let name = format!("`{}`", path.display());
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| Failure::new(Exit::Usage, format!("{name} cannot be read: {error}")))?;
+    check(bytes, &name)
+}
+
+fn check(bytes: Vec<u8>, name: &str) -> Result<String, Failure> {
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::new(Exit::Usage, format!("standard input holds more than {MAX_BYTES} bytes"))
+        return Err(Failure::new(Exit::Usage, format!("{name} holds more than {MAX_BYTES} bytes"))
             .hint("a prompt of that size fits no model: send a part of it"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::new(Exit::Usage, format!("standard input is not UTF-8 text: byte {at} is not part of a character"))
+        Failure::new(Exit::Usage, format!("{name} is not UTF-8 text: byte {at} is not part of a character"))
             .hint("a text in another encoding can be turned with `iconv -f latin1 -t utf-8`; only text can be a prompt")
     })
 }

@@ -15,6 +15,9 @@ use crate::input::{self, Source};
 /// How long standard input may say nothing before a person is told what is waited for.
 const SILENT_INPUT: Duration = Duration::from_secs(1);
 
+/// The least characters of what stands around a file.
+const FENCE_CHARS: usize = 3;
+
 /// Asks and prints the answer.
 ///
 /// # Errors
@@ -50,8 +53,13 @@ async fn ask_once(cx: &mut Context, args: RunArgs, form: Form) -> Result<Exit, S
 /// The prompt: what is typed, standard input, or both with an empty line between.
 async fn prompt(cx: &mut Context, args: &RunArgs) -> Result<String, Stop> {
     let typed = args.prompt.as_deref().filter(|typed| *typed != "-");
+    // Before standard input is waited for: a name that is mistyped is said at once.
+    let files = files(args)?;
     let source = input::source();
     let prompt = match (typed, source) {
+        (None, Source::Terminal | Source::Nothing) if !files.is_empty() && args.prompt.is_none() => {
+            String::new()
+        }
         (Some(typed), Source::Terminal | Source::Nothing) => typed.to_owned(),
         (Some(typed), Source::Content) => {
             let content =
@@ -64,6 +72,7 @@ async fn prompt(cx: &mut Context, args: &RunArgs) -> Result<String, Stop> {
         }
         (None, _) => read(cx, "reading the prompt from standard input").await?,
     };
+    let prompt = join(&prompt, &files);
     // The end of the last line belongs to the file, not to the prompt; the model is given `--raw` text as is.
     let prompt = if args.raw { prompt } else { prompt.trim_end_matches(['\r', '\n']).to_owned() };
     if prompt.trim().is_empty() {
@@ -74,8 +83,31 @@ async fn prompt(cx: &mut Context, args: &RunArgs) -> Result<String, Stop> {
     Ok(prompt)
 }
 
-fn join(typed: &str, content: &str) -> String {
-    if content.trim().is_empty() { typed.to_owned() } else { format!("{typed}\n\n{content}") }
+/// One below the other, with an empty line between; what is empty is left out.
+fn join(above: &str, below: &str) -> String {
+    match (above.trim().is_empty(), below.trim().is_empty()) {
+        (_, true) => above.to_owned(),
+        (true, false) => below.to_owned(),
+        (false, false) => format!("{}\n\n{below}", above.trim_end_matches(['\r', '\n'])),
+    }
+}
+
+/// The files that are named, each below its name and between fences; with `--raw` as they are.
+fn files(args: &RunArgs) -> Result<String, Failure> {
+    let mut all = String::new();
+    for path in &args.files {
+        let text = input::read_file(path)?;
+        let block = if args.raw { text } else { fenced(&path.display().to_string(), &text) };
+        all = join(&all, &block);
+    }
+    Ok(all)
+}
+
+/// A text between fences that are longer than any in it.
+fn fenced(name: &str, text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(FENCE_CHARS.max(longest + 1));
+    format!("{name}:\n{fence}\n{}\n{fence}", text.trim_end_matches(['\r', '\n']))
 }
 
 /// Reads standard input, and says what is waited for when nothing comes.

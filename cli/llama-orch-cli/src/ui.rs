@@ -209,14 +209,6 @@ impl Ui {
         }
     }
 
-    /// Asks for a line of input, where a person is there to see it.
-    pub fn ask(&mut self, prompt: &str) {
-        if self.err.terminal {
-            self.clear_live();
-            self.write_err(prompt);
-        }
-    }
-
     /// Says what went wrong. Never fails: there is nowhere left to say so.
     pub fn failure(&mut self, failure: &Failure) {
         self.clear_live();

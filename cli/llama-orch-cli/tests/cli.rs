@@ -29,6 +29,8 @@ mod queue;
 mod state;
 #[path = "cli/talk.rs"]
 mod talk;
+#[path = "cli/terminal.rs"]
+mod terminal;
 
 /// A task's id, where the test does not care that the command line chose another.
 const TASK: &str = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";

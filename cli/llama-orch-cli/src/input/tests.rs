@@ -19,7 +19,7 @@ fn a_line_without_an_end_is_refused_at_its_bound() {
 
 #[test]
 fn what_is_no_text_is_refused_with_the_place() {
-    let failure = check(b"caf\xe9".to_vec()).unwrap_err();
+    let failure = check(b"caf\xe9".to_vec(), "standard input").unwrap_err();
     assert_eq!(failure.exit, Exit::Usage);
     assert!(failure.message.contains("byte 3"), "{failure:?}");
 }

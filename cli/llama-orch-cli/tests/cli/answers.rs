@@ -175,3 +175,39 @@ fn the_reader_of_standard_output_may_go_away() {
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
     assert_eq!(daemon.requests()[2].line(), format!("POST /v1/tasks/{TASK}/cancel"));
 }
+
+#[test]
+fn files_stand_below_the_prompt_with_their_names_and_standard_input_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (a, b) = (write("a.rs", "fn a() {}\n"), write("b.md", "```\ncode\n```\n"));
+    let daemon = Daemon::with(paris());
+    let done =
+        run_with(at(&daemon.url(), &["run", "-f", &a, "--file", &b, "What differs?"]), b"from a pipe\n");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let content = daemon.requests()[0].json()["messages"][0]["content"].clone();
+    assert_eq!(
+        content,
+        format!(
+            "What differs?\n\nfrom a pipe\n\n{a}:\n```\nfn a() {{}}\n```\n\n{b}:\n````\n```\ncode\n```\n````"
+        )
+    );
+}
+
+#[test]
+fn a_file_alone_is_a_prompt_and_one_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("question.txt");
+    std::fs::write(&path, "Why?\n").unwrap();
+    let daemon = Daemon::with(paris());
+    let done = run(at(&daemon.url(), &["run", "-f", path.to_str().unwrap()]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(daemon.requests()[0].json()["messages"][0]["content"].as_str().unwrap().ends_with("Why?\n```"));
+    let gone = run(at("http://127.0.0.1:1", &["run", "-f", "/nowhere/at.all", "Hi"]));
+    assert_eq!((gone.code, gone.out.as_str()), (Some(2), ""));
+    assert!(gone.err.contains("`/nowhere/at.all` cannot be read"), "{gone:?}");
+}

@@ -1,16 +1,9 @@
 //! `top` and `bench`.
 
-use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
-
 use crate::TASK;
 use crate::daemon::{Daemon, Exchange, accepted, refused, started, tokens};
 use crate::program::{at, finish, read_until, run, signal};
+use crate::terminal::Terminal;
 
 const HEALTH: &str = r#"{"status":"ok","version":"0.1.0","build":"AVX2","pools":[{"id":"chat","model_ref":"starter","engine":"llamacpp","state":"ready","model_state":"Active","queue":{"interactive":{"depth":0,"bound":256},"batch":{"depth":0,"bound":1024}},"replicas":[]}],"devices":[]}"#;
 const TASKS: &str = r#"{"counts":{"running":1,"waiting":0,"ended":0},"tasks":[{"task_id":"6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f","pool":"chat","priority":"interactive","workload":"completion","state":"running","tokens_in":5,"tokens_out":7,"age_ms":100,"promised_start_ms":0,"placements":1}]}"#;
@@ -40,51 +33,6 @@ fn top_json_is_one_look_at_everything() {
     assert_eq!(daemon.requests()[1].path, "/v1/tasks?limit=200");
 }
 
-/// How long the program may show nothing.
-const SILENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
-
-/// A terminal of 80 columns and 24 lines.
-struct Terminal {
-    seen: std::fs::File,
-    name: String,
-}
-
-impl Terminal {
-    fn new() -> Self {
-        let seen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
-        grantpt(&seen).expect("it is ours");
-        unlockpt(&seen).expect("it is ours");
-        tcsetwinsize(&seen, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 })
-            .expect("it has a size");
-        let name =
-            ptsname(&seen, Vec::new()).expect("it has a name").into_string().expect("of plain letters");
-        Self { seen: seen.into(), name }
-    }
-
-    /// Starts the program on it.
-    fn start(&self, mut command: Command) -> Child {
-        let given = || {
-            let file =
-                std::fs::OpenOptions::new().read(true).write(true).open(&self.name).expect("it is there");
-            Stdio::from(OwnedFd::from(file))
-        };
-        command.env("TERM", "xterm").stdin(given()).stdout(given()).spawn().expect("the program starts")
-    }
-
-    /// Reads on until this was shown in one piece.
-    fn until(&mut self, text: &str) {
-        let mut shown = Vec::new();
-        let mut bytes = [0; 4096];
-        while !shown.windows(text.len()).any(|window| window == text.as_bytes()) {
-            let mut ready = [PollFd::new(&self.seen, PollFlags::IN)];
-            let events = poll(&mut ready, Some(&SILENCE)).expect("it can be waited for");
-            assert_eq!(events, 1, "no `{text}`: {}", String::from_utf8_lossy(&shown));
-            let length = self.seen.read(&mut bytes).expect("it can be read");
-            shown.extend_from_slice(&bytes[..length]);
-        }
-    }
-}
-
 /// What leaves the other screen.
 const GIVEN_BACK: &str = "\x1b[?1049l";
 
@@ -95,7 +43,7 @@ fn top_draws_on_a_terminal_cancels_after_a_question_and_gives_the_terminal_back(
     let mut terminal = Terminal::new();
     let child = terminal.start(at(&daemon.url(), &["top", "--every", "3600"]));
     terminal.until("6f1d2c3e");
-    terminal.seen.write_all(b"cyq").unwrap();
+    terminal.typed(b"cyq");
     terminal.until(GIVEN_BACK);
     assert_eq!(finish(child).code, Some(0));
     // The two of a look go out together, in any order.

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::TASK;
 use crate::daemon::{Daemon, Exchange, accepted, end, refused, started, tokens};
 use crate::program::{at, finish, read_until, run_with, signal};
+use crate::terminal::Terminal;
 
 fn says(text: &str) -> [Exchange; 2] {
     let events = started(0, 0) + &tokens(0, &[text]) + &end(1, "stop");
@@ -114,4 +115,38 @@ fn chat_json_has_the_lines_of_run_for_each_turn() {
     assert_eq!(events, ["accepted", "started", "token", "end", "error"]);
     assert_eq!((&lines[2]["t"], &lines[4]["exit"]), (&json!("Hello."), &json!(5)));
     drop(daemon.requests());
+}
+
+#[test]
+fn a_fence_holds_many_lines_together() {
+    let daemon = Daemon::with(script([says("Rust.").into(), vec![Exchange::no_content()]]));
+    let done = run_with(at(&daemon.url(), &["chat"]), b"\"\"\"\nfn main() {\n}\n\"\"\"\n/exit\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "Rust.\n"), "{done:?}");
+    assert_eq!(daemon.requests()[0].json()["messages"][0]["content"], "fn main() {\n}");
+}
+
+#[test]
+fn what_was_typed_is_there_again_in_the_next_conversation() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let conversation = |keys: &[u8]| {
+        let daemon = Daemon::with(script([says("Hello.").into(), vec![Exchange::no_content()]]));
+        let mut terminal = Terminal::new();
+        let mut command = at(&daemon.url(), &["chat"]);
+        command.env("HOME", home.path());
+        let child = terminal.start(command);
+        terminal.until("> ");
+        terminal.typed(keys);
+        terminal.until("Hello.");
+        terminal.until("> ");
+        // Ctrl-D.
+        terminal.typed(b"\x04");
+        assert_eq!(finish(child).code, Some(0));
+        daemon.requests()[0].json()["messages"][0]["content"].clone()
+    };
+    assert_eq!(conversation(b"Good day\r"), "Good day");
+    let history = home.path().join(".local/state/llama-orch/chat-history");
+    assert_eq!(history.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // Up, and Enter.
+    assert_eq!(conversation(b"\x1b[A\r"), "Good day");
 }
