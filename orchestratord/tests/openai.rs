@@ -14,6 +14,8 @@ mod leaving;
 mod messages;
 #[path = "openai/refusals.rs"]
 mod refusals;
+#[path = "openai/responses.rs"]
+mod responses;
 #[path = "openai/text.rs"]
 mod text;
 #[path = "openai/tools.rs"]

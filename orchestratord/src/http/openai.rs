@@ -30,6 +30,7 @@ mod models;
 pub(super) mod refusal;
 mod relay;
 mod rerank;
+mod responses;
 mod running;
 mod shared;
 mod usage;
@@ -38,13 +39,14 @@ mod usage;
 const BASES: [&str; 2] = ["/v1", ""];
 
 /// The endpoints, by their paths under a base.
-fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 8] {
+fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 9] {
     [
         ("/models", get(models::list).fallback(answer::only_get)),
         ("/models/{id}", get(models::retrieve).fallback(answer::only_get)),
         ("/chat/completions", post(chat::create).fallback(answer::only_post)),
         ("/completions", post(completions::create).fallback(answer::only_post)),
         ("/embeddings", post(embeddings::create).fallback(answer::only_post)),
+        ("/responses", post(responses::create).fallback(answer::only_post)),
         ("/messages", post(messages::create).fallback(answer::only_post)),
         ("/messages/count_tokens", post(messages::count_tokens).fallback(answer::only_post)),
         ("/rerank", post(rerank::create).fallback(answer::only_post)),

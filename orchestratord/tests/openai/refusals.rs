@@ -23,7 +23,13 @@ fn each() -> Vec<Ask> {
         Ask::post("/v1/rerank").json(&rerank),
         message(&json!({})),
         Ask::post("/v1/messages/count_tokens").json(&without_limit("starter")),
+        respond(&json!({})),
     ]
+}
+
+/// A conversation of one turn in OpenAI's newer form, with more fields.
+fn respond(more: &Value) -> Ask {
+    Ask::post("/v1/responses").json(&with(json!({"model": "starter", "input": "one"}), more))
 }
 
 /// A conversation of one turn in Anthropic's form, with more fields.
@@ -133,6 +139,22 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (embedding(json!([[1, 2]]), json!({})), "input[0]", "not tokens"),
         (embedding(json!("a"), json!({"dimensions": 2})), "dimensions", "not served here"),
         (embedding(json!("a"), json!({"encoding_format": "hex"})), "encoding_format", "`base64`"),
+        (respond(&json!({"store": true})), "store", "the whole conversation"),
+        (
+            respond(&json!({"previous_response_id": "resp_1"})),
+            "previous_response_id",
+            "the whole conversation",
+        ),
+        (respond(&json!({"background": true})), "background", "not served here"),
+        (respond(&json!({"tools": [{"type": "function"}]})), "tools[0].name", "is missing"),
+        (respond(&json!({"tool_choice": "any"})), "tool_choice", "`required`"),
+        (respond(&json!({"text": {"format": {"type": "xml"}}})), "text.format.type", "`json_object`"),
+        (respond(&json!({"input": [{"type": "item_reference"}]})), "input[0].type", "`function_call`"),
+        (
+            respond(&json!({"input": [{"role": "user", "content": [{"type": "input_file"}]}]})),
+            "input[0].content[0].type",
+            "no engine here reads",
+        ),
         (message(&json!({"max_tokens": 0})), "max_tokens", "use 1 to"),
         (message(&json!({"max_tokens": null})), "max_tokens", "a whole number"),
         (
@@ -201,6 +223,7 @@ pub async fn of_callers(audit: &Audit, house: &House) {
         Ask::post("/v1/embeddings").json(&embedding),
         Ask::post("/v1/rerank").json(&rerank),
         message(&unknown),
+        respond(&unknown),
         Ask::post("/v1/messages/count_tokens").json(&without_limit("gpt-4o")),
     ] {
         let unknown = audit.expect(404, at, ask).await.json();

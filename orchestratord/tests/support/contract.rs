@@ -12,6 +12,9 @@ use super::wire::{Answer, Ask};
 /// What HTTP itself puts into a response.
 const OF_HTTP: [&str; 5] = ["content-type", "content-length", "transfer-encoding", "connection", "date"];
 
+/// The last events of streams whose events have names of their own.
+const ENDS: [&str; 3] = ["message_stop", "response.completed", "response.incomplete"];
+
 /// The files of one plane, or of the two that speak alike.
 pub struct Contract {
     operations: Vec<Operation>,
@@ -198,7 +201,7 @@ impl Contract {
             if event.data["type"] != event.name.as_str() {
                 return Err(format!("`{}` is named `{}`", event.data["type"], event.name));
             }
-            let ends = failed || event.name == "message_stop" || event.name == "response.completed";
+            let ends = failed || ENDS.contains(&event.name.as_str());
             if ends != last {
                 return Err(format!("`{}` is event {i} of {}", event.name, events.len()));
             }

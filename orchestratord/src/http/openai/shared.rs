@@ -275,6 +275,31 @@ impl StreamOptions {
 }
 
 impl ResponseFormat {
+    /// The form that is named so, with its schema.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a name that is not known.
+    pub(super) fn new(kind: &str, schema: Option<Map<String, Value>>) -> Result<Self, Refusal> {
+        let kind = match kind {
+            "text" => FormatKind::Text,
+            "json_object" => FormatKind::JsonObject,
+            "json_schema" => FormatKind::JsonSchema,
+            other => {
+                return Err(Refusal::Invalid(format!(
+                    "`text.format.type` is `{}`: use `text`, `json_object` or `json_schema`",
+                    shown(other.as_bytes())
+                )));
+            }
+        };
+        let json_schema = schema.map(|schema| NamedSchema {
+            schema: Some(schema),
+            _name: IgnoredAny,
+            _description: IgnoredAny,
+            _strict: IgnoredAny,
+        });
+        Ok(Self { kind, json_schema })
+    }
+
     /// The schema that the answer must satisfy.
     fn into_schema(self) -> Result<Option<Map<String, Value>>, Refusal> {
         let schema = self.json_schema.and_then(|named| named.schema);

@@ -1,0 +1,248 @@
+//! How a response is told: whole, and in events. Its output is a list of items: one message, and the calls.
+
+use bytes::BytesMut;
+use orchestrator_core::TaskId;
+use serde_json::{Value, json};
+use tool_calls::ToolEvent;
+use uuid::Uuid;
+
+use super::request::Echo;
+use crate::http::answer::Refused;
+use crate::http::openai::refusal::Envelope;
+use crate::http::openai::relay::{self, Speaker};
+use crate::http::openai::running::{Whole, call_id};
+use crate::http::openai::shared::Style;
+use crate::http::openai::unix_now;
+use crate::task_log::{FinishReason, TaskEnd};
+
+/// What all events of a response, and a whole one, say alike.
+pub(super) struct Telling {
+    style: Style,
+    echo: Echo,
+    id: String,
+    created_at: u64,
+}
+
+impl Telling {
+    /// The response that is `task`.
+    pub(super) fn new(style: Style, echo: Echo, task: TaskId) -> Self {
+        Self { style, echo, id: format!("resp_{task}"), created_at: unix_now() }
+    }
+
+    /// The whole response.
+    pub(super) fn whole(&self, whole: &Whole) -> Value {
+        let text = whole.text();
+        let status = status_of(&whole.end);
+        let message =
+            (!text.is_empty() || whole.calls.is_empty()).then(|| message(&message_id(), status, &text));
+        let calls = whole.calls.iter().map(|called| {
+            let item = Call { id: item_id(), call_id: called.id.clone(), name: called.name.clone() };
+            item.value(status, &called.arguments)
+        });
+        self.response(message.into_iter().chain(calls).collect(), Some(&whole.end))
+    }
+
+    fn response(&self, output: Vec<Value>, end: Option<&TaskEnd>) -> Value {
+        let status = end.map_or("in_progress", status_of);
+        let incomplete = (status == "incomplete").then(|| json!({"reason": "max_output_tokens"}));
+        let usage = end.map(|end| {
+            json!({
+                "input_tokens": end.tokens_in.0,
+                "output_tokens": end.tokens_out.0,
+                "total_tokens": end.tokens_in.0.saturating_add(end.tokens_out.0),
+            })
+        });
+        json!({
+            "id": self.id,
+            "object": "response",
+            "created_at": self.created_at,
+            "status": status,
+            "model": self.style.model,
+            "service_tier": self.style.lane.tier(),
+            "output": output,
+            "instructions": self.echo.instructions,
+            "tools": self.echo.tools,
+            "tool_choice": self.echo.tool_choice,
+            "parallel_tool_calls": self.echo.parallel_tool_calls,
+            "error": null,
+            "incomplete_details": incomplete,
+            "store": false,
+            "usage": usage,
+        })
+    }
+}
+
+/// The response in events.
+pub(super) struct Events {
+    telling: Telling,
+    /// Of the next event.
+    sequence: u64,
+    /// Items that are whole.
+    output: Vec<Value>,
+    open: Open,
+    ended: Option<TaskEnd>,
+}
+
+/// The item that is being said.
+enum Open {
+    /// None, and the response itself has not begun.
+    Nothing,
+    Between,
+    Message {
+        id: String,
+        text: String,
+    },
+    Call {
+        call: Call,
+        arguments: String,
+    },
+}
+
+#[derive(Clone)]
+struct Call {
+    id: String,
+    call_id: String,
+    name: String,
+}
+
+impl Call {
+    fn value(&self, status: &str, arguments: &str) -> Value {
+        let Self { id, call_id, name } = self;
+        json!({"id": id, "type": "function_call", "status": status, "call_id": call_id, "name": name,
+            "arguments": arguments})
+    }
+}
+
+impl Events {
+    /// Of one response.
+    pub(super) fn new(telling: Telling) -> Self {
+        Self { telling, sequence: 0, output: Vec::new(), open: Open::Nothing, ended: None }
+    }
+
+    fn event(&mut self, out: &mut BytesMut, name: &str, mut event: Value) {
+        event["type"] = Value::from(name);
+        event["sequence_number"] = Value::from(self.sequence);
+        self.sequence += 1;
+        relay::event(out, name, &event);
+    }
+
+    /// An event about the item that is being said.
+    fn of_item(&mut self, out: &mut BytesMut, name: &str, mut event: Value) {
+        event["output_index"] = Value::from(self.output.len());
+        self.event(out, name, event);
+    }
+
+    /// Begins the response, and ends the item that is open.
+    fn between_items(&mut self, out: &mut BytesMut, status: &'static str) {
+        match std::mem::replace(&mut self.open, Open::Between) {
+            Open::Nothing => {
+                for name in ["response.created", "response.in_progress"] {
+                    let response = self.telling.response(Vec::new(), None);
+                    self.event(out, name, json!({"response": response}));
+                }
+            }
+            Open::Between => {}
+            Open::Message { id, text } => {
+                let said = json!({"item_id": id, "content_index": 0, "text": text, "logprobs": []});
+                self.of_item(out, "response.output_text.done", said);
+                let part = json!({"item_id": id, "content_index": 0, "part": part(&text)});
+                self.of_item(out, "response.content_part.done", part);
+                self.item_done(out, message(&id, status, &text));
+            }
+            Open::Call { call, arguments } => {
+                let said = json!({"item_id": call.id, "name": call.name, "arguments": arguments});
+                self.of_item(out, "response.function_call_arguments.done", said);
+                self.item_done(out, call.value(status, &arguments));
+            }
+        }
+    }
+
+    fn item_done(&mut self, out: &mut BytesMut, item: Value) {
+        self.of_item(out, "response.output_item.done", json!({"item": item}));
+        self.output.push(item);
+    }
+}
+
+impl Speaker for Events {
+    fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str) {
+        if !matches!(self.open, Open::Message { .. }) {
+            self.between_items(out, "completed");
+            let id = message_id();
+            let item = json!({"id": id, "type": "message", "status": "in_progress", "role": "assistant",
+                "content": []});
+            self.of_item(out, "response.output_item.added", json!({"item": item}));
+            let part = json!({"item_id": id, "content_index": 0, "part": part("")});
+            self.of_item(out, "response.content_part.added", part);
+            self.open = Open::Message { id, text: String::new() };
+        }
+        if let Open::Message { id, text: whole } = &mut self.open {
+            whole.push_str(text);
+            let delta = json!({"item_id": id, "content_index": 0, "delta": text, "logprobs": []});
+            self.of_item(out, "response.output_text.delta", delta);
+        }
+    }
+
+    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent) {
+        match event {
+            ToolEvent::Start { name, .. } => {
+                self.between_items(out, "completed");
+                let call = Call { id: item_id(), call_id: call_id(), name };
+                let item = call.value("in_progress", "");
+                self.of_item(out, "response.output_item.added", json!({"item": item}));
+                self.open = Open::Call { call, arguments: String::new() };
+            }
+            ToolEvent::Arguments { text, .. } => {
+                if let Open::Call { call, arguments } = &mut self.open {
+                    arguments.push_str(&text);
+                    let delta = json!({"item_id": call.id, "delta": text});
+                    self.of_item(out, "response.function_call_arguments.delta", delta);
+                }
+            }
+            ToolEvent::Content(_) | ToolEvent::End { .. } => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut BytesMut, _choice: usize, end: &TaskEnd) {
+        self.between_items(out, status_of(end));
+        self.ended = Some(end.clone());
+    }
+
+    fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
+        let error = serde_json::to_value(Envelope::of(refused)).unwrap_or_default();
+        self.event(out, "error", error);
+    }
+
+    fn done(&mut self, out: &mut BytesMut) {
+        let name = match self.ended.as_ref().map(status_of) {
+            Some("incomplete") => "response.incomplete",
+            _ => "response.completed",
+        };
+        let output = std::mem::take(&mut self.output);
+        let response = self.telling.response(output, self.ended.as_ref());
+        self.event(out, name, json!({"response": response}));
+    }
+}
+
+fn message(id: &str, status: &str, text: &str) -> Value {
+    json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": [part(text)]})
+}
+
+fn part(text: &str) -> Value {
+    json!({"type": "output_text", "text": text, "annotations": []})
+}
+
+fn message_id() -> String {
+    format!("msg_{}", Uuid::new_v4().simple())
+}
+
+fn item_id() -> String {
+    format!("fc_{}", Uuid::new_v4().simple())
+}
+
+/// One that somebody canceled is cut off, as one that reached its limit.
+fn status_of(end: &TaskEnd) -> &'static str {
+    match end.finish {
+        FinishReason::Stop => "completed",
+        FinishReason::Length | FinishReason::Canceled | FinishReason::Error => "incomplete",
+    }
+}

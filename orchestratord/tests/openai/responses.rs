@@ -1,0 +1,62 @@
+//! OpenAI's newer form.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::contract::events;
+use crate::house::House;
+use crate::tools::{CALLS, calling};
+use crate::wire::{Answer, Ask};
+use crate::{Audit, with};
+
+async fn respond(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
+    let body = with(json!({"model": "starter", "input": "one two"}), more);
+    audit.expect(200, at, Ask::post("/v1/responses").json(&body)).await
+}
+
+#[tokio::test]
+async fn a_response_is_told_whole_and_in_events_alike() {
+    let (audit, house) = (Audit::new(), House::new().await);
+    let more = json!({"instructions": "be brief", "max_output_tokens": 6});
+    let whole = respond(&audit, house.address, &more).await.json();
+    // The pretend engine says the words of the template it was given.
+    assert_eq!(whole["output"][0]["content"][0]["text"], "system be brief user one two");
+    assert_eq!(whole["status"], "incomplete");
+    assert_eq!(whole["incomplete_details"]["reason"], "max_output_tokens");
+    assert_eq!(whole["usage"], json!({"input_tokens": 7, "output_tokens": 6, "total_tokens": 13}));
+
+    let stream = respond(&audit, house.address, &with(more, &json!({"stream": true}))).await;
+    let events = events(stream.text()).unwrap();
+    let numbers: Vec<_> = events.iter().map(|event| event.data["sequence_number"].clone()).collect();
+    assert_eq!(numbers, (0..events.len()).map(Value::from).collect::<Vec<_>>());
+    assert_eq!(events[0].name, "response.created");
+    let of_text = events.iter().filter(|event| event.name == "response.output_text.delta");
+    let text: String = of_text.filter_map(|event| event.data["delta"].as_str()).collect();
+    assert_eq!(text, "system be brief user one two");
+    let last = &events[events.len() - 1];
+    assert_eq!(last.name, "response.incomplete");
+    assert_eq!(last.data["response"]["output"][0]["content"], whole["output"][0]["content"]);
+    assert_eq!(last.data["response"]["usage"], whole["usage"]);
+}
+
+#[tokio::test]
+async fn a_call_is_an_item_of_its_own() {
+    let (audit, house) = (Audit::new(), calling(CALLS).await);
+    let tools = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
+    let whole = respond(&audit, house.address, &json!({"tools": tools})).await.json();
+    assert_eq!(whole["output"][0]["content"][0]["text"], "Let me see.");
+    assert_eq!(whole["output"][1]["type"], "function_call");
+    assert_eq!(whole["output"][1]["name"], "weather");
+    let arguments = |text: &Value| serde_json::from_str::<Value>(text.as_str().unwrap()).unwrap();
+    assert_eq!(arguments(&whole["output"][1]["arguments"]), json!({"city": "Rome"}));
+    assert_eq!(whole["status"], "completed");
+    let stream = respond(&audit, house.address, &json!({"tools": tools, "stream": true})).await;
+    let events = events(stream.text()).unwrap();
+    let done = events.iter().find(|event| event.name == "response.function_call_arguments.done").unwrap();
+    assert_eq!(arguments(&done.data["arguments"]), json!({"city": "Rome"}));
+    assert_eq!(done.data["output_index"], 1);
+    let deltas = events.iter().filter(|event| event.name == "response.function_call_arguments.delta");
+    let text: String = deltas.filter_map(|event| event.data["delta"].as_str()).collect();
+    assert_eq!(arguments(&json!(text)), json!({"city": "Rome"}));
+}
