@@ -146,6 +146,28 @@ class Forms(unittest.TestCase):
             self.assertGreater(len(answer.data[0].embedding), 1)
 
 
+class Responses(unittest.TestCase):
+    def test_the_stream_of_a_response_says_what_the_whole_one_says(self):
+        asked = {"model": MODEL, "input": "Say hello.", "max_output_tokens": 16, "temperature": 0}
+        whole = client().responses.create(**asked)
+        self.assertTrue(whole.output_text)
+        events = list(client().responses.create(**asked, stream=True))
+        texts = [event.delta for event in events if event.type == "response.output_text.delta"]
+        self.assertEqual("".join(texts), whole.output_text)
+        self.assertIn(events[-1].type, ("response.completed", "response.incomplete"))
+        self.assertEqual(events[-1].response.output_text, whole.output_text)
+        self.assertEqual(events[-1].response.usage.total_tokens, whole.usage.total_tokens)
+
+    def test_a_forced_call_is_an_item(self):
+        tool = {"type": "function", **WEATHER["function"]}
+        answer = client().responses.create(
+            model=MODEL, input="What is the weather in Rome?", tools=[tool], tool_choice="required"
+        )
+        call = next(item for item in answer.output if item.type == "function_call")
+        self.assertEqual(call.name, "weather")
+        self.assertIsInstance(json.loads(call.arguments)["city"], str)
+
+
 class Refusals(unittest.TestCase):
     def test_a_wrong_token_is_an_authentication_error(self):
         with self.assertRaises(openai.AuthenticationError) as refused:

@@ -10,7 +10,7 @@ use crate::schemathesis::free_port;
 use crate::{python, say, starter};
 
 /// The libraries.
-const PACKAGES: [&str; 1] = ["openai==3.54.0"];
+const PACKAGES: [&str; 2] = ["openai==3.54.0", "anthropic==2.12.0"];
 
 /// Where their tests are.
 const TESTS: &str = "test-harness/clients";

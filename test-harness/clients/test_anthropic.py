@@ -1,0 +1,103 @@
+"""The official `anthropic` library, unmodified, against a daemon that serves the starter model."""
+
+import unittest
+
+import anthropic
+from anthropic import Anthropic
+
+from house import LIMIT_S, MODEL, TOKEN, URL, until
+
+WEATHER = {
+    "name": "weather",
+    "description": "Tells the weather of a city.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 16}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+
+
+def client(**options):
+    options = {"api_key": TOKEN, "max_retries": 0, "timeout": LIMIT_S} | options
+    return Anthropic(base_url=URL, **options)
+
+
+def turn(text):
+    return [{"role": "user", "content": text}]
+
+
+class Messages(unittest.TestCase):
+    def test_a_conversation_is_answered(self):
+        answer = client().messages.create(
+            model=MODEL, max_tokens=16, system="You are brief.", messages=turn("Say hello.")
+        )
+        self.assertEqual(answer.role, "assistant")
+        self.assertTrue(answer.content[0].text)
+        self.assertIn(answer.stop_reason, ("end_turn", "max_tokens"))
+        self.assertGreater(answer.usage.input_tokens, 0)
+
+    def test_the_stream_says_what_the_whole_answer_says(self):
+        asked = {"model": MODEL, "max_tokens": 16, "messages": turn("Say hello."), "extra_body": {"temperature": 0}}
+        whole = client().messages.create(**asked)
+        with client().messages.stream(**asked) as stream:
+            text = "".join(stream.text_stream)
+            last = stream.get_final_message()
+        self.assertEqual(text, whole.content[0].text)
+        self.assertEqual(last.content[0].text, text)
+        self.assertEqual(last.stop_reason, whole.stop_reason)
+        self.assertEqual(last.usage.output_tokens, whole.usage.output_tokens)
+        self.assertEqual(last.usage.input_tokens, whole.usage.input_tokens)
+
+    def test_a_forced_call_is_one_of_its_schema_and_its_result_goes_back(self):
+        question = turn("What is the weather in Rome?")
+        asked = {
+            "model": MODEL,
+            "max_tokens": 128,
+            "messages": question,
+            "tools": [WEATHER],
+            "tool_choice": {"type": "tool", "name": "weather"},
+        }
+        answer = client().messages.create(**asked)
+        self.assertEqual(answer.stop_reason, "tool_use")
+        call = next(block for block in answer.content if block.type == "tool_use")
+        self.assertIsInstance(call.input["city"], str)
+        with client().messages.stream(**asked) as stream:
+            streamed = stream.get_final_message()
+        call_again = next(block for block in streamed.content if block.type == "tool_use")
+        self.assertIsInstance(call_again.input["city"], str)
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "Sunny."}
+        turns = question + [
+            {"role": "assistant", "content": answer.content},
+            {"role": "user", "content": [result]},
+        ]
+        last = client().messages.create(model=MODEL, max_tokens=8, messages=turns, tools=[WEATHER])
+        self.assertEqual(last.role, "assistant")
+
+    def test_the_count_is_what_an_answer_says_that_it_read(self):
+        asked = {"model": MODEL, "messages": turn("Say hello.")}
+        count = client().messages.count_tokens(**asked)
+        answer = client().messages.create(max_tokens=1, **asked)
+        self.assertEqual(count.input_tokens, answer.usage.input_tokens)
+
+    def test_a_stream_that_is_left_frees_the_slot(self):
+        with client().messages.stream(model=MODEL, max_tokens=1500, messages=turn("Count to 1000.")) as stream:
+            next(iter(stream))
+        until((0, 0))
+
+
+class Refusals(unittest.TestCase):
+    def test_errors_have_their_classes(self):
+        with self.assertRaises(anthropic.AuthenticationError):
+            client(api_key="wrong").messages.create(model=MODEL, max_tokens=1, messages=turn("Hello"))
+        with self.assertRaises(anthropic.NotFoundError) as refused:
+            client().messages.create(model="claude", max_tokens=1, messages=turn("Hello"))
+        self.assertIn("`starter`", str(refused.exception))
+        with self.assertRaises(anthropic.BadRequestError) as refused:
+            client().messages.create(model=MODEL, max_tokens=1, messages=turn("Hello"), stop_sequences=[""])
+        self.assertIn("stop", str(refused.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
