@@ -53,6 +53,8 @@ pub(super) struct Block {
     _citations: IgnoredAny,
     #[serde(default, rename = "caller")]
     _caller: IgnoredAny,
+    #[serde(default, rename = "toolset_name")]
+    _toolset_name: IgnoredAny,
     /// What a model thought is not repeated to it.
     #[serde(default, rename = "thinking")]
     _thinking: IgnoredAny,
