@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Role, Workload};
+use adapter_api::{EngineKind, Input, Message, Role, Workload};
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 
 use crate::handle::Standing;
@@ -125,11 +125,19 @@ impl Asked {
         match input {
             Input::Prompt(prompt) => asked.add(None, prompt),
             Input::Messages(messages) => {
-                messages.iter().for_each(|message| asked.add(Some(message.role), &message.content));
+                messages.iter().for_each(|message| asked.add_turn(message));
             }
             Input::Inputs(inputs) => inputs.iter().for_each(|text| asked.add(None, text)),
         }
         asked
+    }
+
+    /// A turn, the tools that it calls in words; pictures are left out.
+    fn add_turn(&mut self, message: &Message) {
+        let calls = message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments));
+        let said = Some(message.content.clone()).filter(|said| !said.is_empty());
+        let text = said.into_iter().chain(calls).collect::<Vec<_>>().join("\n");
+        self.add(Some(message.role), &text);
     }
 
     fn add(&mut self, role: Option<Role>, text: &str) {

@@ -1,4 +1,4 @@
-use adapter_api::Message;
+use adapter_api::{Message, ToolCall};
 
 use super::*;
 
@@ -14,6 +14,14 @@ fn a_long_input_is_kept_from_its_beginning_and_counted_in_full() {
     assert_eq!(kept, ASKED_BYTES_MAX - 1, "no character is kept by half");
     assert!(asked.parts[1].1.starts_with("xä"));
     assert!(!Asked::of(&Input::Prompt("short".to_owned())).is_cut());
+}
+
+#[test]
+fn what_a_turn_calls_is_shown_in_words() {
+    let call = ToolCall { id: "1".to_owned(), name: "look".to_owned(), arguments: "{\"at\":2}".to_owned() };
+    let turn = Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "I look.") };
+    let asked = Asked::of(&Input::Messages(vec![turn]));
+    assert_eq!(asked.parts, [(Some(Role::Assistant), "I look.\nlook({\"at\":2})".to_owned())]);
 }
 
 #[test]

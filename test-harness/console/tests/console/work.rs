@@ -45,6 +45,10 @@ async fn a_chat_streams_is_stopped_and_has_its_page() {
 async fn who_runs_and_who_waits_is_seen_and_can_be_canceled() {
     let Some((daemon, browser)) = entered(&["pools[0].slots=2"]).await else { return };
     browser.says("#running", "Nothing runs").await;
+    for words in [24, 16, 40] {
+        daemon.ask(&endless(words)).await;
+    }
+    browser.says("#ended", "cut at its limit").await;
     let mut tasks = Vec::new();
     for task in
         [endless(3000), endless(3000), endless(500), batch(endless(500)), batch(endless(500)), endless(500)]
