@@ -15,8 +15,12 @@ use crate::{llama_server, python, say, starter};
 
 const PACKAGE: &str = "schemathesis==4.32.5";
 
-/// The contracts, in order: the control plane comes last, because it may retire the model.
-const CONTRACTS: [&str; 2] = ["data.yaml", "control.yaml"];
+/// The contracts, in order: whoever asks the OpenAI plane waits for the answer, so it comes before tasks wait; the
+/// control plane comes last, because it may retire the model.
+const CONTRACTS: [&str; 3] = ["openai.yaml", "data.yaml", "control.yaml"];
+
+/// Seconds that an answer may take: it may be as long as the context.
+const REQUEST_LIMIT_S: &str = "90";
 
 /// The token of the daemon that is asked.
 const TOKEN: &str = "a-token-for-schemathesis";
@@ -91,7 +95,7 @@ fn config(server: &Path) -> String {
     let server = server.display();
     format!(
         "pools:\n  - id: default\n    model: starter\n    slots: 2\n    server:\n      command: ['{server}', -m, \
-         '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '1024', -t, '1']\n"
+         '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '512', -t, '1']\n"
     )
 }
 
@@ -102,7 +106,9 @@ fn ask(args: &Args, programs: &Path, contract: &str, probe: &Probe, workspace: &
     schemathesis.arg("--config-file").arg(contracts.join("schemathesis.toml")).arg("run");
     schemathesis.arg(contracts.join("openapi").join(contract)).args(["--url", &probe.url()]);
     schemathesis.args(["--max-examples", &args.examples.to_string(), "--seed", &args.seed.to_string()]);
-    schemathesis.args(["--warnings", "off", "--continue-on-failure"]).env("LLAMA_ORCH_TOKEN", TOKEN);
+    schemathesis
+        .args(["--request-timeout", REQUEST_LIMIT_S, "--warnings", "off", "--continue-on-failure"])
+        .env("LLAMA_ORCH_TOKEN", TOKEN);
     schemathesis
 }
 

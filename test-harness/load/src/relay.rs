@@ -84,14 +84,14 @@ pub async fn measure() -> anyhow::Result<Relay> {
     for case in &CASES {
         let (mut ours, mut theirs, mut direct) = (Runs::default(), Runs::default(), Runs::default());
         for _ in 0..RUNS {
-            direct.add(case.run(Way::Relay(engine)).await?, Duration::ZERO);
+            direct.add(case.run(engine).await?, Duration::ZERO);
             let before = processes::cpu_time(daemon.pid()).context("the daemon has ended")?;
-            let firsts = case.run(Way::Task(daemon.address())).await?;
+            let firsts = case.run(daemon.address()).await?;
             let after = processes::cpu_time(daemon.pid()).context("the daemon has ended")?;
             ours.add(firsts, after.saturating_sub(before));
             if let Some(nginx) = &nginx {
                 let before = nginx.cpu_time()?;
-                let firsts = case.run(Way::Relay(nginx.address)).await?;
+                let firsts = case.run(nginx.address).await?;
                 theirs.add(firsts, nginx.cpu_time()?.saturating_sub(before));
             }
         }
@@ -126,18 +126,9 @@ impl Runs {
     }
 }
 
-/// How an answer is asked for.
-#[derive(Clone, Copy)]
-enum Way {
-    /// As a task of the daemon: submitted, then its stream.
-    Task(SocketAddr),
-    /// As a completion of the OpenAI API.
-    Relay(SocketAddr),
-}
-
 impl Case {
     /// Every stream once, [`STREAMS`] at a time; from each request to its first token.
-    async fn run(&self, way: Way) -> anyhow::Result<Vec<Duration>> {
+    async fn run(&self, relay: SocketAddr) -> anyhow::Result<Vec<Duration>> {
         let mut lanes = JoinSet::new();
         for lane in 0..STREAMS {
             let (prompt, tokens) = (self.prompt, self.tokens);
@@ -145,7 +136,7 @@ impl Case {
             lanes.spawn(async move {
                 let mut firsts = Vec::new();
                 for _ in 0..count {
-                    firsts.push(ask(way, prompt, tokens).await?);
+                    firsts.push(ask(relay, prompt, tokens).await?);
                 }
                 anyhow::Ok(firsts)
             });
@@ -158,52 +149,23 @@ impl Case {
     }
 }
 
-async fn ask(way: Way, prompt: &str, tokens: u32) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    match way {
-        Way::Relay(address) => {
-            let body = format!(r#"{{"model":"m","prompt":"{prompt}","max_tokens":{tokens},"stream":true}}"#);
-            let mut socket = post(address, "/v1/completions", &body).await?;
-            read(&mut socket, "data: [DONE]").await
-        }
-        Way::Task(address) => {
-            let task = uuid::Uuid::new_v4();
-            let body = format!(r#"{{"task_id":"{task}","prompt":"{prompt}","max_tokens":{tokens}}}"#);
-            let mut socket = post(address, "/v1/tasks", &body).await?;
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer).await.context("the daemon does not answer")?;
-            ensure!(answer.starts_with("HTTP/1.1 202"), "a task is answered with `{answer}`");
-            let mut socket = connect(address).await?;
-            let get = format!(
-                "GET /v1/tasks/{task}/stream HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\
-                 Connection: close\r\n\r\n"
-            );
-            socket.write_all(get.as_bytes()).await?;
-            read(&mut socket, "event: end").await
-        }
-    }
-    .map(|first| first.saturating_duration_since(began))
-}
-
-async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let socket = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
-async fn post(address: SocketAddr, path: &str, body: &str) -> anyhow::Result<TcpStream> {
-    let mut socket = connect(address).await?;
+/// Asks for one answer and reads it to its end; until its first token.
+async fn ask(relay: SocketAddr, prompt: &str, tokens: u32) -> anyhow::Result<Duration> {
+    let body = format!(r#"{{"model":"m","prompt":"{prompt}","max_tokens":{tokens},"stream":true}}"#);
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\
+        "POST /v1/completions HTTP/1.1\r\nHost: {relay}\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
+    let began = Instant::now();
+    let mut socket = TcpStream::connect(relay).await.with_context(|| format!("cannot connect to {relay}"))?;
+    socket.set_nodelay(true)?;
     socket.write_all(request.as_bytes()).await?;
-    Ok(socket)
+    Ok(read(&mut socket).await?.saturating_duration_since(began))
 }
 
-/// Reads an answer to its end, which says `last`; when its first token came.
-async fn read(socket: &mut TcpStream, last: &str) -> anyhow::Result<Instant> {
+/// Reads an answer to its end; when its first token came.
+async fn read(socket: &mut TcpStream) -> anyhow::Result<Instant> {
     let mut bytes = vec![0; 64 * 1024];
     let (mut first, mut tail) = (None, Vec::new());
     loop {
@@ -212,7 +174,7 @@ async fn read(socket: &mut TcpStream, last: &str) -> anyhow::Result<Instant> {
             break;
         }
         tail.extend_from_slice(&bytes[..count]);
-        // The head of the answer and the place in the queue are no token.
+        // The head of the answer is no token, nor is a comment while it waits.
         if first.is_none() && contains(&tail, " token\"") {
             first = Some(Instant::now());
         }
@@ -220,7 +182,7 @@ async fn read(socket: &mut TcpStream, last: &str) -> anyhow::Result<Instant> {
             tail.splice(..tail.len() - 1024, []);
         }
     }
-    ensure!(contains(&tail, last), "an answer ends with `{}`", String::from_utf8_lossy(&tail));
+    ensure!(contains(&tail, "data: [DONE]"), "an answer ends with `{}`", String::from_utf8_lossy(&tail));
     first.context("an answer has no token")
 }
 
