@@ -95,7 +95,7 @@ fn config(server: &Path) -> String {
     let server = server.display();
     format!(
         "pools:\n  - id: default\n    model: starter\n    slots: 2\n    server:\n      command: ['{server}', -m, \
-         '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '512', -t, '1']\n"
+         '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '512', -n, '16', -t, '1']\n"
     )
 }
 
