@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openapi_client::types::{
     FinishReason, Message, ModelState, ModelStateRequest, Priority, ReloadRequest, Role, RollbackCode,
-    RollbackStatus, TaskRequest,
+    RollbackStatus, TaskRequest, TaskState,
 };
 use openapi_client::{Client, Error, Event, Failure, Refusal};
 use pact_consumer::builders::InteractionBuilder;
@@ -352,6 +352,37 @@ pub const ALL: &[Interaction] = &[
                 let request = ModelStateRequest { state: ModelState::Retired };
                 let status = client.set_model_state("p", &request).await.unwrap().into_inner();
                 assert_eq!((status.model_id.as_str(), status.state), ("p", ModelState::Retired));
+            })
+        },
+    },
+    Interaction {
+        description: "the tasks are asked for",
+        given: "a task is running",
+        token: RIGHT,
+        says: |it| {
+            it.request.get().path("/v1/tasks").query_param("limit", "20");
+            authorized(it);
+            it.response.status(200).content_type("application/json").json_body(json_pattern!({
+                "counts": {"running": 1, "waiting": 0, "ended": 0},
+                "tasks": [{
+                    "task_id": TASK,
+                    "pool": "p",
+                    "priority": "interactive",
+                    "workload": "completion",
+                    "state": "running",
+                    "tokens_in": like!(3),
+                    "tokens_out": like!(0),
+                    "age_ms": like!(12),
+                    "promised_start_ms": like!(0),
+                    "placements": 1,
+                }],
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let list = client.list_tasks(Some(20)).await.unwrap().into_inner();
+                let [running] = &list.tasks[..] else { panic!("one task: {list:?}") };
+                assert_eq!((running.task_id, running.state), (task(), TaskState::Running));
             })
         },
     },
