@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::daemon::probe::Probe;
 use crate::daemon::{Daemon, Start};
 use crate::process::{self, Interrupts, Workspace};
-use crate::schemathesis::free_port;
 use crate::{python, say, starter};
 
 /// The libraries.
@@ -46,7 +45,7 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
             workspace.target_dir().await?.join("debug/orchestratord")
         }
     };
-    let probe = Probe::new(free_port()?);
+    let probe = Probe::on_a_free_port()?;
     let start =
         Start { program: &program, name: "orchestratord-clients", config: CONFIG, token: Some(TOKEN) };
     let mut daemon = Daemon::start(&start, &probe, workspace)?;

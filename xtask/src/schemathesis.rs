@@ -2,10 +2,8 @@
 //! engine, which would be compiled once more for this alone, and serves the starter model through a real
 //! `llama-server` that it starts itself.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use tokio::process::Command;
 
 use crate::daemon::probe::Probe;
@@ -47,7 +45,7 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     let programs = python::environment("schemathesis", &[PACKAGE], workspace, interrupts).await?;
     starter::fetch(interrupts).await?;
     let daemon = build(workspace, interrupts).await?;
-    let probe = Probe::new(free_port()?);
+    let probe = Probe::on_a_free_port()?;
     let config = config(&llama_server::program()?);
     let start =
         Start { program: &daemon, name: "orchestratord-schemathesis", config: &config, token: Some(TOKEN) };
@@ -110,13 +108,4 @@ fn ask(args: &Args, programs: &Path, contract: &str, probe: &Probe, workspace: &
         .args(["--request-timeout", REQUEST_LIMIT_S, "--warnings", "off", "--continue-on-failure"])
         .env("LLAMA_ORCH_TOKEN", TOKEN);
     schemathesis
-}
-
-/// A port that nothing listens on.
-///
-/// # Errors
-/// When the machine has none.
-pub fn free_port() -> anyhow::Result<u16> {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
-    Ok(socket.local_addr().context("a socket has no address")?.port())
 }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -62,6 +63,15 @@ impl Probe {
     /// Asks on this port of 127.0.0.1.
     pub const fn new(port: u16) -> Self {
         Self { address: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port) }
+    }
+
+    /// Asks on a port of 127.0.0.1 that nothing listens on.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn on_a_free_port() -> anyhow::Result<Self> {
+        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+        Ok(Self::new(socket.local_addr().context("a socket has no address")?.port()))
     }
 
     /// The address, as `IP:PORT`.
