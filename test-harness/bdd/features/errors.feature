@@ -23,7 +23,7 @@ Feature: Errors
 
   @ORCH-ERR-6
   Scenario: A method that a path does not take is answered with those it takes
-    When I GET "/v1/tasks"
+    When I GET "/v1/tasks/6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f/cancel"
     Then the status is 405
     And the header "allow" is "POST"
 

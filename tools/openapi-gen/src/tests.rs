@@ -178,6 +178,8 @@ fn every_example_reads_into_its_type_and_comes_back_unchanged() {
             match name {
                 "TaskRequest" => check::<api_types::TaskRequest>(example),
                 "TaskAccepted" => check::<api_types::TaskAccepted>(example),
+                "TaskList" => check::<api_types::TaskList>(example),
+                "TaskDetail" => check::<api_types::TaskDetail>(example),
                 "ErrorEnvelope" => check::<api_types::ErrorEnvelope>(example),
                 "Session" => check::<api_types::Session>(example),
                 "Health" => check::<api_types::Health>(example),
