@@ -32,7 +32,7 @@ fn refused(path: &Path) -> String {
 }
 
 /// The starter model with one text in its head replaced by another of the same length.
-fn changed(from: &str, to: &str) -> Vec<u8> {
+pub fn changed(from: &str, to: &str) -> Vec<u8> {
     let mut bytes = std::fs::read(model()).expect("read");
     let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).expect("it is there");
     bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
