@@ -88,7 +88,7 @@ impl Daemon {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
         let config = Config::write(folder.join(format!("{name}.yaml")), config)?;
-        let mut command = workspace.command(std::env::current_exe().context("this program has no file")?);
+        let mut command = workspace.command(own_program()?);
         config.apply(&mut command, variables());
         command.envs(token.map(|token| ("LLAMA_ORCH_TOKEN", token)));
         command
@@ -168,6 +168,15 @@ impl Daemon {
             ),
         )
     }
+}
+
+/// This program. A build that it has run may have put another one in its place, and on Linux it can be started all
+/// the same.
+fn own_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe().context("this program has no file")
 }
 
 fn last_lines(log: &str) -> String {

@@ -70,7 +70,8 @@ impl Probe {
     /// # Errors
     /// When there is none.
     pub fn on_a_free_port() -> anyhow::Result<Self> {
-        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+        let socket =
+            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
         Ok(Self::new(socket.local_addr().context("a socket has no address")?.port()))
     }
 
