@@ -1,4 +1,4 @@
-"""Where the daemon is, and what it is at."""
+"""Where the daemon is, what it is at, and what all libraries ask it."""
 
 import json
 import os
@@ -12,6 +12,19 @@ LIMIT_S = 120
 
 # The starter model's ends of a turn and of a text, which are banned so that an answer goes on.
 ENDS = {"0": -100, "2": -100}
+
+# What a tool of the tests is given.
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 16}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+def turn(text):
+    """A conversation of one turn."""
+    return [{"role": "user", "content": text}]
 
 
 def pool():

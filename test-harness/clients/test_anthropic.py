@@ -5,27 +5,18 @@ import unittest
 import anthropic
 from anthropic import Anthropic
 
-from house import LIMIT_S, MODEL, TOKEN, URL, until
+from house import CITY, LIMIT_S, MODEL, TOKEN, URL, turn, until
 
 WEATHER = {
     "name": "weather",
     "description": "Tells the weather of a city.",
-    "input_schema": {
-        "type": "object",
-        "properties": {"city": {"type": "string", "maxLength": 16}},
-        "required": ["city"],
-        "additionalProperties": False,
-    },
+    "input_schema": CITY,
 }
 
 
 def client(**options):
     options = {"api_key": TOKEN, "max_retries": 0, "timeout": LIMIT_S} | options
     return Anthropic(base_url=URL, **options)
-
-
-def turn(text):
-    return [{"role": "user", "content": text}]
 
 
 class Messages(unittest.TestCase):

@@ -11,19 +11,14 @@ import unittest
 import openai
 from openai import OpenAI
 
-from house import ENDS, LIMIT_S, MODEL, TOKEN, URL, until
+from house import CITY, ENDS, LIMIT_S, MODEL, TOKEN, URL, turn, until
 
 WEATHER = {
     "type": "function",
     "function": {
         "name": "weather",
         "description": "Tells the weather of a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "maxLength": 16}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
+        "parameters": CITY,
     },
 }
 
@@ -31,10 +26,6 @@ WEATHER = {
 def client(**options):
     options = {"api_key": TOKEN, "max_retries": 0, "timeout": LIMIT_S} | options
     return OpenAI(base_url=f"{URL}/v1", **options)
-
-
-def turn(text):
-    return [{"role": "user", "content": text}]
 
 
 def endless():
