@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use crate::daemon::probe::Probe;
-use crate::daemon::{Daemon, Start};
+use crate::daemon::{self, Ask, Start};
 use crate::process::{self, Interrupts, Workspace};
-use crate::{python, say, starter};
+use crate::{python, starter};
 
 /// The libraries.
 const PACKAGES: [&str; 2] = ["openai==3.54.0", "anthropic==2.12.0"];
@@ -45,20 +45,14 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
             workspace.target_dir().await?.join("debug/orchestratord")
         }
     };
-    let probe = Probe::on_a_free_port()?;
     let start =
         Start { program: &program, name: "orchestratord-clients", config: CONFIG, token: Some(TOKEN) };
-    let mut daemon = Daemon::start(&start, &probe, workspace)?;
-    let asked = async {
-        daemon.wait_until_ready(&probe, interrupts).await?;
-        say::step("Client libraries");
+    let tests = |probe: &Probe| {
         let mut tests = workspace.command(programs.join("python"));
         tests.args(["-m", "unittest", "discover", "--verbose", "--start-directory"]);
         tests.arg(workspace.root.join(TESTS)).env("PYTHONDONTWRITEBYTECODE", "1");
         tests.env("LLAMA_ORCH_URL", probe.url()).env("LLAMA_ORCH_TOKEN", TOKEN);
-        process::run(tests, "cargo xtask clients", interrupts).await
-    }
-    .await;
-    daemon.stop(interrupts).await;
-    asked
+        vec![Ask { name: "Client libraries", command: tests }]
+    };
+    daemon::ask(&start, tests, "cargo xtask clients", workspace, interrupts).await
 }

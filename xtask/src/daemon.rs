@@ -14,7 +14,7 @@ use anyhow::Context;
 use tokio::process::Command;
 
 use crate::exit::{self, Stop};
-use crate::process::{Ended, GRACE, Group, Interrupt, Interrupts, Workspace};
+use crate::process::{self, Ended, GRACE, Group, Interrupt, Interrupts, Workspace};
 use crate::say::{self, Waiting};
 
 use probe::Probe;
@@ -168,6 +168,40 @@ impl Daemon {
             ),
         )
     }
+}
+
+/// A command that asks a daemon, and what it is called.
+pub struct Ask {
+    /// The step, as it is shown.
+    pub name: &'static str,
+    /// The command.
+    pub command: Command,
+}
+
+/// Starts a daemon on a free port, runs the commands that ask it one after the other, and stops it however they went.
+///
+/// # Errors
+/// When it does not become ready, or a command fails: that one says `rerun`.
+pub async fn ask(
+    start: &Start<'_>,
+    asks: impl FnOnce(&Probe) -> Vec<Ask>,
+    rerun: &str,
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
+    let probe = Probe::on_a_free_port()?;
+    let mut daemon = Daemon::start(start, &probe, workspace)?;
+    let asked = async {
+        daemon.wait_until_ready(&probe, interrupts).await?;
+        for ask in asks(&probe) {
+            say::step(ask.name);
+            process::run(ask.command, rerun, interrupts).await?;
+        }
+        anyhow::Ok(())
+    }
+    .await;
+    daemon.stop(interrupts).await;
+    asked
 }
 
 /// This program. A build that it has run may have put another one in its place, and on Linux it can be started all

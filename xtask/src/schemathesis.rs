@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use crate::daemon::probe::Probe;
-use crate::daemon::{Daemon, Start};
+use crate::daemon::{self, Ask, Start};
 use crate::process::{self, Interrupts, Workspace};
 use crate::{llama_server, python, say, starter};
 
@@ -44,24 +44,15 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     llama_server::build(workspace, interrupts).await?;
     let programs = python::environment("schemathesis", &[PACKAGE], workspace, interrupts).await?;
     starter::fetch(interrupts).await?;
-    let daemon = build(workspace, interrupts).await?;
-    let probe = Probe::on_a_free_port()?;
+    let program = build(workspace, interrupts).await?;
     let config = config(&llama_server::program()?);
     let start =
-        Start { program: &daemon, name: "orchestratord-schemathesis", config: &config, token: Some(TOKEN) };
-    let mut daemon = Daemon::start(&start, &probe, workspace)?;
-    let asked = async {
-        daemon.wait_until_ready(&probe, interrupts).await?;
-        for contract in CONTRACTS {
-            say::step(contract);
-            let schemathesis = ask(args, &programs, contract, &probe, workspace);
-            process::run(schemathesis, "cargo xtask schemathesis", interrupts).await?;
-        }
-        anyhow::Ok(())
-    }
-    .await;
-    daemon.stop(interrupts).await;
-    asked
+        Start { program: &program, name: "orchestratord-schemathesis", config: &config, token: Some(TOKEN) };
+    let fuzzers = |probe: &Probe| {
+        let fuzzer = |name| Ask { name, command: fuzzer(args, &programs, name, probe, workspace) };
+        CONTRACTS.map(fuzzer).into()
+    };
+    daemon::ask(&start, fuzzers, "cargo xtask schemathesis", workspace, interrupts).await
 }
 
 /// As [`run`] with its defaults; where there is no `llama-server` it says that it is skipped.
@@ -98,7 +89,7 @@ fn config(server: &Path) -> String {
 }
 
 /// The fuzzer, told to ask this contract's questions.
-fn ask(args: &Args, programs: &Path, contract: &str, probe: &Probe, workspace: &Workspace) -> Command {
+fn fuzzer(args: &Args, programs: &Path, contract: &str, probe: &Probe, workspace: &Workspace) -> Command {
     let contracts = workspace.root.join("contracts");
     let mut schemathesis = workspace.command(programs.join("schemathesis"));
     schemathesis.arg("--config-file").arg(contracts.join("schemathesis.toml")).arg("run");
