@@ -52,7 +52,7 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Report> {
         let text =
             std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read `{file}`"))?;
         if name == "Cargo.toml" {
-            report.broken.extend(build_once_rule(&text).map(|rule| format!("{file}: {rule}")));
+            report.broken.extend(engine_rules(&text).into_iter().map(|rule| format!("{file}: {rule}")));
             report.broken.extend(manifest_rule(&text).map(|rule| format!("{file}: {rule}")));
         } else {
             report.broken.extend(source_rules(file, name, &text));
@@ -93,19 +93,31 @@ fn manifest_rule(text: &str) -> Option<&'static str> {
     (is_package && !inherits).then_some("must have `[lints]` with `workspace = true`")
 }
 
-/// Cargo leaves debug information out of a build dependency, except where the same crate is also built as
-/// an ordinary one: then both share one build. `check` never builds the ordinary one and `test` does, so
-/// that llama.cpp's build script would be another one for each, and llama.cpp compiled twice. A written
-/// setting holds for both.
-fn build_once_rule(text: &str) -> Option<&'static str> {
-    let is_workspace = text.lines().any(|line| line.trim() == "[workspace]");
-    let section = text.lines().skip_while(|line| line.trim() != "[profile.dev.build-override]").skip(1);
-    let is_set = section
-        .take_while(|line| !line.starts_with('['))
-        .any(|line| line.replace(' ', "").starts_with("debug="));
-    (is_workspace && !is_set).then_some(
-        "must set `debug = false` in `[profile.dev.build-override]`, or clippy and the tests each build llama.cpp",
-    )
+/// What a manifest must say, for llama.cpp to be built once and as fast as it can be.
+const ENGINE_PROFILES: [(&str, &str, &str); 3] = [
+    // Cargo leaves debug information out of a build dependency, except where the same crate is also built as
+    // an ordinary one: then both share one build. `check` never builds the ordinary one and `test` does, so
+    // that llama.cpp's build script would be another one for each, and llama.cpp compiled twice. A written
+    // setting holds for both.
+    ("[profile.dev.build-override]", "debug=", "or clippy and the tests each build llama.cpp"),
+    // With debug information llama.cpp's build script has CMake build with -O2.
+    ("[profile.dev.package.llama-cpp-sys-2]", "debug=false", "or the engine is built with -O2"),
+    ("[profile.release.package.llama-cpp-sys-2]", "debug=false", "or the engine is built with -O2"),
+];
+
+fn engine_rules(text: &str) -> Vec<String> {
+    if !text.lines().any(|line| line.trim() == "[workspace]") {
+        return Vec::new();
+    }
+    let is_set = |section: &str, setting: &str| {
+        let lines = text.lines().skip_while(|line| line.trim() != section).skip(1);
+        lines.take_while(|line| !line.starts_with('[')).any(|line| line.replace(' ', "").starts_with(setting))
+    };
+    ENGINE_PROFILES
+        .iter()
+        .filter(|(section, setting, _)| !is_set(section, setting))
+        .map(|(section, _, otherwise)| format!("must set `debug = false` in `{section}`, {otherwise}"))
+        .collect()
 }
 
 fn source_rules(file: &str, name: &str, text: &str) -> Vec<String> {

@@ -49,21 +49,42 @@ fn ignored_tests_and_notes_to_oneself_are_refused_with_their_line() {
 #[test]
 fn a_package_without_the_workspace_lints_is_refused() {
     let found = broken(&[
-        ("Cargo.toml", "[workspace]\nmembers = []\n\n[profile.dev.build-override]\ndebug = false\n"),
+        ("Cargo.toml", &format!("[workspace]\nmembers = []\n{ENGINE_PROFILES}")),
         ("a/Cargo.toml", "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"),
         ("b/Cargo.toml", "[package]\nname = \"b\"\nversion.workspace = true\n"),
     ]);
     assert_eq!(found, ["b/Cargo.toml: must have `[lints]` with `workspace = true`"]);
 }
 
+/// What every workspace says of llama.cpp's build.
+const ENGINE_PROFILES: &str = "
+[profile.dev.build-override]
+debug = false
+
+[profile.dev.package.llama-cpp-sys-2]
+opt-level = 3
+debug = false
+
+[profile.release.package.llama-cpp-sys-2]
+opt-level = 3
+debug = false
+";
+
 #[test]
 fn a_workspace_that_would_build_llama_cpp_twice_is_refused() {
-    let elsewhere =
-        "[workspace]\n\n[profile.dev.build-override]\nopt-level = 0\n\n[profile.dev]\ndebug = false\n";
-    for text in ["[workspace]\n", elsewhere] {
-        let found = broken(&[("Cargo.toml", text)]);
+    let elsewhere = ENGINE_PROFILES.replace("[profile.dev.build-override]", "[profile.dev]");
+    let without = ENGINE_PROFILES.replace("[profile.dev.build-override]\ndebug = false\n", "");
+    for profiles in [elsewhere, without] {
+        let found = broken(&[("Cargo.toml", &format!("[workspace]\n{profiles}"))]);
         assert!(found.len() == 1 && found[0].contains("[profile.dev.build-override]"), "{found:?}");
     }
+}
+
+#[test]
+fn a_workspace_that_would_build_a_slow_engine_is_refused() {
+    let slow = ENGINE_PROFILES.replace("opt-level = 3\ndebug = false", "opt-level = 3");
+    let found = broken(&[("Cargo.toml", &format!("[workspace]\n{slow}"))]);
+    assert!(found.len() == 2 && found.iter().all(|broken| broken.contains("-O2")), "{found:?}");
 }
 
 #[test]
