@@ -4,7 +4,7 @@ import { ask } from "./api";
 import { bytes, modelName, parameters, percent, rate, span } from "./format";
 import { Chip, Dialog, Empty, Meter, Panel, Said, Slots, type Tone } from "./parts";
 import { type Change, attempt, forgetChange, reload, useStore } from "./store";
-import type { ModelState, Pool, Replica } from "./wire";
+import type { ModelState, Pool, ReloadProgress, Replica } from "./wire";
 
 const POOL: Record<Pool["state"], [Tone, string]> = {
   ready: ["good", "Ready"],
@@ -125,6 +125,36 @@ function Line({ replica }: { replica: Replica }) {
   );
 }
 
+const STAGE: Record<ReloadProgress["stage"], string> = {
+  fetching: "Looking for its file",
+  waiting: "The tasks at work finish first",
+  loading: "Loading",
+  testing: "Loaded; it answers its test",
+};
+
+/** How far the new model is: a share where there is one, otherwise that something goes on. */
+function Way({ reload }: { reload?: ReloadProgress }) {
+  if (reload?.fetch) return <Fetch done={reload.fetch.done_bytes} {...(reload.fetch.total_bytes === undefined ? {} : { total: reload.fetch.total_bytes })} />;
+  const share = reload?.load_progress;
+  return (
+    <>
+      {reload && (
+        <div class="row small">
+          <span>{STAGE[reload.stage]}</span>
+          {share !== undefined && <span class="num">{percent(share)}</span>}
+        </div>
+      )}
+      {share !== undefined ? (
+        <Meter share={share} label={`Loading the new model: ${percent(share)}`} />
+      ) : (
+        <div class="meter endless" aria-hidden="true">
+          <div />
+        </div>
+      )}
+    </>
+  );
+}
+
 /** What a reload is at, and what came of it. */
 function Course({ pool, change }: { pool: Pool; change?: Change }) {
   if (!change || change.outcome === null) {
@@ -137,9 +167,7 @@ function Course({ pool, change }: { pool: Pool; change?: Change }) {
           The new model is loaded and tested. Until it has passed, <em>{modelName(pool.model_ref)}</em> keeps its place.
           {change && ` ${span(Math.max(1000, Date.now() - change.since))} so far.`}
         </p>
-        <div class="meter endless" aria-hidden="true">
-          <div />
-        </div>
+        <Way {...(pool.reload ? { reload: pool.reload } : {})} />
       </div>
     );
   }

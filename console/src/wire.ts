@@ -40,6 +40,7 @@ export interface Pool {
   state: "starting" | "ready" | "unloaded" | "retired" | "unavailable";
   model_state: ModelState;
   reloading_to?: string;
+  reload?: ReloadProgress;
   placement?: { device: string; fits: boolean; why: string }[];
   model?: { name: string; architecture: string; parameters: number; size_bytes: number; ctx_train: number };
   reason?: string;
@@ -47,6 +48,13 @@ export interface Pool {
   prediction_error?: number;
   queue: { interactive: Lane; batch: Lane };
   replicas: Replica[];
+}
+
+/** How far the new model of a reload is. */
+export interface ReloadProgress {
+  stage: "fetching" | "waiting" | "loading" | "testing";
+  fetch?: { done_bytes: number; total_bytes?: number };
+  load_progress?: number;
 }
 
 export interface Device {

@@ -130,8 +130,8 @@ pub struct PoolView {
     pub unloaded: bool,
     /// Whether its load is being prepared.
     pub loading: bool,
-    /// The model that a reload under way brings.
-    pub reloading_to: Option<String>,
+    /// The reload that is under way.
+    pub reload: Option<ReloadView>,
     /// What was reckoned of each device before the last load.
     pub placement: Vec<Placement>,
     /// What its engine was when one was last ready.
@@ -146,6 +146,28 @@ pub struct PoolView {
     pub reason: Option<String>,
     /// The median of the error of predicted starts, as a fraction of the real wait.
     pub prediction_error: Option<f64>,
+}
+
+/// A reload that is under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReloadView {
+    /// The model it brings, as the config would name it.
+    pub to: String,
+    /// How far that is.
+    pub stage: ReloadStage,
+}
+
+/// How far the new model of a reload is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReloadStage {
+    /// Its file is fetched or checked; with how far, where something is fetched.
+    Fetching(Option<FetchView>),
+    /// The tasks at work finish before the models change places.
+    Waiting,
+    /// So much of it is loaded, from 0 to 1, over all of its replicas.
+    Loading(f32),
+    /// It is loaded and answers its test.
+    Testing,
 }
 
 /// One lane of one pool.

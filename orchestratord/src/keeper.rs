@@ -10,7 +10,7 @@ use orchestrator_core::ReplicaId;
 use pool_manager::{DownReason, Placement, ReplicaEvent, SelfTest};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::handle::FetchView;
+use crate::handle::{FetchView, ReloadStage};
 
 /// Orders that wait for a keeper. The driver gives a new one only when the one before it is answered, but
 /// for a reload, of which there is one at a time.
@@ -139,6 +139,8 @@ pub enum PoolEvent {
     },
     /// No task may be given to a replica: the models change places. Told when none is in one any more.
     Hold(oneshot::Sender<()>),
+    /// How far the new model of the reload is.
+    Reloading(ReloadStage),
     /// The reload is over: the next one may come.
     ReloadOver(ReloadOutcome),
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::handle::{DriverHandle, HealthView};
+use crate::handle::{DriverHandle, HealthView, ReloadStage};
 
 /// How often the status is told where no watchdog says.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -61,8 +61,11 @@ fn describe(health: &HealthView) -> String {
     };
     line.push_str(&format!("; {running} running, {waiting} waiting"));
     for pool in pools {
-        if let Some(to) = &pool.reloading_to {
-            line.push_str(&format!("; {} is being reloaded to {to}", pool.id));
+        if let Some(reload) = &pool.reload {
+            line.push_str(&format!("; {} is being reloaded to {}", pool.id, reload.to));
+            if let ReloadStage::Loading(share) = reload.stage {
+                line.push_str(&format!(" ({:.0} % loaded)", share * 100.0));
+            }
         }
     }
     line.replace(char::is_control, " ")

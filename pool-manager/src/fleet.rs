@@ -8,6 +8,7 @@
 //!        └── a replica failed ── dismiss ──► gone
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,20 +121,25 @@ impl Candidate {
         Self { fleet: Fleet { supervisors, specs, grace: means.policy.stop_grace, outlet: None }, events }
     }
 
-    /// Waits until every replica has passed its test. `progress` hears the news meanwhile.
+    /// Waits until every replica has passed its test. `progress` hears meanwhile how much is loaded, 0 to 1, over
+    /// all of them: at 1 every one is loaded, and tested or being so.
     ///
     /// # Errors
     /// Why the first replica that failed did.
     pub async fn passed(&mut self, mut progress: impl FnMut(f32)) -> Result<Vec<Passed>, DownReason> {
         let wanted = self.fleet.specs.len();
         let mut passed = Vec::with_capacity(wanted);
+        let mut shares = BTreeMap::new();
         while passed.len() < wanted {
             // The supervisors hold the other end; they are gone only when the daemon ends.
             let Some(ReplicaEvent { replica, kind }) = self.events.recv().await else {
                 return Err(DownReason::Stopped);
             };
             match kind {
-                ReplicaEventKind::Starting { progress: share } => progress(share),
+                ReplicaEventKind::Starting { progress: share } => {
+                    shares.insert(replica, share);
+                    progress(shares.values().sum::<f32>() / self.fleet.specs.len() as f32);
+                }
                 ReplicaEventKind::Ready { engine, self_test } => {
                     let spec = self.fleet.specs.iter().find(|spec| spec.replica == replica);
                     let spec = spec.expect("a fleet hears of its own replicas").clone();

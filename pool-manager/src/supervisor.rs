@@ -206,20 +206,20 @@ impl Voice {
         }
     }
 
-    /// What hears of progress. After the start it says nothing any more.
+    /// What hears of progress on the way. That it is at its end is told when the engine is there.
     fn progress(&self) -> LoadProgress {
         let Self { replica, events, state } = self;
         let (replica, events, state) = (replica.clone(), events.clone(), Arc::clone(state));
         Arc::new(move |now| {
             let advanced = state.send_if_modified(|state| match state {
-                ReplicaState::Starting { progress } if now >= *progress + PROGRESS_STEP => {
-                    *progress = now.min(1.0);
+                ReplicaState::Starting { progress } if now < 1.0 && now >= *progress + PROGRESS_STEP => {
+                    *progress = now;
                     true
                 }
                 _ => false,
             });
             if advanced && events.capacity() > ROOM_KEPT_FROM_PROGRESS.min(events.max_capacity() / 2) {
-                let kind = ReplicaEventKind::Starting { progress: now.min(1.0) };
+                let kind = ReplicaEventKind::Starting { progress: now };
                 // No room is the allowed case: progress may be left out.
                 let _ = events.try_send(ReplicaEvent { replica: replica.clone(), kind });
             }
@@ -279,6 +279,11 @@ impl Unit {
             Ok(engine) => engine,
             Err(reason) => return Ended::Down { reason, ready_for: Duration::ZERO },
         };
+        // Told for certain, where progress on the way may be left out: from here on it is tested.
+        self.voice.set(ReplicaState::Starting { progress: 1.0 });
+        if let Err(grace) = self.voice.tell(stop, ReplicaEventKind::Starting { progress: 1.0 }).await {
+            return self.retire(stop, &engine, grace, Announced::No).await;
+        }
         let policy = self.policy.effective_self_test();
         let tested = tokio::select! {
             biased;

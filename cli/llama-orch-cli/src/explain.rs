@@ -31,8 +31,8 @@ pub async fn explain(cx: &mut Context, args: &ExplainArgs) -> Result<Exit, Stop>
 fn render(health: &Health, pool: &Pool, palette: Palette) -> String {
     let mut page = format!("pool {} serves {}\n", pool.id, pool.model_ref);
     page.push_str(&format!("{}\n", sentence(pool)));
-    if let Some(to) = &pool.reloading_to {
-        page.push_str(&format!("it is being reloaded to {to}\n"));
+    if let Some(reload) = progress::of_reload(pool) {
+        page.push_str(&format!("it is {reload}\n"));
     }
     let placement = pool.placement.as_deref().unwrap_or_default();
     if !placement.is_empty() {

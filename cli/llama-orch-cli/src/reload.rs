@@ -91,8 +91,7 @@ fn looks(api: &Api) -> impl Stream<Item = Option<Health>> + use<'_> {
 
 fn describe(health: &Health, pool: &str) -> Option<String> {
     let pool = health.pools.iter().flatten().find(|one| one.id == pool)?;
-    let to = pool.reloading_to.as_ref()?;
-    Some(format!("{}: reloading to {to}{}", pool.id, progress::detail(pool)))
+    Some(format!("{}: {}", pool.id, progress::of_reload(pool)?))
 }
 
 /// The path of a file from this folder, where the daemon is on this machine too: it starts from its own.

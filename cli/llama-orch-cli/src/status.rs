@@ -100,8 +100,8 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
     if let Some(model) = &pool.model {
         page.push_str(&format!("  {}\n", describe_model(model)));
     }
-    if let Some(to) = &pool.reloading_to {
-        page.push_str(&format!("  reloading to {to}\n"));
+    if let Some(reload) = progress::of_reload(pool) {
+        page.push_str(&format!("  {reload}\n"));
     }
     if let Some(trouble) = progress::of_pool(pool) {
         page.push_str(&format!("  {trouble}\n"));

@@ -665,6 +665,9 @@ pub struct Pool {
     ///The model that a reload under way brings. Absent while there is none.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub reloading_to: ::std::option::Option<::std::string::String>,
+    ///How far that reload is. Absent while there is none.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub reload: ::std::option::Option<ReloadProgress>,
     ///Where the model was to go, and why there. Absent before its first load.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub placement: ::std::option::Option<::std::vec::Vec<Placement>>,
@@ -824,6 +827,17 @@ pub struct Queue {
     pub interactive: Lane,
     pub batch: Lane,
 }
+///How far the new model of a reload is. Its replicas are not among the pool's before they have passed their test.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct ReloadProgress {
+    pub stage: ReloadStage,
+    ///How far its file is on its way here. Absent unless it is being fetched.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub fetch: ::std::option::Option<Fetch>,
+    ///How much of it is loaded, 0 to 1, over all of its replicas. Absent unless it is being loaded.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub load_progress: ::std::option::Option<f32>,
+}
 ///What a pool is to serve.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -833,6 +847,76 @@ pub struct ReloadRequest {
     ///The SHA-256 that its file must have, in hexadecimal.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub sha256: ::std::option::Option<::std::string::String>,
+}
+///`fetching`, its file is fetched or checked; `waiting`, the two do not fit side by side, and the tasks at work finish before they change places; `loading`, it is loaded; `testing`, it is loaded and answers its test.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum ReloadStage {
+    #[serde(rename = "fetching")]
+    Fetching,
+    #[serde(rename = "waiting")]
+    Waiting,
+    #[serde(rename = "loading")]
+    Loading,
+    #[serde(rename = "testing")]
+    Testing,
+}
+impl ::std::fmt::Display for ReloadStage {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Fetching => f.write_str("fetching"),
+            Self::Waiting => f.write_str("waiting"),
+            Self::Loading => f.write_str("loading"),
+            Self::Testing => f.write_str("testing"),
+        }
+    }
+}
+impl ::std::str::FromStr for ReloadStage {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "fetching" => Ok(Self::Fetching),
+            "waiting" => Ok(Self::Waiting),
+            "loading" => Ok(Self::Loading),
+            "testing" => Ok(Self::Testing),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `fetching`, `waiting`, `loading`, `testing`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for ReloadStage {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for ReloadStage {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
 }
 ///The change is made.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ use super::Api;
 use super::answer::{Refused, engine_on_the_wire};
 use super::guard::Caller;
 use crate::backpressure::Refusal;
-use crate::handle::{HealthView, PoolView, ReplicaView};
+use crate::handle::{FetchView, HealthView, PoolView, ReloadStage, ReplicaView};
 use crate::metrics::DeviceReading;
 use crate::state::ModelState;
 
@@ -113,16 +113,33 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
             ModelState::Active => wire::ModelState::Active,
             ModelState::Retired => wire::ModelState::Retired,
         },
-        reloading_to: pool.reloading_to.clone(),
+        reloading_to: pool.reload.as_ref().map(|reload| reload.to.clone()),
+        reload: pool.reload.as_ref().map(|reload| reload_of(reload.stage)),
         placement: (!pool.placement.is_empty()).then(|| pool.placement.iter().map(placement_of).collect()),
         model: pool.facts.as_ref().map(model_of),
         reason: pool.reason.clone(),
-        fetch: pool
-            .fetch
-            .map(|fetch| wire::Fetch { done_bytes: fetch.done_bytes, total_bytes: fetch.total_bytes }),
+        fetch: pool.fetch.map(fetch_of),
         prediction_error: pool.prediction_error,
         queue: wire::Queue { interactive: lane(Priority::Interactive), batch: lane(Priority::Batch) },
         replicas: pool.replicas.iter().map(replica_of).collect(),
+    }
+}
+
+fn fetch_of(fetch: FetchView) -> wire::Fetch {
+    wire::Fetch { done_bytes: fetch.done_bytes, total_bytes: fetch.total_bytes }
+}
+
+fn reload_of(stage: ReloadStage) -> wire::ReloadProgress {
+    let at = |stage| wire::ReloadProgress { stage, fetch: None, load_progress: None };
+    match stage {
+        ReloadStage::Fetching(view) => {
+            wire::ReloadProgress { fetch: view.map(fetch_of), ..at(wire::ReloadStage::Fetching) }
+        }
+        ReloadStage::Waiting => at(wire::ReloadStage::Waiting),
+        ReloadStage::Loading(share) => {
+            wire::ReloadProgress { load_progress: Some(share), ..at(wire::ReloadStage::Loading) }
+        }
+        ReloadStage::Testing => at(wire::ReloadStage::Testing),
     }
 }
 

@@ -28,7 +28,7 @@ fn health() -> HealthView {
         state: ModelState::Active,
         unloaded: false,
         loading: false,
-        reloading_to: None,
+        reload: None,
         placement: Vec::new(),
         facts: None,
         lanes: vec![LaneView { priority: Priority::Batch, depth: 3, bound: 9 }],

@@ -8,7 +8,7 @@ use config_schema::PoolModel;
 use model_store::{Cancel, FetchError, ModelRef, Progress, Transfer};
 
 use super::Means;
-use crate::handle::FetchView;
+use crate::handle::{FetchView, ReloadStage};
 use crate::keeper::PoolEvent;
 
 /// The wait before a failed fetch is tried again: at first, and at most.
@@ -33,7 +33,7 @@ impl Means {
     pub(super) async fn fetched(&self, model: &Model) -> Option<PathBuf> {
         let mut wait = FETCH_RETRY.0;
         loop {
-            let why = match self.fetch_once(model, Told::ToDriver).await {
+            let why = match self.fetch_once(model, Told::OfLoad).await {
                 Ok(path) => return Some(path),
                 Err(_) if self.shutdown.is_cancelled() => return None,
                 Err(why) => why,
@@ -86,9 +86,11 @@ impl Means {
                 }
                 Ok(()) = seen.changed() => {
                     let Some(view) = *seen.borrow_and_update() else { continue };
-                    if told == Told::ToDriver {
-                        self.tell(PoolEvent::Fetching(view)).await;
-                    }
+                    self.tell(match told {
+                        Told::OfLoad => PoolEvent::Fetching(view),
+                        Told::OfReload => PoolEvent::Reloading(ReloadStage::Fetching(Some(view))),
+                    })
+                    .await;
                     if last_line.is_none_or(|last| last.elapsed() >= PROGRESS_LOG_STEP) {
                         last_line = Some(now());
                         tracing::info!(
@@ -103,11 +105,12 @@ impl Means {
     }
 }
 
-/// Whether the driver hears how far a fetch is. It does not of one beside a model that serves.
+/// What a fetch is for, and so as what the driver hears how far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    ToDriver,
-    ToLog,
+    OfLoad,
+    /// Beside a model that serves.
+    OfReload,
 }
 
 #[expect(clippy::disallowed_methods, reason = "how often the log speaks decides nothing")]

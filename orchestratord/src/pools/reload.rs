@@ -2,11 +2,12 @@
 //! otherwise, and back to the old one when the new one fails.
 
 use pool_manager::{Candidate, Fleet, Holding, Passed, Reservation};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::fetch::{Model, Told};
 use super::keep::{Keeper, Loaded, names_of};
 use super::place::Plan;
+use crate::handle::ReloadStage;
 use crate::keeper::{PoolEvent, ReloadOrder, Rollback, RollbackCode, Swapped};
 
 impl Keeper {
@@ -31,7 +32,7 @@ impl Keeper {
 
     async fn change(&mut self, model: Model) -> Result<(), Rollback> {
         let unavailable = |message| Rollback { code: RollbackCode::ModelUnavailable, message };
-        let file = self.means.fetch_once(&model, Told::ToLog).await.map_err(unavailable)?;
+        let file = self.means.fetch_once(&model, Told::OfReload).await.map_err(unavailable)?;
         match self.plan(&model.reference, &file).await {
             Ok(plan) => self.beside(model, plan).await,
             Err(short) => {
@@ -70,6 +71,7 @@ impl Keeper {
     /// Break before make: the queue waits while the models change places.
     async fn in_place(&mut self, model: Model, plan: Plan) -> Result<(), Rollback> {
         let (held, idle) = oneshot::channel();
+        self.means.tell(PoolEvent::Reloading(ReloadStage::Waiting)).await;
         self.means.tell(PoolEvent::Hold(held)).await;
         tokio::select! {
             _ = idle => {}
@@ -95,11 +97,26 @@ impl Keeper {
         }
     }
 
-    /// Waits for a candidate's test. One that fails is ended.
+    /// Waits for a candidate's test, and says meanwhile how far it is. One that fails is ended.
     async fn tried(&self, mut candidate: Candidate) -> Result<(Fleet, Vec<Passed>), Rollback> {
+        let (shares, mut heard) = watch::channel(0.0);
+        let tell = async {
+            loop {
+                let share = *heard.borrow_and_update();
+                let stage = if share < 1.0 { ReloadStage::Loading(share) } else { ReloadStage::Testing };
+                self.means.tell(PoolEvent::Reloading(stage)).await;
+                // The other end lives as long as there is something to wait for.
+                if heard.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
         let passed = tokio::select! {
-            passed = candidate.passed(|_| {}) => passed.map_err(|reason| Rollback::of_failure(&reason)),
+            passed = candidate.passed(|share| _ = shares.send_replace(share)) => {
+                passed.map_err(|reason| Rollback::of_failure(&reason))
+            }
             () = self.means.shutdown.cancelled() => Err(stopping()),
+            () = tell => unreachable!("it says how far it is until the test is over"),
         };
         match passed {
             Ok(passed) => Ok((candidate.promote(self.means.outlet()), passed)),

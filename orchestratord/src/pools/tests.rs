@@ -417,3 +417,5 @@ async fn the_end_of_it_all_ends_every_keeper_with_its_replicas() {
     }
     assert!(house.ledger.holdings().is_empty());
 }
+
+mod reloading;

@@ -2,10 +2,12 @@ use adapter_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, Priority};
 
 use super::*;
-use crate::handle::{LaneView, PoolView};
+use crate::handle::{LaneView, PoolView, ReloadView};
 use crate::state::ModelState;
 
 fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
+    let stage = ReloadStage::Loading(0.424);
+    let reload = reloading_to.map(|to| ReloadView { to: to.to_owned(), stage });
     PoolView {
         id: PoolId::new(id).unwrap(),
         model_ref: "starter".to_owned(),
@@ -13,7 +15,7 @@ fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
         state: ModelState::Active,
         unloaded: false,
         loading: false,
-        reloading_to: reloading_to.map(str::to_owned),
+        reload,
         placement: Vec::new(),
         facts: None,
         lanes: vec![LaneView { priority: Priority::Batch, depth, bound: 8 }],
@@ -28,7 +30,8 @@ fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
 fn the_status_is_one_line_with_what_waits_and_what_is_reloaded() {
     let pools = vec![pool("chat", 2, Some("file:/b\n.gguf")), pool("coder", 1, None)];
     let mut health = HealthView { ready: true, stopping: false, uptime: Millis(1), pools };
-    let line = "0 of 2 pools loaded; 0 running, 3 waiting; chat is being reloaded to file:/b .gguf";
+    let line =
+        "0 of 2 pools loaded; 0 running, 3 waiting; chat is being reloaded to file:/b .gguf (42 % loaded)";
     assert_eq!(describe(&health), line);
     health.stopping = true;
     assert!(describe(&health).starts_with("stopping; 0 running, 3 waiting"));

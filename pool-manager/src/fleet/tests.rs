@@ -47,6 +47,20 @@ async fn a_candidate_is_silent_until_it_is_promoted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
+    let (factory, _control) =
+        MockFactory::new(MockConfig { load: Duration::from_secs(4), ..MockConfig::instant() });
+    let means = FleetMeans { factory: Arc::new(factory), ..means().0 };
+    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &means);
+    let mut heard = Vec::new();
+    candidate.passed(|share| heard.push(share)).await.unwrap();
+    assert!(heard.is_sorted(), "{heard:?}");
+    assert_eq!((heard.first(), heard.last()), (Some(&0.0), Some(&1.0)), "{heard:?}");
+    assert!(heard.contains(&0.5), "{heard:?}");
+    candidate.dismiss().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_candidate_of_which_one_replica_fails_has_failed() {
     let (means, control) = means();
     control.fail_starts(1, &adapter_api::StartError::Model("no such file".into()));

@@ -30,6 +30,7 @@ fn health() -> Health {
             {
                 "id": "big", "model_ref": "hf:owner/repo/big.gguf", "engine": "llamacpp", "state": "starting",
                 "model_state": "Active", "reloading_to": "hf:owner/repo/bigger.gguf",
+                "reload": { "stage": "loading", "load_progress": 0.424 },
                 "queue": { "interactive": { "depth": 1, "bound": 256 }, "batch": { "depth": 0, "bound": 1024 } },
                 "replicas": [
                     { "id": "big/0", "state": "starting", "device": "gpu0", "slots_busy": 0, "reason": "loading: 42 %" }

@@ -145,8 +145,7 @@ fn draw_pools(frame: &mut Frame<'_>, area: Rect, rows: Vec<Row<'_>>, palette: Pa
 
 fn pool_rows(pool: &Pool, palette: Palette) -> Vec<Row<'static>> {
     let queue = &pool.queue;
-    let note =
-        progress::of_pool(pool).or_else(|| pool.reloading_to.as_ref().map(|to| format!("reloading to {to}")));
+    let note = progress::of_pool(pool).or_else(|| progress::of_reload(pool));
     let head = Row::new([
         Span::from(plain(&pool.id)),
         Span::styled(pool.state.to_string(), ink(palette, status::tint_of_pool(pool.state))),

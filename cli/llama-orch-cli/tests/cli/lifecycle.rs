@@ -115,7 +115,8 @@ fn a_pool_that_is_not_there_is_refused() {
 /// A reload that is answered when it has been looked at twice: at the second look the first one has been said.
 fn slow_reload(fetched: u64) -> Vec<Exchange> {
     let fetch = json!({ "done_bytes": fetched, "total_bytes": 4096 });
-    let way = || plain(pool("a", "ready", json!({ "reloading_to": "hf:o/r/f.gguf", "fetch": fetch })));
+    let reload = json!({ "stage": "fetching", "fetch": fetch });
+    let way = || plain(pool("a", "ready", json!({ "reloading_to": "hf:o/r/f.gguf", "reload": reload })));
     let body = r#"{"status":"reloaded","model_ref":"hf:o/r/f.gguf"}"#;
     let length = body.len();
     let done = format!(
@@ -129,7 +130,7 @@ fn a_reload_that_takes_long_says_how_far_it_is() {
     let daemon = Daemon::with(slow_reload(1024));
     let done = run(at(&daemon.url(), &["reload", "-v", "a", "hf:o/r/f.gguf"]));
     assert_eq!((done.code, done.out.as_str()), (Some(0), "a serves hf:o/r/f.gguf\n"), "{done:?}");
-    let way = "a: reloading to hf:o/r/f.gguf: fetching its model: 1.0 KiB of 4.0 KiB (25 %)\n";
+    let way = "a: reloading to hf:o/r/f.gguf: fetching it, 1.0 KiB of 4.0 KiB (25 %)\n";
     assert!(done.err.contains(way), "{done:?}");
     drop(daemon.requests());
 }

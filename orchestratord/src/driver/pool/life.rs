@@ -17,7 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::{Phase, Pool};
-use crate::handle::FetchView;
+use crate::handle::{FetchView, ReloadStage, ReloadView};
 use crate::keeper::{Order, PoolEvent, ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
 
@@ -33,8 +33,8 @@ const LOOKS_IN_VAIN: u32 = 3;
 /// A reload that is under way.
 #[derive(Debug)]
 pub struct Reloading {
-    /// The model it brings, as the config would name it.
-    pub to: String,
+    /// What is shown of it.
+    pub view: ReloadView,
     asked: oneshot::Sender<ReloadOutcome>,
 }
 
@@ -143,6 +143,11 @@ impl Pool {
                 self.swapped(replicas, old_idle, now);
             }
             PoolEvent::Hold(idle) => self.begin_hold(Hold::Swap(idle)),
+            PoolEvent::Reloading(stage) => {
+                if let Some(reload) = &mut self.reloading {
+                    reload.view.stage = stage;
+                }
+            }
             PoolEvent::ReloadOver(outcome) => {
                 if let Some(reload) = self.reloading.take() {
                     // Whoever asked may have gone.
@@ -238,7 +243,8 @@ impl Pool {
     pub fn order_reload(&mut self, reload: ReloadOrder, asked: oneshot::Sender<ReloadOutcome>) {
         let to = reload.model.to_string();
         if self.order(Order::Reload(reload)) {
-            self.reloading = Some(Reloading { to, asked });
+            let view = ReloadView { to, stage: ReloadStage::Fetching(None) };
+            self.reloading = Some(Reloading { view, asked });
         }
     }
 

@@ -35,7 +35,7 @@ impl Pool {
             state: self.state,
             unloaded,
             loading: matches!(self.stage, Stage::Ordered { .. } | Stage::NoRoom { .. }),
-            reloading_to: self.reloading.as_ref().map(|reload| reload.to.clone()),
+            reload: self.reloading.as_ref().map(|reload| reload.view.clone()),
             placement: self.placement.clone(),
             lanes: Priority::ALL.map(lane).to_vec(),
             replicas: self.replicas.iter().map(|(id, replica)| self.replica_view(id, replica)).collect(),
