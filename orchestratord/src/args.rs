@@ -13,7 +13,7 @@ use crate::exit;
 /// behind a token that it makes at the first start and keeps in the configuration folder, where
 /// `llama-orch` finds it.
 #[derive(Debug, Parser)]
-#[command(name = "orchestratord", version, after_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+#[command(name = "orchestratord", version, after_help = help())]
 pub struct Cli {
     /// What to do; serve when absent.
     #[command(subcommand)]
@@ -23,28 +23,38 @@ pub struct Cli {
     pub options: Options,
 }
 
-const EXAMPLES: &str = concat!(
-    "Examples:\n",
-    "  orchestratord                                    the starter model on the best device\n",
-    "  orchestratord --model file:qwen.gguf             another model\n",
-    "  orchestratord --set pools[0].slots=8             any option of the configuration\n",
-    "  orchestratord check-config --config home.yaml    look before you start\n",
-    "  llama-orch run \"hello\"                           ask it something\n",
-    "\n",
-    "The configuration is `llama-orch.yaml`, searched for in: --config, LLAMA_ORCH_CONFIG, the working\n",
-    "folder, ~/.config/llama-orch. Every option has an environment variable too: LLAMA_ORCH_LISTEN,\n",
-    "LLAMA_ORCH_POOLS_0_MODEL, … What the command line says wins over the environment, the environment\n",
-    "over the file.\n",
-    "\n",
-    "Ctrl-C or SIGTERM stops in order: nothing new is taken, what runs may finish within\n",
-    "`shutdown.grace_s`, every stream gets its end. A second signal ends at once.\n",
-);
+/// Command lines and what they are for.
+pub const EXAMPLES: [(&str, &str); 5] = [
+    ("orchestratord", "the starter model on the best device"),
+    ("orchestratord --model file:qwen.gguf", "another model"),
+    ("orchestratord --set pools[0].slots=8", "any option of the configuration"),
+    ("orchestratord check-config --config home.yaml", "look before you start"),
+    ("llama-orch run \"hello\"", "ask it something"),
+];
+
+/// Where the configuration comes from.
+pub const CONFIGURATION: &str = "\
+The configuration is `llama-orch.yaml`, searched for in: --config, LLAMA_ORCH_CONFIG, the working folder, \
+~/.config/llama-orch. Every option has an environment variable too: LLAMA_ORCH_LISTEN, LLAMA_ORCH_POOLS_0_MODEL, … \
+What the command line says wins over the environment, the environment over the file.";
+
+/// How it ends.
+pub const STOPPING: &str = "\
+Ctrl-C or SIGTERM stops in order: nothing new is taken, what runs may finish within `shutdown.grace_s`, every stream \
+gets its end. A second signal ends at once.";
+
+fn help() -> String {
+    let examples: String = EXAMPLES.iter().map(|(line, what)| format!("  {line:<47}  {what}\n")).collect();
+    format!("Examples:\n{examples}\n{CONFIGURATION}\n\n{STOPPING}\n\n{}", exit::help())
+}
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check the configuration and say what is wrong with it, without starting anything
     CheckConfig,
+    /// Print the manual page: `orchestratord man | man -l -`
+    Man,
     /// The process of one replica of the built-in engine: started by the daemon, never by hand
     #[command(hide = true)]
     Worker,

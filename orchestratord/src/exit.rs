@@ -17,16 +17,23 @@ pub const ACCESS: u8 = 5;
 /// A second signal cut the ordered stop short.
 pub const CUT_SHORT: u8 = 130;
 
+/// Each code and what it says, as the help and the manual page list them.
+pub const CODES: [(u8, &str); 7] = [
+    (OK, "stopped in order"),
+    (FAILED, "could not go on; the log says why"),
+    (USAGE, "the command line is wrong"),
+    (CONFIG, "the configuration is wrong or cannot be read"),
+    (LISTEN, "the address cannot be listened on"),
+    (ACCESS, "the token, a folder or the log cannot be read or made"),
+    (CUT_SHORT, "a second signal cut the ordered stop short"),
+];
+
 /// The codes as the help shows them.
-pub const HELP: &str = "\
-Exit codes:
-  0    stopped in order
-  1    could not go on; the log says why
-  2    the command line is wrong
-  3    the configuration is wrong or cannot be read
-  4    the address cannot be listened on
-  5    the token, a folder or the log cannot be read or made
-  130  a second signal cut the ordered stop short";
+#[must_use]
+pub fn help() -> String {
+    let lines: String = CODES.iter().map(|(code, what)| format!("\n  {code:<3}  {what}")).collect();
+    format!("Exit codes:{lines}")
+}
 
 /// An end with a code and the message that goes before it.
 #[derive(Debug)]

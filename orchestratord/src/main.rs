@@ -15,6 +15,7 @@ use orchestratord::{engine, logging, server, service, tasks};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 mod args;
+mod man;
 
 use args::{Cli, Command, Options};
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             anyhow::anyhow!("this executable was built without its engine (feature `llamacpp`)"),
         )),
         Some(Command::CheckConfig) => check_config(&cli.options),
+        Some(Command::Man) => print_page(),
         None => serve(&cli.options),
     };
     match done {
@@ -39,6 +41,11 @@ fn main() -> ExitCode {
             exit.code()
         }
     }
+}
+
+fn print_page() -> Result<ExitCode, Exit> {
+    let said = std::io::stdout().write_all(man::page().as_bytes());
+    said.map(|()| ExitCode::SUCCESS).map_err(|error| Exit::because(exit::FAILED, error))
 }
 
 fn check_config(options: &Options) -> Result<ExitCode, Exit> {

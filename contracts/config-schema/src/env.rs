@@ -128,7 +128,6 @@ fn read(shape: &Shape, text: &str, origin: &Origin) -> Value {
 }
 
 /// The path of the option that a variable stands for, where no file says otherwise.
-#[cfg(test)]
 pub(crate) fn path_of(shape: &Shape, name: &str) -> Option<Path> {
     find(shape, name.strip_prefix(PREFIX)?, None, &Path::default())
 }

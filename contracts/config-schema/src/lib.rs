@@ -19,6 +19,7 @@ mod print;
 mod resolve;
 mod shape;
 mod tree;
+mod variables;
 
 pub use config::{
     Access, ApiKey, Config, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig, LogFormat,
@@ -30,6 +31,7 @@ pub use error::{ConfigError, Problem};
 pub use load::{LoadRequest, Loaded, load};
 pub use shape::json_schema;
 pub use tree::Origin;
+pub use variables::{Variable, variables};
 
 /// The name of the file that is searched for.
 pub const FILE_NAME: &str = "llama-orch.yaml";

@@ -18,7 +18,8 @@ pub fn json_schema() -> String {
     text
 }
 
-fn schema() -> Json {
+/// The JSON Schema of the file.
+pub(crate) fn schema() -> Json {
     let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<File>().to_value();
     clean(&mut schema);
     // The order must not depend on how serde_json was built.
