@@ -7,8 +7,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::generated::Mode;
 use crate::process::{self, Interrupts, Workspace, in_path};
-use crate::setup::{self, Rights};
-use crate::{exit::Stop, say};
+use crate::{say, setup};
 
 /// The sources.
 const SOURCES: &str = "console";
@@ -83,38 +82,7 @@ fn compare(anew: &Path, kept: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When it is missing and cannot be installed.
 pub async fn browser(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
-    let missing: Vec<_> = BROWSER
-        .iter()
-        .filter(|(_, program)| in_path(program).is_none())
-        .map(|(package, _)| *package)
-        .collect();
-    if missing.is_empty() {
-        say::note("chromium and chromedriver are there");
-        return Ok(());
-    }
-    let typed = format!("sudo apt-get update && sudo apt-get install -y {}", missing.join(" "));
-    let prefix: &[&str] = match (in_path("apt-get"), setup::rights().await) {
-        (Some(_), Rights::Root) => &[],
-        (Some(_), Rights::Sudo) => &["sudo", "-n"],
-        _ => {
-            return Err(Stop::error(
-                crate::exit::PACKAGES,
-                format!(
-                    "`chromium` and `chromedriver` are not both there; install them, with apt:\n  {typed}"
-                ),
-            ));
-        }
-    };
-    for args in
-        [&["apt-get", "update", "-q"][..], &["apt-get", "install", "-q", "-y", "--no-install-recommends"]]
-    {
-        let packages: &[&str] = if args.contains(&"install") { &missing } else { &[] };
-        let words = [prefix, args, packages].concat();
-        let mut command = workspace.command(words[0]);
-        command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
-        process::run(command, &typed, interrupts).await?;
-    }
-    Ok(())
+    setup::programs(&BROWSER, workspace, interrupts).await
 }
 
 /// Takes the pictures of the console that the documentation shows: its tests do, when they are told to.

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod bench;
+mod checkers;
 mod clients;
 mod console;
 mod contracts;
@@ -86,6 +87,12 @@ enum Command {
     /// Install the browser that the tests of the console drive, where apt is there. Without it they say that
     /// they are skipped.
     Browser,
+    /// Get the programs that check units, rules and the scrape configuration in packaging: systemd-analyze, where
+    /// apt is there, and promtool, out of Debian's package.
+    ///
+    /// promtool is kept in ~/.cache/llama-orch/promtool, without the server that comes with it. Where one of them is
+    /// not there, its test says that it is skipped.
+    Checkers,
     /// Take the pictures of the console in .docs/console anew, as its tests see it.
     ConsoleShots,
     /// Look for what the HOME profile bans (search_overkill.sh).
@@ -172,6 +179,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
             console::build(mode, &workspace, &mut interrupts).await
         }
         Command::Browser => console::browser(&workspace, &mut interrupts).await,
+        Command::Checkers => checkers::get(&workspace, &mut interrupts).await,
         Command::ConsoleShots => console::shots(&workspace, &mut interrupts).await,
         Command::RegenPact => generated::pact(&workspace, &mut interrupts).await,
         Command::Scan => dev_loop::run_scan(&workspace),

@@ -44,6 +44,9 @@ impl Need {
     }
 }
 
+/// What has apt read its lists anew: those of a machine that was just made are empty.
+const APT_UPDATE: [&str; 3] = ["apt-get", "update", "-q"];
+
 /// What installs packages on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
@@ -94,7 +97,7 @@ impl Manager {
     fn command(self, missing: &[Need]) -> String {
         let packages = missing.iter().map(|need| self.package(*need)).collect::<Vec<_>>().join(" ");
         match self {
-            Self::Apt => format!("sudo apt-get update && sudo apt-get install -y {packages}"),
+            Self::Apt => apt_words(&[&packages]),
             Self::Dnf => format!("sudo dnf install -y {packages}"),
             Self::Pacman => format!("sudo pacman -S --needed --noconfirm {packages}"),
             Self::Zypper => format!("sudo zypper --non-interactive install {packages}"),
@@ -165,19 +168,78 @@ pub async fn packages(workspace: &Workspace, interrupts: &mut Interrupts) -> any
         Plan::Ready => say::note("cmake, libclang, make and a C++ compiler are there"),
         Plan::Tell(advice) => return Err(Stop::error(exit::PACKAGES, advice)),
         Plan::Apt { prefix, packages } => {
-            say::note(format_args!("installing {} with apt", packages.join(" ")));
-            let typed = Manager::Apt.command(&missing);
-            for args in [
-                vec!["apt-get", "update", "-q"],
-                [&["apt-get", "install", "-q", "-y", "--no-install-recommends"], packages.as_slice()]
-                    .concat(),
-            ] {
-                let words = [prefix, args.as_slice()].concat();
-                let mut command = workspace.command(words[0]);
-                command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
-                process::run(command, &typed, interrupts).await.map_err(apt_failed)?;
-            }
+            apt(prefix, &packages, workspace, interrupts).await.map_err(apt_failed)?;
         }
+    }
+    Ok(())
+}
+
+/// Sees to it that programs are there, each named with the package of Debian and Ubuntu that brings it.
+///
+/// # Errors
+/// When one is missing and cannot be installed.
+pub async fn programs(
+    wanted: &[(&str, &str)],
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
+    let (missing, there): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|(_, program)| in_path(program).is_none());
+    if !there.is_empty() {
+        let names: Vec<_> = there.iter().map(|(_, program)| *program).collect();
+        say::note(format_args!("{}: there", names.join(", ")));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|(package, _)| *package).collect();
+    let prefix: &[&str] = match (in_path("apt-get"), rights().await) {
+        (Some(_), Rights::Root) => &[],
+        (Some(_), Rights::Sudo) => &["sudo", "-n"],
+        _ => {
+            let names: Vec<_> = missing.iter().map(|(_, program)| format!("`{program}`")).collect();
+            let (names, typed) = (names.join(", "), apt_words(&packages));
+            let advice = format!("not there: {names}; install what brings it, with apt:\n  {typed}");
+            return Err(Stop::error(exit::PACKAGES, advice));
+        }
+    };
+    apt(prefix, &packages, workspace, interrupts).await
+}
+
+/// Has apt read its lists anew, where this user may.
+///
+/// # Errors
+/// When it cannot.
+pub async fn update_apt(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+    let prefix: &[&str] = match rights().await {
+        Rights::Root => &[],
+        Rights::Sudo => &["sudo", "-n"],
+        Rights::None => return Ok(()),
+    };
+    let words = [prefix, &APT_UPDATE].concat();
+    let mut command = workspace.command(words[0]);
+    command.args(&words[1..]);
+    process::run(command, "sudo apt-get update", interrupts).await
+}
+
+/// What a person types to install packages with apt.
+fn apt_words(packages: &[&str]) -> String {
+    format!("sudo apt-get update && sudo apt-get install -y {}", packages.join(" "))
+}
+
+async fn apt(
+    prefix: &[&'static str],
+    packages: &[&str],
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
+    say::note(format_args!("installing {} with apt", packages.join(" ")));
+    let install = [&["apt-get", "install", "-q", "-y", "--no-install-recommends"], packages].concat();
+    for args in [APT_UPDATE.to_vec(), install] {
+        let words = [prefix, args.as_slice()].concat();
+        let mut command = workspace.command(words[0]);
+        command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
+        process::run(command, &apt_words(packages), interrupts).await?;
     }
     Ok(())
 }
