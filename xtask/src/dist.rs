@@ -1,6 +1,10 @@
 //! `cargo xtask dist`: a build for machines other than this one, with all that is installed beside it: manual
 //! pages, completions, units, dashboards; a SHA-256 of each file, and the whole as one archive. A build from
-//! source is for this machine's own processor (`.cargo/config.toml`) and may not start on another.
+//! source is for this machine's own processor (`.cargo/config.toml`) and may not start on another. What comes out
+//! is looked at ([`needs`]) and tried ([`proof`]) before it is named.
+
+mod needs;
+mod proof;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -12,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::process::{self, Interrupts, Workspace};
 use crate::{say, setup};
+
+use needs::{Needs, Runtimes};
 
 /// What runs on most machines of the last ten years: AVX2 and FMA on x86-64, plain NEON on 64-bit ARM.
 const USUAL_CPU: &str = if cfg!(target_arch = "x86_64") { "x86-64-v3" } else { "generic" };
@@ -32,6 +38,8 @@ const INSTALLED: [&str; 7] = [
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 /// Bytes of a file that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Where it stands what each program needs of a machine.
+const NEEDS: &str = "NEEDS.txt";
 /// Where each file's checksum is, as `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 
@@ -50,38 +58,81 @@ pub struct Args {
 /// Builds into a folder of its own, so that the build for this machine stays as it is.
 ///
 /// # Errors
-/// When it cannot be built.
+/// When it cannot be built, needs what not every machine has, or does not work.
 pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
     say::step("System packages");
     setup::packages(workspace, interrupts).await?;
     say::step(&format!("Build for {}", args.target_cpu));
+    let runtimes = Runtimes::of_toolchain().await;
+    if runtimes == Runtimes::Shared {
+        say::note(
+            "NOT STATIC: this compiler has no libstdc++.a and libgomp.a, so that the programs need both libraries",
+        );
+    }
     let dist = workspace.target_dir().await?.join("dist");
     let built = dist.join("build");
-    let features =
-        args.features.iter().map(|name| format!("orchestratord/{name}")).collect::<Vec<_>>().join(",");
-    let mut words =
-        vec!["build", "--release", "--package", "orchestratord", "--package", "llama-orch-cli", "--bins"];
-    if !features.is_empty() {
-        words.extend(["--features", &features]);
-    }
-    let mut command = workspace.cargo(&words);
-    command
-        .env("CARGO_TARGET_DIR", &built)
-        // Replaces the flags of `.cargo/config.toml`; llama.cpp's build reads the same flag.
-        .env("RUSTFLAGS", format!("-C target-cpu={}", args.target_cpu));
-    process::run(command, &format!("cargo xtask dist --target-cpu {}", args.target_cpu), interrupts).await?;
-    let folder = dist.join(format!(
+    build(args, runtimes, &built, workspace, interrupts).await?;
+    let name = format!(
         "llama-orch-{}-{}-{}-{}",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
         std::env::consts::ARCH,
         args.target_cpu
-    ));
+    );
+    let folder = dist.join(&name);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
     }
+    collect(&built.join("release"), &folder, workspace)?;
+    if cfg!(target_os = "linux") {
+        say::step("What the programs need");
+        fs::write(folder.join(NEEDS), look(&folder, args, runtimes).await?)
+            .context("cannot write what they need")?;
+    }
+    say::step("Manual pages and completions");
+    describe(&folder).await?;
+    fs::write(folder.join(SUMS), sums(&folder)?).context("cannot write the checksums")?;
+    say::step("Archive");
+    let archive = pack(&folder).await?;
+    say::step("Unpacked in an empty folder");
+    proof::prove(&archive, &name, &dist.join("unpacked"), workspace, interrupts).await?;
+    say::line(folder.display());
+    say::line(archive.display());
+    Ok(())
+}
+
+async fn build(
+    args: &Args,
+    runtimes: Runtimes,
+    built: &Path,
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
+    let mut features: Vec<String> =
+        args.features.iter().map(|name| format!("orchestratord/{name}")).collect();
+    if runtimes == Runtimes::Inside {
+        features.push("orchestratord/static-runtime".to_owned());
+    }
+    let features = features.join(",");
+    let mut words = vec!["build", "--release", "--locked", "--bins"];
+    words.extend(["--package", "orchestratord", "--package", "llama-orch-cli"]);
+    if !features.is_empty() {
+        words.extend(["--features", &features]);
+    }
+    let mut command = workspace.cargo(&words);
+    command
+        .env("CARGO_TARGET_DIR", built)
+        // Replaces the flags of `.cargo/config.toml`; llama.cpp's build reads the same flag.
+        .env("RUSTFLAGS", format!("-C target-cpu={}", args.target_cpu))
+        // What a debugger wants is of no use where the source is not.
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
+    process::run(command, &format!("cargo xtask dist --target-cpu {}", args.target_cpu), interrupts).await
+}
+
+/// Puts the programs and what goes with them into the release's folder.
+fn collect(built: &Path, folder: &Path, workspace: &Workspace) -> anyhow::Result<()> {
     for program in PROGRAMS {
-        copy(&built.join("release").join(program), &folder.join(program))?;
+        copy(&built.join(program), &folder.join(program))?;
     }
     for paper in PAPERS {
         copy(&workspace.root.join(paper), &folder.join(paper))?;
@@ -91,21 +142,30 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
         let name = if file == "README.md" { "INSTALL.md" } else { file };
         copy(&workspace.root.join("packaging").join(file), &folder.join(name))?;
     }
-    say::step("Manual pages and completions");
-    describe(&folder).await?;
-    fs::write(folder.join(SUMS), sums(&folder)?).context("cannot write the checksums")?;
-    say::step("Archive");
-    let archive = pack(&folder).await?;
-    say::line(folder.display());
-    say::line(archive.display());
     Ok(())
 }
 
-/// Has the command line that was built write what it says of itself.
+/// A line for each program with what it needs. One that needs what not every machine has is no release.
+async fn look(folder: &Path, args: &Args, runtimes: Runtimes) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for program in PROGRAMS {
+        let needs = Needs::of(&folder.join(program)).await?;
+        say::note(format_args!("{program}: {needs}"));
+        let strangers = needs.strangers(&args.features, runtimes).join(", ");
+        ensure!(strangers.is_empty(), "`{program}` needs what not every machine has: {strangers}");
+        writeln!(lines, "{program}: {needs}")?;
+    }
+    Ok(lines)
+}
+
+/// Has the programs that were built write what they say of themselves.
 async fn describe(folder: &Path) -> anyhow::Result<()> {
     let program = folder.join("llama-orch");
     let pages = folder.join("man").join("man1");
     output(tokio::process::Command::new(&program).args(["man", "--dir"]).arg(&pages)).await?;
+    let page = output(tokio::process::Command::new(folder.join("orchestratord")).arg("man")).await?;
+    let path = pages.join("orchestratord.1");
+    fs::write(&path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
     for shell in SHELLS {
         let script = output(tokio::process::Command::new(&program).args(["completions", shell])).await?;
         let path = folder.join("completions").join(format!("llama-orch.{shell}"));
