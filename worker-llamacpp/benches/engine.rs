@@ -26,6 +26,9 @@ const TOKENS: u32 = 96;
 /// Runs of each measurement; the first is thrown away, and the median of the others is shown.
 const ROUNDS: usize = 4;
 
+/// Tokens of a running stream before prompts arrive beside it.
+const ALONE: usize = 100;
+
 /// Tokens of the prompts that arrive beside a running stream.
 const LONG_PROMPT: usize = 1000;
 
@@ -92,40 +95,48 @@ fn throughput(streams: usize) {
     );
 }
 
+/// A stream alone, and the same stream while long prompts of the batch lane arrive: the same tokens of it are
+/// compared, because each token of a stream costs more than the one before, whatever else there is.
 fn arrivals() {
-    let mut worker = start(4, 2048);
-    let running = worker.submit(stream(0, 1800));
-    worker.until(|worker| worker.answers[&running].times.len() >= 50);
-    let seen = |worker: &Worker| worker.answers[&running].times.len();
-    for round in 0..ROUNDS {
-        let from = seen(&worker);
-        worker.until(|worker| seen(worker) >= from + 100);
-        let quiet_to = seen(&worker);
-        let started = Instant::now();
-        let long: Vec<TaskId> = (0..2)
-            .map(|number| {
-                let mut long = job(prompt(&long_text(LONG_PROMPT, number + round * 10)), 1);
-                long.priority = Priority::Batch;
-                worker.submit(long)
-            })
-            .collect();
-        worker.wait(&long);
-        let took = started.elapsed();
-        let read: u32 = long.iter().map(|task| worker.answers[task].report().tokens_in.0).sum();
-        let times = &worker.answers[&running].times;
-        let (mut quiet, mut busy) = (gaps_of(&times[from..quiet_to]), gaps_of(&times[quiet_to..]));
+    for round in 0..ROUNDS - 1 {
+        let (quiet, _) = beside(0, round);
+        let (busy, prompts) = beside(2, round);
+        let range = ALONE..busy.len();
+        let (mut quiet, mut busy) = (gaps_of(&quiet[range.clone()]), gaps_of(&busy[range]));
         let (quiet_p95, busy_p95) = (quantile(&mut quiet, 0.95), quantile(&mut busy, 0.95));
         println!(
-            "arrivals, run {round}: quiet p50 {:.1} ms, p95 {quiet_p95:.1} ms; while {} prompts of {LONG_PROMPT} \
-             tokens arrive p50 {:.1} ms, p95 {busy_p95:.1} ms ({:.2} times), {} tokens, prompts at {:.0} tokens/s",
+            "arrivals, run {round}: quiet p50 {:.1} ms, p95 {quiet_p95:.1} ms; while 2 prompts of {LONG_PROMPT} tokens \
+             arrive p50 {:.1} ms, p95 {busy_p95:.1} ms ({:.2} times), {} tokens, prompts at {prompts:.0} tokens/s",
             quantile(&mut quiet, 0.5),
-            long.len(),
             quantile(&mut busy, 0.5),
             busy_p95 / quiet_p95,
             busy.len(),
-            f64::from(read) / took.as_secs_f64(),
         );
     }
+}
+
+/// A stream beside which `prompts` long prompts arrive at its token [`ALONE`]: when each of its tokens came
+/// until they were read (without any, all of them), and how many prompt tokens a second were read.
+fn beside(prompts: usize, round: usize) -> (Vec<Instant>, f64) {
+    let mut worker = start(4, 2048);
+    let running = worker.submit(stream(0, 1900));
+    if prompts == 0 {
+        worker.wait(&[running]);
+        return (worker.answers[&running].times.clone(), 0.0);
+    }
+    worker.until(|worker| worker.answers[&running].times.len() >= ALONE);
+    let started = Instant::now();
+    let long: Vec<TaskId> = (0..prompts)
+        .map(|number| {
+            let mut long = job(prompt(&long_text(LONG_PROMPT, number + round * 10)), 1);
+            long.priority = Priority::Batch;
+            worker.submit(long)
+        })
+        .collect();
+    worker.wait(&long);
+    let took = started.elapsed();
+    let read: u32 = long.iter().map(|task| worker.answers[task].report().tokens_in.0).sum();
+    (worker.answers[&running].times.clone(), f64::from(read) / took.as_secs_f64())
 }
 
 /// Milliseconds between tokens.

@@ -170,9 +170,13 @@ impl StepBudget {
                 Some(cost) => ((room - spent).max(0.0) / cost).max(if guarded { LEAST_MIXED } else { 1.0 }),
             },
         };
-        let fits = fits.min(self.most as f64) + self.rest;
+        let fits = fits.min(self.most as f64);
+        // Parts of tokens are saved up only where no whole one fits. Added to whole ones they would make some
+        // steps a token longer than the room, and its longest steps are what a stream notices.
+        let saves = waiting > 0 && (!guarded || fits < 1.0);
+        let fits = if saves { fits + self.rest } else { fits };
         let tokens = fits as usize;
-        self.rest = if waiting > 0 { fits - tokens as f64 } else { 0.0 };
+        self.rest = if saves { fits - tokens as f64 } else { 0.0 };
         let (interactive, batch) = self.split(tokens.min(waiting), wants);
         Plan { interactive, batch, strict: calls }
     }

@@ -76,6 +76,14 @@ fn a_running_stream_keeps_within_twice_its_quiet_step() {
 }
 
 #[test]
+fn no_step_of_a_stream_is_longer_than_the_room_by_a_part_of_a_token() {
+    // Room for one prompt token and three quarters.
+    let run = run(&mut budget(), streams(0, MANY), 400, Engine { step: 10.0, token: 4.0, call: 0.0 });
+    let settled = &run.times[100..];
+    assert!(settled.iter().all(|time| *time <= 10.0 + 4.0), "{settled:?}");
+}
+
+#[test]
 fn reading_uses_the_room_there_is() {
     for token in [4.0, 30.0, 50.0] {
         let run = run(&mut budget(), streams(MANY, 0), 400, Engine { step: 50.0, token, call: 0.0 });
