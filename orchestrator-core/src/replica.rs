@@ -13,8 +13,20 @@ pub struct ReplicaProfile {
     pub prefill_tps: Option<f64>,
     /// Answer tokens a second, as its self-test measured on one stream.
     pub decode_tps: Option<f64>,
+    /// What it measured with several streams at a time.
+    pub company: Option<Company>,
     /// Bytes of free VRAM on its device.
     pub free_vram: Option<u64>,
+}
+
+/// How fast streams are that run together. One stream alone says nothing of that: on a card the next stream
+/// costs the others little, on a processor as much as it takes itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Company {
+    /// Streams at a time.
+    pub streams: u16,
+    /// Answer tokens a second of each of them.
+    pub decode_tps: f64,
 }
 
 /// What an engine reports when a task ends.
@@ -101,7 +113,7 @@ impl Replica {
             slots: profile.slots,
             free_vram: profile.free_vram,
             seats: Vec::with_capacity(usize::from(profile.slots)),
-            speed: Speed::from_self_test(profile.prefill_tps, profile.decode_tps),
+            speed: Speed::from_self_test(&profile),
             stream_ms: 0.0,
             counted_until: now,
         }

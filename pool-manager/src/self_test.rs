@@ -1,5 +1,5 @@
-//! What an engine has to show before it may serve: a short decode that ends well, whose times are its first
-//! measured speeds, and a cancel that is obeyed. Readiness is earned here, not assumed from a loaded file.
+//! What an engine has to show before it may serve: a short decode that ends well, some at a time where it has
+//! slots for them, whose times are its first measured speeds, and a cancel that is obeyed. Readiness is earned here, not assumed from a loaded file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use adapter_api::{
     Determinism, EndReport, Engine, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, TaskSink,
     Tools, Workload,
 };
-use orchestrator_core::{Millis, Priority, TaskId, TokenCount};
+use orchestrator_core::{Company, Millis, Priority, TaskId, TokenCount};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -23,6 +23,12 @@ const PROMPT: &str = "The old lighthouse stood at the end of the long stone pier
 /// A step of the engine cannot be shorter than one token, and a cancel is obeyed between two steps: the
 /// least number of the engine's own slowest tokens that a cancel is given.
 const CANCEL_TOKENS: u32 = 4;
+
+/// Streams that are tested at a time: enough to tell what company costs.
+const COMPANY: u16 = 4;
+
+/// Streams are not tested together on an engine so slow that they would take longer than this.
+const COMPANY_LIMIT: Duration = Duration::from_secs(10);
 
 /// How the test is made. Silence is what is bounded, not the whole: a large model on a slow processor may
 /// take its time as long as it goes on.
@@ -64,6 +70,9 @@ pub struct SelfTest {
     /// Tokens decoded a second by one sequence alone; nothing where the model does not decode, or ended
     /// its answer with its first piece.
     pub decode_tps: Option<f64>,
+    /// The speed of some sequences together; nothing where the engine has one slot, is very slow, or
+    /// `decode_tps` is not known.
+    pub company: Option<Company>,
     /// From the job's arrival to its first token, or result.
     pub first_token_ms: Millis,
 }
@@ -97,8 +106,11 @@ pub enum SelfTestError {
 /// What the engine failed at.
 pub async fn run(engine: &Arc<dyn Engine>, policy: &SelfTestPolicy) -> Result<SelfTest, SelfTestError> {
     let workload = tested_workload(engine);
-    let (measured, slowest_token) = decode(engine, policy, workload).await?;
+    let (mut measured, slowest_token) = decode(engine, policy, workload).await?;
     if workload == Workload::Completion {
+        if let Some(alone_tps) = measured.decode_tps {
+            measured.company = together(engine, policy, alone_tps).await?;
+        }
         cancel(engine, policy, policy.cancel_limit_at(slowest_token)).await?;
     }
     Ok(measured)
@@ -121,29 +133,50 @@ async fn decode(
 ) -> Result<(SelfTest, Duration), SelfTestError> {
     let begun = now();
     let mut probe = Probe::submit(engine, job(workload, Some(policy.tokens)));
-    let End { at, report } = match probe.end_of_answer(policy).await {
-        Ok(end) => end,
-        Err(error) => {
-            engine.cancel(probe.task);
-            return Err(error);
-        }
-    };
-    match report.finish {
-        Finish::Failed(error) => return Err(SelfTestError::Failed(error)),
-        Finish::Canceled => return Err(SelfTestError::CanceledByItself),
-        Finish::Stop | Finish::Length => {}
-    }
+    let End { at, report } = probe.good_end(engine, policy).await?;
     let heard = *probe.heard.borrow();
     let first = heard.first.ok_or(SelfTestError::Empty)?;
     let read = report.tokens_in.0.saturating_sub(report.tokens_cached.0);
-    let more = report.tokens_out.0.saturating_sub(first.tokens);
+    let more = tokens_after(&first, &report);
     let measured = SelfTest {
         prefill_tps: per_second(read.max(1), first.at - begun),
         decode_tps: (more > 0).then(|| per_second(more, at - first.at)),
+        company: None,
         first_token_ms: Millis::from_duration(first.at - begun),
     };
     // Of an answer of one piece only this is known: the token took no longer than the prompt and itself.
     Ok((measured, heard.longest_pause.unwrap_or(first.at - begun)))
+}
+
+/// Decodes some streams at a time, the same as alone: what one of them is to the others can be told then.
+async fn together(
+    engine: &Arc<dyn Engine>,
+    policy: &SelfTestPolicy,
+    alone_tps: f64,
+) -> Result<Option<Company>, SelfTestError> {
+    let streams = engine.facts().slots.min(COMPANY);
+    let at_worst_s = f64::from(streams) * f64::from(policy.tokens.0) / alone_tps;
+    if streams < 2 || at_worst_s > COMPANY_LIMIT.as_secs_f64() {
+        return Ok(None);
+    }
+    let submit = || Probe::submit(engine, job(Workload::Completion, Some(policy.tokens)));
+    let mut probes: Vec<Probe> = (0..streams).map(|_| submit()).collect();
+    let mut outcome = Ok(Some(0.0));
+    for probe in &mut probes {
+        // One that failed leaves none of the others behind.
+        let Ok(sum_ms) = outcome else {
+            engine.cancel(probe.task);
+            continue;
+        };
+        outcome = probe.token_ms(engine, policy).await.map(|token_ms| Some(sum_ms? + token_ms?));
+    }
+    let company = |sum_ms: f64| Company { streams, decode_tps: 1000.0 * f64::from(streams) / sum_ms };
+    Ok(outcome?.map(company))
+}
+
+/// Tokens that came after the first piece.
+fn tokens_after(first: &First, report: &EndReport) -> u32 {
+    report.tokens_out.0.saturating_sub(first.tokens)
 }
 
 async fn cancel(
@@ -235,6 +268,34 @@ impl Probe {
         let task = job.task;
         engine.submit(job, Box::new(ProbeSink { heard: heard_tx, ended: ended_tx }));
         Self { task, heard, ended }
+    }
+
+    /// Waits for the end of an answer that nobody canceled; one that does not come is given up.
+    async fn good_end(
+        &mut self,
+        engine: &Arc<dyn Engine>,
+        policy: &SelfTestPolicy,
+    ) -> Result<End, SelfTestError> {
+        let end = self.end_of_answer(policy).await.inspect_err(|_| engine.cancel(self.task))?;
+        match end.report.finish {
+            Finish::Failed(error) => Err(SelfTestError::Failed(error)),
+            Finish::Canceled => Err(SelfTestError::CanceledByItself),
+            Finish::Stop | Finish::Length => Ok(end),
+        }
+    }
+
+    /// Milliseconds of a token of the answer; nothing when it was of one piece.
+    async fn token_ms(
+        &mut self,
+        engine: &Arc<dyn Engine>,
+        policy: &SelfTestPolicy,
+    ) -> Result<Option<f64>, SelfTestError> {
+        let End { at, report } = self.good_end(engine, policy).await?;
+        let first = self.heard.borrow().first;
+        Ok(first.and_then(|first| {
+            let more = tokens_after(&first, &report);
+            (more > 0).then(|| 1000.0 / per_second(more, at - first.at))
+        }))
     }
 
     /// Waits for the end, for as long as no silence is too long.

@@ -1,6 +1,7 @@
 //! How fast one replica reads and writes, learned from what it reports.
 
 use super::line::{Line, Shape};
+use crate::ReplicaProfile;
 
 /// Prompt length that the self-test's figure is taken to speak of. The line is proportional until there
 /// are measurements of other lengths, so that the figure holds for any length.
@@ -29,15 +30,18 @@ pub(crate) struct Measurement {
 }
 
 impl Speed {
-    /// Knows what the self-test measured, on one stream, and nothing else.
-    pub(crate) fn from_self_test(prefill_tps: Option<f64>, decode_tps: Option<f64>) -> Self {
+    /// Knows what the self-test measured, and nothing else.
+    pub(crate) fn from_self_test(profile: &ReplicaProfile) -> Self {
         let mut speed = Self { prefill_ms: Line::new(Shape::Proportional), token_ms: Line::new(Shape::Flat) };
         let sound = |tps: &f64| tps.is_finite() && *tps > 0.0;
-        if let Some(tps) = prefill_tps.filter(sound) {
+        if let Some(tps) = profile.prefill_tps.filter(sound) {
             speed.prefill_ms.add(SELF_TEST_PROMPT, SELF_TEST_PROMPT / tps * 1000.0, 1.0);
         }
-        if let Some(tps) = decode_tps.filter(sound) {
+        if let Some(tps) = profile.decode_tps.filter(sound) {
             speed.token_ms.add(1.0, 1000.0 / tps, 1.0);
+        }
+        if let Some(company) = profile.company.filter(|company| sound(&company.decode_tps)) {
+            speed.token_ms.add(f64::from(company.streams), 1000.0 / company.decode_tps, 1.0);
         }
         speed
     }

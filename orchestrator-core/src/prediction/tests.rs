@@ -6,30 +6,35 @@ use super::line::{Line, Shape};
 use super::timeline::{Slot, kth_start};
 use super::*;
 use crate::work::Work;
-use crate::{Millis, Priority, TokenCount};
+use crate::{Millis, Priority, ReplicaProfile, TokenCount};
 
 fn close(left: f64, right: f64) -> bool {
     (left - right).abs() <= 1e-6 * right.abs().max(1.0)
 }
 
+/// What is known after a self-test of one stream.
+fn tested(prefill_tps: Option<f64>, decode_tps: Option<f64>) -> Speed {
+    Speed::from_self_test(&ReplicaProfile { prefill_tps, decode_tps, ..ReplicaProfile::default() })
+}
+
 #[test]
 fn nothing_is_known_before_a_measurement() {
     assert_eq!(Line::new(Shape::Flat).at(1.0), None);
-    assert_eq!(Speed::from_self_test(None, None).task_ms(10.0, 10.0, 1.0), None);
-    assert_eq!(Speed::from_self_test(Some(0.0), Some(f64::NAN)).task_ms(10.0, 10.0, 1.0), None);
+    assert_eq!(tested(None, None).task_ms(10.0, 10.0, 1.0), None);
+    assert_eq!(tested(Some(0.0), Some(f64::NAN)).task_ms(10.0, 10.0, 1.0), None);
     assert_eq!(Grader::new().accuracy(), None);
 }
 
 #[test]
 fn the_self_test_is_the_speed_until_tasks_say_more() {
-    let speed = Speed::from_self_test(Some(500.0), Some(50.0));
+    let speed = tested(Some(500.0), Some(50.0));
     let ms = speed.task_ms(100.0, 10.0, 1.0).expect("it was measured");
     assert!(close(ms, 200.0 + 200.0), "{ms}");
 }
 
 #[test]
 fn more_streams_slow_each_other_down_as_they_were_seen_to() {
-    let mut speed = Speed::from_self_test(None, Some(100.0));
+    let mut speed = tested(None, Some(100.0));
     for streams in [1.0, 4.0].repeat(20) {
         let decode_ms = 99.0 * (5.0 + 7.0 * streams);
         speed.learn(&Measurement { read: 0.0, prefill_ms: 0.0, written: 100.0, decode_ms, streams });
@@ -40,7 +45,7 @@ fn more_streams_slow_each_other_down_as_they_were_seen_to() {
 
 #[test]
 fn a_replica_that_became_slower_is_known_to_be_after_a_few_tasks() {
-    let mut speed = Speed::from_self_test(Some(1000.0), Some(100.0));
+    let mut speed = tested(Some(1000.0), Some(100.0));
     let slow =
         Measurement { read: 100.0, prefill_ms: 300.0, written: 101.0, decode_ms: 3000.0, streams: 1.0 };
     (0..30).for_each(|_| speed.learn(&slow));

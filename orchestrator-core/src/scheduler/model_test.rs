@@ -227,8 +227,13 @@ fn apply(pool: &mut PoolScheduler, world: &mut World, n: u32, op: &Op) -> Result
         }
         Op::Ready(index, slots, tps) => {
             let tps = (*tps > 0).then_some(f64::from(*tps));
-            let profile =
-                ReplicaProfile { slots: *slots, prefill_tps: tps, decode_tps: tps, free_vram: None };
+            let profile = ReplicaProfile {
+                slots: *slots,
+                prefill_tps: tps,
+                decode_tps: tps,
+                company: None,
+                free_vram: None,
+            };
             let lost = pool.replica_ready(replica(*index), profile, now);
             prop_assert_eq!(lost.into_iter().map(number).collect::<BTreeSet<_>>(), world.lose(*index));
             let ready = ModelReplica { slots: usize::from(*slots), open: true, tasks: BTreeSet::new() };
@@ -294,7 +299,13 @@ fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseEr
     for n in world.lost.keys().copied().collect::<Vec<_>>() {
         cancel(pool, world, n)?;
     }
-    let profile = ReplicaProfile { slots: 2, prefill_tps: None, decode_tps: Some(50.0), free_vram: None };
+    let profile = ReplicaProfile {
+        slots: 2,
+        prefill_tps: None,
+        decode_tps: Some(50.0),
+        company: None,
+        free_vram: None,
+    };
     let lost = pool.replica_ready(replica(9), profile, at(world.now));
     prop_assert_eq!(lost, vec![]);
     let ready = ModelReplica { slots: 2, open: true, tasks: BTreeSet::new() };

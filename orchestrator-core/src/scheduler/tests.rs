@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::{FullPolicy, Millis, TaskSpec};
+use crate::{Company, FullPolicy, Millis, TaskSpec};
 
 fn task(n: u128) -> TaskId {
     TaskId(Uuid::from_u128(n))
@@ -33,7 +33,13 @@ fn at(ms: u64) -> Timestamp {
 
 /// Reads 1,000 tokens a second: a task of [`spec`] takes 0.1 s, and 100 tokens at this speed.
 fn profile(slots: u16, decode_tps: f64) -> ReplicaProfile {
-    ReplicaProfile { slots, prefill_tps: Some(1000.0), decode_tps: Some(decode_tps), free_vram: None }
+    ReplicaProfile {
+        slots,
+        prefill_tps: Some(1000.0),
+        decode_tps: Some(decode_tps),
+        company: None,
+        free_vram: None,
+    }
 }
 
 fn limits(interactive: usize, batch: usize) -> QueueLimits {
@@ -287,4 +293,20 @@ fn a_canceled_task_teaches_nothing_of_lengths() {
     assert_eq!(pool.cancel(task(2)), CancelOutcome::Queued);
     assert_eq!(pool.cancel(task(2)), CancelOutcome::Unknown);
     assert_eq!(pool.ended(), EndedTasks { ran: 1, withdrawn: 1 });
+}
+
+#[test]
+fn tasks_spread_over_equal_replicas_though_the_test_of_one_of_them_was_luckier() {
+    // Four streams at a time are each a third as fast as one alone.
+    let together = |alone_tps: f64| ReplicaProfile {
+        company: Some(Company { streams: 4, decode_tps: alone_tps / 3.0 }),
+        ..profile(4, alone_tps)
+    };
+    let mut pool = pool(limits(9, 9), &[together(100.0), together(110.0)]);
+    admit(&mut pool, 0..4, Priority::Interactive, at(0));
+    let mut at_each = [0, 0];
+    for (_, replica) in hand_out(&mut pool, at(0)) {
+        at_each[usize::from(replica)] += 1;
+    }
+    assert_eq!(at_each, [2, 2]);
 }

@@ -207,6 +207,7 @@ pub fn scheduler(machines: &[Machine], batch_max_wait: Duration) -> PoolSchedule
             slots: machine.slots,
             prefill_tps: Some(machine.prefill_tps),
             decode_tps: Some(machine.decode_tps),
+            company: None,
             free_vram: None,
         };
         assert!(pool.replica_ready(replica, profile, Timestamp::default()).is_empty());

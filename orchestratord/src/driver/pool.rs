@@ -250,6 +250,7 @@ impl Pool {
             slots: engine.facts().slots,
             prefill_tps: Some(test.prefill_tps),
             decode_tps: test.decode_tps,
+            company: test.company,
             free_vram: None,
         };
         self.set_phase(replica, Phase::Ready(engine));

@@ -98,7 +98,12 @@ impl House {
             gpu_layers: None,
         };
         let engine = self.factory.start(spec, Arc::new(|_| {})).await.unwrap();
-        let self_test = SelfTest { prefill_tps: 1000.0, decode_tps: Some(100.0), first_token_ms: Millis(1) };
+        let self_test = SelfTest {
+            prefill_tps: 1000.0,
+            decode_tps: Some(100.0),
+            company: None,
+            first_token_ms: Millis(1),
+        };
         let kind = ReplicaEventKind::Ready { engine, self_test };
         self.tell(index, kind).await;
         // Until the driver has handled it: a replica that serves is a part of its health.

@@ -178,7 +178,12 @@ impl House {
 
     /// Makes the replica ready with this engine.
     pub async fn serve_with(&self, engine: Arc<dyn Engine>) {
-        let self_test = SelfTest { prefill_tps: 1000.0, decode_tps: Some(100.0), first_token_ms: Millis(1) };
+        let self_test = SelfTest {
+            prefill_tps: 1000.0,
+            decode_tps: Some(100.0),
+            company: None,
+            first_token_ms: Millis(1),
+        };
         self.tell(ReplicaEventKind::Ready { engine, self_test }).await;
         while !self.driver.health().await.expect("the driver runs").ready {
             tokio::task::yield_now().await;

@@ -13,11 +13,16 @@ use super::*;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 async fn engine(config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
+    engine_of(1, config).await
+}
+
+async fn engine_of(slots: u16, mut config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
+    config.slots = slots;
     let spec = ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("p").unwrap(), index: 0 },
         model: PathBuf::from("m.gguf"),
         ctx: None,
-        slots: 1,
+        slots,
         threads: None,
         device: Device::Cpu,
         gpu_layers: None,
@@ -37,6 +42,25 @@ async fn the_speeds_are_the_engines_own() {
     assert!((Millis(60)..Millis(120)).contains(&measured.first_token_ms), "{measured:?}");
     let counts = control.until(|counts| counts.ended == 2).await;
     assert_eq!((counts.submitted, counts.cancels), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn some_streams_are_tested_together_where_there_are_slots_for_them() {
+    for (slots, streams) in [(2, 2), (16, 4)] {
+        let (engine, control) = engine_of(slots, MockConfig::default()).await;
+        let measured = run(&engine, &SelfTestPolicy::default()).await.expect("passes");
+        let company = measured.company.expect("there are slots");
+        assert_eq!(company.streams, streams);
+        assert!((85.0..=101.0).contains(&company.decode_tps), "{measured:?}");
+        let counts = control.until(|counts| counts.running == 0).await;
+        assert_eq!(counts.submitted, 2 + u64::from(streams));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_very_slow_engine_is_not_kept_from_its_tasks_by_a_test_of_company() {
+    let (engine, _) = engine_of(4, MockConfig { decode_tps: 1.0, ..MockConfig::default() }).await;
+    assert_eq!(run(&engine, &SelfTestPolicy::default()).await.expect("passes").company, None);
 }
 
 #[tokio::test(start_paused = true)]
