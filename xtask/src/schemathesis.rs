@@ -75,6 +75,8 @@ async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Re
     let folder = workspace.target_dir().await?.join("without-engine");
     let mut build = workspace.cargo(["build", "--release", "--package", "orchestratord"]);
     build.args(["--no-default-features", "--target-dir"]).arg(&folder);
+    // It is asked for answers, not for speed, and optimising across crates is most of a release build.
+    build.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     process::run(build, "cargo build --release --package orchestratord --no-default-features", interrupts)
         .await?;
     Ok(folder.join("release/orchestratord"))
