@@ -1472,7 +1472,7 @@ pub struct TaskRequest {
     ///How many tokens the caller expects of the answer. A hint for the prediction of starts, and no limit.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub expected_tokens: ::std::option::Option<u32>,
-    ///Whether KV cache that is there already may be used. `none` is refused with 400 by an engine that cannot do without.
+    ///Whether KV cache that is there already may be used. `none` is refused with 400 by an engine that cannot do without; such a task is no turn of its session.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub kv_hint: ::std::option::Option<KvHint>,
 }

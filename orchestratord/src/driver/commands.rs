@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Input, Measured};
+use adapter_api::{Input, KvHint, Measured};
 use orchestrator_core::{
     Admission, CancelOutcome, Millis, PoolId, Priority, Rejection, RejectionReason, SessionId, TaskId,
     TaskSpec, Timestamp, TokenCount,
@@ -141,7 +141,8 @@ impl Driver {
         let spec = TaskSpec {
             id,
             priority,
-            session: request.job.session,
+            // A task that uses no cache has no reason to go where its session's is, and leaves none behind.
+            session: request.job.session.filter(|_| request.job.kv == KvHint::Reuse),
             tokens_in,
             max_tokens: request.job.max_tokens,
             expected_tokens: if answers { request.expected_tokens } else { Some(TokenCount(0)) },

@@ -396,6 +396,20 @@ async fn no_more_ended_tasks_are_kept_than_the_bound() {
 }
 
 #[tokio::test]
+async fn a_task_that_uses_no_cache_is_no_turn_of_its_session() {
+    let house = House::one(one_slot()).await;
+    let session = SessionId(Uuid::from_u128(77));
+    for (task, kv) in [(1, KvHint::Reuse), (2, KvHint::None)] {
+        let mut turn = request(task, Priority::Interactive);
+        let job = Arc::make_mut(&mut turn.job);
+        (job.session, job.kv) = (Some(session), kv);
+        house.handle.submit(turn).await.unwrap();
+        house.end_of(task).await;
+    }
+    assert_eq!(house.handle.session(session).await.unwrap().turns, 1);
+}
+
+#[tokio::test]
 async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
     let house = House::one(one_slot()).await;
     let session = SessionId(Uuid::from_u128(77));
