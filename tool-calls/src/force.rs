@@ -99,6 +99,21 @@ fn schema_of(text: Option<&str>) -> Result<Value, &'static str> {
     Ok(Value::Object(schema))
 }
 
+/// The longest text whose letters a grammar counts.
+const COUNTED: u64 = 1000;
+
+/// A text of the lengths that its schema allows, where `uncounted` is the rule of one that may be of any. One
+/// that is counted holds no `<`: what follows a `<` tells whether it ends the text, and a grammar that has to
+/// look at two letters cannot count them as one.
+fn text_of(schema: &Value, uncounted: &str) -> String {
+    let bound = |key: &str| schema.get(key).and_then(Value::as_u64).filter(|bound| *bound <= COUNTED);
+    match (bound("minLength").unwrap_or(0), bound("maxLength")) {
+        (least, Some(most)) => format!("[^<]{{{},{most}}}", least.min(most)),
+        (0, None) => uncounted.to_owned(),
+        (least, None) => format!("[^<]{{{least}}} {uncounted}"),
+    }
+}
+
 /// A text as GBNF writes it.
 fn literal(text: &str) -> String {
     let mut out = String::from("\"");

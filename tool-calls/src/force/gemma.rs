@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::literal;
+use super::{literal, text_of};
 use crate::gemma::QUOTE;
 
 /// The deepest schema that is followed; what is deeper may be any value.
@@ -14,7 +14,8 @@ pub fn rules(schema: &Value, prefix: &str) -> String {
     let mut rules = Rules { prefix, lines: Vec::new() };
     let quote = literal(QUOTE);
     let word = "[a-zA-Z_] [a-zA-Z0-9_-]*";
-    rules.add("text", &format!("{quote} ([^<] | \"<\" [^e])* {quote}"));
+    rules.add("letters", "([^<] | \"<\" [^e])*");
+    rules.add("text", &format!("{quote} {prefix}letters {quote}"));
     rules.add("number", "\"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?");
     rules.add("integer", "\"-\"? (\"0\" | [1-9] [0-9]{0,15})");
     rules.add("boolean", "\"true\" | \"false\"");
@@ -59,7 +60,10 @@ impl Rules<'_> {
                 }
                 None => format!("{prefix}array"),
             },
-            Some("string") => format!("{prefix}text"),
+            Some("string") => {
+                let quote = literal(QUOTE);
+                format!("({quote} {} {quote})", text_of(schema, &format!("{prefix}letters")))
+            }
             Some(name @ ("number" | "integer" | "boolean" | "null")) => format!("{prefix}{name}"),
             _ => format!("{prefix}value"),
         }

@@ -115,3 +115,19 @@ fn parameters_in_xml_are_texts_as_they_are_and_json_by_their_schema() {
     );
     assert!(asked.len() == 1 && asked[0].contains("$defs"), "{asked:?}");
 }
+
+#[test]
+fn texts_are_as_long_as_their_schema_allows_in_the_notations_that_are_not_json() {
+    let mut one = tools(&["f"]);
+    one.offered[0].parameters = Some(
+        "{\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":20},\"b\":{\"type\":\"string\",\"minLength\":2},\
+         \"c\":{\"type\":\"string\",\"minLength\":3,\"maxLength\":4000000}}}"
+            .to_owned(),
+    );
+    for (format, uncounted) in [(ToolFormat::QwenXml, "t0-text"), (ToolFormat::Gemma, "t0-letters")] {
+        let grammar = force(format, &one, None, any_object).expect("good schema");
+        for text in ["[^<]{0,20} ", &format!("[^<]{{2}} {uncounted} "), &format!("[^<]{{3}} {uncounted} ")] {
+            assert!(grammar.contains(text), "{format:?}: `{text}` in {grammar}");
+        }
+    }
+}

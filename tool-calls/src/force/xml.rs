@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{literal, prefixed};
+use super::{literal, prefixed, text_of};
 use crate::xml::is_text;
 
 /// Rules with `prefix`, the first of them `root`.
@@ -23,7 +23,7 @@ pub fn rules(
     {
         let value = match texts_of(property) {
             Some(texts) => texts,
-            None if is_text(property) => format!("{prefix}text"),
+            None if is_text(property) => text_of(property, &format!("{prefix}text")),
             None => {
                 let own = format!("{prefix}p{at}-");
                 let grammar = to_gbnf(&with_definitions(property, schema).to_string());
