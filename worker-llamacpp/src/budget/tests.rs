@@ -216,7 +216,7 @@ fn a_strict_stream_is_guarded_like_any_other() {
     let run = run(&mut budget(), wants, 400, Engine { step: 0.0, token: 4.0, call: 10.0 });
     assert_eq!(run.calls, 400, "a token a step");
     assert!(run.p95() <= 20.0, "{}", run.p95());
-    assert!(run.batch > 400, "{}", run.batch);
+    assert!(run.batch >= 400, "the whole token that fits goes into each step: {}", run.batch);
 }
 
 #[test]
