@@ -6,12 +6,18 @@
 //! open ──append──► open ──close──► closed        (what comes after the close is not written)
 //! ```
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use adapter_api::TokenLogprob;
 use orchestrator_core::{Millis, TokenCount};
 use tokio::sync::watch;
 
 use crate::backpressure::Failure;
+
+mod weights;
+
+use weights::Weights;
 
 /// Why a task ended, on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +65,8 @@ struct Written {
     ends: Vec<u32>,
     /// Engine tokens in `text`: at least as many as events.
     tokens: u32,
+    /// How probable the tokens were, of a task that asks for it.
+    weights: Option<Box<Weights>>,
     end: Option<TaskEnd>,
 }
 
@@ -91,11 +99,22 @@ impl TaskLog {
 
     /// Appends one event. Returns whether it was written: a closed log takes nothing more.
     pub fn append(&self, text: &str, tokens: u32) -> bool {
+        self.append_with(text, tokens, &[])
+    }
+
+    /// As [`TaskLog::append`], with how probable the tokens were where the task asks for it.
+    pub fn append_with(&self, text: &str, tokens: u32, logprobs: &[TokenLogprob]) -> bool {
         let mut written = self.lock();
         if written.end.is_some() {
             return false;
         }
         let Ok(end) = u32::try_from(written.text.len() + text.len()) else { return false };
+        if !logprobs.is_empty() {
+            let event = written.ends.len();
+            if !written.weights.get_or_insert_default().add(event, logprobs) {
+                return false;
+            }
+        }
         written.text.push_str(text);
         written.ends.push(end);
         written.tokens += tokens;
@@ -113,6 +132,9 @@ impl TaskLog {
         written.end = Some(end(TokenCount(written.tokens)));
         written.text.shrink_to_fit();
         written.ends.shrink_to_fit();
+        if let Some(weights) = &mut written.weights {
+            weights.shrink();
+        }
         self.version.send_modify(|version| *version += 1);
         true
     }
@@ -146,7 +168,8 @@ impl TaskLog {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let written = self.lock();
-        written.text.capacity() + written.ends.capacity() * size_of::<u32>() + size_of::<Self>()
+        let weights = written.weights.as_ref().map_or(0, |weights| weights.bytes());
+        written.text.capacity() + written.ends.capacity() * size_of::<u32>() + weights + size_of::<Self>()
     }
 
     /// A reader whose first event is `from`.
@@ -185,6 +208,13 @@ impl LogReader {
             // The sender lives in the log this reader holds, so it cannot be gone.
             self.version.changed().await.ok()?;
         }
+    }
+
+    /// How probable the tokens of each of `events` were; nothing of those whose task did not ask for it.
+    #[must_use]
+    pub fn logprobs(&self, events: Range<u32>) -> Vec<Vec<TokenLogprob>> {
+        let events = events.start as usize..events.end as usize;
+        self.log.lock().weights.as_ref().map_or_else(Vec::new, |weights| weights.of(events))
     }
 
     /// All that is there and not yet read, without waiting.

@@ -10,6 +10,8 @@ mod contract;
 mod house;
 #[path = "openai/leaving.rs"]
 mod leaving;
+#[path = "openai/logprobs.rs"]
+mod logprobs;
 #[path = "openai/messages.rs"]
 mod messages;
 #[path = "openai/refusals.rs"]

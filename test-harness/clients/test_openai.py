@@ -84,6 +84,64 @@ class Text(unittest.TestCase):
         self.assertEqual(answer.service_tier, "flex")
 
 
+def spelled(tokens):
+    """What the tokens of a list are together."""
+    return bytes(byte for token in tokens for byte in token.bytes).decode()
+
+
+class Logprobs(unittest.TestCase):
+    def test_the_tokens_of_a_chat_spell_it_whole_and_in_chunks(self):
+        asked = {
+            "model": MODEL,
+            "messages": turn("Write a word with an umlaut, and a llama: 🦙"),
+            "max_tokens": 24,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": 3,
+        }
+        choice = client().chat.completions.create(**asked).choices[0]
+        tokens = choice.logprobs.content
+        self.assertEqual(spelled(tokens), choice.message.content)
+        for token in tokens:
+            self.assertEqual(token.top_logprobs[0].token, token.token, "a greedy answer takes the best")
+            self.assertEqual(len(token.top_logprobs), 3)
+            self.assertTrue(token.top_logprobs[1].logprob <= token.logprob <= 0.001)
+
+        streamed = []
+        for chunk in client().chat.completions.create(**asked, stream=True):
+            told = chunk.choices[0].logprobs
+            self.assertEqual(told is None, not chunk.choices[0].delta.content)
+            streamed += told.content if told else []
+        self.assertEqual([token.token for token in streamed], [token.token for token in tokens])
+
+    def test_a_stop_text_is_not_among_the_tokens(self):
+        asked = {"model": MODEL, "prompt": "1 2 3 4 5", "max_tokens": 24, "temperature": 0, "logprobs": 2}
+        free = client().completions.create(**asked).choices[0]
+        self.assertEqual("".join(free.logprobs.tokens), free.text)
+        stop = free.text[4:7]
+        choice = client().completions.create(**asked, stop=stop).choices[0]
+        self.assertEqual(choice.text, free.text[: free.text.index(stop)])
+        told = choice.logprobs
+        self.assertTrue("".join(told.tokens).startswith(choice.text))
+        self.assertTrue(all(offset < len(choice.text) for offset in told.text_offset))
+        self.assertEqual(len(told.top_logprobs), len(told.tokens))
+        for token, best in zip(told.tokens, told.top_logprobs):
+            self.assertIn(token, best)
+
+    def test_a_response_includes_them(self):
+        asked = {"model": MODEL, "input": "Say hello.", "max_output_tokens": 8, "temperature": 0}
+        asked |= {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+        part = client().responses.create(**asked).output[0].content[0]
+        self.assertEqual(spelled(part.logprobs), part.text)
+        deltas = [
+            event
+            for event in client().responses.create(**asked, stream=True)
+            if event.type == "response.output_text.delta"
+        ]
+        streamed = [token.token for delta in deltas for token in delta.logprobs]
+        self.assertEqual(streamed, [token.token for token in part.logprobs])
+
+
 class Forms(unittest.TestCase):
     def test_a_schema_is_kept_to(self):
         schema = {

@@ -47,6 +47,7 @@ impl TextOut {
         self.bytes.extend_from_slice(bytes);
         self.decode();
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.forget_tokens_of(self.held.len() - at + self.bytes.len());
             self.held.truncate(at);
             return Pushed::Stopped(self.release(at));
         }
@@ -100,6 +101,16 @@ impl TextOut {
                 self.stops.iter().any(|stop| stop.len() > *len && stop.as_bytes().starts_with(tail))
             })
             .unwrap_or(0)
+    }
+
+    /// Forgets how probable the tokens were that lie in the last `bytes` alone: they are not told.
+    fn forget_tokens_of(&mut self, mut bytes: usize) {
+        while let Some(last) = self.logprobs.last()
+            && last.chosen.bytes.len() <= bytes
+        {
+            bytes -= last.chosen.bytes.len();
+            self.logprobs.pop();
+        }
     }
 
     fn release(&mut self, len: usize) -> Option<Piece> {

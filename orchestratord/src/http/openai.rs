@@ -25,6 +25,7 @@ mod conversation;
 mod embeddings;
 mod fields;
 mod heard;
+mod logprobs;
 mod messages;
 mod models;
 pub(super) mod refusal;

@@ -62,3 +62,39 @@ fn a_reader_that_asks_past_the_end_gets_the_end() {
     assert!(matches!(reader.try_next(), Some(Chunk::End(_))));
     assert_eq!(reader.try_next(), None);
 }
+
+/// One token with these bytes.
+fn token(bytes: &[u8]) -> TokenLogprob {
+    let chosen = adapter_api::Candidate { token: -1, bytes: bytes.to_vec(), logprob: -0.5 };
+    TokenLogprob { top: vec![chosen.clone(); 3], chosen }
+}
+
+#[test]
+fn each_event_keeps_how_probable_its_own_tokens_were() {
+    let log = TaskLog::new();
+    let llama = "🦙".as_bytes();
+    log.append("a", 1);
+    log.append_with("🦙", 2, &[token(&llama[..2]), token(&llama[2..])]);
+    log.append("b", 1);
+    log.append_with("c", 1, &[token(b"c")]);
+    log.close(ended);
+    let reader = log.read_from(0);
+    let told = reader.logprobs(0..4);
+    assert_eq!(told[1], [token(&llama[..2]), token(&llama[2..])]);
+    assert_eq!(told[3], [token(b"c")]);
+    assert!(told[0].is_empty() && told[2].is_empty());
+    assert_eq!(reader.logprobs(3..5), [vec![token(b"c")], Vec::new()], "there is no event 4");
+    assert!(!log.append_with("late", 1, &[token(b"late")]));
+}
+
+#[test]
+fn a_log_counts_what_it_keeps_of_them_and_one_without_pays_nothing() {
+    let (without, with) = (TaskLog::new(), TaskLog::new());
+    for _ in 0..100 {
+        without.append("text", 1);
+        with.append_with("text", 1, &[token(b"text")]);
+    }
+    assert!(without.read_from(0).logprobs(0..100).is_empty());
+    let more = with.bytes() - without.bytes();
+    assert!((100 * 40..100 * 120).contains(&more), "{more} bytes for 100 tokens with 3 alternatives");
+}

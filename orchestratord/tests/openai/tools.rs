@@ -19,7 +19,7 @@ pub async fn calling(says: &str) -> House {
 pub const CALLS: &str =
     r#"Let me see. <tool_call> {"name": "weather", "arguments": {"city": "Rome"}} </tool_call>"#;
 
-fn weather() -> Value {
+pub fn weather() -> Value {
     json!([{"type": "function", "function": {"name": "weather", "description": "Tells the weather.",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}])
 }

@@ -11,7 +11,7 @@ pub struct Piece {
     /// The tokens it was made of, in order: more than one where bytes of a split character or the start
     /// of a stop string had to wait.
     pub tokens: Vec<i32>,
-    /// One of each of `tokens`, where the job asks for them; otherwise none.
+    /// One of each of `tokens` but those of a stop string, where the job asks for them; otherwise none.
     pub logprobs: Vec<TokenLogprob>,
 }
 

@@ -1,5 +1,6 @@
 //! Whole characters, and stop strings that never leak, however the bytes are cut into tokens.
 
+use adapter_api::Candidate;
 use proptest::prelude::*;
 
 use super::*;
@@ -71,7 +72,68 @@ fn the_first_of_several_stop_strings_ends_the_text() {
     assert_eq!(feed(&[""], &[b"ab"]), ("ab".into(), vec![0], false), "an empty stop string stops nothing");
 }
 
+/// What is noted of a token with these bytes.
+fn noted(token: i32, bytes: &[u8]) -> TokenLogprob {
+    TokenLogprob { chosen: Candidate { token, bytes: bytes.to_vec(), logprob: -0.5 }, top: Vec::new() }
+}
+
+#[test]
+fn the_tokens_of_a_stop_string_are_not_told_and_one_that_reaches_into_it_is() {
+    for (chunks, told) in [
+        (vec![&b"He"[..], b"llo ", b"Us", b"er", b": x"], vec![0, 1]),
+        (vec![b"Hello", b" Us", b"er", b":"], vec![0, 1]),
+        (vec![b"HelloUser: and more"], vec![0]),
+    ] {
+        let mut out = TextOut::new(vec!["User:".to_owned()]);
+        let mut tokens = Vec::new();
+        for (token, chunk) in (0..).zip(chunks) {
+            out.note(noted(token, chunk));
+            if let Pushed::Ready(piece) | Pushed::Stopped(Some(piece)) = out.push(token, chunk) {
+                tokens.extend(piece.logprobs.iter().map(|logprob| logprob.chosen.token));
+            }
+        }
+        assert_eq!(tokens, told);
+    }
+}
+
 proptest! {
+    #[test]
+    fn the_tokens_that_are_told_spell_the_text_and_no_more_than_the_last_reaches_beyond(
+        text in "[ab→🦀]{0,20}", stop in "[ab→]{1,4}", cuts in prop::collection::vec(0usize..80, 0..12),
+    ) {
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let mut out = TextOut::new(vec![stop]);
+        let (mut said, mut told) = (String::new(), Vec::new());
+        let mut take = |piece: Piece| {
+            said.push_str(&piece.text);
+            told.extend(piece.logprobs.into_iter().map(|logprob| logprob.chosen.bytes));
+        };
+        let mut stopped = false;
+        for pair in cuts.windows(2) {
+            let bytes = &text.as_bytes()[pair[0]..pair[1]];
+            out.note(noted(0, bytes));
+            match out.push(0, bytes) {
+                Pushed::Held => {}
+                Pushed::Ready(piece) => take(piece),
+                Pushed::Stopped(piece) => {
+                    piece.map(&mut take);
+                    stopped = true;
+                    break;
+                }
+            }
+        }
+        if !stopped {
+            out.finish().map(&mut take);
+        }
+        let spelled = told.concat();
+        prop_assert!(spelled.starts_with(said.as_bytes()));
+        let before_last: usize = told.iter().rev().skip(1).map(Vec::len).sum();
+        prop_assert!(said.is_empty() || before_last < said.len(), "{told:?} of {said:?}");
+    }
+
+
     #[test]
     fn any_cut_gives_the_same_text(
         text in "[ab→🦀]{0,20}", stop in "[ab→]{1,4}", cuts in prop::collection::vec(0usize..80, 0..12),

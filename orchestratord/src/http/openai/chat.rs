@@ -26,7 +26,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let headers = request.headers().clone();
     let mut request: ChatRequest = body::read_json(request, api.settings.body_bytes).await?;
     let conversation = request.check()?;
-    let plan = request.take_shared().plan(&headers)?;
+    let plan = request.take_style()?.plan(&headers)?;
     let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
     let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;
     let running = Running::start(&api, tasks.map_err(|refusal| super::refusal::not_admitted(&api, refusal))?);

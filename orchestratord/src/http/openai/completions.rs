@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapter_api::TokenLogprob;
 use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -12,10 +13,11 @@ use serde_json::Value;
 
 use super::chat::finish_reason;
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::logprobs::{self, CompletionLogprobs};
 use super::refusal::{Envelope, not_admitted};
 use super::relay::{self, Place, Speaker};
 use super::running::{Running, Whole};
-use super::shared::{Style, request};
+use super::shared::{Shared, Style, request};
 use super::unix_now;
 use super::usage::Usage;
 use crate::backpressure::Refusal;
@@ -34,19 +36,24 @@ request! {
         prompt: TextOr<Value>,
         best_of: Option<Value>,
         echo: Option<Value>,
-        logprobs: Option<Value>,
+        logprobs: Option<u32>,
         suffix: Option<Value>,
     }
 }
 
 impl CompletionRequest {
+    /// How it is to be answered, which is taken out of it.
+    fn take_style(&mut self) -> Result<Shared, Refusal> {
+        let logprobs = logprobs::alternatives("logprobs", self.logprobs)?;
+        Ok(Shared { logprobs, ..self.take_shared() })
+    }
+
     /// Checks what is its own, and gives the prompts.
     fn check(&mut self) -> Result<Vec<String>, Refusal> {
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
         refuse_unserved(&[
             unserved("best_of", &self.best_of, &[Nothing::One]),
             unserved("echo", &self.echo, &[Nothing::False]),
-            unserved("logprobs", &self.logprobs, &[]),
             unserved("suffix", &self.suffix, &[Nothing::Empty]),
         ])?;
         match std::mem::replace(&mut self.prompt, TextOr::Many(Vec::new())) {
@@ -76,7 +83,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let headers = request.headers().clone();
     let mut request: CompletionRequest = body::read_json(request, api.settings.body_bytes).await?;
     let prompts = request.check()?;
-    let plan = request.take_shared().plan(&headers)?;
+    let plan = request.take_style()?.plan(&headers)?;
     let mut tasks = Vec::new();
     for prompt in &prompts {
         let of_prompt = plan.tasks(&api.settings.sampler_profiles, |task: &mut wire::TaskRequest| {
@@ -95,7 +102,8 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     };
     if let Some(place) = place {
         let usages = vec![Usage::default(); prompts.len()];
-        return Ok(relay::stream(running, Chunks { telling, usages }, place));
+        let offsets = vec![0; running.len()];
+        return Ok(relay::stream(running, Chunks { telling, usages, offsets }, place));
     }
     let wholes = running.gather().await?;
     let mut response = Json(telling.whole(&wholes)).into_response();
@@ -128,7 +136,7 @@ struct Completion<'t> {
 struct Choice<'t> {
     text: std::borrow::Cow<'t, str>,
     index: usize,
-    logprobs: (),
+    logprobs: Option<CompletionLogprobs>,
     finish_reason: Option<&'static str>,
 }
 
@@ -144,11 +152,15 @@ impl Telling {
         }
     }
 
+    fn logprobs(&self, of: &[TokenLogprob], offset: &mut usize) -> Option<CompletionLogprobs> {
+        self.style.logprobs.map(|most| CompletionLogprobs::new(of, most, offset))
+    }
+
     fn whole(&self, wholes: &[Whole]) -> Completion<'_> {
         let choice = |(index, whole): (usize, &Whole)| Choice {
             text: whole.text().into(),
             index,
-            logprobs: (),
+            logprobs: self.logprobs(&whole.logprobs, &mut 0),
             finish_reason: Some(finish_reason(&whole.end)),
         };
         let mut usage = Usage::default();
@@ -164,11 +176,12 @@ struct Chunks {
     telling: Telling,
     /// Of each prompt.
     usages: Vec<Usage>,
+    /// Characters told of each answer, where it is asked how probable its tokens were.
+    offsets: Vec<usize>,
 }
 
 impl Chunks {
-    fn choice(&self, out: &mut BytesMut, index: usize, text: &str, finish_reason: Option<&'static str>) {
-        let choice = Choice { text: text.into(), index, logprobs: (), finish_reason };
+    fn choice(&self, out: &mut BytesMut, choice: Choice<'_>) {
         let usage = self.telling.style.include_usage.then_some(None);
         relay::data(out, &self.telling.completion(vec![choice], usage));
     }
@@ -176,12 +189,18 @@ impl Chunks {
 
 impl Speaker for Chunks {
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
-        self.choice(out, choice, text, None);
+        self.choice(out, Choice { text: text.into(), index: choice, logprobs: None, finish_reason: None });
+    }
+
+    fn weighed(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+        let logprobs = self.telling.logprobs(&logprobs, &mut self.offsets[index]);
+        self.choice(out, Choice { text: text.into(), index, logprobs, finish_reason: None });
     }
 
     fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd) {
         self.usages[choice / self.telling.choices].add_choice(end);
-        self.choice(out, choice, "", Some(finish_reason(end)));
+        let finish_reason = Some(finish_reason(end));
+        self.choice(out, Choice { text: "".into(), index: choice, logprobs: None, finish_reason });
     }
 
     fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {

@@ -1,8 +1,8 @@
 //! What one task says, read for calls of tools where it may call some.
 
-use adapter_api::{EngineKind, Tool};
+use adapter_api::{EngineKind, TokenLogprob, Tool};
 use orchestrator_core::TaskId;
-use tool_calls::ToolParser;
+use tool_calls::{ToolEvent, ToolParser};
 
 use super::refusal::failed;
 use super::running::Said;
@@ -16,6 +16,8 @@ pub(super) struct Heard {
     task: TaskId,
     driver: DriverHandle,
     reading: Reading,
+    /// How probable those tokens were whose text waits to be told; nothing where nobody asks.
+    waiting: Option<Vec<TokenLogprob>>,
 }
 
 enum Reading {
@@ -38,7 +40,12 @@ impl Heard {
     ) -> Self {
         let reading = offered.map_or(Reading::Text, Reading::Offered);
         let Subscription { engine, reader, .. } = subscription;
-        Self { reader, engine, task, driver, reading }
+        Self { reader, engine, task, driver, reading, waiting: None }
+    }
+
+    /// Says how probable tokens were as well.
+    pub(super) fn weigh(&mut self) {
+        self.waiting = Some(Vec::new());
     }
 
     /// What is said next. Nothing after the end.
@@ -50,6 +57,12 @@ impl Heard {
             let chunk = self.reader.next().await?;
             if matches!(self.reading, Reading::Offered(_)) {
                 self.learn_format().await;
+            }
+            if self.waiting.is_some() {
+                match self.weighed(chunk) {
+                    events if events.is_empty() => continue,
+                    events => return Some(Said::Weighed(events)),
+                }
             }
             let said = match (chunk, &mut self.reading) {
                 (Chunk::Tokens { texts, .. }, Reading::Calls(parser)) => {
@@ -70,6 +83,41 @@ impl Heard {
                 said => return Some(said),
             }
         }
+    }
+
+    /// What a chunk says, each text with the tokens that it is made of. Those of calls are not told: an answer
+    /// says how probable its text was.
+    fn weighed(&mut self, chunk: Chunk) -> Vec<(ToolEvent, Vec<TokenLogprob>)> {
+        let mut said = Vec::new();
+        let waiting = self.waiting.get_or_insert_default();
+        let mut tell = |events: Vec<ToolEvent>, waiting: &mut Vec<TokenLogprob>| {
+            for event in events {
+                let of_event = std::mem::take(waiting);
+                let of_text = if let ToolEvent::Content(_) = event { of_event } else { Vec::new() };
+                said.push((event, of_text));
+            }
+        };
+        match chunk {
+            Chunk::Tokens { first, texts } => {
+                let after = first + u32::try_from(texts.len()).unwrap_or(u32::MAX);
+                let mut logprobs = self.reader.logprobs(first..after).into_iter();
+                for text in texts {
+                    waiting.extend(logprobs.next().unwrap_or_default());
+                    let events = match &mut self.reading {
+                        Reading::Calls(parser) => parser.push(&text),
+                        _ => vec![ToolEvent::Content(text)],
+                    };
+                    tell(events, waiting);
+                }
+            }
+            Chunk::End(end) => {
+                if let Reading::Calls(parser) = &mut self.reading {
+                    tell(parser.finish(), waiting);
+                }
+                self.reading = Reading::Ended(Some(end));
+            }
+        }
+        said
     }
 
     /// The engine has answered, so that its model is known now.

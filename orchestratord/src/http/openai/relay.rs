@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_api::TokenLogprob;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -32,6 +33,12 @@ const BUFFER_BYTES: usize = 2048;
 pub(super) trait Speaker: Send + 'static {
     /// A stretch of the answer `choice`.
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str);
+
+    /// A stretch of the answer `choice` whose tokens were so probable. Endpoints that do not ask for it hear of
+    /// none.
+    fn weighed(&mut self, out: &mut BytesMut, choice: usize, text: &str, _logprobs: Vec<TokenLogprob>) {
+        self.text(out, choice, text);
+    }
 
     /// The beginning of a call, or more of its arguments, in the answer `choice`. Endpoints that offer no
     /// tools hear of none.
@@ -139,6 +146,14 @@ impl<S: Speaker> Relay<S> {
                 for event in events {
                     match event {
                         ToolEvent::Content(text) => self.speaker.text(out, choice, &text),
+                        event => self.speaker.call(out, choice, event),
+                    }
+                }
+            }
+            Some((choice, Said::Weighed(events))) => {
+                for (event, logprobs) in events {
+                    match event {
+                        ToolEvent::Content(text) => self.speaker.weighed(out, choice, &text, logprobs),
                         event => self.speaker.call(out, choice, event),
                     }
                 }

@@ -1,7 +1,7 @@
 //! The tasks of one request while they run. They are canceled when it goes away: a client that has closed its
 //! connection wants nothing any more, wherever its tasks stand.
 
-use adapter_api::ToolCall;
+use adapter_api::{TokenLogprob, ToolCall};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll, unfold};
 use orchestrator_core::TaskId;
@@ -24,6 +24,8 @@ pub(super) enum Said {
     Texts(Vec<String>),
     /// What texts of an answer that may call tools turned out to be.
     Events(Vec<ToolEvent>),
+    /// The same of any answer, each with how probable the tokens of its text were.
+    Weighed(Vec<(ToolEvent, Vec<TokenLogprob>)>),
     /// That it has ended well.
     End(TaskEnd),
     /// That it has failed.
@@ -37,6 +39,8 @@ pub(super) struct Whole {
     pub(super) texts: Vec<String>,
     /// The tools it called.
     pub(super) calls: Vec<ToolCall>,
+    /// How probable the tokens of its text were, where that was asked for.
+    pub(super) logprobs: Vec<TokenLogprob>,
     pub(super) end: TaskEnd,
 }
 
@@ -75,6 +79,7 @@ impl Running {
             let task = request.id();
             let tools = &request.job.tools;
             let offered = tools.are_shown().then(|| tools.offered.clone());
+            let weighed = request.job.logprobs.is_some();
             // Before it is admitted, so that there is no moment at which it would be left behind.
             unended.tasks.push(Some(task));
             let admitted = async {
@@ -82,7 +87,10 @@ impl Running {
                 api.driver.subscribe(task, 0).await
             };
             let subscription = admitted.await.map_err(|refusal| not_admitted(api, refusal))?;
-            let heard = Heard::new(subscription, (task, api.driver.clone()), offered);
+            let mut heard = Heard::new(subscription, (task, api.driver.clone()), offered);
+            if weighed {
+                heard.weigh();
+            }
             let log = unfold(heard, move |mut heard| async move {
                 heard.next().await.map(|said| ((choice, said), heard))
             });
@@ -115,36 +123,57 @@ impl Running {
     /// # Errors
     /// The first failure; what still runs is canceled.
     pub(super) async fn gather(mut self) -> Result<Vec<Whole>, Refused> {
-        let mut parts: Vec<(Vec<String>, Vec<ToolCall>, Option<TaskEnd>)> = Vec::new();
-        parts.resize_with(self.len(), Default::default);
+        let mut parts = Vec::new();
+        parts.resize_with(self.len(), Part::default);
         while let Some((choice, said)) = self.next().await {
-            let (texts, calls, end) = &mut parts[choice];
+            let part = &mut parts[choice];
             match said {
-                Said::Texts(more) => texts.extend(more),
-                Said::Events(events) => events.into_iter().for_each(|event| collect(event, texts, calls)),
-                Said::End(last) => *end = Some(last),
+                Said::Texts(more) => part.texts.extend(more),
+                Said::Events(events) => events.into_iter().for_each(|event| part.collect(event)),
+                Said::Weighed(events) => {
+                    for (event, logprobs) in events {
+                        part.logprobs.extend(logprobs);
+                        part.collect(event);
+                    }
+                }
+                Said::End(last) => part.end = Some(last),
                 Said::Failed(refused) => return Err(refused),
             }
         }
-        let whole = |(texts, calls, end)| Some(Whole { texts, calls, end: end? });
-        let wholes: Option<Vec<_>> = parts.into_iter().map(whole).collect();
+        let wholes: Option<Vec<_>> = parts.into_iter().map(Part::whole).collect();
         wholes.ok_or_else(|| Refusal::Internal.into())
     }
 }
 
-/// Adds what an event says to a whole answer.
-fn collect(event: ToolEvent, texts: &mut Vec<String>, calls: &mut Vec<ToolCall>) {
-    match event {
-        ToolEvent::Content(text) => texts.push(text),
-        ToolEvent::Start { name, .. } => {
-            calls.push(ToolCall { id: call_id(), name, arguments: String::new() });
-        }
-        ToolEvent::Arguments { text, .. } => {
-            if let Some(call) = calls.last_mut() {
-                call.arguments.push_str(&text);
+/// An answer that grows.
+#[derive(Default)]
+struct Part {
+    texts: Vec<String>,
+    calls: Vec<ToolCall>,
+    logprobs: Vec<TokenLogprob>,
+    end: Option<TaskEnd>,
+}
+
+impl Part {
+    /// Adds what an event says.
+    fn collect(&mut self, event: ToolEvent) {
+        match event {
+            ToolEvent::Content(text) => self.texts.push(text),
+            ToolEvent::Start { name, .. } => {
+                self.calls.push(ToolCall { id: call_id(), name, arguments: String::new() });
             }
+            ToolEvent::Arguments { text, .. } => {
+                if let Some(call) = self.calls.last_mut() {
+                    call.arguments.push_str(&text);
+                }
+            }
+            ToolEvent::End { .. } => {}
         }
-        ToolEvent::End { .. } => {}
+    }
+
+    fn whole(self) -> Option<Whole> {
+        let Self { texts, calls, logprobs, end } = self;
+        Some(Whole { texts, calls, logprobs, end: end? })
     }
 }
 

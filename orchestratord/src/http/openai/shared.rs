@@ -2,6 +2,7 @@
 //! and how they are told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api_types as wire;
 use config_schema::SamplerProfile;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) service_tier: Option<String>,
     pub(super) session_id: Option<String>,
     pub(super) prompt_cache_key: Option<String>,
+    /// How many alternatives to each token are told with its probability; each endpoint has its own words for it.
+    pub(super) logprobs: Option<u8>,
 }
 
 /// Makes a request's type out of its own fields and the shared ones. A field that is in neither does not
@@ -112,6 +115,7 @@ macro_rules! request {
                     service_tier: self.service_tier.take(),
                     session_id: self.session_id.take(),
                     prompt_cache_key: self.prompt_cache_key.take(),
+                    logprobs: None,
                 }
             }
         }
@@ -165,6 +169,8 @@ pub(super) struct Style {
     /// The model, as the client named it.
     pub(super) model: String,
     pub(super) lane: Lane,
+    /// Whether it says how probable its tokens were, with so many alternatives to each.
+    pub(super) logprobs: Option<u8>,
 }
 
 /// What the tasks of one request have in common.
@@ -225,7 +231,8 @@ impl Shared {
             }),
             ..wire::TaskRequest::default()
         };
-        Ok(Plan { style: Style { stream, include_usage, model: self.model, lane }, choices, task })
+        let style = Style { stream, include_usage, model: self.model, lane, logprobs: self.logprobs };
+        Ok(Plan { style, choices, task })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -256,7 +263,9 @@ impl Plan {
             // The same seed would give the same answer again.
             task.seed = task.seed.map(|seed| seed.wrapping_add(choice.into()));
             input(&mut task);
-            task_request::resolve(task, profiles, Uuid::new_v4)
+            let mut task = task_request::resolve(task, profiles, Uuid::new_v4)?;
+            Arc::make_mut(&mut task.job).logprobs = self.style.logprobs;
+            Ok(task)
         };
         (0..self.choices).map(task).collect()
     }

@@ -1,12 +1,13 @@
 //! How a chat completion is told: whole, and in chunks.
 
-use adapter_api::ToolCall;
+use adapter_api::{TokenLogprob, ToolCall};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde::Serialize;
 use tool_calls::ToolEvent;
 
 use crate::http::answer::Refused;
+use crate::http::openai::logprobs::ChatLogprobs;
 use crate::http::openai::refusal::Envelope;
 use crate::http::openai::relay::{self, Speaker};
 use crate::http::openai::running::{Whole, call_id};
@@ -44,7 +45,7 @@ pub(super) struct Completion<'t> {
 struct Choice {
     index: usize,
     message: Message,
-    logprobs: (),
+    logprobs: Option<ChatLogprobs>,
     finish_reason: &'static str,
 }
 
@@ -76,7 +77,7 @@ pub(super) fn whole<'t>(telling: &'t Telling, wholes: &[Whole]) -> Completion<'t
     let choice = |(index, whole): (usize, &Whole)| Choice {
         index,
         message: message(whole),
-        logprobs: (),
+        logprobs: telling.style.logprobs.map(|_| ChatLogprobs::from(whole.logprobs.as_slice())),
         finish_reason: finish_reason_with(!whole.calls.is_empty(), &whole.end),
     };
     Completion {
@@ -123,7 +124,7 @@ struct Chunk<'c> {
 struct ChunkChoice<'c> {
     index: usize,
     delta: Delta<'c>,
-    logprobs: (),
+    logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
 }
 
@@ -191,7 +192,7 @@ impl Chunks {
     }
 
     fn delta(&self, out: &mut BytesMut, index: usize, delta: Delta<'_>, finish_reason: Option<&'static str>) {
-        self.chunk(out, &[ChunkChoice { index, delta, logprobs: (), finish_reason }], None);
+        self.chunk(out, &[ChunkChoice { index, delta, logprobs: None, finish_reason }], None);
     }
 
     /// The first chunk of an answer says who speaks.
@@ -212,6 +213,13 @@ impl Speaker for Chunks {
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
         self.role_once(out, choice);
         self.delta(out, choice, Delta { content: Some(text), ..Delta::default() }, None);
+    }
+
+    fn weighed(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+        self.role_once(out, index);
+        let delta = Delta { content: Some(text), ..Delta::default() };
+        let logprobs = Some(ChatLogprobs::from(logprobs.as_slice()));
+        self.chunk(out, &[ChunkChoice { index, delta, logprobs, finish_reason: None }], None);
     }
 
     fn call(&mut self, out: &mut BytesMut, choice: usize, event: ToolEvent) {

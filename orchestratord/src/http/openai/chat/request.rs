@@ -8,7 +8,8 @@ use super::tools::{self, NamedTool, ToolSpec};
 use crate::backpressure::Refusal;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOrObject, Unserved, refuse_unserved};
-use crate::http::openai::shared::request;
+use crate::http::openai::logprobs;
+use crate::http::openai::shared::{Shared, request};
 
 request! {
     /// The body. Fields of type `IgnoredAny` are taken and have no effect.
@@ -18,8 +19,8 @@ request! {
         tools: Option<Vec<ToolSpec>>,
         tool_choice: Option<TextOrObject<NamedTool>>,
         parallel_tool_calls: Option<bool>,
-        logprobs: Option<Value>,
-        top_logprobs: Option<Value>,
+        logprobs: Option<bool>,
+        top_logprobs: Option<u32>,
         store: Option<Value>,
         modalities: Option<Value>,
         audio: Option<Value>,
@@ -69,12 +70,20 @@ impl ChatRequest {
         })
     }
 
+    /// How it is to be answered, which is taken out of it.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn take_style(&mut self) -> Result<Shared, Refusal> {
+        let wanted = self.logprobs == Some(true);
+        let logprobs = logprobs::asked(wanted, self.top_logprobs, "`logprobs` `true`")?;
+        Ok(Shared { logprobs, ..self.take_shared() })
+    }
+
     fn refuse_unserved(&self) -> Result<(), Refusal> {
-        use Nothing::{Empty, False, OnlyText, Text, Zero};
+        use Nothing::{Empty, False, OnlyText, Text};
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
         refuse_unserved(&[
-            unserved("logprobs", &self.logprobs, &[False]),
-            unserved("top_logprobs", &self.top_logprobs, &[Zero]),
             unserved("store", &self.store, &[False]),
             unserved("modalities", &self.modalities, &[Empty, OnlyText]),
             unserved("audio", &self.audio, &[]),

@@ -1,5 +1,6 @@
 //! How a response is told: whole, and in events. Its output is a list of items: one message, and the calls.
 
+use adapter_api::TokenLogprob;
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use super::request::Echo;
 use crate::http::answer::Refused;
+use crate::http::openai::logprobs::Token;
 use crate::http::openai::refusal::Envelope;
 use crate::http::openai::relay::{self, Speaker};
 use crate::http::openai::running::{Whole, call_id};
@@ -33,8 +35,9 @@ impl Telling {
     pub(super) fn whole(&self, whole: &Whole) -> Value {
         let text = whole.text();
         let status = status_of(&whole.end);
-        let message =
-            (!text.is_empty() || whole.calls.is_empty()).then(|| message(&message_id(), status, &text));
+        let tokens = self.style.logprobs.map(|_| tokens(&whole.logprobs));
+        let there = !text.is_empty() || whole.calls.is_empty();
+        let message = there.then(|| message(&message_id(), status, part(&text, tokens.as_deref())));
         let calls = whole.calls.iter().map(|called| {
             let item = Call { id: item_id(), call_id: called.id.clone(), name: called.name.clone() };
             item.value(status, &called.arguments)
@@ -91,6 +94,8 @@ enum Open {
     Message {
         id: String,
         text: String,
+        /// How probable its tokens were, where that was asked for.
+        tokens: Option<Vec<Token>>,
     },
     Call {
         call: Call,
@@ -142,12 +147,14 @@ impl Events {
                 }
             }
             Open::Between => {}
-            Open::Message { id, text } => {
-                let said = json!({"item_id": id, "content_index": 0, "text": text, "logprobs": []});
+            Open::Message { id, text, tokens } => {
+                let logprobs = tokens.as_deref().unwrap_or_default();
+                let said = json!({"item_id": id, "content_index": 0, "text": text, "logprobs": logprobs});
                 self.of_item(out, "response.output_text.done", said);
-                let part = json!({"item_id": id, "content_index": 0, "part": part(&text)});
-                self.of_item(out, "response.content_part.done", part);
-                self.item_done(out, message(&id, status, &text));
+                let part = part(&text, tokens.as_deref());
+                let done = json!({"item_id": id, "content_index": 0, "part": part});
+                self.of_item(out, "response.content_part.done", done);
+                self.item_done(out, message(&id, status, part));
             }
             Open::Call { call, arguments } => {
                 let said = json!({"item_id": call.id, "name": call.name, "arguments": arguments});
@@ -164,20 +171,27 @@ impl Events {
 }
 
 impl Speaker for Events {
-    fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str) {
+    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
+        self.weighed(out, choice, text, Vec::new());
+    }
+
+    fn weighed(&mut self, out: &mut BytesMut, _choice: usize, text: &str, logprobs: Vec<TokenLogprob>) {
         if !matches!(self.open, Open::Message { .. }) {
             self.between_items(out, "completed");
             let id = message_id();
             let item = json!({"id": id, "type": "message", "status": "in_progress", "role": "assistant",
                 "content": []});
             self.of_item(out, "response.output_item.added", json!({"item": item}));
-            let part = json!({"item_id": id, "content_index": 0, "part": part("")});
+            let tokens = self.telling.style.logprobs.map(|_| Vec::new());
+            let part = json!({"item_id": id, "content_index": 0, "part": part("", tokens.as_deref())});
             self.of_item(out, "response.content_part.added", part);
-            self.open = Open::Message { id, text: String::new() };
+            self.open = Open::Message { id, text: String::new(), tokens };
         }
-        if let Open::Message { id, text: whole } = &mut self.open {
+        if let Open::Message { id, text: whole, tokens: all } = &mut self.open {
             whole.push_str(text);
-            let delta = json!({"item_id": id, "content_index": 0, "delta": text, "logprobs": []});
+            let tokens = tokens(&logprobs);
+            let delta = json!({"item_id": id, "content_index": 0, "delta": text, "logprobs": tokens});
+            all.iter_mut().for_each(|all| all.extend_from_slice(&tokens));
             self.of_item(out, "response.output_text.delta", delta);
         }
     }
@@ -223,12 +237,21 @@ impl Speaker for Events {
     }
 }
 
-fn message(id: &str, status: &str, text: &str) -> Value {
-    json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": [part(text)]})
+fn message(id: &str, status: &str, part: Value) -> Value {
+    json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": [part]})
 }
 
-fn part(text: &str) -> Value {
-    json!({"type": "output_text", "text": text, "annotations": []})
+/// A text, with its tokens where they were asked for.
+fn part(text: &str, tokens: Option<&[Token]>) -> Value {
+    let mut part = json!({"type": "output_text", "text": text, "annotations": []});
+    if let Some(tokens) = tokens {
+        part["logprobs"] = json!(tokens);
+    }
+    part
+}
+
+fn tokens(logprobs: &[TokenLogprob]) -> Vec<Token> {
+    logprobs.iter().map(Token::from).collect()
 }
 
 fn message_id() -> String {

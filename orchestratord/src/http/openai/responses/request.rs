@@ -10,7 +10,11 @@ use crate::backpressure::Refusal;
 use crate::http::answer::shown;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use crate::http::openai::logprobs;
 use crate::http::openai::shared::{ResponseFormat, Shared};
+
+/// What `include` calls the probability of the answer's tokens.
+const LOGPROBS: &str = "message.output_text.logprobs";
 
 /// The body. Fields of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Deserialize)]
@@ -36,14 +40,13 @@ pub(super) struct ResponsesRequest {
     background: Option<Value>,
     prompt: Option<Value>,
     truncation: Option<Value>,
-    top_logprobs: Option<Value>,
+    top_logprobs: Option<u32>,
     max_tool_calls: Option<Value>,
     /// A model reasons or does not, whatever it is told here.
     #[serde(default, rename = "reasoning")]
     _reasoning: IgnoredAny,
-    /// What could be included beside the answer is not there.
-    #[serde(default, rename = "include")]
-    _include: IgnoredAny,
+    /// What is not the probability of tokens is not there, and has no effect.
+    include: Option<Vec<String>>,
     #[serde(default, rename = "metadata")]
     _metadata: IgnoredAny,
     #[serde(default, rename = "user")]
@@ -114,6 +117,8 @@ impl ResponsesRequest {
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn resolve(self) -> Result<(Conversation, Shared), Refusal> {
         self.refuse_unserved()?;
+        let wanted = self.include.iter().flatten().any(|what| what == LOGPROBS);
+        let logprobs = logprobs::asked(wanted, self.top_logprobs, &format!("`include` `{LOGPROBS}`"))?;
         let mut messages = Vec::new();
         messages.extend(self.instructions.map(|text| Message::new(Role::System, text)));
         match self.input {
@@ -143,13 +148,14 @@ impl ResponsesRequest {
             service_tier: self.service_tier,
             session_id: self.session_id,
             prompt_cache_key: self.prompt_cache_key,
+            logprobs,
             ..Shared::default()
         };
         Ok((Conversation { messages, tools }, shared))
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {
-        use Nothing::{False, Text, Zero};
+        use Nothing::{False, Text};
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
         let nothing = None;
         let verbosity = self.text.as_ref().map_or(&nothing, |text| &text.verbosity);
@@ -162,7 +168,6 @@ impl ResponsesRequest {
             unserved("background", &self.background, &[False]),
             unserved("prompt", &self.prompt, &[]),
             unserved("truncation", &self.truncation, &[Text("disabled")]),
-            unserved("top_logprobs", &self.top_logprobs, &[Zero]),
             unserved("max_tool_calls", &self.max_tool_calls, &[]),
             unserved("text.verbosity", verbosity, &[Text("medium")]),
         ])

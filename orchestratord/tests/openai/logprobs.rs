@@ -1,0 +1,135 @@
+//! How probable the tokens of an answer were.
+
+use adapter_api::{Abilities, ToolFormat};
+use adapter_mock::Answer as Says;
+use serde_json::{Value, json};
+
+use crate::contract;
+use crate::house::{House, Manners};
+use crate::tools::{CALLS, weather};
+use crate::wire::Ask;
+use crate::{Audit, chat, completion, events, with};
+
+/// A daemon whose model tells, and answers `says`.
+async fn telling(says: Says) -> House {
+    let abilities = Abilities { logprobs: Some(20), tools: Some(ToolFormat::Hermes), ..Abilities::default() };
+    let house = House::with(Manners { says, abilities, ..Manners::default() });
+    house.bring_up().await;
+    house
+}
+
+/// What the tokens of a list spell.
+fn spelled<'t>(tokens: impl IntoIterator<Item = &'t Value>) -> String {
+    let bytes = |token: &Value| -> Vec<u8> { serde_json::from_value(token["bytes"].clone()).unwrap() };
+    String::from_utf8(tokens.into_iter().flat_map(bytes).collect()).unwrap()
+}
+
+fn items(list: &Value) -> &Vec<Value> {
+    list.as_array().unwrap_or_else(|| panic!("{list} is no list"))
+}
+
+#[tokio::test]
+async fn a_chat_tells_the_same_of_its_tokens_whole_and_in_chunks() {
+    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let asked = json!({"logprobs": true, "top_logprobs": 2, "n": 2});
+    let whole = audit.expect(200, house.address, chat("Grüße an alle", &asked)).await.json();
+    let choice = &whole["choices"][1];
+    assert_eq!(choice["message"]["content"], "user Grüße an alle assistant");
+    let tokens = items(&choice["logprobs"]["content"]);
+    assert_eq!(spelled(tokens), "user Grüße an alle assistant");
+    assert_eq!(tokens[1]["token"], " Grüße");
+    // The pretend engine is certain of what it says.
+    assert_eq!(
+        tokens[1]["top_logprobs"],
+        json!([{"token": " Grüße", "logprob": 0.0, "bytes": tokens[1]["bytes"]}])
+    );
+
+    let stream = with(asked, &json!({"stream": true}));
+    let stream = audit.expect(200, house.address, chat("Grüße an alle", &stream)).await;
+    let events = events(&stream);
+    let of_choice = events.iter().map(|event| &event["choices"][0]).filter(|choice| choice["index"] == 1);
+    let mut streamed = Vec::new();
+    for choice in of_choice {
+        match choice["delta"]["content"].as_str() {
+            Some(text) if !text.is_empty() => {
+                let tokens = items(&choice["logprobs"]["content"]);
+                assert_eq!(spelled(tokens), text, "a chunk has the tokens of its own text");
+                streamed.extend(tokens.clone());
+            }
+            _ => assert_eq!(choice["logprobs"], Value::Null),
+        }
+    }
+    assert_eq!(&streamed, tokens);
+}
+
+#[tokio::test]
+async fn nobody_who_does_not_ask_is_told_and_no_alternatives_are_none() {
+    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    for silent in [json!({}), json!({"logprobs": false, "top_logprobs": 0})] {
+        let whole = audit.expect(200, house.address, chat("one", &silent)).await.json();
+        assert_eq!(whole["choices"][0]["logprobs"], Value::Null);
+    }
+    let whole = audit.expect(200, house.address, chat("one", &json!({"logprobs": true}))).await.json();
+    assert_eq!(whole["choices"][0]["logprobs"]["content"][0]["top_logprobs"], json!([]));
+}
+
+#[tokio::test]
+async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_chunk() {
+    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let asked = json!({"logprobs": 1});
+    let whole = audit.expect(200, house.address, completion("für alle da", &asked)).await.json();
+    let told = json!({
+        "tokens": ["für", " alle", " da"],
+        "token_logprobs": [0.0, 0.0, 0.0],
+        "top_logprobs": [{"für": 0.0}, {" alle": 0.0}, {" da": 0.0}],
+        "text_offset": [0, 3, 8],
+    });
+    assert_eq!(whole["choices"][0]["logprobs"], told);
+    let stream = with(asked, &json!({"stream": true}));
+    let stream = audit.expect(200, house.address, completion("für alle da", &stream)).await;
+    let events = events(&stream);
+    let lists = events.iter().map(|event| &event["choices"][0]["logprobs"]).filter(|told| !told.is_null());
+    let offsets: Vec<Value> = lists.flat_map(|told| items(&told["text_offset"]).clone()).collect();
+    assert_eq!(offsets, [0, 3, 8]);
+
+    let none = audit.expect(200, house.address, completion("one", &json!({"logprobs": 0}))).await.json();
+    assert_eq!(none["choices"][0]["logprobs"]["top_logprobs"], Value::Null);
+    assert_eq!(none["choices"][0]["logprobs"]["tokens"], json!(["one"]));
+}
+
+#[tokio::test]
+async fn tokens_of_a_call_are_not_among_those_of_the_text() {
+    let (audit, house) = (Audit::new(), telling(Says::Canned(CALLS.to_owned())).await);
+    let asked = json!({"logprobs": true, "tools": weather()});
+    let whole = audit.expect(200, house.address, chat("Rome?", &asked)).await.json();
+    let choice = &whole["choices"][0];
+    assert_eq!(choice["message"]["content"], "Let me see.");
+    assert_eq!(spelled(items(&choice["logprobs"]["content"])), "Let me see.");
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let stream = with(asked, &json!({"stream": true}));
+    let stream = audit.expect(200, house.address, chat("Rome?", &stream)).await;
+    let events = events(&stream);
+    let lists = events.iter().filter_map(|event| event["choices"][0]["logprobs"]["content"].as_array());
+    assert_eq!(spelled(lists.flatten()), "Let me see.");
+}
+
+#[tokio::test]
+async fn a_response_includes_them_where_it_is_asked_to() {
+    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let asked = json!({"model": "starter", "input": "one two", "top_logprobs": 1,
+        "include": ["message.output_text.logprobs", "reasoning.encrypted_content"]});
+    let whole = audit.expect(200, house.address, Ask::post("/v1/responses").json(&asked)).await.json();
+    let part = &whole["output"][0]["content"][0];
+    assert_eq!(spelled(items(&part["logprobs"])), part["text"].as_str().unwrap());
+    let body = with(asked, &json!({"stream": true}));
+    let stream = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await;
+    let events = contract::events(stream.text()).unwrap();
+    let named = |name: &'static str| events.iter().filter(move |event| event.name == name).map(|event| &event.data);
+    let deltas: Vec<Value> =
+        named("response.output_text.delta").flat_map(|delta| items(&delta["logprobs"]).clone()).collect();
+    assert_eq!(&deltas, items(&part["logprobs"]));
+    let done = named("response.output_text.done").next().unwrap();
+    assert_eq!(done["logprobs"], part["logprobs"]);
+    let last = named("response.completed").next().unwrap();
+    assert_eq!(last["response"]["output"][0]["content"][0], *part);
+}
