@@ -1,5 +1,6 @@
 """The official `anthropic` library, unmodified, against a daemon that serves the starter model."""
 
+import json
 import unittest
 
 import anthropic
@@ -65,6 +66,18 @@ class Messages(unittest.TestCase):
         ]
         last = client().messages.create(model=MODEL, max_tokens=8, messages=turns, tools=[WEATHER])
         self.assertEqual(last.role, "assistant")
+
+    def test_a_schema_is_kept_to(self):
+        schema = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}}
+        schema |= {"required": ["colour"], "additionalProperties": False}
+        asked = {"model": MODEL, "max_tokens": 32, "messages": turn("Name a colour as JSON.")}
+        form = {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+        answer = client().messages.create(**asked, **form)
+        self.assertIn(json.loads(answer.content[0].text)["colour"], ("red", "green"))
+        with self.assertRaises(anthropic.BadRequestError) as refused:
+            form = {"output_config": {"format": {"type": "xml"}}}
+            client().messages.create(**asked, extra_body=form)
+        self.assertIn("`output_config.format.type`", str(refused.exception))
 
     def test_the_count_is_what_an_answer_says_that_it_read(self):
         asked = {"model": MODEL, "messages": turn("Say hello.")}

@@ -179,6 +179,23 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
             "messages[0].content[0].text",
             "is missing",
         ),
+        (
+            message(&json!({"output_config": {"format": {"type": "xml"}}})),
+            "output_config.format.type",
+            "use `json_schema`",
+        ),
+        (
+            message(&json!({"output_config": {"format": {"type": "json_schema"}}})),
+            "output_config.format.schema",
+            "is missing",
+        ),
+        (
+            message(&json!({"output_config": {"formats": {}}})),
+            "output_config.formats",
+            "did you mean `format`?",
+        ),
+        (message(&json!({"stop_sequences": ["a", ""]})), "stop_sequences[1]", "at least one character"),
+        (respond(&json!({"text": {"format": {"type": "json_schema"}}})), "text.format.schema", "is missing"),
         (message(&json!({"system": [{"type": "image"}]})), "system[0].type", "send `text`"),
         (rerank("", json!(["a"]), json!({})), "query", "at least one character"),
         (rerank("q", json!([]), json!({})), "documents", "at least 1"),

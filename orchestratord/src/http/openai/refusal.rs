@@ -30,6 +30,10 @@ const NAMES: [(&str, &str); 5] = [
     ("`inputs", "`input"),
 ];
 
+/// What Anthropic's clients call what OpenAI's call otherwise.
+const OF_ANTHROPIC: [(&str, &str); 2] =
+    [("`response_format`", "`output_config.format`"), ("`stop[", "`stop_sequences[")];
+
 /// The body of an error.
 #[derive(Debug, Serialize)]
 pub(super) struct Envelope {
@@ -104,7 +108,10 @@ impl AnthropicError {
             500.. => "api_error",
             _ => "invalid_request_error",
         };
-        let Envelope { error } = Envelope::of(refused);
+        let message = OF_ANTHROPIC
+            .iter()
+            .fold(refused.message.clone(), |message, (openai, anthropic)| message.replace(openai, anthropic));
+        let Envelope { error } = Envelope::of(&Refused { message, ..refused.clone() });
         Self { of: "error", error: Inner { kind, ..error } }
     }
 }

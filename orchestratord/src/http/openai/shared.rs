@@ -138,6 +138,32 @@ pub(super) struct ResponseFormat {
     #[serde(rename = "type")]
     kind: FormatKind,
     json_schema: Option<NamedSchema>,
+    /// Where its endpoint has it.
+    #[serde(skip)]
+    at: FormatAt,
+}
+
+/// Where an endpoint has the form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FormatAt {
+    /// `response_format`, with its schema wrapped once more.
+    #[default]
+    ResponseFormat,
+    /// `text.format`
+    TextFormat,
+    /// `output_config.format`
+    OutputConfigFormat,
+}
+
+impl FormatAt {
+    /// The field, and that of its schema.
+    const fn fields(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ResponseFormat => ("response_format", "response_format.json_schema.schema"),
+            Self::TextFormat => ("text.format", "text.format.schema"),
+            Self::OutputConfigFormat => ("output_config.format", "output_config.format.schema"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -284,20 +310,24 @@ impl StreamOptions {
 }
 
 impl ResponseFormat {
-    /// The form that is named so, with its schema.
+    /// The form that is named so, with its schema, at an endpoint that has it elsewhere.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for a name that is not known.
-    pub(super) fn new(kind: &str, schema: Option<Map<String, Value>>) -> Result<Self, Refusal> {
-        let kind = match kind {
-            "text" => FormatKind::Text,
-            "json_object" => FormatKind::JsonObject,
-            "json_schema" => FormatKind::JsonSchema,
-            other => {
-                return Err(Refusal::Invalid(format!(
-                    "`text.format.type` is `{}`: use `text`, `json_object` or `json_schema`",
-                    shown(other.as_bytes())
-                )));
+    pub(super) fn new(at: FormatAt, kind: &str, schema: Option<Map<String, Value>>) -> Result<Self, Refusal> {
+        let kind = match (kind, at) {
+            ("json_schema", _) => FormatKind::JsonSchema,
+            ("text", FormatAt::ResponseFormat | FormatAt::TextFormat) => FormatKind::Text,
+            ("json_object", FormatAt::ResponseFormat | FormatAt::TextFormat) => FormatKind::JsonObject,
+            (other, at) => {
+                let known = match at {
+                    FormatAt::OutputConfigFormat => "`json_schema`",
+                    FormatAt::ResponseFormat | FormatAt::TextFormat => {
+                        "`text`, `json_object` or `json_schema`"
+                    }
+                };
+                let (field, other) = (at.fields().0, shown(other.as_bytes()));
+                return Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use {known}")));
             }
         };
         let json_schema = schema.map(|schema| NamedSchema {
@@ -306,21 +336,22 @@ impl ResponseFormat {
             _description: IgnoredAny,
             _strict: IgnoredAny,
         });
-        Ok(Self { kind, json_schema })
+        Ok(Self { kind, json_schema, at })
     }
 
     /// The schema that the answer must satisfy.
     fn into_schema(self) -> Result<Option<Map<String, Value>>, Refusal> {
         let schema = self.json_schema.and_then(|named| named.schema);
+        let field = self.at.fields().1;
         match (self.kind, schema) {
             (FormatKind::JsonSchema, Some(schema)) => Ok(Some(schema)),
-            (FormatKind::JsonSchema, None) => Err(Refusal::Invalid(
-                "`response_format.json_schema.schema` is missing: with `type` `json_schema` send one"
-                    .to_owned(),
-            )),
-            (FormatKind::Text | FormatKind::JsonObject, Some(_)) => Err(Refusal::Invalid(
-                "`response_format.json_schema` goes with `type` `json_schema` only: leave it out".to_owned(),
-            )),
+            (FormatKind::JsonSchema, None) => {
+                Err(Refusal::Invalid(format!("`{field}` is missing: with `type` `json_schema` send one")))
+            }
+            (FormatKind::Text | FormatKind::JsonObject, Some(_)) => Err(Refusal::Invalid(format!(
+                "`{}` goes with `type` `json_schema` only: leave it out",
+                field.strip_prefix("response_format.").map_or(field, |_| "response_format.json_schema")
+            ))),
             (FormatKind::JsonObject, None) => {
                 Ok(Some(Map::from_iter([("type".to_owned(), Value::from("object"))])))
             }

@@ -10,7 +10,7 @@ use crate::backpressure::Refusal;
 use crate::http::answer::shown;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::TextOr;
-use crate::http::openai::shared::Shared;
+use crate::http::openai::shared::{FormatAt, ResponseFormat, Shared};
 
 /// The body of `POST /v1/messages`. Fields of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Deserialize)]
@@ -34,8 +34,7 @@ pub(super) struct MessagesRequest {
     /// A model thinks or does not, whatever it is told here.
     #[serde(default, rename = "thinking")]
     _thinking: IgnoredAny,
-    #[serde(default, rename = "output_config")]
-    _output_config: IgnoredAny,
+    output_config: Option<OutputConfig>,
     #[serde(default, rename = "context_management")]
     _context_management: IgnoredAny,
     #[serde(default, rename = "cache_control")]
@@ -53,12 +52,38 @@ pub(super) struct CountRequest {
     tool_choice: Option<Choice>,
     #[serde(default, rename = "thinking")]
     _thinking: IgnoredAny,
-    #[serde(default, rename = "output_config")]
-    _output_config: IgnoredAny,
+    output_config: Option<OutputConfig>,
     #[serde(default, rename = "context_management")]
     _context_management: IgnoredAny,
     #[serde(default, rename = "cache_control")]
     _cache_control: IgnoredAny,
+}
+
+/// How an answer is to look.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutputConfig {
+    format: Option<Format>,
+    /// A model takes the pains that it takes.
+    #[serde(default, rename = "effort")]
+    _effort: IgnoredAny,
+}
+
+/// A form that an answer has to have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Format {
+    #[serde(rename = "type")]
+    kind: String,
+    schema: Option<Map<String, Value>>,
+}
+
+impl OutputConfig {
+    fn format(self) -> Result<Option<ResponseFormat>, Refusal> {
+        let format =
+            |format: Format| ResponseFormat::new(FormatAt::OutputConfigFormat, &format.kind, format.schema);
+        self.format.map(format).transpose()
+    }
 }
 
 /// A tool of the caller's own; those that Anthropic runs itself are refused by their type.
@@ -116,6 +141,7 @@ impl MessagesRequest {
             top_p: self.top_p,
             top_k: self.top_k,
             stop: self.stop_sequences.map(TextOr::Many),
+            response_format: self.output_config.map_or(Ok(None), OutputConfig::format)?,
             service_tier,
             session_id: self.session_id,
             ..Shared::default()
@@ -131,7 +157,8 @@ impl CountRequest {
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn resolve(self) -> Result<(Conversation, Shared), Refusal> {
         let conversation = conversation(self.system, self.messages, self.tools, self.tool_choice)?;
-        Ok((conversation, Shared { model: self.model, ..Shared::default() }))
+        let response_format = self.output_config.map_or(Ok(None), OutputConfig::format)?;
+        Ok((conversation, Shared { model: self.model, response_format, ..Shared::default() }))
     }
 }
 
@@ -186,3 +213,6 @@ impl Choice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::http::answer::shown;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
 use crate::http::openai::logprobs;
-use crate::http::openai::shared::{ResponseFormat, Shared};
+use crate::http::openai::shared::{FormatAt, ResponseFormat, Shared};
 
 /// What `include` calls the probability of the answer's tokens.
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -143,7 +143,7 @@ impl ResponsesRequest {
             temperature: self.temperature,
             top_p: self.top_p,
             response_format: format
-                .map(|format| ResponseFormat::new(&format.kind, format.schema))
+                .map(|format| ResponseFormat::new(FormatAt::TextFormat, &format.kind, format.schema))
                 .transpose()?,
             service_tier: self.service_tier,
             session_id: self.session_id,
