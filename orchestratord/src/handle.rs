@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, ToolFormat, Workload,
+    Determinism, Engine, EngineFacts, EngineKind, Job, MeasureError, Measured, ToolSpeech, Workload,
 };
 use config_schema::PoolModel;
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
@@ -83,8 +83,8 @@ pub struct Subscription {
     pub standing: Standing,
     /// The engine of its pool.
     pub engine: EngineKind,
-    /// How the model of its pool writes calls of tools, once an engine has told.
-    pub tools: Option<ToolFormat>,
+    /// How the engine of its pool tells calls of tools, once one has said so.
+    pub tools: Option<ToolSpeech>,
     /// What it says.
     pub reader: LogReader,
 }

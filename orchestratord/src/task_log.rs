@@ -9,15 +9,16 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adapter_api::TokenLogprob;
+use adapter_api::Piece;
 use orchestrator_core::{Millis, TokenCount};
 use tokio::sync::watch;
 
 use crate::backpressure::Failure;
 
-mod weights;
+mod beside;
 
-use weights::Weights;
+pub use beside::Beside;
+use beside::Besides;
 
 /// Why a task ended, on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,8 @@ struct Written {
     ends: Vec<u32>,
     /// Engine tokens in `text`: at least as many as events.
     tokens: u32,
-    /// How probable the tokens were, of a task that asks for it.
-    weights: Option<Box<Weights>>,
+    /// What events have beside their texts, where one has anything.
+    besides: Option<Box<Besides>>,
     end: Option<TaskEnd>,
 }
 
@@ -99,19 +100,24 @@ impl TaskLog {
 
     /// Appends one event. Returns whether it was written: a closed log takes nothing more.
     pub fn append(&self, text: &str, tokens: u32) -> bool {
-        self.append_with(text, tokens, &[])
+        self.write(text, tokens, None)
     }
 
-    /// As [`TaskLog::append`], with how probable the tokens were where the task asks for it.
-    pub fn append_with(&self, text: &str, tokens: u32, logprobs: &[TokenLogprob]) -> bool {
+    /// Appends what an engine said, with all that it has beside its text.
+    pub fn append_piece(&self, piece: &Piece) -> bool {
+        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
+        self.write(&piece.text, tokens, Besides::are_in(piece).then_some(piece))
+    }
+
+    fn write(&self, text: &str, tokens: u32, beside: Option<&Piece>) -> bool {
         let mut written = self.lock();
         if written.end.is_some() {
             return false;
         }
         let Ok(end) = u32::try_from(written.text.len() + text.len()) else { return false };
-        if !logprobs.is_empty() {
+        if let Some(piece) = beside {
             let event = written.ends.len();
-            if !written.weights.get_or_insert_default().add(event, logprobs) {
+            if !written.besides.get_or_insert_default().add(event, piece) {
                 return false;
             }
         }
@@ -132,8 +138,8 @@ impl TaskLog {
         written.end = Some(end(TokenCount(written.tokens)));
         written.text.shrink_to_fit();
         written.ends.shrink_to_fit();
-        if let Some(weights) = &mut written.weights {
-            weights.shrink();
+        if let Some(besides) = &mut written.besides {
+            besides.shrink();
         }
         self.version.send_modify(|version| *version += 1);
         true
@@ -168,8 +174,8 @@ impl TaskLog {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let written = self.lock();
-        let weights = written.weights.as_ref().map_or(0, |weights| weights.bytes());
-        written.text.capacity() + written.ends.capacity() * size_of::<u32>() + weights + size_of::<Self>()
+        let besides = written.besides.as_ref().map_or(0, |besides| besides.bytes());
+        written.text.capacity() + written.ends.capacity() * size_of::<u32>() + besides + size_of::<Self>()
     }
 
     /// A reader whose first event is `from`.
@@ -210,11 +216,11 @@ impl LogReader {
         }
     }
 
-    /// How probable the tokens of each of `events` were; nothing of those whose task did not ask for it.
+    /// What each of `events` has beside its text; nothing at all where none of the log has anything.
     #[must_use]
-    pub fn logprobs(&self, events: Range<u32>) -> Vec<Vec<TokenLogprob>> {
+    pub fn beside(&self, events: Range<u32>) -> Vec<Beside> {
         let events = events.start as usize..events.end as usize;
-        self.log.lock().weights.as_ref().map_or_else(Vec::new, |weights| weights.of(events))
+        self.log.lock().besides.as_ref().map_or_else(Vec::new, |besides| besides.of(events))
     }
 
     /// All that is there and not yet read, without waiting.

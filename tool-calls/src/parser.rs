@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 
-use adapter_api::{Tool, ToolFormat};
+use adapter_api::{CallEvent, Tool, ToolFormat};
 use serde_json::Value;
 
 use crate::json::{Fed, Span};
@@ -33,6 +33,8 @@ pub enum ToolEvent {
     Start {
         /// Which call of the answer it is, from 0.
         index: u32,
+        /// What the engine calls it, where it is one that tells calls apart.
+        id: Option<String>,
         /// The tool.
         name: String,
     },
@@ -85,6 +87,19 @@ enum State {
 enum Went {
     On,
     Waits,
+}
+
+impl From<CallEvent> for ToolEvent {
+    /// What an engine tells of calls, told as what was read out of text.
+    fn from(event: CallEvent) -> Self {
+        match event {
+            CallEvent::Start { index, id, name } => {
+                Self::Start { index, id: (!id.is_empty()).then_some(id), name }
+            }
+            CallEvent::Arguments { index, text } => Self::Arguments { index, text },
+            CallEvent::End { index } => Self::End { index },
+        }
+    }
 }
 
 impl ToolParser {
@@ -230,7 +245,7 @@ impl ToolParser {
         let index = self.calls;
         self.calls += 1;
         self.space.clear();
-        events.push(ToolEvent::Start { index, name });
+        events.push(ToolEvent::Start { index, id: None, name });
         index
     }
 

@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use adapter_api::{
-    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, ReplicaSpec, StartError, Workload,
+    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, ReplicaSpec, StartError,
+    ToolSpeech, Workload,
 };
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -255,7 +256,7 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
         return Abilities::default();
     }
     let tools = template.and_then(|template| template.as_ref().ok()).map(ChatTemplate::tool_format);
-    Abilities { tools, logprobs: Some(sample::MAX_TOP), images: false }
+    Abilities { tools: tools.map(ToolSpeech::InText), logprobs: Some(sample::MAX_TOP), images: false }
 }
 
 fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {

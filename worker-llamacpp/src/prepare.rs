@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use adapter_api::{
-    Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, Tools,
-    Workload,
+    Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, ToolSpeech,
+    Tools, Workload,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
@@ -175,7 +175,7 @@ fn tool_format(loaded: &Loaded, job: &Job) -> Result<Option<ToolFormat>, String>
         );
     }
     tool_calls::plain::functions(&job.tools.offered)?;
-    Ok(loaded.facts.abilities.tools)
+    Ok(loaded.facts.abilities.tools.and_then(ToolSpeech::format))
 }
 
 fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
@@ -193,7 +193,8 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
     let mut sampling = job.sampling.clone();
     if job.tools.are_shown() && job.tools.single && !job.tools.are_forced() {
         // A grammar sees to it where calls are forced.
-        sampling.stop.extend(loaded.facts.abilities.tools.and_then(tool_calls::closing).map(str::to_owned));
+        let format = loaded.facts.abilities.tools.and_then(ToolSpeech::format);
+        sampling.stop.extend(format.and_then(tool_calls::closing).map(str::to_owned));
     }
     Ok(Completion {
         prompt,

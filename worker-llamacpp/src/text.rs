@@ -123,6 +123,7 @@ impl TextOut {
             text,
             tokens: std::mem::take(&mut self.tokens),
             logprobs: std::mem::take(&mut self.logprobs),
+            calls: Vec::new(),
         })
     }
 }

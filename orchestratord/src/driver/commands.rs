@@ -205,7 +205,7 @@ impl Driver {
         Ok(Subscription {
             standing: self.standing(id, now),
             engine: pool.setup.engine,
-            tools: pool.tool_format(),
+            tools: pool.tool_speech(),
             reader: task.log.read_from(from),
         })
     }

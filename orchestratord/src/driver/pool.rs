@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, EngineFacts, EngineKind, ExitReason, ToolFormat, Workload};
+use adapter_api::{Device, Engine, EngineFacts, EngineKind, ExitReason, ToolSpeech, Workload};
 use orchestrator_core::{
     Millis, PoolId, PoolScheduler, QueueLimits, ReplicaId, ReplicaProfile, SessionLimits, TaskId, Timestamp,
 };
@@ -149,9 +149,9 @@ impl Pool {
         self.setup.model_ref == model_ref || self.setup.id.as_str() == model_ref
     }
 
-    /// How its model writes calls of tools, once an engine has told.
+    /// How its engine tells calls of tools, once one has said so.
     #[must_use]
-    pub fn tool_format(&self) -> Option<ToolFormat> {
+    pub fn tool_speech(&self) -> Option<ToolSpeech> {
         self.facts.as_ref().and_then(|facts| facts.abilities.tools)
     }
 

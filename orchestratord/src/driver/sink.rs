@@ -83,9 +83,8 @@ impl LogSink {
 
 impl TaskSink for LogSink {
     fn tokens(&mut self, piece: Piece) {
-        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
         // Refused when the task was canceled meanwhile: the engine will have heard of it by its next step.
-        let written = self.log.append_with(&piece.text, tokens, &piece.logprobs);
+        let written = self.log.append_piece(&piece);
         if written && self.said == Said::Nothing {
             self.said = Said::Tokens;
             self.inbox.leave(self.run, News::FirstToken);

@@ -1,3 +1,5 @@
+use adapter_api::{CallEvent, Candidate, Piece, TokenLogprob};
+
 use super::*;
 
 fn ended(tokens_out: TokenCount) -> TaskEnd {
@@ -63,38 +65,55 @@ fn a_reader_that_asks_past_the_end_gets_the_end() {
     assert_eq!(reader.try_next(), None);
 }
 
-/// One token with these bytes.
-fn token(bytes: &[u8]) -> TokenLogprob {
-    let chosen = adapter_api::Candidate { token: -1, bytes: bytes.to_vec(), logprob: -0.5 };
-    TokenLogprob { top: vec![chosen.clone(); 3], chosen }
+/// A piece of these tokens, whose probability is told.
+fn weighed(tokens: &[&[u8]]) -> Piece {
+    let token = |bytes: &&[u8]| {
+        let chosen = Candidate { token: -1, bytes: bytes.to_vec(), logprob: -0.5 };
+        TokenLogprob { top: vec![chosen.clone(); 3], chosen }
+    };
+    Piece {
+        text: String::from_utf8(tokens.concat()).unwrap(),
+        tokens: vec![-1; tokens.len()],
+        logprobs: tokens.iter().map(token).collect(),
+        ..Piece::default()
+    }
 }
 
 #[test]
-fn each_event_keeps_how_probable_its_own_tokens_were() {
+fn each_event_keeps_what_it_has_beside_its_own_text() {
     let log = TaskLog::new();
     let llama = "🦙".as_bytes();
+    let (split, whole) = (weighed(&[&llama[..2], &llama[2..]]), weighed(&[b"c"]));
+    let start = CallEvent::Start { index: 0, id: "c1".to_owned(), name: "f".to_owned() };
+    let called = Piece { text: "f(".to_owned(), calls: vec![start], ..Piece::default() };
     log.append("a", 1);
-    log.append_with("🦙", 2, &[token(&llama[..2]), token(&llama[2..])]);
+    log.append_piece(&split);
     log.append("b", 1);
-    log.append_with("c", 1, &[token(b"c")]);
+    log.append_piece(&whole);
+    log.append_piece(&called);
     log.close(ended);
-    let reader = log.read_from(0);
-    let told = reader.logprobs(0..4);
-    assert_eq!(told[1], [token(&llama[..2]), token(&llama[2..])]);
-    assert_eq!(told[3], [token(b"c")]);
-    assert!(told[0].is_empty() && told[2].is_empty());
-    assert_eq!(reader.logprobs(3..5), [vec![token(b"c")], Vec::new()], "there is no event 4");
-    assert!(!log.append_with("late", 1, &[token(b"late")]));
+    assert_eq!(log.text(), "a🦙bcf(");
+    let told = log.read_from(0).beside(0..6);
+    assert_eq!(told[1], Beside { logprobs: split.logprobs, ..Beside::default() });
+    assert_eq!(told[3], Beside { logprobs: whole.logprobs, ..Beside::default() });
+    assert_eq!(told[4], Beside { calls: called.calls, ..Beside::default() });
+    let nothing = Beside::default();
+    assert_eq!([&told[0], &told[2], &told[5]], [&nothing; 3], "there is no event 5");
+    assert!(!log.append_piece(&weighed(&[b"late"])));
 }
 
 #[test]
-fn a_log_counts_what_it_keeps_of_them_and_one_without_pays_nothing() {
+fn a_log_counts_what_it_keeps_of_it_and_one_without_pays_nothing() {
     let (without, with) = (TaskLog::new(), TaskLog::new());
+    let plain = Piece { text: "text".to_owned(), tokens: vec![1], ..Piece::default() };
     for _ in 0..100 {
-        without.append("text", 1);
-        with.append_with("text", 1, &[token(b"text")]);
+        without.append_piece(&plain);
+        with.append_piece(&weighed(&[b"text"]));
     }
-    assert!(without.read_from(0).logprobs(0..100).is_empty());
+    without.close(ended);
+    with.close(ended);
+    assert!(without.read_from(0).beside(0..100).is_empty());
+    assert_eq!(without.bytes(), 100 * (4 + 4) + size_of::<TaskLog>());
     let more = with.bytes() - without.bytes();
-    assert!((100 * 40..100 * 120).contains(&more), "{more} bytes for 100 tokens with 3 alternatives");
+    assert!((100 * 40..100 * 80).contains(&more), "{more} bytes for 100 tokens with 3 alternatives");
 }

@@ -1,6 +1,6 @@
 //! How probable the tokens of an answer were.
 
-use adapter_api::{Abilities, ToolFormat};
+use adapter_api::{Abilities, Candidate, Piece, TokenLogprob, ToolFormat, ToolSpeech};
 use adapter_mock::Answer as Says;
 use serde_json::{Value, json};
 
@@ -12,7 +12,11 @@ use crate::{Audit, chat, completion, events, with};
 
 /// A daemon whose model tells, and answers `says`.
 async fn telling(says: Says) -> House {
-    let abilities = Abilities { logprobs: Some(20), tools: Some(ToolFormat::Hermes), ..Abilities::default() };
+    let abilities = Abilities {
+        logprobs: Some(20),
+        tools: Some(ToolSpeech::InText(ToolFormat::Hermes)),
+        ..Abilities::default()
+    };
     let house = House::with(Manners { says, abilities, ..Manners::default() });
     house.bring_up().await;
     house
@@ -132,4 +136,31 @@ async fn a_response_includes_them_where_it_is_asked_to() {
     assert_eq!(done["logprobs"], part["logprobs"]);
     let last = named("response.completed").next().unwrap();
     assert_eq!(last["response"]["output"][0]["content"][0], *part);
+}
+
+#[tokio::test]
+async fn a_character_in_several_tokens_is_told_with_all_of_them_beside_its_text() {
+    let llama = "🦙".as_bytes();
+    let token = |bytes: &[u8]| {
+        let chosen = Candidate { token: 7, bytes: bytes.to_vec(), logprob: -0.5 };
+        TokenLogprob { top: vec![chosen.clone()], chosen }
+    };
+    let piece = |text: &str, tokens: &[&[u8]]| Piece {
+        text: text.to_owned(),
+        tokens: vec![7; tokens.len()],
+        logprobs: tokens.iter().map(|bytes| token(bytes)).collect(),
+        ..Piece::default()
+    };
+    let pieces = vec![piece("a", &[b"a"]), piece("🦙!", &[&llama[..1], &llama[1..3], &[llama[3], b'!']])];
+    let (audit, house) = (Audit::new(), telling(Says::Pieces(pieces)).await);
+    let more = json!({"logprobs": true, "top_logprobs": 1, "stream": true});
+    let stream = audit.expect(200, house.address, chat("one", &more)).await;
+    let events = events(&stream);
+    let of_llama = events.iter().find(|event| event["choices"][0]["delta"]["content"] == "🦙!").unwrap();
+    let tokens = items(&of_llama["choices"][0]["logprobs"]["content"]);
+    assert_eq!(spelled(tokens), "🦙!");
+    let names: Vec<_> = tokens.iter().map(|token| token["token"].as_str().unwrap()).collect();
+    assert_eq!(names, [r"\xf0", r"\x9f\xa6", r"\x99!"]);
+    let whole = audit.expect(200, house.address, completion("one", &json!({"logprobs": 1}))).await.json();
+    assert_eq!(whole["choices"][0]["logprobs"]["text_offset"], json!([0, 1, 1, 1]));
 }

@@ -1,15 +1,17 @@
 //! Calls of tools.
 
-use adapter_api::{Abilities, ToolFormat};
+use adapter_api::{Abilities, CallEvent, Piece, ToolFormat, ToolSpeech};
 use adapter_mock::Answer as Says;
 use serde_json::{Value, json};
 
+use crate::contract;
 use crate::house::{House, Manners};
-use crate::{Audit, chat, events};
+use crate::wire::Ask;
+use crate::{Audit, chat, events, with};
 
 /// A daemon whose model answers `says` in Hermes' form.
 pub async fn calling(says: &str) -> House {
-    let abilities = Abilities { tools: Some(ToolFormat::Hermes), ..Abilities::default() };
+    let abilities = Abilities { tools: Some(ToolSpeech::InText(ToolFormat::Hermes)), ..Abilities::default() };
     let says = Says::Canned(says.to_owned());
     let house = House::with(Manners { says, abilities, ..Manners::default() });
     house.bring_up().await;
@@ -96,4 +98,95 @@ async fn what_the_engine_does_not_take_is_refused_by_name() {
         assert_eq!(refused["error"]["param"], param, "{refused}");
         assert!(refused["error"]["message"].as_str().unwrap().contains(words), "{refused}");
     }
+}
+
+/// A daemon whose engine reads calls itself: a text that looks like a call and is none, and two calls.
+async fn telling_apart() -> House {
+    let call = |text: &str, call: CallEvent| Piece { calls: vec![call], ..text_piece(text) };
+    let start = |index: u32, id: &str, name: &str| {
+        call("<tool_call>", CallEvent::Start { index, id: id.to_owned(), name: name.to_owned() })
+    };
+    let more = |index: u32, text: &str| call(text, CallEvent::Arguments { index, text: text.to_owned() });
+    let end = |index: u32| call("</tool_call>", CallEvent::End { index });
+    let pieces = vec![
+        text_piece("I write "),
+        text_piece(LOOKS_LIKE_A_CALL),
+        start(0, "Qx7", "weather"),
+        more(0, "{\"city\":"),
+        more(0, "\"Rome\"}"),
+        end(0),
+        start(1, "", "weather"),
+        more(1, "{not JSON"),
+        end(1),
+    ];
+    let abilities = Abilities { tools: Some(ToolSpeech::Apart), ..Abilities::default() };
+    let house = House::with(Manners { says: Says::Pieces(pieces), abilities, ..Manners::default() });
+    house.bring_up().await;
+    house
+}
+
+fn text_piece(text: &str) -> Piece {
+    Piece { text: text.to_owned(), tokens: vec![7], ..Piece::default() }
+}
+
+/// What a model of the Hermes family would call with.
+const LOOKS_LIKE_A_CALL: &str = r#"<tool_call>{"name": "weather", "arguments": {}}</tool_call>"#;
+
+#[tokio::test]
+async fn calls_that_an_engine_tells_apart_come_out_as_it_told_them() {
+    let (audit, house) = (Audit::new(), telling_apart().await);
+    let content = format!("I write {LOOKS_LIKE_A_CALL}");
+    let whole = audit.expect(200, house.address, chat("Rome?", &json!({"tools": weather()}))).await.json();
+    let choice = &whole["choices"][0];
+    assert_eq!(choice["message"]["content"], json!(content), "its text is not read for calls");
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    let calls = choice["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(
+        (&calls[0]["id"], &calls[0]["function"]["arguments"]),
+        (&json!("Qx7"), &json!(r#"{"city":"Rome"}"#))
+    );
+    assert!(
+        calls[1]["id"].as_str().unwrap().starts_with("call_"),
+        "one that it has no name for is given one"
+    );
+    assert_eq!(calls[1]["function"]["arguments"], "{not JSON", "and its arguments are what it said");
+
+    let more = json!({"tools": weather(), "stream": true});
+    let stream = audit.expect(200, house.address, chat("Rome?", &more)).await;
+    let events = events(&stream);
+    let deltas: Vec<_> = events.iter().map(|event| &event["choices"][0]["delta"]).collect();
+    let text: String = deltas.iter().filter_map(|delta| delta["content"].as_str()).collect();
+    assert_eq!(text, content);
+    let told: Vec<_> = deltas.iter().filter_map(|delta| delta["tool_calls"].get(0)).collect();
+    assert_eq!((&told[0]["id"], &told[0]["function"]["name"]), (&json!("Qx7"), &json!("weather")));
+    let of = |index: u32| -> String {
+        let of = told.iter().filter(|call| call["index"] == index);
+        of.filter_map(|call| call["function"]["arguments"].as_str()).collect()
+    };
+    assert_eq!((of(0).as_str(), of(1).as_str()), (r#"{"city":"Rome"}"#, "{not JSON"));
+}
+
+#[tokio::test]
+async fn calls_that_an_engine_tells_apart_are_blocks_and_items_of_their_own() {
+    let (audit, house) = (Audit::new(), telling_apart().await);
+    let tool = json!({"name": "weather", "input_schema": {"type": "object"}});
+    let turn = json!({"role": "user", "content": "Rome?"});
+    let body = json!({"model": "starter", "max_tokens": 99, "messages": [turn], "tools": [tool]});
+    let message = audit.expect(200, house.address, Ask::post("/v1/messages").json(&body)).await.json();
+    assert_eq!(message["stop_reason"], "tool_use");
+    let call = json!({"type": "tool_use", "id": "Qx7", "name": "weather", "input": {"city": "Rome"}});
+    assert_eq!(message["content"][1], call);
+    let stream = with(body, &json!({"stream": true}));
+    let stream = audit.expect(200, house.address, Ask::post("/v1/messages").json(&stream)).await;
+    let named = contract::events(stream.text()).unwrap();
+    let begun = named.iter().filter(|event| event.name == "content_block_start");
+    assert_eq!(begun.clone().count(), 3);
+    assert!(begun.clone().any(|event| event.data["content_block"]["id"] == "Qx7"));
+
+    let tool = json!({"type": "function", "name": "weather", "parameters": {"type": "object"}});
+    let body = json!({"model": "starter", "input": "Rome?", "tools": [tool]});
+    let response = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await.json();
+    assert_eq!(response["output"][1]["call_id"], "Qx7");
+    assert_eq!(response["output"][1]["arguments"], r#"{"city":"Rome"}"#);
 }

@@ -27,7 +27,7 @@ impl Read {
                     assert!(!text.is_empty());
                     self.content.push_str(&text);
                 }
-                ToolEvent::Start { index, name } => {
+                ToolEvent::Start { index, name, .. } => {
                     assert_eq!(index as usize, self.calls.len(), "calls are counted from 0");
                     self.calls.push((name, String::new()));
                 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Input, Job, Workload};
 use crate::report::{EndReport, Piece};
-use crate::tools::ToolFormat;
+use crate::tools::ToolSpeech;
 
 /// The engines that can serve a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,8 +113,8 @@ pub struct EngineFacts {
 /// What an engine can be asked for beside text. What it cannot is refused by name: see [`Abilities::check`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
-    /// How its model writes calls of tools; nothing where it takes no tools.
-    pub tools: Option<ToolFormat>,
+    /// How it tells calls of tools; nothing where it takes no tools.
+    pub tools: Option<ToolSpeech>,
     /// The most alternatives it names beside a token's probability; nothing where it tells no probabilities.
     pub logprobs: Option<u8>,
     /// Whether it sees pictures.

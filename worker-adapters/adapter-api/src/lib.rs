@@ -17,5 +17,5 @@ pub use engine::{
     TaskSink,
 };
 pub use job::{Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, Role, Sampling, Workload};
-pub use report::{Candidate, EndReport, EngineError, Finish, Piece, TokenLogprob};
-pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, Tools};
+pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, Piece, TokenLogprob};
+pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, ToolSpeech, Tools};

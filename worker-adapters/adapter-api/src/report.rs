@@ -13,6 +13,36 @@ pub struct Piece {
     pub tokens: Vec<i32>,
     /// One of each of `tokens` but those of a stop string, where the job asks for them; otherwise none.
     pub logprobs: Vec<TokenLogprob>,
+    /// What `text` is of, where the engine itself tells calls of tools from the rest: then it is the call as a
+    /// model would write it, for people to read. Nothing of text that is no call.
+    pub calls: Vec<CallEvent>,
+}
+
+/// A step of a call that an engine tells apart from the text. Calls are numbered from 0, and come one after
+/// the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CallEvent {
+    /// A call begins.
+    Start {
+        /// Which call of the answer it is.
+        index: u32,
+        /// What the engine calls it; empty where it has no name for it.
+        id: String,
+        /// The tool.
+        name: String,
+    },
+    /// More of its arguments: JSON text, as the model wrote it.
+    Arguments {
+        /// The call.
+        index: u32,
+        /// What comes next.
+        text: String,
+    },
+    /// Nothing more belongs to the call.
+    End {
+        /// The call.
+        index: u32,
+    },
 }
 
 /// How probable a token was. Natural logarithms of what the model gave it, before anything that sampling does.

@@ -104,6 +104,27 @@ impl Tools {
 /// The longest name of a tool: what OpenAI takes.
 const MAX_NAME_BYTES: usize = 64;
 
+/// How an engine tells calls of tools from the text of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolSpeech {
+    /// It does not: they stand in the text, as its model writes them.
+    InText(ToolFormat),
+    /// It reads them itself, and tells them beside the text ([`crate::Piece::calls`]).
+    Apart,
+}
+
+impl ToolSpeech {
+    /// How calls stand in the text, where they do.
+    #[must_use]
+    pub const fn format(self) -> Option<ToolFormat> {
+        match self {
+            Self::InText(format) => Some(format),
+            Self::Apart => None,
+        }
+    }
+}
+
 /// How a model writes a call in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, EngineKind, Job, Measured, ReplicaSpec, SessionKv, StartError};
+use adapter_api::{CallEvent, EngineFacts, EngineKind, Job, Measured, ReplicaSpec, SessionKv, StartError};
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TokenCount};
 
@@ -150,6 +150,8 @@ pub struct Event<'a> {
     pub text: Cow<'a, str>,
     /// The tokens it is made of.
     pub tokens: Vec<i32>,
+    /// What the engine tells of calls of tools, behind the text; their ends need not be told.
+    pub calls: Vec<CallEvent>,
     /// Nothing comes after it.
     pub last: Option<Last>,
 }

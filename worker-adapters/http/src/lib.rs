@@ -13,6 +13,7 @@
 //! Only `http://` addresses are spoken to: an engine of this machine or of the house's own network.
 
 mod address;
+mod calls;
 mod chat;
 mod clock;
 mod config;
@@ -38,7 +39,7 @@ mod tasks;
 pub mod testing;
 
 pub use address::{Address, InvalidAddress};
-pub use chat::{ChatMessage, chat_messages};
+pub use chat::{ChatMessage, ChatTools, chat_messages};
 pub use config::{Attach, HttpEngineConfig, InvalidSecret, Secret, Timeouts};
 pub use dialect::{
     Answer, Call, DONE, Dialect, Discovered, Ending, Event, Last, Reading, UNKNOWN_TOKEN, Undiscovered, Whole,

@@ -8,18 +8,18 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use adapter_api::{Piece, TaskSink};
+use adapter_api::{CallEvent, Piece, TaskSink};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::clock;
 use crate::dialect::{Answer, DONE, Last, Reading, UNKNOWN_TOKEN};
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
 use crate::shape::Shape;
 use crate::sse::SseReader;
+use crate::{calls, clock};
 
 /// The content type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -40,11 +40,13 @@ pub(crate) struct Told {
     pub(crate) tokens: u32,
     /// Tokens that came without text of their own.
     waiting: Vec<i32>,
+    /// The call that has begun and not ended.
+    open: Option<u32>,
 }
 
 impl Told {
     pub(crate) fn new(sink: Box<dyn TaskSink>) -> Self {
-        Self { sink, first: None, tokens: 0, waiting: Vec::new() }
+        Self { sink, first: None, tokens: 0, waiting: Vec::new(), open: None }
     }
 
     /// Hands on a piece; tokens that came before without text go with it.
@@ -54,6 +56,7 @@ impl Told {
             self.waiting.append(&mut tokens);
             return;
         }
+        self.close_call();
         if !self.waiting.is_empty() {
             self.waiting.append(&mut tokens);
             tokens = std::mem::take(&mut self.waiting);
@@ -62,6 +65,32 @@ impl Told {
             self.first = Some(clock::now());
         }
         self.sink.tokens(Piece { text, tokens, ..Piece::default() });
+    }
+
+    /// Hands on a step of a call, in a text that people can read.
+    fn call(&mut self, call: CallEvent) {
+        let text = match &call {
+            CallEvent::Start { index, name, .. } => {
+                self.close_call();
+                self.open = Some(*index);
+                calls::beginning(name)
+            }
+            CallEvent::Arguments { text, .. } => text.clone(),
+            CallEvent::End { .. } => return self.close_call(),
+        };
+        self.tokens = self.tokens.saturating_add(1);
+        self.first.get_or_insert_with(clock::now);
+        let mut tokens = std::mem::take(&mut self.waiting);
+        tokens.push(UNKNOWN_TOKEN);
+        self.sink.tokens(Piece { text, tokens, calls: vec![call], ..Piece::default() });
+    }
+
+    /// Ends the call that has begun, if one has.
+    fn close_call(&mut self) {
+        if let Some(index) = self.open.take() {
+            let (text, calls) = (calls::END.to_owned(), vec![CallEvent::End { index }]);
+            self.sink.tokens(Piece { text, calls, ..Piece::default() });
+        }
     }
 }
 
@@ -85,7 +114,9 @@ pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
         }
         Reading::Stream(answer) => {
             let mut relay = Relay::new(client, opened.incoming, answer);
-            poll_fn(|cx| relay.poll(cx, told)).await
+            let last = poll_fn(|cx| relay.poll(cx, told)).await?;
+            told.close_call();
+            Ok(last)
         }
         Reading::Whole(read) => {
             let answered = client.whole(opened).await?;
@@ -218,7 +249,8 @@ impl<A: Answer> Events<A> {
         }
         let event = self.answer.read(data)?;
         self.last = event.last;
-        if A::REPEATS && !event.text.is_empty() && event.last.is_none() && event.tokens == [UNKNOWN_TOKEN] {
+        let only_text = event.last.is_none() && event.calls.is_empty() && event.tokens == [UNKNOWN_TOKEN];
+        if A::REPEATS && !event.text.is_empty() && only_text {
             self.shape.learn(data, &event.text);
         } else {
             self.shape.forget();
@@ -226,6 +258,7 @@ impl<A: Answer> Events<A> {
         if !(event.text.is_empty() && event.tokens.is_empty()) {
             told.piece(event.text.into_owned(), event.tokens);
         }
+        event.calls.into_iter().for_each(|call| told.call(call));
         Ok(())
     }
 }

@@ -57,7 +57,7 @@ impl<A: Answer> Answer for Stopped<A> {
             }
             None => None,
         };
-        Ok(Event { text: Cow::Owned(text), tokens: event.tokens, last })
+        Ok(Event { text: Cow::Owned(text), last, ..event })
     }
 
     fn at_end(&mut self) -> Option<Last> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Job, Measured, Message, ReplicaSpec, SessionKv, Workload};
+use adapter_api::{EngineKind, Input, Job, Measured, Message, ReplicaSpec, SessionKv, Tools, Workload};
 use adapter_http::{
     Call, Client, Dialect, Discovered, Fault, HttpEngineConfig, Undiscovered, refuse_private_cache,
 };
-use adapter_openai_http::whole;
+use adapter_openai_http::{OpenAi, whole};
 use futures_core::future::BoxFuture;
 use orchestrator_core::{SessionId, TokenCount};
 
@@ -25,6 +25,17 @@ pub(crate) struct LlamaServer {
     pub(crate) ctx: TokenCount,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) prompts: Prompts,
+    /// How it is asked where it speaks as the others do.
+    pub(crate) chat: OpenAi,
+}
+
+/// Which endpoint answers a job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    /// `/completion`, with a prompt that was rendered before.
+    Completion,
+    /// `/v1/chat/completions`, where it reads calls out of answers and pictures out of conversations.
+    Chat,
 }
 
 impl Dialect for LlamaServer {
@@ -57,11 +68,15 @@ impl Dialect for LlamaServer {
                 Workload::Completion => {}
             }
             refuse_private_cache("`llama-server`", &job)?;
+            if endpoint(&job) == Endpoint::Chat {
+                let most = self.most_tokens_of_chat(&client, &job).await?;
+                return request::chat(&self, &job, most);
+            }
             let prompt = match &job.input {
                 Input::Prompt(prompt) => prompt.clone(),
                 Input::Messages(messages) => match self.prompts.take(messages) {
                     Some(prompt) => prompt,
-                    None => self.render(&client, messages).await?,
+                    None => self.render(&client, messages, &job.tools).await?,
                 },
                 Input::Inputs(_) => {
                     let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
@@ -96,9 +111,11 @@ impl Dialect for LlamaServer {
             match &job.input {
                 Input::Prompt(prompt) => prompts::count(&client, prompt).await.map(one),
                 Input::Messages(messages) => {
-                    let prompt = self.render(&client, messages).await?;
+                    let prompt = self.render(&client, messages, &job.tools).await?;
                     let count = prompts::count(&client, &prompt).await?;
-                    self.prompts.keep(messages, prompt);
+                    if endpoint(&job) == Endpoint::Completion {
+                        self.prompts.keep(messages, prompt);
+                    }
                     Ok(one(count))
                 }
                 Input::Inputs(inputs) => {
@@ -116,7 +133,7 @@ impl Dialect for LlamaServer {
 }
 
 impl LlamaServer {
-    async fn render(&self, client: &Client, messages: &[Message]) -> Result<String, Fault> {
+    async fn render(&self, client: &Client, messages: &[Message], tools: &Tools) -> Result<String, Fault> {
         if messages.is_empty() {
             return Err(Fault::Refused("`messages` is empty: it must hold at least one message".to_owned()));
         }
@@ -124,7 +141,19 @@ impl LlamaServer {
             let text = "`messages`: the model of this `llama-server` has no chat template; send a `prompt`";
             return Err(Fault::Refused(text.to_owned()));
         }
-        prompts::render(client, messages).await
+        prompts::render(client, messages, tools).await
+    }
+
+    /// As [`Self::most_tokens`], of a conversation that the server renders itself. Its pictures are not counted
+    /// before they are read.
+    async fn most_tokens_of_chat(&self, client: &Client, job: &Job) -> Result<Option<TokenCount>, Fault> {
+        match &job.input {
+            Input::Messages(messages) if job.ctx.is_some_and(|ctx| ctx < self.ctx) => {
+                let prompt = self.render(client, messages, &job.tools).await?;
+                self.most_tokens(client, job, &prompt).await
+            }
+            _ => Ok(job.max_tokens),
+        }
     }
 
     /// The most tokens of the answer: what is asked for, within the room that `ctx` leaves.
@@ -144,4 +173,10 @@ impl LlamaServer {
         let room = TokenCount(ctx.0 - tokens.0);
         Ok(Some(job.max_tokens.map_or(room, |most| most.min(room))))
     }
+}
+
+fn endpoint(job: &Job) -> Endpoint {
+    let Input::Messages(messages) = &job.input else { return Endpoint::Completion };
+    let shows_more = job.tools.are_shown() || messages.iter().any(|message| !message.images.is_empty());
+    if shows_more { Endpoint::Chat } else { Endpoint::Completion }
 }

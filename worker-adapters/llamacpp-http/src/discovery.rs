@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use adapter_api::{
+    Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, ToolSpeech, Workload,
+};
 use adapter_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
-use adapter_openai_http::whole;
+use adapter_openai_http::{Counting, Flavor, OpenAi, whole};
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
 use serde_json::json;
@@ -25,6 +27,25 @@ struct Props {
     chat_template: Option<String>,
     #[serde(default)]
     build_info: Option<String>,
+    #[serde(default)]
+    modalities: Modalities,
+    /// What the chat template was found to do; versions before it was looked at say nothing.
+    #[serde(default)]
+    chat_template_caps: Option<TemplateCaps>,
+}
+
+#[derive(Default, Deserialize)]
+struct Modalities {
+    #[serde(default)]
+    vision: bool,
+}
+
+#[derive(Deserialize)]
+struct TemplateCaps {
+    #[serde(default)]
+    supports_tools: bool,
+    #[serde(default)]
+    supports_tool_calls: bool,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +112,8 @@ pub(crate) async fn discover(
         (false, None) => vec![Workload::Completion],
     };
     let holds = TokenCount(props.default_generation_settings.n_ctx);
-    let has_template = props.chat_template.is_some_and(|template| !template.is_empty());
+    let has_template = props.chat_template.as_ref().is_some_and(|template| !template.is_empty());
+    let abilities = abilities(&props, has_template);
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: props.build_info.unwrap_or_else(|| "unknown".to_owned()),
@@ -101,7 +123,7 @@ pub(crate) async fn discover(
         kv_bytes_per_token: 0,
         workloads,
         strict: false,
-        abilities: Abilities::default(),
+        abilities,
         model: ModelFacts {
             name: props.model_alias.or(props.model_path).unwrap_or_else(|| model.to_owned()),
             architecture: "unknown".to_owned(),
@@ -120,8 +142,25 @@ pub(crate) async fn discover(
         ctx: holds,
         sessions: Arc::new(Sessions::default()),
         prompts: Prompts::default(),
+        chat: OpenAi {
+            model: model.to_owned(),
+            flavor: Flavor::LlamaServer,
+            counting: Counting::Exact,
+            ctx: holds,
+            health_path: "/health",
+        },
     };
     Ok(Discovered { dialect, facts })
+}
+
+/// A template that knows no tools would be shown none, and nobody told.
+fn abilities(props: &Props, has_template: bool) -> Abilities {
+    let knows_tools = match &props.chat_template_caps {
+        Some(caps) => caps.supports_tools && caps.supports_tool_calls,
+        None => props.chat_template.as_ref().is_some_and(|template| template.contains("tools")),
+    };
+    let tools = (has_template && knows_tools).then_some(ToolSpeech::Apart);
+    Abilities { tools, logprobs: None, images: has_template && props.modalities.vision }
 }
 
 fn no_engine(client: &Client, what: &str) -> Undiscovered {

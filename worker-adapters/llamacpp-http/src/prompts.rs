@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use adapter_api::Message;
-use adapter_http::{Client, Fault, chat_messages};
+use adapter_api::{Message, Tools};
+use adapter_http::{ChatMessage, ChatTools, Client, Fault, chat_messages};
 use orchestrator_core::TokenCount;
-use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Prompts kept.
@@ -45,6 +45,14 @@ impl Prompts {
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Vec<Message>, String)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A conversation to render.
+#[derive(Serialize)]
+struct Conversation<'a> {
+    messages: Vec<ChatMessage<'a>>,
+    #[serde(flatten)]
+    tools: ChatTools<'a>,
 }
 
 #[derive(Deserialize)]
@@ -83,8 +91,8 @@ impl<'de> Deserialize<'de> for Count {
 }
 
 /// The prompt of a conversation.
-pub(crate) async fn render(client: &Client, messages: &[Message]) -> Result<String, Fault> {
-    let body = json!({ "messages": chat_messages(messages) });
+pub(crate) async fn render(client: &Client, messages: &[Message], tools: &Tools) -> Result<String, Fault> {
+    let body = Conversation { messages: chat_messages(messages), tools: ChatTools::of_words(tools)? };
     let rendered: Rendered = ask(client, "/apply-template", &body).await?;
     Ok(rendered.prompt)
 }
@@ -99,9 +107,10 @@ pub(crate) async fn count(client: &Client, text: &str) -> Result<TokenCount, Fau
 async fn ask<T: for<'de> Deserialize<'de>>(
     client: &Client,
     path: &str,
-    body: &serde_json::Value,
+    body: &impl Serialize,
 ) -> Result<T, Fault> {
-    let answered = client.post(path, body.to_string().as_bytes()).await?;
+    let body = serde_json::to_vec(body).map_err(|error| Fault::Refused(error.to_string()))?;
+    let answered = client.post(path, &body).await?;
     if !answered.is_ok() {
         return Err(client.fault_of(&answered));
     }

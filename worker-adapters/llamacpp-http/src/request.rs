@@ -1,9 +1,11 @@
-//! The request of a completion: `POST /completion`.
+//! The request of a completion: `POST /completion`, or `POST /v1/chat/completions` where the server is to read
+//! calls and pictures itself.
 
 use std::borrow::Cow;
 
 use adapter_api::{Constraint, Job};
 use adapter_http::{Call, Fault, Reading};
+use adapter_openai_http::request as openai;
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -81,20 +83,34 @@ pub(crate) fn completion(
         min_p: sampling.min_p,
         repeat_penalty: sampling.repeat_penalty,
         repeat_last_n: sampling.repeat_last_n,
-        seed: seed(job.seed),
+        seed: openai::llama_server_seed(job.seed),
         stop: &sampling.stop,
         logit_bias: sampling.logit_bias.iter().map(|entry| (entry.token, bias(entry.bias))).collect(),
         grammar,
         json_schema,
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
-    Ok(Call { path: Cow::Borrowed("/completion"), body, reading: Reading::Stream(LlamaAnswer::new(stay)) })
+    Ok(Call {
+        path: Cow::Borrowed("/completion"),
+        body,
+        reading: Reading::Stream(LlamaAnswer::of_completion(stay)),
+    })
 }
 
-/// A seed of 32 bits. The largest one is the server's word for a random seed.
-fn seed(seed: u64) -> u32 {
-    let folded = u32::try_from((seed ^ (seed >> 32)) & u64::from(u32::MAX)).unwrap_or_default();
-    if folded == u32::MAX { 0 } else { folded }
+/// The request of `job` where the server renders the conversation itself, with at most `most` tokens of an
+/// answer. Which slot it takes is left to the server: it does not say it here.
+pub(crate) fn chat(
+    server: &LlamaServer,
+    job: &Job,
+    most: Option<TokenCount>,
+) -> Result<Call<LlamaAnswer>, Fault> {
+    let Call { path, body, reading } = openai::completion(&server.chat, job, most)?;
+    let stay = server.sessions.begin(None);
+    let reading = match reading {
+        Reading::Stream(answer) => Reading::Stream(LlamaAnswer::Chat { answer, _stay: stay }),
+        Reading::Whole(read) => Reading::Whole(read),
+    };
+    Ok(Call { path, body, reading })
 }
 
 fn bias(bias: f32) -> Bias {

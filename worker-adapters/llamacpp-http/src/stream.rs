@@ -1,8 +1,10 @@
-//! The events of `POST /completion`: `content` with its `tokens`, and a last one with `stop`.
+//! The events of `POST /completion`: `content` with its `tokens`, and a last one with `stop`. Those of
+//! `POST /v1/chat/completions` are read as everybody's.
 
 use std::borrow::Cow;
 
 use adapter_http::{Answer, Ending, Event, Fault, Last, message_of};
+use adapter_openai_http::OpenAiAnswer;
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -50,20 +52,44 @@ enum Code {
 
 /// Reads a streamed completion of `llama-server`.
 #[derive(Debug)]
-pub(crate) struct LlamaAnswer {
+pub(crate) enum LlamaAnswer {
+    /// Of `/completion`.
+    Completion(Completion),
+    /// Of `/v1/chat/completions`; the task stays at the server meanwhile.
+    Chat { answer: OpenAiAnswer, _stay: Stay },
+}
+
+#[derive(Debug)]
+pub(crate) struct Completion {
     stay: Stay,
 }
 
 impl LlamaAnswer {
-    pub(crate) fn new(stay: Stay) -> Self {
-        Self { stay }
+    pub(crate) fn of_completion(stay: Stay) -> Self {
+        Self::Completion(Completion { stay })
     }
 }
 
 impl Answer for LlamaAnswer {
-    /// Every event has another token and another count in it.
+    /// Every event of a completion has another token and another count in it.
     const REPEATS: bool = false;
 
+    fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
+        match self {
+            Self::Completion(completion) => completion.read(event),
+            Self::Chat { answer, .. } => answer.read(event),
+        }
+    }
+
+    fn at_end(&mut self) -> Option<Last> {
+        match self {
+            Self::Completion(_) => None,
+            Self::Chat { answer, .. } => answer.at_end(),
+        }
+    }
+}
+
+impl Completion {
     fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
         let chunk: Chunk<'a> = serde_json::from_slice(event).map_err(|error| {
             Fault::Nonsense(format!("an event of the stream is not JSON of a completion: {error}"))
@@ -86,11 +112,7 @@ impl Answer for LlamaAnswer {
                 ..Last::default()
             }
         });
-        Ok(Event { text: chunk.content, tokens: chunk.tokens, last })
-    }
-
-    fn at_end(&mut self) -> Option<Last> {
-        None
+        Ok(Event { text: chunk.content, tokens: chunk.tokens, last, ..Event::default() })
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{
-    Constraint, Device, Engine, EngineError, EngineFactory, ExitReason, Finish, Input, Job, LogitBias,
-    Message, ReplicaSpec, Role, StopOutcome, Workload,
+    CallEvent, Constraint, Device, Engine, EngineError, EngineFactory, ExitReason, Finish, Input, Job,
+    LogitBias, Message, ReplicaSpec, Role, StopOutcome, Tool, ToolCall, ToolChoice, ToolSpeech, Tools,
+    Workload,
 };
 use adapter_http::testing::{Heard, Story, job, listen, spec, within};
 use adapter_http::{Address, Attach, HttpEngineConfig};
@@ -48,6 +49,11 @@ fn file(variable: &str, file: &str) -> Option<PathBuf> {
 
 /// A server of two slots of 512 tokens, managed.
 async fn start() -> Option<Arc<dyn Engine>> {
+    start_with(&[]).await
+}
+
+/// The same with more words to its command.
+async fn start_with(more: &[&str]) -> Option<Arc<dyn Engine>> {
     let (server, model) = (file(SERVER_VARIABLE, SERVER_FILE)?, file(MODEL_VARIABLE, MODEL_FILE)?);
     let words = [
         "--host",
@@ -64,7 +70,8 @@ async fn start() -> Option<Arc<dyn Engine>> {
         "2",
     ];
     let program = server.to_str().expect("UTF-8").to_owned();
-    let argv = std::iter::once(program).chain(words.map(str::to_owned)).collect();
+    let words = words.iter().chain(more).map(|&word| word.to_owned());
+    let argv = std::iter::once(program).chain(words).collect();
     let attach = Attach::Command { argv, env: Vec::new(), address: None };
     let factory = LlamaServerFactory::new(HttpEngineConfig::new(attach));
     let spec = ReplicaSpec { model, slots: 2, device: Device::Cpu, ..spec() };
@@ -236,4 +243,81 @@ async fn one_that_is_killed_loses_its_tasks_and_says_so() {
     assert_eq!(Story::of(heard).await.end, None, "the engine was lost with the task in it");
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains("nothing listens there"), "{why}");
+}
+
+/// A template that knows tools, as those of the Hermes family do.
+const TEMPLATE: &str = r#"{%- if tools %}<|im_start|>system
+You may call these functions:{% for tool in tools %}
+{{ tool | tojson }}{% endfor %}
+Write a call as <tool_call>{"name": name, "arguments": arguments}</tool_call><|im_end|>
+{% endif %}{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}{% if message.tool_calls %}{% for call in message.tool_calls %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>{% endfor %}{% endif %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"#;
+
+/// A conversation whose model has called before, and will again: the server lets it talk first.
+fn conversation_with_calls() -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (id, city, weather) in [("c1", "Oslo", "Snow."), ("c2", "Rome", "Sun.")] {
+        messages.push(Message::new(Role::User, format!("What is the weather in {city}?")));
+        let arguments = format!("{{\"city\":\"{city}\"}}");
+        let call = ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments };
+        messages.push(Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "") });
+        let tool_call_id = Some(id.to_owned());
+        messages.push(Message { tool_call_id, ..Message::new(Role::Tool, weather) });
+    }
+    messages.push(Message::new(Role::User, "What is the weather in Oslo?"));
+    messages
+}
+
+#[tokio::test]
+async fn a_forced_call_of_the_real_server_is_told_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let template = folder.path().join("tools.jinja");
+    std::fs::write(&template, TEMPLATE).expect("written");
+    let template = template.to_str().expect("UTF-8");
+    let Some(engine) = start_with(&["--jinja", "--chat-template-file", template]).await else { return };
+    assert_eq!(engine.facts().abilities.tools, Some(ToolSpeech::Apart));
+    assert!(!engine.facts().abilities.images, "the starter model does not see");
+    let parameters = r#"{"type":"object","properties":{"city":{"type":"string","enum":["Rome","Oslo"]}},"required":["city"],"additionalProperties":false}"#;
+    let tool = |name: &str| Tool {
+        name: name.to_owned(),
+        description: Some("Tells it of a city.".to_owned()),
+        parameters: Some(parameters.to_owned()),
+    };
+    let tools = Tools {
+        offered: vec![tool("time"), tool("weather")],
+        choice: ToolChoice::Named("weather".to_owned()),
+        single: true,
+    };
+    let input = Input::Messages(conversation_with_calls());
+    let asked = Job { tools, max_tokens: Some(TokenCount(96)), ..job(input) };
+    let measured = within(engine.measure(Arc::new(asked.clone()))).await.expect("counts");
+    let story = answer(&engine, asked).await;
+    let end = story.end.clone().expect("an end");
+    assert_eq!(end.tokens_in, measured.tokens, "measured with the tools in it");
+    let (mut name, mut arguments) = (String::new(), String::new());
+    for event in story.pieces.iter().flat_map(|piece| piece.calls.clone()) {
+        match event {
+            CallEvent::Start { index, id, name: called } => {
+                assert_eq!(index, 0, "one call");
+                assert!(!id.is_empty());
+                name = called;
+            }
+            CallEvent::Arguments { text, .. } => arguments.push_str(&text),
+            CallEvent::End { .. } => {}
+        }
+    }
+    assert_eq!(name, "weather", "{}", story.text());
+    let arguments: serde_json::Value = serde_json::from_str(&arguments).expect("JSON");
+    assert!(["Rome", "Oslo"].contains(&arguments["city"].as_str().expect("a city")), "{arguments}");
+}
+
+#[tokio::test]
+async fn a_template_that_knows_no_tools_takes_none_at_the_real_server() {
+    let Some(engine) = start().await else { return };
+    assert_eq!(engine.facts().abilities.tools, None);
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use adapter_api::{Abilities, EngineKind, ExitReason, Workload};
+use adapter_api::{Abilities, EngineKind, ExitReason, Piece, Workload};
 use orchestrator_core::TokenCount;
 
 /// What a pretend engine answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// This text, whatever is asked.
     Canned(String),
@@ -14,6 +14,8 @@ pub enum Answer {
     Echo,
     /// `w0 w1 w2 …`, without an end of its own.
     Endless,
+    /// These, whatever is asked.
+    Pieces(Vec<Piece>),
 }
 
 /// What a pretend engine is like.

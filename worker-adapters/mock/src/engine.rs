@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use crate::config::MockConfig;
+use crate::config::{Answer, MockConfig};
 use crate::control::{Phase, Shared};
 use crate::words;
 
@@ -271,6 +271,9 @@ impl Run {
         let ctx = job.ctx.map_or(inner.config.ctx, |ctx| ctx.min(inner.config.ctx)).0 as usize;
         let room = ctx.saturating_sub(self.prompt.len());
         let most = job.max_tokens.map_or(room, |most| room.min(most.0 as usize));
+        if let Answer::Pieces(pieces) = &inner.config.answer {
+            return self.play(inner, pieces).await;
+        }
         for (index, word) in words::answer_words(&inner.config.answer, &self.prompt).enumerate() {
             if index >= most {
                 return Finish::Length;
@@ -282,11 +285,24 @@ impl Run {
             self.tokens.push(token);
             let text = if index == 0 { word } else { format!(" {word}") };
             let logprobs = job.logprobs.map(|most| certain(token, &text, most)).into_iter().collect();
-            self.tell(Piece { text, tokens: vec![token], logprobs });
+            self.tell(Piece { text, tokens: vec![token], logprobs, ..Piece::default() });
             if !inner.decoded_one() {
                 inner.die(inner.config.dies_with.clone());
                 std::future::pending::<()>().await;
             }
+        }
+        Finish::Stop
+    }
+
+    /// Says what it was given to say.
+    async fn play(&mut self, inner: &Inner, pieces: &[Piece]) -> Finish {
+        for piece in pieces {
+            inner.shared.gate(Phase::Decode).await;
+            pass_time(MockConfig::span(1, inner.config.decode_tps)).await;
+            self.first.get_or_insert_with(now);
+            self.tokens.extend(&piece.tokens);
+            self.tell(piece.clone());
+            inner.decoded_one();
         }
         Finish::Stop
     }

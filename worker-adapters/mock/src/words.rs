@@ -48,6 +48,7 @@ pub(crate) fn answer_words(answer: &Answer, prompt: &[String]) -> Box<dyn Iterat
             Box::new(words.into_iter())
         }
         Answer::Endless => Box::new((0_u64..).map(|i| format!("w{i}"))),
+        Answer::Pieces(_) => Box::new(std::iter::empty()),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Tokens of an input, by the server's own tokenizer (vLLM's `POST /tokenize`) or by an estimate.
 
-use adapter_api::{Input, Measured};
-use adapter_http::{Client, Fault, chat_messages, measured_by_estimate};
+use adapter_api::{Input, Job, Measured};
+use adapter_http::{ChatMessage, ChatTools, Client, Fault, chat_messages, measured_by_estimate};
 use orchestrator_core::TokenCount;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::dialect::{Counting, OpenAi};
@@ -17,17 +17,27 @@ struct Counted {
     count: u32,
 }
 
-/// Counts the tokens of `input`.
-pub(crate) async fn measure(server: &OpenAi, client: &Client, input: &Input) -> Result<Measured, Fault> {
-    let model = &server.model;
+/// A conversation to count.
+#[derive(Serialize)]
+struct Conversation<'a> {
+    model: &'a str,
+    messages: Vec<ChatMessage<'a>>,
+    #[serde(flatten)]
+    tools: ChatTools<'a>,
+    add_generation_prompt: bool,
+}
+
+/// Counts the tokens of a job's input.
+pub(crate) async fn measure(server: &OpenAi, client: &Client, job: &Job) -> Result<Measured, Fault> {
+    let (model, input) = (&server.model, &job.input);
     let one = |count: TokenCount| Measured { tokens: count, longest: count };
     match input {
         _ if server.counting == Counting::Estimate => Ok(measured_by_estimate(input)),
         Input::Inputs(inputs) if inputs.len() > MAX_COUNTED_INPUTS => Ok(measured_by_estimate(input)),
         Input::Prompt(prompt) => count(client, &json!({ "model": model, "prompt": prompt })).await.map(one),
         Input::Messages(messages) => {
-            let body =
-                json!({ "model": model, "messages": chat_messages(messages), "add_generation_prompt": true });
+            let (messages, tools) = (chat_messages(messages), ChatTools::new(&job.tools)?);
+            let body = Conversation { model, messages, tools, add_generation_prompt: true };
             count(client, &body).await.map(one)
         }
         Input::Inputs(inputs) => {
@@ -43,8 +53,9 @@ pub(crate) async fn measure(server: &OpenAi, client: &Client, input: &Input) -> 
 }
 
 /// Asks for one count.
-pub(crate) async fn count(client: &Client, body: &serde_json::Value) -> Result<TokenCount, Fault> {
-    let answered = client.post("/tokenize", body.to_string().as_bytes()).await?;
+pub(crate) async fn count(client: &Client, body: &impl Serialize) -> Result<TokenCount, Fault> {
+    let body = serde_json::to_vec(body).map_err(|error| Fault::Refused(error.to_string()))?;
+    let answered = client.post("/tokenize", &body).await?;
     if !answered.is_ok() {
         return Err(client.fault_of(&answered));
     }

@@ -12,9 +12,12 @@ use crate::{counting, discovery, request, whole};
 
 /// Who serves the API, as far as it matters for what may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flavor {
+pub enum Flavor {
     /// vLLM; `structured_outputs` where it is new enough, `guided_grammar` before.
-    Vllm { structured_outputs: bool },
+    Vllm {
+        /// Whether it is new enough for them.
+        structured_outputs: bool,
+    },
     /// `SGLang`.
     Sglang,
     /// `llama-server`.
@@ -25,7 +28,7 @@ pub(crate) enum Flavor {
 
 /// How a server counts tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counting {
+pub enum Counting {
     /// `POST /tokenize` gives a count.
     Exact,
     /// It does not.
@@ -34,13 +37,17 @@ pub(crate) enum Counting {
 
 /// One server that speaks the OpenAI API.
 #[derive(Clone, Debug)]
-pub(crate) struct OpenAi {
-    pub(crate) model: String,
-    pub(crate) flavor: Flavor,
-    pub(crate) counting: Counting,
+pub struct OpenAi {
+    /// What the server calls its model.
+    pub model: String,
+    /// Who it is.
+    pub flavor: Flavor,
+    /// How it counts.
+    pub counting: Counting,
     /// Tokens of context of each sequence.
-    pub(crate) ctx: TokenCount,
-    pub(crate) health_path: &'static str,
+    pub ctx: TokenCount,
+    /// The path that answers 200 as long as it is well.
+    pub health_path: &'static str,
 }
 
 impl Dialect for OpenAi {
@@ -86,7 +93,7 @@ impl Dialect for OpenAi {
             if let Input::Prompt(_) | Input::Messages(_) = job.input {
                 request::completion(&self, &job, job.max_tokens)?;
             }
-            counting::measure(&self, &client, &job.input).await
+            counting::measure(&self, &client, &job).await
         })
     }
 }
@@ -99,7 +106,7 @@ impl OpenAi {
             let instead = "it does not count tokens; leave `ctx` out and set `max_tokens`";
             return Err(refuse("this server", "ctx", ctx, instead));
         }
-        let prompt = counting::measure(self, client, &job.input).await?.longest;
+        let prompt = counting::measure(self, client, job).await?.longest;
         if prompt >= ctx {
             return Err(Fault::Refused(format!(
                 "the prompt takes {prompt} tokens and `ctx` is {ctx}: nothing is left for an answer"

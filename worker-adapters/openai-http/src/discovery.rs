@@ -1,6 +1,8 @@
 //! What a server is: asked once, when it is attached or has been started.
 
-use adapter_api::{Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, Workload};
+use adapter_api::{
+    Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, ToolSpeech, Workload,
+};
 use adapter_http::{Answered, Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
@@ -69,6 +71,7 @@ pub(crate) async fn discover(
         Err(_) => Counting::Estimate,
     };
     let (workloads, embedding_size) = workloads(client, &card.id).await?;
+    let abilities = abilities(client, &card.id, &workloads).await?;
     let meta = card.meta.unwrap_or_default();
     let said = card.max_model_len.or(meta.n_ctx).map(TokenCount);
     if said.is_none() && spec.ctx.is_none() {
@@ -88,7 +91,7 @@ pub(crate) async fn discover(
         kv_bytes_per_token: 0,
         workloads,
         strict: false,
-        abilities: Abilities::default(),
+        abilities,
         model: ModelFacts {
             name: card.id.clone(),
             architecture: "unknown".to_owned(),
@@ -200,6 +203,36 @@ async fn workloads(client: &Client, model: &str) -> Result<(Vec<Workload>, u32),
     }
     Ok((workloads, size))
 }
+
+/// What a conversation may hold beside text, found out by asking for one token of an answer: a server that
+/// was not started for tools, and one whose model does not see, refuse it at once.
+async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Result<Abilities, Undiscovered> {
+    if !workloads.contains(&Workload::Completion) {
+        return Ok(Abilities::default());
+    }
+    let chat = |content: serde_json::Value, more: serde_json::Value| {
+        let mut body = json!({ "model": model, "max_tokens": 1, "stream": false });
+        body["messages"] = json!([{ "role": "user", "content": content }]);
+        body.as_object_mut()
+            .into_iter()
+            .for_each(|body| body.extend(more.as_object().cloned().unwrap_or_default()));
+        body
+    };
+    let function = json!({ "name": "none", "description": "Does nothing.",
+        "parameters": { "type": "object", "properties": {} } });
+    let tools = json!({ "tools": [{ "type": "function", "function": function }], "tool_choice": "auto" });
+    let takes_tools = ask(client, CHAT, &chat("a".into(), tools)).await?.is_some();
+    let picture =
+        json!([{ "type": "image_url", "image_url": { "url": PICTURE } }, { "type": "text", "text": "a" }]);
+    let images = ask(client, CHAT, &chat(picture, json!({}))).await?.is_some();
+    Ok(Abilities { tools: takes_tools.then_some(ToolSpeech::Apart), logprobs: None, images })
+}
+
+/// Where conversations are answered.
+const CHAT: &str = "/v1/chat/completions";
+
+/// 64 by 64 white dots: less than that some models do not take.
+const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAS0lEQVR42u3PMQ0AAAwDoPo33UrYvQQckD4XAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAYHLAMpT0sIcNbcEAAAAAElFTkSuQmCC";
 
 /// The body of a success.
 async fn ask(client: &Client, path: &str, body: &serde_json::Value) -> Result<Option<Vec<u8>>, Undiscovered> {

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use adapter_api::{Constraint, Input, Job, KvHint, Sampling};
-use adapter_http::{Call, ChatMessage, Fault, Reading, chat_messages, refuse, refuse_private_cache};
+use adapter_http::{
+    Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
+};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,6 +27,8 @@ struct Body<'a> {
     prompt: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<Vec<ChatMessage<'a>>>,
+    #[serde(flatten)]
+    tools: ChatTools<'a>,
     stream: bool,
     stream_options: StreamOptions,
     #[serde(flatten)]
@@ -101,11 +105,10 @@ struct JsonSchema<'a> {
 }
 
 /// The request of `job`, with at most `most` tokens of an answer.
-pub(crate) fn completion(
-    server: &OpenAi,
-    job: &Job,
-    most: Option<TokenCount>,
-) -> Result<Call<OpenAiAnswer>, Fault> {
+///
+/// # Errors
+/// [`Fault::Refused`] naming what the server cannot be asked for.
+pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Result<Call<OpenAiAnswer>, Fault> {
     let (path, prompt, messages) = match &job.input {
         Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
         Input::Messages(messages) => ("/v1/chat/completions", None, Some(chat_messages(messages))),
@@ -113,6 +116,10 @@ pub(crate) fn completion(
             let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
             return Err(Fault::Refused(text.to_owned()));
         }
+    };
+    let tools = match server.flavor {
+        Flavor::LlamaServer => ChatTools::of_words(&job.tools)?,
+        _ => ChatTools::new(&job.tools)?,
     };
     let sampling = &job.sampling;
     let mut beyond = beyond(server, sampling, prompt.is_some())?;
@@ -132,13 +139,17 @@ pub(crate) fn completion(
         model: &server.model,
         prompt,
         messages,
+        tools,
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         most,
         temperature: sampling.temperature,
         top_p: sampling.top_p,
-        // The API's seeds are signed.
-        seed: job.seed & (u64::MAX >> 1),
+        seed: match server.flavor {
+            Flavor::LlamaServer => llama_server_seed(job.seed).into(),
+            // The API's seeds are signed.
+            _ => job.seed & (u64::MAX >> 1),
+        },
         stop: &sampling.stop,
         logit_bias: sampling
             .logit_bias
@@ -151,6 +162,13 @@ pub(crate) fn completion(
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::default()) })
+}
+
+/// A seed of 32 bits. The largest one is the server's word for a random seed.
+#[must_use]
+pub fn llama_server_seed(seed: u64) -> u32 {
+    let folded = u32::try_from((seed ^ (seed >> 32)) & u64::from(u32::MAX)).unwrap_or_default();
+    if folded == u32::MAX { 0 } else { folded }
 }
 
 fn beyond<'a>(server: &OpenAi, sampling: &'a Sampling, is_prompt: bool) -> Result<Beyond<'a>, Fault> {

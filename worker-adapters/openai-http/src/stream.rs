@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use adapter_api::CallEvent;
 use adapter_http::{Answer, DONE, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
@@ -47,6 +48,27 @@ struct Delta<'a> {
     reasoning_content: Option<Text<'a>>,
     #[serde(borrow, default)]
     reasoning: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<CallDelta<'a>>>,
+}
+
+/// The beginning of a call, or more of its arguments.
+#[derive(Deserialize)]
+struct CallDelta<'a> {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    function: Option<FunctionDelta<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct FunctionDelta<'a> {
+    #[serde(borrow, default)]
+    name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    arguments: Option<Text<'a>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -102,6 +124,10 @@ pub struct OpenAiAnswer {
     ending: Option<Ending>,
     last: Last,
     thinking: bool,
+    /// Calls that have begun.
+    calls: u32,
+    /// What the server calls the last of them.
+    call_id: String,
 }
 
 impl Answer for OpenAiAnswer {
@@ -129,13 +155,17 @@ impl Answer for OpenAiAnswer {
         if let Some(reason) = finish {
             self.ending = Some(ending(reason)?);
         }
-        let (text, thoughts) = match choice.delta {
-            Some(delta) => (delta.content, delta.reasoning_content.or(delta.reasoning)),
-            None => (choice.text, None),
+        let (text, thoughts, deltas) = match choice.delta {
+            Some(delta) => (delta.content, delta.reasoning_content.or(delta.reasoning), delta.tool_calls),
+            None => (choice.text, None, None),
         };
+        let deltas = deltas.unwrap_or_default();
         let text = self.joined(text.unwrap_or_default().0, thoughts.unwrap_or_default().0);
+        let text = if deltas.is_empty() { text } else { self.thought_out(text) };
         let tokens = if text.is_empty() { Vec::new() } else { vec![UNKNOWN_TOKEN] };
-        Ok(Event { text, tokens, last: None })
+        let mut calls = Vec::new();
+        deltas.into_iter().for_each(|delta| self.called(delta, &mut calls));
+        Ok(Event { text, tokens, calls, last: None })
     }
 
     fn at_end(&mut self) -> Option<Last> {
@@ -146,6 +176,30 @@ impl Answer for OpenAiAnswer {
 impl OpenAiAnswer {
     fn told(&self) -> Last {
         Last { ending: self.ending.unwrap_or(Ending::Unsaid), ..self.last }
+    }
+
+    /// What a delta says of a call. The first one of a call has its name; some servers number each call 0.
+    fn called(&mut self, delta: CallDelta<'_>, calls: &mut Vec<CallEvent>) {
+        let FunctionDelta { name, arguments } = delta.function.unwrap_or_default();
+        let (name, id) = (name.unwrap_or_default().0, delta.id.unwrap_or_default().0);
+        let another = delta.index.is_none_or(|index| index >= self.calls);
+        if !name.is_empty() && (another || !id.is_empty() && id != self.call_id) {
+            let (index, id) = (self.calls, id.into_owned());
+            self.calls += 1;
+            self.call_id.clone_from(&id);
+            calls.push(CallEvent::Start { index, id, name: name.into_owned() });
+        }
+        let text = arguments.unwrap_or_default().0;
+        if let Some(last) = self.calls.checked_sub(1)
+            && !text.is_empty()
+        {
+            calls.push(CallEvent::Arguments { index: last, text: text.into_owned() });
+        }
+    }
+
+    /// `text`, behind which thoughts that were open are not any more.
+    fn thought_out<'a>(&mut self, text: Cow<'a, str>) -> Cow<'a, str> {
+        if std::mem::take(&mut self.thinking) { Cow::Owned(format!("{text}{THOUGHTS_END}")) } else { text }
     }
 
     /// Thoughts and text of one event as one text.

@@ -90,8 +90,8 @@ fn generated(event: &[u8]) -> Result<Event<'_>, Fault> {
         ..Last::default()
     });
     Ok(match chunk.token {
-        Some(Token { id, special: true, .. }) => Event { text: Cow::Borrowed(""), tokens: vec![id], last },
-        Some(Token { id, text, .. }) => Event { text, tokens: vec![id], last },
+        Some(Token { id, special: true, .. }) => Event { tokens: vec![id], last, ..Event::default() },
+        Some(Token { id, text, .. }) => Event { text, tokens: vec![id], last, ..Event::default() },
         None => Event { last, ..Event::default() },
     })
 }

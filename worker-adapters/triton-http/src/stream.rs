@@ -62,7 +62,7 @@ impl Answer for TritonAnswer {
         }
         let counted = chunk.num_output_tokens.unwrap_or(u32::from(!text.0.is_empty()));
         let tokens = vec![UNKNOWN_TOKEN; usize::try_from(counted).unwrap_or_default()];
-        Ok(Event { text: text.0, tokens, last: None })
+        Ok(Event { text: text.0, tokens, ..Event::default() })
     }
 
     fn at_end(&mut self) -> Option<Last> {

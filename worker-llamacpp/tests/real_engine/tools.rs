@@ -1,7 +1,8 @@
 //! Calls of tools. The model is small and its template knows none: what holds its calls is the grammar.
 
 use adapter_api::{
-    Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice, ToolFormat, Tools,
+    Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice, ToolFormat,
+    ToolSpeech, Tools,
 };
 use tool_calls::{ToolEvent, ToolParser};
 
@@ -55,7 +56,10 @@ fn read_as(format: ToolFormat, text: &str) -> (String, Vec<(String, String)>) {
 #[test]
 fn a_forced_call_is_one_and_its_arguments_keep_to_the_schema_at_any_temperature() {
     let mut worker = Worker::start(4, 1024);
-    assert_eq!(worker.facts.as_ref().expect("loaded").abilities.tools, Some(ToolFormat::Hermes));
+    assert_eq!(
+        worker.facts.as_ref().expect("loaded").abilities.tools,
+        Some(ToolSpeech::InText(ToolFormat::Hermes))
+    );
     let tasks: Vec<_> = (0..6u64)
         .map(|seed| {
             let mut asked = asks(ToolChoice::Named("get_weather".to_owned()));
@@ -97,7 +101,7 @@ fn a_call_is_forced_in_the_form_of_every_family_and_read_back() {
             .expect("written");
         let mut worker = Worker::spawn();
         worker.load(spec(&path, 1, 1024)).expect("it loads");
-        assert_eq!(worker.facts.as_ref().expect("loaded").abilities.tools, Some(format));
+        assert_eq!(worker.facts.as_ref().expect("loaded").abilities.tools, Some(ToolSpeech::InText(format)));
         let mut asked = asks(ToolChoice::Named("get_weather".to_owned()));
         asked.sampling.temperature = 0.7;
         let answer = worker.answer(asked);

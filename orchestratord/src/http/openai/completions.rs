@@ -192,7 +192,7 @@ impl Speaker for Chunks {
         self.choice(out, Choice { text: text.into(), index: choice, logprobs: None, finish_reason: None });
     }
 
-    fn weighed(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+    fn told(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
         let logprobs = self.telling.logprobs(&logprobs, &mut self.offsets[index]);
         self.choice(out, Choice { text: text.into(), index, logprobs, finish_reason: None });
     }

@@ -1,11 +1,11 @@
 //! What one task says, read for calls of tools where it may call some.
 
-use adapter_api::{EngineKind, TokenLogprob, Tool};
+use adapter_api::{EngineKind, TokenLogprob, Tool, ToolSpeech};
 use orchestrator_core::TaskId;
 use tool_calls::{ToolEvent, ToolParser};
 
 use super::refusal::failed;
-use super::running::Said;
+use super::running::{Said, Told};
 use crate::handle::{DriverHandle, Subscription};
 use crate::task_log::{Chunk, LogReader, TaskEnd};
 
@@ -27,6 +27,8 @@ enum Reading {
     Offered(Vec<Tool>),
     /// For calls.
     Calls(ToolParser),
+    /// For nothing: its engine tells calls apart.
+    Apart,
     /// It has ended, and this is left to say.
     Ended(Option<TaskEnd>),
 }
@@ -58,10 +60,10 @@ impl Heard {
             if matches!(self.reading, Reading::Offered(_)) {
                 self.learn_format().await;
             }
-            if self.waiting.is_some() {
-                match self.weighed(chunk) {
+            if self.waiting.is_some() || matches!(self.reading, Reading::Apart) {
+                match self.told(chunk) {
                     events if events.is_empty() => continue,
-                    events => return Some(Said::Weighed(events)),
+                    events => return Some(Said::Told(events)),
                 }
             }
             let said = match (chunk, &mut self.reading) {
@@ -85,25 +87,29 @@ impl Heard {
         }
     }
 
-    /// What a chunk says, each text with the tokens that it is made of. Those of calls are not told: an answer
-    /// says how probable its text was.
-    fn weighed(&mut self, chunk: Chunk) -> Vec<(ToolEvent, Vec<TokenLogprob>)> {
+    /// What a chunk says, with what its events have beside their texts. How probable the tokens of calls were is
+    /// not told: an answer says it of its text.
+    fn told(&mut self, chunk: Chunk) -> Vec<Told> {
         let mut said = Vec::new();
         let waiting = self.waiting.get_or_insert_default();
         let mut tell = |events: Vec<ToolEvent>, waiting: &mut Vec<TokenLogprob>| {
             for event in events {
                 let of_event = std::mem::take(waiting);
-                let of_text = if let ToolEvent::Content(_) = event { of_event } else { Vec::new() };
-                said.push((event, of_text));
+                let logprobs = if let ToolEvent::Content(_) = event { of_event } else { Vec::new() };
+                said.push(Told { event, logprobs });
             }
         };
         match chunk {
             Chunk::Tokens { first, texts } => {
                 let after = first + u32::try_from(texts.len()).unwrap_or(u32::MAX);
-                let mut logprobs = self.reader.logprobs(first..after).into_iter();
+                let mut besides = self.reader.beside(first..after).into_iter();
                 for text in texts {
-                    waiting.extend(logprobs.next().unwrap_or_default());
+                    let beside = besides.next().unwrap_or_default();
+                    waiting.extend(beside.logprobs);
                     let events = match &mut self.reading {
+                        _ if !beside.calls.is_empty() => {
+                            beside.calls.into_iter().map(ToolEvent::from).collect()
+                        }
                         Reading::Calls(parser) => parser.push(&text),
                         _ => vec![ToolEvent::Content(text)],
                     };
@@ -122,10 +128,13 @@ impl Heard {
 
     /// The engine has answered, so that its model is known now.
     async fn learn_format(&mut self) {
-        let format =
+        let speech =
             self.driver.subscribe(self.task, 0).await.ok().and_then(|subscription| subscription.tools);
-        if let (Reading::Offered(tools), Some(format)) = (&self.reading, format) {
-            self.reading = Reading::Calls(ToolParser::new(format, tools));
+        if let (Reading::Offered(tools), Some(speech)) = (&self.reading, speech) {
+            self.reading = match speech {
+                ToolSpeech::InText(format) => Reading::Calls(ToolParser::new(format, tools)),
+                ToolSpeech::Apart => Reading::Apart,
+            };
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 use tool_calls::ToolEvent;
 
-use super::running::{Running, Said};
+use super::running::{Running, Said, Told};
 use crate::backpressure::Refusal;
 use crate::http::Api;
 use crate::http::access::About;
@@ -34,9 +34,8 @@ pub(super) trait Speaker: Send + 'static {
     /// A stretch of the answer `choice`.
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str);
 
-    /// A stretch of the answer `choice` whose tokens were so probable. Endpoints that do not ask for it hear of
-    /// none.
-    fn weighed(&mut self, out: &mut BytesMut, choice: usize, text: &str, _logprobs: Vec<TokenLogprob>) {
+    /// A stretch of the answer `choice` with how probable its tokens were: of none where nobody asked.
+    fn told(&mut self, out: &mut BytesMut, choice: usize, text: &str, _logprobs: Vec<TokenLogprob>) {
         self.text(out, choice, text);
     }
 
@@ -150,10 +149,10 @@ impl<S: Speaker> Relay<S> {
                     }
                 }
             }
-            Some((choice, Said::Weighed(events))) => {
-                for (event, logprobs) in events {
+            Some((choice, Said::Told(events))) => {
+                for Told { event, logprobs } in events {
                     match event {
-                        ToolEvent::Content(text) => self.speaker.weighed(out, choice, &text, logprobs),
+                        ToolEvent::Content(text) => self.speaker.told(out, choice, &text, logprobs),
                         event => self.speaker.call(out, choice, event),
                     }
                 }

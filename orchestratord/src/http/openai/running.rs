@@ -24,12 +24,20 @@ pub(super) enum Said {
     Texts(Vec<String>),
     /// What texts of an answer that may call tools turned out to be.
     Events(Vec<ToolEvent>),
-    /// The same of any answer, each with how probable the tokens of its text were.
-    Weighed(Vec<(ToolEvent, Vec<TokenLogprob>)>),
+    /// The same of any answer, with what each has beside its text.
+    Told(Vec<Told>),
     /// That it has ended well.
     End(TaskEnd),
     /// That it has failed.
     Failed(Refused),
+}
+
+/// A stretch of an answer, with what it has beside its text.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) event: ToolEvent,
+    /// How probable the tokens of its text were, where that was asked for.
+    pub(super) logprobs: Vec<TokenLogprob>,
 }
 
 /// One task's whole answer.
@@ -130,8 +138,8 @@ impl Running {
             match said {
                 Said::Texts(more) => part.texts.extend(more),
                 Said::Events(events) => events.into_iter().for_each(|event| part.collect(event)),
-                Said::Weighed(events) => {
-                    for (event, logprobs) in events {
+                Said::Told(events) => {
+                    for Told { event, logprobs } in events {
                         part.logprobs.extend(logprobs);
                         part.collect(event);
                     }
@@ -159,8 +167,9 @@ impl Part {
     fn collect(&mut self, event: ToolEvent) {
         match event {
             ToolEvent::Content(text) => self.texts.push(text),
-            ToolEvent::Start { name, .. } => {
-                self.calls.push(ToolCall { id: call_id(), name, arguments: String::new() });
+            ToolEvent::Start { id, name, .. } => {
+                let id = id.unwrap_or_else(call_id);
+                self.calls.push(ToolCall { id, name, arguments: String::new() });
             }
             ToolEvent::Arguments { text, .. } => {
                 if let Some(call) = self.calls.last_mut() {

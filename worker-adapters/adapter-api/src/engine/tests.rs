@@ -3,7 +3,7 @@
 use orchestrator_core::Priority;
 
 use super::*;
-use crate::{Determinism, KvHint, Message, Role, Sampling, Tool, ToolChoice, Tools};
+use crate::{Determinism, KvHint, Message, Role, Sampling, Tool, ToolChoice, ToolFormat, Tools};
 
 fn job() -> Job {
     Job {
@@ -28,7 +28,7 @@ fn tool(name: &str) -> Tool {
 }
 
 fn all() -> Abilities {
-    Abilities { tools: Some(ToolFormat::Hermes), logprobs: Some(20), images: true }
+    Abilities { tools: Some(ToolSpeech::InText(ToolFormat::Hermes)), logprobs: Some(20), images: true }
 }
 
 fn told(job: &Job, abilities: Abilities) -> String {

@@ -9,7 +9,7 @@ use crate::sessions::Sessions;
 
 async fn replay(bytes: &[u8]) -> Replayed {
     let sessions = Arc::new(Sessions::default());
-    replay_every_split(bytes, || Reading::Stream(LlamaAnswer::new(sessions.begin(None)))).await
+    replay_every_split(bytes, || Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None)))).await
 }
 
 /// `llama-server` b11434, `POST /completion` with `stream` and `return_tokens`: the fields and their order are

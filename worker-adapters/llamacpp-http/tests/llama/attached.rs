@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use adapter_api::{
-    Constraint, Engine, EngineError, EngineFactory, Finish, Input, Job, LogitBias, MeasureError, Message,
-    Role, StartError, Workload,
+    CallEvent, Constraint, Engine, EngineError, EngineFactory, Finish, Input, Job, LogitBias, MeasureError,
+    Message, Role, StartError, Tool, ToolChoice, ToolSpeech, Tools, Workload,
 };
 use adapter_http::testing::{
     FakeServer, Reply, Request, Story, chunked, job, json, listen, spec, sse, within,
@@ -15,6 +15,14 @@ use orchestrator_core::{SessionId, TokenCount};
 use uuid::Uuid;
 
 const PROPS: &str = r#"{"default_generation_settings":{"params":{"seed":4294967295},"n_ctx":2048},"total_slots":3,"model_alias":"smol","model_path":"/m/smol.gguf","modalities":{"vision":false},"chat_template":"{% for m in messages %}{{ m.content }}{% endfor %}","build_info":"b11434-5a1c2e3","is_sleeping":false}"#;
+
+/// A server whose template knows tools and whose model sees.
+fn props_of_more() -> String {
+    PROPS.replace(r#""vision":false"#, r#""vision":true"#).replace(
+        r#""build_info""#,
+        r#""chat_template_caps":{"supports_tools":true,"supports_tool_calls":true},"build_info""#,
+    )
+}
 
 const MODELS: &str = r#"{"models":[],"object":"list","data":[{"id":"smol","object":"model","created":1,"owned_by":"llamacpp","meta":{"vocab_type":2,"n_vocab":49152,"n_ctx":2048,"n_ctx_train":8192,"n_embd":576,"n_params":134515008,"size":96538368,"ftype":"Q4_1"}}]}"#;
 
@@ -233,4 +241,79 @@ async fn another_server_is_said_not_to_be_one() {
         assert!(error.contains("is not a `llama-server`: "), "{error}");
         assert!(error.ends_with("hint: check the engine's `url`"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
+    let server = FakeServer::start(|request| match request.line.as_str() {
+        "GET /props" => Some(Reply::closing(json(200, &props_of_more()))),
+        "POST /v1/chat/completions" => {
+            let call = r#"{"choices":[{"finish_reason":null,"index":0,"delta":{"tool_calls":[{"index":0,"id":"Qx7","type":"function","function":{"name":"g","arguments":"{}"}}]}}]}"#;
+            let last = r#"{"choices":[{"finish_reason":"tool_calls","index":0,"delta":{}}]}"#;
+            let usage =
+                r#"{"choices":[],"usage":{"completion_tokens":9,"prompt_tokens":40,"total_tokens":49}}"#;
+            let mut bytes = sse(&[call, last, usage, "[DONE]"]);
+            bytes.extend(chunked(b""));
+            Some(Reply::closing(bytes))
+        }
+        _ => server(request),
+    });
+    let engine = attach(&server).await.expect("starts");
+    assert_eq!(engine.facts().abilities.tools, Some(ToolSpeech::Apart));
+    assert!(engine.facts().abilities.images);
+    let tool = |name: &str| Tool { name: name.into(), ..Tool::default() };
+    let tools =
+        Tools { offered: vec![tool("f"), tool("g")], choice: ToolChoice::Named("g".into()), single: false };
+    let asked = Job { tools, seed: u64::MAX, ..job(conversation("what now")) };
+    within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");
+    let rendered = server.last("POST /apply-template").json();
+    assert_eq!(rendered["tools"][0]["function"]["name"], "g", "rendered as it is asked");
+    let (sink, heard) = listen();
+    engine.submit(asked, sink);
+    let story = Story::of(heard).await;
+    let calls: Vec<_> = story.pieces.iter().flat_map(|piece| piece.calls.clone()).collect();
+    assert_eq!(calls[0], CallEvent::Start { index: 0, id: "Qx7".into(), name: "g".into() });
+    let end = story.end.expect("an end");
+    assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(40), TokenCount(9)));
+    let sent = server.last("POST /v1/chat/completions").json();
+    // The server knows words for a choice and no tool: it is shown the one that is meant.
+    assert_eq!(sent["tool_choice"], "required");
+    assert_eq!(sent["tools"].as_array().map(Vec::len), Some(1));
+    assert_eq!(sent["parallel_tool_calls"], true);
+    assert_eq!(sent["seed"], 0, "a seed of 32 bits");
+
+    let (sink, heard) = listen();
+    engine.submit(job(conversation("what now")), sink);
+    assert_eq!(Story::of(heard).await.text(), "Hi", "without tools it is asked as before");
+}
+
+#[tokio::test]
+async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_not() {
+    let seeing = FakeServer::start(|request| match request.line.as_str() {
+        "GET /props" => Some(Reply::closing(json(200, &props_of_more()))),
+        "POST /v1/chat/completions" => {
+            let mut bytes =
+                sse(&[r#"{"choices":[{"delta":{"content":"A llama."},"finish_reason":"stop"}]}"#, "[DONE]"]);
+            bytes.extend(chunked(b""));
+            Some(Reply::closing(bytes))
+        }
+        _ => server(request),
+    });
+    let mut turn = Message::new(Role::User, "What is it?");
+    turn.images = vec!["data:image/png;base64,AAAA".to_owned()];
+    let asked = job(Input::Messages(vec![turn]));
+    let engine = attach(&seeing).await.expect("starts");
+    let (sink, heard) = listen();
+    engine.submit(asked.clone(), sink);
+    assert_eq!(Story::of(heard).await.text(), "A llama.");
+    let sent = seeing.last("POST /v1/chat/completions").json();
+    assert_eq!(sent["messages"][0]["content"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
+    assert_eq!(sent["messages"][0]["content"][1]["text"], "What is it?");
+
+    let blind = FakeServer::start(server);
+    let engine = attach(&blind).await.expect("starts");
+    assert_eq!(engine.facts().abilities.tools, None, "its template knows no tools");
+    let refused = within(engine.measure(Arc::new(asked))).await;
+    let Err(MeasureError::Invalid(text)) = refused else { panic!("{refused:?}") };
+    assert!(text.starts_with("`messages[0]` holds an image"), "{text}");
 }

@@ -1,3 +1,4 @@
+use adapter_api::CallEvent;
 use adapter_http::testing::{Replayed, chunked, replay_every_split, sse};
 use adapter_http::{Ending, Fault, Last, Reading, UNKNOWN_TOKEN};
 use orchestrator_core::TokenCount;
@@ -182,4 +183,138 @@ async fn broken_framing_is_named() {
         let fault = replayed.end.expect_err("a fault").to_string();
         assert!(fault.contains(wanted), "{fault}");
     }
+}
+
+/// The calls of an answer: what the server calls each, its tool, its arguments.
+fn calls(replayed: &Replayed) -> Vec<(String, String, String)> {
+    let mut calls: Vec<(String, String, String)> = Vec::new();
+    for event in replayed.pieces.iter().flat_map(|piece| &piece.calls) {
+        match event {
+            CallEvent::Start { index, id, name } => {
+                assert_eq!(*index as usize, calls.len());
+                calls.push((id.clone(), name.clone(), String::new()));
+            }
+            CallEvent::Arguments { index, text } => calls[*index as usize].2.push_str(text),
+            CallEvent::End { index } => assert_eq!(*index as usize, calls.len() - 1),
+        }
+    }
+    calls
+}
+
+/// The text of an answer that is no call.
+fn content(replayed: &Replayed) -> String {
+    let pieces = replayed.pieces.iter().filter(|piece| piece.calls.is_empty());
+    pieces.map(|piece| piece.text.as_str()).collect()
+}
+
+fn owned(calls: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    calls.iter().map(|(id, name, text)| ((*id).into(), (*name).into(), (*text).into())).collect()
+}
+
+/// vLLM 0.11 with `--enable-auto-tool-choice`: the name of a call comes first and alone, its arguments behind it.
+#[tokio::test]
+async fn calls_of_vllm_come_apart_from_the_text_under_every_split() {
+    let head = r#"{"id":"chatcmpl-6a","object":"chat.completion.chunk","created":1763846400,"model":"m","choices":[{"index":0,"delta":"#;
+    let event =
+        |delta: &str, finish: &str| format!(r#"{head}{delta},"logprobs":null,"finish_reason":{finish}}}]}}"#);
+    let name = |index: u32, id: &str, name: &str| {
+        let call =
+            format!(r#"{{"id":"{id}","type":"function","index":{index},"function":{{"name":"{name}"}}}}"#);
+        event(&format!(r#"{{"tool_calls":[{call}]}}"#), "null")
+    };
+    let more = |index: u32, text: &str| {
+        let call = format!(r#"{{"index":{index},"function":{{"arguments":"{text}"}}}}"#);
+        event(&format!(r#"{{"tool_calls":[{call}]}}"#), "null")
+    };
+    let events = [
+        event(r#"{"role":"assistant","content":""}"#, "null"),
+        event(r#"{"content":"Let me"}"#, "null"),
+        event(r#"{"content":" see."}"#, "null"),
+        name(0, "chatcmpl-tool-b7", "weather"),
+        more(0, r#"{\"city\": \""#),
+        more(0, "Ber"),
+        more(0, "lin"),
+        more(0, r#"\"}"#),
+        name(1, "chatcmpl-tool-c8", "time"),
+        more(1, "{}"),
+        event(r#"{"content":""}"#, r#""tool_calls","stop_reason":null"#),
+        r#"{"id":"chatcmpl-6a","object":"chat.completion.chunk","created":1763846400,"model":"m","choices":[],"usage":{"prompt_tokens":200,"total_tokens":230,"completion_tokens":30}}"#.to_owned(),
+        "[DONE]".to_owned(),
+    ];
+    let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    assert_eq!(content(&replayed), "Let me see.");
+    let expected =
+        [("chatcmpl-tool-b7", "weather", r#"{"city": "Berlin"}"#), ("chatcmpl-tool-c8", "time", "{}")];
+    assert_eq!(calls(&replayed), owned(&expected));
+    let read = "Let me see.<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Berlin\"}}\n\
+        </tool_call><tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>";
+    assert_eq!(replayed.text(), read, "people read them as a model would write them");
+    let last = replayed.end.expect("an end");
+    assert_eq!((last.ending, last.tokens_out), (Ending::Stop, Some(TokenCount(30))));
+}
+
+/// `llama-server` b11434: the beginning of the arguments may come with the name (`server_chat_msg_diff_to_json_oaicompat`,
+/// `tools/server/server-chat.cpp`), and thoughts may come before.
+#[tokio::test]
+async fn calls_of_llama_server_come_apart_from_its_thoughts_under_every_split() {
+    let event = |delta: &str, finish: &str| {
+        format!(
+            r#"{{"choices":[{{"finish_reason":{finish},"index":0,"delta":{delta}}}],"created":1,"id":"chatcmpl-A","model":"smol","system_fingerprint":"b11434-abc","object":"chat.completion.chunk"}}"#
+        )
+    };
+    let events = [
+        event(r#"{"role":"assistant","content":null}"#, "null"),
+        event(r#"{"reasoning_content":"The sky?"}"#, "null"),
+        event(
+            r#"{"tool_calls":[{"index":0,"id":"Qx7","type":"function","function":{"name":"weather","arguments":"{"}}]}"#,
+            "null",
+        ),
+        event(r#"{"tool_calls":[{"index":0,"function":{"arguments":"\"city\":"}}]}"#, "null"),
+        event(r#"{"tool_calls":[{"index":0,"function":{"arguments":"\"M\\u00fcnchen 🦙\"}"}}]}"#, "null"),
+        event("{}", r#""tool_calls""#),
+        "[DONE]".to_owned(),
+    ];
+    let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    assert_eq!(content(&replayed), "<think>The sky?</think>");
+    assert_eq!(calls(&replayed), owned(&[("Qx7", "weather", "{\"city\":\"M\\u00fcnchen 🦙\"}")]));
+}
+
+/// Servers that tell a call whole, and each as if it were the first.
+#[tokio::test]
+async fn calls_that_are_all_numbered_0_or_not_at_all_are_told_apart_by_their_ids() {
+    let event = |calls: &str| {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{calls}]}},"finish_reason":null}}]}}"#)
+    };
+    let call = |id: &str, name: &str| {
+        format!(
+            r#"{{"index":0,"id":"{id}","type":"function","function":{{"name":"{name}","arguments":"{{\"a\":1}}"}}}}"#
+        )
+    };
+    let unnumbered = r#"{"id":"c3","function":{"name":"h","arguments":""}}"#;
+    let events =
+        [event(&format!("{},{}", call("c1", "f"), call("c2", "g"))), event(unnumbered), "[DONE]".to_owned()];
+    let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    let expected = [("c1", "f", r#"{"a":1}"#), ("c2", "g", r#"{"a":1}"#), ("c3", "h", "")];
+    assert_eq!(calls(&replayed), owned(&expected));
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_stays_open_and_what_is_behind_one_is_text_again() {
+    let event = |delta: &str, finish: &str| {
+        format!(r#"{{"choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]}}"#)
+    };
+    let begin = r#"{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{\"a\":"}}]}"#;
+    let cut = [event(begin, "null"), event("{}", r#""length""#), "[DONE]".to_owned()];
+    let replayed = replay(&over(sse(&cut.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    assert_eq!(calls(&replayed), owned(&[("c", "f", r#"{"a":"#)]));
+    assert_eq!(replayed.end.expect("an end").ending, Ending::Length);
+    let behind = [
+        event(begin, "null"),
+        event(r#"{"content":"so"}"#, "null"),
+        event(r#"{"content":" far"}"#, "null"),
+        "[DONE]".to_owned(),
+    ];
+    let replayed = replay(&over(sse(&behind.iter().map(String::as_str).collect::<Vec<_>>()))).await;
+    assert_eq!(content(&replayed), "so far");
+    assert!(replayed.text().ends_with("}\n</tool_call>so far"), "{}", replayed.text());
 }

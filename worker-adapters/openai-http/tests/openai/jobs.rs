@@ -1,10 +1,10 @@
 //! Jobs that go well, or are refused by name.
 
 use adapter_api::{
-    Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, MeasureError, Message, Role,
-    StopOutcome, Workload,
+    CallEvent, Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, MeasureError,
+    Message, Role, StopOutcome, Tool, ToolChoice, ToolSpeech, Tools, Workload,
 };
-use adapter_http::testing::{FakeServer, Heard, Reply, Story, job, json, listen, within};
+use adapter_http::testing::{FakeServer, Heard, Reply, Story, chunked, job, json, listen, sse, within};
 use orchestrator_core::TokenCount;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +67,77 @@ async fn everything_that_can_be_asked_is_asked() {
         request.body
     );
     assert!(sent["max_tokens"].is_null() && sent.get("max_tokens").is_some(), "no limit is said to be none");
+}
+
+#[tokio::test]
+async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as_calls() {
+    let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"look","arguments":"{}"}}]},"finish_reason":null}]}"#;
+    let server = FakeServer::start(move |request| match request.line.as_str() {
+        "POST /v1/chat/completions" => {
+            let mut bytes = sse(&[call, "[DONE]"]);
+            bytes.extend(chunked(b""));
+            Some(Reply::closing(bytes))
+        }
+        _ => vllm(request),
+    });
+    let engine = attach(&server).await;
+    assert_eq!(engine.facts().abilities.tools, Some(ToolSpeech::Apart));
+    assert!(engine.facts().abilities.images);
+    let mut turn = Message::new(Role::User, "What is it?");
+    turn.images = vec!["https://example.org/a.png".to_owned()];
+    let tool =
+        Tool { name: "look".into(), description: None, parameters: Some("{\"type\":\"object\"}".into()) };
+    let tools = Tools { offered: vec![tool], choice: ToolChoice::Named("look".into()), single: true };
+    let asked = Job { tools, ..job(Input::Messages(vec![turn])) };
+    within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");
+    let counted = server.last("POST /tokenize").json();
+    assert_eq!(counted["tools"][0]["function"]["name"], "look");
+    let (sink, heard) = listen();
+    engine.submit(asked, sink);
+    let story = Story::of(heard).await;
+    let told: Vec<_> = story.pieces.iter().flat_map(|piece| piece.calls.clone()).collect();
+    let start = CallEvent::Start { index: 0, id: "c1".into(), name: "look".into() };
+    let arguments = CallEvent::Arguments { index: 0, text: "{}".into() };
+    assert_eq!(told, [start, arguments, CallEvent::End { index: 0 }]);
+    let sent = server.last("POST /v1/chat/completions").json();
+    assert_eq!(sent["messages"][0]["content"][0]["image_url"]["url"], "https://example.org/a.png");
+    assert_eq!(sent["tools"][0]["function"]["parameters"]["type"], "object");
+    assert_eq!(sent["tool_choice"]["function"]["name"], "look");
+    assert_eq!(sent["parallel_tool_calls"], false);
+}
+
+/// vLLM without `--enable-auto-tool-choice`, and with a model that does not see.
+#[tokio::test]
+async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
+    let server = FakeServer::start(|request| {
+        let body = request.json();
+        let refused = |what: &str| {
+            let message =
+                format!(r#"{{"error":{{"message":"{what}","type":"BadRequestError","code":400}}}}"#);
+            Some(Reply::closing(json(400, &message)))
+        };
+        match request.line.as_str() {
+            "POST /v1/chat/completions" if !body["tools"].is_null() => refused(
+                "auto tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set",
+            ),
+            "POST /v1/chat/completions" if body["messages"][0]["content"].is_array() => {
+                refused("At most 0 image(s) may be provided in one prompt.")
+            }
+            _ => vllm(request),
+        }
+    });
+    let engine = attach(&server).await;
+    let asked_before = server.seen().len();
+    let mut turn = Message::new(Role::User, "What is it?");
+    let tools = Tools { offered: vec![Tool { name: "look".into(), ..Tool::default() }], ..Tools::default() };
+    let with_tools = Job { tools, ..job(Input::Messages(vec![turn.clone()])) };
+    turn.images = vec!["https://example.org/a.png".to_owned()];
+    for (asked, named) in [(with_tools, "`tools`"), (job(Input::Messages(vec![turn])), "`messages[0]`")] {
+        let measured = within(engine.measure(Arc::new(asked))).await;
+        let Err(MeasureError::Invalid(text)) = measured else { panic!("{measured:?}") };
+        assert!(text.starts_with(named), "{text}");
+    }
+    assert!(server.seen()[asked_before..].iter().all(|request| request.line == "GET /health"));
 }
 
 #[tokio::test]

@@ -215,10 +215,10 @@ impl Speaker for Chunks {
         self.delta(out, choice, Delta { content: Some(text), ..Delta::default() }, None);
     }
 
-    fn weighed(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+    fn told(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
         self.role_once(out, index);
         let delta = Delta { content: Some(text), ..Delta::default() };
-        let logprobs = Some(ChatLogprobs::from(logprobs.as_slice()));
+        let logprobs = self.telling.style.logprobs.map(|_| ChatLogprobs::from(logprobs.as_slice()));
         self.chunk(out, &[ChunkChoice { index, delta, logprobs, finish_reason: None }], None);
     }
 
@@ -226,7 +226,9 @@ impl Speaker for Chunks {
         self.role_once(out, choice);
         self.choices[choice] = State::Call;
         let (index, id, name, arguments) = match &event {
-            ToolEvent::Start { index, name } => (*index, Some(call_id()), Some(name.as_str()), ""),
+            ToolEvent::Start { index, id, name } => {
+                (*index, Some(id.clone().unwrap_or_else(call_id)), Some(name.as_str()), "")
+            }
             ToolEvent::Arguments { index, text } => (*index, None, None, text.as_str()),
             ToolEvent::Content(_) | ToolEvent::End { .. } => return,
         };

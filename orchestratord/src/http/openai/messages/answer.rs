@@ -149,9 +149,13 @@ impl Speaker for Events {
 
     fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent) {
         match event {
-            ToolEvent::Start { name, .. } => {
+            ToolEvent::Start { id, name, .. } => {
                 self.calls = true;
-                self.begin(out, Open::Call, &Block::ToolUse { id: call_id(), name, input: Map::new() });
+                self.begin(
+                    out,
+                    Open::Call,
+                    &Block::ToolUse { id: id.unwrap_or_else(call_id), name, input: Map::new() },
+                );
             }
             ToolEvent::Arguments { text, .. } => {
                 self.delta(out, &json!({"type": "input_json_delta", "partial_json": text}));

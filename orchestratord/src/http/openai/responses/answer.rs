@@ -172,10 +172,10 @@ impl Events {
 
 impl Speaker for Events {
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
-        self.weighed(out, choice, text, Vec::new());
+        self.told(out, choice, text, Vec::new());
     }
 
-    fn weighed(&mut self, out: &mut BytesMut, _choice: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+    fn told(&mut self, out: &mut BytesMut, _choice: usize, text: &str, logprobs: Vec<TokenLogprob>) {
         if !matches!(self.open, Open::Message { .. }) {
             self.between_items(out, "completed");
             let id = message_id();
@@ -198,9 +198,10 @@ impl Speaker for Events {
 
     fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent) {
         match event {
-            ToolEvent::Start { name, .. } => {
+            ToolEvent::Start { id, name, .. } => {
                 self.between_items(out, "completed");
-                let call = Call { id: item_id(), call_id: call_id(), name };
+                let call_id = id.unwrap_or_else(call_id);
+                let call = Call { id: item_id(), call_id, name };
                 let item = call.value("in_progress", "");
                 self.of_item(out, "response.output_item.added", json!({"item": item}));
                 self.open = Open::Call { call, arguments: String::new() };
