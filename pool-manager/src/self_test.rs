@@ -220,6 +220,7 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     }
 }
 

@@ -256,7 +256,11 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
         return Abilities::default();
     }
     let tools = template.and_then(|template| template.as_ref().ok()).map(ChatTemplate::tool_format);
-    Abilities { tools: tools.map(ToolSpeech::InText), logprobs: Some(sample::MAX_TOP), images: false }
+    Abilities {
+        tools: tools.map(ToolSpeech::InText),
+        logprobs: Some(sample::MAX_TOP),
+        ..Abilities::default()
+    }
 }
 
 fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {

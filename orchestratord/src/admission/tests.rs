@@ -45,6 +45,7 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
 }

@@ -157,6 +157,7 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
 }

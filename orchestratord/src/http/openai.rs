@@ -28,6 +28,7 @@ mod heard;
 mod logprobs;
 mod messages;
 mod models;
+mod own;
 pub(super) mod refusal;
 mod relay;
 mod rerank;

@@ -72,6 +72,11 @@ fn describe(path: &Path, error: &serde_json::Error) -> String {
     format!("{told} ({place})")
 }
 
+/// What is said of a field that is none, with the one among `known` that may have been meant.
+pub(super) fn not_a_field(name: &str, known: &[&str]) -> String {
+    format!("`{}` is not a field{}", shown(name.as_bytes()), instead(name, known.to_vec()))
+}
+
 /// The name in backticks after `what`, and the names that would have been right.
 fn named<'t>(text: &'t str, what: &str) -> Option<(&'t str, Vec<&'t str>)> {
     let rest = text.strip_prefix(what)?.strip_prefix('`')?;

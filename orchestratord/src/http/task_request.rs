@@ -77,6 +77,7 @@ pub fn resolve(
         },
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     };
     let mut request = TaskRequest {
         job: Arc::new(job),

@@ -182,6 +182,7 @@ impl House {
             kv: adapter_api::KvHint::default(),
             tools: Tools::default(),
             logprobs: None,
+            own: None,
         };
         let request = TaskRequest {
             job: Arc::new(job),

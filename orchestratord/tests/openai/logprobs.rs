@@ -128,7 +128,8 @@ async fn a_response_includes_them_where_it_is_asked_to() {
     let body = with(asked, &json!({"stream": true}));
     let stream = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await;
     let events = contract::events(stream.text()).unwrap();
-    let named = |name: &'static str| events.iter().filter(move |event| event.name == name).map(|event| &event.data);
+    let named =
+        |name: &'static str| events.iter().filter(move |event| event.name == name).map(|event| &event.data);
     let deltas: Vec<Value> =
         named("response.output_text.delta").flat_map(|delta| items(&delta["logprobs"]).clone()).collect();
     assert_eq!(&deltas, items(&part["logprobs"]));

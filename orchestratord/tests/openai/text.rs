@@ -1,10 +1,11 @@
 //! Answers in text.
 
+use adapter_api::Abilities;
 use adapter_mock::Phase;
 use orchestratord::tasks::spawn;
 use serde_json::json;
 
-use crate::house::House;
+use crate::house::{House, Manners};
 use crate::leaving::{ask, body, read_until, until_waiting};
 use crate::wire::{self, Ask};
 use crate::{Audit, chat, completion, events};
@@ -151,4 +152,28 @@ async fn a_stream_carries_comments_while_its_task_waits() {
 
 async fn wire_send(at: std::net::SocketAddr, ask: Ask) -> wire::Answer {
     wire::send(at, &ask).await
+}
+
+#[tokio::test]
+async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refused_by_name_elsewhere() {
+    let abilities = Abilities { own_fields: true, ..Abilities::default() };
+    let own = House::with(Manners { abilities, ..Manners::default() });
+    own.bring_up().await;
+    let (audit, none) = (Audit::new(), House::new().await);
+    let more = json!({"mirostat": 2, "chat_template_kwargs": {"enable_thinking": false}});
+    for ask in [chat("one", &more), completion("one", &more)] {
+        audit.expect(200, own.address, ask.clone()).await;
+        let refused = audit.expect(400, none.address, ask).await.json();
+        let param = refused["error"]["param"].as_str().unwrap();
+        assert!(["mirostat", "chat_template_kwargs"].contains(&param), "{refused}");
+    }
+    for (more, param) in [
+        (json!({"n_predict": 9}), "n_predict"),
+        (json!({"prompt": "x", "mirostat": 2}), "prompt"),
+        (json!({"mirostat": 2, "temperature": -1}), "temperature"),
+        (json!({"mirostat": 2, "stream_options": {"mirostat": 2}}), "stream_options.mirostat"),
+    ] {
+        let refused = audit.expect(400, own.address, chat("one", &more)).await.json();
+        assert_eq!(refused["error"]["param"], param, "{refused}");
+    }
 }

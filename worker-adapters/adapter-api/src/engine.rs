@@ -119,6 +119,8 @@ pub struct Abilities {
     pub logprobs: Option<u8>,
     /// Whether it sees pictures.
     pub images: bool,
+    /// Whether it takes fields of its own with a request, being asked in the words of the same API.
+    pub own_fields: bool,
 }
 
 impl Abilities {
@@ -128,6 +130,11 @@ impl Abilities {
     /// The field, its value and what would be right.
     pub fn check(&self, job: &Job, kind: EngineKind) -> Result<(), String> {
         let engine = kind.as_str();
+        if let Some(own) = &job.own
+            && !self.own_fields
+        {
+            return Err(own.refusal.clone());
+        }
         job.tools.check()?;
         if job.tools.are_shown() && self.tools.is_none() {
             return Err(format!(

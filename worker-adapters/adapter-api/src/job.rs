@@ -185,6 +185,15 @@ impl Sampling {
     }
 }
 
+/// Fields of a request that nobody here knows, for an engine that speaks the same endpoint itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnFields {
+    /// The fields, as the text of a JSON object.
+    pub fields: String,
+    /// What whoever sends them to an engine that takes none is told: which field it is, and what would be right.
+    pub refusal: String,
+}
+
 /// One task as it is handed to an engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -214,4 +223,6 @@ pub struct Job {
     pub tools: Tools,
     /// Wanted beside each token: its probability, and so many of the most probable ones in its place.
     pub logprobs: Option<u8>,
+    /// What only the engine itself may know of.
+    pub own: Option<OwnFields>,
 }

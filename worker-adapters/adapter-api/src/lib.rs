@@ -16,6 +16,8 @@ pub use engine::{
     MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome,
     TaskSink,
 };
-pub use job::{Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, Role, Sampling, Workload};
+pub use job::{
+    Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, OwnFields, Role, Sampling, Workload,
+};
 pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, Piece, TokenLogprob};
 pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, ToolSpeech, Tools};

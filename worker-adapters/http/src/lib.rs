@@ -27,6 +27,7 @@ mod framing;
 mod health;
 mod inner;
 mod output;
+mod own;
 mod process;
 mod relay;
 mod sampling;
@@ -49,6 +50,7 @@ pub use estimate::{estimated_tokens, measured_by_estimate};
 pub use exchange::{Answered, Client};
 pub use fault::Fault;
 pub use inner::MAX_TASKS;
+pub use own::with_own_fields;
 pub use sampling::{
     DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse, refuse_private_cache,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Job, Measured, Message, ReplicaSpec, SessionKv, Tools, Workload};
+use adapter_api::{EngineKind, Input, Job, Measured, Message, ReplicaSpec, SessionKv, Workload};
 use adapter_http::{
     Call, Client, Dialect, Discovered, Fault, HttpEngineConfig, Undiscovered, refuse_private_cache,
 };
@@ -10,7 +10,7 @@ use adapter_openai_http::{OpenAi, whole};
 use futures_core::future::BoxFuture;
 use orchestrator_core::{SessionId, TokenCount};
 
-use crate::prompts::{self, Prompts};
+use crate::prompts::{self, Prompts, Shown};
 use crate::sessions::Sessions;
 use crate::stream::LlamaAnswer;
 use crate::{discovery, request};
@@ -34,7 +34,8 @@ pub(crate) struct LlamaServer {
 enum Endpoint {
     /// `/completion`, with a prompt that was rendered before.
     Completion,
-    /// `/v1/chat/completions`, where it reads calls out of answers and pictures out of conversations.
+    /// `/v1/chat/completions`, where it reads calls out of answers and pictures out of conversations, and whose
+    /// fields are its own affair.
     Chat,
 }
 
@@ -76,7 +77,7 @@ impl Dialect for LlamaServer {
                 Input::Prompt(prompt) => prompt.clone(),
                 Input::Messages(messages) => match self.prompts.take(messages) {
                     Some(prompt) => prompt,
-                    None => self.render(&client, messages, &job.tools).await?,
+                    None => self.render(&client, messages, Shown::of(&job)).await?,
                 },
                 Input::Inputs(_) => {
                     let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
@@ -111,7 +112,7 @@ impl Dialect for LlamaServer {
             match &job.input {
                 Input::Prompt(prompt) => prompts::count(&client, prompt).await.map(one),
                 Input::Messages(messages) => {
-                    let prompt = self.render(&client, messages, &job.tools).await?;
+                    let prompt = self.render(&client, messages, Shown::of(&job)).await?;
                     let count = prompts::count(&client, &prompt).await?;
                     if endpoint(&job) == Endpoint::Completion {
                         self.prompts.keep(messages, prompt);
@@ -133,7 +134,7 @@ impl Dialect for LlamaServer {
 }
 
 impl LlamaServer {
-    async fn render(&self, client: &Client, messages: &[Message], tools: &Tools) -> Result<String, Fault> {
+    async fn render(&self, client: &Client, messages: &[Message], shown: Shown<'_>) -> Result<String, Fault> {
         if messages.is_empty() {
             return Err(Fault::Refused("`messages` is empty: it must hold at least one message".to_owned()));
         }
@@ -141,7 +142,7 @@ impl LlamaServer {
             let text = "`messages`: the model of this `llama-server` has no chat template; send a `prompt`";
             return Err(Fault::Refused(text.to_owned()));
         }
-        prompts::render(client, messages, tools).await
+        prompts::render(client, messages, shown).await
     }
 
     /// As [`Self::most_tokens`], of a conversation that the server renders itself. Its pictures are not counted
@@ -149,7 +150,7 @@ impl LlamaServer {
     async fn most_tokens_of_chat(&self, client: &Client, job: &Job) -> Result<Option<TokenCount>, Fault> {
         match &job.input {
             Input::Messages(messages) if job.ctx.is_some_and(|ctx| ctx < self.ctx) => {
-                let prompt = self.render(client, messages, &job.tools).await?;
+                let prompt = self.render(client, messages, Shown::of(job)).await?;
                 self.most_tokens(client, job, &prompt).await
             }
             _ => Ok(job.max_tokens),
@@ -177,6 +178,8 @@ impl LlamaServer {
 
 fn endpoint(job: &Job) -> Endpoint {
     let Input::Messages(messages) = &job.input else { return Endpoint::Completion };
-    let shows_more = job.tools.are_shown() || messages.iter().any(|message| !message.images.is_empty());
+    let shows_more = job.own.is_some()
+        || job.tools.are_shown()
+        || messages.iter().any(|message| !message.images.is_empty());
     if shows_more { Endpoint::Chat } else { Endpoint::Completion }
 }

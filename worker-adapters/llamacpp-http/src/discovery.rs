@@ -160,7 +160,8 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
         None => props.chat_template.as_ref().is_some_and(|template| template.contains("tools")),
     };
     let tools = (has_template && knows_tools).then_some(ToolSpeech::Apart);
-    Abilities { tools, logprobs: None, images: has_template && props.modalities.vision }
+    let images = has_template && props.modalities.vision;
+    Abilities { tools, logprobs: None, images, own_fields: true }
 }
 
 fn no_engine(client: &Client, what: &str) -> Undiscovered {

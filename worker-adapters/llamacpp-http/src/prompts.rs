@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use adapter_api::{Message, Tools};
-use adapter_http::{ChatMessage, ChatTools, Client, Fault, chat_messages};
+use adapter_api::{Job, Message, OwnFields, Tools};
+use adapter_http::{ChatMessage, ChatTools, Client, Fault, chat_messages, with_own_fields};
 use orchestrator_core::TokenCount;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,20 @@ struct Conversation<'a> {
     tools: ChatTools<'a>,
 }
 
+/// What of a job its prompt depends on beside the conversation.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) tools: &'a Tools,
+    /// Arguments of the template may be among them.
+    pub(crate) own: Option<&'a OwnFields>,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(job: &'a Job) -> Self {
+        Self { tools: &job.tools, own: job.own.as_ref() }
+    }
+}
+
 #[derive(Deserialize)]
 struct Rendered {
     prompt: String,
@@ -91,25 +105,23 @@ impl<'de> Deserialize<'de> for Count {
 }
 
 /// The prompt of a conversation.
-pub(crate) async fn render(client: &Client, messages: &[Message], tools: &Tools) -> Result<String, Fault> {
-    let body = Conversation { messages: chat_messages(messages), tools: ChatTools::of_words(tools)? };
-    let rendered: Rendered = ask(client, "/apply-template", &body).await?;
+pub(crate) async fn render(client: &Client, messages: &[Message], shown: Shown<'_>) -> Result<String, Fault> {
+    let (messages, tools) = (chat_messages(messages), ChatTools::of_words(shown.tools)?);
+    let body = serde_json::to_vec(&Conversation { messages, tools })
+        .map_err(|error| Fault::Refused(error.to_string()))?;
+    let body = with_own_fields(body, shown.own)?;
+    let rendered: Rendered = ask(client, "/apply-template", body).await?;
     Ok(rendered.prompt)
 }
 
 /// The tokens of a prompt, special ones included, as `/completion` reads it.
 pub(crate) async fn count(client: &Client, text: &str) -> Result<TokenCount, Fault> {
     let body = json!({ "content": text, "add_special": true, "parse_special": true });
-    let tokenized: Tokenized = ask(client, "/tokenize", &body).await?;
+    let tokenized: Tokenized = ask(client, "/tokenize", body.to_string().into_bytes()).await?;
     Ok(TokenCount(tokenized.tokens.0))
 }
 
-async fn ask<T: for<'de> Deserialize<'de>>(
-    client: &Client,
-    path: &str,
-    body: &impl Serialize,
-) -> Result<T, Fault> {
-    let body = serde_json::to_vec(body).map_err(|error| Fault::Refused(error.to_string()))?;
+async fn ask<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, body: Vec<u8>) -> Result<T, Fault> {
     let answered = client.post(path, &body).await?;
     if !answered.is_ok() {
         return Err(client.fault_of(&answered));

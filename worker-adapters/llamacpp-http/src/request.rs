@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use adapter_api::{Constraint, Job};
-use adapter_http::{Call, Fault, Reading};
+use adapter_http::{Call, Fault, Reading, with_own_fields};
 use adapter_openai_http::request as openai;
 use orchestrator_core::TokenCount;
 use serde::Serialize;
@@ -90,6 +90,7 @@ pub(crate) fn completion(
         json_schema,
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
+    let body = with_own_fields(body, job.own.as_ref())?;
     Ok(Call {
         path: Cow::Borrowed("/completion"),
         body,

@@ -88,6 +88,7 @@ fn job(prompt: &str) -> Job {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn job(prompt: &str, most: u32) -> Job {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     }
 }
 

@@ -225,7 +225,12 @@ async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Resu
     let picture =
         json!([{ "type": "image_url", "image_url": { "url": PICTURE } }, { "type": "text", "text": "a" }]);
     let images = ask(client, CHAT, &chat(picture, json!({}))).await?.is_some();
-    Ok(Abilities { tools: takes_tools.then_some(ToolSpeech::Apart), logprobs: None, images })
+    Ok(Abilities {
+        tools: takes_tools.then_some(ToolSpeech::Apart),
+        logprobs: None,
+        images,
+        own_fields: true,
+    })
 }
 
 /// Where conversations are answered.

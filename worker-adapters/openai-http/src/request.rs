@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use adapter_api::{Constraint, Input, Job, KvHint, Sampling};
 use adapter_http::{
     Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
+    with_own_fields,
 };
 use orchestrator_core::TokenCount;
 use serde::Serialize;
@@ -161,6 +162,7 @@ pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Resul
         beyond,
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
+    let body = with_own_fields(body, job.own.as_ref())?;
     Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::default()) })
 }
 

@@ -317,6 +317,7 @@ pub fn job(input: Input, max_tokens: u32) -> Job {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     }
 }
 

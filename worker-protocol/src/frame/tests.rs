@@ -28,6 +28,7 @@ fn measure(text: &str) -> ToWorker {
         kv: KvHint::None,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     };
     ToWorker::Measure { request: 7, job: Box::new(job) }
 }

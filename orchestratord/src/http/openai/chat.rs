@@ -19,6 +19,7 @@ mod tools;
 
 use answer::Telling;
 pub(super) use answer::finish_reason;
+pub(super) use request::CHAT_FIELDS;
 use request::ChatRequest;
 
 /// Answers a conversation.

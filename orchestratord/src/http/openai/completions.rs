@@ -32,7 +32,7 @@ const PROMPTS: std::ops::RangeInclusive<usize> = 1..=16;
 
 request! {
     /// The body.
-    struct CompletionRequest {
+    struct CompletionRequest, COMPLETION_FIELDS {
         prompt: TextOr<Value>,
         best_of: Option<Value>,
         echo: Option<Value>,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use adapter_api::OwnFields;
 use api_types as wire;
 use config_schema::SamplerProfile;
 use http::HeaderMap;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::ask::{self, Lane};
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::own;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 use crate::http::answer::shown;
@@ -48,20 +50,46 @@ pub(super) struct Shared {
     pub(super) prompt_cache_key: Option<String>,
     /// How many alternatives to each token are told with its probability; each endpoint has its own words for it.
     pub(super) logprobs: Option<u8>,
+    /// Fields that the endpoint does not know.
+    pub(super) beyond: Map<String, Value>,
+    /// Those that it knows.
+    pub(super) known: &'static [&'static str],
 }
 
-/// Makes a request's type out of its own fields and the shared ones. A field that is in neither does not
-/// parse, which `#[serde(flatten)]` would not tell.
+/// The names of fields, without what marks those that have no effect.
+pub(super) const fn names<const N: usize>(fields: [&'static str; N]) -> [&'static str; N] {
+    let mut names = fields;
+    let mut at = 0;
+    while at < N {
+        if let Some((b'_', name)) = fields[at].as_bytes().split_first()
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            names[at] = name;
+        }
+        at += 1;
+    }
+    names
+}
+
+/// Makes a request's type out of its own fields and the shared ones. A field that is in neither may be one of an
+/// engine's own.
 macro_rules! request {
     (
         $(#[$of_type:meta])*
-        struct $name:ident {
+        struct $name:ident, $fields:ident {
             $($(#[$of_field:meta])* $field:ident: $kind:ty,)*
         }
     ) => {
+        /// The names of its fields.
+        pub(in crate::http::openai) const $fields: &[&str] = &$crate::http::openai::shared::names([
+            $(stringify!($field),)*
+            "model", "stream", "stream_options", "n", "max_tokens", "temperature", "top_p", "top_k", "min_p",
+            "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "seed", "stop",
+            "logit_bias", "response_format", "grammar", "service_tier", "session_id", "prompt_cache_key", "user",
+        ]);
+
         $(#[$of_type])*
         #[derive(Debug, serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
         pub(super) struct $name {
             $($(#[$of_field])* pub(super) $field: $kind,)*
             model: String,
@@ -88,6 +116,9 @@ macro_rules! request {
             /// Who asks has no effect: there is one user.
             #[serde(default, rename = "user")]
             _user: serde::de::IgnoredAny,
+            /// What only an engine may know.
+            #[serde(flatten)]
+            beyond: serde_json::Map<String, serde_json::Value>,
         }
 
         impl $name {
@@ -116,6 +147,8 @@ macro_rules! request {
                     session_id: self.session_id.take(),
                     prompt_cache_key: self.prompt_cache_key.take(),
                     logprobs: None,
+                    beyond: std::mem::take(&mut self.beyond),
+                    known: $fields,
                 }
             }
         }
@@ -206,6 +239,7 @@ pub(super) struct Plan {
     /// Answers to each input.
     pub(super) choices: u32,
     task: wire::TaskRequest,
+    own: Option<OwnFields>,
 }
 
 impl Shared {
@@ -232,6 +266,7 @@ impl Shared {
             Some(options) => options.include_usage()?,
             None => false,
         };
+        let own = own::fields(self.beyond.clone(), self.known)?;
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
         let session_id = self.session(headers)?;
@@ -258,7 +293,7 @@ impl Shared {
             ..wire::TaskRequest::default()
         };
         let style = Style { stream, include_usage, model: self.model, lane, logprobs: self.logprobs };
-        Ok(Plan { style, choices, task })
+        Ok(Plan { style, choices, task, own })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -290,7 +325,9 @@ impl Plan {
             task.seed = task.seed.map(|seed| seed.wrapping_add(choice.into()));
             input(&mut task);
             let mut task = task_request::resolve(task, profiles, Uuid::new_v4)?;
-            Arc::make_mut(&mut task.job).logprobs = self.style.logprobs;
+            let job = Arc::make_mut(&mut task.job);
+            job.logprobs = self.style.logprobs;
+            job.own.clone_from(&self.own);
             Ok(task)
         };
         (0..self.choices).map(task).collect()

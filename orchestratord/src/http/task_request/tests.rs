@@ -64,6 +64,7 @@ fn the_smallest_task_gets_the_documented_defaults() {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     };
     assert_eq!(*request.job, expected);
     assert_eq!((request.model_ref, request.engine, request.expected_tokens), (None, None, None));
@@ -116,6 +117,7 @@ fn every_field_of_a_conversation_arrives() {
             kv: KvHint::None,
             tools: Tools::default(),
             logprobs: None,
+            own: None,
         }
     );
     assert_eq!(request.model_ref.as_deref(), Some("starter"));

@@ -3,7 +3,7 @@
 use orchestrator_core::Priority;
 
 use super::*;
-use crate::{Determinism, KvHint, Message, Role, Sampling, Tool, ToolChoice, ToolFormat, Tools};
+use crate::{Determinism, KvHint, Message, OwnFields, Role, Sampling, Tool, ToolChoice, ToolFormat, Tools};
 
 fn job() -> Job {
     Job {
@@ -20,6 +20,7 @@ fn job() -> Job {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     }
 }
 
@@ -28,7 +29,12 @@ fn tool(name: &str) -> Tool {
 }
 
 fn all() -> Abilities {
-    Abilities { tools: Some(ToolSpeech::InText(ToolFormat::Hermes)), logprobs: Some(20), images: true }
+    Abilities {
+        tools: Some(ToolSpeech::InText(ToolFormat::Hermes)),
+        logprobs: Some(20),
+        images: true,
+        own_fields: true,
+    }
 }
 
 fn told(job: &Job, abilities: Abilities) -> String {
@@ -77,4 +83,13 @@ fn a_tool_that_cannot_be_called_is_named() {
         "`tool_choice` names `c`, which is not among the `tools`: they are `a`, `b`"
     );
     assert_eq!(tools(&["a.b-c_D1"], ToolChoice::Required).check(), Ok(()));
+}
+
+#[test]
+fn fields_of_its_own_are_refused_in_the_given_words_where_an_engine_takes_none() {
+    let own =
+        OwnFields { fields: r#"{"mirostat":2}"#.to_owned(), refusal: "`mirostat` is not a field".to_owned() };
+    let asked = Job { own: Some(own), ..job() };
+    assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
+    assert_eq!(told(&asked, Abilities::default()), "`mirostat` is not a field");
 }

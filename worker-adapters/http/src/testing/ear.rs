@@ -114,5 +114,6 @@ pub fn job(input: Input) -> Job {
         kv: KvHint::Reuse,
         tools: Tools::default(),
         logprobs: None,
+        own: None,
     }
 }

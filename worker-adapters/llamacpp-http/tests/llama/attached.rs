@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapter_api::{
     CallEvent, Constraint, Engine, EngineError, EngineFactory, Finish, Input, Job, LogitBias, MeasureError,
-    Message, Role, StartError, Tool, ToolChoice, ToolSpeech, Tools, Workload,
+    Message, OwnFields, Role, StartError, Tool, ToolChoice, ToolSpeech, Tools, Workload,
 };
 use adapter_http::testing::{
     FakeServer, Reply, Request, Story, chunked, job, json, listen, spec, sse, within,
@@ -316,4 +316,35 @@ async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_
     let refused = within(engine.measure(Arc::new(asked))).await;
     let Err(MeasureError::Invalid(text)) = refused else { panic!("{refused:?}") };
     assert!(text.starts_with("`messages[0]` holds an image"), "{text}");
+}
+
+#[tokio::test]
+async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
+    let server = FakeServer::start(|request| match request.line.as_str() {
+        "POST /v1/chat/completions" => {
+            let mut bytes =
+                sse(&[r#"{"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}"#, "[DONE]"]);
+            bytes.extend(chunked(b""));
+            Some(Reply::closing(bytes))
+        }
+        _ => server(request),
+    });
+    let engine = attach(&server).await.expect("starts");
+    let fields = r#"{"cache_prompt":false,"chat_template_kwargs":{"enable_thinking":false},"mirostat":2}"#;
+    let own = OwnFields { fields: fields.to_owned(), refusal: String::new() };
+    let asked = |input| Job { own: Some(own.clone()), ..job(input) };
+    within(engine.measure(Arc::new(asked(conversation("what now"))))).await.expect("it is counted");
+    let rendered = server.last("POST /apply-template").json();
+    assert_eq!(rendered["chat_template_kwargs"]["enable_thinking"], false, "they change the prompt");
+    for (input, line) in [
+        (conversation("what now"), "POST /v1/chat/completions"),
+        (Input::Prompt("what now".to_owned()), "POST /completion"),
+    ] {
+        let (sink, heard) = listen();
+        engine.submit(asked(input), sink);
+        assert!(Story::of(heard).await.end.is_some_and(|end| !matches!(end.finish, Finish::Failed(_))));
+        let sent = server.last(line).json();
+        assert_eq!((&sent["mirostat"], &sent["cache_prompt"]), (&2.into(), &false.into()), "{line}");
+        assert_eq!(sent["stream"], true);
+    }
 }

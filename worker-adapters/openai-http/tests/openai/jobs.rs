@@ -2,7 +2,7 @@
 
 use adapter_api::{
     CallEvent, Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, MeasureError,
-    Message, Role, StopOutcome, Tool, ToolChoice, ToolSpeech, Tools, Workload,
+    Message, OwnFields, Role, StopOutcome, Tool, ToolChoice, ToolSpeech, Tools, Workload,
 };
 use adapter_http::testing::{FakeServer, Heard, Reply, Story, chunked, job, json, listen, sse, within};
 use orchestrator_core::TokenCount;
@@ -138,6 +138,28 @@ async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
         assert!(text.starts_with(named), "{text}");
     }
     assert!(server.seen()[asked_before..].iter().all(|request| request.line == "GET /health"));
+}
+
+#[tokio::test]
+async fn fields_of_its_own_reach_the_server_untouched() {
+    let server = FakeServer::start(vllm);
+    let engine = attach(&server).await;
+    assert!(engine.facts().abilities.own_fields);
+    let fields = r#"{"chat_template_kwargs":{"z":1,"a":[0.10]},"min_p":0.5,"repetition_penalty":1.3}"#;
+    let own = OwnFields { fields: fields.to_owned(), refusal: String::new() };
+    for (input, line) in [
+        (Input::Prompt("x".to_owned()), "POST /v1/completions"),
+        (Input::Messages(vec![Message::new(Role::User, "x")]), "POST /v1/chat/completions"),
+    ] {
+        let (sink, heard) = listen();
+        engine.submit(Job { own: Some(own.clone()), ..job(input) }, sink);
+        assert_eq!(Story::of(heard).await.text(), "Hello world");
+        let sent = server.last(line);
+        assert!(sent.body.contains(r#""chat_template_kwargs":{"z":1,"a":[0.10]}"#), "{}", sent.body);
+        assert_eq!(sent.json()["repetition_penalty"], 1.3);
+        assert_eq!(sent.json()["min_p"], 0.5);
+        assert_eq!(sent.json()["stream"], true);
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::http::openai::shared::{Shared, request};
 
 request! {
     /// The body. Fields of type `IgnoredAny` are taken and have no effect.
-    struct ChatRequest {
+    struct ChatRequest, CHAT_FIELDS {
         messages: Vec<Message>,
         max_completion_tokens: Option<u32>,
         tools: Option<Vec<ToolSpec>>,
