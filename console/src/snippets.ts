@@ -89,7 +89,7 @@ export function recipes({ base, token, model }: Where): Recipe[] {
           title: "opencode.json",
           text: json({
             $schema: "https://opencode.ai/config.json",
-            provider: { "llama-orch": { npm: "@ai-sdk/openai-compatible", name: "llama-orch", options: { baseURL: api, apiKey: token }, models: { [model]: {} } } },
+            provider: { "llama-orch": { npm: "@ai-sdk/openai-compatible", name: "llama-orch", options: { baseURL: api, apiKey: token }, models: { [model]: { limit: { context: 32768, output: 4096 } } } } },
           }),
         },
       ],
@@ -99,7 +99,7 @@ export function recipes({ base, token, model }: Where): Recipe[] {
       name: "Claude Code",
       plane: "anthropic",
       about: "Through Anthropic’s messages, at the daemon’s own address.",
-      blocks: [{ title: "Shell", text: `export ANTHROPIC_BASE_URL=${base}\nexport ANTHROPIC_AUTH_TOKEN=${token}\nexport ANTHROPIC_MODEL=${model}\nexport ANTHROPIC_SMALL_FAST_MODEL=${model}@batch\nclaude` }],
+      blocks: [{ title: "Shell", text: `export ANTHROPIC_BASE_URL=${base}\nexport ANTHROPIC_AUTH_TOKEN=${token}\nexport ANTHROPIC_MODEL=${model}\nexport ANTHROPIC_SMALL_FAST_MODEL=${model}@batch\nexport CLAUDE_CODE_MAX_OUTPUT_TOKENS=8192\nclaude` }],
     },
     {
       id: "prometheus",
