@@ -1,0 +1,29 @@
+use serde_json::json;
+
+use super::*;
+
+fn asked(beyond: Value) -> Result<Option<OwnFields>, String> {
+    let Value::Object(beyond) = beyond else { panic!("an object") };
+    fields(beyond, CHAT_FIELDS).map_err(|refusal| refusal.to_string())
+}
+
+#[test]
+fn what_nobody_knows_goes_on_with_what_is_said_where_no_engine_takes_it() {
+    assert_eq!(asked(json!({})), Ok(None));
+    let own = asked(json!({"tempreature": 1, "top_a": {"b": [1.5, null]}})).expect("taken").expect("some");
+    assert_eq!(own.fields, r#"{"tempreature":1,"top_a":{"b":[1.5,null]}}"#);
+    assert_eq!(own.refusal, "`tempreature` is not a field: did you mean `temperature`?");
+}
+
+#[test]
+fn what_is_the_daemons_own_affair_or_of_another_endpoint_is_refused_by_name() {
+    for (name, words) in [
+        ("n_predict", "`n_predict` is set by the daemon alone: use `max_tokens`"),
+        ("response_fields", "`response_fields` is set by the daemon alone"),
+        ("prompt", "`prompt` is not a field"),
+        ("echo", "`echo` is not a field"),
+    ] {
+        let refused = asked(json!({name: 1, "aaa": 1})).expect_err("refused");
+        assert!(refused.starts_with(words), "{refused}");
+    }
+}
