@@ -6,12 +6,13 @@
 //! open ──append──► open ──close──► closed        (what comes after the close is not written)
 //! ```
 
+use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use adapter_api::Piece;
 use orchestrator_core::{Millis, TokenCount};
-use tokio::sync::watch;
 
 use crate::backpressure::Failure;
 
@@ -51,11 +52,9 @@ pub struct TaskEnd {
 }
 
 /// One task's log. Shared between its engine's sink, the driver and its readers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TaskLog {
     written: Mutex<Written>,
-    /// Bumped at each change, so that readers wake.
-    version: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +68,19 @@ struct Written {
     /// What events have beside their texts, where one has anything.
     besides: Option<Box<Besides>>,
     end: Option<TaskEnd>,
+    /// Who reads, each at the place its reader knows.
+    seats: Vec<Seat>,
+}
+
+/// What a log knows of one of its readers.
+#[derive(Debug)]
+enum Seat {
+    /// It is gone, and another may have its place.
+    Free,
+    /// It is at work, and will look for more by itself.
+    Busy,
+    /// It has seen everything, and is to be woken by the next change.
+    Waits(Waker),
 }
 
 /// What a reader has not seen yet.
@@ -83,12 +95,6 @@ pub enum Chunk {
     },
     /// The last event. Nothing comes after it.
     End(TaskEnd),
-}
-
-impl Default for TaskLog {
-    fn default() -> Self {
-        Self { written: Mutex::default(), version: watch::Sender::new(0) }
-    }
 }
 
 impl TaskLog {
@@ -124,8 +130,7 @@ impl TaskLog {
         written.text.push_str(text);
         written.ends.push(end);
         written.tokens += tokens;
-        // Under the lock, so that versions grow in the order of what was written.
-        self.version.send_modify(|version| *version += 1);
+        written.wake_readers();
         true
     }
 
@@ -141,7 +146,7 @@ impl TaskLog {
         if let Some(besides) = &mut written.besides {
             besides.shrink();
         }
-        self.version.send_modify(|version| *version += 1);
+        written.wake_readers();
         true
     }
 
@@ -181,7 +186,8 @@ impl TaskLog {
     /// A reader whose first event is `from`.
     #[must_use]
     pub fn read_from(self: &Arc<Self>, from: u32) -> LogReader {
-        LogReader { version: self.version.subscribe(), log: Arc::clone(self), next: from, ended: false }
+        let seat = self.lock().take_seat();
+        LogReader { log: Arc::clone(self), seat, next: from, ended: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
@@ -190,11 +196,51 @@ impl TaskLog {
     }
 }
 
+impl Written {
+    /// Everyone who waits looks again. Done under the lock: a reader that has just seen nothing new is either
+    /// seated by then or sees this.
+    fn wake_readers(&mut self) {
+        for seat in &mut self.seats {
+            if matches!(seat, Seat::Waits(_))
+                && let Seat::Waits(waker) = std::mem::replace(seat, Seat::Busy)
+            {
+                waker.wake();
+            }
+        }
+    }
+
+    fn take_seat(&mut self) -> usize {
+        let free = self.seats.iter().position(|seat| matches!(seat, Seat::Free));
+        let seat = free.unwrap_or(self.seats.len());
+        if free.is_none() {
+            self.seats.push(Seat::Busy);
+        } else {
+            self.seats[seat] = Seat::Busy;
+        }
+        seat
+    }
+
+    /// What comes after the first `seen` events; nothing, where that is still to come.
+    fn after(&self, seen: u32) -> Option<Chunk> {
+        let unread = self.ends.get(seen as usize..).unwrap_or_default();
+        if unread.is_empty() {
+            return self.end.clone().map(Chunk::End);
+        }
+        let mut start = seen.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        let texts = unread.iter().map(|&end| {
+            let text = self.text[start as usize..end as usize].to_owned();
+            start = end;
+            text
+        });
+        Some(Chunk::Tokens { first: seen, texts: texts.collect() })
+    }
+}
+
 /// One subscriber's place in a log.
 #[derive(Debug)]
 pub struct LogReader {
     log: Arc<TaskLog>,
-    version: watch::Receiver<u64>,
+    seat: usize,
     next: u32,
     ended: bool,
 }
@@ -203,17 +249,25 @@ impl LogReader {
     /// All that is there and not yet read, waiting until there is something. Nothing after the end.
     /// Safe to drop and call again: what was not returned is not lost.
     pub async fn next(&mut self) -> Option<Chunk> {
-        loop {
-            self.version.mark_unchanged();
-            if self.ended {
-                return None;
-            }
-            if let Some(chunk) = self.try_next() {
-                return Some(chunk);
-            }
-            // The sender lives in the log this reader holds, so it cannot be gone.
-            self.version.changed().await.ok()?;
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`LogReader::next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
+        if self.ended {
+            return Poll::Ready(None);
         }
+        let mut written = self.log.lock();
+        if let Some(chunk) = written.after(self.next) {
+            drop(written);
+            self.pass(&chunk);
+            return Poll::Ready(Some(chunk));
+        }
+        let seat = &mut written.seats[self.seat];
+        if !matches!(seat, Seat::Waits(waker) if waker.will_wake(cx.waker())) {
+            *seat = Seat::Waits(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// What each of `events` has beside its text; nothing at all where none of the log has anything.
@@ -228,25 +282,24 @@ impl LogReader {
         if self.ended {
             return None;
         }
-        let written = self.log.lock();
-        let first = self.next;
-        let unread = written.ends.get(first as usize..).unwrap_or_default();
-        if unread.is_empty() {
-            let end = written.end.clone()?;
-            self.ended = true;
-            return Some(Chunk::End(end));
+        let chunk = self.log.lock().after(self.next)?;
+        self.pass(&chunk);
+        Some(chunk)
+    }
+
+    fn pass(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::Tokens { first, texts } => {
+                self.next = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
+            }
+            Chunk::End(_) => self.ended = true,
         }
-        let mut start = first.checked_sub(1).map_or(0, |before| written.ends[before as usize]);
-        let texts = unread
-            .iter()
-            .map(|&end| {
-                let text = written.text[start as usize..end as usize].to_owned();
-                start = end;
-                text
-            })
-            .collect::<Vec<_>>();
-        self.next = u32::try_from(written.ends.len()).unwrap_or(u32::MAX);
-        Some(Chunk::Tokens { first, texts })
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        self.log.lock().seats[self.seat] = Seat::Free;
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use adapter_api::EngineKind;
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream::poll_fn;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -49,39 +51,33 @@ impl Relay {
     }
 
     /// The stream as the body of a response.
-    pub(super) fn into_body(self) -> Body {
-        Body::from_stream(futures_util::stream::unfold(self, |mut relay| async move {
-            let piece = relay.next().await?;
-            Some((Ok::<_, Infallible>(piece), relay))
-        }))
+    pub(super) fn into_body(mut self) -> Body {
+        Body::from_stream(poll_fn(move |cx| self.poll_next(cx).map(|piece| piece.map(Ok::<_, Infallible>))))
     }
 
     /// All that is ready, waiting until something is. Nothing after the end.
-    async fn next(&mut self) -> Option<Bytes> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(standing) = self.standing.take() {
             started(&mut self.buffer, standing);
-        } else {
-            loop {
-                tokio::select! {
-                    biased;
-                    chunk = self.reader.next() => {
-                        self.write(chunk?);
-                        break;
-                    }
-                    _ = self.ticks.tick() => {
-                        if !std::mem::take(&mut self.spoke) {
-                            self.buffer.put_slice(PING);
-                            break;
-                        }
-                    }
-                }
+        }
+        let is_over = loop {
+            match self.reader.poll_next(cx) {
+                Poll::Ready(Some(chunk)) => self.write(chunk),
+                Poll::Ready(None) => break true,
+                Poll::Pending => break false,
+            }
+        };
+        while self.buffer.is_empty() {
+            if is_over {
+                return Poll::Ready(None);
+            }
+            ready!(self.ticks.poll_tick(cx));
+            if !std::mem::take(&mut self.spoke) {
+                self.buffer.put_slice(PING);
             }
         }
-        while let Some(chunk) = self.reader.try_next() {
-            self.write(chunk);
-        }
         self.spoke = true;
-        Some(self.buffer.split().freeze())
+        Poll::Ready(Some(self.buffer.split().freeze()))
     }
 
     fn write(&mut self, chunk: Chunk) {

@@ -117,3 +117,18 @@ fn a_log_counts_what_it_keeps_of_it_and_one_without_pays_nothing() {
     let more = with.bytes() - without.bytes();
     assert!((100 * 40..100 * 80).contains(&more), "{more} bytes for 100 tokens with 3 alternatives");
 }
+
+#[test]
+fn a_reader_that_is_gone_is_not_woken_and_leaves_its_seat_to_the_next() {
+    let log = TaskLog::new();
+    let (mut first, waits) = (log.read_from(0), Waker::noop());
+    assert!(first.poll_next(&mut Context::from_waker(waits)).is_pending());
+    assert!(matches!(log.lock().seats[..], [Seat::Waits(_)]));
+    drop(first);
+    assert!(matches!(log.lock().seats[..], [Seat::Free]));
+    let second = log.read_from(0);
+    let third = log.read_from(0);
+    assert_eq!((second.seat, third.seat), (0, 1));
+    log.append("a", 1);
+    assert!(matches!(log.lock().seats[..], [Seat::Busy, Seat::Busy]));
+}

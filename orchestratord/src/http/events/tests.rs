@@ -12,6 +12,12 @@ use crate::task_log::{FinishReason, TaskEnd, TaskLog};
 
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
+impl Relay {
+    async fn next(&mut self) -> Option<Bytes> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
 async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
     let standing = Standing { queue_position: 3, predicted_start: Millis(420) };
     let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();

@@ -3,13 +3,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use adapter_api::TokenLogprob;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::FutureExt;
+use futures_util::stream::poll_fn;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
@@ -92,11 +93,9 @@ pub(super) fn stream(running: Running, speaker: impl Speaker, place: Place) -> R
     ticks.reset();
     let about = About(running.first());
     let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-    let relay = Relay { running, _place: place, speaker, buffer, ticks, spoke: false, over: false };
-    let body = Body::from_stream(futures_util::stream::unfold(relay, |mut relay| async move {
-        let piece = relay.next().await?;
-        Some((Ok::<_, Infallible>(piece), relay))
-    }));
+    let mut relay = Relay { running, _place: place, speaker, buffer, ticks, spoke: false, over: false };
+    let pieces = poll_fn(move |cx| relay.poll_next(cx).map(|piece| piece.map(Ok::<_, Infallible>)));
+    let body = Body::from_stream(pieces);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -109,28 +108,23 @@ pub(super) fn stream(running: Running, speaker: impl Speaker, place: Place) -> R
 
 impl<S: Speaker> Relay<S> {
     /// All that is ready, waiting until something is. Nothing after the end.
-    async fn next(&mut self) -> Option<Bytes> {
-        if self.over {
-            return None;
-        }
-        while self.buffer.is_empty() && !self.over {
-            tokio::select! {
-                biased;
-                said = self.running.next() => self.say(said),
-                _ = self.ticks.tick() => {
-                    if !std::mem::take(&mut self.spoke) {
-                        self.buffer.put_slice(PING);
-                    }
-                }
-            }
-        }
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         while !self.over
-            && let Some(said) = self.running.next().now_or_never()
+            && let Poll::Ready(said) = self.running.poll_next(cx)
         {
             self.say(said);
         }
+        while self.buffer.is_empty() {
+            if self.over {
+                return Poll::Ready(None);
+            }
+            ready!(self.ticks.poll_tick(cx));
+            if !std::mem::take(&mut self.spoke) {
+                self.buffer.put_slice(PING);
+            }
+        }
         self.spoke = true;
-        Some(self.buffer.split().freeze())
+        Poll::Ready(Some(self.buffer.split().freeze()))
     }
 
     fn say(&mut self, said: Option<(usize, Said)>) {

@@ -1,9 +1,12 @@
 //! The tasks of one request while they run. They are canceled when it goes away: a client that has closed its
 //! connection wants nothing any more, wherever its tasks stand.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
 use adapter_api::{TokenLogprob, ToolCall};
 use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, SelectAll, unfold};
+use futures_util::stream::{BoxStream, unfold};
 use orchestrator_core::TaskId;
 use tool_calls::ToolEvent;
 use uuid::Uuid;
@@ -62,8 +65,10 @@ impl Whole {
 /// The tasks of one request.
 pub(super) struct Running {
     first: TaskId,
-    logs: SelectAll<BoxStream<'static, (usize, Said)>>,
-    choices: usize,
+    /// What each of them says, until it has ended.
+    logs: Vec<Option<BoxStream<'static, Said>>>,
+    /// The one that is heard first the next time.
+    turn: usize,
     unended: Unended,
 }
 
@@ -81,9 +86,8 @@ impl Running {
     pub(super) async fn start(api: &Api, requests: Vec<TaskRequest>) -> Result<Self, Refused> {
         let first = requests.first().ok_or(Refusal::Internal)?.id();
         let mut unended = Unended { driver: api.driver.clone(), tasks: Vec::with_capacity(requests.len()) };
-        let mut logs = SelectAll::new();
-        let choices = requests.len();
-        for (choice, request) in requests.into_iter().enumerate() {
+        let mut logs = Vec::with_capacity(requests.len());
+        for request in requests {
             let task = request.id();
             let tools = &request.job.tools;
             let offered = tools.are_shown().then(|| tools.offered.clone());
@@ -99,12 +103,10 @@ impl Running {
             if weighed {
                 heard.weigh();
             }
-            let log = unfold(heard, move |mut heard| async move {
-                heard.next().await.map(|said| ((choice, said), heard))
-            });
-            logs.push(log.boxed());
+            let log = unfold(heard, async |mut heard: Heard| heard.next().await.map(|said| (said, heard)));
+            logs.push(Some(log.boxed()));
         }
-        Ok(Self { first, logs, choices, unended })
+        Ok(Self { first, logs, turn: 0, unended })
     }
 
     /// The first of its tasks, after which the answer is named.
@@ -114,16 +116,33 @@ impl Running {
 
     /// How many they are.
     pub(super) fn len(&self) -> usize {
-        self.choices
+        self.logs.len()
     }
 
     /// What is said next, and by which of the tasks. Nothing when all have ended. Safe to drop and call again.
     pub(super) async fn next(&mut self) -> Option<(usize, Said)> {
-        let (choice, said) = self.logs.next().await?;
-        if matches!(said, Said::End(_) | Said::Failed(_)) {
-            self.unended.tasks[choice] = None;
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Running::next`]. They are heard in turn, so that none has to wait until another is silent.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Said)>> {
+        let (first, count) = (self.turn, self.len());
+        let mut is_over = true;
+        for choice in (first..count).chain(0..first) {
+            let Some(log) = &mut self.logs[choice] else { continue };
+            match log.poll_next_unpin(cx) {
+                Poll::Ready(Some(said)) => {
+                    self.turn = (choice + 1) % count;
+                    if matches!(said, Said::End(_) | Said::Failed(_)) {
+                        self.unended.tasks[choice] = None;
+                    }
+                    return Poll::Ready(Some((choice, said)));
+                }
+                Poll::Ready(None) => self.logs[choice] = None,
+                Poll::Pending => is_over = false,
+            }
         }
-        Some((choice, said))
+        if is_over { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// All answers, whole.
