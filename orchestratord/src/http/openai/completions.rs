@@ -15,7 +15,7 @@ use super::chat::finish_reason;
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
 use super::logprobs::{self, CompletionLogprobs};
 use super::refusal::{Envelope, not_admitted};
-use super::relay::{self, Place, Speaker};
+use super::relay::{self, Frame, Place, Speaker};
 use super::running::{Running, Whole};
 use super::shared::{Shared, Style, request};
 use super::unix_now;
@@ -103,7 +103,8 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     if let Some(place) = place {
         let usages = vec![Usage::default(); prompts.len()];
         let offsets = vec![0; running.len()];
-        return Ok(relay::stream(running, Chunks { telling, usages, offsets }, place));
+        let frames = (0..running.len()).map(|_| None).collect();
+        return Ok(relay::stream(running, Chunks { telling, usages, offsets, frames }, place));
     }
     let wholes = running.gather().await?;
     let mut response = Json(telling.whole(&wholes)).into_response();
@@ -178,6 +179,8 @@ struct Chunks {
     usages: Vec<Usage>,
     /// Characters told of each answer, where it is asked how probable its tokens were.
     offsets: Vec<usize>,
+    /// Of each answer's tokens, once it has said one.
+    frames: Vec<Option<Frame>>,
 }
 
 impl Chunks {
@@ -189,7 +192,18 @@ impl Chunks {
 
 impl Speaker for Chunks {
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
-        self.choice(out, Choice { text: text.into(), index: choice, logprobs: None, finish_reason: None });
+        if self.frames[choice].is_none() {
+            let chunk = |text: &str| Choice {
+                text: text.to_owned().into(),
+                index: choice,
+                logprobs: None,
+                finish_reason: None,
+            };
+            self.frames[choice] = Some(Frame::of(|out, text| self.choice(out, chunk(text))));
+        }
+        if let Some(frame) = &self.frames[choice] {
+            frame.put(out, text);
+        }
     }
 
     fn told(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {

@@ -164,6 +164,35 @@ impl<S: Speaker> Relay<S> {
     }
 }
 
+/// The event of a token, made once for all tokens that differ in nothing but their text.
+pub(super) struct Frame {
+    before: Box<[u8]>,
+    behind: Box<[u8]>,
+}
+
+/// Stands for the text while a frame is made: no character, by Unicode's own word.
+const MARK: &str = "\"\u{FFFF}\"";
+
+impl Frame {
+    /// Of the event that `event` makes of a text. Behind the text nothing may stand that a client chose.
+    pub(super) fn of(event: impl FnOnce(&mut BytesMut, &str)) -> Self {
+        let mut whole = BytesMut::with_capacity(BUFFER_BYTES);
+        event(&mut whole, MARK.trim_matches('"'));
+        let at = whole.windows(MARK.len()).rposition(|window| window == MARK.as_bytes());
+        let (before, rest) = whole.split_at(at.expect("JSON leaves a text without escapes as it is"));
+        Self { before: before.into(), behind: rest[MARK.len()..].into() }
+    }
+
+    /// The event of `text`.
+    pub(super) fn put(&self, out: &mut BytesMut, text: &str) {
+        // A text with escapes takes more, and gets it.
+        out.reserve(self.before.len() + text.len() + MARK.len() + self.behind.len());
+        out.put_slice(&self.before);
+        serde_json::to_writer(out.writer(), text).expect(GROWS);
+        out.put_slice(&self.behind);
+    }
+}
+
 /// One event without a name.
 pub(super) fn data(out: &mut BytesMut, data: &impl Serialize) {
     out.put_slice(b"data: ");

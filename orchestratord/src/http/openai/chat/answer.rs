@@ -9,7 +9,7 @@ use tool_calls::ToolEvent;
 use crate::http::answer::Refused;
 use crate::http::openai::logprobs::ChatLogprobs;
 use crate::http::openai::refusal::Envelope;
-use crate::http::openai::relay::{self, Speaker};
+use crate::http::openai::relay::{self, Frame, Speaker};
 use crate::http::openai::running::{Whole, call_id};
 use crate::http::openai::shared::Style;
 use crate::http::openai::unix_now;
@@ -159,6 +159,8 @@ struct CalledDelta<'c> {
 pub(super) struct Chunks {
     telling: Telling,
     choices: Vec<State>,
+    /// Of each answer's tokens, once it has said one.
+    frames: Vec<Option<Frame>>,
     usage: Usage,
 }
 
@@ -174,7 +176,8 @@ enum State {
 impl Chunks {
     /// Of `choices` answers.
     pub(super) fn new(telling: Telling, choices: usize) -> Self {
-        Self { telling, choices: vec![State::Nothing; choices], usage: Usage::default() }
+        let frames = (0..choices).map(|_| None).collect();
+        Self { telling, choices: vec![State::Nothing; choices], frames, usage: Usage::default() }
     }
 
     fn chunk(&self, out: &mut BytesMut, choices: &[ChunkChoice<'_>], usage: Option<Usage>) {
@@ -212,7 +215,14 @@ impl Chunks {
 impl Speaker for Chunks {
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
         self.role_once(out, choice);
-        self.delta(out, choice, Delta { content: Some(text), ..Delta::default() }, None);
+        if self.frames[choice].is_none() {
+            self.frames[choice] = Some(Frame::of(|out, text| {
+                self.delta(out, choice, Delta { content: Some(text), ..Delta::default() }, None);
+            }));
+        }
+        if let Some(frame) = &self.frames[choice] {
+            frame.put(out, text);
+        }
     }
 
     fn told(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
