@@ -126,9 +126,14 @@ impl Driver {
     /// Handles events until the last [`DriverHandle`] is gone.
     pub async fn run(mut self, mut sources: Sources) {
         let inbox = Arc::clone(&self.inbox);
+        let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         loop {
             let now = self.clock.now();
-            let wake = self.next_wake(now).unwrap_or_else(|| now.after(IDLE_WAKE));
+            let wake = self.clock.instant(self.next_wake(now).unwrap_or_else(|| now.after(IDLE_WAKE)));
+            // One that rings too early costs a look; one set anew for every event would cost more than most.
+            if alarm.is_elapsed() || wake < alarm.deadline() {
+                alarm.as_mut().reset(wake);
+            }
             let event = tokio::select! {
                 command = sources.commands.recv() => match command {
                     Some(command) => Event::Command(command),
@@ -139,7 +144,7 @@ impl Driver {
                 Ok(()) = sources.devices.changed() => {
                     Event::Devices(Arc::clone(&sources.devices.borrow_and_update()))
                 }
-                () = tokio::time::sleep_until(self.clock.instant(wake)) => Event::Tick,
+                () = &mut alarm => Event::Tick,
             };
             self.handle(event, self.clock.now());
         }

@@ -89,6 +89,15 @@ pub struct Subscription {
     pub reader: LogReader,
 }
 
+/// A task that was admitted, and a subscription from its first event on.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What its caller is told.
+    pub accepted: Accepted,
+    /// What it says.
+    pub subscription: Subscription,
+}
+
 /// A conversation as the control of its cache sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SessionView {
@@ -242,7 +251,7 @@ pub enum Command {
     /// Which pool takes a task, and whether its lane has room.
     Route(RouteQuery, oneshot::Sender<Result<Routed, Refusal>>),
     /// Put a task into its queue, measured unless its model is loaded first.
-    Admit(Box<TaskRequest>, PoolId, Option<Measured>, oneshot::Sender<Result<Accepted, Refusal>>),
+    Admit(Box<TaskRequest>, PoolId, Option<Measured>, oneshot::Sender<Result<Admitted, Refusal>>),
     /// End a task.
     Cancel(TaskId, oneshot::Sender<Result<(), Refusal>>),
     /// Read a task from an event on.
@@ -357,18 +366,41 @@ impl DriverHandle {
     /// # Errors
     /// Every [`Refusal`] that a task can meet.
     pub async fn submit(&self, request: TaskRequest) -> Result<Accepted, Refusal> {
+        match self.find_place_counted(&request).await? {
+            Found::Known(accepted) => Ok(accepted),
+            Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.accepted),
+        }
+    }
+
+    /// Admits a task as [`submit`](Self::submit) does, and subscribes to it in the same step.
+    ///
+    /// # Errors
+    /// Every [`Refusal`] that a task can meet.
+    pub async fn submit_and_subscribe(&self, request: TaskRequest) -> Result<Subscription, Refusal> {
+        match self.find_place_counted(&request).await? {
+            Found::Known(accepted) => self.subscribe(accepted.task, 0).await,
+            Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.subscription),
+        }
+    }
+
+    async fn admit(
+        &self,
+        request: TaskRequest,
+        pool: PoolId,
+        measured: Option<Measured>,
+    ) -> Result<Admitted, Refusal> {
         let request = Box::new(request);
-        let found = self.find_place(&request).await.map_err(|(refusal, engine)| {
+        self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?
+    }
+
+    /// Where a task goes; a refusal is counted.
+    async fn find_place_counted(&self, request: &TaskRequest) -> Result<Found, Refusal> {
+        self.find_place(request).await.map_err(|(refusal, engine)| {
             if let Some(engine) = engine {
                 self.metrics.task_rejected(engine.as_str(), refusal.verdict().code);
             }
             refusal
-        })?;
-        let (pool, measured) = match found {
-            Found::Known(accepted) => return Ok(accepted),
-            Found::Place { pool, measured } => (pool, measured),
-        };
-        self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?
+        })
     }
 
     /// Counts the tokens of a task as its admission would, and admits nothing.

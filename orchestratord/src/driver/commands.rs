@@ -16,7 +16,7 @@ use super::views::Record;
 use super::{Driver, Mode};
 use crate::backpressure::{Code, Failure, Refusal};
 use crate::handle::{
-    Accepted, Command, RouteQuery, Routed, SessionView, Standing, Subscription, TaskRequest,
+    Accepted, Admitted, Command, RouteQuery, Routed, SessionView, Standing, Subscription, TaskRequest,
 };
 use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::state::ModelState;
@@ -125,10 +125,10 @@ impl Driver {
         pool: &PoolId,
         measured: Option<Measured>,
         now: Timestamp,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let id = request.id();
         if let Some(accepted) = self.known(id, request.fingerprint, now)? {
-            return Ok(accepted);
+            return Ok(Admitted { accepted, subscription: self.subscribe(id, 0, now)? });
         }
         if matches!(self.mode, Mode::Stopping { .. }) {
             return Err(Refusal::Stopping);
@@ -177,13 +177,14 @@ impl Driver {
             record: Record::new(&request.job),
             state: TaskState::Waiting { job: Arc::clone(&request.job) },
         };
+        let subscription = self.pools[index].subscription(&task.log, standing, 0);
         self.tasks.insert(id, task);
         if let Some(evicted) = evicted {
             self.metrics.task_rejected(self.pools[index].setup.engine.as_str(), Code::QueueFullDropLru);
             self.close(evicted, Ending::Failed(Failure::Evicted { retry_after: backoff }), now);
             self.tasks.ended(evicted, now);
         }
-        Ok(accepted)
+        Ok(Admitted { accepted, subscription })
     }
 
     pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
@@ -201,13 +202,7 @@ impl Driver {
 
     fn subscribe(&self, id: TaskId, from: u32, now: Timestamp) -> Result<Subscription, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        let pool = &self.pools[task.pool];
-        Ok(Subscription {
-            standing: self.standing(id, now),
-            engine: pool.setup.engine,
-            tools: pool.tool_speech(),
-            reader: task.log.read_from(from),
-        })
+        Ok(self.pools[task.pool].subscription(&task.log, self.standing(id, now), from))
     }
 
     fn cancel(&mut self, id: TaskId, now: Timestamp) -> Result<(), Refusal> {

@@ -1,13 +1,23 @@
-//! A pool as `/health` shows it.
+//! A pool as `/health` shows it, and its tasks as their readers get them.
+
+use std::sync::Arc;
 
 use adapter_api::Device;
 use orchestrator_core::{Priority, ReplicaId};
 
 use super::{Phase, Pool, Replica, Stage};
-use crate::handle::{LaneView, PoolView, ReplicaView};
+use crate::handle::{LaneView, PoolView, ReplicaView, Standing, Subscription};
 use crate::state::ModelState;
+use crate::task_log::TaskLog;
 
 impl Pool {
+    /// A subscription from event `from` on to a task of this pool that stands so.
+    #[must_use]
+    pub fn subscription(&self, log: &Arc<TaskLog>, standing: Standing, from: u32) -> Subscription {
+        let (engine, tools) = (self.setup.engine, self.tool_speech());
+        Subscription { standing, engine, tools, reader: log.read_from(from) }
+    }
+
     /// The pool at this moment.
     #[must_use]
     pub fn view(&self) -> PoolView {

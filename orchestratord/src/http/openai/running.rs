@@ -94,11 +94,8 @@ impl Running {
             let weighed = request.job.logprobs.is_some();
             // Before it is admitted, so that there is no moment at which it would be left behind.
             unended.tasks.push(Some(task));
-            let admitted = async {
-                api.driver.submit(request).await?;
-                api.driver.subscribe(task, 0).await
-            };
-            let subscription = admitted.await.map_err(|refusal| not_admitted(api, refusal))?;
+            let admitted = api.driver.submit_and_subscribe(request).await;
+            let subscription = admitted.map_err(|refusal| not_admitted(api, refusal))?;
             let mut heard = Heard::new(subscription, (task, api.driver.clone()), offered);
             if weighed {
                 heard.weigh();
