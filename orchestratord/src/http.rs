@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use adapter_api::EngineKind;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use config_schema::{PoolModel, SamplerProfile};
 use orchestrator_core::PoolId;
@@ -130,12 +129,7 @@ impl Api {
             .merge(openai::routes())
             .merge(console::routes())
             .fallback(answer::unknown_path)
-            // Bodies are read by `body`, which knows the limit of the configuration.
-            .layer(DefaultBodyLimit::disable())
-            .layer(from_fn_with_state(Arc::clone(self), guard::guard))
-            .layer(from_fn(access::panics_to_500))
-            .layer(from_fn(openai::refusal::in_words_of_the_plane))
-            .layer(from_fn_with_state(self.clock, access::log))
+            .layer(from_fn_with_state(Arc::clone(self), access::around))
             .with_state(Arc::clone(self))
     }
 }

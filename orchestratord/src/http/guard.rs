@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{HOST, ORIGIN};
@@ -112,7 +112,7 @@ fn bare(name: &str) -> String {
 }
 
 /// Lets a request through that may ask what it asks.
-pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guarded(api: &Arc<Api>, mut request: Request, next: Next) -> Response {
     let settings = &api.settings;
     if let Err(refusal) = settings.hosts.check(request.version(), request.uri(), request.headers()) {
         return Refused::from(refusal).into_response();
@@ -121,7 +121,7 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
     let caller = match settings.token.check(request.headers()) {
         Presented::Right => Ok(Caller::Owner),
         Presented::Wrong => Err(Refusal::Unauthorized(WRONG)),
-        Presented::Nothing => match console::signed_in(&api, &request) {
+        Presented::Nothing => match console::signed_in(api, &request) {
             Ok(true) => Ok(Caller::Owner),
             Ok(false) => Err(Refusal::Unauthorized(MISSING)),
             Err(refusal) => Err(refusal),

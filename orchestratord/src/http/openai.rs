@@ -9,7 +9,7 @@
 //! events       ◄── relay, in the words of a Speaker ◄─────────────────┘
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -73,7 +73,8 @@ fn tongue_at(path: &str) -> Option<Tongue> {
     if path == "/messages" || path == "/messages/count_tokens" {
         return Some(Tongue::Anthropic);
     }
-    let ours = endpoints().iter().any(|(known, _)| *known == path) || of_a_model(path);
+    static PATHS: LazyLock<[&str; 9]> = LazyLock::new(|| endpoints().map(|(path, _)| path));
+    let ours = PATHS.contains(&path) || of_a_model(path);
     ours.then_some(Tongue::OpenAi)
 }
 

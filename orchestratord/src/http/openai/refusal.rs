@@ -3,8 +3,6 @@
 
 use adapter_api::EngineKind;
 use axum::Json;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -135,12 +133,11 @@ pub(super) fn failed(failure: &Failure, engine: EngineKind) -> Refused {
 }
 
 /// Says whatever was refused on a path of this plane in its words: also what never reached a handler.
-pub(in crate::http) async fn in_words_of_the_plane(request: Request, next: Next) -> Response {
-    let tongue = tongue_at(request.uri().path());
-    let mut response = next.run(request).await;
-    match (response.extensions_mut().remove::<Refused>(), tongue) {
-        (Some(refused), Some(tongue)) => reworded(response, &refused, tongue),
-        _ => response,
+pub(in crate::http) fn in_words_of_the_plane(path: &str, mut response: Response) -> Response {
+    let refused = response.extensions_mut().remove::<Refused>();
+    match refused.and_then(|refused| Some((refused, tongue_at(path)?))) {
+        Some((refused, tongue)) => reworded(response, &refused, tongue),
+        None => response,
     }
 }
 
