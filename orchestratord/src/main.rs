@@ -19,6 +19,11 @@ mod man;
 
 use args::{Cli, Command, Options};
 
+/// Threads that streams, requests and the driver share. What they do between two waits takes microseconds, and
+/// with a second thread every token would wake it: that costs more than the token, and takes a core from the
+/// engines. What takes longer, and what blocks, is given to threads of its own.
+const WORKER_THREADS: usize = 1;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
@@ -80,6 +85,7 @@ fn serve(options: &Options) -> Result<ExitCode, Exit> {
         "starting"
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
         .enable_all()
         .thread_name("orchestratord")
         .build()

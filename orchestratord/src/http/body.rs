@@ -12,6 +12,10 @@ use serde::de::DeserializeOwned;
 use super::problem;
 use crate::backpressure::Refusal;
 
+/// A body up to this size is read into its type at once, in well under a millisecond. A larger one is read on
+/// a thread of its own, so that no stream waits for it.
+const READ_AT_ONCE_BYTES: usize = 64 * 1024;
+
 /// How long a client may be silent in the middle of a body.
 const BODY_SILENCE: Duration = Duration::from_secs(30);
 
@@ -20,9 +24,16 @@ const BODY_SILENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`Refusal::TooLarge`] as soon as it is known, before anything is read where `Content-Length` says so;
 /// [`Refusal::Invalid`] with the place and what would be right.
-pub(super) async fn read_json<T: DeserializeOwned>(request: Request, limit_bytes: u64) -> Result<T, Refusal> {
+pub(super) async fn read_json<T>(request: Request, limit_bytes: u64) -> Result<T, Refusal>
+where
+    T: DeserializeOwned + Send + 'static,
+{
     let bytes = read(request.into_body(), limit_bytes).await?;
-    problem::parse(&bytes)
+    if bytes.len() <= READ_AT_ONCE_BYTES {
+        return problem::parse(&bytes);
+    }
+    let read = tokio::task::spawn_blocking(move || problem::parse(&bytes));
+    read.await.unwrap_or(Err(Refusal::Internal))
 }
 
 async fn read(mut body: Body, limit_bytes: u64) -> Result<Bytes, Refusal> {
