@@ -1,12 +1,13 @@
 //! One connection, from its first byte to its close.
 
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::time::Duration;
 
 use hyper::server::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -15,6 +16,8 @@ use super::{Phase, Routes};
 /// What is read and thrown away after the last response, so that a client in the middle of sending a body
 /// that was refused reads the refusal instead of a reset (RFC 9112, section 9.6).
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// As much of it as is read at a time.
+const SCRAP_BYTES: usize = 4 * 1024;
 /// How long the client may be silent meanwhile.
 const LINGER_SILENCE: Duration = Duration::from_millis(500);
 
@@ -53,10 +56,15 @@ async fn linger(mut stream: TcpStream) {
         return;
     }
     let mut rest = LINGER_BYTES;
-    let mut scrap = vec![0; 16 * 1024];
-    while let Ok(Ok(read)) = tokio::time::timeout(LINGER_SILENCE, stream.read(&mut scrap)).await {
-        rest = rest.saturating_sub(read);
-        if read == 0 || rest == 0 {
+    while let Ok(Ok(())) = tokio::time::timeout(LINGER_SILENCE, stream.readable()).await {
+        // On the stack, and only while something is there: most clients send nothing more.
+        match stream.try_read(&mut [0; SCRAP_BYTES]) {
+            Ok(0) => return,
+            Ok(read) => rest = rest.saturating_sub(read),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+        if rest == 0 {
             return;
         }
     }

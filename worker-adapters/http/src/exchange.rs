@@ -24,8 +24,11 @@ const MAX_HEADERS: usize = 100;
 /// Bytes of an answer that is taken whole.
 const MAX_WHOLE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes read at a time where an answer is taken whole, and while its head is awaited.
+/// Bytes read at a time where an answer is taken whole, and of a head that is a large one.
 const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes read first of an answer's head: one of usual size, with as little of the body as comes with it.
+const HEAD_BYTES: usize = 1024;
 
 /// Asks one server. Clones ask the same one.
 #[derive(Clone, Debug)]
@@ -188,7 +191,7 @@ impl Client {
 
     /// Reads the head of an answer.
     pub(crate) async fn read_head<S: AsyncRead + Unpin>(&self, mut socket: S) -> Result<Opened<S>, Fault> {
-        let mut bytes = Vec::with_capacity(READ_BYTES);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES);
         loop {
             let count = socket.read_buf(&mut bytes).await.map_err(|error| self.cut(&error.to_string()))?;
             if count == 0 {
