@@ -181,20 +181,20 @@ pub(super) struct ResponseFormat {
 pub(super) enum FormatAt {
     /// `response_format`, with its schema wrapped once more.
     #[default]
-    ResponseFormat,
+    Request,
     /// `text.format`
-    TextFormat,
+    Text,
     /// `output_config.format`
-    OutputConfigFormat,
+    OutputConfig,
 }
 
 impl FormatAt {
     /// The field, and that of its schema.
     const fn fields(self) -> (&'static str, &'static str) {
         match self {
-            Self::ResponseFormat => ("response_format", "response_format.json_schema.schema"),
-            Self::TextFormat => ("text.format", "text.format.schema"),
-            Self::OutputConfigFormat => ("output_config.format", "output_config.format.schema"),
+            Self::Request => ("response_format", "response_format.json_schema.schema"),
+            Self::Text => ("text.format", "text.format.schema"),
+            Self::OutputConfig => ("output_config.format", "output_config.format.schema"),
         }
     }
 }
@@ -354,14 +354,12 @@ impl ResponseFormat {
     pub(super) fn new(at: FormatAt, kind: &str, schema: Option<Map<String, Value>>) -> Result<Self, Refusal> {
         let kind = match (kind, at) {
             ("json_schema", _) => FormatKind::JsonSchema,
-            ("text", FormatAt::ResponseFormat | FormatAt::TextFormat) => FormatKind::Text,
-            ("json_object", FormatAt::ResponseFormat | FormatAt::TextFormat) => FormatKind::JsonObject,
+            ("text", FormatAt::Request | FormatAt::Text) => FormatKind::Text,
+            ("json_object", FormatAt::Request | FormatAt::Text) => FormatKind::JsonObject,
             (other, at) => {
                 let known = match at {
-                    FormatAt::OutputConfigFormat => "`json_schema`",
-                    FormatAt::ResponseFormat | FormatAt::TextFormat => {
-                        "`text`, `json_object` or `json_schema`"
-                    }
+                    FormatAt::OutputConfig => "`json_schema`",
+                    FormatAt::Request | FormatAt::Text => "`text`, `json_object` or `json_schema`",
                 };
                 let (field, other) = (at.fields().0, shown(other.as_bytes()));
                 return Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use {known}")));

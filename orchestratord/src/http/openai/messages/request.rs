@@ -81,7 +81,7 @@ struct Format {
 impl OutputConfig {
     fn format(self) -> Result<Option<ResponseFormat>, Refusal> {
         let format =
-            |format: Format| ResponseFormat::new(FormatAt::OutputConfigFormat, &format.kind, format.schema);
+            |format: Format| ResponseFormat::new(FormatAt::OutputConfig, &format.kind, format.schema);
         self.format.map(format).transpose()
     }
 }

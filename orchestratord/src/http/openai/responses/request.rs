@@ -143,7 +143,7 @@ impl ResponsesRequest {
             temperature: self.temperature,
             top_p: self.top_p,
             response_format: format
-                .map(|format| ResponseFormat::new(FormatAt::TextFormat, &format.kind, format.schema))
+                .map(|format| ResponseFormat::new(FormatAt::Text, &format.kind, format.schema))
                 .transpose()?,
             service_tier: self.service_tier,
             session_id: self.session_id,
