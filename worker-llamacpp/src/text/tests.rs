@@ -129,10 +129,10 @@ proptest! {
         }
         let spelled = told.concat();
         prop_assert!(spelled.starts_with(said.as_bytes()));
-        let before_last: usize = told.iter().rev().skip(1).map(Vec::len).sum();
+        // A token that has no bytes of its own goes with the one before it.
+        let before_last: usize = told.iter().rev().skip_while(|bytes| bytes.is_empty()).skip(1).map(Vec::len).sum();
         prop_assert!(said.is_empty() || before_last < said.len(), "{told:?} of {said:?}");
     }
-
 
     #[test]
     fn any_cut_gives_the_same_text(
