@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::backpressure::Failure;
 use crate::clock::Clock;
-use crate::handle::{Command, HealthView};
+use crate::handle::Command;
+use crate::health_view::HealthView;
 use crate::keeper::{Orders, PoolEvent};
 use crate::metrics::Metrics;
 

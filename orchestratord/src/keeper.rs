@@ -10,7 +10,7 @@ use orchestrator_core::ReplicaId;
 use pool_manager::{DownReason, Placement, ReplicaEvent, SelfTest};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::handle::{FetchView, ReloadStage};
+use crate::health_view::{FetchView, ReloadStage};
 
 /// Orders that wait for a keeper. The driver gives a new one only when the one before it is answered, but
 /// for a reload, of which there is one at a time.

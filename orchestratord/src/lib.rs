@@ -11,6 +11,7 @@ pub mod driver;
 pub mod engine;
 pub mod exit;
 pub mod handle;
+pub mod health_view;
 pub mod http;
 pub mod keeper;
 pub mod logging;

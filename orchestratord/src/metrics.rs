@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::backpressure::Code;
-use crate::handle::{HealthView, PoolView};
+use crate::health_view::{HealthView, PoolView};
 use crate::state::ModelState;
 
 /// A lane of a pool. `replica_id` is empty on a task's way in: a task is counted when it enters its pool's

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::handle::{DriverHandle, HealthView, ReloadStage};
+use crate::handle::DriverHandle;
+use crate::health_view::{HealthView, ReloadStage};
 
 /// How often the status is told where no watchdog says.
 const STATUS_EVERY: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use orchestrator_core::{
 use pool_manager::{Breaker, Placement, SelfTest, Snapshot};
 use tokio::sync::oneshot;
 
-use crate::handle::FetchView;
+use crate::health_view::FetchView;
 use crate::keeper::{Orders, Swapped};
 use crate::metrics::PoolLabel;
 use crate::state::ModelState;

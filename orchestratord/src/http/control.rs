@@ -17,7 +17,7 @@ use super::Api;
 use super::answer::{Refused, engine_on_the_wire};
 use super::guard::Caller;
 use crate::backpressure::Refusal;
-use crate::handle::{FetchView, HealthView, PoolView, ReloadStage, ReplicaView};
+use crate::health_view::{FetchView, HealthView, PoolView, ReloadStage, ReplicaView};
 use crate::metrics::DeviceReading;
 use crate::state::ModelState;
 

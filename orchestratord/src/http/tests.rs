@@ -9,7 +9,8 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::handle::{Command, HealthView};
+use crate::handle::Command;
+use crate::health_view::HealthView;
 use orchestrator_core::Millis;
 
 pub(super) const TOKEN: &str = "0123456789abcdef";

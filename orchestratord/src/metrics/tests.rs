@@ -5,7 +5,7 @@ use orchestrator_core::{Millis, PoolId, ReplicaId};
 use serde::Deserialize;
 
 use super::*;
-use crate::handle::{LaneView, ReplicaView};
+use crate::health_view::{LaneView, ReplicaView};
 
 fn health() -> HealthView {
     let id = PoolId::new("p").unwrap();

@@ -8,7 +8,7 @@ use config_schema::PoolModel;
 use model_store::{Cancel, FetchError, ModelRef, Progress, Transfer};
 
 use super::Means;
-use crate::handle::{FetchView, ReloadStage};
+use crate::health_view::{FetchView, ReloadStage};
 use crate::keeper::PoolEvent;
 
 /// The wait before a failed fetch is tried again: at first, and at most.

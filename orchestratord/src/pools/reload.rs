@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 use super::fetch::{Model, Told};
 use super::keep::{Keeper, Loaded, names_of};
 use super::place::Plan;
-use crate::handle::ReloadStage;
+use crate::health_view::ReloadStage;
 use crate::keeper::{PoolEvent, ReloadOrder, Rollback, RollbackCode, Swapped};
 
 impl Keeper {

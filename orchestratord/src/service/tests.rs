@@ -2,7 +2,7 @@ use adapter_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, Priority};
 
 use super::*;
-use crate::handle::{LaneView, PoolView, ReloadView};
+use crate::health_view::{LaneView, PoolView, ReloadView};
 use crate::state::ModelState;
 
 fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {

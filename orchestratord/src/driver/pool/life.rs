@@ -17,7 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::{Phase, Pool};
-use crate::handle::{FetchView, ReloadStage, ReloadView};
+use crate::health_view::{FetchView, ReloadStage, ReloadView};
 use crate::keeper::{Order, PoolEvent, ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
 

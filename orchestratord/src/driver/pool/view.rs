@@ -6,7 +6,8 @@ use adapter_api::Device;
 use orchestrator_core::{Priority, ReplicaId};
 
 use super::{Phase, Pool, Replica, Stage};
-use crate::handle::{LaneView, PoolView, ReplicaView, Standing, Subscription};
+use crate::handle::{Standing, Subscription};
+use crate::health_view::{LaneView, PoolView, ReplicaView};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::ask::BATCH_SUFFIX;
 use super::unix_now;
 use crate::backpressure::Refusal;
-use crate::handle::{HealthView, PoolView};
+use crate::health_view::{HealthView, PoolView};
 use crate::http::Api;
 use crate::http::answer::{Refused, shown};
 use crate::state::ModelState;

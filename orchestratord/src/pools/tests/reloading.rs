@@ -1,7 +1,7 @@
 //! How far a reload is, as `/health` is told.
 
 use super::*;
-use crate::handle::ReloadStage;
+use crate::health_view::ReloadStage;
 
 fn stage(health: &HealthView) -> Option<ReloadStage> {
     health.pools[0].reload.as_ref().map(|reload| reload.stage)
