@@ -1,5 +1,6 @@
 //! What an engine has to show before it may serve: a short decode that ends well, some at a time where it has
-//! slots for them, whose times are its first measured speeds, and a cancel that is obeyed. Readiness is earned here, not assumed from a loaded file.
+//! slots for them, whose times are its first measured speeds, and a cancel that is obeyed. Readiness is earned
+//! here, not assumed from a loaded file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +101,7 @@ pub enum SelfTestError {
     CancelIgnored(Duration),
 }
 
-/// Tests an engine. Dropping the future leaves at most one canceled job behind.
+/// Tests an engine. Dropping the future leaves behind the short jobs that were submitted, four at most.
 ///
 /// # Errors
 /// What the engine failed at.
