@@ -56,33 +56,20 @@ impl Heard {
             if let Reading::Ended(end) = &mut self.reading {
                 return end.take().map(|end| self.ended(end));
             }
-            let chunk = self.reader.next().await?;
+            let mut chunk = self.reader.next().await?;
             if matches!(self.reading, Reading::Offered(_)) {
                 self.learn_format().await;
             }
-            if self.waiting.is_some() || matches!(self.reading, Reading::Apart) {
-                match self.told(chunk) {
-                    events if events.is_empty() => continue,
-                    events => return Some(Said::Told(events)),
-                }
+            let is_read = matches!(self.reading, Reading::Calls(_) | Reading::Apart);
+            if let Chunk::Tokens { texts, .. } = &mut chunk
+                && !is_read
+                && self.waiting.is_none()
+            {
+                return Some(Said::Texts(std::mem::take(texts)));
             }
-            let said = match (chunk, &mut self.reading) {
-                (Chunk::Tokens { texts, .. }, Reading::Calls(parser)) => {
-                    Said::Events(texts.iter().flat_map(|text| parser.push(text)).collect())
-                }
-                (Chunk::Tokens { texts, .. }, _) => Said::Texts(texts),
-                (Chunk::End(end), reading) => {
-                    let last = match reading {
-                        Reading::Calls(parser) => parser.finish(),
-                        _ => Vec::new(),
-                    };
-                    *reading = Reading::Ended(Some(end));
-                    Said::Events(last)
-                }
-            };
-            match said {
-                Said::Events(events) if events.is_empty() => {}
-                said => return Some(said),
+            let events = self.told(chunk);
+            if !events.is_empty() {
+                return Some(Said::Told(events));
             }
         }
     }
@@ -91,11 +78,11 @@ impl Heard {
     /// not told: an answer says it of its text.
     fn told(&mut self, chunk: Chunk) -> Vec<Told> {
         let mut said = Vec::new();
-        let waiting = self.waiting.get_or_insert_default();
-        let mut tell = |events: Vec<ToolEvent>, waiting: &mut Vec<TokenLogprob>| {
+        let waiting = &mut self.waiting;
+        let mut tell = |events: Vec<ToolEvent>, waiting: &mut Option<Vec<TokenLogprob>>| {
             for event in events {
-                let of_event = std::mem::take(waiting);
-                let logprobs = if let ToolEvent::Content(_) = event { of_event } else { Vec::new() };
+                let of_event = waiting.as_mut().map(std::mem::take);
+                let logprobs = of_event.filter(|_| matches!(event, ToolEvent::Content(_)));
                 said.push(Told { event, logprobs });
             }
         };
@@ -105,7 +92,9 @@ impl Heard {
                 let mut besides = self.reader.beside(first..after).into_iter();
                 for text in texts {
                     let beside = besides.next().unwrap_or_default();
-                    waiting.extend(beside.logprobs);
+                    if let Some(waiting) = waiting {
+                        waiting.extend(beside.logprobs);
+                    }
                     let events = match &mut self.reading {
                         _ if !beside.calls.is_empty() => {
                             beside.calls.into_iter().map(ToolEvent::from).collect()

@@ -135,19 +135,14 @@ impl<S: Speaker> Relay<S> {
                     self.speaker.text(out, choice, &text);
                 }
             }
-            Some((choice, Said::Events(events))) => {
-                for event in events {
-                    match event {
-                        ToolEvent::Content(text) => self.speaker.text(out, choice, &text),
-                        event => self.speaker.call(out, choice, event),
-                    }
-                }
-            }
             Some((choice, Said::Told(events))) => {
                 for Told { event, logprobs } in events {
-                    match event {
-                        ToolEvent::Content(text) => self.speaker.told(out, choice, &text, logprobs),
-                        event => self.speaker.call(out, choice, event),
+                    match (event, logprobs) {
+                        (ToolEvent::Content(text), None) => self.speaker.text(out, choice, &text),
+                        (ToolEvent::Content(text), Some(logprobs)) => {
+                            self.speaker.told(out, choice, &text, logprobs);
+                        }
+                        (event, _) => self.speaker.call(out, choice, event),
                     }
                 }
             }

@@ -25,9 +25,7 @@ use crate::tasks;
 pub(super) enum Said {
     /// Texts of its answer, in order.
     Texts(Vec<String>),
-    /// What texts of an answer that may call tools turned out to be.
-    Events(Vec<ToolEvent>),
-    /// The same of any answer, with what each has beside its text.
+    /// What they turned out to be, of an answer that may call tools or is asked for more than its text.
     Told(Vec<Told>),
     /// That it has ended well.
     End(TaskEnd),
@@ -39,8 +37,8 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) event: ToolEvent,
-    /// How probable the tokens of its text were, where that was asked for.
-    pub(super) logprobs: Vec<TokenLogprob>,
+    /// How probable the tokens of its text were; nothing where that was not asked for.
+    pub(super) logprobs: Option<Vec<TokenLogprob>>,
 }
 
 /// One task's whole answer.
@@ -153,10 +151,9 @@ impl Running {
             let part = &mut parts[choice];
             match said {
                 Said::Texts(more) => part.texts.extend(more),
-                Said::Events(events) => events.into_iter().for_each(|event| part.collect(event)),
                 Said::Told(events) => {
                     for Told { event, logprobs } in events {
-                        part.logprobs.extend(logprobs);
+                        part.logprobs.extend(logprobs.into_iter().flatten());
                         part.collect(event);
                     }
                 }
