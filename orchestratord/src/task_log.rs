@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use adapter_api::Piece;
+use adapter_api::{OwnAnswer, Piece};
 use orchestrator_core::{Millis, TokenCount};
 
 use crate::backpressure::Failure;
@@ -19,7 +19,7 @@ use crate::backpressure::Failure;
 mod beside;
 
 pub use beside::Beside;
-use beside::Besides;
+use beside::{Besides, bytes_of};
 
 /// Why a task ended, on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct TaskEnd {
     pub finish: FinishReason,
     /// What went wrong: with [`FinishReason::Error`] and only then.
     pub failure: Option<Failure>,
+    /// What the engine said in fields of its own behind the last token.
+    pub own: Option<Arc<OwnAnswer>>,
 }
 
 /// One task's log. Shared between its engine's sink, the driver and its readers.
@@ -121,11 +123,15 @@ impl TaskLog {
             return false;
         }
         let Ok(end) = u32::try_from(written.text.len() + text.len()) else { return false };
-        if let Some(piece) = beside {
-            let event = written.ends.len();
-            if !written.besides.get_or_insert_default().add(event, piece) {
-                return false;
+        let event = written.ends.len();
+        match (beside, &mut written.besides) {
+            (Some(piece), besides) => {
+                if !besides.get_or_insert_default().add(event, piece) {
+                    return false;
+                }
             }
+            (None, Some(besides)) => besides.go_on(event, None),
+            (None, None) => {}
         }
         written.text.push_str(text);
         written.ends.push(end);
@@ -180,7 +186,9 @@ impl TaskLog {
     pub fn bytes(&self) -> usize {
         let written = self.lock();
         let besides = written.besides.as_ref().map_or(0, |besides| besides.bytes());
-        written.text.capacity() + written.ends.capacity() * size_of::<u32>() + besides + size_of::<Self>()
+        let own = written.end.as_ref().and_then(|end| end.own.as_deref()).map_or(0, bytes_of);
+        let events = written.text.capacity() + written.ends.capacity() * size_of::<u32>();
+        events + besides + own + size_of::<Self>()
     }
 
     /// A reader whose first event is `from`.

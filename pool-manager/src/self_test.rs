@@ -222,6 +222,7 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     }
 }
 

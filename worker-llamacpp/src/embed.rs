@@ -126,6 +126,7 @@ fn answer(job: Prepared, outbox: &Outbox, mut result_of: impl FnMut(&[i32]) -> R
         tokens_out: TokenCount(0),
         prefill_ms: Millis::from_duration(started.duration_since(job.arrived)),
         decode_ms: Millis::from_duration(clock::now().duration_since(started)),
+        own: None,
     };
     let end = TaskUpdate { task: job.task, event: TaskEvent::End(report) };
     outbox.send_step(Step { tasks: vec![end], sessions: Vec::new() });

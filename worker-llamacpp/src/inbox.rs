@@ -208,6 +208,7 @@ pub fn end_unstarted(task: TaskId, finish: Finish, arrived: std::time::Instant) 
         tokens_out: TokenCount(0),
         prefill_ms: Millis::from_duration(clock::now().duration_since(arrived)),
         decode_ms: Millis(0),
+        own: None,
     };
     Step { tasks: vec![TaskUpdate { task, event: TaskEvent::End(report) }], sessions: Vec::new() }
 }

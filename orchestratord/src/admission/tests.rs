@@ -46,6 +46,7 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
 }

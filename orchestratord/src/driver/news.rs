@@ -231,6 +231,7 @@ impl Driver {
                     FinishReason::Stop
                 },
                 failure: None,
+                own: report.own,
             },
             Ending::Canceled => early(written, tokens_in, queue_ms, decoding, None),
             Ending::Failed(failure) => early(written, tokens_in, queue_ms, decoding, Some(failure)),
@@ -253,5 +254,5 @@ fn early(
     failure: Option<Failure>,
 ) -> TaskEnd {
     let finish = if failure.is_some() { FinishReason::Error } else { FinishReason::Canceled };
-    TaskEnd { tokens_out, tokens_in, decode_ms, queue_ms, finish, failure }
+    TaskEnd { tokens_out, tokens_in, decode_ms, queue_ms, finish, failure, own: None }
 }

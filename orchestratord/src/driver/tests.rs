@@ -158,6 +158,7 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
 }

@@ -78,6 +78,7 @@ pub fn resolve(
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     };
     let mut request = TaskRequest {
         job: Arc::new(job),

@@ -184,6 +184,7 @@ impl House {
             tools: Tools::default(),
             logprobs: None,
             own: None,
+            tells_own: false,
         };
         let request = TaskRequest {
             job: Arc::new(job),

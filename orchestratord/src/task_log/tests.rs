@@ -1,4 +1,4 @@
-use adapter_api::{CallEvent, Candidate, Piece, TokenLogprob};
+use adapter_api::{CallEvent, Candidate, OwnAnswer, Piece, TokenLogprob};
 
 use super::*;
 
@@ -10,6 +10,7 @@ fn ended(tokens_out: TokenCount) -> TaskEnd {
         queue_ms: Millis(0),
         finish: FinishReason::Stop,
         failure: None,
+        own: None,
     }
 }
 
@@ -131,4 +132,33 @@ fn a_reader_that_is_gone_is_not_woken_and_leaves_its_seat_to_the_next() {
     assert_eq!((second.seat, third.seat), (0, 1));
     log.append("a", 1);
     assert!(matches!(log.lock().seats[..], [Seat::Busy, Seat::Busy]));
+}
+
+#[test]
+fn an_engines_own_fields_are_kept_once_for_all_tokens_that_have_the_same() {
+    let own = |said: &str| {
+        let chunk = [("said".to_owned(), said.into())].into_iter().collect();
+        Some(Arc::new(OwnAnswer { chunk, ..OwnAnswer::default() }))
+    };
+    let piece = |own| Piece { text: "x".to_owned(), tokens: vec![1], own, ..Piece::default() };
+    let (log, twice) = (TaskLog::new(), TaskLog::new());
+    for own in [None, own("a"), own("a"), own("b"), None, None, own("b")] {
+        log.append_piece(&piece(own));
+    }
+    let told: Vec<_> = log.read_from(0).beside(0..8).into_iter().map(|beside| beside.own).collect();
+    assert_eq!(
+        told,
+        [None, own("a"), own("a"), own("b"), None, None, own("b"), own("b")],
+        "there is no event 7"
+    );
+    for _ in 0..2 {
+        twice.append_piece(&piece(own("a")));
+    }
+    log.close(ended);
+    twice.close(ended);
+    let one = TaskLog::new();
+    one.append_piece(&piece(own("a")));
+    one.close(ended);
+    assert_eq!(twice.bytes() - one.bytes(), "x".len() + size_of::<u32>());
+    assert!(one.bytes() > size_of::<TaskLog>() + size_of::<OwnAnswer>());
 }

@@ -1,9 +1,11 @@
 //! Answers in text.
 
-use adapter_api::Abilities;
-use adapter_mock::Phase;
+use std::sync::Arc;
+
+use adapter_api::{Abilities, OwnAnswer, Piece};
+use adapter_mock::{Answer as Says, Phase};
 use orchestratord::tasks::spawn;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::house::{House, Manners};
 use crate::leaving::{ask, body, read_until, until_waiting};
@@ -60,6 +62,14 @@ async fn an_answer_names_its_task_model_and_tier() {
     let (audit, house) = (Audit::new(), House::new().await);
     let answer = audit.expect(200, house.address, chat("one", &json!({}))).await.json();
     assert_eq!((&answer["model"], &answer["service_tier"]), (&json!("starter"), &json!("default")));
+    let names = |of: &Value| {
+        let mut names: Vec<_> = of.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&answer), ["choices", "created", "id", "model", "object", "service_tier", "usage"]);
+    assert_eq!(names(&answer["choices"][0]), ["finish_reason", "index", "logprobs", "message"]);
+    assert_eq!(names(&answer["choices"][0]["message"]), ["content", "refusal", "role"], "nobody adds to it");
     let id = answer["id"].as_str().unwrap().strip_prefix("chatcmpl-").unwrap().to_owned();
     let stream = wire::send(house.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
     assert_eq!(stream.status, 200, "the data plane knows the task");
@@ -176,4 +186,66 @@ async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refu
         let refused = audit.expect(400, own.address, chat("one", &more)).await.json();
         assert_eq!(refused["error"]["param"], param, "{refused}");
     }
+}
+
+/// What an engine says in fields of its own.
+fn own(chunk: Value, choice: Value, delta: Value) -> Option<Arc<OwnAnswer>> {
+    let fields = |of| serde_json::from_value(of).unwrap();
+    Some(Arc::new(OwnAnswer { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }))
+}
+
+#[tokio::test]
+async fn what_an_engine_adds_to_its_answer_comes_out_where_and_as_it_was() {
+    let piece = |text: &str, own| Piece { text: text.to_owned(), tokens: vec![1], own, ..Piece::default() };
+    let same = own(json!({"fingerprint": "x"}), json!({}), json!({"mood": "a"}));
+    let pieces = vec![
+        piece("one", own(json!({"prompt_token_ids": [1, 2]}), json!({"token_ids": [7]}), json!({}))),
+        piece(" two", same.clone()),
+        piece(" three", same),
+        piece(" four", None),
+        piece(
+            "",
+            own(
+                json!({"timings": {"predicted_ms": 1.5}}),
+                json!({"token_ids": [8], "stop_reason": 2}),
+                json!({}),
+            ),
+        ),
+    ];
+    let house = House::with(Manners { says: Says::Pieces(pieces), ..Manners::default() });
+    house.bring_up().await;
+    let audit = Audit::new();
+
+    let stream = audit.expect(200, house.address, chat("x", &json!({"stream": true}))).await;
+    let [_, one, two, three, four, end] = events(&stream).try_into().unwrap();
+    assert_eq!((&one["prompt_token_ids"], &one["choices"][0]["token_ids"]), (&json!([1, 2]), &json!([7])));
+    for (event, text) in [(&two, " two"), (&three, " three")] {
+        assert_eq!(event["choices"][0]["delta"], json!({"content": text, "mood": "a"}));
+        assert_eq!(event["fingerprint"], "x");
+        assert!(event["choices"][0].get("token_ids").is_none(), "{event}");
+    }
+    assert!(four.get("fingerprint").is_none(), "{four}");
+    assert_eq!(
+        (&end["timings"], &end["choices"][0]["stop_reason"]),
+        (&json!({"predicted_ms": 1.5}), &json!(2))
+    );
+
+    let whole = audit.expect(200, house.address, chat("x", &json!({}))).await.json();
+    assert_eq!(whole["choices"][0]["message"]["mood"], "aa");
+    assert_eq!(whole["choices"][0]["token_ids"], json!([7, 8]));
+    assert_eq!((&whole["prompt_token_ids"], &whole["fingerprint"]), (&json!([1, 2]), &json!("x")));
+    assert_eq!(whole["timings"], json!({"predicted_ms": 1.5}));
+
+    let stream = audit.expect(200, house.address, completion("x", &json!({"stream": true}))).await;
+    let events = events(&stream);
+    assert_eq!(
+        (&events[0]["choices"][0]["token_ids"], &events[0]["choices"][0]["text"]),
+        (&json!([7]), &json!("one"))
+    );
+    assert_eq!(events[4]["choices"][0]["stop_reason"], 2);
+    let whole = audit.expect(200, house.address, completion("x", &json!({}))).await.json();
+    assert_eq!((&whole["choices"][0]["token_ids"], &whole["fingerprint"]), (&json!([7, 8]), &json!("x")));
+    // Of an endpoint that the engine was not asked at, nothing is added.
+    let response = Ask::post("/v1/responses").json(&json!({"model": "starter", "input": "x"}));
+    assert!(audit.expect(200, house.address, response).await.json().get("fingerprint").is_none());
 }

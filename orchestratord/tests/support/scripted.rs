@@ -176,6 +176,7 @@ impl Engine for ScriptedEngine {
                     tokens_out,
                     prefill_ms: Millis(1),
                     decode_ms: Millis(1),
+                    own: None,
                 }),
                 None => {
                     drop(sink);

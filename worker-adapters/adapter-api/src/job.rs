@@ -225,4 +225,6 @@ pub struct Job {
     pub logprobs: Option<u8>,
     /// What only the engine itself may know of.
     pub own: Option<OwnFields>,
+    /// Wanted beside the answer: what the engine says in fields of its own.
+    pub tells_own: bool,
 }

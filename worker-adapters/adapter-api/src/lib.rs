@@ -19,5 +19,5 @@ pub use engine::{
 pub use job::{
     Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, OwnFields, Role, Sampling, Workload,
 };
-pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, Piece, TokenLogprob};
+pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, OwnAnswer, Piece, TokenLogprob};
 pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, ToolSpeech, Tools};

@@ -1,7 +1,10 @@
 //! What an engine says of a task while it runs and when it ends.
 
+use std::sync::Arc;
+
 use orchestrator_core::{Millis, TokenCount};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A stretch of the answer: whole UTF-8, never empty text except for an embedding's or rerank's result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +19,87 @@ pub struct Piece {
     /// What `text` is of, where the engine itself tells calls of tools from the rest: then it is the call as a
     /// model would write it, for people to read. Nothing of text that is no call.
     pub calls: Vec<CallEvent>,
+    /// What the engine says with it in fields of its own, where the job asks for them. Only engines that are
+    /// spoken to in JSON have any.
+    #[serde(skip)]
+    pub own: Option<Arc<OwnAnswer>>,
+}
+
+/// Fields of an answer that nobody here knows, of an engine that speaks the same endpoint itself: where it has
+/// them in OpenAI's form of a streamed answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnAnswer {
+    /// Beside `choices`.
+    pub chunk: Map<String, Value>,
+    /// In the choice.
+    pub choice: Map<String, Value>,
+    /// In the choice's `delta`.
+    pub delta: Map<String, Value>,
+}
+
+impl OwnAnswer {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_empty() && self.choice.is_empty() && self.delta.is_empty()
+    }
+
+    /// The fields of two stretches of an answer as those of one.
+    #[must_use]
+    pub fn joined(before: Option<Arc<Self>>, after: Option<Arc<Self>>) -> Option<Arc<Self>> {
+        match (before, after) {
+            (Some(mut before), Some(after)) => {
+                Arc::make_mut(&mut before).go_on(&after);
+                Some(before)
+            }
+            (before, after) => before.or(after),
+        }
+    }
+
+    /// Adds what comes `after`, so that both can be told at once: a field of the whole answer as it was last, lists of
+    /// a choice one after the other, and texts of a delta too.
+    pub fn go_on(&mut self, after: &Self) {
+        join(&mut self.chunk, &after.chunk, |_, _| false);
+        join(&mut self.choice, &after.choice, |before, after| match (before, after) {
+            (Value::Array(before), Value::Array(after)) => {
+                before.extend_from_slice(after);
+                true
+            }
+            _ => false,
+        });
+        join(&mut self.delta, &after.delta, |before, after| match (before, after) {
+            (Value::Array(before), Value::Array(after)) => {
+                before.extend_from_slice(after);
+                true
+            }
+            (Value::String(before), Value::String(after)) => {
+                before.push_str(after);
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+/// Adds the fields `after` to those `before`. One that is in both goes on where `goes_on` makes it, is left as it was by
+/// a `null`, and takes the other's place otherwise.
+fn join(
+    before: &mut Map<String, Value>,
+    after: &Map<String, Value>,
+    goes_on: impl Fn(&mut Value, &Value) -> bool,
+) {
+    for (name, value) in after {
+        match before.get_mut(name) {
+            Some(there) => {
+                if !value.is_null() && !goes_on(there, value) {
+                    there.clone_from(value);
+                }
+            }
+            None => {
+                before.insert(name.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// A step of a call that an engine tells apart from the text. Calls are numbered from 0, and come one after
@@ -107,4 +191,10 @@ pub struct EndReport {
     pub prefill_ms: Millis,
     /// From the first token to the end.
     pub decode_ms: Millis,
+    /// As [`Piece::own`], behind the last piece.
+    #[serde(skip)]
+    pub own: Option<Arc<OwnAnswer>>,
 }
+
+#[cfg(test)]
+mod tests;

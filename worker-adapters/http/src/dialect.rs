@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use adapter_api::{CallEvent, EngineFacts, EngineKind, Job, Measured, ReplicaSpec, SessionKv, StartError};
+use adapter_api::{
+    CallEvent, EngineFacts, EngineKind, Job, Measured, OwnAnswer, ReplicaSpec, SessionKv, StartError,
+    TokenLogprob,
+};
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TokenCount};
 
@@ -144,12 +147,16 @@ pub trait Answer: Send + 'static {
 }
 
 /// What one event says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event<'a> {
     /// More of the answer; may be empty.
     pub text: Cow<'a, str>,
     /// The tokens it is made of.
     pub tokens: Vec<i32>,
+    /// How probable each of them was, where the job asks for it.
+    pub logprobs: Vec<TokenLogprob>,
+    /// What the engine says with it in fields of its own, where the job asks for them.
+    pub own: Option<Arc<OwnAnswer>>,
     /// What the engine tells of calls of tools, behind the text; their ends need not be told.
     pub calls: Vec<CallEvent>,
     /// Nothing comes after it.

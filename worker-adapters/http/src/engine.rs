@@ -166,6 +166,7 @@ fn refused_by(error: EngineError) -> EndReport {
         tokens_out: TokenCount(0),
         prefill_ms: Millis(0),
         decode_ms: Millis(0),
+        own: None,
     }
 }
 
@@ -223,7 +224,7 @@ async fn run<D: Dialect>(
         // An engine that does not count, or was not let to its end.
         last.tokens_in.get_or_insert(guessed);
     }
-    let report = report(finish, last, &told, arrived);
+    let report = report(finish, last, &mut told, arrived);
     told.sink.end(report);
 }
 
@@ -235,7 +236,7 @@ async fn survives<D: Dialect>(inner: &Inner<D>, canceled: &mut oneshot::Receiver
     }
 }
 
-fn report(finish: Finish, last: Last, told: &Told, arrived: Instant) -> EndReport {
+fn report(finish: Finish, last: Last, told: &mut Told, arrived: Instant) -> EndReport {
     let now = clock::now();
     let first = told.first.unwrap_or(now);
     EndReport {
@@ -245,6 +246,7 @@ fn report(finish: Finish, last: Last, told: &Told, arrived: Instant) -> EndRepor
         tokens_out: last.tokens_out.unwrap_or(TokenCount(told.tokens)),
         prefill_ms: last.prefill.unwrap_or_else(|| Millis::from_duration(first - arrived)),
         decode_ms: last.decode.unwrap_or_else(|| Millis::from_duration(now - first)),
+        own: told.take_own(),
     }
 }
 

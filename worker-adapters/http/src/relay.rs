@@ -6,14 +6,15 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::{CallEvent, Piece, TaskSink};
+use adapter_api::{CallEvent, OwnAnswer, Piece, TaskSink};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::dialect::{Answer, DONE, Last, Reading, UNKNOWN_TOKEN};
+use crate::dialect::{Answer, DONE, Event, Last, Reading, UNKNOWN_TOKEN};
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
@@ -38,33 +39,57 @@ pub(crate) struct Told {
     pub(crate) first: Option<Instant>,
     /// Tokens counted.
     pub(crate) tokens: u32,
-    /// Tokens that came without text of their own.
-    waiting: Vec<i32>,
+    /// What came without text of its own.
+    waiting: Piece,
     /// The call that has begun and not ended.
     open: Option<u32>,
 }
 
 impl Told {
     pub(crate) fn new(sink: Box<dyn TaskSink>) -> Self {
-        Self { sink, first: None, tokens: 0, waiting: Vec::new(), open: None }
+        Self { sink, first: None, tokens: 0, waiting: Piece::default(), open: None }
     }
 
-    /// Hands on a piece; tokens that came before without text go with it.
-    pub(crate) fn piece(&mut self, text: String, mut tokens: Vec<i32>) {
-        self.tokens = self.tokens.saturating_add(u32::try_from(tokens.len()).unwrap_or(u32::MAX));
-        if text.is_empty() {
-            self.waiting.append(&mut tokens);
-            return;
+    /// Hands on a piece; what came before without text goes with it.
+    pub(crate) fn piece(&mut self, piece: Piece) {
+        self.tokens = self.tokens.saturating_add(u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX));
+        if piece.text.is_empty() {
+            return self.wait(piece);
         }
         self.close_call();
-        if !self.waiting.is_empty() {
-            self.waiting.append(&mut tokens);
-            tokens = std::mem::take(&mut self.waiting);
-        }
+        let piece = self.with_waiting(piece);
         if self.first.is_none() {
             self.first = Some(clock::now());
         }
-        self.sink.tokens(Piece { text, tokens, ..Piece::default() });
+        self.sink.tokens(piece);
+    }
+
+    /// What the engine said in fields of its own behind the last piece.
+    pub(crate) fn take_own(&mut self) -> Option<Arc<OwnAnswer>> {
+        self.waiting.own.take()
+    }
+
+    fn wait(&mut self, piece: Piece) {
+        let Piece { mut tokens, mut logprobs, own, .. } = piece;
+        self.waiting.tokens.append(&mut tokens);
+        self.waiting.logprobs.append(&mut logprobs);
+        self.waiting.own = OwnAnswer::joined(self.waiting.own.take(), own);
+    }
+
+    fn with_waiting(&mut self, mut piece: Piece) -> Piece {
+        let Piece { tokens, logprobs, own, .. } = &mut self.waiting;
+        if !tokens.is_empty() {
+            tokens.append(&mut piece.tokens);
+            piece.tokens = std::mem::take(tokens);
+        }
+        if !logprobs.is_empty() {
+            logprobs.append(&mut piece.logprobs);
+            piece.logprobs = std::mem::take(logprobs);
+        }
+        if own.is_some() {
+            piece.own = OwnAnswer::joined(own.take(), piece.own);
+        }
+        piece
     }
 
     /// Hands on a step of a call, in a text that people can read.
@@ -80,9 +105,9 @@ impl Told {
         };
         self.tokens = self.tokens.saturating_add(1);
         self.first.get_or_insert_with(clock::now);
-        let mut tokens = std::mem::take(&mut self.waiting);
-        tokens.push(UNKNOWN_TOKEN);
-        self.sink.tokens(Piece { text, tokens, calls: vec![call], ..Piece::default() });
+        let piece = Piece { text, tokens: vec![UNKNOWN_TOKEN], calls: vec![call], ..Piece::default() };
+        let piece = self.with_waiting(piece);
+        self.sink.tokens(piece);
     }
 
     /// Ends the call that has begun, if one has.
@@ -223,7 +248,7 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
         lines.finish(&mut |event| events.take(event, told))?;
         let last = events.last.or_else(|| events.answer.at_end());
         if last.is_some() {
-            told.piece(events.answer.rest(), Vec::new());
+            told.piece(Piece { text: events.answer.rest(), ..Piece::default() });
         }
         last.ok_or_else(|| self.cut_off())
     }
@@ -241,7 +266,8 @@ impl<A: Answer> Events<A> {
         if A::REPEATS
             && let Some(text) = self.shape.text(data)
         {
-            told.piece(text.to_owned(), vec![UNKNOWN_TOKEN]);
+            let own = self.shape.own();
+            told.piece(Piece { text: text.to_owned(), tokens: vec![UNKNOWN_TOKEN], own, ..Piece::default() });
             return Ok(());
         }
         if !data.trim_ascii_start().starts_with(b"{") && data.trim_ascii() != DONE {
@@ -249,16 +275,16 @@ impl<A: Answer> Events<A> {
         }
         let event = self.answer.read(data)?;
         self.last = event.last;
-        let only_text = event.last.is_none() && event.calls.is_empty() && event.tokens == [UNKNOWN_TOKEN];
-        if A::REPEATS && !event.text.is_empty() && only_text {
-            self.shape.learn(data, &event.text);
+        let Event { text, tokens, logprobs, own, calls, last } = event;
+        let only_text =
+            last.is_none() && calls.is_empty() && logprobs.is_empty() && tokens == [UNKNOWN_TOKEN];
+        if A::REPEATS && !text.is_empty() && only_text {
+            self.shape.learn(data, &text, own.as_ref());
         } else {
             self.shape.forget();
         }
-        if !(event.text.is_empty() && event.tokens.is_empty()) {
-            told.piece(event.text.into_owned(), event.tokens);
-        }
-        event.calls.into_iter().for_each(|call| told.call(call));
+        told.piece(Piece { text: text.into_owned(), tokens, logprobs, own, ..Piece::default() });
+        calls.into_iter().for_each(|call| told.call(call));
         Ok(())
     }
 }

@@ -2,18 +2,24 @@
 //! token of a stream, so that a new event that has the same bytes before and behind a plain text needs no
 //! second parse: it is the same event with another text in it. An event that differs anywhere is parsed.
 
+use std::sync::Arc;
+
+use adapter_api::OwnAnswer;
+
 /// The bytes around the text of an event that was parsed.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
     around: Vec<u8>,
     /// Where the text was: the bytes behind it begin here in `around`.
     at: usize,
+    /// What the engine says in fields of its own there.
+    own: Option<Arc<OwnAnswer>>,
 }
 
 impl Shape {
     /// Remembers what is around `text`, which is a part of `event`; nothing, where it is not: an escape in it
     /// made a copy.
-    pub(crate) fn learn(&mut self, event: &[u8], text: &str) {
+    pub(crate) fn learn(&mut self, event: &[u8], text: &str, own: Option<&Arc<OwnAnswer>>) {
         self.forget();
         let Some(at) = (text.as_ptr() as usize).checked_sub(event.as_ptr() as usize) else { return };
         let end = at + text.len();
@@ -23,12 +29,19 @@ impl Shape {
         self.around.extend_from_slice(&event[..at]);
         self.around.extend_from_slice(&event[end..]);
         self.at = at;
+        self.own = own.cloned();
     }
 
     /// Remembers nothing any more.
     pub(crate) fn forget(&mut self) {
         self.around.clear();
         self.at = 0;
+        self.own = None;
+    }
+
+    /// The fields of the engine's own that stand around the text.
+    pub(crate) fn own(&self) -> Option<Arc<OwnAnswer>> {
+        self.own.clone()
     }
 
     /// The text of `event`, where it looks as the one that was learned; never an empty one.

@@ -6,7 +6,7 @@ use adapter_api::{
     Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, ToolSpeech, Workload,
 };
 use adapter_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
-use adapter_openai_http::{Counting, Flavor, OpenAi, whole};
+use adapter_openai_http::{Counting, Flavor, OpenAi, WeighedToken, whole};
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
 use serde_json::json;
@@ -113,7 +113,9 @@ pub(crate) async fn discover(
     };
     let holds = TokenCount(props.default_generation_settings.n_ctx);
     let has_template = props.chat_template.as_ref().is_some_and(|template| !template.is_empty());
-    let abilities = abilities(&props, has_template);
+    let logprobs =
+        if workloads == [Workload::Completion] { alternatives(client, model).await? } else { None };
+    let abilities = Abilities { logprobs, ..abilities(&props, has_template) };
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: props.build_info.unwrap_or_else(|| "unknown".to_owned()),
@@ -162,6 +164,28 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
     let tools = (has_template && knows_tools).then_some(ToolSpeech::Apart);
     let images = has_template && props.modalities.vision;
     Abilities { tools, logprobs: None, images, own_fields: true }
+}
+
+/// The most alternatives to a token that are asked for.
+const MOST_ALTERNATIVES: u8 = 20;
+
+#[derive(Deserialize)]
+struct Weighed {
+    completion_probabilities: Vec<WeighedToken>,
+}
+
+/// How many alternatives to a token it tells; nothing, where it does not tell how probable one is in the form that is
+/// read here, which older versions had not.
+async fn alternatives(client: &Client, model: &str) -> Result<Option<u8>, Undiscovered> {
+    let asked = json!({ "model": model, "prompt": "a", "n_predict": 1, "n_probs": MOST_ALTERNATIVES });
+    let told = ask(client, "/completion", &asked)
+        .await?
+        .and_then(|body| serde_json::from_slice::<Weighed>(&body).ok());
+    let first = told.and_then(|told| told.completion_probabilities.into_iter().next());
+    Ok(first
+        .map(|token| token.told(MOST_ALTERNATIVES))
+        .filter(|token| !token.top.is_empty())
+        .map(|token| u8::try_from(token.top.len()).unwrap_or(MOST_ALTERNATIVES)))
 }
 
 fn no_engine(client: &Client, what: &str) -> Undiscovered {

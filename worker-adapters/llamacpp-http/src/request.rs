@@ -41,6 +41,9 @@ struct Body<'a> {
     grammar: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     json_schema: Option<&'a RawValue>,
+    /// 0 tells no probabilities at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_probs: Option<u8>,
 }
 
 /// An addition to a logit; `false` bans the token.
@@ -88,13 +91,14 @@ pub(crate) fn completion(
         logit_bias: sampling.logit_bias.iter().map(|entry| (entry.token, bias(entry.bias))).collect(),
         grammar,
         json_schema,
+        n_probs: job.logprobs.map(|most| most.max(1)),
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     let body = with_own_fields(body, job.own.as_ref())?;
     Ok(Call {
         path: Cow::Borrowed("/completion"),
         body,
-        reading: Reading::Stream(LlamaAnswer::of_completion(stay)),
+        reading: Reading::Stream(LlamaAnswer::of_completion(stay, job)),
     })
 }
 

@@ -2,12 +2,16 @@
 //! `POST /v1/chat/completions` are read as everybody's.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use adapter_api::{Job, OwnAnswer};
 
 use adapter_http::{Answer, Ending, Event, Fault, Last, message_of};
-use adapter_openai_http::OpenAiAnswer;
+use adapter_openai_http::{OpenAiAnswer, WeighedToken};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::sessions::Stay;
 
@@ -33,6 +37,8 @@ struct Chunk<'a> {
     #[serde(default)]
     timings: Option<Timings>,
     #[serde(default)]
+    completion_probabilities: Vec<WeighedToken>,
+    #[serde(default)]
     error: Option<Code>,
 }
 
@@ -41,6 +47,12 @@ struct Timings {
     /// Prompt tokens found in the cache.
     #[serde(default)]
     cache_n: Option<u32>,
+}
+
+/// The field of the last event that `/v1/chat/completions` would add to an answer as well.
+#[derive(Deserialize)]
+struct Timed {
+    timings: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -62,11 +74,16 @@ pub(crate) enum LlamaAnswer {
 #[derive(Debug)]
 pub(crate) struct Completion {
     stay: Stay,
+    /// How many alternatives to each token are wanted with its probability.
+    logprobs: Option<u8>,
+    /// Whether fields that only this server knows are wanted.
+    tells_own: bool,
 }
 
 impl LlamaAnswer {
-    pub(crate) fn of_completion(stay: Stay) -> Self {
-        Self::Completion(Completion { stay })
+    /// Of the answer to `job` from `/completion`.
+    pub(crate) fn of_completion(stay: Stay, job: &Job) -> Self {
+        Self::Completion(Completion { stay, logprobs: job.logprobs, tells_own: job.tells_own })
     }
 }
 
@@ -112,8 +129,20 @@ impl Completion {
                 ..Last::default()
             }
         });
-        Ok(Event { text: chunk.content, tokens: chunk.tokens, last, ..Event::default() })
+        let own = if last.is_some() && self.tells_own { timings(event) } else { None };
+        let probabilities = chunk.completion_probabilities.into_iter();
+        let logprobs = match self.logprobs {
+            Some(most) => probabilities.map(|token| token.told(most)).collect(),
+            None => Vec::new(),
+        };
+        Ok(Event { text: chunk.content, tokens: chunk.tokens, logprobs, own, last, ..Event::default() })
     }
+}
+
+fn timings(event: &[u8]) -> Option<Arc<OwnAnswer>> {
+    let Timed { timings } = serde_json::from_slice(event).ok()?;
+    let chunk = Map::from_iter([("timings".to_owned(), Value::Object(timings))]);
+    Some(Arc::new(OwnAnswer { chunk, ..OwnAnswer::default() }))
 }
 
 fn fault(event: &[u8], code: &Code) -> Fault {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use adapter_api::{
     CallEvent, Constraint, Device, Engine, EngineError, EngineFactory, ExitReason, Finish, Input, Job,
-    LogitBias, Message, ReplicaSpec, Role, StopOutcome, Tool, ToolCall, ToolChoice, ToolSpeech, Tools,
-    Workload,
+    LogitBias, Message, OwnFields, ReplicaSpec, Role, StopOutcome, Tool, ToolCall, ToolChoice, ToolSpeech,
+    Tools, Workload,
 };
 use adapter_http::testing::{Heard, Story, job, listen, spec, within};
 use adapter_http::{Address, Attach, HttpEngineConfig};
@@ -320,4 +320,40 @@ async fn a_forced_call_of_the_real_server_is_told_as_one() {
 async fn a_template_that_knows_no_tools_takes_none_at_the_real_server() {
     let Some(engine) = start().await else { return };
     assert_eq!(engine.facts().abilities.tools, None);
+}
+
+#[tokio::test]
+async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing() {
+    let Some(engine) = start().await else { return };
+    assert_eq!(engine.facts().abilities.logprobs, Some(20));
+    let chat = Input::Messages(vec![Message::new(Role::User, "Name three colors.")]);
+    let asked = |input: Input| {
+        let mut asked = Job { max_tokens: Some(TokenCount(12)), tells_own: true, ..job(input) };
+        asked.sampling.temperature = 0.0;
+        asked
+    };
+    let own = OwnFields { fields: "{}".to_owned(), refusal: String::new() };
+    // The second is answered by `/v1/chat/completions`.
+    let jobs = [asked(Input::Prompt("The colors are".into())), Job { own: Some(own), ..asked(chat) }];
+    for plain in jobs {
+        let story = async |asked: Job| {
+            let (sink, heard) = listen();
+            engine.submit(asked, sink);
+            Story::of(heard).await
+        };
+        let weighed = Job { logprobs: Some(2), ..plain.clone() };
+        let (plain, weighed) = (story(plain).await, story(weighed).await);
+        assert_eq!(plain.text(), weighed.text());
+        let tokens: Vec<_> = weighed.pieces.iter().flat_map(|piece| &piece.logprobs).collect();
+        let spelled: Vec<u8> = tokens.iter().flat_map(|token| token.chosen.bytes.clone()).collect();
+        assert_eq!(String::from_utf8_lossy(&spelled), weighed.text());
+        for token in &tokens {
+            assert_eq!(token.top.len(), 2, "{token:?}");
+            assert!(token.top[0].logprob >= token.top[1].logprob && token.top[0].logprob <= 0.0, "{token:?}");
+            assert_eq!(token.top[0], token.chosen, "a greedy answer is made of the best");
+        }
+        assert!(plain.pieces.iter().all(|piece| piece.logprobs.is_empty()));
+        let own = plain.end.expect("an end").own.expect("it says how long it took");
+        assert!(own.chunk["timings"]["predicted_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{own:?}");
+    }
 }

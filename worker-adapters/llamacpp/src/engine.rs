@@ -147,6 +147,7 @@ fn failed(error: EngineError) -> EndReport {
         tokens_out: TokenCount(0),
         prefill_ms: Millis(0),
         decode_ms: Millis(0),
+        own: None,
     }
 }
 

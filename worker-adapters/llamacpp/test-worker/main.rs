@@ -161,6 +161,7 @@ fn end(task: TaskId, finish: Finish, tokens_out: u32) -> TaskUpdate {
         tokens_out: TokenCount(tokens_out),
         prefill_ms: Millis(1),
         decode_ms: Millis(1),
+        own: None,
     };
     TaskUpdate { task, event: TaskEvent::End(report) }
 }

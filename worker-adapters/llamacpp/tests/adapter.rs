@@ -89,6 +89,7 @@ fn job(prompt: &str) -> Job {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     }
 }
 

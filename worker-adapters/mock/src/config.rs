@@ -14,7 +14,7 @@ pub enum Answer {
     Echo,
     /// `w0 w1 w2 …`, without an end of its own.
     Endless,
-    /// These, whatever is asked.
+    /// These, whatever is asked. What one without text has in fields of its own goes with the end.
     Pieces(Vec<Piece>),
 }
 

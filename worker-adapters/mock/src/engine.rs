@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use adapter_api::{
     Candidate, Determinism, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Job, KvHint,
-    MeasureError, Measured, ModelFacts, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink, TokenLogprob,
-    Workload,
+    MeasureError, Measured, ModelFacts, OwnAnswer, Piece, ReplicaSpec, SessionKv, StopOutcome, TaskSink,
+    TokenLogprob, Workload,
 };
 use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
@@ -226,6 +226,8 @@ struct Run {
     cached: usize,
     arrived: Instant,
     first: Option<Instant>,
+    /// What it says in fields of its own at the end.
+    own: Option<Arc<OwnAnswer>>,
     running: bool,
 }
 
@@ -233,7 +235,16 @@ impl Run {
     fn new(job: &Job, sink: Box<dyn TaskSink>) -> Self {
         let prompt = words::words_of(&job.input);
         let tokens: Vec<i32> = prompt.iter().map(|word| words::token_of(word)).collect();
-        Self { sink: Some(sink), prompt, tokens, cached: 0, arrived: now(), first: None, running: false }
+        Self {
+            sink: Some(sink),
+            prompt,
+            tokens,
+            cached: 0,
+            arrived: now(),
+            first: None,
+            own: None,
+            running: false,
+        }
     }
 
     /// Every phase of the job, up to its end or its cancel.
@@ -301,7 +312,11 @@ impl Run {
             pass_time(MockConfig::span(1, inner.config.decode_tps)).await;
             self.first.get_or_insert_with(now);
             self.tokens.extend(&piece.tokens);
-            self.tell(piece.clone());
+            if piece.text.is_empty() {
+                self.own.clone_from(&piece.own);
+            } else {
+                self.tell(piece.clone());
+            }
             inner.decoded_one();
         }
         Finish::Stop
@@ -330,6 +345,7 @@ impl Run {
             tokens_out: words::count(self.tokens.len() - self.prompt.len()),
             prefill_ms: Millis::from_duration(first - self.arrived),
             decode_ms: Millis::from_duration(now - first),
+            own: self.own.take(),
         };
         if let Some(session) = session_cache(job) {
             inner.remember(session, std::mem::take(&mut self.tokens));

@@ -55,6 +55,7 @@ fn job(prompt: &str, most: u32) -> Job {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     }
 }
 

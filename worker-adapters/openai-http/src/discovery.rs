@@ -225,12 +225,29 @@ async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Resu
     let picture =
         json!([{ "type": "image_url", "image_url": { "url": PICTURE } }, { "type": "text", "text": "a" }]);
     let images = ask(client, CHAT, &chat(picture, json!({}))).await?.is_some();
-    Ok(Abilities {
-        tools: takes_tools.then_some(ToolSpeech::Apart),
-        logprobs: None,
-        images,
-        own_fields: true,
-    })
+    let mut logprobs = None;
+    for most in MOST_ALTERNATIVES {
+        let answered =
+            ask(client, CHAT, &chat("a".into(), json!({ "logprobs": true, "top_logprobs": most }))).await?;
+        logprobs = answered.and_then(|body| alternatives(&body)).map(|told| told.min(most));
+        if logprobs.is_some() {
+            break;
+        }
+    }
+    Ok(Abilities { tools: takes_tools.then_some(ToolSpeech::Apart), logprobs, images, own_fields: true })
+}
+
+/// How many alternatives to a token a server may be asked for: what OpenAI takes today, and took before. A server may
+/// refuse the first and not the second.
+const MOST_ALTERNATIVES: [u8; 2] = [20, 5];
+
+/// How many alternatives the first token of a chat has; nothing, where it is not told how probable it was.
+fn alternatives(body: &[u8]) -> Option<u8> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let token = answer.pointer("/choices/0/logprobs/content/0")?;
+    token.get("logprob")?.as_f64()?;
+    let alternatives = token.get("top_logprobs").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
+    Some(u8::try_from(alternatives).unwrap_or(u8::MAX))
 }
 
 /// Where conversations are answered.

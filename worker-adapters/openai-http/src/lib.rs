@@ -6,7 +6,7 @@
 //! | `GET /v1/models` | the model, its context, who serves it |
 //! | `GET /version`, `GET /health` | the version and the health, where there are such; the models otherwise |
 //! | `POST /tokenize` | exact counts, where the server counts (vLLM); an estimate otherwise |
-//! | `POST /v1/completions`, `POST /v1/chat/completions` | prompts and conversations, streamed; what it makes of tools and of a picture, once |
+//! | `POST /v1/completions`, `POST /v1/chat/completions` | prompts and conversations, streamed; what it makes of tools, of a picture and of the question how probable its tokens were, once |
 //! | `POST /v1/embeddings`, `POST /v1/rerank` | vectors and scores |
 //!
 //! What every server of this API takes is sent to all. `top_k` and `min_p` are beyond it, and sent all the
@@ -23,4 +23,4 @@ pub mod whole;
 
 pub use dialect::{Counting, Flavor, OpenAi};
 pub use factory::OpenAiFactory;
-pub use stream::OpenAiAnswer;
+pub use stream::{OpenAiAnswer, WeighedToken};

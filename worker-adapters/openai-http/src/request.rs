@@ -47,6 +47,36 @@ struct Body<'a> {
     min_p: Option<f32>,
     #[serde(flatten)]
     beyond: Beyond<'a>,
+    #[serde(flatten)]
+    logprobs: Option<Logprobs>,
+}
+
+/// How probable the tokens are to be told, as each endpoint is asked for it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Logprobs {
+    Chat {
+        logprobs: bool,
+        top_logprobs: u8,
+    },
+    Prompt {
+        logprobs: u8,
+    },
+    /// `llama-server`: none are told where none are asked for.
+    LlamaServer {
+        n_probs: u8,
+    },
+}
+
+impl Logprobs {
+    fn new(most: u8, flavor: Flavor, is_prompt: bool) -> Self {
+        match (flavor, is_prompt) {
+            (Flavor::LlamaServer, true) => Self::LlamaServer { n_probs: most.max(1) },
+            (Flavor::LlamaServer, false) => Self::Chat { logprobs: true, top_logprobs: most.max(1) },
+            (_, true) => Self::Prompt { logprobs: most },
+            (_, false) => Self::Chat { logprobs: true, top_logprobs: most },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -160,10 +190,11 @@ pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Resul
         top_k: (sampling.top_k > 0).then_some(sampling.top_k),
         min_p: (sampling.min_p > 0.0).then_some(sampling.min_p),
         beyond,
+        logprobs: job.logprobs.map(|most| Logprobs::new(most, server.flavor, prompt.is_some())),
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     let body = with_own_fields(body, job.own.as_ref())?;
-    Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::default()) })
+    Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::to(job)) })
 }
 
 /// A seed of 32 bits. The largest one is the server's word for a random seed.

@@ -4,11 +4,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use adapter_api::CallEvent;
+use adapter_api::{CallEvent, Job};
 use adapter_http::{Answer, DONE, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+mod logprobs;
+mod own;
+
+use logprobs::Logprobs;
+pub use logprobs::WeighedToken;
 
 /// How thoughts are told from the answer, where the server takes them apart: as models write them.
 const THOUGHTS_BEGIN: &str = "<think>";
@@ -38,6 +44,8 @@ struct Choice<'a> {
     text: Option<Text<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
+    #[serde(default)]
+    logprobs: Option<Logprobs>,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +129,10 @@ fn first<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Choice<'a>
 /// Reads a streamed completion of the OpenAI API.
 #[derive(Debug, Default)]
 pub struct OpenAiAnswer {
+    /// How many alternatives to each token are wanted with its probability.
+    logprobs: Option<u8>,
+    /// Whether fields that are not known here are wanted.
+    tells_own: bool,
     ending: Option<Ending>,
     last: Last,
     thinking: bool,
@@ -150,7 +162,8 @@ impl Answer for OpenAiAnswer {
             self.last.tokens_cached =
                 usage.prompt_tokens_details.and_then(|details| details.cached_tokens).map(TokenCount);
         }
-        let Some(choice) = chunk.choices else { return Ok(Event::default()) };
+        let own = if self.tells_own { own::fields(event) } else { None };
+        let Some(choice) = chunk.choices else { return Ok(Event { own, ..Event::default() }) };
         let finish = choice.finish_reason.as_ref().map(|reason| reason.0.as_ref());
         if let Some(reason) = finish {
             self.ending = Some(ending(reason)?);
@@ -162,10 +175,15 @@ impl Answer for OpenAiAnswer {
         let deltas = deltas.unwrap_or_default();
         let text = self.joined(text.unwrap_or_default().0, thoughts.unwrap_or_default().0);
         let text = if deltas.is_empty() { text } else { self.thought_out(text) };
-        let tokens = if text.is_empty() { Vec::new() } else { vec![UNKNOWN_TOKEN] };
+        let logprobs = match (self.logprobs, choice.logprobs) {
+            (Some(most), Some(logprobs)) => logprobs.told(most),
+            _ => Vec::new(),
+        };
+        // A token may come without text, as the first part of a character.
+        let tokens = vec![UNKNOWN_TOKEN; logprobs.len().max(usize::from(!text.is_empty()))];
         let mut calls = Vec::new();
         deltas.into_iter().for_each(|delta| self.called(delta, &mut calls));
-        Ok(Event { text, tokens, calls, last: None })
+        Ok(Event { text, tokens, logprobs, own, calls, last: None })
     }
 
     fn at_end(&mut self) -> Option<Last> {
@@ -174,6 +192,12 @@ impl Answer for OpenAiAnswer {
 }
 
 impl OpenAiAnswer {
+    /// Reads the answer to `job`.
+    #[must_use]
+    pub fn to(job: &Job) -> Self {
+        Self { logprobs: job.logprobs, tells_own: job.tells_own, ..Self::default() }
+    }
+
     fn told(&self) -> Last {
         Last { ending: self.ending.unwrap_or(Ending::Unsaid), ..self.last }
     }

@@ -135,6 +135,7 @@ impl Task {
             tokens_out: count(self.written),
             prefill_ms: Millis::from_duration(first.duration_since(self.times.arrived)),
             decode_ms: Millis::from_duration(now.duration_since(first)),
+            own: None,
         }
     }
 }

@@ -318,6 +318,7 @@ pub fn job(input: Input, max_tokens: u32) -> Job {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     }
 }
 

@@ -29,6 +29,7 @@ fn measure(text: &str) -> ToWorker {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     };
     ToWorker::Measure { request: 7, job: Box::new(job) }
 }

@@ -36,6 +36,7 @@ fn end(finish: FinishReason, failure: Option<Failure>) -> impl FnOnce(TokenCount
         queue_ms: Millis(398),
         finish,
         failure,
+        own: None,
     }
 }
 

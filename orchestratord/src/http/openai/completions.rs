@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use adapter_api::TokenLogprob;
+use adapter_api::{OwnAnswer, TokenLogprob};
 use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::chat::finish_reason;
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
 use super::logprobs::{self, CompletionLogprobs};
 use super::refusal::{Envelope, not_admitted};
-use super::relay::{self, Frame, Place, Speaker};
-use super::running::{Running, Whole};
+use super::relay::{self, Framed, Place, Speaker};
+use super::running::{More, Running, Whole};
 use super::shared::{Shared, Style, request};
 use super::unix_now;
 use super::usage::Usage;
@@ -103,7 +103,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     if let Some(place) = place {
         let usages = vec![Usage::default(); prompts.len()];
         let offsets = vec![0; running.len()];
-        let frames = (0..running.len()).map(|_| None).collect();
+        let frames = (0..running.len()).map(|_| Framed::default()).collect();
         return Ok(relay::stream(running, Chunks { telling, usages, offsets, frames }, place));
     }
     let wholes = running.gather().await?;
@@ -131,6 +131,9 @@ struct Completion<'t> {
     /// In chunks there where the client asked for it: nothing until the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
+    /// The engine's own.
+    #[serde(flatten)]
+    own: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -139,10 +142,17 @@ struct Choice<'t> {
     index: usize,
     logprobs: Option<CompletionLogprobs>,
     finish_reason: Option<&'static str>,
+    #[serde(flatten)]
+    own: Option<&'t Map<String, Value>>,
 }
 
 impl Telling {
-    fn completion<'t>(&'t self, choices: Vec<Choice<'t>>, usage: Option<Option<Usage>>) -> Completion<'t> {
+    fn completion<'t>(
+        &'t self,
+        choices: Vec<Choice<'t>>,
+        usage: Option<Option<Usage>>,
+        own: Map<String, Value>,
+    ) -> Completion<'t> {
         Completion {
             id: &self.id,
             object: "text_completion",
@@ -150,6 +160,7 @@ impl Telling {
             model: &self.style.model,
             choices,
             usage,
+            own,
         }
     }
 
@@ -157,18 +168,28 @@ impl Telling {
         self.style.logprobs.map(|most| CompletionLogprobs::new(of, most, offset))
     }
 
-    fn whole(&self, wholes: &[Whole]) -> Completion<'_> {
-        let choice = |(index, whole): (usize, &Whole)| Choice {
+    fn whole<'t>(&'t self, wholes: &'t [Whole]) -> Completion<'t> {
+        let choice = |(index, whole): (usize, &'t Whole)| Choice {
             text: whole.text().into(),
             index,
             logprobs: self.logprobs(&whole.logprobs, &mut 0),
             finish_reason: Some(finish_reason(&whole.end)),
+            own: Some(&whole.own.choice),
         };
         let mut usage = Usage::default();
         for of_one_prompt in wholes.chunks(self.choices) {
             usage.add(Usage::of_one_prompt(of_one_prompt.iter().map(|whole| &whole.end)));
         }
-        self.completion(wholes.iter().enumerate().map(choice).collect(), Some(Some(usage)))
+        let own = wholes.iter().flat_map(|whole| whole.own.chunk.clone()).collect();
+        self.completion(wholes.iter().enumerate().map(choice).collect(), Some(Some(usage)), own)
+    }
+
+    /// A chunk with a part of one of the answers.
+    fn chunk(&self, out: &mut BytesMut, choice: Choice<'_>, own: Option<&OwnAnswer>) {
+        let choice = Choice { own: own.map(|own| &own.choice), ..choice };
+        let chunk_own = own.map(|own| own.chunk.clone()).unwrap_or_default();
+        let usage = self.style.include_usage.then_some(None);
+        relay::data(out, &self.completion(vec![choice], usage, chunk_own));
     }
 }
 
@@ -179,42 +200,35 @@ struct Chunks {
     usages: Vec<Usage>,
     /// Characters told of each answer, where it is asked how probable its tokens were.
     offsets: Vec<usize>,
-    /// Of each answer's tokens, once it has said one.
-    frames: Vec<Option<Frame>>,
-}
-
-impl Chunks {
-    fn choice(&self, out: &mut BytesMut, choice: Choice<'_>) {
-        let usage = self.telling.style.include_usage.then_some(None);
-        relay::data(out, &self.telling.completion(vec![choice], usage));
-    }
+    /// Of each answer's tokens.
+    frames: Vec<Framed>,
 }
 
 impl Speaker for Chunks {
-    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
-        if self.frames[choice].is_none() {
-            let chunk = |text: &str| Choice {
-                text: text.to_owned().into(),
-                index: choice,
-                logprobs: None,
-                finish_reason: None,
-            };
-            self.frames[choice] = Some(Frame::of(|out, text| self.choice(out, chunk(text))));
-        }
-        if let Some(frame) = &self.frames[choice] {
-            frame.put(out, text);
+    fn text(&mut self, out: &mut BytesMut, index: usize, text: &str, more: More) {
+        let Self { telling, offsets, frames, .. } = self;
+        let choice = |text: &str, logprobs| Choice {
+            text: text.to_owned().into(),
+            index,
+            logprobs,
+            finish_reason: None,
+            own: None,
+        };
+        match more.logprobs {
+            Some(logprobs) => {
+                let logprobs = telling.logprobs(&logprobs, &mut offsets[index]);
+                telling.chunk(out, choice(text, logprobs), more.own.as_deref());
+            }
+            None => frames[index]
+                .put(out, text, more.own, |out, text, own| telling.chunk(out, choice(text, None), own)),
         }
     }
 
-    fn told(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
-        let logprobs = self.telling.logprobs(&logprobs, &mut self.offsets[index]);
-        self.choice(out, Choice { text: text.into(), index, logprobs, finish_reason: None });
-    }
-
-    fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd) {
-        self.usages[choice / self.telling.choices].add_choice(end);
+    fn end(&mut self, out: &mut BytesMut, index: usize, end: &TaskEnd) {
+        self.usages[index / self.telling.choices].add_choice(end);
         let finish_reason = Some(finish_reason(end));
-        self.choice(out, Choice { text: "".into(), index: choice, logprobs: None, finish_reason });
+        let choice = Choice { text: "".into(), index, logprobs: None, finish_reason, own: None };
+        self.telling.chunk(out, choice, end.own.as_deref());
     }
 
     fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
@@ -226,7 +240,7 @@ impl Speaker for Chunks {
         if self.telling.style.include_usage {
             let mut usage = Usage::default();
             self.usages.iter().for_each(|of_prompt| usage.add(*of_prompt));
-            relay::data(out, &self.telling.completion(Vec::new(), Some(Some(usage))));
+            relay::data(out, &self.telling.completion(Vec::new(), Some(Some(usage)), Map::new()));
         }
         relay::done(out);
     }

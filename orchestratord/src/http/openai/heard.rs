@@ -1,13 +1,15 @@
 //! What one task says, read for calls of tools where it may call some.
 
-use adapter_api::{EngineKind, TokenLogprob, Tool, ToolSpeech};
+use std::sync::Arc;
+
+use adapter_api::{EngineKind, OwnAnswer, TokenLogprob, Tool, ToolSpeech};
 use orchestrator_core::TaskId;
 use tool_calls::{ToolEvent, ToolParser};
 
 use super::refusal::failed;
-use super::running::{Said, Told};
+use super::running::{More, Said, Told};
 use crate::handle::{DriverHandle, Subscription};
-use crate::task_log::{Chunk, LogReader, TaskEnd};
+use crate::task_log::{Beside, Chunk, LogReader, TaskEnd};
 
 /// One task's log.
 pub(super) struct Heard {
@@ -16,8 +18,36 @@ pub(super) struct Heard {
     task: TaskId,
     driver: DriverHandle,
     reading: Reading,
-    /// How probable those tokens were whose text waits to be told; nothing where nobody asks.
-    waiting: Option<Vec<TokenLogprob>>,
+    waiting: Waiting,
+}
+
+/// What stands beside text that waits to be told.
+#[derive(Default)]
+struct Waiting {
+    /// How probable its tokens were; nothing where nobody asks.
+    logprobs: Option<Vec<TokenLogprob>>,
+    /// Whether the engine's own fields are told.
+    tells_own: bool,
+    own: Option<Arc<OwnAnswer>>,
+}
+
+impl Waiting {
+    fn add(&mut self, logprobs: Vec<TokenLogprob>, own: Option<Arc<OwnAnswer>>) {
+        if let Some(waiting) = &mut self.logprobs {
+            waiting.extend(logprobs);
+        }
+        if self.tells_own {
+            self.own = OwnAnswer::joined(self.own.take(), own);
+        }
+    }
+
+    /// What goes with `event`, which is told now. How probable the tokens of calls were is not told: an answer says it
+    /// of its text.
+    fn go_with(&mut self, event: ToolEvent) -> Told {
+        let logprobs = self.logprobs.as_mut().map(std::mem::take);
+        let logprobs = logprobs.filter(|_| matches!(event, ToolEvent::Content(_)));
+        Told { event, more: More { logprobs, own: self.own.take() } }
+    }
 }
 
 enum Reading {
@@ -42,12 +72,17 @@ impl Heard {
     ) -> Self {
         let reading = offered.map_or(Reading::Text, Reading::Offered);
         let Subscription { engine, reader, .. } = subscription;
-        Self { reader, engine, task, driver, reading, waiting: None }
+        Self { reader, engine, task, driver, reading, waiting: Waiting::default() }
     }
 
     /// Says how probable tokens were as well.
     pub(super) fn weigh(&mut self) {
-        self.waiting = Some(Vec::new());
+        self.waiting.logprobs = Some(Vec::new());
+    }
+
+    /// Says what the engine says in fields of its own as well.
+    pub(super) fn tell_own(&mut self) {
+        self.waiting.tells_own = true;
     }
 
     /// What is said next. Nothing after the end.
@@ -61,54 +96,57 @@ impl Heard {
                 self.learn_format().await;
             }
             let is_read = matches!(self.reading, Reading::Calls(_) | Reading::Apart);
+            let besides = self.besides(&chunk);
             if let Chunk::Tokens { texts, .. } = &mut chunk
                 && !is_read
-                && self.waiting.is_none()
+                && besides.is_empty()
+                && self.waiting.logprobs.is_none()
             {
                 return Some(Said::Texts(std::mem::take(texts)));
             }
-            let events = self.told(chunk);
+            let events = self.told(chunk, besides);
             if !events.is_empty() {
                 return Some(Said::Told(events));
             }
         }
     }
 
-    /// What a chunk says, with what its events have beside their texts. How probable the tokens of calls were is
-    /// not told: an answer says it of its text.
-    fn told(&mut self, chunk: Chunk) -> Vec<Told> {
-        let mut said = Vec::new();
-        let waiting = &mut self.waiting;
-        let mut tell = |events: Vec<ToolEvent>, waiting: &mut Option<Vec<TokenLogprob>>| {
-            for event in events {
-                let of_event = waiting.as_mut().map(std::mem::take);
-                let logprobs = of_event.filter(|_| matches!(event, ToolEvent::Content(_)));
-                said.push(Told { event, logprobs });
-            }
-        };
+    /// What each event of a chunk has beside its text; none at all where nothing of it is told.
+    fn besides(&self, chunk: &Chunk) -> Vec<Beside> {
+        let is_told = self.waiting.tells_own
+            || self.waiting.logprobs.is_some()
+            || matches!(self.reading, Reading::Calls(_) | Reading::Apart);
         match chunk {
-            Chunk::Tokens { first, texts } => {
-                let after = first + u32::try_from(texts.len()).unwrap_or(u32::MAX);
-                let mut besides = self.reader.beside(first..after).into_iter();
+            Chunk::Tokens { first, texts } if is_told => {
+                let after = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
+                self.reader.beside(*first..after)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a chunk says, with what its events have beside their texts.
+    fn told(&mut self, chunk: Chunk, besides: Vec<Beside>) -> Vec<Told> {
+        let mut said = Vec::new();
+        match chunk {
+            Chunk::Tokens { texts, .. } => {
+                let mut besides = besides.into_iter();
                 for text in texts {
-                    let beside = besides.next().unwrap_or_default();
-                    if let Some(waiting) = waiting {
-                        waiting.extend(beside.logprobs);
-                    }
+                    let Beside { logprobs, calls, own } = besides.next().unwrap_or_default();
+                    self.waiting.add(logprobs, own);
                     let events = match &mut self.reading {
-                        _ if !beside.calls.is_empty() => {
-                            beside.calls.into_iter().map(ToolEvent::from).collect()
-                        }
+                        _ if !calls.is_empty() => calls.into_iter().map(ToolEvent::from).collect(),
                         Reading::Calls(parser) => parser.push(&text),
                         _ => vec![ToolEvent::Content(text)],
                     };
-                    tell(events, waiting);
+                    said.extend(events.into_iter().map(|event| self.waiting.go_with(event)));
                 }
             }
-            Chunk::End(end) => {
+            Chunk::End(mut end) => {
                 if let Reading::Calls(parser) = &mut self.reading {
-                    tell(parser.finish(), waiting);
+                    said.extend(parser.finish().into_iter().map(|event| self.waiting.go_with(event)));
                 }
+                end.own = OwnAnswer::joined(self.waiting.own.take(), end.own);
                 self.reading = Reading::Ended(Some(end));
             }
         }

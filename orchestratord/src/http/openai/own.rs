@@ -10,7 +10,7 @@ use crate::backpressure::Refusal;
 use crate::http::problem::not_a_field;
 
 /// Fields of engines that would take an answer out of the daemon's hands, and what to send instead.
-const OURS: [(&str, &str); 9] = [
+const OURS: [(&str, &str); 10] = [
     ("n_predict", "use `max_tokens`"),
     ("max_new_tokens", "use `max_tokens`"),
     ("n_cmpl", "use `n`"),
@@ -18,6 +18,7 @@ const OURS: [(&str, &str); 9] = [
     ("post_sampling_probs", "leave it out"),
     ("return_tokens", "leave it out"),
     ("response_fields", "leave it out"),
+    ("return_progress", "leave it out, and read `: ping` in the stream"),
     ("use_beam_search", "leave it out"),
     ("truncate_prompt_tokens", "shorten the prompt"),
 ];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use adapter_api::TokenLogprob;
+use adapter_api::OwnAnswer;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -18,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 use tool_calls::ToolEvent;
 
-use super::running::{Running, Said, Told};
+use super::running::{More, Running, Said, Told};
 use crate::backpressure::Refusal;
 use crate::http::Api;
 use crate::http::access::About;
@@ -32,17 +32,12 @@ const BUFFER_BYTES: usize = 2048;
 
 /// How an endpoint says what tasks say.
 pub(super) trait Speaker: Send + 'static {
-    /// A stretch of the answer `choice`.
-    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str);
-
-    /// A stretch of the answer `choice` with how probable its tokens were: of none where nobody asked.
-    fn told(&mut self, out: &mut BytesMut, choice: usize, text: &str, _logprobs: Vec<TokenLogprob>) {
-        self.text(out, choice, text);
-    }
+    /// A stretch of the answer `choice`, with what it has beside its text.
+    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str, more: More);
 
     /// The beginning of a call, or more of its arguments, in the answer `choice`. Endpoints that offer no
     /// tools hear of none.
-    fn call(&mut self, _out: &mut BytesMut, _choice: usize, _event: ToolEvent) {}
+    fn call(&mut self, _out: &mut BytesMut, _choice: usize, _event: ToolEvent, _own: Option<&OwnAnswer>) {}
 
     /// The end of the answer `choice`.
     fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd);
@@ -132,17 +127,14 @@ impl<S: Speaker> Relay<S> {
         match said {
             Some((choice, Said::Texts(texts))) => {
                 for text in texts {
-                    self.speaker.text(out, choice, &text);
+                    self.speaker.text(out, choice, &text, More::default());
                 }
             }
             Some((choice, Said::Told(events))) => {
-                for Told { event, logprobs } in events {
-                    match (event, logprobs) {
-                        (ToolEvent::Content(text), None) => self.speaker.text(out, choice, &text),
-                        (ToolEvent::Content(text), Some(logprobs)) => {
-                            self.speaker.told(out, choice, &text, logprobs);
-                        }
-                        (event, _) => self.speaker.call(out, choice, event),
+                for Told { event, more } in events {
+                    match event {
+                        ToolEvent::Content(text) => self.speaker.text(out, choice, &text, more),
+                        event => self.speaker.call(out, choice, event, more.own.as_deref()),
                     }
                 }
             }
@@ -160,7 +152,7 @@ impl<S: Speaker> Relay<S> {
 }
 
 /// The event of a token, made once for all tokens that differ in nothing but their text.
-pub(super) struct Frame {
+struct Frame {
     before: Box<[u8]>,
     behind: Box<[u8]>,
 }
@@ -169,22 +161,52 @@ pub(super) struct Frame {
 const MARK: &str = "\"\u{FFFF}\"";
 
 impl Frame {
-    /// Of the event that `event` makes of a text. Behind the text nothing may stand that a client chose.
-    pub(super) fn of(event: impl FnOnce(&mut BytesMut, &str)) -> Self {
+    /// Of the event that `event` makes of a text; nothing, where somebody chose words for it that look like the text.
+    fn of(event: impl FnOnce(&mut BytesMut, &str)) -> Option<Self> {
         let mut whole = BytesMut::with_capacity(BUFFER_BYTES);
         event(&mut whole, MARK.trim_matches('"'));
-        let at = whole.windows(MARK.len()).rposition(|window| window == MARK.as_bytes());
-        let (before, rest) = whole.split_at(at.expect("JSON leaves a text without escapes as it is"));
-        Self { before: before.into(), behind: rest[MARK.len()..].into() }
+        let mut marks =
+            whole.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK.as_bytes());
+        let (at, _) = marks.next().filter(|_| marks.next().is_none())?;
+        let (before, rest) = whole.split_at(at);
+        Some(Self { before: before.into(), behind: rest[MARK.len()..].into() })
     }
 
     /// The event of `text`.
-    pub(super) fn put(&self, out: &mut BytesMut, text: &str) {
+    fn put(&self, out: &mut BytesMut, text: &str) {
         // A text with escapes takes more, and gets it.
         out.reserve(self.before.len() + text.len() + MARK.len() + self.behind.len());
         out.put_slice(&self.before);
         serde_json::to_writer(out.writer(), text).expect(GROWS);
         out.put_slice(&self.behind);
+    }
+}
+
+/// The frame of an answer's latest tokens, and what the engine says around them in fields of its own.
+#[derive(Default)]
+pub(super) struct Framed {
+    frame: Option<Frame>,
+    own: Option<Arc<OwnAnswer>>,
+}
+
+impl Framed {
+    /// Puts the event of `text` behind `out`, which is the one that `event` makes of it.
+    pub(super) fn put(
+        &mut self,
+        out: &mut BytesMut,
+        text: &str,
+        own: Option<Arc<OwnAnswer>>,
+        event: impl Fn(&mut BytesMut, &str, Option<&OwnAnswer>),
+    ) {
+        let is_same = self.own.as_ref().map(Arc::as_ptr) == own.as_ref().map(Arc::as_ptr);
+        if self.frame.is_none() || !is_same {
+            self.frame = Frame::of(|out, text| event(out, text, own.as_deref()));
+            self.own = own;
+        }
+        match &self.frame {
+            Some(frame) => frame.put(out, text),
+            None => event(out, text, self.own.as_deref()),
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 //! connection wants nothing any more, wherever its tasks stand.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::{TokenLogprob, ToolCall};
+use adapter_api::{OwnAnswer, TokenLogprob, ToolCall};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use orchestrator_core::TaskId;
@@ -37,8 +38,16 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) event: ToolEvent,
+    pub(super) more: More,
+}
+
+/// What a stretch of an answer has beside its text.
+#[derive(Debug, Default)]
+pub(super) struct More {
     /// How probable the tokens of its text were; nothing where that was not asked for.
     pub(super) logprobs: Option<Vec<TokenLogprob>>,
+    /// What the engine says with it in fields of its own.
+    pub(super) own: Option<Arc<OwnAnswer>>,
 }
 
 /// One task's whole answer.
@@ -50,6 +59,8 @@ pub(super) struct Whole {
     pub(super) calls: Vec<ToolCall>,
     /// How probable the tokens of its text were, where that was asked for.
     pub(super) logprobs: Vec<TokenLogprob>,
+    /// What the engine said with it in fields of its own.
+    pub(super) own: OwnAnswer,
     pub(super) end: TaskEnd,
 }
 
@@ -89,7 +100,7 @@ impl Running {
             let task = request.id();
             let tools = &request.job.tools;
             let offered = tools.are_shown().then(|| tools.offered.clone());
-            let weighed = request.job.logprobs.is_some();
+            let (weighed, tells_own) = (request.job.logprobs.is_some(), request.job.tells_own);
             // Before it is admitted, so that there is no moment at which it would be left behind.
             unended.tasks.push(Some(task));
             let admitted = api.driver.submit_and_subscribe(request).await;
@@ -97,6 +108,9 @@ impl Running {
             let mut heard = Heard::new(subscription, (task, api.driver.clone()), offered);
             if weighed {
                 heard.weigh();
+            }
+            if tells_own {
+                heard.tell_own();
             }
             let log = unfold(heard, async |mut heard: Heard| heard.next().await.map(|said| (said, heard)));
             logs.push(Some(log.boxed()));
@@ -152,8 +166,9 @@ impl Running {
             match said {
                 Said::Texts(more) => part.texts.extend(more),
                 Said::Told(events) => {
-                    for Told { event, logprobs } in events {
-                        part.logprobs.extend(logprobs.into_iter().flatten());
+                    for Told { event, more } in events {
+                        part.logprobs.extend(more.logprobs.into_iter().flatten());
+                        part.own = OwnAnswer::joined(part.own.take(), more.own);
                         part.collect(event);
                     }
                 }
@@ -172,6 +187,7 @@ struct Part {
     texts: Vec<String>,
     calls: Vec<ToolCall>,
     logprobs: Vec<TokenLogprob>,
+    own: Option<Arc<OwnAnswer>>,
     end: Option<TaskEnd>,
 }
 
@@ -194,8 +210,10 @@ impl Part {
     }
 
     fn whole(self) -> Option<Whole> {
-        let Self { texts, calls, logprobs, end } = self;
-        Some(Whole { texts, calls, logprobs, end: end? })
+        let Self { texts, calls, logprobs, own, end } = self;
+        let mut end = end?;
+        let own = OwnAnswer::joined(own, end.own.take()).map(Arc::unwrap_or_clone).unwrap_or_default();
+        Some(Whole { texts, calls, logprobs, own, end })
     }
 }
 

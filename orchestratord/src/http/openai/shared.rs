@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) beyond: Map<String, Value>,
     /// Those that it knows.
     pub(super) known: &'static [&'static str],
+    /// Whether answers come with what an engine says in fields of its own.
+    pub(super) tells_own: bool,
 }
 
 /// The names of fields, without what marks those that have no effect.
@@ -149,6 +151,7 @@ macro_rules! request {
                     logprobs: None,
                     beyond: std::mem::take(&mut self.beyond),
                     known: $fields,
+                    tells_own: true,
                 }
             }
         }
@@ -240,6 +243,7 @@ pub(super) struct Plan {
     pub(super) choices: u32,
     task: wire::TaskRequest,
     own: Option<OwnFields>,
+    tells_own: bool,
 }
 
 impl Shared {
@@ -293,7 +297,7 @@ impl Shared {
             ..wire::TaskRequest::default()
         };
         let style = Style { stream, include_usage, model: self.model, lane, logprobs: self.logprobs };
-        Ok(Plan { style, choices, task, own })
+        Ok(Plan { style, choices, task, own, tells_own: self.tells_own })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -328,6 +332,7 @@ impl Plan {
             let job = Arc::make_mut(&mut task.job);
             job.logprobs = self.style.logprobs;
             job.own.clone_from(&self.own);
+            job.tells_own = self.tells_own;
             Ok(task)
         };
         (0..self.choices).map(task).collect()

@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
+use adapter_api::OwnAnswer;
 use bytes::BytesMut;
 use serde_json::json;
 
-use super::relay::Frame;
+use super::relay::Framed;
 use super::*;
 
 #[test]
@@ -19,15 +22,22 @@ fn the_plane_speaks_at_its_paths_with_and_without_v1_and_nowhere_else() {
 
 #[test]
 fn a_token_in_a_frame_is_the_event_that_would_be_written_for_it() {
-    // The worst that a client may call a model.
-    let event = |out: &mut BytesMut, text: &str| {
-        relay::data(out, &json!({"model": "\u{FFFF}", "text": text, "usage": null}));
+    let event = |out: &mut BytesMut, text: &str, own: Option<&OwnAnswer>| {
+        // The worst that a client may call a model, and that an engine may say.
+        let own = own.map(|own| &own.chunk);
+        relay::data(out, &json!({"model": "\u{FFFF}", "text": text, "usage": null, "z": own}));
     };
-    let frame = Frame::of(event);
-    for text in ["", " token", "\"\\\n", "\u{FFFF}", "é🙂"] {
-        let (mut framed, mut whole) = (BytesMut::new(), BytesMut::new());
-        frame.put(&mut framed, text);
-        event(&mut whole, text);
-        assert_eq!(framed, whole);
+    let own = |said: &str| {
+        let chunk = [("said".to_owned(), said.into())].into_iter().collect();
+        Some(Arc::new(OwnAnswer { chunk, ..OwnAnswer::default() }))
+    };
+    let mut framed = Framed::default();
+    for own in [None, own("a"), own("b"), own("\u{FFFF}"), None] {
+        for text in ["", " token", "\"\\\n", "\u{FFFF}", "é🙂"] {
+            let (mut of_frame, mut whole) = (BytesMut::new(), BytesMut::new());
+            framed.put(&mut of_frame, text, own.clone(), event);
+            event(&mut whole, text, own.as_deref());
+            assert_eq!(of_frame, whole);
+        }
     }
 }

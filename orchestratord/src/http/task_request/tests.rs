@@ -65,6 +65,7 @@ fn the_smallest_task_gets_the_documented_defaults() {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     };
     assert_eq!(*request.job, expected);
     assert_eq!((request.model_ref, request.engine, request.expected_tokens), (None, None, None));
@@ -118,6 +119,7 @@ fn every_field_of_a_conversation_arrives() {
             tools: Tools::default(),
             logprobs: None,
             own: None,
+            tells_own: false,
         }
     );
     assert_eq!(request.model_ref.as_deref(), Some("starter"));

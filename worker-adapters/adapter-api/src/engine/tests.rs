@@ -21,6 +21,7 @@ fn job() -> Job {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     }
 }
 

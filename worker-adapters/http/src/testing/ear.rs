@@ -115,5 +115,6 @@ pub fn job(input: Input) -> Job {
         tools: Tools::default(),
         logprobs: None,
         own: None,
+        tells_own: false,
     }
 }

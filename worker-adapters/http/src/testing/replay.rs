@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::Piece;
+use adapter_api::{OwnAnswer, Piece};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::ear::{Heard, listen};
@@ -23,6 +24,8 @@ pub struct Replayed {
     pub pieces: Vec<Piece>,
     /// Its end.
     pub end: Result<Last, Fault>,
+    /// What came in fields of the engine's own behind the last piece.
+    pub own: Option<Arc<OwnAnswer>>,
 }
 
 impl Replayed {
@@ -80,6 +83,7 @@ async fn replay<A: Answer>(parts: VecDeque<Vec<u8>>, reading: Reading<A>) -> Rep
         Ok(opened) => relay::relay(&client, opened, reading, &mut told).await,
         Err(fault) => Err(fault),
     };
+    let own = told.take_own();
     drop(told);
     let mut pieces = Vec::new();
     while let Ok(heard) = heard.try_recv() {
@@ -87,5 +91,5 @@ async fn replay<A: Answer>(parts: VecDeque<Vec<u8>>, reading: Reading<A>) -> Rep
             pieces.push(piece);
         }
     }
-    Replayed { pieces, end }
+    Replayed { pieces, end, own }
 }

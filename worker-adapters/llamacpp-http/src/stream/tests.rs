@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use adapter_http::testing::{Replayed, chunked, replay_every_split, sse};
+use adapter_api::Input;
+use adapter_http::testing::{Replayed, chunked, job, replay_every_split, sse};
 use adapter_http::{Ending, Fault, Last, Reading};
 use orchestrator_core::TokenCount;
 
@@ -9,7 +10,9 @@ use crate::sessions::Sessions;
 
 async fn replay(bytes: &[u8]) -> Replayed {
     let sessions = Arc::new(Sessions::default());
-    replay_every_split(bytes, || Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None)))).await
+    let asked = job(Input::Prompt("x".to_owned()));
+    replay_every_split(bytes, || Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None), &asked)))
+        .await
 }
 
 /// `llama-server` b11434, `POST /completion` with `stream` and `return_tokens`: the fields and their order are

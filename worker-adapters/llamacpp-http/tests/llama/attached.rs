@@ -348,3 +348,56 @@ async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
         assert_eq!(sent["stream"], true);
     }
 }
+
+#[tokio::test]
+async fn probabilities_and_times_are_told_where_they_are_asked_for() {
+    let token = |id: i32, text: &str, top: &str| {
+        format!(
+            r#"{{"id":{id},"token":"{text}","bytes":[{}],"logprob":-0.5,"top_logprobs":[{top}]}}"#,
+            text.as_bytes()[0]
+        )
+    };
+    let alternative = |id: i32| format!(r#"{{"id":{id},"token":"b","bytes":[98],"logprob":-{id}.5}}"#);
+    let alternatives: Vec<String> = (1..=20).map(alternative).collect();
+    let told = token(7, "a", &alternatives.join(","));
+    let tells = told.clone();
+    let server = FakeServer::start(move |request| match request.line.as_str() {
+        "POST /completion" if request.json()["stream"] == true => {
+            let probabilities = if request.json()["n_probs"].is_u64() {
+                format!(r#","completion_probabilities":[{tells}]"#)
+            } else {
+                String::new()
+            };
+            let token = format!(r#"{{"content":"a","tokens":[7],"stop":false,"id_slot":0{probabilities}}}"#);
+            let last =
+                r#"{"content":"","stop":true,"stop_type":"eos","timings":{"cache_n":2,"predicted_ms":1.5}}"#;
+            let mut bytes = sse(&[&token, last]);
+            bytes.extend(chunked(b""));
+            Some(Reply::closing(bytes))
+        }
+        "POST /completion" => Some(Reply::closing(json(
+            200,
+            &format!(r#"{{"content":"a","completion_probabilities":[{tells}]}}"#),
+        ))),
+        _ => server(request),
+    });
+    let engine = attach(&server).await.expect("starts");
+    assert_eq!(engine.facts().abilities.logprobs, Some(20));
+    let story = async |asked: Job| {
+        let (sink, heard) = listen();
+        engine.submit(asked, sink);
+        Story::of(heard).await
+    };
+    let asked = story(Job { logprobs: Some(1), tells_own: true, ..job(Input::Prompt("x".into())) }).await;
+    let [piece] = asked.pieces.as_slice() else { panic!("{asked:?}") };
+    let [token] = piece.logprobs.as_slice() else { panic!("{piece:?}") };
+    assert_eq!(
+        (token.chosen.token, token.chosen.bytes.as_slice(), token.chosen.logprob),
+        (7, b"a".as_slice(), -0.5)
+    );
+    assert_eq!(token.top.iter().map(|one| one.token).collect::<Vec<_>>(), [1]);
+    let own = asked.end.expect("an end").own.expect("it says how long it took");
+    assert_eq!(own.chunk["timings"]["predicted_ms"], 1.5);
+    let silent = story(job(Input::Prompt("x".into()))).await;
+    assert!(silent.pieces[0].logprobs.is_empty() && silent.end.expect("an end").own.is_none());
+}

@@ -1,5 +1,5 @@
-use adapter_api::CallEvent;
-use adapter_http::testing::{Replayed, chunked, replay_every_split, sse};
+use adapter_api::{CallEvent, Candidate, Input, Job, OwnAnswer, TokenLogprob};
+use adapter_http::testing::{Replayed, chunked, job, replay_every_split, sse};
 use adapter_http::{Ending, Fault, Last, Reading, UNKNOWN_TOKEN};
 use orchestrator_core::TokenCount;
 
@@ -317,4 +317,136 @@ async fn a_call_that_is_cut_off_stays_open_and_what_is_behind_one_is_text_again(
     let replayed = replay(&over(sse(&behind.iter().map(String::as_str).collect::<Vec<_>>()))).await;
     assert_eq!(content(&replayed), "so far");
     assert!(replayed.text().ends_with("}\n</tool_call>so far"), "{}", replayed.text());
+}
+
+/// The same, where more than the text is asked for.
+async fn replay_asked(events: &[&str], asked: &Job) -> Replayed {
+    replay_every_split(&over(sse(events)), || Reading::Stream(OpenAiAnswer::to(asked))).await
+}
+
+fn weighed(logprobs: u8) -> Job {
+    Job { logprobs: Some(logprobs), ..job(Input::Prompt("x".into())) }
+}
+
+fn candidate(token: i32, bytes: &[u8], logprob: f32) -> Candidate {
+    Candidate { token, bytes: bytes.to_vec(), logprob }
+}
+
+/// The shape of vLLM's `ChatCompletionLogProbs`; a token that ends no character has an empty `content`.
+#[tokio::test]
+async fn probabilities_of_a_chat_go_with_the_text_of_their_tokens_under_every_split() {
+    let event = |text: &str, token: &str, bytes: &str, logprob: f32, top: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"logprobs":{{"content":[{{"token":"{token}","logprob":{logprob},"bytes":{bytes},"top_logprobs":[{top}]}}]}},"finish_reason":null}}]}}"#
+        )
+    };
+    let top = r#"{"token":"Hi","logprob":-0.25,"bytes":[72,105]},{"token":"Ho","logprob":-1.5,"bytes":null}"#;
+    let events = [
+        event("Hi", "Hi", "[72,105]", -0.25, top),
+        event("", "?", "[240,159]", -0.5, ""),
+        event("🦙", "?", "[166,153]", -0.75, ""),
+        r#"{"choices":[{"index":0,"delta":{"content":""},"logprobs":null,"finish_reason":"stop"}]}"#
+            .to_owned(),
+        "[DONE]".to_owned(),
+    ];
+    let events = events.iter().map(String::as_str).collect::<Vec<_>>();
+    let replayed = replay_asked(&events, &weighed(1)).await;
+    let [hi, llama] = replayed.pieces.as_slice() else { panic!("{replayed:?}") };
+    let chosen = candidate(UNKNOWN_TOKEN, b"Hi", -0.25);
+    assert_eq!(
+        hi.logprobs,
+        [TokenLogprob { top: vec![chosen.clone()], chosen }],
+        "one alternative was asked for"
+    );
+    let of_llama: Vec<_> = llama.logprobs.iter().map(|token| token.chosen.clone()).collect();
+    let parts = [candidate(UNKNOWN_TOKEN, &[240, 159], -0.5), candidate(UNKNOWN_TOKEN, &[166, 153], -0.75)];
+    assert_eq!((llama.text.as_str(), of_llama.as_slice()), ("🦙", parts.as_slice()));
+    assert_eq!(llama.tokens, [UNKNOWN_TOKEN; 2]);
+    let silent = replay_asked(&events, &job(Input::Prompt("x".into()))).await;
+    assert!(silent.pieces.iter().all(|piece| piece.logprobs.is_empty()), "nobody asked");
+}
+
+/// vLLM's `CompletionLogProbs`, which adds the chosen token to the alternatives, and `llama-server`, which tells those
+/// of a completion as a chat's.
+#[tokio::test]
+async fn probabilities_of_a_completion_are_read_in_either_form() {
+    let lists = r#"{"choices":[{"index":0,"text":" a b","logprobs":{"text_offset":[0,2],"token_logprobs":[-2.0,null],"tokens":[" a"," b"],"top_logprobs":[{" a":-2.0," z":-0.5},null]},"finish_reason":"length"}]}"#;
+    let replayed = replay_asked(&[lists, "[DONE]"], &weighed(1)).await;
+    let [piece] = replayed.pieces.as_slice() else { panic!("{replayed:?}") };
+    let never = candidate(UNKNOWN_TOKEN, b" b", f32::NEG_INFINITY);
+    let expected = [
+        TokenLogprob {
+            chosen: candidate(UNKNOWN_TOKEN, b" a", -2.0),
+            top: vec![candidate(UNKNOWN_TOKEN, b" z", -0.5)],
+        },
+        TokenLogprob { chosen: never, top: Vec::new() },
+    ];
+    assert_eq!((piece.logprobs.as_slice(), piece.tokens.len()), (expected.as_slice(), 2));
+    let list = r#"{"choices":[{"index":0,"text":"a","logprobs":{"content":[{"id":5,"token":"a","bytes":[97],"logprob":-1.0,"top_logprobs":[{"id":9,"token":"b","bytes":[98],"logprob":-0.5}]}]},"finish_reason":"stop"}]}"#;
+    let replayed = replay_asked(&[list, "[DONE]"], &weighed(0)).await;
+    assert_eq!(
+        replayed.pieces[0].logprobs,
+        [TokenLogprob { chosen: candidate(5, b"a", -1.0), top: Vec::new() }]
+    );
+}
+
+/// What vLLM, `SGLang` and `llama-server` add: to a chunk, to a choice, to a delta, and to events without text.
+#[tokio::test]
+async fn fields_that_are_not_known_are_told_with_the_text_they_came_with_or_the_next_under_every_split() {
+    let event = |chunk: &str, choice: &str, delta: &str| {
+        format!(
+            r#"{{"id":"x","object":"chat.completion.chunk","created":1,"model":"m"{chunk},"choices":[{{"index":0,"delta":{{{delta}}},"logprobs":null,"finish_reason":null{choice}}}]}}"#
+        )
+    };
+    let events = [
+        event(r#","prompt_token_ids":[1,2]"#, "", r#""role":"assistant","content":"""#),
+        event("", r#","token_ids":[7]"#, r#""content":"a""#),
+        event("", r#","token_ids":[8]"#, r#""content":"""#),
+        event("", r#","token_ids":[9]"#, r#""content":"b","mood":{"x":1.5}"#),
+        event("", "", r#""content":"c""#),
+        event("", "", r#""content":"d""#),
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop","matched_stop":2}]}"#.to_owned(),
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":5},"timings":{"predicted_ms":1.25}}"#
+            .to_owned(),
+        "[DONE]".to_owned(),
+    ];
+    let events = events.iter().map(String::as_str).collect::<Vec<_>>();
+    let asked = Job { tells_own: true, ..job(Input::Prompt("x".into())) };
+    let replayed = replay_asked(&events, &asked).await;
+    let told: Vec<_> =
+        replayed.pieces.iter().map(|piece| (piece.text.as_str(), piece.own.as_deref().cloned())).collect();
+    let own = |chunk: serde_json::Value, choice: serde_json::Value, delta: serde_json::Value| {
+        let fields = |of| serde_json::from_value(of).expect("an object");
+        Some(OwnAnswer { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) })
+    };
+    let none = serde_json::json!({});
+    let expected = [
+        (
+            "a",
+            own(
+                serde_json::json!({"prompt_token_ids": [1, 2]}),
+                serde_json::json!({"token_ids": [7]}),
+                none.clone(),
+            ),
+        ),
+        (
+            "b",
+            own(
+                none.clone(),
+                serde_json::json!({"token_ids": [8, 9]}),
+                serde_json::json!({"mood": {"x": 1.5}}),
+            ),
+        ),
+        ("c", None),
+        ("d", None),
+    ];
+    assert_eq!(told, expected);
+    let last = own(
+        serde_json::json!({"timings": {"predicted_ms": 1.25}}),
+        serde_json::json!({"matched_stop": 2}),
+        none,
+    );
+    assert_eq!(replayed.own.as_deref(), last.as_ref());
+    let silent = replay_asked(&events, &job(Input::Prompt("x".into()))).await;
+    assert!(silent.own.is_none() && silent.pieces.iter().all(|piece| piece.own.is_none()), "nobody asked");
 }

@@ -162,6 +162,63 @@ async fn fields_of_its_own_reach_the_server_untouched() {
     }
 }
 
+/// A server that tells `told` alternatives to a token where it takes `most` of them.
+fn telling(most: u64, told: usize) -> FakeServer {
+    FakeServer::start(move |request| {
+        let body = request.json();
+        match (request.line.as_str(), &body["logprobs"], body["stream"].as_bool()) {
+            ("POST /v1/chat/completions", serde_json::Value::Bool(true), Some(false)) => {
+                let alternatives =
+                    vec![serde_json::json!({"token": "b", "logprob": -1.5, "bytes": [98]}); told];
+                let token = serde_json::json!({"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": alternatives});
+                let whole = serde_json::json!({"choices": [{"logprobs": {"content": [token]}}]});
+                let refusal = r#"{"error":{"message":"too many `top_logprobs`"}}"#;
+                let takes = body["top_logprobs"].as_u64().is_some_and(|asked| asked <= most);
+                Some(Reply::closing(if takes { json(200, &whole.to_string()) } else { json(400, refusal) }))
+            }
+            _ => vllm(request),
+        }
+    })
+}
+
+#[tokio::test]
+async fn whether_a_server_tells_probabilities_and_how_many_alternatives_is_found_out_by_asking() {
+    for (most, told, expected) in [(20, 20, Some(20)), (5, 5, Some(5)), (20, 0, Some(0)), (1, 1, None)] {
+        let server = telling(most, told);
+        assert_eq!(attach(&server).await.facts().abilities.logprobs, expected);
+    }
+    let server = FakeServer::start(vllm);
+    assert_eq!(attach(&server).await.facts().abilities.logprobs, None, "it answers and says nothing of them");
+}
+
+#[tokio::test]
+async fn probabilities_are_asked_for_as_each_endpoint_has_it() {
+    let server = telling(20, 20);
+    let engine = attach(&server).await;
+    for (input, line, expected) in [
+        (
+            Input::Prompt("x".to_owned()),
+            "POST /v1/completions",
+            (serde_json::json!(3), serde_json::Value::Null),
+        ),
+        (
+            Input::Messages(vec![Message::new(Role::User, "x")]),
+            "POST /v1/chat/completions",
+            (serde_json::json!(true), serde_json::json!(3)),
+        ),
+    ] {
+        let (sink, heard) = listen();
+        engine.submit(Job { logprobs: Some(3), ..job(input.clone()) }, sink);
+        let _ = Story::of(heard).await;
+        let sent = server.last(line).json();
+        assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&expected.0, &expected.1));
+        let (sink, heard) = listen();
+        engine.submit(job(input), sink);
+        let _ = Story::of(heard).await;
+        assert_eq!(server.last(line).json().get("logprobs"), None, "nobody asked");
+    }
+}
+
 #[tokio::test]
 async fn a_grammar_goes_to_vllm_under_its_name() {
     let server = FakeServer::start(vllm);

@@ -1,16 +1,17 @@
 //! How a chat completion is told: whole, and in chunks.
 
-use adapter_api::{TokenLogprob, ToolCall};
+use adapter_api::{OwnAnswer, ToolCall};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tool_calls::ToolEvent;
 
 use crate::http::answer::Refused;
 use crate::http::openai::logprobs::ChatLogprobs;
 use crate::http::openai::refusal::Envelope;
-use crate::http::openai::relay::{self, Frame, Speaker};
-use crate::http::openai::running::{Whole, call_id};
+use crate::http::openai::relay::{self, Framed, Speaker};
+use crate::http::openai::running::{More, Whole, call_id};
 use crate::http::openai::shared::Style;
 use crate::http::openai::unix_now;
 use crate::http::openai::usage::Usage;
@@ -28,6 +29,44 @@ impl Telling {
     pub(super) fn new(style: Style, first: TaskId) -> Self {
         Self { style, id: format!("chatcmpl-{first}"), created: unix_now() }
     }
+
+    /// A chunk with a part of one of the answers; with none, the last.
+    fn chunk(&self, out: &mut BytesMut, part: Option<Part<'_>>, usage: Option<Usage>) {
+        let own = part.as_ref().and_then(|part| part.own);
+        let choice = part.map(|part| {
+            let Part { index, delta, logprobs, finish_reason, own } = part;
+            let delta = Delta { own: own.map(|own| &own.delta), ..delta };
+            ChunkChoice { index, delta, logprobs, finish_reason, own: own.map(|own| &own.choice) }
+        });
+        let chunk = Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.style.model,
+            service_tier: self.style.lane.tier(),
+            choices: choice.as_slice(),
+            usage: self.style.include_usage.then_some(usage),
+            own: own.map(|own| &own.chunk),
+        };
+        relay::data(out, &chunk);
+    }
+}
+
+/// What is new of an answer.
+#[derive(Default)]
+struct Part<'p> {
+    index: usize,
+    delta: Delta<'p>,
+    logprobs: Option<ChatLogprobs>,
+    finish_reason: Option<&'static str>,
+    own: Option<&'p OwnAnswer>,
+}
+
+impl<'p> Part<'p> {
+    fn text(index: usize, text: &'p str, own: Option<&'p OwnAnswer>) -> Self {
+        let delta = Delta { content: Some(text), ..Delta::default() };
+        Self { index, delta, own, ..Self::default() }
+    }
 }
 
 #[derive(Serialize)]
@@ -37,25 +76,32 @@ pub(super) struct Completion<'t> {
     created: u64,
     model: &'t str,
     service_tier: &'static str,
-    choices: Vec<Choice>,
+    choices: Vec<Choice<'t>>,
     usage: Usage,
+    /// The engine's own.
+    #[serde(flatten)]
+    own: Map<String, Value>,
 }
 
 #[derive(Serialize)]
-struct Choice {
+struct Choice<'t> {
     index: usize,
-    message: Message,
+    message: Message<'t>,
     logprobs: Option<ChatLogprobs>,
     finish_reason: &'static str,
+    #[serde(flatten)]
+    own: &'t Map<String, Value>,
 }
 
 #[derive(Serialize)]
-struct Message {
+struct Message<'t> {
     role: &'static str,
     content: Option<String>,
     refusal: (),
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call>,
+    #[serde(flatten)]
+    own: &'t Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -73,12 +119,13 @@ struct Called {
 }
 
 /// The whole answer.
-pub(super) fn whole<'t>(telling: &'t Telling, wholes: &[Whole]) -> Completion<'t> {
-    let choice = |(index, whole): (usize, &Whole)| Choice {
+pub(super) fn whole<'t>(telling: &'t Telling, wholes: &'t [Whole]) -> Completion<'t> {
+    let choice = |(index, whole): (usize, &'t Whole)| Choice {
         index,
         message: message(whole),
         logprobs: telling.style.logprobs.map(|_| ChatLogprobs::from(whole.logprobs.as_slice())),
         finish_reason: finish_reason_with(!whole.calls.is_empty(), &whole.end),
+        own: &whole.own.choice,
     };
     Completion {
         id: &telling.id,
@@ -88,10 +135,11 @@ pub(super) fn whole<'t>(telling: &'t Telling, wholes: &[Whole]) -> Completion<'t
         service_tier: telling.style.lane.tier(),
         choices: wholes.iter().enumerate().map(choice).collect(),
         usage: Usage::of_one_prompt(wholes.iter().map(|whole| &whole.end)),
+        own: wholes.iter().flat_map(|whole| whole.own.chunk.clone()).collect(),
     }
 }
 
-fn message(whole: &Whole) -> Message {
+fn message(whole: &Whole) -> Message<'_> {
     let call = |call: &ToolCall| Call {
         id: call.id.clone(),
         kind: "function",
@@ -104,6 +152,7 @@ fn message(whole: &Whole) -> Message {
         content: (!nothing_but_calls).then_some(text),
         refusal: (),
         tool_calls: whole.calls.iter().map(call).collect(),
+        own: &whole.own.delta,
     }
 }
 
@@ -118,6 +167,9 @@ struct Chunk<'c> {
     /// There where the client asked for it: nothing until the last chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
+    /// The engine's own.
+    #[serde(flatten)]
+    own: Option<&'c Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -126,6 +178,8 @@ struct ChunkChoice<'c> {
     delta: Delta<'c>,
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
+    #[serde(flatten)]
+    own: Option<&'c Map<String, Value>>,
 }
 
 #[derive(Default, Serialize)]
@@ -136,6 +190,8 @@ struct Delta<'c> {
     content: Option<&'c str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[CallDelta<'c>; 1]>,
+    #[serde(flatten)]
+    own: Option<&'c Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -159,8 +215,8 @@ struct CalledDelta<'c> {
 pub(super) struct Chunks {
     telling: Telling,
     choices: Vec<State>,
-    /// Of each answer's tokens, once it has said one.
-    frames: Vec<Option<Frame>>,
+    /// Of each answer's tokens.
+    frames: Vec<Framed>,
     usage: Usage,
 }
 
@@ -176,63 +232,40 @@ enum State {
 impl Chunks {
     /// Of `choices` answers.
     pub(super) fn new(telling: Telling, choices: usize) -> Self {
-        let frames = (0..choices).map(|_| None).collect();
+        let frames = (0..choices).map(|_| Framed::default()).collect();
         Self { telling, choices: vec![State::Nothing; choices], frames, usage: Usage::default() }
     }
 
-    fn chunk(&self, out: &mut BytesMut, choices: &[ChunkChoice<'_>], usage: Option<Usage>) {
-        let Telling { style, id, created } = &self.telling;
-        let chunk = Chunk {
-            id,
-            object: "chat.completion.chunk",
-            created: *created,
-            model: &style.model,
-            service_tier: style.lane.tier(),
-            choices,
-            usage: style.include_usage.then_some(usage),
-        };
-        relay::data(out, &chunk);
-    }
-
-    fn delta(&self, out: &mut BytesMut, index: usize, delta: Delta<'_>, finish_reason: Option<&'static str>) {
-        self.chunk(out, &[ChunkChoice { index, delta, logprobs: None, finish_reason }], None);
-    }
-
     /// The first chunk of an answer says who speaks.
-    fn role_once(&mut self, out: &mut BytesMut, choice: usize) {
-        if self.choices[choice] == State::Nothing {
-            self.choices[choice] = State::Role;
-            self.delta(
-                out,
-                choice,
-                Delta { role: Some("assistant"), content: Some(""), ..Delta::default() },
-                None,
-            );
+    fn role_once(&mut self, out: &mut BytesMut, index: usize) {
+        if self.choices[index] == State::Nothing {
+            self.choices[index] = State::Role;
+            let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
+            self.telling.chunk(out, Some(Part { index, delta, ..Part::default() }), None);
         }
     }
 }
 
 impl Speaker for Chunks {
-    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
-        self.role_once(out, choice);
-        if self.frames[choice].is_none() {
-            self.frames[choice] = Some(Frame::of(|out, text| {
-                self.delta(out, choice, Delta { content: Some(text), ..Delta::default() }, None);
-            }));
-        }
-        if let Some(frame) = &self.frames[choice] {
-            frame.put(out, text);
-        }
-    }
-
-    fn told(&mut self, out: &mut BytesMut, index: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+    fn text(&mut self, out: &mut BytesMut, index: usize, text: &str, more: More) {
         self.role_once(out, index);
-        let delta = Delta { content: Some(text), ..Delta::default() };
-        let logprobs = self.telling.style.logprobs.map(|_| ChatLogprobs::from(logprobs.as_slice()));
-        self.chunk(out, &[ChunkChoice { index, delta, logprobs, finish_reason: None }], None);
+        let Self { telling, frames, .. } = self;
+        match more.logprobs {
+            Some(logprobs) => {
+                let logprobs = telling.style.logprobs.map(|_| ChatLogprobs::from(logprobs.as_slice()));
+                telling.chunk(
+                    out,
+                    Some(Part { logprobs, ..Part::text(index, text, more.own.as_deref()) }),
+                    None,
+                );
+            }
+            None => frames[index].put(out, text, more.own, |out, text, own| {
+                telling.chunk(out, Some(Part::text(index, text, own)), None);
+            }),
+        }
     }
 
-    fn call(&mut self, out: &mut BytesMut, choice: usize, event: ToolEvent) {
+    fn call(&mut self, out: &mut BytesMut, choice: usize, event: ToolEvent, own: Option<&OwnAnswer>) {
         self.role_once(out, choice);
         self.choices[choice] = State::Call;
         let (index, id, name, arguments) = match &event {
@@ -244,14 +277,16 @@ impl Speaker for Chunks {
         };
         let kind = id.as_ref().map(|_| "function");
         let call = CallDelta { index, id, kind, function: CalledDelta { name, arguments } };
-        self.delta(out, choice, Delta { tool_calls: Some([call]), ..Delta::default() }, None);
+        let delta = Delta { tool_calls: Some([call]), ..Delta::default() };
+        self.telling.chunk(out, Some(Part { index: choice, delta, own, ..Part::default() }), None);
     }
 
-    fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd) {
-        self.role_once(out, choice);
+    fn end(&mut self, out: &mut BytesMut, index: usize, end: &TaskEnd) {
+        self.role_once(out, index);
         self.usage.add_choice(end);
-        let reason = finish_reason_with(self.choices[choice] == State::Call, end);
-        self.delta(out, choice, Delta::default(), Some(reason));
+        let finish_reason = Some(finish_reason_with(self.choices[index] == State::Call, end));
+        let part = Part { index, finish_reason, own: end.own.as_deref(), ..Part::default() };
+        self.telling.chunk(out, Some(part), None);
     }
 
     fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
@@ -261,7 +296,7 @@ impl Speaker for Chunks {
 
     fn done(&mut self, out: &mut BytesMut) {
         if self.telling.style.include_usage {
-            self.chunk(out, &[], Some(self.usage));
+            self.telling.chunk(out, None, Some(self.usage));
         }
         relay::done(out);
     }

@@ -1,6 +1,6 @@
 //! How a message is told: whole, and in events.
 
-use adapter_api::ToolCall;
+use adapter_api::{OwnAnswer, ToolCall};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use tool_calls::ToolEvent;
 use crate::http::answer::Refused;
 use crate::http::openai::refusal::AnthropicError;
 use crate::http::openai::relay::{self, Speaker};
-use crate::http::openai::running::{Whole, call_id};
+use crate::http::openai::running::{More, Whole, call_id};
 use crate::task_log::{FinishReason, TaskEnd};
 
 /// What all events of an answer, and a whole one, say alike.
@@ -140,14 +140,14 @@ impl Events {
 }
 
 impl Speaker for Events {
-    fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str) {
+    fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str, _more: More) {
         if self.open != Open::Text {
             self.begin(out, Open::Text, &Block::Text { text: String::new() });
         }
         self.delta(out, &json!({"type": "text_delta", "text": text}));
     }
 
-    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent) {
+    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent, _own: Option<&OwnAnswer>) {
         match event {
             ToolEvent::Start { id, name, .. } => {
                 self.calls = true;

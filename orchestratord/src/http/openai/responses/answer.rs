@@ -1,6 +1,6 @@
 //! How a response is told: whole, and in events. Its output is a list of items: one message, and the calls.
 
-use adapter_api::TokenLogprob;
+use adapter_api::{OwnAnswer, TokenLogprob};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::http::answer::Refused;
 use crate::http::openai::logprobs::Token;
 use crate::http::openai::refusal::Envelope;
 use crate::http::openai::relay::{self, Speaker};
-use crate::http::openai::running::{Whole, call_id};
+use crate::http::openai::running::{More, Whole, call_id};
 use crate::http::openai::shared::Style;
 use crate::http::openai::unix_now;
 use crate::task_log::{FinishReason, TaskEnd};
@@ -171,11 +171,7 @@ impl Events {
 }
 
 impl Speaker for Events {
-    fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str) {
-        self.told(out, choice, text, Vec::new());
-    }
-
-    fn told(&mut self, out: &mut BytesMut, _choice: usize, text: &str, logprobs: Vec<TokenLogprob>) {
+    fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str, more: More) {
         if !matches!(self.open, Open::Message { .. }) {
             self.between_items(out, "completed");
             let id = message_id();
@@ -189,14 +185,14 @@ impl Speaker for Events {
         }
         if let Open::Message { id, text: whole, tokens: all } = &mut self.open {
             whole.push_str(text);
-            let tokens = tokens(&logprobs);
+            let tokens = tokens(&more.logprobs.unwrap_or_default());
             let delta = json!({"item_id": id, "content_index": 0, "delta": text, "logprobs": tokens});
             all.iter_mut().for_each(|all| all.extend_from_slice(&tokens));
             self.of_item(out, "response.output_text.delta", delta);
         }
     }
 
-    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent) {
+    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent, _own: Option<&OwnAnswer>) {
         match event {
             ToolEvent::Start { id, name, .. } => {
                 self.between_items(out, "completed");

@@ -1,0 +1,30 @@
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+fn fields(of: Value) -> Map<String, Value> {
+    serde_json::from_value(of).unwrap()
+}
+
+fn own(chunk: Value, choice: Value, delta: Value) -> OwnAnswer {
+    OwnAnswer { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }
+}
+
+#[test]
+fn fields_of_an_answer_go_on_as_its_pieces_do() {
+    let mut all =
+        own(json!({"a": [1], "b": "x", "c": 1}), json!({"a": [1], "b": "x"}), json!({"a": [1], "b": "x"}));
+    all.go_on(&own(
+        json!({"a": [2], "b": "y", "c": null, "d": null}),
+        json!({"a": [2], "b": "y"}),
+        json!({"a": [2, 3], "b": "y"}),
+    ));
+    let expected = own(
+        json!({"a": [2], "b": "y", "c": 1, "d": null}),
+        json!({"a": [1, 2], "b": "y"}),
+        json!({"a": [1, 2, 3], "b": "xy"}),
+    );
+    assert_eq!(all, expected);
+    assert!(!all.is_empty());
+    assert!(OwnAnswer::default().is_empty());
+}
