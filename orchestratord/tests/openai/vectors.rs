@@ -1,7 +1,9 @@
 //! Vectors and scores.
 
+use adapter_api::{Abilities, Workload};
 use serde_json::json;
 
+use crate::house::{House, Manners};
 use crate::wire::Ask;
 use crate::{Audit, all_workloads};
 
@@ -32,4 +34,32 @@ async fn documents_come_back_best_first() {
     let answer = audit.expect(200, house.address, Ask::post("/v1/rerank").json(&body)).await.json();
     let best = json!([{"index": 1, "relevance_score": 2.5, "document": {"text": "a b"}}]);
     assert_eq!(answer["results"], best);
+}
+
+#[tokio::test]
+async fn a_size_of_vectors_and_fields_of_an_engines_own_are_taken_where_it_takes_them() {
+    let workloads = vec![Workload::Embedding, Workload::Rerank];
+    let abilities = Abilities { own_fields: true, ..Abilities::default() };
+    let own = House::with(Manners { workloads, abilities, ..Manners::default() });
+    own.bring_up().await;
+    let (audit, none) = (Audit::new(), all_workloads().await);
+    let embedding = |more| crate::with(json!({"model": "starter", "input": "a"}), &more);
+    let ranking = |more| crate::with(json!({"model": "starter", "query": "q", "documents": ["a"]}), &more);
+    for (path, body, param) in [
+        ("/v1/embeddings", embedding(json!({"dimensions": 2})), "dimensions"),
+        ("/v1/embeddings", embedding(json!({"add_special_tokens": false})), "add_special_tokens"),
+        ("/v1/rerank", ranking(json!({"max_tokens_per_doc": 9})), "max_tokens_per_doc"),
+    ] {
+        let ask = Ask::post(path).json(&body);
+        audit.expect(200, own.address, ask.clone()).await;
+        let refused = audit.expect(400, none.address, ask).await.json();
+        assert_eq!(refused["error"]["param"], param, "{refused}");
+    }
+    for (path, body, param) in [
+        ("/v1/embeddings", embedding(json!({"temperature": 1})), "temperature"),
+        ("/v1/rerank", ranking(json!({"truncate_prompt_tokens": 9})), "truncate_prompt_tokens"),
+    ] {
+        let refused = audit.expect(400, own.address, Ask::post(path).json(&body)).await.json();
+        assert_eq!(refused["error"]["param"], param, "{refused}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use adapter_api::{Input, Job};
-use adapter_http::{Call, Fault, Reading, Whole};
+use adapter_http::{Call, Fault, Reading, Whole, with_own_fields};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde_json::json;
@@ -57,7 +57,7 @@ pub fn embedding<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
         return Err(Fault::Refused("an embedding takes `inputs`".to_owned()));
     };
     let body = json!({ "model": model, "input": inputs, "encoding_format": "float" });
-    let body = body.to_string().into_bytes();
+    let body = with_own_fields(body.to_string().into_bytes(), job.own.as_ref())?;
     Ok(Call { path: Cow::Borrowed("/v1/embeddings"), body, reading: Reading::Whole(read_embeddings) })
 }
 
@@ -74,7 +74,7 @@ pub fn rerank<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
         _ => return Err(Fault::Refused("a rerank takes `inputs`".to_owned())),
     };
     let body = json!({ "model": model, "query": query, "documents": documents });
-    let body = body.to_string().into_bytes();
+    let body = with_own_fields(body.to_string().into_bytes(), job.own.as_ref())?;
     Ok(Call { path: Cow::Borrowed("/v1/rerank"), body, reading: Reading::Whole(read_ranks) })
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapter_api::OwnFields;
 use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -9,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::ask::Lane;
 use super::completions::text_of;
-use super::fields::{LEAVE_IT_OUT, TextOr, Unserved, refuse_unserved};
+use super::fields::{LEAVE_IT_OUT, TextOr, Unserved};
+use super::own;
 use super::refusal::not_admitted;
 use super::running::Running;
 use super::usage::OfInput;
@@ -23,9 +25,12 @@ use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::{Api, body, task_request};
 
+/// The names of the body's fields.
+const EMBEDDING_FIELDS: &[&str] =
+    &["model", "input", "encoding_format", "dimensions", "service_tier", "user"];
+
 /// The body.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct EmbeddingRequest {
     model: String,
     input: TextOr<Value>,
@@ -35,6 +40,9 @@ struct EmbeddingRequest {
     /// Who asks has no effect: there is one user.
     #[serde(default, rename = "user")]
     _user: serde::de::IgnoredAny,
+    /// What only an engine may know.
+    #[serde(flatten)]
+    beyond: Map<String, Value>,
 }
 
 /// How a vector is written.
@@ -71,12 +79,14 @@ enum Vector {
 
 /// Embeds texts.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let request: EmbeddingRequest = body::read_json(request, api.settings.body_bytes).await?;
+    let mut request: EmbeddingRequest = body::read_json(request, api.settings.body_bytes).await?;
     let encoding = request.encoding_format.unwrap_or_default();
     let model = request.model.clone();
-    let task = request.into_task()?;
-    let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
-    let running = Running::start(&api, vec![task.map_err(|refusal| not_admitted(&api, refusal))?]).await?;
+    let own = request.take_own()?;
+    let task = task_request::resolve(request.into_task()?, &api.settings.sampler_profiles, Uuid::new_v4);
+    let mut task = task.map_err(|refusal| not_admitted(&api, refusal))?;
+    Arc::make_mut(&mut task.job).own = own;
+    let running = Running::start(&api, vec![task]).await?;
     let about = About(running.first());
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
     let vector = |(index, text): (usize, &String)| {
@@ -91,13 +101,18 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
 }
 
 impl EmbeddingRequest {
+    /// What only an engine may know: a size of vectors that is not the model's own among it.
+    fn take_own(&mut self) -> Result<Option<OwnFields>, Refusal> {
+        let size = self.dimensions.take();
+        let unserved =
+            Unserved { field: "dimensions", value: &size, nothing: &[], instead: LEAVE_IT_OUT }.refusal();
+        let mut beyond = std::mem::take(&mut self.beyond);
+        beyond.extend(size.map(|size| ("dimensions".to_owned(), size)));
+        let own = own::fields(beyond, EMBEDDING_FIELDS)?;
+        Ok(own.map(|own| OwnFields { refusal: unserved.unwrap_or(own.refusal), fields: own.fields }))
+    }
+
     fn into_task(self) -> Result<wire::TaskRequest, Refusal> {
-        refuse_unserved(&[Unserved {
-            field: "dimensions",
-            value: &self.dimensions,
-            nothing: &[],
-            instead: LEAVE_IT_OUT,
-        }])?;
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let inputs = match self.input {
             TextOr::Text(text) => vec![text],

@@ -98,6 +98,16 @@ pub(super) struct Unserved<'r> {
     pub(super) instead: &'static str,
 }
 
+impl Unserved<'_> {
+    /// What is said of it, where it asks for something.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let Self { field, value, nothing, instead } = self;
+        let value =
+            value.as_ref().filter(|value| !nothing.iter().any(|nothing| nothing.is(value)))?.to_string();
+        Some(format!("`{field}` is {}, which is not served here: {instead}", shown(value.as_bytes())))
+    }
+}
+
 /// A value that asks for nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Nothing {
@@ -134,17 +144,10 @@ impl Nothing {
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what to do instead.
 pub(super) fn refuse_unserved(fields: &[Unserved<'_>]) -> Result<(), Refusal> {
-    for Unserved { field, value, nothing, instead } in fields {
-        let Some(value) = value else { continue };
-        if !nothing.iter().any(|nothing| nothing.is(value)) {
-            let value = value.to_string();
-            return Err(Refusal::Invalid(format!(
-                "`{field}` is {}, which is not served here: {instead}",
-                shown(value.as_bytes())
-            )));
-        }
+    match fields.iter().find_map(Unserved::refusal) {
+        Some(refusal) => Err(Refusal::Invalid(refusal)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What to do about a field that nothing takes the place of.

@@ -7,10 +7,12 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::ask::Lane;
 use super::fields::TextOrObject;
+use super::own;
 use super::refusal::not_admitted;
 use super::running::Running;
 use super::usage::OfInput;
@@ -23,9 +25,12 @@ use crate::http::{Api, body, task_request};
 /// The most documents: one text less than a task takes.
 const DOCUMENTS: std::ops::RangeInclusive<usize> = 1..=2047;
 
+/// The names of the body's fields.
+const RERANK_FIELDS: &[&str] =
+    &["model", "query", "documents", "top_n", "return_documents", "service_tier", "user"];
+
 /// The body.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RerankRequest {
     model: String,
     query: String,
@@ -36,6 +41,9 @@ struct RerankRequest {
     /// Who asks has no effect: there is one user.
     #[serde(default, rename = "user")]
     _user: serde::de::IgnoredAny,
+    /// What only an engine may know.
+    #[serde(flatten)]
+    beyond: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -63,13 +71,16 @@ struct Ranked {
 
 /// Ranks documents.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let request: RerankRequest = body::read_json(request, api.settings.body_bytes).await?;
+    let mut request: RerankRequest = body::read_json(request, api.settings.body_bytes).await?;
     let model = request.model.clone();
     let most = request.check()?;
     let shown = request.return_documents.unwrap_or_default();
+    let own = own::fields(std::mem::take(&mut request.beyond), RERANK_FIELDS)?;
     let (task, documents) = request.into_task()?;
     let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
-    let running = Running::start(&api, vec![task.map_err(|refusal| not_admitted(&api, refusal))?]).await?;
+    let mut task = task.map_err(|refusal| not_admitted(&api, refusal))?;
+    Arc::make_mut(&mut task.job).own = own;
+    let running = Running::start(&api, vec![task]).await?;
     let about = About(running.first());
     let id = format!("rerank-{}", running.first());
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;

@@ -348,18 +348,29 @@ async fn vectors_and_scores_come_in_the_order_of_the_inputs() {
     let engine = attach(&server).await;
     let inputs = |inputs: &[&str]| Input::Inputs(inputs.iter().map(|&input| input.to_owned()).collect());
     let (sink, heard) = listen();
-    engine.submit(Job { workload: Workload::Embedding, ..job(inputs(&["a", "b"])) }, sink);
+    let own = |fields: &str| Some(OwnFields { fields: fields.to_owned(), refusal: String::new() });
+    let asked =
+        Job { workload: Workload::Embedding, own: own(r#"{"dimensions":2}"#), ..job(inputs(&["a", "b"])) };
+    engine.submit(asked, sink);
     let story = Story::of(heard).await;
     let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
     assert_eq!(texts, ["[0.6,0.8]", "[0.0,1.0]"]);
     let end = story.end.expect("an end");
     assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(7), TokenCount(0)));
     let (sink, heard) = listen();
-    engine.submit(Job { workload: Workload::Rerank, ..job(inputs(&["q", "a", "b"])) }, sink);
+    let asked = Job {
+        workload: Workload::Rerank,
+        own: own(r#"{"activation":null}"#),
+        ..job(inputs(&["q", "a", "b"]))
+    };
+    engine.submit(asked, sink);
     let story = Story::of(heard).await;
     let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
     assert_eq!(texts, ["-2.5", "0.75"]);
-    assert_eq!(server.last("POST /v1/rerank").json()["documents"][1], "b");
+    assert_eq!(server.last("POST /v1/embeddings").json()["dimensions"], 2);
+    let ranked = server.last("POST /v1/rerank");
+    assert_eq!(ranked.json()["documents"][1], "b");
+    assert!(ranked.body.contains(r#""activation":null"#), "{}", ranked.body);
 }
 
 #[tokio::test]
