@@ -20,6 +20,8 @@ mod refusals;
 mod responses;
 #[path = "openai/text.rs"]
 mod text;
+#[path = "openai/thoughts.rs"]
+mod thoughts;
 #[path = "openai/tools.rs"]
 mod tools;
 #[path = "openai/vectors.rs"]

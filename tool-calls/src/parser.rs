@@ -29,27 +29,8 @@ use heads::{Head, Tail};
 pub enum ToolEvent {
     /// Text of the answer.
     Content(String),
-    /// A call begins.
-    Start {
-        /// Which call of the answer it is, from 0.
-        index: u32,
-        /// What the engine calls it, where it is one that tells calls apart.
-        id: Option<String>,
-        /// The tool.
-        name: String,
-    },
-    /// More of its arguments: JSON text, as the model wrote it.
-    Arguments {
-        /// The call.
-        index: u32,
-        /// What comes next.
-        text: String,
-    },
-    /// Nothing more belongs to the call.
-    End {
-        /// The call.
-        index: u32,
-    },
+    /// A step of a call. Calls have no names here by which their results could refer to them.
+    Call(CallEvent),
 }
 
 /// The parser of one answer.
@@ -87,19 +68,6 @@ enum State {
 enum Went {
     On,
     Waits,
-}
-
-impl From<CallEvent> for ToolEvent {
-    /// What an engine tells of calls, told as what was read out of text.
-    fn from(event: CallEvent) -> Self {
-        match event {
-            CallEvent::Start { index, id, name } => {
-                Self::Start { index, id: (!id.is_empty()).then_some(id), name }
-            }
-            CallEvent::Arguments { index, text } => Self::Arguments { index, text },
-            CallEvent::End { index } => Self::End { index },
-        }
-    }
 }
 
 impl ToolParser {
@@ -195,7 +163,7 @@ impl ToolParser {
             Head::Whole { name, arguments, consumed } if !bare || self.tools.contains_key(&name) => {
                 self.take(consumed);
                 let index = self.start(name, events);
-                events.push(ToolEvent::Arguments { index, text: arguments });
+                events.push(ToolEvent::Call(CallEvent::Arguments { index, text: arguments }));
                 self.end(events);
             }
             _ => {
@@ -216,7 +184,7 @@ impl ToolParser {
         };
         if len > 0 {
             let text = self.take(len);
-            events.push(ToolEvent::Arguments { index, text });
+            events.push(ToolEvent::Call(CallEvent::Arguments { index, text }));
         }
         if fed == Fed::Open {
             self.state = State::Arguments(span);
@@ -245,12 +213,12 @@ impl ToolParser {
         let index = self.calls;
         self.calls += 1;
         self.space.clear();
-        events.push(ToolEvent::Start { index, id: None, name });
+        events.push(ToolEvent::Call(CallEvent::Start { index, id: String::new(), name }));
         index
     }
 
     fn end(&mut self, events: &mut Vec<ToolEvent>) {
-        events.push(ToolEvent::End { index: self.calls - 1 });
+        events.push(ToolEvent::Call(CallEvent::End { index: self.calls - 1 }));
         self.after_call = true;
         self.searched = 0;
         self.state = State::Closing;

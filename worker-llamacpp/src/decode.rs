@@ -184,7 +184,7 @@ impl DecodeLoop {
 
     fn place(&mut self, job: Prepared) {
         let Work::Complete(work) = job.work else { unreachable!("prepared for a model that makes text") };
-        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, marks, logprobs } = *work;
+        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, marks, logprobs, opening } = *work;
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
         let (at, found) = if job.determinism == Determinism::Strict {
             let at = slots::any_free(&views).expect("a slot is free");
@@ -200,7 +200,7 @@ impl DecodeLoop {
             (choice.slot, self.reuse(choice, job.session))
         };
         self.waiting.given += 1;
-        let text = TextOut::new(sampling.stop.clone());
+        let text = TextOut::new(sampling.stop.clone(), opening);
         let sampler = Sampler::new(sampling, seed, &prompt);
         let slot = &mut self.slots[at];
         slot.last_used = self.waiting.given;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use adapter_api::{
     Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, ToolSpeech,
-    Tools, Workload,
+    Tools, Workload, thoughts,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
@@ -88,6 +88,8 @@ pub struct Completion {
     pub marks: Marks,
     /// How many of the most probable tokens are told beside each.
     pub logprobs: Option<u8>,
+    /// What stands before the text of the answer.
+    pub opening: Option<&'static str>,
 }
 
 /// A job as it comes in.
@@ -122,7 +124,8 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
 /// # Errors
 /// [`MeasureError::Invalid`] with the field and what would be right.
 pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
-    let texts = check(loaded, job).and_then(|_| tokens_of(loaded, job)).map_err(MeasureError::Invalid)?;
+    let texts = check(loaded, job).and_then(|_| texts_of(loaded, job));
+    let texts = texts.and_then(|texts| tokens_of(loaded, job, &texts)).map_err(MeasureError::Invalid)?;
     let count = |tokens: usize| TokenCount(u32::try_from(tokens).unwrap_or(u32::MAX));
     Ok(Measured {
         tokens: count(texts.iter().map(Vec::len).sum()),
@@ -180,7 +183,11 @@ fn tool_format(loaded: &Loaded, job: &Job) -> Result<Option<ToolFormat>, String>
 
 fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
     let grammar = check(loaded, job)?;
-    let prompt = tokens_of(loaded, job)?.pop().expect("a completion has one text");
+    let texts = texts_of(loaded, job)?;
+    let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
+    // What must have a form has no thoughts.
+    let may_think = matches!(job.input, Input::Messages(_)) && grammar.is_none();
+    let opening = texts.last().filter(|_| may_think).and_then(|prompt| thoughts::opening(prompt));
     let ctx = ctx_of(loaded, job) as usize;
     if prompt.len() >= ctx {
         return Err(format!(
@@ -205,12 +212,13 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
         grammar,
         marks: if job.tools.are_shown() { Marks::Shown } else { Marks::Hidden },
         logprobs: job.logprobs,
+        opening,
     })
 }
 
 fn pooling(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
     check(loaded, job)?;
-    let texts = tokens_of(loaded, job)?;
+    let texts = tokens_of(loaded, job, &texts_of(loaded, job)?)?;
     let ctx = ctx_of(loaded, job) as usize;
     match texts.iter().enumerate().find(|(_, tokens)| tokens.len() > ctx) {
         None => Ok(texts),
@@ -241,8 +249,7 @@ fn field_of(input: &Input, at: usize) -> String {
     }
 }
 
-fn tokens_of(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
-    let texts = texts_of(loaded, job)?;
+fn tokens_of(loaded: &Loaded, job: &Job, texts: &[Cow<'_, str>]) -> Result<Vec<Vec<i32>>, String> {
     // Before anything is tokenised: what is too long by its bytes alone should cost nothing.
     let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
     for (at, text) in texts.iter().enumerate() {
@@ -264,7 +271,7 @@ fn tokens_of(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
         Ok(tokens)
     };
     if job.workload == Workload::Rerank {
-        return Ok(pairs(loaded, &texts));
+        return Ok(pairs(loaded, texts));
     }
     texts.iter().enumerate().map(read).collect()
 }

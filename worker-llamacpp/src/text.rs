@@ -18,6 +18,8 @@ pub enum Pushed {
 #[derive(Debug, Default)]
 pub struct TextOut {
     stops: Vec<String>,
+    /// What is still to be put before the text.
+    opening: Option<&'static str>,
     /// Bytes of a character that is not complete.
     bytes: Vec<u8>,
     /// Text that may be the start of a stop string.
@@ -29,11 +31,11 @@ pub struct TextOut {
 }
 
 impl TextOut {
-    /// An answer that ends at any of `stops`. Empty ones are of no meaning and left out.
+    /// An answer that begins with `opening` and ends at any of `stops`. Empty ones are of no meaning and left out.
     #[must_use]
-    pub fn new(mut stops: Vec<String>) -> Self {
+    pub fn new(mut stops: Vec<String>, opening: Option<&'static str>) -> Self {
         stops.retain(|stop| !stop.is_empty());
-        Self { stops, ..Self::default() }
+        Self { stops, opening, ..Self::default() }
     }
 
     /// Notes how probable the token was that is pushed next.
@@ -118,12 +120,15 @@ impl TextOut {
             return None;
         }
         let rest = self.held.split_off(len);
-        let text = std::mem::replace(&mut self.held, rest);
+        let mut text = std::mem::replace(&mut self.held, rest);
+        if let Some(opening) = self.opening.take() {
+            text.insert_str(0, opening);
+        }
         Some(Piece {
             text,
             tokens: std::mem::take(&mut self.tokens),
             logprobs: std::mem::take(&mut self.logprobs),
-            calls: Vec::new(),
+            ..Piece::default()
         })
     }
 }

@@ -35,6 +35,7 @@ mod rerank;
 mod responses;
 mod running;
 mod shared;
+mod thoughts;
 mod usage;
 
 /// Clients are configured with a base URL that ends in `/v1`, and some with one that does not.

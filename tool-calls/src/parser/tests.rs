@@ -27,16 +27,16 @@ impl Read {
                     assert!(!text.is_empty());
                     self.content.push_str(&text);
                 }
-                ToolEvent::Start { index, name, .. } => {
+                ToolEvent::Call(CallEvent::Start { index, name, .. }) => {
                     assert_eq!(index as usize, self.calls.len(), "calls are counted from 0");
                     self.calls.push((name, String::new()));
                 }
-                ToolEvent::Arguments { index, text } => {
+                ToolEvent::Call(CallEvent::Arguments { index, text }) => {
                     assert_eq!(index as usize + 1, self.calls.len(), "only the last call grows");
                     assert!(!self.ended.contains(&index), "and not behind its end");
                     self.calls[index as usize].1.push_str(&text);
                 }
-                ToolEvent::End { index } => self.ended.push(index),
+                ToolEvent::Call(CallEvent::End { index }) => self.ended.push(index),
             }
         }
     }
@@ -256,9 +256,9 @@ fn arguments_come_as_they_are_written_and_content_at_once() {
     assert_eq!(parser.push(" you <"), content(" you"));
     assert_eq!(parser.push("3 "), content(" <3"));
     assert_eq!(parser.push("<tool_call>{\"name\": \"now\", \"arguments\": {\"zo").len(), 2);
-    let more = ToolEvent::Arguments { index: 0, text: "ne\": 1".to_owned() };
+    let more = ToolEvent::Call(CallEvent::Arguments { index: 0, text: "ne\": 1".to_owned() });
     assert_eq!(parser.push("ne\": 1"), [more]);
-    assert_eq!(parser.push("}}").last(), Some(&ToolEvent::End { index: 0 }));
+    assert_eq!(parser.push("}}").last(), Some(&ToolEvent::Call(CallEvent::End { index: 0 })));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 pub mod engine;
 pub mod job;
 pub mod report;
+pub mod thoughts;
 pub mod tools;
 
 pub use engine::{
@@ -20,4 +21,5 @@ pub use job::{
     Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, OwnFields, Role, Sampling, Workload,
 };
 pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, OwnAnswer, Piece, TokenLogprob};
+pub use thoughts::{THOUGHTS_BEGIN, THOUGHTS_END};
 pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, ToolSpeech, Tools};

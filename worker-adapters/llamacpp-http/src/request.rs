@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use adapter_api::{Constraint, Job};
+use adapter_api::{Constraint, Input, Job, thoughts};
 use adapter_http::{Call, Fault, Reading, with_own_fields};
 use adapter_openai_http::request as openai;
 use orchestrator_core::TokenCount;
@@ -95,10 +95,13 @@ pub(crate) fn completion(
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     let body = with_own_fields(body, job.own.as_ref())?;
+    // What must have a form has no thoughts.
+    let may_think = matches!(job.input, Input::Messages(_)) && sampling.constraint.is_none();
+    let opening = if may_think { thoughts::opening(prompt) } else { None };
     Ok(Call {
         path: Cow::Borrowed("/completion"),
         body,
-        reading: Reading::Stream(LlamaAnswer::of_completion(stay, job)),
+        reading: Reading::Stream(LlamaAnswer::of_completion(stay, job, opening)),
     })
 }
 

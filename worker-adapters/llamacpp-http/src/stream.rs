@@ -78,12 +78,15 @@ pub(crate) struct Completion {
     logprobs: Option<u8>,
     /// Whether fields that only this server knows are wanted.
     tells_own: bool,
+    /// What is still to be put before the text.
+    opening: Option<&'static str>,
 }
 
 impl LlamaAnswer {
-    /// Of the answer to `job` from `/completion`.
-    pub(crate) fn of_completion(stay: Stay, job: &Job) -> Self {
-        Self::Completion(Completion { stay, logprobs: job.logprobs, tells_own: job.tells_own })
+    /// Of the answer to `job` from `/completion`, with `opening` before its text.
+    pub(crate) fn of_completion(stay: Stay, job: &Job, opening: Option<&'static str>) -> Self {
+        let (logprobs, tells_own) = (job.logprobs, job.tells_own);
+        Self::Completion(Completion { stay, logprobs, tells_own, opening })
     }
 }
 
@@ -135,7 +138,13 @@ impl Completion {
             Some(most) => probabilities.map(|token| token.told(most)).collect(),
             None => Vec::new(),
         };
-        Ok(Event { text: chunk.content, tokens: chunk.tokens, logprobs, own, last, ..Event::default() })
+        let mut text = chunk.content;
+        if !text.is_empty()
+            && let Some(opening) = self.opening.take()
+        {
+            text = Cow::Owned(format!("{opening}{text}"));
+        }
+        Ok(Event { text, tokens: chunk.tokens, logprobs, own, last, ..Event::default() })
     }
 }
 

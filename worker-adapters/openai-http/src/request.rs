@@ -112,7 +112,7 @@ struct Beyond<'a> {
     /// vLLM: what nobody else says keeps the cache of this task to itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_salt: Option<String>,
-    /// `llama-server`: thoughts stay in the text, where the model puts them.
+    /// `llama-server`: thoughts are told apart, also those that the template begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_format: Option<&'a str>,
 }
@@ -208,7 +208,7 @@ fn beyond<'a>(server: &OpenAi, sampling: &'a Sampling, is_prompt: bool) -> Resul
     let mut beyond = Beyond::default();
     penalty(server, sampling, &mut beyond)?;
     if server.flavor == Flavor::LlamaServer && !is_prompt {
-        beyond.reasoning_format = Some("none");
+        beyond.reasoning_format = Some("deepseek");
     }
     match &sampling.constraint {
         None => {}

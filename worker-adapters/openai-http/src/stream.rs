@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use adapter_api::{CallEvent, Job};
+use adapter_api::{CallEvent, Job, THOUGHTS_BEGIN, THOUGHTS_END};
 use adapter_http::{Answer, DONE, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
@@ -15,10 +15,6 @@ mod own;
 
 use logprobs::Logprobs;
 pub use logprobs::WeighedToken;
-
-/// How thoughts are told from the answer, where the server takes them apart: as models write them.
-const THOUGHTS_BEGIN: &str = "<think>";
-const THOUGHTS_END: &str = "</think>";
 
 #[derive(Deserialize)]
 struct Chunk<'a> {

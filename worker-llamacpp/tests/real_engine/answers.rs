@@ -1,8 +1,9 @@
 //! Answers: sensible, streamed, reproducible, whole.
 
-use adapter_api::{EngineError, Finish, Input, LogitBias, Message, Role, Workload};
+use adapter_api::{Constraint, EngineError, Finish, Input, LogitBias, Message, Role, Workload};
 
-use crate::harness::{Worker, job, model, prompt, user};
+use crate::files::changed;
+use crate::harness::{Worker, job, model, prompt, spec, user};
 
 #[test]
 fn a_question_gets_a_sensible_answer_token_by_token() {
@@ -163,4 +164,20 @@ fn the_context_is_the_models_own_up_to_a_bound_when_none_is_asked_for() {
     spec.threads = None;
     worker.load(spec).expect("it loads");
     assert_eq!(worker.facts.as_ref().expect("loaded").ctx.0, 4096);
+}
+
+#[test]
+fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_any() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("thinks.gguf");
+    std::fs::write(&path, changed("<|im_start|>assistant", "<|im_start|>ai<think>")).expect("written");
+    let mut worker = Worker::spawn();
+    worker.load(spec(&path, 1, 512)).expect("it loads");
+    let asked = || job(user("Say hello."), 4);
+    let thinks = worker.answer(asked());
+    assert!(thinks.text.starts_with("<think>\n"), "{}", thinks.text);
+    assert!(thinks.tokens.len() <= 4, "the mark is no token of the answer");
+    let mut formed = asked();
+    formed.sampling.constraint = Some(Constraint::Grammar("root ::= \"yes\"".to_owned()));
+    assert_eq!(worker.answer(formed).text, "yes");
 }

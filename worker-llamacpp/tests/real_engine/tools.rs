@@ -1,8 +1,8 @@
 //! Calls of tools. The model is small and its template knows none: what holds its calls is the grammar.
 
 use adapter_api::{
-    Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice, ToolFormat,
-    ToolSpeech, Tools,
+    CallEvent, Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice,
+    ToolFormat, ToolSpeech, Tools,
 };
 use tool_calls::{ToolEvent, ToolParser};
 
@@ -45,9 +45,11 @@ fn read_as(format: ToolFormat, text: &str) -> (String, Vec<(String, String)>) {
     for event in parser.push(text).into_iter().chain(parser.finish()) {
         match event {
             ToolEvent::Content(text) => content.push_str(&text),
-            ToolEvent::Start { name, .. } => calls.push((name, String::new())),
-            ToolEvent::Arguments { text, .. } => calls.last_mut().expect("begun").1.push_str(&text),
-            ToolEvent::End { .. } => {}
+            ToolEvent::Call(CallEvent::Start { name, .. }) => calls.push((name, String::new())),
+            ToolEvent::Call(CallEvent::Arguments { text, .. }) => {
+                calls.last_mut().expect("begun").1.push_str(&text)
+            }
+            ToolEvent::Call(CallEvent::End { .. }) => {}
         }
     }
     (content, calls)

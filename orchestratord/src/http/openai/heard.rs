@@ -1,4 +1,4 @@
-//! What one task says, read for calls of tools where it may call some.
+//! What one task says, read for thoughts where it is a chat and for calls of tools where it may call some.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use orchestrator_core::TaskId;
 use tool_calls::{ToolEvent, ToolParser};
 
 use super::refusal::failed;
-use super::running::{More, Said, Told};
+use super::running::{More, Said, Stretch, Told};
+use super::thoughts::Thoughts;
 use crate::handle::{DriverHandle, Subscription};
 use crate::task_log::{Beside, Chunk, LogReader, TaskEnd};
 
@@ -17,6 +18,8 @@ pub(super) struct Heard {
     engine: EngineKind,
     task: TaskId,
     driver: DriverHandle,
+    /// Reads thoughts, as long as there may be more of them.
+    thoughts: Option<Thoughts>,
     reading: Reading,
     waiting: Waiting,
 }
@@ -41,12 +44,12 @@ impl Waiting {
         }
     }
 
-    /// What goes with `event`, which is told now. How probable the tokens of calls were is not told: an answer says it
-    /// of its text.
-    fn go_with(&mut self, event: ToolEvent) -> Told {
+    /// What goes with `stretch`, which is told now. How probable the tokens of thoughts and calls were is not told: an
+    /// answer says it of its text.
+    fn go_with(&mut self, stretch: Stretch) -> Told {
         let logprobs = self.logprobs.as_mut().map(std::mem::take);
-        let logprobs = logprobs.filter(|_| matches!(event, ToolEvent::Content(_)));
-        Told { event, more: More { logprobs, own: self.own.take() } }
+        let logprobs = logprobs.filter(|_| matches!(stretch, Stretch::Text(_)));
+        Told { stretch, more: More { logprobs, own: self.own.take() } }
     }
 }
 
@@ -72,7 +75,7 @@ impl Heard {
     ) -> Self {
         let reading = offered.map_or(Reading::Text, Reading::Offered);
         let Subscription { engine, reader, .. } = subscription;
-        Self { reader, engine, task, driver, reading, waiting: Waiting::default() }
+        Self { reader, engine, task, driver, thoughts: None, reading, waiting: Waiting::default() }
     }
 
     /// Says how probable tokens were as well.
@@ -83,6 +86,11 @@ impl Heard {
     /// Says what the engine says in fields of its own as well.
     pub(super) fn tell_own(&mut self) {
         self.waiting.tells_own = true;
+    }
+
+    /// Tells thoughts from the answer.
+    pub(super) fn tell_thoughts(&mut self) {
+        self.thoughts = Some(Thoughts::default());
     }
 
     /// What is said next. Nothing after the end.
@@ -101,6 +109,7 @@ impl Heard {
                 && !is_read
                 && besides.is_empty()
                 && self.waiting.logprobs.is_none()
+                && self.thoughts.is_none()
             {
                 return Some(Said::Texts(std::mem::take(texts)));
             }
@@ -134,23 +143,53 @@ impl Heard {
                 for text in texts {
                     let Beside { logprobs, calls, own } = besides.next().unwrap_or_default();
                     self.waiting.add(logprobs, own);
-                    let events = match &mut self.reading {
-                        _ if !calls.is_empty() => calls.into_iter().map(ToolEvent::from).collect(),
-                        Reading::Calls(parser) => parser.push(&text),
-                        _ => vec![ToolEvent::Content(text)],
+                    let stretches = if calls.is_empty() {
+                        self.read(text)
+                    } else {
+                        calls.into_iter().map(Stretch::Call).collect()
                     };
-                    said.extend(events.into_iter().map(|event| self.waiting.go_with(event)));
+                    said.extend(stretches.into_iter().map(|stretch| self.waiting.go_with(stretch)));
                 }
             }
             Chunk::End(mut end) => {
-                if let Reading::Calls(parser) = &mut self.reading {
-                    said.extend(parser.finish().into_iter().map(|event| self.waiting.go_with(event)));
-                }
+                let stretches = self.rest();
+                said.extend(stretches.into_iter().map(|stretch| self.waiting.go_with(stretch)));
                 end.own = OwnAnswer::joined(self.waiting.own.take(), end.own);
                 self.reading = Reading::Ended(Some(end));
             }
         }
         said
+    }
+
+    /// What a text turns out to be, as far as that is known.
+    fn read(&mut self, text: String) -> Vec<Stretch> {
+        let stretches = match &mut self.thoughts {
+            Some(thoughts) => thoughts.push(text),
+            None => vec![Stretch::Text(text)],
+        };
+        if self.thoughts.as_ref().is_some_and(Thoughts::are_over) {
+            self.thoughts = None;
+        }
+        stretches.into_iter().flat_map(|stretch| self.read_calls(stretch)).collect()
+    }
+
+    /// What was held back of an answer that has ended.
+    fn rest(&mut self) -> Vec<Stretch> {
+        let held = self.thoughts.take().and_then(|mut thoughts| thoughts.finish());
+        let mut rest: Vec<Stretch> = held.into_iter().flat_map(|stretch| self.read_calls(stretch)).collect();
+        if let Reading::Calls(parser) = &mut self.reading {
+            rest.extend(parser.finish().into_iter().map(Stretch::from));
+        }
+        rest
+    }
+
+    fn read_calls(&mut self, stretch: Stretch) -> Vec<Stretch> {
+        match (stretch, &mut self.reading) {
+            (Stretch::Text(text), Reading::Calls(parser)) => {
+                parser.push(&text).into_iter().map(Stretch::from).collect()
+            }
+            (stretch, _) => vec![stretch],
+        }
     }
 
     /// The engine has answered, so that its model is known now.
@@ -169,6 +208,15 @@ impl Heard {
         match &end.failure {
             Some(failure) => Said::Failed(failed(failure, self.engine)),
             None => Said::End(end),
+        }
+    }
+}
+
+impl From<ToolEvent> for Stretch {
+    fn from(event: ToolEvent) -> Self {
+        match event {
+            ToolEvent::Content(text) => Self::Text(text),
+            ToolEvent::Call(call) => Self::Call(call),
         }
     }
 }

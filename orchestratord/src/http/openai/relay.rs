@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use adapter_api::OwnAnswer;
+use adapter_api::{CallEvent, OwnAnswer};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,9 +16,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
-use tool_calls::ToolEvent;
 
-use super::running::{More, Running, Said, Told};
+use super::running::{More, Running, Said, Stretch, Told};
 use crate::backpressure::Refusal;
 use crate::http::Api;
 use crate::http::access::About;
@@ -35,9 +34,11 @@ pub(super) trait Speaker: Send + 'static {
     /// A stretch of the answer `choice`, with what it has beside its text.
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str, more: More);
 
-    /// The beginning of a call, or more of its arguments, in the answer `choice`. Endpoints that offer no
-    /// tools hear of none.
-    fn call(&mut self, _out: &mut BytesMut, _choice: usize, _event: ToolEvent, _own: Option<&OwnAnswer>) {}
+    /// A stretch of what was thought before the answer `choice`, at endpoints that chat.
+    fn thought(&mut self, _out: &mut BytesMut, _choice: usize, _text: &str, _more: More) {}
+
+    /// A step of a call in the answer `choice`, at endpoints that offer tools.
+    fn call(&mut self, _out: &mut BytesMut, _choice: usize, _event: CallEvent, _more: More) {}
 
     /// The end of the answer `choice`.
     fn end(&mut self, out: &mut BytesMut, choice: usize, end: &TaskEnd);
@@ -131,10 +132,11 @@ impl<S: Speaker> Relay<S> {
                 }
             }
             Some((choice, Said::Told(events))) => {
-                for Told { event, more } in events {
-                    match event {
-                        ToolEvent::Content(text) => self.speaker.text(out, choice, &text, more),
-                        event => self.speaker.call(out, choice, event, more.own.as_deref()),
+                for Told { stretch, more } in events {
+                    match stretch {
+                        Stretch::Text(text) => self.speaker.text(out, choice, &text, more),
+                        Stretch::Thought(text) => self.speaker.thought(out, choice, &text, more),
+                        Stretch::Call(event) => self.speaker.call(out, choice, event, more),
                     }
                 }
             }

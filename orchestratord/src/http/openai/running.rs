@@ -5,11 +5,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::{OwnAnswer, TokenLogprob, ToolCall};
+use adapter_api::{CallEvent, Input, OwnAnswer, TokenLogprob, ToolCall};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use orchestrator_core::TaskId;
-use tool_calls::ToolEvent;
 use uuid::Uuid;
 
 use super::heard::Heard;
@@ -37,8 +36,19 @@ pub(super) enum Said {
 /// A stretch of an answer, with what it has beside its text.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) event: ToolEvent,
+    pub(super) stretch: Stretch,
     pub(super) more: More,
+}
+
+/// What a stretch of an answer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stretch {
+    /// What the model thinks before it answers.
+    Thought(String),
+    /// The answer itself.
+    Text(String),
+    /// A step of a call.
+    Call(CallEvent),
 }
 
 /// What a stretch of an answer has beside its text.
@@ -55,6 +65,8 @@ pub(super) struct More {
 pub(super) struct Whole {
     /// What it said, a text for each of its events.
     pub(super) texts: Vec<String>,
+    /// What it thought before.
+    pub(super) thoughts: String,
     /// The tools it called.
     pub(super) calls: Vec<ToolCall>,
     /// How probable the tokens of its text were, where that was asked for.
@@ -101,6 +113,7 @@ impl Running {
             let tools = &request.job.tools;
             let offered = tools.are_shown().then(|| tools.offered.clone());
             let (weighed, tells_own) = (request.job.logprobs.is_some(), request.job.tells_own);
+            let chats = matches!(request.job.input, Input::Messages(_));
             // Before it is admitted, so that there is no moment at which it would be left behind.
             unended.tasks.push(Some(task));
             let admitted = api.driver.submit_and_subscribe(request).await;
@@ -111,6 +124,9 @@ impl Running {
             }
             if tells_own {
                 heard.tell_own();
+            }
+            if chats {
+                heard.tell_thoughts();
             }
             let log = unfold(heard, async |mut heard: Heard| heard.next().await.map(|said| (said, heard)));
             logs.push(Some(log.boxed()));
@@ -166,10 +182,10 @@ impl Running {
             match said {
                 Said::Texts(more) => part.texts.extend(more),
                 Said::Told(events) => {
-                    for Told { event, more } in events {
+                    for Told { stretch, more } in events {
                         part.logprobs.extend(more.logprobs.into_iter().flatten());
                         part.own = OwnAnswer::joined(part.own.take(), more.own);
-                        part.collect(event);
+                        part.collect(stretch);
                     }
                 }
                 Said::End(last) => part.end = Some(last),
@@ -185,6 +201,7 @@ impl Running {
 #[derive(Default)]
 struct Part {
     texts: Vec<String>,
+    thoughts: String,
     calls: Vec<ToolCall>,
     logprobs: Vec<TokenLogprob>,
     own: Option<Arc<OwnAnswer>>,
@@ -192,34 +209,34 @@ struct Part {
 }
 
 impl Part {
-    /// Adds what an event says.
-    fn collect(&mut self, event: ToolEvent) {
-        match event {
-            ToolEvent::Content(text) => self.texts.push(text),
-            ToolEvent::Start { id, name, .. } => {
-                let id = id.unwrap_or_else(call_id);
-                self.calls.push(ToolCall { id, name, arguments: String::new() });
+    /// Adds what is said.
+    fn collect(&mut self, stretch: Stretch) {
+        match stretch {
+            Stretch::Text(text) => self.texts.push(text),
+            Stretch::Thought(text) => self.thoughts.push_str(&text),
+            Stretch::Call(CallEvent::Start { id, name, .. }) => {
+                self.calls.push(ToolCall { id: call_id(id), name, arguments: String::new() });
             }
-            ToolEvent::Arguments { text, .. } => {
+            Stretch::Call(CallEvent::Arguments { text, .. }) => {
                 if let Some(call) = self.calls.last_mut() {
                     call.arguments.push_str(&text);
                 }
             }
-            ToolEvent::End { .. } => {}
+            Stretch::Call(CallEvent::End { .. }) => {}
         }
     }
 
     fn whole(self) -> Option<Whole> {
-        let Self { texts, calls, logprobs, own, end } = self;
+        let Self { texts, thoughts, calls, logprobs, own, end } = self;
         let mut end = end?;
         let own = OwnAnswer::joined(own, end.own.take()).map(Arc::unwrap_or_clone).unwrap_or_default();
-        Some(Whole { texts, calls, logprobs, own, end })
+        Some(Whole { texts, thoughts, calls, logprobs, own, end })
     }
 }
 
-/// A name for a call, by which its result refers to it.
-pub(super) fn call_id() -> String {
-    format!("call_{}", Uuid::new_v4().simple())
+/// The name of a call, by which its result refers to it: the engine's own, or a new one.
+pub(super) fn call_id(told: String) -> String {
+    if told.is_empty() { format!("call_{}", Uuid::new_v4().simple()) } else { told }
 }
 
 impl Drop for Unended {

@@ -11,8 +11,10 @@ use crate::sessions::Sessions;
 async fn replay(bytes: &[u8]) -> Replayed {
     let sessions = Arc::new(Sessions::default());
     let asked = job(Input::Prompt("x".to_owned()));
-    replay_every_split(bytes, || Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None), &asked)))
-        .await
+    replay_every_split(bytes, || {
+        Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None), &asked, None))
+    })
+    .await
 }
 
 /// `llama-server` b11434, `POST /completion` with `stream` and `return_tokens`: the fields and their order are

@@ -401,3 +401,20 @@ async fn probabilities_and_times_are_told_where_they_are_asked_for() {
     let silent = story(job(Input::Prompt("x".into()))).await;
     assert!(silent.pieces[0].logprobs.is_empty() && silent.end.expect("an end").own.is_none());
 }
+
+#[tokio::test]
+async fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_any() {
+    let server = FakeServer::start(|request| match request.line.as_str() {
+        "POST /apply-template" => Some(Reply::closing(json(200, r#"{"prompt":"<|ai|>\n<think>\n"}"#))),
+        _ => server(request),
+    });
+    let engine = attach(&server).await.expect("starts");
+    let mut formed = job(conversation("x"));
+    formed.sampling.constraint = Some(Constraint::Grammar("root ::= \"Hi\"".to_owned()));
+    let prompt = job(Input::Prompt("<think>".to_owned()));
+    for (asked, text) in [(job(conversation("x")), "<think>\nHi"), (formed, "Hi"), (prompt, "Hi")] {
+        let (sink, heard) = listen();
+        engine.submit(asked, sink);
+        assert_eq!(Story::of(heard).await.text(), text);
+    }
+}

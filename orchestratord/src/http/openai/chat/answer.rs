@@ -1,11 +1,10 @@
 //! How a chat completion is told: whole, and in chunks.
 
-use adapter_api::{OwnAnswer, ToolCall};
+use adapter_api::{CallEvent, OwnAnswer, ToolCall};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tool_calls::ToolEvent;
 
 use crate::http::answer::Refused;
 use crate::http::openai::logprobs::ChatLogprobs;
@@ -97,6 +96,8 @@ struct Choice<'t> {
 struct Message<'t> {
     role: &'static str,
     content: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning_content: &'t str,
     refusal: (),
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call>,
@@ -150,6 +151,7 @@ fn message(whole: &Whole) -> Message<'_> {
     Message {
         role: "assistant",
         content: (!nothing_but_calls).then_some(text),
+        reasoning_content: &whole.thoughts,
         refusal: (),
         tool_calls: whole.calls.iter().map(call).collect(),
         own: &whole.own.delta,
@@ -189,26 +191,28 @@ struct Delta<'c> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'c str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[CallDelta<'c>; 1]>,
+    reasoning_content: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[CallDelta; 1]>,
     #[serde(flatten)]
     own: Option<&'c Map<String, Value>>,
 }
 
 #[derive(Serialize)]
-struct CallDelta<'c> {
+struct CallDelta {
     index: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    function: CalledDelta<'c>,
+    function: CalledDelta,
 }
 
 #[derive(Serialize)]
-struct CalledDelta<'c> {
+struct CalledDelta {
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'c str>,
-    arguments: &'c str,
+    name: Option<String>,
+    arguments: String,
 }
 
 /// The answer in chunks.
@@ -265,16 +269,22 @@ impl Speaker for Chunks {
         }
     }
 
-    fn call(&mut self, out: &mut BytesMut, choice: usize, event: ToolEvent, own: Option<&OwnAnswer>) {
+    fn thought(&mut self, out: &mut BytesMut, index: usize, text: &str, more: More) {
+        self.role_once(out, index);
+        let delta = Delta { reasoning_content: Some(text), ..Delta::default() };
+        let part = Part { index, delta, own: more.own.as_deref(), ..Part::default() };
+        self.telling.chunk(out, Some(part), None);
+    }
+
+    fn call(&mut self, out: &mut BytesMut, choice: usize, event: CallEvent, more: More) {
         self.role_once(out, choice);
         self.choices[choice] = State::Call;
-        let (index, id, name, arguments) = match &event {
-            ToolEvent::Start { index, id, name } => {
-                (*index, Some(id.clone().unwrap_or_else(call_id)), Some(name.as_str()), "")
-            }
-            ToolEvent::Arguments { index, text } => (*index, None, None, text.as_str()),
-            ToolEvent::Content(_) | ToolEvent::End { .. } => return,
+        let (index, id, name, arguments) = match event {
+            CallEvent::Start { index, id, name } => (index, Some(call_id(id)), Some(name), String::new()),
+            CallEvent::Arguments { index, text } => (index, None, None, text),
+            CallEvent::End { .. } => return,
         };
+        let own = more.own.as_deref();
         let kind = id.as_ref().map(|_| "function");
         let call = CallDelta { index, id, kind, function: CalledDelta { name, arguments } };
         let delta = Delta { tool_calls: Some([call]), ..Delta::default() };

@@ -1,11 +1,10 @@
 //! How a message is told: whole, and in events.
 
-use adapter_api::{OwnAnswer, ToolCall};
+use adapter_api::{CallEvent, ToolCall};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tool_calls::ToolEvent;
 
 use crate::http::answer::Refused;
 use crate::http::openai::refusal::AnthropicError;
@@ -51,8 +50,19 @@ pub(super) struct Message<'t> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Block {
-    Text { text: String },
-    ToolUse { id: String, name: String, input: Map<String, Value> },
+    /// Nobody signs thoughts here.
+    Thinking {
+        thinking: String,
+        signature: &'static str,
+    },
+    Text {
+        text: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Map<String, Value>,
+    },
 }
 
 #[derive(Clone, Copy, Default, Serialize)]
@@ -70,10 +80,16 @@ impl Usage {
 /// The whole answer.
 pub(super) fn whole<'t>(telling: &'t Telling, whole: &Whole) -> Message<'t> {
     let text = whole.text();
-    let text = (!text.is_empty() || whole.calls.is_empty()).then_some(Block::Text { text });
-    let content = text.into_iter().chain(whole.calls.iter().map(called)).collect();
+    let thought = (!whole.thoughts.is_empty()).then(|| thinking(whole.thoughts.clone()));
+    let there = !text.is_empty() || whole.calls.is_empty() && whole.thoughts.is_empty();
+    let text = there.then_some(Block::Text { text });
+    let content = thought.into_iter().chain(text).chain(whole.calls.iter().map(called)).collect();
     let reason = stop_reason(!whole.calls.is_empty(), &whole.end);
     telling.message(content, Some((reason, Usage::of(&whole.end))))
+}
+
+fn thinking(thinking: String) -> Block {
+    Block::Thinking { thinking, signature: "" }
 }
 
 /// A call as a block. Arguments that were cut off are no object, and are told as the text they are.
@@ -98,6 +114,7 @@ pub(super) struct Events {
 enum Open {
     Nothing,
     Message,
+    Thinking,
     Text,
     Call,
 }
@@ -116,7 +133,11 @@ impl Events {
                 relay::event(out, "message_start", &json!({"type": "message_start", "message": message}));
             }
             Open::Message => {}
-            Open::Text | Open::Call => {
+            Open::Thinking | Open::Text | Open::Call => {
+                if self.open == Open::Thinking {
+                    // Clients wait for it, and keep it with what was thought.
+                    self.delta(out, &json!({"type": "signature_delta", "signature": ""}));
+                }
                 let index = self.blocks - 1;
                 let stop = json!({"type": "content_block_stop", "index": index});
                 relay::event(out, "content_block_stop", &stop);
@@ -147,20 +168,23 @@ impl Speaker for Events {
         self.delta(out, &json!({"type": "text_delta", "text": text}));
     }
 
-    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent, _own: Option<&OwnAnswer>) {
+    fn thought(&mut self, out: &mut BytesMut, _choice: usize, text: &str, _more: More) {
+        if self.open != Open::Thinking {
+            self.begin(out, Open::Thinking, &thinking(String::new()));
+        }
+        self.delta(out, &json!({"type": "thinking_delta", "thinking": text}));
+    }
+
+    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: CallEvent, _more: More) {
         match event {
-            ToolEvent::Start { id, name, .. } => {
+            CallEvent::Start { id, name, .. } => {
                 self.calls = true;
-                self.begin(
-                    out,
-                    Open::Call,
-                    &Block::ToolUse { id: id.unwrap_or_else(call_id), name, input: Map::new() },
-                );
+                self.begin(out, Open::Call, &Block::ToolUse { id: call_id(id), name, input: Map::new() });
             }
-            ToolEvent::Arguments { text, .. } => {
+            CallEvent::Arguments { text, .. } => {
                 self.delta(out, &json!({"type": "input_json_delta", "partial_json": text}));
             }
-            ToolEvent::Content(_) | ToolEvent::End { .. } => {}
+            CallEvent::End { .. } => {}
         }
     }
 

@@ -1,10 +1,10 @@
-//! How a response is told: whole, and in events. Its output is a list of items: one message, and the calls.
+//! How a response is told: whole, and in events. Its output is a list of items: what was thought, one message, and the
+//! calls.
 
-use adapter_api::{OwnAnswer, TokenLogprob};
+use adapter_api::{CallEvent, TokenLogprob};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
 use serde_json::{Value, json};
-use tool_calls::ToolEvent;
 use uuid::Uuid;
 
 use super::request::Echo;
@@ -36,13 +36,16 @@ impl Telling {
         let text = whole.text();
         let status = status_of(&whole.end);
         let tokens = self.style.logprobs.map(|_| tokens(&whole.logprobs));
-        let there = !text.is_empty() || whole.calls.is_empty();
-        let message = there.then(|| message(&message_id(), status, part(&text, tokens.as_deref())));
+        let thoughts = &whole.thoughts;
+        let there = !text.is_empty() || whole.calls.is_empty() && thoughts.is_empty();
+        let of_thoughts = if there || !whole.calls.is_empty() { "completed" } else { status };
+        let reasoning = (!thoughts.is_empty()).then(|| reasoning(&item_id("rs"), of_thoughts, thoughts));
+        let message = there.then(|| message(&item_id("msg"), status, part(&text, tokens.as_deref())));
         let calls = whole.calls.iter().map(|called| {
-            let item = Call { id: item_id(), call_id: called.id.clone(), name: called.name.clone() };
+            let item = Call { id: item_id("fc"), call_id: called.id.clone(), name: called.name.clone() };
             item.value(status, &called.arguments)
         });
-        self.response(message.into_iter().chain(calls).collect(), Some(&whole.end))
+        self.response(reasoning.into_iter().chain(message).chain(calls).collect(), Some(&whole.end))
     }
 
     fn response(&self, output: Vec<Value>, end: Option<&TaskEnd>) -> Value {
@@ -91,6 +94,10 @@ enum Open {
     /// None, and the response itself has not begun.
     Nothing,
     Between,
+    Reasoning {
+        id: String,
+        text: String,
+    },
     Message {
         id: String,
         text: String,
@@ -147,6 +154,11 @@ impl Events {
                 }
             }
             Open::Between => {}
+            Open::Reasoning { id, text } => {
+                let said = json!({"item_id": id, "content_index": 0, "text": text});
+                self.of_item(out, "response.reasoning_text.done", said);
+                self.item_done(out, reasoning(&id, status, &text));
+            }
             Open::Message { id, text, tokens } => {
                 let logprobs = tokens.as_deref().unwrap_or_default();
                 let said = json!({"item_id": id, "content_index": 0, "text": text, "logprobs": logprobs});
@@ -174,7 +186,7 @@ impl Speaker for Events {
     fn text(&mut self, out: &mut BytesMut, _choice: usize, text: &str, more: More) {
         if !matches!(self.open, Open::Message { .. }) {
             self.between_items(out, "completed");
-            let id = message_id();
+            let id = item_id("msg");
             let item = json!({"id": id, "type": "message", "status": "in_progress", "role": "assistant",
                 "content": []});
             self.of_item(out, "response.output_item.added", json!({"item": item}));
@@ -192,24 +204,39 @@ impl Speaker for Events {
         }
     }
 
-    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: ToolEvent, _own: Option<&OwnAnswer>) {
+    fn thought(&mut self, out: &mut BytesMut, _choice: usize, text: &str, _more: More) {
+        if !matches!(self.open, Open::Reasoning { .. }) {
+            self.between_items(out, "completed");
+            let id = item_id("rs");
+            let item =
+                json!({"id": id, "type": "reasoning", "status": "in_progress", "summary": [], "content": []});
+            self.of_item(out, "response.output_item.added", json!({"item": item}));
+            self.open = Open::Reasoning { id, text: String::new() };
+        }
+        if let Open::Reasoning { id, text: whole } = &mut self.open {
+            whole.push_str(text);
+            let delta = json!({"item_id": id, "content_index": 0, "delta": text});
+            self.of_item(out, "response.reasoning_text.delta", delta);
+        }
+    }
+
+    fn call(&mut self, out: &mut BytesMut, _choice: usize, event: CallEvent, _more: More) {
         match event {
-            ToolEvent::Start { id, name, .. } => {
+            CallEvent::Start { id, name, .. } => {
                 self.between_items(out, "completed");
-                let call_id = id.unwrap_or_else(call_id);
-                let call = Call { id: item_id(), call_id, name };
+                let call = Call { id: item_id("fc"), call_id: call_id(id), name };
                 let item = call.value("in_progress", "");
                 self.of_item(out, "response.output_item.added", json!({"item": item}));
                 self.open = Open::Call { call, arguments: String::new() };
             }
-            ToolEvent::Arguments { text, .. } => {
+            CallEvent::Arguments { text, .. } => {
                 if let Open::Call { call, arguments } = &mut self.open {
                     arguments.push_str(&text);
                     let delta = json!({"item_id": call.id, "delta": text});
                     self.of_item(out, "response.function_call_arguments.delta", delta);
                 }
             }
-            ToolEvent::Content(_) | ToolEvent::End { .. } => {}
+            CallEvent::End { .. } => {}
         }
     }
 
@@ -238,6 +265,12 @@ fn message(id: &str, status: &str, part: Value) -> Value {
     json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": [part]})
 }
 
+/// What was thought. There is no summary of it.
+fn reasoning(id: &str, status: &str, text: &str) -> Value {
+    let content = [json!({"type": "reasoning_text", "text": text})];
+    json!({"id": id, "type": "reasoning", "status": status, "summary": [], "content": content})
+}
+
 /// A text, with its tokens where they were asked for.
 fn part(text: &str, tokens: Option<&[Token]>) -> Value {
     let mut part = json!({"type": "output_text", "text": text, "annotations": []});
@@ -251,12 +284,9 @@ fn tokens(logprobs: &[TokenLogprob]) -> Vec<Token> {
     logprobs.iter().map(Token::from).collect()
 }
 
-fn message_id() -> String {
-    format!("msg_{}", Uuid::new_v4().simple())
-}
-
-fn item_id() -> String {
-    format!("fc_{}", Uuid::new_v4().simple())
+/// A new name of an item of this `kind`.
+fn item_id(kind: &str) -> String {
+    format!("{kind}_{}", Uuid::new_v4().simple())
 }
 
 /// One that somebody canceled is cut off, as one that reached its limit.

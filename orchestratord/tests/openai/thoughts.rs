@@ -1,0 +1,142 @@
+//! What a model thinks before it answers.
+
+use adapter_api::{Abilities, Piece, ToolFormat, ToolSpeech};
+use adapter_mock::Answer as Says;
+use serde_json::{Value, json};
+
+use crate::contract;
+use crate::house::{House, Manners};
+use crate::tools::weather;
+use crate::wire::Ask;
+use crate::{Audit, chat, completion, events, with};
+
+/// A daemon whose model says these, each with a token.
+async fn saying(texts: &[&str]) -> House {
+    let piece = |text: &&str| Piece { text: (*text).to_owned(), tokens: vec![1], ..Piece::default() };
+    let tools = Some(ToolSpeech::InText(ToolFormat::Hermes));
+    let abilities = Abilities { tools, logprobs: Some(0), ..Abilities::default() };
+    let says = Says::Pieces(texts.iter().map(piece).collect());
+    let house = House::with(Manners { says, abilities, ..Manners::default() });
+    house.bring_up().await;
+    house
+}
+
+const THINKS: [&str; 6] = ["<thi", "nk>\nIs it", " <b>?\n", "</think>\n\n", "Yes", "."];
+
+/// What the events say in `field` of their deltas.
+fn joined(events: &[Value], field: &str) -> String {
+    events.iter().filter_map(|event| event["choices"][0]["delta"][field].as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_chat_tells_thoughts_from_its_text_whole_and_in_chunks() {
+    let (audit, house) = (Audit::new(), saying(&THINKS).await);
+    let whole = audit.expect(200, house.address, chat("x", &json!({}))).await.json();
+    let message = &whole["choices"][0]["message"];
+    assert_eq!((&message["reasoning_content"], &message["content"]), (&json!("Is it <b>?"), &json!("Yes.")));
+    let stream = audit.expect(200, house.address, chat("x", &json!({"stream": true}))).await;
+    let events = events(&stream);
+    assert_eq!(joined(&events, "reasoning_content"), "Is it <b>?");
+    assert_eq!(joined(&events, "content"), "Yes.");
+    // Text that goes on from a prompt is the model's own, marks and all.
+    let raw = audit.expect(200, house.address, completion("x", &json!({}))).await.json();
+    assert_eq!(raw["choices"][0]["text"], THINKS.concat());
+}
+
+#[tokio::test]
+async fn thoughts_that_were_cut_off_are_no_text() {
+    let (audit, house) = (Audit::new(), saying(&["<think>", "Hm"]).await);
+    let message =
+        audit.expect(200, house.address, chat("x", &json!({}))).await.json()["choices"][0]["message"].clone();
+    assert_eq!((&message["reasoning_content"], &message["content"]), (&json!("Hm"), &json!("")));
+    let body = json!({"model": "starter", "input": "x"});
+    let response = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await.json();
+    let kinds: Vec<_> =
+        response["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
+    assert_eq!(kinds, ["reasoning"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_only_thought_of_is_none() {
+    let called = r#"<tool_call>{"name": "get_weather", "arguments": {"city": "Rome"}}</tool_call>"#;
+    let house = saying(&["<think>", called, "</think>", called]).await;
+    let audit = Audit::new();
+    let more = json!({"tools": weather(), "logprobs": true});
+    let whole = audit.expect(200, house.address, chat("x", &more)).await.json();
+    let message = &whole["choices"][0]["message"];
+    assert_eq!(message["tool_calls"].as_array().unwrap().len(), 1);
+    assert_eq!(message["reasoning_content"], called);
+    let stream = audit.expect(200, house.address, chat("x", &with(more, &json!({"stream": true})))).await;
+    let events = events(&stream);
+    assert_eq!(joined(&events, "reasoning_content"), called);
+    let calls = events.iter().filter(|event| event["choices"][0]["delta"]["tool_calls"][0]["id"].is_string());
+    assert_eq!(calls.count(), 1);
+}
+
+#[tokio::test]
+async fn a_message_has_a_block_of_thoughts_before_its_text() {
+    let (audit, house) = (Audit::new(), saying(&THINKS).await);
+    let ask = |stream: bool| {
+        Ask::post("/v1/messages").json(&json!({"model": "starter", "max_tokens": 9, "stream": stream,
+            "messages": [{"role": "user", "content": "x"}]}))
+    };
+    let whole = audit.expect(200, house.address, ask(false)).await.json();
+    let thinking = json!({"type": "thinking", "thinking": "Is it <b>?", "signature": ""});
+    assert_eq!(whole["content"], json!([thinking, {"type": "text", "text": "Yes."}]));
+    let stream = audit.expect(200, house.address, ask(true)).await;
+    let events = contract::events(stream.text()).unwrap();
+    let said: Vec<String> = events
+        .iter()
+        .map(|event| {
+            match event.data["delta"]["type"].as_str().or(event.data["content_block"]["type"].as_str()) {
+                Some(kind) => format!("{kind} {}", event.data["index"]),
+                None => event.name.clone(),
+            }
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "message_start",
+            "thinking 0",
+            "thinking_delta 0",
+            "thinking_delta 0",
+            "signature_delta 0",
+            "content_block_stop",
+            "text 1",
+            "text_delta 1",
+            "text_delta 1",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_response_has_an_item_of_thoughts_before_its_message() {
+    let (audit, house) = (Audit::new(), saying(&THINKS).await);
+    let ask = |stream: bool| {
+        Ask::post("/v1/responses").json(&json!({"model": "starter", "input": "x", "stream": stream}))
+    };
+    let whole = audit.expect(200, house.address, ask(false)).await.json();
+    let [reasoning, message] = whole["output"].as_array().unwrap().as_slice() else { panic!("{whole}") };
+    assert_eq!(reasoning["content"], json!([{"type": "reasoning_text", "text": "Is it <b>?"}]));
+    assert_eq!((&reasoning["type"], &reasoning["summary"]), (&json!("reasoning"), &json!([])));
+    assert_eq!(message["content"][0]["text"], "Yes.");
+    let stream = audit.expect(200, house.address, ask(true)).await;
+    let events = contract::events(stream.text()).unwrap();
+    let deltas: String = events
+        .iter()
+        .filter(|event| event.name == "response.reasoning_text.delta")
+        .map(|event| event.data["delta"].as_str().unwrap())
+        .collect();
+    assert_eq!(deltas, "Is it <b>?");
+    let last = &events.last().unwrap().data["response"]["output"];
+    let without_ids = |items: &Value| {
+        let mut items = items.clone();
+        items.as_array_mut().unwrap().iter_mut().for_each(|item| item["id"] = Value::Null);
+        items
+    };
+    assert_eq!(without_ids(last), without_ids(&whole["output"]));
+}
