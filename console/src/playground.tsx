@@ -6,6 +6,7 @@ import { count, modelName, span } from "./format";
 import { Copy, Said } from "./parts";
 import { failed, look, useStore } from "./store";
 import { follow } from "./stream";
+import { apart } from "./thoughts";
 import type { EndEvent, Priority } from "./wire";
 
 interface Settings {
@@ -70,7 +71,7 @@ export function Playground() {
     const id = ++turnIds.current;
     const asked = performance.now();
     const turn: Turn = { id, question, answer: "", task: null, standing: "Sending…", timings: { asked, tokens: [] }, end: null, refused: null };
-    const before = turns.filter((one) => one.answer !== "");
+    const before = turns.filter((one) => apart(one.answer).text !== "");
     setTurns([...turns, turn]);
     setText("");
     try {
@@ -159,7 +160,7 @@ function request(settings: Settings, session: string, before: Turn[], question: 
   const system = settings.system.trim() === "" ? [] : [{ role: "system", content: settings.system }];
   const turns = before.flatMap((turn) => [
     { role: "user", content: turn.question },
-    { role: "assistant", content: turn.answer },
+    { role: "assistant", content: apart(turn.answer).text },
   ]);
   return {
     session_id: session,
@@ -174,6 +175,7 @@ function request(settings: Settings, session: string, before: Turn[], question: 
 
 function Exchange({ turn }: { turn: Turn }) {
   const { end } = turn;
+  const { thought, text } = apart(turn.answer);
   const busy = end === null && turn.refused === null;
   return (
     <article class="turn">
@@ -184,7 +186,13 @@ function Exchange({ turn }: { turn: Turn }) {
       <div class="said model" aria-live="polite" aria-busy={busy}>
         <h3>Model</h3>
         {turn.standing && <p class="standing">{turn.standing}</p>}
-        {turn.answer !== "" && <p class={busy ? "text writing" : "text"}>{turn.answer}</p>}
+        {thought !== "" && (
+          <details class="thought" open={busy && text === ""}>
+            <summary>{busy && text === "" ? "Thinking…" : "Thought"}</summary>
+            <p class="text">{thought}</p>
+          </details>
+        )}
+        {text !== "" && <p class={busy ? "text writing" : "text"}>{text}</p>}
         {turn.refused && (
           <p class="problem">
             <Said text={turn.refused} />
@@ -204,7 +212,7 @@ function Exchange({ turn }: { turn: Turn }) {
               </span>
             )}
             {turn.task && <a href={`#/task/${turn.task}`}>Task {turn.task.slice(0, 8)}</a>}
-            {turn.answer !== "" && !busy && <Copy text={turn.answer} label="Copy answer" />}
+            {text !== "" && !busy && <Copy text={text} label="Copy answer" />}
           </footer>
         )}
       </div>

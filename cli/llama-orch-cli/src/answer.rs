@@ -4,6 +4,8 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use adapter_api::ThoughtReader;
+use adapter_api::thoughts::Said;
 use api_types::{EndEvent, FinishReason, StartedEvent, TaskAccepted, TaskRequest, TokenEvent};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
@@ -59,6 +61,7 @@ pub enum Ending {
 
 /// What came of it.
 pub struct Answer {
+    /// Without what was thought before.
     pub text: String,
     pub ending: Ending,
 }
@@ -125,6 +128,8 @@ struct Progress<'a> {
     sent: Instant,
     place: Place,
     first_token: Option<Duration>,
+    /// Tells thoughts from the answer, where the answer is one to a conversation.
+    thoughts: Option<ThoughtReader>,
     text: String,
 }
 
@@ -132,7 +137,8 @@ impl<'a> Progress<'a> {
     fn new(ui: &'a mut Ui, ask: &'a Ask, submitted: Submitted) -> Self {
         let Submitted { accepted, sent } = submitted;
         let place = Place::heard_now(accepted.queue_position, accepted.predicted_start_ms);
-        Self { ui, ask, accepted, sent, place, first_token: None, text: String::new() }
+        let thoughts = ask.request.messages.is_some().then(ThoughtReader::default);
+        Self { ui, ask, accepted, sent, place, first_token: None, thoughts, text: String::new() }
     }
 
     const fn waits(&self) -> bool {
@@ -197,14 +203,37 @@ impl<'a> Progress<'a> {
             self.first_token = Some(clock::now().saturating_duration_since(self.sent));
             self.ui.clear_live();
         }
-        self.text.push_str(&token.t);
-        match self.ask.form {
-            Form::Text => self.ui.answer(&token.t),
-            Form::Json => self.line(&Line::Token(token)),
+        self.line(&Line::Token(token))?;
+        let said = match &mut self.thoughts {
+            Some(thoughts) => thoughts.push(token.t.clone()),
+            None => vec![Said::Text(token.t.clone())],
+        };
+        said.into_iter().try_for_each(|said| self.said(said))
+    }
+
+    /// The answer is what was asked for; thoughts are for who looks.
+    fn said(&mut self, said: Said) -> Result<(), OutputClosed> {
+        match (said, self.ask.form) {
+            (Said::Text(text), form) => {
+                self.text.push_str(&text);
+                if form == Form::Text { self.ui.answer(&text) } else { Ok(()) }
+            }
+            (Said::Thought(text), Form::Text) => {
+                self.ui.thought(&text);
+                Ok(())
+            }
+            (Said::Thought(_), Form::Json) => Ok(()),
         }
     }
 
+    /// What was held back of the answer.
+    fn rest(&mut self) -> Result<(), OutputClosed> {
+        let held = self.thoughts.as_mut().and_then(ThoughtReader::finish);
+        held.map_or(Ok(()), |said| self.said(said))
+    }
+
     fn end(&mut self, end: &EndEvent) -> Result<(), Stop> {
+        self.rest()?;
         let figures = Figures { first_token: self.first_token, tokens_per_s: tokens_per_s(end) };
         self.line(&Line::End {
             end,
@@ -247,6 +276,7 @@ impl<'a> Progress<'a> {
     }
 
     fn over(mut self, ending: Ending) -> Result<Answer, OutputClosed> {
+        self.rest()?;
         self.ui.clear_live();
         self.ui.end_answer()?;
         Ok(Answer { text: std::mem::take(&mut self.text), ending })

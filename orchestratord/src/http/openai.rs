@@ -35,7 +35,6 @@ mod rerank;
 mod responses;
 mod running;
 mod shared;
-mod thoughts;
 mod usage;
 
 /// Clients are configured with a base URL that ends in `/v1`, and some with one that does not.

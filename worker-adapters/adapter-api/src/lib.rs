@@ -21,5 +21,5 @@ pub use job::{
     Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, OwnFields, Role, Sampling, Workload,
 };
 pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, OwnAnswer, Piece, TokenLogprob};
-pub use thoughts::{THOUGHTS_BEGIN, THOUGHTS_END};
+pub use thoughts::{THOUGHTS_BEGIN, THOUGHTS_END, ThoughtReader};
 pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, ToolSpeech, Tools};

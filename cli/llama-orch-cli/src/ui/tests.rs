@@ -21,7 +21,17 @@ impl Write for Shared {
 fn ui(terminal: bool, notices: Notices) -> (Ui, Shared) {
     let seen = Shared::default();
     let stream = || Stream { to: Box::new(seen.clone()), terminal, colour: false };
-    (Ui { out: stream(), err: stream(), notices, line: Line::Ended, live: Live::Absent }, seen)
+    (
+        Ui {
+            out: stream(),
+            err: stream(),
+            notices,
+            line: Line::Ended,
+            thought: Line::Ended,
+            live: Live::Absent,
+        },
+        seen,
+    )
 }
 
 fn text_of(seen: &Shared) -> String {
@@ -43,6 +53,26 @@ fn a_note_never_goes_on_in_the_middle_of_the_answers_line() {
     ui.note("2 tokens");
     ui.end_answer().unwrap();
     assert_eq!(text_of(&seen), "Paris\n2 tokens\n");
+}
+
+#[test]
+fn thoughts_are_shown_to_who_looks_with_an_empty_line_behind_them() {
+    let (mut terminal, seen) = ui(true, Notices::Auto);
+    terminal.live("in the queue: 2 before it");
+    terminal.thought("Is it");
+    terminal.thought(" Paris?\x1b[2J");
+    terminal.answer("Paris").unwrap();
+    terminal.end_answer().unwrap();
+    terminal.thought("Hm");
+    terminal.note("2 tokens");
+    let live = "\r\x1b[2Kin the queue: 2 before it\r\x1b[2K";
+    assert_eq!(text_of(&seen), format!("{live}Is it Paris?[2J\n\nParis\nHm\n\n2 tokens\n"));
+    for (terminal, notices) in [(false, Notices::Auto), (true, Notices::Quiet)] {
+        let (mut ui, seen) = ui(terminal, notices);
+        ui.thought("Is it Paris?");
+        ui.answer("Paris").unwrap();
+        assert_eq!(text_of(&seen), "Paris");
+    }
 }
 
 #[test]

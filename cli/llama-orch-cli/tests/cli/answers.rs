@@ -23,6 +23,25 @@ fn run_prints_the_answer_to_standard_output_and_nothing_else() {
     assert!(!requests[1].headers.contains_key("last-event-id"));
 }
 
+/// An answer with thoughts before it.
+fn thinks() -> Vec<Exchange> {
+    let said = ["<think>\nIs it ", "Paris?</think>", "\n\nPar", "is."];
+    vec![accepted(TASK), Exchange::stream(&(started(0, 0) + &tokens(0, &said) + &end(4, "stop")))]
+}
+
+#[test]
+fn thoughts_are_no_part_of_the_answer_and_a_raw_prompt_has_none() {
+    let done = run(at(&Daemon::with(thinks()).url(), &["run", "The capital of France?"]));
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "Paris.\n", ""));
+    let shown = run(at(&Daemon::with(thinks()).url(), &["run", "--verbose", "The capital of France?"]));
+    assert_eq!(shown.out, "Paris.\n");
+    assert!(shown.err.contains("Is it Paris?\n\n"), "{}", shown.err);
+    let raw = run(at(&Daemon::with(thinks()).url(), &["run", "--raw", "The capital of France is"]));
+    assert_eq!(raw.out, "<think>\nIs it Paris?</think>\n\nParis.\n");
+    let json = run(at(&Daemon::with(thinks()).url(), &["run", "--json", "The capital of France?"]));
+    assert!(json.out.contains(r#"{"event":"token","t":"<think>\nIs it ","i":0}"#), "{}", json.out);
+}
+
 #[test]
 fn a_prompt_is_a_message_so_that_the_models_template_is_used() {
     let daemon = Daemon::with(paris());

@@ -43,6 +43,16 @@ fn every_turn_sends_the_history_and_has_the_same_session() {
 }
 
 #[test]
+fn what_was_thought_is_not_said_again_in_the_next_turn() {
+    let thinks = says("<think>A greeting.</think>\n\nHello.");
+    let daemon = Daemon::with(script([thinks.into(), says("Three.").into(), vec![Exchange::no_content()]]));
+    let done = run_with(at(&daemon.url(), &["chat"]), b"Hi\nHow many?\n");
+    assert_eq!(done.out, "Hello.\nThree.\n");
+    let second = daemon.requests()[2].json();
+    assert_eq!(second["messages"][1], json!({ "role": "assistant", "content": "Hello." }));
+}
+
+#[test]
 fn reset_forgets_and_system_instructs() {
     let forgotten = || vec![Exchange::no_content()];
     let daemon =

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, OwnAnswer, TokenLogprob, Tool, ToolSpeech};
+use adapter_api::{EngineKind, OwnAnswer, ThoughtReader, TokenLogprob, Tool, ToolSpeech, thoughts};
 use orchestrator_core::TaskId;
 use tool_calls::{ToolEvent, ToolParser};
 
 use super::refusal::failed;
 use super::running::{More, Said, Stretch, Told};
-use super::thoughts::Thoughts;
 use crate::handle::{DriverHandle, Subscription};
 use crate::task_log::{Beside, Chunk, LogReader, TaskEnd};
 
@@ -19,7 +18,7 @@ pub(super) struct Heard {
     task: TaskId,
     driver: DriverHandle,
     /// Reads thoughts, as long as there may be more of them.
-    thoughts: Option<Thoughts>,
+    thoughts: Option<ThoughtReader>,
     reading: Reading,
     waiting: Waiting,
 }
@@ -90,7 +89,7 @@ impl Heard {
 
     /// Tells thoughts from the answer.
     pub(super) fn tell_thoughts(&mut self) {
-        self.thoughts = Some(Thoughts::default());
+        self.thoughts = Some(ThoughtReader::default());
     }
 
     /// What is said next. Nothing after the end.
@@ -164,10 +163,10 @@ impl Heard {
     /// What a text turns out to be, as far as that is known.
     fn read(&mut self, text: String) -> Vec<Stretch> {
         let stretches = match &mut self.thoughts {
-            Some(thoughts) => thoughts.push(text),
+            Some(thoughts) => thoughts.push(text).into_iter().map(Stretch::from).collect(),
             None => vec![Stretch::Text(text)],
         };
-        if self.thoughts.as_ref().is_some_and(Thoughts::are_over) {
+        if self.thoughts.as_ref().is_some_and(ThoughtReader::is_over) {
             self.thoughts = None;
         }
         stretches.into_iter().flat_map(|stretch| self.read_calls(stretch)).collect()
@@ -175,7 +174,7 @@ impl Heard {
 
     /// What was held back of an answer that has ended.
     fn rest(&mut self) -> Vec<Stretch> {
-        let held = self.thoughts.take().and_then(|mut thoughts| thoughts.finish());
+        let held = self.thoughts.take().and_then(|mut thoughts| thoughts.finish()).map(Stretch::from);
         let mut rest: Vec<Stretch> = held.into_iter().flat_map(|stretch| self.read_calls(stretch)).collect();
         if let Reading::Calls(parser) = &mut self.reading {
             rest.extend(parser.finish().into_iter().map(Stretch::from));
@@ -217,6 +216,15 @@ impl From<ToolEvent> for Stretch {
         match event {
             ToolEvent::Content(text) => Self::Text(text),
             ToolEvent::Call(call) => Self::Call(call),
+        }
+    }
+}
+
+impl From<thoughts::Said> for Stretch {
+    fn from(said: thoughts::Said) -> Self {
+        match said {
+            thoughts::Said::Thought(text) => Self::Thought(text),
+            thoughts::Said::Text(text) => Self::Text(text),
         }
     }
 }

@@ -2,22 +2,20 @@ use super::*;
 
 /// The thoughts and the text of an answer that comes in these pieces.
 fn read<'p>(pieces: impl IntoIterator<Item = &'p str>) -> (String, String) {
-    let mut thoughts = Thoughts::default();
-    let mut said: Vec<Stretch> =
-        pieces.into_iter().flat_map(|piece| thoughts.push(piece.to_owned())).collect();
+    let mut thoughts = ThoughtReader::default();
+    let mut said: Vec<Said> = pieces.into_iter().flat_map(|piece| thoughts.push(piece.to_owned())).collect();
     said.extend(thoughts.finish());
     let (mut thought, mut text) = (String::new(), String::new());
     for said in said {
         match said {
-            Stretch::Thought(more) => {
+            Said::Thought(more) => {
                 assert!(text.is_empty() && !more.is_empty(), "thoughts come first");
                 thought.push_str(&more);
             }
-            Stretch::Text(more) => {
+            Said::Text(more) => {
                 assert!(!more.is_empty());
                 text.push_str(&more);
             }
-            Stretch::Call(call) => panic!("{call:?}"),
         }
     }
     (thought, text)
@@ -56,11 +54,16 @@ fn an_answer_that_does_not_begin_with_thoughts_comes_out_as_it_went_in() {
         let letters = answer.char_indices().map(|(at, letter)| &answer[at..at + letter.len_utf8()]);
         assert_eq!(read(letters), (String::new(), answer.to_owned()), "{answer}");
     }
-    let mut plain = Thoughts::default();
-    assert_eq!(
-        plain.push("Yes".to_owned()),
-        [Stretch::Text("Yes".to_owned())],
-        "nothing is held back for it"
-    );
-    assert!(plain.are_over());
+    let mut plain = ThoughtReader::default();
+    assert_eq!(plain.push("Yes".to_owned()), [Said::Text("Yes".to_owned())], "nothing is held back for it");
+    assert!(plain.is_over());
+}
+
+#[test]
+fn only_a_prompt_that_ends_inside_of_thoughts_opens_them() {
+    assert_eq!(opening("<|im_start|>assistant\n<think>\n"), Some("<think>\n"));
+    assert_eq!(opening("<｜Assistant｜><think>"), Some("<think>\n"));
+    for prompt in ["<|im_start|>assistant\n", "<think>\n\n</think>\n\n", "What is <think>?", ""] {
+        assert_eq!(opening(prompt), None, "{prompt}");
+    }
 }
