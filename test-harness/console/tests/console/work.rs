@@ -1,6 +1,7 @@
 //! Tasks: asked in the playground, seen live, canceled, and looked at one by one.
 
 use console_tests::PHONE;
+use harness::executable;
 use harness::tasks::{batch, endless};
 
 use crate::{entered, keeps_to_itself};
@@ -39,6 +40,34 @@ async fn a_chat_streams_is_stopped_and_has_its_page() {
     browser.shoot("playground-dark").await;
     browser.says(".turns", "lighthouse").await;
     keeps_to_itself(&browser).await;
+}
+
+#[tokio::test]
+async fn what_a_model_thinks_before_it_answers_is_folded() {
+    let Some((daemon, browser)) = entered(&[]).await else { return };
+    // A template that begins the thoughts itself, as those of many models do.
+    let mut model = std::fs::read(executable::model()).unwrap();
+    let (from, to) = (b"<|im_start|>assistant", b"<|im_start|>ai<think>");
+    let at = model.windows(from.len()).position(|part| part == from).unwrap();
+    model[at..at + to.len()].copy_from_slice(to);
+    let thinks = daemon.home().join("thinks.gguf");
+    std::fs::write(&thinks, model).unwrap();
+    browser.press("Reload…").await;
+    browser.write("#new-model", &format!("file:{}", thinks.display())).await;
+    browser.keys("#new-model", "\u{e007}").await;
+    browser.says(".course", "Reloaded").await;
+
+    browser.press("Playground").await;
+    browser.write("#max_tokens", "24").await;
+    browser.write("#temperature", "0").await;
+    browser.write("#question", "Say hello.").await;
+    browser.press("Send").await;
+    browser.says(".turn footer", "tokens").await;
+    browser.says(".thought summary", "Thought").await;
+    browser.click(".thought summary").await;
+    let thought = browser.text(".thought .text").await;
+    assert!(thought.len() > 10 && !thought.contains("<think>"), "{thought}");
+    browser.gone(".said.model > .text").await;
 }
 
 #[tokio::test]
