@@ -68,8 +68,8 @@ pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts)
              holds {ctx}; ask for at most {room}"
         ),
         _ => format!(
-            "the prompt has {prompt} tokens, but the context holds {ctx} with at least one for the answer: shorten \
-             the prompt by {} tokens",
+            "the prompt has {prompt} tokens, which is longer than the model's context length: the context holds {ctx}, \
+             with at least one for the answer; shorten the prompt by at least {}",
             u64::from(prompt.0) + 1 - u64::from(ctx.0)
         ),
     }))

@@ -41,6 +41,8 @@ pub struct TaskEnd {
     pub tokens_out: TokenCount,
     /// Tokens of the prompt.
     pub tokens_in: TokenCount,
+    /// Of these, how many were in the KV cache already.
+    pub tokens_cached: TokenCount,
     /// From the first token to the end.
     pub decode_ms: Millis,
     /// From admission to the replica.

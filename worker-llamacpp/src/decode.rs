@@ -197,7 +197,7 @@ impl DecodeLoop {
             (at, 0)
         } else {
             let choice = slots::choose(&views, &prompt, job.session).expect("a slot is free");
-            (choice.slot, self.reuse(choice, job.session))
+            (choice.slot, self.reuse(choice))
         };
         self.waiting.given += 1;
         let text = TextOut::new(sampling.stop.clone(), opening);
@@ -228,8 +228,8 @@ impl DecodeLoop {
     }
 
     /// Makes the slot's cache hold the prefix that was chosen, and nothing else. The tokens found.
-    fn reuse(&mut self, choice: Choice, session: Option<SessionId>) -> usize {
-        let Choice { slot: at, from, reused } = choice;
+    fn reuse(&mut self, choice: Choice) -> usize {
+        let Choice { slot: at, from, reused, session } = choice;
         self.rename_session(at, session);
         let whole = from == at && reused == self.slots[at].cached.len();
         // The state of a recurrent model cannot be cut off at a place in the middle.

@@ -1,4 +1,5 @@
-//! Which slot a task takes and what of the KV cache it finds there: a session goes back to its own slot;
+//! Which slot a task takes and what of the KV cache it finds there: a session goes back to its own slot, as long as
+//! its prompt goes on with most of what is there (clients ask for a title in the name of the conversation, too);
 //! otherwise the longest prefix already computed is used, in place where nothing of worth is lost by it and
 //! by copying where there is; otherwise the slot that has been unused for longest makes room.
 
@@ -27,6 +28,8 @@ pub struct Choice {
     /// Tokens of the prefix that need not be computed. At least one token of the prompt is left to compute,
     /// for without it there is nothing to choose the first token by.
     pub reused: usize,
+    /// The session that the slot belongs to from now on. One that stays where it is is not named.
+    pub session: Option<SessionId>,
 }
 
 /// The slot for a task with `prompt`, or nothing while all are busy.
@@ -35,34 +38,44 @@ pub fn choose(slots: &[SlotView<'_>], prompt: &[i32], session: Option<SessionId>
     let usable = |slot: &SlotView<'_>| common_prefix(slot.cached, prompt).min(prompt.len().saturating_sub(1));
     let (from, reused) =
         slots.iter().map(usable).enumerate().max_by_key(|(at, reused)| (*reused, usize::MAX - at))?;
-    let own =
-        session.and_then(|session| slots.iter().position(|slot| !slot.busy && slot.session == Some(session)));
-    let slot = own.or_else(|| extends_in_place(slots, from, reused)).or_else(|| least_missed(slots))?;
+    let own = session.and_then(|session| slots.iter().position(|slot| slot.session == Some(session)));
+    let goes_on = |at: usize| !slots[at].busy && keeps_most(&slots[at], usable(&slots[at]));
+    let slot = own
+        .filter(|own| goes_on(*own))
+        .or_else(|| extends_in_place(slots, from, reused))
+        .or_else(|| least_missed(slots, own))?;
     let in_place = usable(&slots[slot]);
     let (from, reused) = if in_place >= reused { (slot, in_place) } else { (from, reused) };
-    Some(Choice { slot, from, reused })
+    // What is shorter than the conversation does not take its place.
+    let stays = own.is_some_and(|own| own != slot && prompt.len() <= slots[own].cached.len());
+    Some(Choice { slot, from, reused, session: session.filter(|_| !stays) })
 }
 
 /// The slot for a task that uses no cache and leaves none: any free one.
 #[must_use]
 pub fn any_free(slots: &[SlotView<'_>]) -> Option<usize> {
-    least_missed(slots)
+    least_missed(slots, None)
 }
 
 /// The slot with the best prefix, when the prompt goes on with most of what is in it: a conversation
 /// without a session, most likely. A slot of a session is not taken from it this way.
 fn extends_in_place(slots: &[SlotView<'_>], from: usize, reused: usize) -> Option<usize> {
     let slot = &slots[from];
-    let keeps_most = reused > 0 && reused * 2 >= slot.cached.len();
-    (!slot.busy && slot.session.is_none() && keeps_most).then_some(from)
+    (!slot.busy && slot.session.is_none() && reused > 0 && keeps_most(slot, reused)).then_some(from)
+}
+
+/// Whether most of what the slot holds is still of use, where so many of its tokens are.
+const fn keeps_most(slot: &SlotView<'_>, reused: usize) -> bool {
+    reused * 2 >= slot.cached.len()
 }
 
 /// The free slot whose content is missed least: an empty one, one without a session, the one unused for
-/// longest.
-fn least_missed(slots: &[SlotView<'_>]) -> Option<usize> {
-    (0..slots.len())
-        .filter(|at| !slots[*at].busy)
-        .min_by_key(|at| (slots[*at].session.is_some(), !slots[*at].cached.is_empty(), slots[*at].last_used))
+/// longest; the last of all is that of the task's `own` session.
+fn least_missed(slots: &[SlotView<'_>], own: Option<usize>) -> Option<usize> {
+    (0..slots.len()).filter(|at| !slots[*at].busy).min_by_key(|at| {
+        let slot = &slots[*at];
+        (own == Some(*at), slot.session.is_some(), !slot.cached.is_empty(), slot.last_used)
+    })
 }
 
 fn common_prefix(a: &[i32], b: &[i32]) -> usize {
@@ -88,7 +101,35 @@ mod tests {
         let mine = SlotView { session: Some(session(1)), ..slot(&[1, 2]) };
         let slots = [slot(&[]), mine, slot(&[])];
         let choice = choose(&slots, &[1, 2, 3], Some(session(1)));
-        assert_eq!(choice, Some(Choice { slot: 1, from: 1, reused: 2 }));
+        assert_eq!(choice, Some(Choice { slot: 1, from: 1, reused: 2, session: Some(session(1)) }));
+    }
+
+    #[test]
+    fn another_task_of_a_session_does_not_take_the_place_of_its_conversation() {
+        let mine = SlotView { session: Some(session(1)), ..slot(&[1, 2, 3, 4]) };
+        let others = SlotView { session: Some(session(2)), ..slot(&[7]) };
+        let title = |slots: &[SlotView<'_>], prompt: &[i32]| choose(slots, prompt, Some(session(1))).unwrap();
+        let beside = title(&[mine, slot(&[8])], &[1, 9, 9]);
+        assert_eq!(
+            beside,
+            Choice { slot: 1, from: 0, reused: 1, session: None },
+            "the start is shared all the same"
+        );
+        assert_eq!(
+            title(&[mine, others], &[9]).slot,
+            1,
+            "another session, unused for longest, makes room before it"
+        );
+        let only = title(&[mine], &[9]);
+        assert_eq!((only.slot, only.session), (0, Some(session(1))), "where there is one slot it is the one");
+        let longer = title(&[mine, slot(&[])], &[9; 5]);
+        assert_eq!(
+            (longer.slot, longer.session),
+            (1, Some(session(1))),
+            "a conversation that was begun anew"
+        );
+        let at_work = SlotView { busy: true, ..mine };
+        assert_eq!(title(&[at_work, slot(&[])], &[1, 2, 9]).session, None, "nor while it is at work");
     }
 
     #[test]
@@ -96,19 +137,25 @@ mod tests {
         let mine = SlotView { session: Some(session(1)), ..slot(&[9]) };
         let slots = [SlotView { busy: true, ..slot(&[1, 2, 3, 4]) }, mine];
         let choice = choose(&slots, &[1, 2, 3, 7], Some(session(1)));
-        assert_eq!(choice, Some(Choice { slot: 1, from: 0, reused: 3 }));
+        assert_eq!(choice, Some(Choice { slot: 1, from: 0, reused: 3, session: Some(session(1)) }));
     }
 
     #[test]
     fn a_shared_start_is_copied_and_the_rest_of_its_slot_kept() {
         let slots = [slot(&[1, 2, 3, 4, 5, 6, 7]), slot(&[])];
-        assert_eq!(choose(&slots, &[1, 2, 9], None), Some(Choice { slot: 1, from: 0, reused: 2 }));
+        assert_eq!(
+            choose(&slots, &[1, 2, 9], None),
+            Some(Choice { slot: 1, from: 0, reused: 2, session: None })
+        );
     }
 
     #[test]
     fn a_conversation_without_a_session_goes_on_in_place() {
         let slots = [slot(&[]), slot(&[1, 2, 3])];
-        assert_eq!(choose(&slots, &[1, 2, 3, 4], None), Some(Choice { slot: 1, from: 1, reused: 3 }));
+        assert_eq!(
+            choose(&slots, &[1, 2, 3, 4], None),
+            Some(Choice { slot: 1, from: 1, reused: 3, session: None })
+        );
     }
 
     #[test]

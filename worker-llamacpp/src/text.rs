@@ -49,8 +49,10 @@ impl TextOut {
         self.bytes.extend_from_slice(bytes);
         self.decode();
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
-            self.forget_tokens_of(self.held.len() - at + self.bytes.len());
+            let told = self.logprobs.len() - self.tokens_within(self.held.len() - at + self.bytes.len());
+            self.logprobs.truncate(told);
             self.held.truncate(at);
+            self.bytes.clear();
             return Pushed::Stopped(self.release(at));
         }
         self.release(self.held.len() - self.possible_start()).map_or(Pushed::Held, Pushed::Ready)
@@ -105,14 +107,15 @@ impl TextOut {
             .unwrap_or(0)
     }
 
-    /// Forgets how probable the tokens were that lie in the last `bytes` alone: they are not told.
-    fn forget_tokens_of(&mut self, mut bytes: usize) {
-        while let Some(last) = self.logprobs.last()
-            && last.chosen.bytes.len() <= bytes
-        {
-            bytes -= last.chosen.bytes.len();
-            self.logprobs.pop();
-        }
+    /// How many of the tokens that were noted lie in the last `bytes` alone.
+    fn tokens_within(&self, mut bytes: usize) -> usize {
+        let lies_within = |noted: &&TokenLogprob| {
+            let len = noted.chosen.bytes.len();
+            let within = bytes > 0 && len <= bytes;
+            bytes = bytes.saturating_sub(len);
+            within
+        };
+        self.logprobs.iter().rev().take_while(lies_within).count()
     }
 
     fn release(&mut self, len: usize) -> Option<Piece> {
@@ -120,6 +123,8 @@ impl TextOut {
             return None;
         }
         let rest = self.held.split_off(len);
+        let told = self.logprobs.len() - self.tokens_within(rest.len() + self.bytes.len());
+        let waiting = self.logprobs.split_off(told);
         let mut text = std::mem::replace(&mut self.held, rest);
         if let Some(opening) = self.opening.take() {
             text.insert_str(0, opening);
@@ -127,7 +132,7 @@ impl TextOut {
         Some(Piece {
             text,
             tokens: std::mem::take(&mut self.tokens),
-            logprobs: std::mem::take(&mut self.logprobs),
+            logprobs: std::mem::replace(&mut self.logprobs, waiting),
             ..Piece::default()
         })
     }

@@ -68,8 +68,8 @@ fn a_task_that_fits_to_the_last_token_is_let_in_and_one_more_is_refused_with_the
     assert_eq!(fit(None, None, 99), Ok(()));
     assert_eq!(
         fit(None, None, 100).unwrap_err(),
-        "the prompt has 100 tokens, but the context holds 100 with at least one for the answer: shorten the prompt \
-         by 1 tokens"
+        "the prompt has 100 tokens, which is longer than the model's context length: the context holds 100, with at least \
+         one for the answer; shorten the prompt by at least 1"
     );
 }
 

@@ -223,6 +223,7 @@ impl Driver {
             Ending::Reported(report) => TaskEnd {
                 tokens_out: report.tokens_out,
                 tokens_in: report.tokens_in,
+                tokens_cached: report.tokens_cached,
                 decode_ms: report.decode_ms,
                 queue_ms,
                 finish: if report.finish == Finish::Length {
@@ -254,5 +255,6 @@ fn early(
     failure: Option<Failure>,
 ) -> TaskEnd {
     let finish = if failure.is_some() { FinishReason::Error } else { FinishReason::Canceled };
-    TaskEnd { tokens_out, tokens_in, decode_ms, queue_ms, finish, failure, own: None }
+    let tokens_cached = TokenCount(0);
+    TaskEnd { tokens_out, tokens_in, tokens_cached, decode_ms, queue_ms, finish, failure, own: None }
 }

@@ -6,6 +6,7 @@ fn ended(tokens_out: TokenCount) -> TaskEnd {
     TaskEnd {
         tokens_out,
         tokens_in: TokenCount(3),
+        tokens_cached: TokenCount(0),
         decode_ms: Millis(5),
         queue_ms: Millis(0),
         finish: FinishReason::Stop,

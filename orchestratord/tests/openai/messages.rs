@@ -25,7 +25,7 @@ async fn a_message_is_answered_whole_and_in_events_alike() {
     let said = "system be brief user one two assistant";
     assert_eq!(whole["content"], json!([{"type": "text", "text": said}]));
     assert_eq!(whole["stop_reason"], "end_turn");
-    assert_eq!(whole["usage"], json!({"input_tokens": 7, "output_tokens": 7}));
+    assert_eq!(whole["usage"], json!({"input_tokens": 7, "cache_read_input_tokens": 0, "output_tokens": 7}));
 
     let stream = message(&audit, house.address, &with(more, &json!({"stream": true}))).await;
     let events = events(stream.text()).unwrap();

@@ -24,7 +24,10 @@ async fn a_response_is_told_whole_and_in_events_alike() {
     assert_eq!(whole["output"][0]["content"][0]["text"], "system be brief user one two");
     assert_eq!(whole["status"], "incomplete");
     assert_eq!(whole["incomplete_details"]["reason"], "max_output_tokens");
-    assert_eq!(whole["usage"], json!({"input_tokens": 7, "output_tokens": 6, "total_tokens": 13}));
+    assert_eq!(
+        whole["usage"],
+        json!({"input_tokens": 7, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 6, "total_tokens": 13})
+    );
 
     let stream = respond(&audit, house.address, &with(more, &json!({"stream": true}))).await;
     let events = events(stream.text()).unwrap();

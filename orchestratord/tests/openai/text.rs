@@ -12,6 +12,11 @@ use crate::leaving::{ask, body, read_until, until_waiting};
 use crate::wire::{self, Ask};
 use crate::{Audit, chat, completion, events};
 
+/// These, of a prompt of which nothing was cached.
+fn usage(of: Value) -> Value {
+    crate::with(of, &json!({"prompt_tokens_details": {"cached_tokens": 0}}))
+}
+
 pub async fn models(audit: &Audit, house: &House) {
     let list = audit.expect(200, house.address, Ask::get("/v1/models")).await.json();
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
@@ -31,7 +36,7 @@ async fn a_conversation_is_answered_whole_and_in_chunks_alike() {
     // The pretend engine says the words of the template it was given.
     assert_eq!(whole["choices"][0]["message"]["content"], "user one two assistant");
     assert_eq!(whole["choices"][0]["finish_reason"], "stop");
-    assert_eq!(whole["usage"], json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8}));
+    assert_eq!(whole["usage"], usage(json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8})));
 
     let more = json!({"stream": true, "stream_options": {"include_usage": true}});
     let stream = audit.expect(200, house.address, chat("one two", &more)).await;
@@ -42,11 +47,11 @@ async fn a_conversation_is_answered_whole_and_in_chunks_alike() {
     let text: String =
         events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(text, "user one two assistant");
-    let [.., last, usage] = events.as_slice() else { panic!("{events:?}") };
+    let [.., last, counted] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(last["choices"][0]["finish_reason"], "stop");
     assert!(last["usage"].is_null());
-    assert_eq!(usage["choices"], json!([]));
-    assert_eq!(usage["usage"], whole["usage"]);
+    assert_eq!(counted["choices"], json!([]));
+    assert_eq!(counted["usage"], whole["usage"]);
 
     let silent = events_without_usage(&audit, &house).await;
     assert!(silent, "nobody asked for `usage`");
@@ -84,7 +89,10 @@ async fn several_prompts_get_several_answers_each() {
     assert_eq!(answer["choices"][0]["finish_reason"], "length");
     assert_eq!(answer["choices"][1]["text"], "c");
     assert_eq!(answer["choices"][1]["finish_reason"], "stop");
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}));
+    assert_eq!(
+        answer["usage"],
+        usage(json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}))
+    );
     let more = json!({"n": 2, "stream": true, "stream_options": {"include_usage": true}});
     let stream = audit.expect(200, house.address, completion("a b", &more)).await;
     let events = events(&stream);
@@ -93,8 +101,8 @@ async fn several_prompts_get_several_answers_each() {
         let text: String = of.filter_map(|event| event["choices"][0]["text"].as_str()).collect();
         assert_eq!(text, "a b");
     }
-    let usage = &events.last().unwrap()["usage"];
-    assert_eq!(*usage, json!({"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}));
+    let last = &events.last().unwrap()["usage"];
+    assert_eq!(*last, usage(json!({"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6})));
 }
 
 #[tokio::test]
@@ -142,7 +150,11 @@ async fn a_conversation_is_named_by_a_field_or_a_header_and_is_the_same_session(
     for header in ["X-Session-ID", "X-Conversation-Id", "X-OpenWebUI-Chat-Id"] {
         audit.expect(200, at, chat("one", &json!({})).header(header, id)).await;
     }
-    audit.expect(200, at, chat("one", &json!({"prompt_cache_key": id}))).await;
+    let again = audit.expect(200, at, chat("one", &json!({"prompt_cache_key": id}))).await.json();
+    let found = again["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
+    assert!(found > 0 && found < again["usage"]["prompt_tokens"].as_u64().unwrap(), "{again}");
+    // As a client's template of headers leaves it where there is no conversation.
+    audit.expect(200, at, chat("one", &json!({})).header("X-Session-ID", "")).await;
     let other = chat("one", &json!({"session_id": "another"})).header("X-Session-ID", id);
     audit.expect(200, at, other).await;
     let session = wire::send(at, &Ask::get(&format!("/v1/sessions/{id}"))).await.json();

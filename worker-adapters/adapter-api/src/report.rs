@@ -14,7 +14,8 @@ pub struct Piece {
     /// The tokens it was made of, in order: more than one where bytes of a split character or the start
     /// of a stop string had to wait.
     pub tokens: Vec<i32>,
-    /// One of each of `tokens` but those of a stop string, where the job asks for them; otherwise none.
+    /// Of each token that begins in `text`, where the job asks for them; otherwise none. A token without bytes goes with
+    /// the one before it.
     pub logprobs: Vec<TokenLogprob>,
     /// What `text` is of, where the engine itself tells calls of tools from the rest: then it is the call as a
     /// model would write it, for people to read. Nothing of text that is no call.

@@ -71,7 +71,7 @@ pub(crate) fn completion(
             (None, Some(schema))
         }
     };
-    let stay = server.sessions.begin(job.session);
+    let stay = server.sessions.begin(job.session, prompt);
     let body = Body {
         prompt,
         model: server.model.as_deref(),
@@ -113,7 +113,7 @@ pub(crate) fn chat(
     most: Option<TokenCount>,
 ) -> Result<Call<LlamaAnswer>, Fault> {
     let Call { path, body, reading } = openai::completion(&server.chat, job, most)?;
-    let stay = server.sessions.begin(None);
+    let stay = server.sessions.begin(None, "");
     let reading = match reading {
         Reading::Stream(answer) => Reading::Stream(LlamaAnswer::Chat { answer, _stay: stay }),
         Reading::Whole(read) => Reading::Whole(read),

@@ -1,8 +1,10 @@
-//! Which slot of the server holds which conversation. A conversation goes back to its slot as long as that is
-//! known to be free: a task that is bound to a busy slot would wait in the server while others are free.
-//! Everything else is left to the server, which finds the slot with the longest common beginning by itself.
+//! Which slot of the server holds which conversation. A conversation that goes on goes back to its slot as long as
+//! that is known to be free: a task that is bound to a busy slot would wait in the server while others are free.
+//! Everything else is left to the server, which finds the slot with the longest common beginning by itself: clients
+//! ask for a title in the name of a conversation, too, and that is not to take its place.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter_api::SessionKv;
@@ -10,7 +12,10 @@ use orchestrator_core::{SessionId, TokenCount};
 
 /// The slots of one server, as far as its answers tell.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<Slots>);
+pub(crate) struct Sessions {
+    slots: Mutex<Slots>,
+    prints: RandomState,
+}
 
 #[derive(Debug, Default)]
 struct Slots {
@@ -26,6 +31,14 @@ struct Slots {
 struct Held {
     session: Option<SessionId>,
     tokens: TokenCount,
+    prompt: Print,
+}
+
+/// What a prompt is known again by, without being kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Print {
+    bytes: usize,
+    hash: u64,
 }
 
 /// A task's stay at the server. Dropping it says that its slot is free again.
@@ -33,20 +46,30 @@ struct Held {
 pub(crate) struct Stay {
     sessions: Arc<Sessions>,
     session: Option<SessionId>,
+    prompt: Print,
     slot: Option<i32>,
 }
 
 impl Sessions {
-    /// A task begins: in the slot of its session, where that is known and free.
-    pub(crate) fn begin(self: &Arc<Self>, session: Option<SessionId>) -> Stay {
+    /// A task with this `prompt` begins: in the slot of its session, where that is known and free, and the prompt goes
+    /// on with the one before.
+    pub(crate) fn begin(self: &Arc<Self>, session: Option<SessionId>, prompt: &str) -> Stay {
         let mut slots = self.lock();
-        let own = session.and_then(|session| slots.of(session)).map(|(slot, _)| slot);
-        let slot = own.filter(|slot| slots.unplaced == 0 && !slots.busy.contains_key(slot));
+        let own = session.and_then(|session| slots.of(session)).filter(|(_, held)| {
+            prompt.as_bytes().get(..held.prompt.bytes).is_some_and(|begins| self.print(begins) == held.prompt)
+        });
+        let slot = own.map(|(slot, _)| slot);
+        let slot = slot.filter(|slot| slots.unplaced == 0 && !slots.busy.contains_key(slot));
         match slot {
             Some(slot) => *slots.busy.entry(slot).or_default() += 1,
             None => slots.unplaced += 1,
         }
-        Stay { sessions: Arc::clone(self), session, slot }
+        let prompt = self.print(prompt.as_bytes());
+        Stay { sessions: Arc::clone(self), session, prompt, slot }
+    }
+
+    fn print(&self, prompt: &[u8]) -> Print {
+        Print { bytes: prompt.len(), hash: self.prints.hash_one(prompt) }
     }
 
     /// What is known of a session's cache. Its bytes are not: the server does not say them.
@@ -61,7 +84,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,10 +116,13 @@ impl Stay {
     pub(crate) fn left(&self, tokens: TokenCount) {
         let Some(slot) = self.slot else { return };
         let mut slots = self.sessions.lock();
-        if let Some(session) = self.session {
+        let elsewhere = self.session.and_then(|session| slots.of(session)).filter(|(held, _)| *held != slot);
+        // What is shorter than the conversation is not the conversation.
+        let session = self.session.filter(|_| elsewhere.is_none_or(|(_, held)| tokens >= held.tokens));
+        if let Some(session) = session {
             slots.held.retain(|_, held| held.session != Some(session));
         }
-        slots.held.insert(slot, Held { session: self.session, tokens });
+        slots.held.insert(slot, Held { session, tokens, prompt: self.prompt });
     }
 }
 

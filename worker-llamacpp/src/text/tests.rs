@@ -159,3 +159,17 @@ fn an_opening_stands_before_the_first_text_and_is_no_stop() {
     assert_eq!((piece.text.as_str(), piece.tokens.as_slice()), ("<think>\né", [1, 2].as_slice()));
     assert!(matches!(out.push(3, b"a\n"), Pushed::Stopped(Some(piece)) if piece.text == "a"));
 }
+
+#[test]
+fn a_token_that_is_held_back_whole_is_told_with_its_own_text() {
+    let mut out = TextOut::new(vec!["→a→".to_owned()], None);
+    let arrow = "→".as_bytes();
+    let mut push = |bytes: &[u8]| {
+        out.note(noted(0, bytes));
+        out.push(0, bytes)
+    };
+    assert_eq!(push(arrow), Pushed::Held);
+    let Pushed::Ready(first) = push(arrow) else { panic!("the first cannot begin the stop any more") };
+    assert_eq!((first.text.as_str(), first.logprobs.len()), ("→", 1));
+    assert_eq!(push("a→".as_bytes()), Pushed::Stopped(None), "the others are the stop");
+}

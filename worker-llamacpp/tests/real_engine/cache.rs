@@ -60,6 +60,27 @@ fn a_shared_system_prompt_is_computed_once_for_all_slots() {
 }
 
 #[test]
+fn a_title_for_a_conversation_does_not_cost_it_its_cache() {
+    let mut worker = Worker::start(2, 1024);
+    let session = session_id();
+    let of_session = |input: Input| {
+        let mut job = job(input, 6);
+        job.session = Some(session);
+        job
+    };
+    let mut talk = vec![turn(Role::System, &long_text(150, 1)), turn(Role::User, "Name a colour.")];
+    let first = worker.answer(of_session(Input::Messages(talk.clone())));
+    let held = worker.sessions[&session].expect("it is there").tokens;
+    let title = worker.answer(of_session(prompt(&long_text(60, 9))));
+    assert!(title.report().tokens_cached.0 < 10, "it has next to nothing in common with the conversation");
+    assert_eq!(worker.sessions[&session].expect("it is still there").tokens, held);
+    talk.push(turn(Role::Assistant, &first.text));
+    talk.push(turn(Role::User, "Name another one."));
+    let second = worker.answer(of_session(Input::Messages(talk)));
+    assert!(second.report().tokens_cached >= first.report().tokens_in, "{:?}", second.report());
+}
+
+#[test]
 fn what_is_said_of_a_session_is_what_is_in_the_cache() {
     let mut worker = Worker::start(2, 512);
     let bytes = worker.facts.as_ref().expect("loaded").kv_bytes_per_token;

@@ -32,6 +32,7 @@ fn end(finish: FinishReason, failure: Option<Failure>) -> impl FnOnce(TokenCount
     move |tokens_out| TaskEnd {
         tokens_out,
         tokens_in: TokenCount(7),
+        tokens_cached: TokenCount(0),
         decode_ms: Millis(21),
         queue_ms: Millis(398),
         finish,

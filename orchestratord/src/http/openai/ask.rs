@@ -28,7 +28,10 @@ const SESSION_HEADERS: [HeaderName; 3] = [
 /// [`Refusal::Invalid`] naming the header.
 pub(super) fn session_of_headers(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
     for name in &SESSION_HEADERS {
-        let Some(value) = headers.get(name) else { continue };
+        // Clients that fill headers in from a template send an empty one where there is no conversation.
+        let Some(value) = headers.get(name).filter(|value| !value.as_bytes().trim_ascii().is_empty()) else {
+            continue;
+        };
         let text = value.to_str().map_err(|_| {
             let value = shown(value.as_bytes());
             Refusal::Invalid(format!("`{name}` is `{value}`: use letters, digits and signs of ASCII"))

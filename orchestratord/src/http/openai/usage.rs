@@ -10,6 +10,14 @@ pub(super) struct Usage {
     prompt_tokens: u32,
     completion_tokens: u32,
     total_tokens: u32,
+    /// Nothing before anything was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<Details>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Details {
+    cached_tokens: u32,
 }
 
 impl Usage {
@@ -26,6 +34,11 @@ impl Usage {
         self.prompt_tokens = self.prompt_tokens.max(end.tokens_in.0);
         self.completion_tokens = self.completion_tokens.saturating_add(end.tokens_out.0);
         self.total_tokens = self.prompt_tokens.saturating_add(self.completion_tokens);
+        // One answer leaves the prompt in the cache for the next: what the first found there is the least.
+        let found = end.tokens_cached.0;
+        let cached_tokens =
+            self.prompt_tokens_details.map_or(found, |before| before.cached_tokens.min(found));
+        self.prompt_tokens_details = Some(Details { cached_tokens });
     }
 
     /// What was asked beside this.
@@ -33,6 +46,10 @@ impl Usage {
         self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
         self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
         self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
+        if let Some(Details { cached_tokens }) = other.prompt_tokens_details {
+            let details = self.prompt_tokens_details.get_or_insert_default();
+            details.cached_tokens = details.cached_tokens.saturating_add(cached_tokens);
+        }
     }
 }
 

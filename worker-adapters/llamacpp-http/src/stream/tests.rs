@@ -12,7 +12,7 @@ async fn replay(bytes: &[u8]) -> Replayed {
     let sessions = Arc::new(Sessions::default());
     let asked = job(Input::Prompt("x".to_owned()));
     replay_every_split(bytes, || {
-        Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None), &asked, None))
+        Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None, ""), &asked, None))
     })
     .await
 }

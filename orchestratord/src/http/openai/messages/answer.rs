@@ -67,13 +67,17 @@ enum Block {
 
 #[derive(Clone, Copy, Default, Serialize)]
 struct Usage {
+    /// Those that were not in the cache.
     input_tokens: u32,
+    cache_read_input_tokens: u32,
     output_tokens: u32,
 }
 
 impl Usage {
     fn of(end: &TaskEnd) -> Self {
-        Self { input_tokens: end.tokens_in.0, output_tokens: end.tokens_out.0 }
+        let TaskEnd { tokens_in, tokens_cached, tokens_out, .. } = end;
+        let input_tokens = tokens_in.0.saturating_sub(tokens_cached.0);
+        Self { input_tokens, cache_read_input_tokens: tokens_cached.0, output_tokens: tokens_out.0 }
     }
 }
 

@@ -54,6 +54,7 @@ impl Telling {
         let usage = end.map(|end| {
             json!({
                 "input_tokens": end.tokens_in.0,
+                "input_tokens_details": {"cached_tokens": end.tokens_cached.0},
                 "output_tokens": end.tokens_out.0,
                 "total_tokens": end.tokens_in.0.saturating_add(end.tokens_out.0),
             })
