@@ -103,13 +103,9 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
 impl EmbeddingRequest {
     /// What only an engine may know: a size of vectors that is not the model's own among it.
     fn take_own(&mut self) -> Result<Option<OwnFields>, Refusal> {
-        let size = self.dimensions.take();
-        let unserved =
-            Unserved { field: "dimensions", value: &size, nothing: &[], instead: LEAVE_IT_OUT }.refusal();
-        let mut beyond = std::mem::take(&mut self.beyond);
-        beyond.extend(size.map(|size| ("dimensions".to_owned(), size)));
-        let own = own::fields(beyond, EMBEDDING_FIELDS)?;
-        Ok(own.map(|own| OwnFields { refusal: unserved.unwrap_or(own.refusal), fields: own.fields }))
+        let size =
+            Unserved { field: "dimensions", value: &self.dimensions, nothing: &[], instead: LEAVE_IT_OUT };
+        own::fields(std::mem::take(&mut self.beyond), EMBEDDING_FIELDS, &[size])
     }
 
     fn into_task(self) -> Result<wire::TaskRequest, Refusal> {

@@ -1,11 +1,12 @@
-//! Fields that the contract does not know, and an attached engine that speaks the same endpoint may. They go to it
-//! as they came, with the task; an engine that takes none refuses the first of them by its name.
+//! Fields that the contract does not know, or that only attached engines serve. They go to one that speaks the same
+//! endpoint as they came, with the task; an engine that takes none refuses the first of them by its name.
 
 use adapter_api::OwnFields;
 use serde_json::{Map, Value};
 
 use super::chat::CHAT_FIELDS;
 use super::completions::COMPLETION_FIELDS;
+use super::fields::Unserved;
 use crate::backpressure::Refusal;
 use crate::http::problem::not_a_field;
 
@@ -23,13 +24,16 @@ const OURS: [(&str, &str); 10] = [
     ("truncate_prompt_tokens", "shorten the prompt"),
 ];
 
-/// What an engine is told of the fields in `beyond`, which an endpoint with the fields `known` does not know.
+/// What an engine is told of the fields in `beyond`, which an endpoint with the fields `known` does not know, and of
+/// those that are `unserved` here and ask for something.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for one that is the daemon's own affair, or a field of another endpoint.
-pub(super) fn fields(beyond: Map<String, Value>, known: &[&str]) -> Result<Option<OwnFields>, Refusal> {
-    let Some(first) = beyond.keys().next() else { return Ok(None) };
-    let refusal = not_a_field(first, known);
+pub(super) fn fields(
+    mut beyond: Map<String, Value>,
+    known: &[&str],
+    unserved: &[Unserved<'_>],
+) -> Result<Option<OwnFields>, Refusal> {
     for name in beyond.keys() {
         if let Some((_, instead)) = OURS.iter().find(|(ours, _)| ours == name) {
             return Err(Refusal::Invalid(format!("`{name}` is set by the daemon alone: {instead}")));
@@ -38,7 +42,11 @@ pub(super) fn fields(beyond: Map<String, Value>, known: &[&str]) -> Result<Optio
             return Err(Refusal::Invalid(not_a_field(name, known)));
         }
     }
-    Ok(Some(OwnFields { fields: Value::Object(beyond).to_string(), refusal }))
+    let refusal = unserved.iter().find_map(Unserved::refusal);
+    let refusal = refusal.or_else(|| beyond.keys().next().map(|first| not_a_field(first, known)));
+    let asked = unserved.iter().filter(|unserved| unserved.refusal().is_some());
+    beyond.extend(asked.filter_map(|asked| Some((asked.field.to_owned(), asked.value.clone()?))));
+    Ok(refusal.map(|refusal| OwnFields { fields: Value::Object(beyond).to_string(), refusal }))
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let model = request.model.clone();
     let most = request.check()?;
     let shown = request.return_documents.unwrap_or_default();
-    let own = own::fields(std::mem::take(&mut request.beyond), RERANK_FIELDS)?;
+    let own = own::fields(std::mem::take(&mut request.beyond), RERANK_FIELDS, &[])?;
     let (task, documents) = request.into_task()?;
     let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
     let mut task = task.map_err(|refusal| not_admitted(&api, refusal))?;

@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub(super) prompt_cache_key: Option<String>,
     /// How many alternatives to each token are told with its probability; each endpoint has its own words for it.
     pub(super) logprobs: Option<u8>,
+    /// How much a model is to think, where the endpoint has it.
+    pub(super) reasoning_effort: Option<Value>,
     /// Fields that the endpoint does not know.
     pub(super) beyond: Map<String, Value>,
     /// Those that it knows.
@@ -149,6 +151,7 @@ macro_rules! request {
                     session_id: self.session_id.take(),
                     prompt_cache_key: self.prompt_cache_key.take(),
                     logprobs: None,
+                    reasoning_effort: None,
                     beyond: std::mem::take(&mut self.beyond),
                     known: $fields,
                     tells_own: true,
@@ -252,15 +255,20 @@ impl Shared {
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn plan(self, headers: &HeaderMap) -> Result<Plan, Refusal> {
-        let penalties =
-            [("frequency_penalty", &self.frequency_penalty), ("presence_penalty", &self.presence_penalty)];
-        let instead = "leave it out, or use `repeat_penalty`";
-        refuse_unserved(&penalties.map(|(field, value)| Unserved {
-            field,
-            value,
-            nothing: &[Nothing::Zero],
-            instead,
-        }))?;
+        let penalty = |field, value| {
+            let instead = "leave it out, or use `repeat_penalty`";
+            Unserved { field, value, nothing: &[Nothing::Zero], instead }
+        };
+        let unserved = [
+            penalty("frequency_penalty", &self.frequency_penalty),
+            penalty("presence_penalty", &self.presence_penalty),
+            Unserved {
+                field: "reasoning_effort",
+                value: &self.reasoning_effort,
+                nothing: &[Nothing::Text("none")],
+                instead: LEAVE_IT_OUT,
+            },
+        ];
         let stream = self.stream.unwrap_or_default();
         let include_usage = match &self.stream_options {
             Some(_) if !stream => {
@@ -270,7 +278,7 @@ impl Shared {
             Some(options) => options.include_usage()?,
             None => false,
         };
-        let own = own::fields(self.beyond.clone(), self.known)?;
+        let own = own::fields(self.beyond.clone(), self.known, &unserved)?;
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
         let session_id = self.session(headers)?;

@@ -77,7 +77,8 @@ impl ChatRequest {
     pub(super) fn take_style(&mut self) -> Result<Shared, Refusal> {
         let wanted = self.logprobs == Some(true);
         let logprobs = logprobs::asked(wanted, self.top_logprobs, "`logprobs` `true`")?;
-        Ok(Shared { logprobs, ..self.take_shared() })
+        let reasoning_effort = self.reasoning_effort.take();
+        Ok(Shared { logprobs, reasoning_effort, ..self.take_shared() })
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {
@@ -88,7 +89,6 @@ impl ChatRequest {
             unserved("modalities", &self.modalities, &[Empty, OnlyText]),
             unserved("audio", &self.audio, &[]),
             unserved("web_search_options", &self.web_search_options, &[]),
-            unserved("reasoning_effort", &self.reasoning_effort, &[Text("none")]),
             unserved("verbosity", &self.verbosity, &[Text("medium")]),
         ])?;
         let instead = "send `tools` and `tool_choice`, which took its place";

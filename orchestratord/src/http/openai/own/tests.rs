@@ -4,7 +4,7 @@ use super::*;
 
 fn asked(beyond: Value) -> Result<Option<OwnFields>, String> {
     let Value::Object(beyond) = beyond else { panic!("an object") };
-    fields(beyond, CHAT_FIELDS).map_err(|refusal| refusal.to_string())
+    fields(beyond, CHAT_FIELDS, &[]).map_err(|refusal| refusal.to_string())
 }
 
 #[test]
