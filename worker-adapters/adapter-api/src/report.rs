@@ -82,8 +82,8 @@ impl OwnAnswer {
     }
 }
 
-/// Adds the fields `after` to those `before`. One that is in both goes on where `goes_on` makes it, is left as it was by
-/// a `null`, and takes the other's place otherwise.
+/// Adds the fields `after` to those `before`. One that is in both goes on where `goes_on` makes it, and takes the other's
+/// place otherwise.
 fn join(
     before: &mut Map<String, Value>,
     after: &Map<String, Value>,
@@ -92,7 +92,7 @@ fn join(
     for (name, value) in after {
         match before.get_mut(name) {
             Some(there) => {
-                if !value.is_null() && !goes_on(there, value) {
+                if !goes_on(there, value) {
                     there.clone_from(value);
                 }
             }

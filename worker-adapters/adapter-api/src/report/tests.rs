@@ -15,12 +15,12 @@ fn fields_of_an_answer_go_on_as_its_pieces_do() {
     let mut all =
         own(json!({"a": [1], "b": "x", "c": 1}), json!({"a": [1], "b": "x"}), json!({"a": [1], "b": "x"}));
     all.go_on(&own(
-        json!({"a": [2], "b": "y", "c": null, "d": null}),
+        json!({"a": [2], "b": "y", "d": 2}),
         json!({"a": [2], "b": "y"}),
         json!({"a": [2, 3], "b": "y"}),
     ));
     let expected = own(
-        json!({"a": [2], "b": "y", "c": 1, "d": null}),
+        json!({"a": [2], "b": "y", "c": 1, "d": 2}),
         json!({"a": [1, 2], "b": "y"}),
         json!({"a": [1, 2, 3], "b": "xy"}),
     );

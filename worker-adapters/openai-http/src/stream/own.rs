@@ -1,4 +1,5 @@
-//! What an event says beside what is read here: fields of the engine's own.
+//! What an event says beside what is read here: fields of the engine's own. One that is null says nothing: vLLM has some
+//! around every token.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ fn inside<'e, T: serde::Deserialize<'e>>(fields: &Fields<'e>, name: &str) -> Opt
 }
 
 fn beyond(fields: Fields<'_>, known: &[&str]) -> Map<String, Value> {
-    let others = fields.into_iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    let others =
+        fields.into_iter().filter(|(name, value)| value.get() != "null" && !known.contains(&name.as_str()));
     others.filter_map(|(name, value)| Some((name, serde_json::from_str(value.get()).ok()?))).collect()
 }

@@ -403,7 +403,11 @@ async fn fields_that_are_not_known_are_told_with_the_text_they_came_with_or_the_
         event("", r#","token_ids":[7]"#, r#""content":"a""#),
         event("", r#","token_ids":[8]"#, r#""content":"""#),
         event("", r#","token_ids":[9]"#, r#""content":"b","mood":{"x":1.5}"#),
-        event("", "", r#""content":"c""#),
+        event(
+            r#","prompt_token_ids":null"#,
+            r#","stop_reason":null,"token_ids":null"#,
+            r#""content":"c","audio":null"#,
+        ),
         event("", "", r#""content":"d""#),
         r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop","matched_stop":2}]}"#.to_owned(),
         r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":5},"timings":{"predicted_ms":1.25}}"#
