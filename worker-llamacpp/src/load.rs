@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use adapter_api::{
-    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, ReplicaSpec, StartError,
-    ToolSpeech, Workload,
+    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec,
+    StartError, ToolSpeech, Workload,
 };
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -259,6 +259,7 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
     Abilities {
         tools: tools.map(ToolSpeech::InText),
         logprobs: Some(sample::MAX_TOP),
+        own_fields: OwnFieldsTaken::Template,
         ..Abilities::default()
     }
 }

@@ -285,6 +285,11 @@ fn pairs(loaded: &Loaded, texts: &[Cow<'_, str>]) -> Vec<Vec<i32>> {
 /// What the model is to read, as text.
 fn texts_of<'a>(loaded: &Loaded, job: &'a Job) -> Result<Vec<Cow<'a, str>>, String> {
     Ok(match &job.input {
+        Input::Prompt(_) if job.own.is_some() => {
+            return Err(
+                "`chat_template_kwargs` go to the chat template: send `messages` with them".to_owned()
+            );
+        }
         Input::Prompt(prompt) => vec![prompt.into()],
         Input::Inputs(inputs) => inputs.iter().map(Cow::from).collect(),
         Input::Messages(messages) => {
@@ -303,7 +308,9 @@ fn texts_of<'a>(loaded: &Loaded, job: &'a Job) -> Result<Vec<Cow<'a, str>>, Stri
                 }
                 Some(Ok(template)) => template,
             };
-            let text = template.render(messages, &job.tools);
+            let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
+            let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
+            let text = template.render(messages, &job.tools, &arguments);
             let text =
                 text.map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
             vec![text.into()]

@@ -4,9 +4,11 @@
 //! Tools are shown as the template shows them, where it is of a family whose calls can be read. Any other is
 //! given them in words (`tool_calls::plain`): instructions in the system message, calls and results as text.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use adapter_api::{Message, Role, ToolFormat, Tools};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde};
+use minijinja::value::{Kwargs, Serde, merge_maps};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 
 mod json;
@@ -26,6 +28,22 @@ pub struct SpecialTexts {
     pub bos: String,
     /// Its end.
     pub eos: String,
+}
+
+/// What messages call the arguments of a template.
+const ARGUMENTS: &str = "chat_template_kwargs";
+
+/// What every template is given, so that it is no argument of its own.
+const GIVEN: [&str; 5] = ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
+
+/// Arguments that a template knows beside the conversation (`enable_thinking`).
+#[derive(Clone, Debug)]
+pub struct Arguments(Value);
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self(context! {})
+    }
 }
 
 /// A compiled chat template.
@@ -103,7 +121,7 @@ impl ChatTemplate {
         if role != Role::User {
             turns.push(Message::new(Role::User, "x"));
         }
-        self.rendered(&turns, &Tools::default()).is_ok_and(|text| text.contains(WORD))
+        self.rendered(&turns, &Tools::default(), &Arguments::default()).is_ok_and(|text| text.contains(WORD))
     }
 
     /// How a model that is told of tools by this template writes its calls.
@@ -118,29 +136,69 @@ impl ChatTemplate {
         self.family.is_some()
     }
 
+    /// Reads arguments of the template's own out of the text of a JSON object.
+    ///
+    /// # Errors
+    /// The first one that the template does not know, with those that it does.
+    pub fn arguments(&self, text: &str) -> Result<Arguments, String> {
+        let arguments: BTreeMap<String, serde_json::Value> = serde_json::from_str(text)
+            .map_err(|error| format!("`{ARGUMENTS}` is no JSON object: {error}"))?;
+        let known = self.known_arguments();
+        if let Some(unknown) = arguments.keys().find(|name| !known.contains(*name)) {
+            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!(
+                "`{ARGUMENTS}.{unknown}` is not known to the model's chat template; it knows {known}"
+            ));
+        }
+        Ok(Arguments(Value::from(Serde(arguments))))
+    }
+
+    /// What the template reads that nobody else gives it.
+    fn known_arguments(&self) -> BTreeSet<String> {
+        let template = self.environment.get_template(NAME).expect("added when compiled");
+        let mut known: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
+        for (name, _) in self.environment.globals() {
+            known.remove(name);
+        }
+        GIVEN.iter().for_each(|given| {
+            known.remove(*given);
+        });
+        known
+    }
+
     /// The text of a conversation and its tools, with the start of the model's turn at its end.
     ///
     /// # Errors
     /// What the template refused or could not do.
-    pub fn render(&self, messages: &[Message], tools: &Tools) -> Result<String, String> {
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &Tools,
+        arguments: &Arguments,
+    ) -> Result<String, String> {
         let in_words =
             self.family.is_none() && (tools.are_shown() || tool_calls::plain::speaks_of_tools(messages));
         if !in_words {
-            return self.rendered(messages, tools);
+            return self.rendered(messages, tools, arguments);
         }
         let turns = tool_calls::plain::in_words(messages, tools)?;
         let turns = match self.system {
             System::Known => turns,
             System::Unknown => tool_calls::plain::without_system(turns),
         };
-        self.rendered(&turns, &Tools::default())
+        self.rendered(&turns, &Tools::default(), arguments)
     }
 
-    fn rendered(&self, messages: &[Message], tools: &Tools) -> Result<String, String> {
+    fn rendered(&self, messages: &[Message], tools: &Tools, arguments: &Arguments) -> Result<String, String> {
         let turns = turns::of(messages, self.content, self.tool_format());
         let shown =
             if tools.are_shown() { tool_calls::plain::functions(&tools.offered)? } else { Vec::new() };
-        let tools = (!shown.is_empty()).then(move || Value::from(Serde(shown)));
+        let tools = if shown.is_empty() {
+            context! {}
+        } else {
+            context! { tools => Value::from(Serde(shown)) }
+        };
         let template = self.environment.get_template(NAME).expect("added when compiled");
         template
             .render(context! {
@@ -148,7 +206,7 @@ impl ChatTemplate {
                 add_generation_prompt => true,
                 bos_token => self.special.bos.as_str(),
                 eos_token => self.special.eos.as_str(),
-                ..tools.map_or_else(|| context! {}, |tools| context! { tools => tools }),
+                ..merge_maps([tools, arguments.0.clone()]),
             })
             .map_err(|error| explain(&error))
     }

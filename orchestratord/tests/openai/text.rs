@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Abilities, OwnAnswer, Piece};
+use adapter_api::{Abilities, OwnAnswer, OwnFieldsTaken, Piece};
 use adapter_mock::{Answer as Says, Phase};
 use orchestratord::tasks::spawn;
 use serde_json::{Value, json};
@@ -178,7 +178,7 @@ async fn wire_send(at: std::net::SocketAddr, ask: Ask) -> wire::Answer {
 
 #[tokio::test]
 async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refused_by_name_elsewhere() {
-    let abilities = Abilities { own_fields: true, ..Abilities::default() };
+    let abilities = Abilities { own_fields: OwnFieldsTaken::All, ..Abilities::default() };
     let own = House::with(Manners { abilities, ..Manners::default() });
     own.bring_up().await;
     let (audit, none) = (Audit::new(), House::new().await);

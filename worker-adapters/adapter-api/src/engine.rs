@@ -119,8 +119,20 @@ pub struct Abilities {
     pub logprobs: Option<u8>,
     /// Whether it sees pictures.
     pub images: bool,
-    /// Whether it takes fields of its own with a request, being asked in the words of the same API.
-    pub own_fields: bool,
+    /// Which fields it takes with a request that nobody here knows.
+    pub own_fields: OwnFieldsTaken,
+}
+
+/// Fields of a request that an engine takes beyond those of a [`Job`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnFieldsTaken {
+    /// None.
+    #[default]
+    None,
+    /// Arguments of its chat template.
+    Template,
+    /// All, being asked in the words of the same API.
+    All,
 }
 
 impl Abilities {
@@ -130,10 +142,10 @@ impl Abilities {
     /// The field, its value and what would be right.
     pub fn check(&self, job: &Job, kind: EngineKind) -> Result<(), String> {
         let engine = kind.as_str();
-        if let Some(own) = &job.own
-            && !self.own_fields
-        {
-            return Err(own.refusal.clone());
+        match (&job.own, self.own_fields) {
+            (None, _) | (Some(_), OwnFieldsTaken::All) => {}
+            (Some(own), OwnFieldsTaken::Template) if own.template.is_some() => {}
+            (Some(own), _) => return Err(own.refusal.clone()),
         }
         job.tools.check()?;
         if job.tools.are_shown() && self.tools.is_none() {

@@ -190,6 +190,8 @@ impl Sampling {
 pub struct OwnFields {
     /// The fields, as the text of a JSON object.
     pub fields: String,
+    /// The arguments of the chat template, as the text of a JSON object, where there is nothing else among them.
+    pub template: Option<String>,
     /// What whoever sends them to an engine that takes none is told: which field it is, and what would be right.
     pub refusal: String,
 }

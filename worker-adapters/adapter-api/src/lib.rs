@@ -14,8 +14,8 @@ pub mod tools;
 
 pub use engine::{
     Abilities, Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress,
-    MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError, StopOutcome,
-    TaskSink,
+    MeasureError, Measured, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec, SessionKv, StartError,
+    StopOutcome, TaskSink,
 };
 pub use job::{
     Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, OwnFields, Role, Sampling, Workload,

@@ -26,7 +26,8 @@ mod tests {
 
     #[test]
     fn they_stand_beside_and_before_what_is_asked_and_nothing_else_changes() {
-        let own = |fields: &str| OwnFields { fields: fields.to_owned(), refusal: String::new() };
+        let own =
+            |fields: &str| OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() };
         let body = br#"{"model":"m","schema":{"z":1,"a":2},"cache_prompt":true}"#.to_vec();
         let own = own(r#"{"cache_prompt":false,"mirostat":2,"kwargs":{"b":1,"a":1.50}}"#);
         let all = with_own_fields(body.clone(), Some(&own)).expect("JSON");

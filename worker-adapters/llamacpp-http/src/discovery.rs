@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use adapter_api::{
-    Abilities, EngineFacts, EngineKind, ModelFacts, ReplicaSpec, StartError, ToolSpeech, Workload,
+    Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError, ToolSpeech,
+    Workload,
 };
 use adapter_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use adapter_openai_http::{Counting, Flavor, OpenAi, WeighedToken, whole};
@@ -163,7 +164,7 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
     };
     let tools = (has_template && knows_tools).then_some(ToolSpeech::Apart);
     let images = has_template && props.modalities.vision;
-    Abilities { tools, logprobs: None, images, own_fields: true }
+    Abilities { tools, logprobs: None, images, own_fields: OwnFieldsTaken::All }
 }
 
 /// The most alternatives to a token that are asked for.

@@ -332,7 +332,7 @@ async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing
         asked.sampling.temperature = 0.0;
         asked
     };
-    let own = OwnFields { fields: "{}".to_owned(), refusal: String::new() };
+    let own = OwnFields { fields: "{}".to_owned(), template: None, refusal: String::new() };
     // The second is answered by `/v1/chat/completions`.
     let jobs = [asked(Input::Prompt("The colors are".into())), Job { own: Some(own), ..asked(chat) }];
     for plain in jobs {

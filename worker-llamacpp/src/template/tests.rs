@@ -8,7 +8,11 @@ fn render(source: &str, messages: &[(Role, &str)]) -> Result<String, String> {
     let special = SpecialTexts { bos: "<s>".into(), eos: "</s>".into() };
     let messages: Vec<Message> =
         messages.iter().map(|(role, content)| Message::new(*role, *content)).collect();
-    ChatTemplate::compile(source.to_owned(), special)?.render(&messages, &Tools::default())
+    ChatTemplate::compile(source.to_owned(), special)?.render(
+        &messages,
+        &Tools::default(),
+        &Arguments::default(),
+    )
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn a_template_that_knows_tools_shows_them_itself() {
     let template = compiled(HERMES);
     assert_eq!(template.tool_format(), ToolFormat::Hermes);
     let (messages, tools) = with_a_call();
-    let text = template.render(&messages, &tools).expect("rendered");
+    let text = template.render(&messages, &tools, &Arguments::default()).expect("rendered");
     assert_eq!(
         text,
         "<|im_start|>system\nWithin <tools></tools>:\n<tools>\n{\"type\": \"function\", \"function\": {\"name\": \
@@ -129,7 +133,9 @@ fn a_template_that_knows_tools_shows_them_itself() {
          <|im_end|>\n<|im_start|>user\n<tool_response>\nsun\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
     );
     let silent = Tools { choice: adapter_api::ToolChoice::None, ..tools };
-    assert!(!template.render(&messages, &silent).expect("rendered").contains("<tools>"));
+    assert!(
+        !template.render(&messages, &silent, &Arguments::default()).expect("rendered").contains("<tools>")
+    );
 }
 
 #[test]
@@ -138,14 +144,16 @@ fn a_template_that_knows_no_tools_is_told_of_them_in_words() {
     let (messages, tools) = with_a_call();
     let template = compiled(plain);
     assert_eq!(template.tool_format(), ToolFormat::Hermes);
-    let text = template.render(&messages, &tools).expect("rendered");
+    let text = template.render(&messages, &tools, &Arguments::default()).expect("rendered");
     assert!(text.starts_with("<|system|>You may call one or more functions"), "{text}");
     let rest = "<|user|>How is Paris?<|assistant|><tool_call>\n{\"name\": \"weather\", \"arguments\": \
                 {\"city\":\"Paris\",\"days\":2}}\n</tool_call><|user|><tool_response>\nsun\n</tool_response><|assistant|>";
     assert!(text.ends_with(rest), "{text}");
     let none = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}\
                 <|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}<|assistant|>";
-    let text = compiled(none).render(&messages, &tools).expect("rendered without a system message");
+    let text = compiled(none)
+        .render(&messages, &tools, &Arguments::default())
+        .expect("rendered without a system message");
     assert!(
         text.starts_with("<|user|>You may call") && text.contains("</tool_call>\n\nHow is Paris?"),
         "{text}"
@@ -165,6 +173,32 @@ fn mistral_gets_ids_of_nine_letters_and_results_know_their_tool() {
                    {% if call.id|length != 9 %}{{ raise_exception('nine') }}{% endif %}{{ call.id }}{% endfor %}\
                    {% if m.role == 'tool' %}={{ m.tool_call_id }}{{ m.name }}{% endif %}{% endfor %}";
     let (messages, tools) = with_a_call();
-    let text = compiled(mistral).render(&messages, &tools).expect("rendered");
+    let text = compiled(mistral).render(&messages, &tools, &Arguments::default()).expect("rendered");
     assert_eq!(text, "[TOOL_CALLS]bcdefghij=bcdefghijweather");
+}
+
+#[test]
+fn a_template_takes_the_arguments_it_knows_and_refuses_others_by_name() {
+    let thinks = "{%- set ns = namespace(a=1) %}{{- messages[0].content }}
+        {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think></think>' }}{%- endif %}
+        {%- if add_generation_prompt %}{{- bos_token ~ effort | default('low') ~ ns.a ~ strftime_now('') }}{%- endif %}";
+    let template = compiled(thinks);
+    let messages = [Message::new(Role::User, "Hi")];
+    let rendered = |arguments: &str| {
+        let arguments = template.arguments(arguments)?;
+        template.render(&messages, &Tools::default(), &arguments)
+    };
+    assert_eq!(rendered("{}").expect("rendered"), "Hilow1");
+    let said = rendered(r#"{"enable_thinking": false, "effort": "high"}"#).expect("rendered");
+    assert_eq!(said, "Hi<think></think>high1");
+    for (arguments, named) in
+        [(r#"{"enable_thinkin": false}"#, "enable_thinkin"), (r#"{"messages": []}"#, "messages")]
+    {
+        let refused = rendered(arguments).expect_err("it is not known");
+        let knows = "is not known to the model's chat template; it knows `effort`, `enable_thinking`";
+        assert_eq!(refused, format!("`chat_template_kwargs.{named}` {knows}"));
+    }
+    assert!(
+        compiled("{{ messages }}").arguments(r#"{"a": 1}"#).expect_err("unknown").ends_with("it knows none")
+    );
 }

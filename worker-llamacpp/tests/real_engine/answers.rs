@@ -1,6 +1,6 @@
 //! Answers: sensible, streamed, reproducible, whole.
 
-use adapter_api::{Constraint, EngineError, Finish, Input, LogitBias, Message, Role, Workload};
+use adapter_api::{Constraint, EngineError, Finish, Input, LogitBias, Message, OwnFields, Role, Workload};
 
 use crate::files::changed;
 use crate::harness::{Worker, job, model, prompt, spec, user};
@@ -180,4 +180,39 @@ fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_any() 
     let mut formed = asked();
     formed.sampling.constraint = Some(Constraint::Grammar("root ::= \"yes\"".to_owned()));
     assert_eq!(worker.answer(formed).text, "yes");
+}
+
+#[test]
+fn a_template_is_given_the_arguments_it_knows_and_others_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("moody.gguf");
+    let words = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+    let moody = format!("{:.<width$}", "' ~ (mood | default('calm')) ~ '", width = words.len());
+    std::fs::write(&path, changed(words, &moody)).expect("written");
+    let mut worker = Worker::spawn();
+    worker.load(spec(&path, 1, 512)).expect("it loads");
+    let mut asked = |input: Input, arguments: &str| {
+        let own = OwnFields {
+            fields: format!(r#"{{"chat_template_kwargs":{arguments}}}"#),
+            template: Some(arguments.to_owned()),
+            refusal: "not taken".to_owned(),
+        };
+        let mut asked = job(input, 1);
+        asked.own = Some(own);
+        worker.answer(asked).report().clone()
+    };
+    let (calm, moody) =
+        (asked(user("Hi"), "{}"), asked(user("Hi"), r#"{"mood": "one two three four five six"}"#));
+    assert!(moody.tokens_in.0 > calm.tokens_in.0, "{calm:?} {moody:?}");
+    for (input, arguments, said) in [
+        (
+            user("Hi"),
+            r#"{"modd": 1}"#,
+            "`chat_template_kwargs.modd` is not known to the model's chat template; it knows `mood`",
+        ),
+        (prompt("Hi"), "{}", "`chat_template_kwargs` go to the chat template: send `messages` with them"),
+    ] {
+        let refused = asked(input, arguments).finish;
+        assert_eq!(refused, Finish::Failed(EngineError::Invalid(said.to_owned())));
+    }
 }

@@ -8,6 +8,7 @@ use super::chat::CHAT_FIELDS;
 use super::completions::COMPLETION_FIELDS;
 use super::fields::Unserved;
 use crate::backpressure::Refusal;
+use crate::http::answer::shown;
 use crate::http::problem::not_a_field;
 
 /// Fields of engines that would take an answer out of the daemon's hands, and what to send instead.
@@ -23,6 +24,9 @@ const OURS: [(&str, &str); 10] = [
     ("use_beam_search", "leave it out"),
     ("truncate_prompt_tokens", "shorten the prompt"),
 ];
+
+/// The arguments of a model's chat template: `llama-server` and vLLM call them so.
+const TEMPLATE: &str = "chat_template_kwargs";
 
 /// What an engine is told of the fields in `beyond`, which an endpoint with the fields `known` does not know, and of
 /// those that are `unserved` here and ask for something.
@@ -42,11 +46,26 @@ pub(super) fn fields(
             return Err(Refusal::Invalid(not_a_field(name, known)));
         }
     }
+    if beyond.get(TEMPLATE).is_some_and(Value::is_null) {
+        beyond.remove(TEMPLATE);
+    }
     let refusal = unserved.iter().find_map(Unserved::refusal);
-    let refusal = refusal.or_else(|| beyond.keys().next().map(|first| not_a_field(first, known)));
+    let other = beyond.keys().find(|name| *name != TEMPLATE).or_else(|| beyond.keys().next());
+    let refusal = refusal.or_else(|| other.map(|first| not_a_field(first, known)));
     let asked = unserved.iter().filter(|unserved| unserved.refusal().is_some());
     beyond.extend(asked.filter_map(|asked| Some((asked.field.to_owned(), asked.value.clone()?))));
-    Ok(refusal.map(|refusal| OwnFields { fields: Value::Object(beyond).to_string(), refusal }))
+    let template = match (beyond.get(TEMPLATE), beyond.len()) {
+        (Some(Value::Object(arguments)), 1) => Some(Value::Object(arguments.clone()).to_string()),
+        (Some(Value::Object(_)) | None, _) => None,
+        (Some(other), _) => {
+            let other = other.to_string();
+            return Err(Refusal::Invalid(format!(
+                "`{TEMPLATE}` is {}: an object with the template's own arguments would be right",
+                shown(other.as_bytes())
+            )));
+        }
+    };
+    Ok(refusal.map(|refusal| OwnFields { fields: Value::Object(beyond).to_string(), template, refusal }))
 }
 
 #[cfg(test)]

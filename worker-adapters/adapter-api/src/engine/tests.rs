@@ -34,7 +34,7 @@ fn all() -> Abilities {
         tools: Some(ToolSpeech::InText(ToolFormat::Hermes)),
         logprobs: Some(20),
         images: true,
-        own_fields: true,
+        own_fields: OwnFieldsTaken::All,
     }
 }
 
@@ -88,9 +88,18 @@ fn a_tool_that_cannot_be_called_is_named() {
 
 #[test]
 fn fields_of_its_own_are_refused_in_the_given_words_where_an_engine_takes_none() {
-    let own =
-        OwnFields { fields: r#"{"mirostat":2}"#.to_owned(), refusal: "`mirostat` is not a field".to_owned() };
-    let asked = Job { own: Some(own), ..job() };
+    let own = |template: Option<&str>| OwnFields {
+        fields: r#"{"mirostat":2}"#.to_owned(),
+        template: template.map(str::to_owned),
+        refusal: "`mirostat` is not a field".to_owned(),
+    };
+    let asked = Job { own: Some(own(None)), ..job() };
     assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
+    let template = Abilities { own_fields: OwnFieldsTaken::Template, ..Abilities::default() };
+    for abilities in [Abilities::default(), template] {
+        assert_eq!(told(&asked, abilities), "`mirostat` is not a field");
+    }
+    let asked = Job { own: Some(own(Some("{}"))), ..job() };
+    assert_eq!(template.check(&asked, EngineKind::Llamacpp), Ok(()));
     assert_eq!(told(&asked, Abilities::default()), "`mirostat` is not a field");
 }

@@ -331,7 +331,7 @@ async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
     });
     let engine = attach(&server).await.expect("starts");
     let fields = r#"{"cache_prompt":false,"chat_template_kwargs":{"enable_thinking":false},"mirostat":2}"#;
-    let own = OwnFields { fields: fields.to_owned(), refusal: String::new() };
+    let own = OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() };
     let asked = |input| Job { own: Some(own.clone()), ..job(input) };
     within(engine.measure(Arc::new(asked(conversation("what now"))))).await.expect("it is counted");
     let rendered = server.last("POST /apply-template").json();

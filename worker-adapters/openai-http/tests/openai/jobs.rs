@@ -2,7 +2,7 @@
 
 use adapter_api::{
     CallEvent, Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, MeasureError,
-    Message, OwnFields, Role, StopOutcome, Tool, ToolChoice, ToolSpeech, Tools, Workload,
+    Message, OwnFields, OwnFieldsTaken, Role, StopOutcome, Tool, ToolChoice, ToolSpeech, Tools, Workload,
 };
 use adapter_http::testing::{FakeServer, Heard, Reply, Story, chunked, job, json, listen, sse, within};
 use orchestrator_core::TokenCount;
@@ -144,9 +144,9 @@ async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
 async fn fields_of_its_own_reach_the_server_untouched() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
-    assert!(engine.facts().abilities.own_fields);
+    assert_eq!(engine.facts().abilities.own_fields, OwnFieldsTaken::All);
     let fields = r#"{"chat_template_kwargs":{"z":1,"a":[0.10]},"min_p":0.5,"repetition_penalty":1.3}"#;
-    let own = OwnFields { fields: fields.to_owned(), refusal: String::new() };
+    let own = OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() };
     for (input, line) in [
         (Input::Prompt("x".to_owned()), "POST /v1/completions"),
         (Input::Messages(vec![Message::new(Role::User, "x")]), "POST /v1/chat/completions"),
@@ -348,7 +348,8 @@ async fn vectors_and_scores_come_in_the_order_of_the_inputs() {
     let engine = attach(&server).await;
     let inputs = |inputs: &[&str]| Input::Inputs(inputs.iter().map(|&input| input.to_owned()).collect());
     let (sink, heard) = listen();
-    let own = |fields: &str| Some(OwnFields { fields: fields.to_owned(), refusal: String::new() });
+    let own =
+        |fields: &str| Some(OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() });
     let asked =
         Job { workload: Workload::Embedding, own: own(r#"{"dimensions":2}"#), ..job(inputs(&["a", "b"])) };
     engine.submit(asked, sink);

@@ -27,3 +27,19 @@ fn what_is_the_daemons_own_affair_or_of_another_endpoint_is_refused_by_name() {
         assert!(refused.starts_with(words), "{refused}");
     }
 }
+
+#[test]
+fn arguments_of_the_template_stand_apart_where_there_is_nothing_else() {
+    let template = json!({"chat_template_kwargs": {"enable_thinking": false}});
+    let own = asked(template).expect("taken").expect("some");
+    assert_eq!(own.template.as_deref(), Some(r#"{"enable_thinking":false}"#));
+    assert!(own.refusal.starts_with("`chat_template_kwargs` is not a field"), "{}", own.refusal);
+    let both = asked(json!({"chat_template_kwargs": {}, "top_a": 1})).expect("taken").expect("some");
+    assert_eq!((both.template, both.refusal.starts_with("`top_a` is not a field")), (None, true));
+    assert_eq!(asked(json!({"chat_template_kwargs": null})), Ok(None));
+    let refused = asked(json!({"chat_template_kwargs": [1]})).expect_err("refused");
+    assert_eq!(
+        refused,
+        "`chat_template_kwargs` is [1]: an object with the template's own arguments would be right"
+    );
+}
