@@ -61,25 +61,22 @@ impl OwnAnswer {
     /// a choice one after the other, and texts of a delta too.
     pub fn go_on(&mut self, after: &Self) {
         join(&mut self.chunk, &after.chunk, |_, _| false);
-        join(&mut self.choice, &after.choice, |before, after| match (before, after) {
-            (Value::Array(before), Value::Array(after)) => {
-                before.extend_from_slice(after);
-                true
-            }
-            _ => false,
-        });
+        join(&mut self.choice, &after.choice, lists_go_on);
         join(&mut self.delta, &after.delta, |before, after| match (before, after) {
-            (Value::Array(before), Value::Array(after)) => {
-                before.extend_from_slice(after);
-                true
-            }
             (Value::String(before), Value::String(after)) => {
                 before.push_str(after);
                 true
             }
-            _ => false,
+            (before, after) => lists_go_on(before, after),
         });
     }
+}
+
+/// Puts a list behind the one before it, where both are lists.
+fn lists_go_on(before: &mut Value, after: &Value) -> bool {
+    let (Value::Array(before), Value::Array(after)) = (before, after) else { return false };
+    before.extend_from_slice(after);
+    true
 }
 
 /// Adds the fields `after` to those `before`. One that is in both goes on where `goes_on` makes it, and takes the other's

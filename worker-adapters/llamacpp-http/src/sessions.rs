@@ -31,7 +31,8 @@ struct Slots {
 struct Held {
     session: Option<SessionId>,
     tokens: TokenCount,
-    prompt: Print,
+    /// Of a session's, by which it is seen to go on.
+    prompt: Option<Print>,
 }
 
 /// What a prompt is known again by, without being kept.
@@ -46,7 +47,7 @@ struct Print {
 pub(crate) struct Stay {
     sessions: Arc<Sessions>,
     session: Option<SessionId>,
-    prompt: Print,
+    prompt: Option<Print>,
     slot: Option<i32>,
 }
 
@@ -54,9 +55,12 @@ impl Sessions {
     /// A task with this `prompt` begins: in the slot of its session, where that is known and free, and the prompt goes
     /// on with the one before.
     pub(crate) fn begin(self: &Arc<Self>, session: Option<SessionId>, prompt: &str) -> Stay {
+        let print = session.map(|_| self.print(prompt.as_bytes()));
         let mut slots = self.lock();
         let own = session.and_then(|session| slots.of(session)).filter(|(_, held)| {
-            prompt.as_bytes().get(..held.prompt.bytes).is_some_and(|begins| self.print(begins) == held.prompt)
+            let before =
+                held.prompt.and_then(|before| Some((prompt.as_bytes().get(..before.bytes)?, before)));
+            before.is_some_and(|(begins, before)| self.print(begins) == before)
         });
         let slot = own.map(|(slot, _)| slot);
         let slot = slot.filter(|slot| slots.unplaced == 0 && !slots.busy.contains_key(slot));
@@ -64,8 +68,7 @@ impl Sessions {
             Some(slot) => *slots.busy.entry(slot).or_default() += 1,
             None => slots.unplaced += 1,
         }
-        let prompt = self.print(prompt.as_bytes());
-        Stay { sessions: Arc::clone(self), session, prompt, slot }
+        Stay { sessions: Arc::clone(self), session, prompt: print, slot }
     }
 
     fn print(&self, prompt: &[u8]) -> Print {

@@ -11,19 +11,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::ask::Lane;
 use super::completions::text_of;
 use super::fields::{LEAVE_IT_OUT, TextOr, Unserved};
 use super::own;
-use super::refusal::not_admitted;
 use super::running::Running;
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
 use crate::http::access::About;
 use crate::http::answer::Refused;
-use crate::http::{Api, body, task_request};
+use crate::http::{Api, body};
 
 /// The names of the body's fields.
 const EMBEDDING_FIELDS: &[&str] =
@@ -83,10 +81,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let encoding = request.encoding_format.unwrap_or_default();
     let model = request.model.clone();
     let own = request.take_own()?;
-    let task = task_request::resolve(request.into_task()?, &api.settings.sampler_profiles, Uuid::new_v4);
-    let mut task = task.map_err(|refusal| not_admitted(&api, refusal))?;
-    Arc::make_mut(&mut task.job).own = own;
-    let running = Running::start(&api, vec![task]).await?;
+    let running = Running::of_inputs(&api, request.into_task()?, own).await?;
     let about = About(running.first());
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
     let vector = |(index, text): (usize, &String)| {

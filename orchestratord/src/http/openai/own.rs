@@ -49,11 +49,16 @@ pub(super) fn fields(
     if beyond.get(TEMPLATE).is_some_and(Value::is_null) {
         beyond.remove(TEMPLATE);
     }
-    let refusal = unserved.iter().find_map(Unserved::refusal);
     let other = beyond.keys().find(|name| *name != TEMPLATE).or_else(|| beyond.keys().next());
-    let refusal = refusal.or_else(|| other.map(|first| not_a_field(first, known)));
-    let asked = unserved.iter().filter(|unserved| unserved.refusal().is_some());
-    beyond.extend(asked.filter_map(|asked| Some((asked.field.to_owned(), asked.value.clone()?))));
+    let other = other.map(|first| not_a_field(first, known));
+    let mut refusal = None;
+    for unserved in unserved {
+        if let (Some(words), Some(value)) = (unserved.refusal(), unserved.value) {
+            refusal.get_or_insert(words);
+            beyond.insert(unserved.field.to_owned(), value.clone());
+        }
+    }
+    let refusal = refusal.or(other);
     let template = match (beyond.get(TEMPLATE), beyond.len()) {
         (Some(Value::Object(arguments)), 1) => Some(Value::Object(arguments.clone()).to_string()),
         (Some(Value::Object(_)) | None, _) => None,

@@ -8,19 +8,17 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::ask::Lane;
 use super::fields::TextOrObject;
 use super::own;
-use super::refusal::not_admitted;
 use super::running::Running;
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::task_request::check;
-use crate::http::{Api, body, task_request};
+use crate::http::{Api, body};
 
 /// The most documents: one text less than a task takes.
 const DOCUMENTS: std::ops::RangeInclusive<usize> = 1..=2047;
@@ -77,10 +75,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let shown = request.return_documents.unwrap_or_default();
     let own = own::fields(std::mem::take(&mut request.beyond), RERANK_FIELDS, &[])?;
     let (task, documents) = request.into_task()?;
-    let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
-    let mut task = task.map_err(|refusal| not_admitted(&api, refusal))?;
-    Arc::make_mut(&mut task.job).own = own;
-    let running = Running::start(&api, vec![task]).await?;
+    let running = Running::of_inputs(&api, task, own).await?;
     let about = About(running.first());
     let id = format!("rerank-{}", running.first());
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;

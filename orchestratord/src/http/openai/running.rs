@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::{CallEvent, Input, OwnAnswer, TokenLogprob, ToolCall};
+use adapter_api::{CallEvent, Input, OwnAnswer, OwnFields, TokenLogprob, ToolCall};
+use api_types as wire;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use orchestrator_core::TaskId;
@@ -17,6 +18,7 @@ use crate::backpressure::Refusal;
 use crate::handle::{DriverHandle, TaskRequest};
 use crate::http::Api;
 use crate::http::answer::Refused;
+use crate::http::task_request;
 use crate::task_log::TaskEnd;
 use crate::tasks;
 
@@ -100,6 +102,21 @@ struct Unended {
 }
 
 impl Running {
+    /// Admits the one `task` of a request that is answered without a word, with what only an engine may know.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub(super) async fn of_inputs(
+        api: &Api,
+        task: wire::TaskRequest,
+        own: Option<OwnFields>,
+    ) -> Result<Self, Refused> {
+        let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
+        let mut task = task.map_err(|refusal| not_admitted(api, refusal))?;
+        Arc::make_mut(&mut task.job).own = own;
+        Self::start(api, vec![task]).await
+    }
+
     /// Admits `requests`, all of them or none.
     ///
     /// # Errors
