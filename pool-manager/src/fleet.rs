@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineFactory, ReplicaSpec, StopOutcome};
+use adapter_api::{Engine, EngineFactory, ExitReason, ReplicaSpec, StopOutcome};
 use futures_core::future::BoxFuture;
 use orchestrator_core::ReplicaId;
 use tokio::sync::mpsc;
@@ -145,6 +145,11 @@ impl Candidate {
                     let spec = spec.expect("a fleet hears of its own replicas").clone();
                     passed.push(Passed { spec, engine, self_test });
                 }
+                // A candidate that takes no work cannot take over.
+                ReplicaEventKind::Suspended { reason } => {
+                    return Err(DownReason::Gone(ExitReason::Channel(reason)));
+                }
+                ReplicaEventKind::Resumed => {}
                 ReplicaEventKind::Gone { reason } => return Err(DownReason::Gone(reason)),
                 ReplicaEventKind::BackingOff { reason, .. } => return Err(reason),
                 ReplicaEventKind::Failed { error, .. } => return Err(DownReason::Start(error)),

@@ -95,6 +95,14 @@ pub enum ReplicaEventKind {
         /// What its test measured.
         self_test: SelfTest,
     },
+    /// It takes no new tasks for a time, those in it may go on. Between `Ready` and `Gone`, followed by `Resumed` or
+    /// `Gone`.
+    Suspended {
+        /// Why.
+        reason: String,
+    },
+    /// It takes tasks again.
+    Resumed,
     /// It must not be used any more: the engine ended, or is about to because a stop was asked for, which
     /// then is the reason ([`ExitReason::Stopped`]).
     Gone {
@@ -126,6 +134,8 @@ impl std::fmt::Debug for ReplicaEventKind {
         match self {
             Self::Starting { progress } => f.debug_struct("Starting").field("progress", progress).finish(),
             Self::Ready { self_test, .. } => f.debug_struct("Ready").field("self_test", self_test).finish(),
+            Self::Suspended { reason } => f.debug_struct("Suspended").field("reason", reason).finish(),
+            Self::Resumed => f.write_str("Resumed"),
             Self::Gone { reason } => f.debug_struct("Gone").field("reason", reason).finish(),
             Self::BackingOff { delay, attempt, breaker, reason } => f
                 .debug_struct("BackingOff")

@@ -206,6 +206,12 @@ impl Voice {
         }
     }
 
+    /// Tells the driver, and waits for room.
+    async fn send(&self, kind: ReplicaEventKind) {
+        // Nobody listens any more: nobody has to be told.
+        let _ = self.events.send(ReplicaEvent { replica: self.replica.clone(), kind }).await;
+    }
+
     /// What hears of progress on the way. That it is at its end is told when the engine is there.
     fn progress(&self) -> LoadProgress {
         let Self { replica, events, state } = self;
@@ -243,9 +249,7 @@ impl Unit {
         self.voice.set(ReplicaState::Exited { reason: DownReason::Stopped });
         told.send_replace(Some(outcome));
         if announced == Announced::Yes {
-            let kind = ReplicaEventKind::Gone { reason: ExitReason::Stopped };
-            // Nobody listens any more: nobody has to be told.
-            let _ = self.voice.events.send(ReplicaEvent { replica: self.voice.replica, kind }).await;
+            self.voice.send(ReplicaEventKind::Gone { reason: ExitReason::Stopped }).await;
         }
     }
 
@@ -332,12 +336,25 @@ impl Unit {
             biased;
             grace = stop.asked() => return self.retire(stop, &engine, grace, Announced::Yes).await,
             reason = engine.gone() => reason,
+            () = self.report_suspensions(&engine) => unreachable!("it reports until the engine is gone"),
         };
         let ready_for = now() - ready_at;
         let gone = ReplicaEventKind::Gone { reason: reason.clone() };
         match self.voice.tell(stop, gone).await {
             Ok(()) => Ended::Down { reason: DownReason::Gone(reason), ready_for },
             Err(_) => Ended::Stopped { outcome: StopOutcome::AlreadyGone, announced: Announced::Yes },
+        }
+    }
+
+    /// Tells of each time that the engine takes no new work, and of its return. Never resolves.
+    async fn report_suspensions(&self, engine: &Arc<dyn Engine>) {
+        loop {
+            let reason = engine.suspended().await;
+            tracing::warn!(replica = %self.voice.replica, reason, "replica takes no new tasks");
+            self.voice.send(ReplicaEventKind::Suspended { reason }).await;
+            engine.resumed().await;
+            tracing::info!(replica = %self.voice.replica, "replica takes tasks again");
+            self.voice.send(ReplicaEventKind::Resumed).await;
         }
     }
 

@@ -89,6 +89,8 @@ impl Driver {
                 );
                 pool.ready(&replica, engine, &self_test, now);
             }
+            ReplicaEventKind::Suspended { .. } => pool.scheduler.replica_retiring(&replica),
+            ReplicaEventKind::Resumed => pool.scheduler.replica_open(&replica),
             ReplicaEventKind::Gone { reason } => {
                 self.replica_lost(index, &replica, Loss::Died(reason.to_string()), now);
             }
@@ -165,6 +167,10 @@ impl Driver {
             // Nobody here asked for it, so the engine is on its way out.
             Finish::Canceled if stopping => Ending::Failed(Failure::Stopping),
             Finish::Canceled | Finish::Failed(EngineError::Lost) => Ending::Failed(Failure::WorkerReset),
+            Finish::Failed(EngineError::Unavailable(what) | EngineError::Failed(what)) => {
+                tracing::warn!(task_id = %id, reason = what, "the engine failed before the first token");
+                Ending::Failed(Failure::WorkerReset)
+            }
             Finish::Failed(EngineError::Invalid(what)) => Ending::Failed(Failure::Invalid(what.clone())),
             Finish::Failed(EngineError::Decode(what)) => {
                 tracing::error!(task_id = %id, reason = what, "decode failed");

@@ -84,6 +84,8 @@ fn name(kind: &ReplicaEventKind) -> &'static str {
         ReplicaEventKind::Gone { .. } => "gone",
         ReplicaEventKind::BackingOff { .. } => "backing off",
         ReplicaEventKind::Failed { .. } => "failed",
+        ReplicaEventKind::Suspended { .. } => "suspended",
+        ReplicaEventKind::Resumed => "resumed",
     }
 }
 

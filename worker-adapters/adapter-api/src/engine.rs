@@ -269,6 +269,25 @@ pub trait Engine: Send + Sync + 'static {
         None
     }
 
+    /// Work done so far for a task that was submitted: a count that grows with every prompt token read, token
+    /// generated and input embedded or scored, whether or not text comes of it. `None` where the engine does not
+    /// say, or does not have the task: then only what reaches the task's sink counts as progress.
+    fn work_done(&self, task: TaskId) -> Option<u64> {
+        let _ = task;
+        None
+    }
+
+    /// Resolves, with the reason, once the engine takes no new work for a time: it is there, its running tasks may
+    /// go on, and it says when it is back ([`resumed`](Self::resumed)). May be asked any number of times.
+    fn suspended(&self) -> BoxFuture<'static, String> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Resolves once the engine takes work: at once while it is not suspended.
+    fn resumed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Resolves when the engine is gone, with the reason. May be asked any number of times.
     fn gone(&self) -> BoxFuture<'static, ExitReason>;
 

@@ -169,6 +169,14 @@ pub enum EngineError {
     /// A decode step failed. The text is for the log.
     #[error("decode failed: {0}")]
     Decode(String),
+    /// The engine says that it does not take work now (loading, overloaded, restarting). The task is not at
+    /// fault: it goes back to its place in the queue, however often this happens. Only before the first token.
+    #[error("not available: {0}")]
+    Unavailable(String),
+    /// The engine failed before the first token of the task, without saying whose fault that is (status 500, a
+    /// connection closed before the response). The task is retried, and ends at the second such failure.
+    #[error("failed before the first token: {0}")]
+    Failed(String),
     /// The engine went away with the task in it.
     #[error("the engine went away")]
     Lost,
