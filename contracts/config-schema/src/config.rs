@@ -92,6 +92,8 @@ pub struct QueueConfig {
     pub when_full: WhenFull,
     /// After this, a waiting batch task goes before interactive ones.
     pub batch_max_wait: Duration,
+    /// How long a queued task waits while every replica of its pool is down; zero ends it at once.
+    pub outage_wait: Duration,
 }
 
 /// Finished answers and idle streams.

@@ -122,6 +122,7 @@ fn queue(queue: &QueueConfig) -> raw::QueueOverride {
         batch: Some(queue.batch),
         when_full: Some(queue.when_full),
         batch_max_wait_s: Some(seconds(queue.batch_max_wait)),
+        outage_wait_s: Some(seconds(queue.outage_wait)),
     }
 }
 

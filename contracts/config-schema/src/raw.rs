@@ -70,6 +70,10 @@ pub struct Queue {
     /// but never starves.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub batch_max_wait_s: f64,
+    /// Seconds that a queued task waits while every replica of its pool is down, before it ends with
+    /// `POOL_UNAVAILABLE`. 0 ends it at once.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    pub outage_wait_s: f64,
 }
 
 /// What happens to a batch task when the batch lane is full.

@@ -88,6 +88,7 @@ fn without_a_file_the_defaults_hold() {
         (pool.queue.when_full, pool.queue.batch_max_wait),
         (WhenFull::Reject, Duration::from_secs(30))
     );
+    assert_eq!(pool.queue.outage_wait, Duration::from_secs(120));
     assert_eq!(config.limits.body_bytes, 16 << 20);
 }
 
@@ -428,7 +429,7 @@ fn a_printed_configuration_reads_back_as_the_same() {
     let machine = Machine::with_file(
         "listen: '[::1]:1'\nallowed_hosts: [box]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25}\n\
          pools: [{id: a, ctx: 2048, devices: gpu1, sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53}, \
-         {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru}}, \
+         {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru, outage_wait_s: 0}}, \
          {id: c, devices: [cpu, GPU-1], replicas: 3, preload: false, idle_unload_s: 2.5, fit_ctx: true}, \
          {id: d, engine: tgi, model: a name, server: {url: 'http://box/', silence_timeout_s: 7}}, \
          {id: e, slots: 9, server: {command: [s, '{port}'], env: {A: b}, start_timeout_s: 6}}]\n\

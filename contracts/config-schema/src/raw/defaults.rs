@@ -30,7 +30,13 @@ impl Default for File {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { interactive: 256, batch: 1024, when_full: WhenFull::Reject, batch_max_wait_s: 30.0 }
+        Self {
+            interactive: 256,
+            batch: 1024,
+            when_full: WhenFull::Reject,
+            batch_max_wait_s: 30.0,
+            outage_wait_s: 120.0,
+        }
     }
 }
 

@@ -167,4 +167,8 @@ pub struct QueueOverride {
     #[schemars(range(min = 0.0, max = 86_400.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_max_wait_s: Option<f64>,
+    /// Seconds that a queued task waits while every replica of the pool is down.
+    #[schemars(range(min = 0.0, max = 86_400.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outage_wait_s: Option<f64>,
 }
