@@ -11,6 +11,9 @@ pub const APART: &str = "apart";
 /// A prompt whose answer comes as fast as it is taken, [`BULK`] tokens in a write.
 pub const IN_BULK: &str = "bulk";
 
+/// A prompt whose answer closes its connection, and is in bulk otherwise. Others leave it open for the next request.
+pub const CLOSING: &str = "closing";
+
 /// Time between two tokens of a stream whose tokens come apart.
 pub const PAUSE: Duration = Duration::from_millis(1);
 
@@ -23,17 +26,29 @@ const ENDLESS: u32 = 60_000;
 /// Answers whoever connects, until the program ends.
 pub fn serve(listener: &TcpListener) {
     for socket in listener.incoming().map_while(Result::ok) {
-        std::thread::spawn(move || answer(socket));
+        let _ = socket.set_nodelay(true);
+        std::thread::spawn(move || answer_all(socket));
     }
 }
 
-/// Answers one request; a client that goes away ends it.
-fn answer(mut socket: TcpStream) -> Option<()> {
-    let _ = socket.set_nodelay(true);
+/// Answers one request after the other; a client that goes away ends it.
+fn answer_all(mut socket: TcpStream) {
     let mut bytes = vec![0; 64 * 1024];
+    while answer(&mut socket, &mut bytes) == Some(Persistence::Kept) {}
+}
+
+/// Whether a connection takes another request.
+#[derive(PartialEq, Eq)]
+enum Persistence {
+    Kept,
+    Closed,
+}
+
+/// Answers one request.
+fn answer(socket: &mut TcpStream, bytes: &mut [u8]) -> Option<Persistence> {
     let mut request = String::new();
     while !request.contains("\r\n\r\n") || (request.starts_with("POST") && !request.ends_with('}')) {
-        let count = socket.read(&mut bytes).ok().filter(|count| *count > 0)?;
+        let count = socket.read(bytes).ok().filter(|count| *count > 0)?;
         request.push_str(&String::from_utf8_lossy(&bytes[..count]));
     }
     if !request.starts_with("POST /v1/completions") {
@@ -42,17 +57,18 @@ fn answer(mut socket: TcpStream) -> Option<()> {
             Some("/health") => (200, "{}"),
             _ => (404, "{}"),
         };
-        let head = format!(
-            "HTTP/1.1 {status} S\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        return socket.write_all(head.as_bytes()).ok();
+        let head = format!("HTTP/1.1 {status} S\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        return socket.write_all(head.as_bytes()).ok().map(|()| Persistence::Kept);
     }
     let tokens = request.split("\"max_tokens\":").nth(1).unwrap_or_default();
     let tokens: String = tokens.chars().take_while(char::is_ascii_digit).collect();
     let tokens = tokens.parse().unwrap_or(ENDLESS);
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\
-                transfer-encoding: chunked\r\n\r\n";
+    let closes = request.contains(&format!("\"{CLOSING}\""));
+    let connection = if closes { "connection: close\r\n" } else { "" };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n{connection}\
+         transfer-encoding: chunked\r\n\r\n"
+    );
     socket.write_all(head.as_bytes()).ok()?;
     let each = if request.contains(&format!("\"{APART}\"")) { 1 } else { BULK };
     let mut sent = 0;
@@ -66,7 +82,8 @@ fn answer(mut socket: TcpStream) -> Option<()> {
         }
     }
     let end = [event("", "\"length\""), "data: [DONE]\n\n".to_owned()].map(|event| chunk(&event)).concat();
-    socket.write_all(format!("{end}0\r\n\r\n").as_bytes()).ok()
+    socket.write_all(format!("{end}0\r\n\r\n").as_bytes()).ok()?;
+    Some(if closes { Persistence::Closed } else { Persistence::Kept })
 }
 
 /// What vLLM writes for a token of a prompt's answer.

@@ -87,7 +87,7 @@ pub enum Undiscovered {
 impl From<Fault> for Undiscovered {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Transport(what) => Self::Absent(what),
+            Fault::Absent(what) | Fault::Unanswered(what) | Fault::Transport(what) => Self::Absent(what),
             Fault::Unready(what) => Self::NotYet(what),
             Fault::Nonsense(what) | Fault::Refused(what) | Fault::Failed(what) => {
                 Self::Never(StartError::Engine(what))
@@ -178,6 +178,8 @@ pub struct Last {
     pub prefill: Option<Millis>,
     /// The engine's own time from the first token to the end.
     pub decode: Option<Millis>,
+    /// Whether the engine would go on: closing its connection is what ends it.
+    pub is_cut: bool,
 }
 
 /// Why an answer ended.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::dialect::{Call, Dialect, Ending, Last};
 use crate::estimate::estimated_tokens;
+use crate::exchange::Incoming;
 use crate::fault::Fault;
 use crate::inner::{Inner, NotTaken};
 use crate::relay::Told;
@@ -189,13 +190,17 @@ async fn run<D: Dialect>(
     let arrived = clock::now();
     let (task, most, guessed) = (job.task, job.max_tokens, estimated_tokens(&job.input));
     let mut told = Told::new(sink);
+    let mut rest = None;
     let end = {
         let mut answer = std::pin::pin!(answer(&inner, job, &mut told));
         poll_fn(|cx| {
             if let Poll::Ready(word) = std::pin::Pin::new(&mut canceled).poll(cx) {
                 return Poll::Ready(if word.is_ok() { End::Canceled } else { End::Lost });
             }
-            answer.as_mut().poll(cx).map(|answer| answer.map_or_else(End::Fault, End::Last))
+            answer.as_mut().poll(cx).map(|(last, incoming)| {
+                rest = incoming;
+                last.map_or_else(End::Fault, End::Last)
+            })
         })
         .await
     };
@@ -212,7 +217,9 @@ async fn run<D: Dialect>(
         End::Fault(fault) => {
             tracing::warn!(task_id = %task, engine = D::NAME, %fault, "a task failed at its engine");
             // Only the engine's end loses a task: where it is still there, the task itself failed.
-            if matches!(fault, Fault::Transport(_)) && !survives(&inner, &mut canceled).await {
+            if matches!(fault, Fault::Absent(_) | Fault::Unanswered(_) | Fault::Transport(_))
+                && !survives(&inner, &mut canceled).await
+            {
                 return;
             }
             Finish::Failed(fault.clone().into_engine_error())
@@ -226,6 +233,9 @@ async fn run<D: Dialect>(
     }
     let report = report(finish, last, &mut told, arrived);
     told.sink.end(report);
+    if let Some(rest) = rest {
+        inner.client.keep(rest).await;
+    }
 }
 
 /// Whether the engine is still there after a broken connection; a cancel meanwhile needs no answer.
@@ -250,10 +260,24 @@ fn report(finish: Finish, last: Last, told: &mut Told, arrived: Instant) -> EndR
     }
 }
 
-async fn answer<D: Dialect>(inner: &Inner<D>, job: Job, told: &mut Told) -> Result<Last, Fault> {
+/// The answer to `job`, and the connection that it came over where that may carry another one.
+async fn answer<D: Dialect>(
+    inner: &Inner<D>,
+    job: Job,
+    told: &mut Told,
+) -> (Result<Last, Fault>, Option<Incoming>) {
     let client = &inner.client;
-    let Call { path, body, reading } = Arc::clone(&inner.dialect).prepare(client.clone(), job).await?;
-    let opened = client.start(&path, &body).await?;
-    drop(body);
-    relay::relay(client, opened, reading, told).await
+    let begun = async {
+        let Call { path, body, reading } = Arc::clone(&inner.dialect).prepare(client.clone(), job).await?;
+        Ok((client.start(&path, &body).await?, reading))
+    };
+    match begun.await {
+        Ok((mut opened, reading)) => {
+            let last = relay::relay(client, &mut opened, reading, told).await;
+            let incoming = opened.incoming;
+            let persists = incoming.persists && (last.is_ok() || incoming.framing.is_over());
+            (last, persists.then_some(incoming))
+        }
+        Err(fault) => (Err(fault), None),
+    }
 }

@@ -1,5 +1,5 @@
-//! One request and its answer over a connection of its own: closing it is how an answer is canceled, and
-//! nothing of one task can reach another.
+//! One request and its answer. A connection carries one of them at a time, and waits for the next one only where the
+//! answer was read to its end: closing it is how an answer is canceled, and nothing of one task can reach another.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -14,12 +14,8 @@ use crate::config::{Secret, Timeouts};
 use crate::errors::message_of;
 use crate::fault::Fault;
 use crate::framing::{Framing, More};
-
-/// Bytes of an answer's head.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-
-/// Headers of an answer.
-const MAX_HEADERS: usize = 100;
+use crate::head::{Head, MAX_HEAD_BYTES, parse_head};
+use crate::idle::IdleConnections;
 
 /// Bytes of an answer that is taken whole.
 const MAX_WHOLE_BYTES: usize = 64 * 1024 * 1024;
@@ -29,6 +25,10 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// Bytes read first of an answer's head: one of usual size, with as little of the body as comes with it.
 const HEAD_BYTES: usize = 1024;
+
+/// How long the end of a body is waited for behind its last event. Servers write it right behind, some in a write of
+/// its own; a connection whose body does not end in time is closed.
+const BODY_END_LIMIT: Duration = Duration::from_millis(100);
 
 /// Asks one server. Clones ask the same one.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ struct Inner {
     timeouts: Timeouts,
     /// Where the name led the last time, so that it is not looked up for every task.
     resolved: OnceLock<SocketAddr>,
+    idle: IdleConnections,
 }
 
 /// An answer that was taken whole.
@@ -67,20 +68,36 @@ pub(crate) struct Incoming<S = TcpStream> {
     pub(crate) framing: Framing,
     /// What was read behind the head.
     pub(crate) rest: Vec<u8>,
+    /// Whether the connection may carry another request behind this body.
+    pub(crate) persists: bool,
+}
+
+impl<S> Incoming<S> {
+    /// Takes what was read and hands the body's part of it to `take`. A connection that carries anything else does
+    /// not persist: nothing says what belongs to the next answer then.
+    pub(crate) fn push(
+        &mut self,
+        bytes: &[u8],
+        take: &mut impl FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<More, Fault> {
+        let pushed = self.framing.push(bytes, take);
+        self.persists &= matches!(pushed, Ok(More::Expected | More::Nothing));
+        pushed
+    }
 }
 
 impl Client {
     /// Asks the server at `address`, called `name` in messages.
     #[must_use]
     pub fn new(name: &'static str, address: Address, key: Option<&Secret>, timeouts: Timeouts) -> Self {
-        let mut headers =
-            format!("host: {}\r\nuser-agent: llama-orch\r\nconnection: close\r\n", address.authority());
+        let mut headers = format!("host: {}\r\nuser-agent: llama-orch\r\n", address.authority());
         if let Some(key) = key {
             headers.push_str("authorization: Bearer ");
             headers.push_str(key.reveal());
             headers.push_str("\r\n");
         }
-        Self(Arc::new(Inner { name, address, headers, timeouts, resolved: OnceLock::new() }))
+        let (resolved, idle) = (OnceLock::new(), IdleConnections::default());
+        Self(Arc::new(Inner { name, address, headers, timeouts, resolved, idle }))
     }
 
     /// The server in messages: its name and its URL.
@@ -94,12 +111,18 @@ impl Client {
         &self.0.timeouts
     }
 
+    /// The connections that wait for their next request.
+    pub(crate) fn idle(&self) -> &IdleConnections {
+        &self.0.idle
+    }
+
     /// Gets what is at `path`.
     ///
     /// # Errors
-    /// [`Fault::Transport`] or [`Fault::Nonsense`]; a status that is no success is an answer.
+    /// A fault of the connection or [`Fault::Nonsense`]; a status that is no success is an answer.
     pub async fn get(&self, path: &str) -> Result<Answered, Fault> {
-        self.whole(self.open(&self.request("GET", path, None), self.0.timeouts.probe).await?).await
+        let opened = self.open(&self.request("GET", path, None), self.0.timeouts.probe).await?;
+        self.whole_and_keep(opened).await
     }
 
     /// Sends JSON to `path` and takes the answer whole.
@@ -107,12 +130,38 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn post(&self, path: &str, body: &[u8]) -> Result<Answered, Fault> {
-        self.whole(self.open(&self.request("POST", path, Some(body)), self.0.timeouts.head).await?).await
+        self.whole_and_keep(self.start(path, body).await?).await
     }
 
     /// Sends JSON to `path` and returns with the answer's head.
     pub(crate) async fn start(&self, path: &str, body: &[u8]) -> Result<Opened, Fault> {
         self.open(&self.request("POST", path, Some(body)), self.0.timeouts.head).await
+    }
+
+    async fn whole_and_keep(&self, mut opened: Opened) -> Result<Answered, Fault> {
+        let answered = self.whole(&mut opened).await?;
+        self.keep(opened.incoming).await;
+        Ok(answered)
+    }
+
+    /// Keeps the connection of an answer for the next request once its body has ended, and closes it otherwise.
+    pub(crate) async fn keep(&self, mut incoming: Incoming) {
+        let ended = tokio::time::timeout(BODY_END_LIMIT, async {
+            let mut bytes = Vec::new();
+            while incoming.persists && !incoming.framing.is_over() {
+                bytes.clear();
+                bytes.reserve(HEAD_BYTES);
+                if !matches!(incoming.socket.read_buf(&mut bytes).await, Ok(1..))
+                    || incoming.push(&bytes, &mut |_| Ok(())).is_err()
+                {
+                    return false;
+                }
+            }
+            incoming.persists
+        });
+        if ended.await == Ok(true) {
+            self.0.idle.put(incoming.socket);
+        }
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
@@ -134,19 +183,46 @@ impl Client {
         request
     }
 
+    /// Asks over a connection that waits, or over a new one.
     async fn open(&self, request: &[u8], head_limit: Duration) -> Result<Opened, Fault> {
-        let mut socket = self.connect().await?;
-        // A server may answer before it has read everything, and close: its answer says more than the error.
-        let written = socket.write_all(request).await;
-        let head = timeout(head_limit, self.read_head(socket)).await.unwrap_or_else(|_| {
-            let limit = head_limit.as_secs_f32();
-            Err(Fault::Transport(format!("{} did not answer within {limit} s", self.server())))
+        let Some(waiting) = self.0.idle.take() else {
+            return self.ask(self.connect().await?, request, head_limit).await;
+        };
+        match self.ask(waiting, request, head_limit).await {
+            // Most likely the server closed it the moment it was taken. Nothing was answered, and no request changes
+            // anything at an engine: asking once more is safe.
+            Err(Fault::Unanswered(why)) => match self.connect().await {
+                Ok(fresh) => self.ask(fresh, request, head_limit).await,
+                // It was there a moment ago: what ended it may be the request.
+                Err(_) => Err(Fault::Unanswered(why)),
+            },
+            asked => asked,
+        }
+    }
+
+    async fn ask(
+        &self,
+        mut socket: TcpStream,
+        request: &[u8],
+        head_limit: Duration,
+    ) -> Result<Opened, Fault> {
+        let asked = timeout(head_limit, async {
+            let written = socket.write_all(request).await;
+            // A server may answer before it has read everything, and close: its answer says more than the error.
+            (self.read_head(socket).await, written)
         });
-        match (head, written) {
-            (Err(Fault::Transport(_)), Err(error)) => {
-                Err(Fault::Transport(format!("{} did not take the request: {error}", self.server())))
+        let refused = |error: &std::io::Error| format!("{} did not take the request: {error}", self.server());
+        match asked.await {
+            Ok((Err(Fault::Unanswered(_)), Err(error))) => Err(Fault::Unanswered(refused(&error))),
+            Ok((Err(Fault::Transport(_)), Err(error))) => Err(Fault::Transport(refused(&error))),
+            Ok((opened, written)) => opened.map(|mut opened| {
+                opened.incoming.persists &= written.is_ok();
+                opened
+            }),
+            Err(_) => {
+                let limit = head_limit.as_secs_f32();
+                Err(Fault::Transport(format!("{} did not answer within {limit} s", self.server())))
             }
-            (head, _) => head,
         }
     }
 
@@ -159,14 +235,11 @@ impl Client {
                     std::io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
                     _ => error.to_string(),
                 };
-                return Err(Fault::Transport(format!("cannot connect to {}: {why}", self.server())));
+                return Err(Fault::Absent(format!("cannot connect to {}: {why}", self.server())));
             }
             Err(_) => {
                 let limit = limit.as_secs_f32();
-                return Err(Fault::Transport(format!(
-                    "cannot connect to {} within {limit} s",
-                    self.server()
-                )));
+                return Err(Fault::Absent(format!("cannot connect to {} within {limit} s", self.server())));
             }
         };
         // A request goes out in one write; waiting to fill a packet would only hold it up.
@@ -189,23 +262,32 @@ impl Client {
         Ok(socket)
     }
 
-    /// Reads the head of an answer.
+    /// Reads the head of an answer. Heads that only announce it (1xx) come before, also in the same read.
     pub(crate) async fn read_head<S: AsyncRead + Unpin>(&self, mut socket: S) -> Result<Opened<S>, Fault> {
         let mut bytes = Vec::with_capacity(HEAD_BYTES);
+        let mut answered = false;
         loop {
-            let count = socket.read_buf(&mut bytes).await.map_err(|error| self.cut(&error.to_string()))?;
-            if count == 0 {
-                let what = if bytes.is_empty() { "without an answer" } else { "in the head of its answer" };
-                return Err(self.cut(&format!("it closed the connection {what}")));
+            let read = socket.read_buf(&mut bytes).await;
+            let count = match read {
+                Ok(count) => count,
+                Err(error) if !answered => return Err(self.unanswered(&error.to_string())),
+                Err(error) => return Err(self.cut(&error.to_string())),
+            };
+            if count == 0 && !answered {
+                return Err(self.unanswered("it closed the connection without an answer"));
             }
-            if let Some((head, used)) = self.parse_head(&bytes)? {
+            if count == 0 {
+                return Err(self.cut("it closed the connection in the head of its answer"));
+            }
+            answered = true;
+            while let Some((head, used)) = parse_head(&bytes).map_err(|what| self.nonsense(&what))? {
+                let rest = bytes.split_off(used);
                 if (100..200).contains(&head.status) {
-                    bytes = bytes.split_off(used);
+                    bytes = rest;
                     continue;
                 }
-                let Head { status, framing, content_type } = head;
-                let rest = bytes.split_off(used);
-                let incoming = Incoming { socket, framing, rest };
+                let Head { status, framing, content_type, persists } = head;
+                let incoming = Incoming { socket, framing, rest, persists };
                 return Ok(Opened { status, content_type, incoming });
             }
             if bytes.len() > MAX_HEAD_BYTES {
@@ -215,66 +297,31 @@ impl Client {
         }
     }
 
-    /// The head at the start of `bytes` and its length, once it is whole.
-    fn parse_head(&self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Fault> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut answer = httparse::Response::new(&mut headers);
-        let used = match answer.parse(bytes) {
-            Ok(httparse::Status::Complete(used)) => used,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(self.nonsense(&error.to_string())),
-        };
-        let status = answer.code.unwrap_or_default();
-        let (mut framing, mut content_type) = (Framing::UntilClose, String::new());
-        let mut is_chunked = false;
-        for header in answer.headers.iter() {
-            let value = header.value.trim_ascii();
-            if header.name.eq_ignore_ascii_case("transfer-encoding") {
-                if !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(self.nonsense("its `transfer-encoding` is not `chunked`"));
-                }
-                is_chunked = true;
-            } else if header.name.eq_ignore_ascii_case("content-length") && !is_chunked {
-                let length = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-                let length = length.ok_or_else(|| self.nonsense("its `content-length` is not a number"))?;
-                framing = Framing::Length(length);
-            } else if header.name.eq_ignore_ascii_case("content-type") {
-                content_type = String::from_utf8_lossy(value).to_ascii_lowercase();
-            } else if header.name.eq_ignore_ascii_case("content-encoding") && value != b"identity" {
-                return Err(self.nonsense("its body is compressed, which was not asked for"));
-            }
-        }
-        if is_chunked {
-            framing = Framing::chunked();
-        }
-        if matches!(status, 204 | 304) {
-            framing = Framing::Length(0);
-        }
-        Ok(Some((Head { status, framing, content_type }, used)))
-    }
-
     /// Takes the rest of an answer whole.
-    pub(crate) async fn whole<S: AsyncRead + Unpin>(&self, opened: Opened<S>) -> Result<Answered, Fault> {
-        let Opened { status, incoming: Incoming { mut socket, mut framing, rest }, .. } = opened;
-        let silence = self.0.timeouts.silence;
+    pub(crate) async fn whole<S: AsyncRead + Unpin>(
+        &self,
+        opened: &mut Opened<S>,
+    ) -> Result<Answered, Fault> {
+        let Opened { status, incoming, .. } = opened;
+        let (status, silence) = (*status, self.0.timeouts.silence);
         let mut body = Vec::new();
-        let mut bytes = rest;
+        let mut bytes = std::mem::take(&mut incoming.rest);
         loop {
-            let more = framing.push(&bytes, &mut |part| {
+            let more = incoming.push(&bytes, &mut |part| {
                 if body.len() + part.len() > MAX_WHOLE_BYTES {
                     return Err(self.nonsense(&format!("its body is over {MAX_WHOLE_BYTES} bytes")));
                 }
                 body.extend_from_slice(part);
                 Ok(())
             })?;
-            if more == More::Nothing {
+            if more != More::Expected {
                 return Ok(Answered { status, body });
             }
             bytes.clear();
             bytes.reserve(READ_BYTES);
-            match timeout(silence, socket.read_buf(&mut bytes)).await {
+            match timeout(silence, incoming.socket.read_buf(&mut bytes)).await {
                 Err(_) => return Err(self.silent()),
-                Ok(Ok(0)) if framing.may_end() => return Ok(Answered { status, body }),
+                Ok(Ok(0)) if incoming.framing.may_end() => return Ok(Answered { status, body }),
                 Ok(Ok(0)) => return Err(self.cut("it closed the connection in the middle of an answer")),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(self.cut(&error.to_string())),
@@ -307,18 +354,16 @@ impl Client {
         Fault::Transport(format!("the connection to {} broke: {what}", self.server()))
     }
 
+    fn unanswered(&self, what: &str) -> Fault {
+        Fault::Unanswered(format!("the connection to {} broke: {what}", self.server()))
+    }
+
     pub(crate) fn nonsense(&self, what: &str) -> Fault {
         Fault::Nonsense(format!(
             "the answer of {} is not HTTP/1.1 as an engine speaks it: {what}",
             self.server()
         ))
     }
-}
-
-struct Head {
-    status: u16,
-    framing: Framing,
-    content_type: String,
 }
 
 impl Answered {
@@ -328,3 +373,6 @@ impl Answered {
         (200..300).contains(&self.status)
     }
 }
+
+#[cfg(test)]
+mod tests;

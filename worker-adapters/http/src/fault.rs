@@ -5,7 +5,13 @@ use adapter_api::EngineError;
 /// Why an answer did not come to its end. The texts name the server or the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The connection could not be made, broke, or went silent: the engine may be gone.
+    /// No connection could be made: nobody is there.
+    #[error("{0}")]
+    Absent(String),
+    /// The connection was closed before the first byte of an answer.
+    #[error("{0}")]
+    Unanswered(String),
+    /// The connection broke in an answer, or went silent: the engine may be gone.
     #[error("{0}")]
     Transport(String),
     /// What came back is not what this engine speaks.
@@ -27,9 +33,12 @@ impl Fault {
     pub(crate) fn into_engine_error(self) -> EngineError {
         match self {
             Self::Refused(text) => EngineError::Invalid(text),
-            Self::Transport(text) | Self::Nonsense(text) | Self::Failed(text) | Self::Unready(text) => {
-                EngineError::Decode(text)
-            }
+            Self::Absent(text)
+            | Self::Unanswered(text)
+            | Self::Transport(text)
+            | Self::Nonsense(text)
+            | Self::Failed(text)
+            | Self::Unready(text) => EngineError::Decode(text),
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum More {
     Expected,
     /// That was all of it.
     Nothing,
+    /// That was all of it, and there were bytes behind it.
+    Surplus,
 }
 
 /// A chunked body on its way.
@@ -65,7 +67,7 @@ impl Framing {
     }
 
     /// Takes what was read and hands the body's part of it to `take`, in order. What comes after the end of
-    /// the body is left out.
+    /// the body is left out, and that there was some is said.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
@@ -77,13 +79,22 @@ impl Framing {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= count as u64;
                 take(&bytes[..count])?;
-                Ok(if *left == 0 { More::Nothing } else { More::Expected })
+                Ok(match *left {
+                    0 if count < bytes.len() => More::Surplus,
+                    0 => More::Nothing,
+                    _ => More::Expected,
+                })
             }
             Self::UntilClose => {
                 take(bytes)?;
                 Ok(More::Expected)
             }
         }
+    }
+
+    /// Whether all of the body has been read.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self, Self::UntilClose) && self.may_end()
     }
 
     /// Whether a connection that ends here ends the body in order.
@@ -146,7 +157,11 @@ impl Chunks {
             };
             bytes = rest;
         }
-        Ok(if matches!(self.state, ChunkState::Done) { More::Nothing } else { More::Expected })
+        Ok(match self.state {
+            ChunkState::Done if bytes.is_empty() => More::Nothing,
+            ChunkState::Done => More::Surplus,
+            _ => More::Expected,
+        })
     }
 
     fn skip(&mut self) -> Result<(), Fault> {

@@ -111,6 +111,7 @@ impl<D> Inner<D> {
         });
         let running = self.running().take();
         drop(running);
+        self.client.idle().clear();
     }
 
     pub(crate) fn is_gone(&self) -> bool {

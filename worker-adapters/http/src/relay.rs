@@ -119,10 +119,10 @@ impl Told {
     }
 }
 
-/// Brings the answer that `opened` begins to its end.
+/// Brings the answer that `opened` begins to its end. What of its body is still to come tells nothing more.
 pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
     client: &Client,
-    opened: Opened<S>,
+    opened: &mut Opened<S>,
     reading: Reading<A>,
     told: &mut Told,
 ) -> Result<Last, Fault> {
@@ -138,9 +138,10 @@ pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
             )))
         }
         Reading::Stream(answer) => {
-            let mut relay = Relay::new(client, opened.incoming, answer);
+            let mut relay = Relay::new(client, &mut opened.incoming, answer);
             let last = poll_fn(|cx| relay.poll(cx, told)).await?;
             told.close_call();
+            opened.incoming.persists &= !last.is_cut;
             Ok(last)
         }
         Reading::Whole(read) => {
@@ -160,7 +161,7 @@ pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
 /// A stream of events on its way into a sink.
 pub(crate) struct Relay<'a, A, S = TcpStream> {
     client: &'a Client,
-    incoming: Incoming<S>,
+    incoming: &'a mut Incoming<S>,
     lines: SseReader,
     events: Events<A>,
     silence: Pin<Box<Sleep>>,
@@ -175,7 +176,7 @@ struct Events<A> {
 }
 
 impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
-    pub(crate) fn new(client: &'a Client, incoming: Incoming<S>, answer: A) -> Self {
+    pub(crate) fn new(client: &'a Client, incoming: &'a mut Incoming<S>, answer: A) -> Self {
         let last_read = clock::now();
         let silence = Box::pin(tokio::time::sleep_until(last_read + client.timeouts().silence));
         let events = Events { answer, shape: Shape::default(), last: None };
@@ -227,12 +228,12 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
     fn take(&mut self, bytes: &[u8], told: &mut Told) -> ControlFlow<Result<Last, Fault>> {
         let Self { incoming, lines, events, .. } = self;
         let pushed =
-            incoming.framing.push(bytes, &mut |part| lines.push(part, &mut |event| events.take(event, told)));
+            incoming.push(bytes, &mut |part| lines.push(part, &mut |event| events.take(event, told)));
         match (pushed, self.events.last) {
             // What came before the fault was handed over; a fault behind the last event changes nothing.
             (_, Some(last)) => ControlFlow::Break(Ok(last)),
             (Err(fault), None) => ControlFlow::Break(Err(fault)),
-            (Ok(More::Nothing), None) => ControlFlow::Break(self.at_end(told)),
+            (Ok(More::Nothing | More::Surplus), None) => ControlFlow::Break(self.at_end(told)),
             (Ok(More::Expected), None) => ControlFlow::Continue(()),
         }
     }

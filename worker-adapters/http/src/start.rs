@@ -60,6 +60,7 @@ pub async fn start<D: Dialect>(
     };
     progress(1.0);
     let facts = EngineFacts { load_ms: Millis::from_duration(clock::now() - begun), ..facts };
+    client.idle().limit_to(facts.slots);
     let inner = Arc::new(Inner::new(Arc::new(dialect), client, process));
     tasks::spawn(health::probe(Arc::downgrade(&inner)));
     tasks::spawn(health::watch(Arc::downgrade(&inner)));

@@ -50,7 +50,7 @@ impl<A: Answer> Answer for Stopped<A> {
         let (mut text, met) = self.pass(&event.text);
         let last = match event.last {
             Some(last) if met => Some(Last { ending: Ending::Stop, ..last }),
-            None if met => Some(Last { ending: Ending::Stop, ..Last::default() }),
+            None if met => Some(Last { ending: Ending::Stop, is_cut: true, ..Last::default() }),
             Some(last) => {
                 text.push_str(&std::mem::take(&mut self.held));
                 Some(last)

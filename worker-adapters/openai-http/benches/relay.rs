@@ -3,7 +3,7 @@
 //!
 //! - apart: each token in a write of its own, some time after the one before, on many streams
 //! - bulk: as many tokens in a write as there is room for, as fast as they are taken
-//! - requests: answers of one token, one connection each
+//! - requests: answers of one token, over connections that are kept, and over one that the engine closes each time
 //!
 //! The floor beside each is the same traffic read off the same sockets and thrown away, in the same runtime:
 //! what the kernel and the runtime cost before anything is parsed.
@@ -21,7 +21,7 @@ use adapter_api::{EndReport, Engine, EngineFactory, Finish, Input, Piece, TaskSi
 use adapter_http::testing::{job, spec};
 use adapter_http::{Address, Attach, HttpEngineConfig};
 use adapter_openai_http::OpenAiFactory;
-use harness::engine::{APART, IN_BULK, serve};
+use harness::engine::{APART, CLOSING, IN_BULK, serve};
 use orchestrator_core::TokenCount;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -62,6 +62,7 @@ async fn measure(threads: &str, port: u16) {
         Case { name: "64 streams, tokens apart", prompt: APART, streams: 64, rounds: 1, tokens: 1000 },
         Case { name: "64 streams, tokens in bulk", prompt: IN_BULK, streams: 64, rounds: 1, tokens: 20_000 },
         Case { name: "requests of one token", prompt: IN_BULK, streams: 16, rounds: 250, tokens: 1 },
+        Case { name: "requests, closed each time", prompt: CLOSING, streams: 16, rounds: 250, tokens: 1 },
     ] {
         let (mut costs, mut floors, mut speed) = (Vec::new(), Vec::new(), 0.0);
         let count = f64::from(case.streams * case.rounds * case.tokens);
@@ -91,20 +92,35 @@ async fn measure(threads: &str, port: u16) {
 async fn run_floor(port: u16, case: &Case) {
     let body = format!("{{\"prompt\":\"{}\",\"max_tokens\":{}}}", case.prompt, case.tokens);
     let request = format!("POST /v1/completions HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    for _ in 0..case.rounds {
-        let mut streams = JoinSet::new();
-        for _ in 0..case.streams {
-            let request = request.clone();
-            streams.spawn(async move {
-                let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("listens");
-                socket.set_nodelay(true).expect("a socket");
+    let mut streams = JoinSet::new();
+    for _ in 0..case.streams {
+        let (request, rounds, closes) = (request.clone(), case.rounds, case.prompt == CLOSING);
+        streams.spawn(async move {
+            let mut kept = None;
+            for _ in 0..rounds {
+                let mut socket = match kept.take() {
+                    Some(socket) => socket,
+                    None => connect(port).await,
+                };
                 socket.write_all(request.as_bytes()).await.expect("takes it");
                 let mut bytes = vec![0; 64 * 1024];
-                while socket.read(&mut bytes).await.expect("goes on") > 0 {}
-            });
-        }
-        streams.join_all().await;
+                loop {
+                    let count = socket.read(&mut bytes).await.expect("goes on");
+                    if count == 0 || (!closes && bytes[..count].ends_with(b"\r\n0\r\n\r\n")) {
+                        break;
+                    }
+                }
+                kept = (!closes).then_some(socket);
+            }
+        });
     }
+    streams.join_all().await;
+}
+
+async fn connect(port: u16) -> tokio::net::TcpStream {
+    let socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("listens");
+    socket.set_nodelay(true).expect("a socket");
+    socket
 }
 
 async fn run_case(engine: &Arc<dyn Engine>, case: &Case) {

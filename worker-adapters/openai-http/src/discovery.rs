@@ -68,7 +68,9 @@ pub(crate) async fn discover(
     let health_path = if client.get("/health").await?.is_ok() { "/health" } else { "/v1/models" };
     let counting = match counting::count(client, &json!({ "model": card.id, "prompt": "a" })).await {
         Ok(_) => Counting::Exact,
-        Err(Fault::Transport(what)) => return Err(Undiscovered::Absent(what)),
+        Err(fault @ (Fault::Absent(_) | Fault::Unanswered(_) | Fault::Transport(_))) => {
+            return Err(fault.into());
+        }
         Err(_) => Counting::Estimate,
     };
     let (workloads, embedding_size) = workloads(client, &card.id).await?;

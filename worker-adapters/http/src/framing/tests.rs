@@ -19,7 +19,7 @@ fn read(mut framing: Framing, parts: &[&[u8]]) -> Result<(Vec<u8>, More, bool), 
 #[test]
 fn a_length_ends_a_body_and_what_follows_is_left_out() {
     let ended = read(Framing::Length(5), &[b"abc", b"defgh"]).expect("reads");
-    assert_eq!(ended, (b"abcde".to_vec(), More::Nothing, true));
+    assert_eq!(ended, (b"abcde".to_vec(), More::Surplus, true));
     let cut = read(Framing::Length(5), &[b"abc"]).expect("reads");
     assert_eq!(cut, (b"abc".to_vec(), More::Expected, false));
 }
@@ -37,7 +37,7 @@ fn chunks_with_extensions_and_trailers_are_read() {
     let bytes = b"4;name=v\r\nWiki\r\n5 \r\npedia\r\n0\r\nDigest: x\r\n\r\nnext";
     assert_eq!(
         read(Framing::chunked(), &[bytes]).expect("reads"),
-        (b"Wikipedia".to_vec(), More::Nothing, true)
+        (b"Wikipedia".to_vec(), More::Surplus, true)
     );
 }
 

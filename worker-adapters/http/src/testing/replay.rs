@@ -80,7 +80,7 @@ async fn replay<A: Answer>(parts: VecDeque<Vec<u8>>, reading: Reading<A>) -> Rep
     let (sink, mut heard) = listen();
     let mut told = Told::new(sink);
     let end = match client.read_head(Parts(parts)).await {
-        Ok(opened) => relay::relay(&client, opened, reading, &mut told).await,
+        Ok(mut opened) => relay::relay(&client, &mut opened, reading, &mut told).await,
         Err(fault) => Err(fault),
     };
     let own = told.take_own();

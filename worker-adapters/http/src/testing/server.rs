@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
@@ -45,6 +46,8 @@ pub enum Then {
     Close,
     /// It stays open until the client closes it, which is noticed.
     Hold,
+    /// The next request is read from it.
+    Keep,
 }
 
 impl Reply {
@@ -52,6 +55,12 @@ impl Reply {
     #[must_use]
     pub fn closing(bytes: Vec<u8>) -> Self {
         Self { bytes, then: Then::Close }
+    }
+
+    /// An answer, and then the next request.
+    #[must_use]
+    pub fn keeping(bytes: Vec<u8>) -> Self {
+        Self { bytes, then: Then::Keep }
     }
 
     /// An answer that does not go on.
@@ -94,6 +103,7 @@ pub fn chunked(bytes: &[u8]) -> Vec<u8> {
 pub struct FakeServer {
     port: u16,
     seen: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     closed: Mutex<mpsc::Receiver<Request>>,
     open: Arc<Mutex<bool>>,
     listening: Option<JoinHandle<()>>,
@@ -119,16 +129,19 @@ impl FakeServer {
         let open = Arc::new(Mutex::new(true));
         let (notice, closed) = mpsc::sync_channel(MOST);
         let (answer, seen_by, open_by) = (Arc::new(answer), Arc::clone(&seen), Arc::clone(&open));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
         let listening = std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
                 if !*lock(&open_by) {
                     return;
                 }
+                counted.fetch_add(1, Ordering::SeqCst);
                 let (answer, seen, notice) = (Arc::clone(&answer), Arc::clone(&seen_by), notice.clone());
                 std::thread::spawn(move || serve(socket, &*answer, &seen, &notice));
             }
         });
-        Self { port, seen, closed: Mutex::new(closed), open, listening: Some(listening) }
+        Self { port, seen, connections, closed: Mutex::new(closed), open, listening: Some(listening) }
     }
 
     /// Where it is.
@@ -147,6 +160,12 @@ impl FakeServer {
     #[must_use]
     pub fn seen(&self) -> Vec<Request> {
         lock(&self.seen).clone()
+    }
+
+    /// Connections that were made to it.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The last request to `path`.
@@ -186,25 +205,29 @@ fn serve(
     notice: &mpsc::SyncSender<Request>,
 ) {
     let _ = socket.set_nodelay(true);
-    let Some(request) = read_request(&mut socket) else { return };
-    let reply = answer(&request);
-    let mut all = lock(seen);
-    if all.len() < MOST {
-        all.push(request.clone());
-    }
-    drop(all);
-    let Some(Reply { bytes, then }) = reply else { return };
-    if socket.write_all(&bytes).is_err() {
-        return;
-    }
-    match then {
-        Then::Close => {
-            let _ = socket.shutdown(Shutdown::Write);
+    while let Some(request) = read_request(&mut socket) {
+        let reply = answer(&request);
+        let mut all = lock(seen);
+        if all.len() < MOST {
+            all.push(request.clone());
         }
-        Then::Hold => {
-            let mut rest = [0; 64];
-            while socket.read(&mut rest).is_ok_and(|count| count > 0) {}
-            let _ = notice.try_send(request);
+        drop(all);
+        let Some(Reply { bytes, then }) = reply else { return };
+        if socket.write_all(&bytes).is_err() {
+            return;
+        }
+        match then {
+            Then::Close => {
+                let _ = socket.shutdown(Shutdown::Write);
+                return;
+            }
+            Then::Hold => {
+                let mut rest = [0; 64];
+                while socket.read(&mut rest).is_ok_and(|count| count > 0) {}
+                let _ = notice.try_send(request);
+                return;
+            }
+            Then::Keep => {}
         }
     }
 }

@@ -396,3 +396,27 @@ async fn many_streams_at_once_do_not_mix() {
         assert_eq!(Story::of(heard).await.text(), format!("w{at}").repeat(50));
     }
 }
+
+#[tokio::test]
+async fn a_connection_is_kept_behind_an_answer_that_ended_and_closed_behind_one_that_did_not() {
+    let server = FakeServer::start(|request| {
+        let mut bytes = beginning(&["a"]);
+        bytes.extend(chunked(b"data: [DONE]\n\n"));
+        match request.json()["prompt"].as_str() {
+            Some("ends") => Some(Reply::keeping([bytes, chunked(b"")].concat())),
+            Some("goes on") => Some(Reply::holding(bytes)),
+            _ => vllm(request),
+        }
+    });
+    let engine = attach(&server).await;
+    let before = server.connections();
+    for prompt in ["ends", "ends", "goes on"] {
+        let (sink, heard) = listen();
+        engine.submit(job(Input::Prompt(prompt.into())), sink);
+        assert_eq!(Story::of(heard).await.text(), "a");
+    }
+    let made = server.connections() - before;
+    let closed = tokio::task::spawn_blocking(move || server.closed_by_client().json()["prompt"].clone());
+    assert_eq!(within(closed).await.expect("joins"), "goes on");
+    assert!(made < 3, "{made} connections for three tasks");
+}
