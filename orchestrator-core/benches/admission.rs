@@ -54,6 +54,7 @@ impl Pool {
             batch: bound,
             full_policy: FullPolicy::Reject,
             batch_max_wait: Duration::from_secs(60),
+            batch_one_in: 8,
             interactive_reserve: 0,
         };
         let mut scheduler = PoolScheduler::new(limits, SessionLimits::default());

@@ -4,9 +4,10 @@
 //! Whose turn it is:
 //!
 //! - an interactive task goes before a batch task.
-//! - a batch task that has waited `batch_max_wait` is overdue, and goes next.
-//! - after an overdue batch task the next turn is an interactive task's, if one waits: a flood of
-//!   overdue batch tasks leaves the interactive lane at least every second turn.
+//! - a batch task is overdue once it has waited `batch_max_wait`, and no shorter than the first
+//!   interactive task. An overdue batch task goes before interactive tasks.
+//! - while interactive tasks wait, at most one start in `batch_one_in` is a batch task's. So batch is
+//!   late and never starves, and at no load does it wait less than interactive.
 //!
 //! A lane that is full:
 //!
@@ -52,8 +53,10 @@ pub struct QueueLimits {
     pub batch: usize,
     /// What a full batch lane does.
     pub full_policy: FullPolicy,
-    /// How long a batch task waits before it is overdue and goes next.
+    /// How long a batch task waits before it may go before interactive tasks.
     pub batch_max_wait: Duration,
+    /// While interactive tasks wait, at most one start in so many is a batch task's.
+    pub batch_one_in: u32,
     /// Slots of the pool that batch tasks never take, so that an interactive task finds one at once while
     /// the batch lane is full. One slot is always open to batch, however few there are.
     pub interactive_reserve: u16,
@@ -66,6 +69,7 @@ impl Default for QueueLimits {
             batch: 1024,
             full_policy: FullPolicy::Reject,
             batch_max_wait: Duration::from_secs(60),
+            batch_one_in: 8,
             interactive_reserve: 1,
         }
     }
@@ -114,27 +118,20 @@ pub(crate) struct Head {
     pub(crate) work: Work,
 }
 
-/// Whose turn it is when both lanes have a claim to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// An overdue batch task goes first.
-    Overdue,
-    /// One has just gone: an interactive task goes first.
-    Interactive,
-}
-
 /// The queue of one pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     limits: QueueLimits,
     interactive: Lane,
     batch: Lane,
-    turn: Turn,
+    /// Interactive tasks that started since the last batch task, counted up to [`spacing`].
+    since_batch: usize,
 }
 
 impl Queue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { limits, interactive: Lane::new(), batch: Lane::new(), turn: Turn::Overdue }
+        let since_batch = spacing(&limits);
+        Self { limits, interactive: Lane::new(), batch: Lane::new(), since_batch }
     }
 
     pub(crate) fn limits(&self) -> &QueueLimits {
@@ -209,18 +206,21 @@ impl Queue {
             (None, None) => None,
             (Some(_), None) => Some(Priority::Interactive),
             (None, Some(_)) => Some(Priority::Batch),
-            (Some(_), Some(_)) if self.turn == Turn::Overdue && self.batch_is_overdue(now) => {
-                Some(Priority::Batch)
+            (Some(_), Some(batch)) => {
+                let batch_goes = self.since_batch >= spacing(&self.limits)
+                    && self.overdue_since(now).is_some_and(|since| batch.since <= since);
+                Some(if batch_goes { Priority::Batch } else { Priority::Interactive })
             }
-            (Some(_), Some(_)) => Some(Priority::Interactive),
         }
     }
 
     /// Takes the first task of a lane, whether it is the lane's turn or not.
-    pub(crate) fn take(&mut self, priority: Priority, now: Timestamp) -> Option<TaskId> {
-        let overdue = priority == Priority::Batch && self.batch_is_overdue(now);
+    pub(crate) fn take(&mut self, priority: Priority) -> Option<TaskId> {
         let entry = self.lane_mut(priority).pop_front()?;
-        self.turn = if overdue { Turn::Interactive } else { Turn::Overdue };
+        self.since_batch = match priority {
+            Priority::Interactive => (self.since_batch + 1).min(spacing(&self.limits)),
+            Priority::Batch => 0,
+        };
         Some(entry.task)
     }
 
@@ -239,19 +239,29 @@ impl Queue {
     /// How many of the other lane go before the task with `rank` before it in its own lane, if nothing
     /// arrives and nothing more becomes overdue.
     pub(crate) fn others_ahead(&self, priority: Priority, rank: usize, now: Timestamp) -> usize {
-        let overdue = self.overdue(now);
-        let interactive_first = usize::from(self.turn == Turn::Interactive);
+        let (overdue, interactive) = (self.overdue(now), self.interactive.len());
+        let spacing = spacing(&self.limits);
+        let before_the_first = spacing - self.since_batch;
         match priority {
-            Priority::Interactive => overdue.min(rank + 1 - interactive_first),
-            Priority::Batch if rank < overdue => self.interactive.len().min(rank + interactive_first),
-            Priority::Batch => self.interactive.len(),
+            Priority::Interactive if rank < before_the_first => 0,
+            Priority::Interactive => {
+                overdue.min((rank - before_the_first).checked_div(spacing).map_or(overdue, |turns| turns + 1))
+            }
+            Priority::Batch if rank < overdue => interactive.min(before_the_first + spacing * rank),
+            Priority::Batch => interactive,
         }
     }
 
+    /// How many batch tasks are overdue.
     fn overdue(&self, now: Timestamp) -> usize {
-        let wait = self.limits.batch_max_wait;
-        let since = u64::try_from(wait.as_micros()).ok().and_then(|wait| now.as_micros().checked_sub(wait));
-        since.map_or(0, |since| self.batch.waiting_since(Timestamp::from_micros(since)))
+        self.overdue_since(now).map_or(0, |since| self.batch.waiting_since(since))
+    }
+
+    /// Since when a batch task must have waited to go before interactive tasks.
+    fn overdue_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let wait = u64::try_from(self.limits.batch_max_wait.as_micros()).ok()?;
+        let since = Timestamp::from_micros(now.as_micros().checked_sub(wait)?);
+        Some(self.interactive.front().map_or(since, |first| since.min(first.since)))
     }
 
     fn is_full(&self, priority: Priority) -> bool {
@@ -283,4 +293,9 @@ impl Queue {
             Priority::Batch => &mut self.batch,
         }
     }
+}
+
+/// Interactive tasks that start between two batch tasks, if they wait.
+fn spacing(limits: &QueueLimits) -> usize {
+    limits.batch_one_in.saturating_sub(1) as usize
 }

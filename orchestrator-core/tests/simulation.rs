@@ -12,7 +12,7 @@ mod pools;
 use std::time::Duration;
 
 use orchestrator_core::Priority;
-use pools::{Comparison, Machine, compare, jobs, play, scheduler};
+use pools::{Comparison, Machine, Watched, compare, jobs, play, scheduler};
 
 #[test]
 fn an_old_card_beside_a_fast_one_never_makes_tasks_slower_than_the_fast_one_alone() {
@@ -82,6 +82,26 @@ fn first_tokens_never_come_later_than_from_the_fast_card_alone_while_there_is_li
             let Comparison { ours, alone, .. } = compare(slots, load, 0.5);
             let (ours, alone) = (ours.first_token_ms, alone.first_token_ms);
             assert!(ours <= alone * 1.01, "{slots} slots, load {load}: {ours} against {alone} ms");
+        }
+    }
+}
+
+#[test]
+fn at_any_load_batch_waits_at_least_as_long_as_interactive_and_every_batch_task_starts() {
+    let machines = [Machine { slots: 4, prefill_tps: 1000.0, decode_tps: 30.0 }];
+    let task_ms = 200.0 + 100.0 / 30.0 * 1000.0;
+    for load in [0.7, 1.0, 1.3, 1.6] {
+        for batch_share in [0.1, 0.5, 0.8] {
+            for reserve in [0, 1] {
+                let jobs = jobs(800, task_ms / 4.0 / load, 0.5, batch_share);
+                let mut pool = Watched::new(&machines, Duration::from_secs(30), reserve);
+                play(&mut pool, &machines, &jobs);
+                let [interactive, batch] = Priority::ALL.map(|lane| pool.wait_ms(lane, 0.95));
+                assert!(
+                    interactive <= batch,
+                    "load {load}, {batch_share} batch: {interactive:.0} ms against {batch:.0} ms"
+                );
+            }
         }
     }
 }

@@ -251,6 +251,7 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
                 WhenFull::DropLru => FullPolicy::DropLru,
             },
             batch_max_wait: pool.queue.batch_max_wait,
+            batch_one_in: pool.queue.batch_one_in,
             ..QueueLimits::default()
         },
         sessions: SessionLimits { ttl: config.sessions.ttl, max_sessions: config.sessions.max as usize },

@@ -90,10 +90,12 @@ pub struct QueueConfig {
     pub batch: u32,
     /// What happens to a batch task when the batch lane is full.
     pub when_full: WhenFull,
-    /// After this, a waiting batch task goes before interactive ones.
+    /// After this, a waiting batch task may go before interactive ones.
     pub batch_max_wait: Duration,
     /// How long a queued task waits while every replica of its pool is down; zero ends it at once.
     pub outage_wait: Duration,
+    /// While interactive tasks wait, at most one start in so many is a batch task's.
+    pub batch_one_in: u32,
 }
 
 /// Finished answers and idle streams.

@@ -123,6 +123,7 @@ fn queue(queue: &QueueConfig) -> raw::QueueOverride {
         when_full: Some(queue.when_full),
         batch_max_wait_s: Some(seconds(queue.batch_max_wait)),
         outage_wait_s: Some(seconds(queue.outage_wait)),
+        batch_one_in: Some(queue.batch_one_in),
     }
 }
 

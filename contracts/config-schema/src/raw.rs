@@ -66,14 +66,17 @@ pub struct Queue {
     pub batch: u32,
     /// What happens to a batch task when the batch lane is full.
     pub when_full: WhenFull,
-    /// Seconds after which a waiting batch task goes before interactive ones, so that batch may be late
-    /// but never starves.
+    /// Seconds after which a waiting batch task may go before interactive ones that have waited no longer
+    /// than it, so that batch is late but never starves.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub batch_max_wait_s: f64,
     /// Seconds that a queued task waits while every replica of its pool is down, before it ends with
     /// `POOL_UNAVAILABLE`. 0 ends it at once.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub outage_wait_s: f64,
+    /// While interactive tasks wait, at most one start in so many is a batch task's.
+    #[schemars(range(min = 2, max = 1000))]
+    pub batch_one_in: u32,
 }
 
 /// What happens to a batch task when the batch lane is full.

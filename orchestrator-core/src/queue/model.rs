@@ -18,12 +18,13 @@ pub(crate) struct ModelEntry {
 pub(crate) struct Model {
     pub(crate) limits: QueueLimits,
     pub(crate) lanes: [Vec<ModelEntry>; 2],
-    pub(crate) interactive_is_owed: bool,
+    /// Interactive tasks that started since the last batch task; nothing before the first batch task.
+    pub(crate) since_batch: Option<u32>,
 }
 
 impl Model {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { limits, lanes: [vec![], vec![]], interactive_is_owed: false }
+        Self { limits, lanes: [vec![], vec![]], since_batch: None }
     }
 
     pub(crate) fn give_back(&mut self, priority: Priority, mut entry: ModelEntry) {
@@ -55,33 +56,48 @@ impl Model {
         Ok(evicted)
     }
 
-    pub(crate) fn overdue(&self, now: u64) -> bool {
-        let wait = Millis::from_duration(self.limits.batch_max_wait).0;
-        self.lanes[1].first().is_some_and(|e| e.since + wait <= now)
+    /// Since when a batch task must have waited to go before interactive tasks.
+    pub(crate) fn overdue_since(&self, now: u64) -> Option<u64> {
+        let since = now.checked_sub(Millis::from_duration(self.limits.batch_max_wait).0)?;
+        Some(self.lanes[0].first().map_or(since, |first| since.min(first.since)))
     }
 
     pub(crate) fn turn(&self, now: u64) -> Option<Priority> {
-        match (self.lanes[0].is_empty(), self.lanes[1].is_empty()) {
-            (true, true) => None,
-            (false, true) => Some(Priority::Interactive),
-            (true, false) => Some(Priority::Batch),
-            (false, false) if self.overdue(now) && !self.interactive_is_owed => Some(Priority::Batch),
-            (false, false) => Some(Priority::Interactive),
+        self.turn_of(self.overdue_since(now))
+    }
+
+    fn turn_of(&self, overdue_since: Option<u64>) -> Option<Priority> {
+        let is_overdue = |batch: &ModelEntry| overdue_since.is_some_and(|since| batch.since <= since);
+        let has_turn = self.since_batch.is_none_or(|started| started + 1 >= self.limits.batch_one_in);
+        match (self.lanes[0].first(), self.lanes[1].first()) {
+            (None, None) => None,
+            (Some(_), None) => Some(Priority::Interactive),
+            (None, Some(_)) => Some(Priority::Batch),
+            (Some(_), Some(batch)) if has_turn && is_overdue(batch) => Some(Priority::Batch),
+            (Some(_), Some(_)) => Some(Priority::Interactive),
         }
     }
 
-    pub(crate) fn take(&mut self, priority: Priority, now: u64) -> Option<ModelEntry> {
-        let overdue = priority == Priority::Batch && self.overdue(now);
+    pub(crate) fn take(&mut self, priority: Priority) -> Option<ModelEntry> {
         if self.lane(priority).is_empty() {
             return None;
         }
-        self.interactive_is_owed = overdue;
+        self.since_batch = match priority {
+            Priority::Interactive => self.since_batch.map(|started| started + 1),
+            Priority::Batch => Some(0),
+        };
         Some(self.lane(priority).remove(0))
     }
 
-    /// Who goes when, if nothing arrives.
+    /// Who goes when, if nothing arrives and nothing more becomes overdue.
     pub(crate) fn order(&self, now: u64) -> Vec<u32> {
+        let (mut rest, since) = (self.clone(), self.overdue_since(now));
+        std::iter::from_fn(|| rest.turn_of(since).and_then(|p| rest.take(p)).map(|e| e.n)).collect()
+    }
+
+    /// Who goes when, if everybody goes now.
+    pub(crate) fn order_at_once(&self, now: u64) -> Vec<u32> {
         let mut rest = self.clone();
-        std::iter::from_fn(|| rest.turn(now).and_then(|p| rest.take(p, now)).map(|e| e.n)).collect()
+        std::iter::from_fn(|| rest.turn(now).and_then(|p| rest.take(p)).map(|e| e.n)).collect()
     }
 }

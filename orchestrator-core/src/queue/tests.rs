@@ -27,6 +27,7 @@ fn limits(interactive: usize, batch: usize, full_policy: FullPolicy) -> QueueLim
         batch,
         full_policy,
         batch_max_wait: Duration::from_millis(100),
+        batch_one_in: 8,
         interactive_reserve: 0,
     }
 }
@@ -37,7 +38,7 @@ fn fill(queue: &mut Queue, priority: Priority, tasks: std::ops::Range<u32>, now:
 
 /// Takes everything, at one moment.
 fn take_all(queue: &mut Queue, now: Timestamp) -> Vec<TaskId> {
-    std::iter::from_fn(|| queue.turn(now).and_then(|lane| queue.take(lane, now))).collect()
+    std::iter::from_fn(|| queue.turn(now).and_then(|lane| queue.take(lane))).collect()
 }
 
 #[test]
@@ -58,11 +59,40 @@ fn q_2_a_batch_task_goes_next_the_moment_its_wait_reaches_the_bound() {
 }
 
 #[test]
-fn q_3_a_flood_of_overdue_batch_leaves_interactive_every_second_turn() {
+fn q_2_a_batch_task_never_passes_an_interactive_task_that_has_waited_longer() {
     let mut queue = Queue::new(limits(10, 10, FullPolicy::Reject));
-    fill(&mut queue, Priority::Batch, 0..4, at(0));
-    fill(&mut queue, Priority::Interactive, 4..7, at(1));
-    assert_eq!(take_all(&mut queue, at(500)), [0, 4, 1, 5, 2, 6, 3].map(task));
+    fill(&mut queue, Priority::Interactive, 0..2, at(0));
+    fill(&mut queue, Priority::Batch, 2..3, at(1));
+    fill(&mut queue, Priority::Interactive, 3..4, at(2));
+    assert_eq!(take_all(&mut queue, at(500)), [0, 1, 2, 3].map(task));
+}
+
+#[test]
+fn q_3_a_flood_of_overdue_batch_gets_one_start_in_eight() {
+    let mut queue = Queue::new(limits(20, 10, FullPolicy::Reject));
+    fill(&mut queue, Priority::Batch, 0..3, at(0));
+    fill(&mut queue, Priority::Interactive, 3..19, at(1));
+    let started: Vec<TaskId> = take_all(&mut queue, at(500));
+    let batch = started.iter().enumerate().filter(|(_, started)| (0..3).any(|n| task(n) == **started));
+    assert_eq!(batch.map(|(place, _)| place).collect::<Vec<_>>(), [0, 8, 16]);
+}
+
+#[test]
+fn q_3_a_flood_of_interactive_never_starves_batch() {
+    let mut queue = Queue::new(limits(10, 10, FullPolicy::Reject));
+    fill(&mut queue, Priority::Batch, 0..5, at(0));
+    fill(&mut queue, Priority::Interactive, 5..15, at(0));
+    let mut starts = Vec::new();
+    // The interactive lane is full before each start.
+    for n in 15..80 {
+        let lane = queue.turn(at(1000 + u64::from(n))).expect("somebody waits");
+        queue.take(lane).expect("it waits");
+        starts.push(lane);
+        let _full = queue.push(Priority::Interactive, task(n), work(n), at(1000 + u64::from(n)));
+    }
+    for eight in starts.chunks(8).take(5) {
+        assert_eq!(eight.iter().filter(|lane| **lane == Priority::Batch).count(), 1, "{starts:?}");
+    }
 }
 
 #[test]
@@ -169,10 +199,11 @@ proptest! {
     fn the_queue_does_what_two_lists_do(
         bounds in (0usize..150, 0usize..150),
         drops in any::<bool>(),
+        batch_one_in in 1u32..10,
         ops in prop::collection::vec(op(), 1..400),
     ) {
         let policy = if drops { FullPolicy::DropLru } else { FullPolicy::Reject };
-        let limits = limits(bounds.0, bounds.1, policy);
+        let limits = QueueLimits { batch_one_in, ..limits(bounds.0, bounds.1, policy) };
         let mut queue = Queue::new(limits);
         let mut model = Model::new(limits);
         let mut tickets = std::collections::HashMap::new();
@@ -193,8 +224,8 @@ proptest! {
                     prop_assert_eq!(queue.turn(at(now)), model.turn(now), "{:?}", model);
                     let lane = if let Op::TakeFrom(priority) = op { Some(*priority) } else { model.turn(now) };
                     if let Some(lane) = lane {
-                        let got = queue.take(lane, at(now));
-                        let expected = model.take(lane, now);
+                        let got = queue.take(lane);
+                        let expected = model.take(lane);
                         prop_assert_eq!(got, expected.as_ref().map(|e| task(e.n)), "{:?}", model);
                         taken.extend(expected.map(|e| (lane, e)));
                     }
@@ -234,7 +265,7 @@ proptest! {
                 }
             }
         }
-        let order: Vec<TaskId> = model.order(now).into_iter().map(task).collect();
+        let order: Vec<TaskId> = model.order_at_once(now).into_iter().map(task).collect();
         prop_assert_eq!(take_all(&mut queue, at(now)), order, "{:?}", model);
     }
 }

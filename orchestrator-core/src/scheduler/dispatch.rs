@@ -33,7 +33,7 @@ impl PoolScheduler {
     /// [`next_wake`](Self::next_wake).
     pub fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
         let Choice::Start { priority, replica: index } = self.choose(now) else { return None };
-        let id = self.queue.take(priority, now)?;
+        let id = self.queue.take(priority)?;
         let Some(Task::Waiting(waiting)) = self.tasks.remove(&id) else {
             unreachable!("a queued task is in the table, waiting")
         };

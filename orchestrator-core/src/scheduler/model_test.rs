@@ -107,7 +107,14 @@ impl World {
 
 fn limits(interactive: usize, batch: usize, full_policy: FullPolicy, reserve: u16) -> QueueLimits {
     let batch_max_wait = Duration::from_millis(500);
-    QueueLimits { interactive, batch, full_policy, batch_max_wait, interactive_reserve: reserve }
+    QueueLimits {
+        interactive,
+        batch,
+        full_policy,
+        batch_max_wait,
+        batch_one_in: 4,
+        interactive_reserve: reserve,
+    }
 }
 
 fn spec(n: u32, priority: Priority, shape: u8) -> TaskSpec {
@@ -134,7 +141,7 @@ fn hand_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseE
             prop_assert!(world.batch_is_capped(), "Q-2: an overdue batch task was passed in {:?}", world);
         }
         prop_assert!(lane == Priority::Interactive || !world.batch_is_capped(), "S-4 in {:?}", world);
-        let entry = world.queue.take(lane, world.now).expect("it is the first");
+        let entry = world.queue.take(lane).expect("it is the first");
         prop_assert_eq!(queue_time, Millis(world.now - entry.admitted));
         world.running.insert(n, (lane, entry));
         let at = world.replicas.get_mut(&replica.index);

@@ -48,6 +48,7 @@ fn limits(interactive: usize, batch: usize) -> QueueLimits {
         batch,
         full_policy: FullPolicy::Reject,
         batch_max_wait: Duration::from_secs(10),
+        batch_one_in: 8,
         interactive_reserve: 0,
     }
 }

@@ -85,8 +85,8 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(config.worker.memory_margin_bytes, 512 << 20);
     assert_eq!((pool.queue.interactive, pool.queue.batch), (256, 1024));
     assert_eq!(
-        (pool.queue.when_full, pool.queue.batch_max_wait),
-        (WhenFull::Reject, Duration::from_secs(30))
+        (pool.queue.when_full, pool.queue.batch_max_wait, pool.queue.batch_one_in),
+        (WhenFull::Reject, Duration::from_secs(30), 8)
     );
     assert_eq!(pool.queue.outage_wait, Duration::from_secs(120));
     assert_eq!(config.limits.body_bytes, 16 << 20);
@@ -427,7 +427,7 @@ fn the_models_folder_has_a_short_variable() {
 #[test]
 fn a_printed_configuration_reads_back_as_the_same() {
     let machine = Machine::with_file(
-        "listen: '[::1]:1'\nallowed_hosts: [box]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25}\n\
+        "listen: '[::1]:1'\nallowed_hosts: [box]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25, batch_one_in: 5}\n\
          pools: [{id: a, ctx: 2048, devices: gpu1, sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53}, \
          {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru, outage_wait_s: 0}}, \
          {id: c, devices: [cpu, GPU-1], replicas: 3, preload: false, idle_unload_s: 2.5, fit_ctx: true}, \

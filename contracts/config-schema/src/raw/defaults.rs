@@ -36,6 +36,7 @@ impl Default for Queue {
             when_full: WhenFull::Reject,
             batch_max_wait_s: 30.0,
             outage_wait_s: 120.0,
+            batch_one_in: 8,
         }
     }
 }

@@ -163,7 +163,7 @@ pub struct QueueOverride {
     /// What happens to a batch task when the batch lane is full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when_full: Option<WhenFull>,
-    /// Seconds after which a waiting batch task goes before interactive ones.
+    /// Seconds after which a waiting batch task may go before interactive ones.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_max_wait_s: Option<f64>,
@@ -171,4 +171,8 @@ pub struct QueueOverride {
     #[schemars(range(min = 0.0, max = 86_400.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outage_wait_s: Option<f64>,
+    /// While interactive tasks wait, at most one start in so many is a batch task's.
+    #[schemars(range(min = 2, max = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_one_in: Option<u32>,
 }

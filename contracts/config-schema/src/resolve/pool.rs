@@ -145,5 +145,6 @@ fn queue(common: &raw::Queue, own: &raw::QueueOverride) -> QueueConfig {
         when_full: own.when_full.unwrap_or(common.when_full),
         batch_max_wait: span(own.batch_max_wait_s.unwrap_or(common.batch_max_wait_s)),
         outage_wait: span(own.outage_wait_s.unwrap_or(common.outage_wait_s)),
+        batch_one_in: own.batch_one_in.unwrap_or(common.batch_one_in),
     }
 }

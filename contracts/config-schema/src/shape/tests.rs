@@ -77,6 +77,7 @@ fn an_editor_and_the_loader_refuse_the_same() {
         "queue: {batch: 0}",
         "queue: {batch: 1.5}",
         "queue: {batch_max_wait_s: -1}",
+        "queue: {batch_one_in: 1}",
         "queue: {when_full: never}",
         "pools: []",
         "pools: [{id: A}]",
