@@ -82,6 +82,11 @@ impl Memory {
         }
     }
 
+    /// Forgets a file that is gone.
+    pub(crate) fn forget(&self, path: &Path) {
+        let _ = std::fs::remove_file(self.entry(path));
+    }
+
     fn recall(&self, path: &Path, state: &Metadata) -> Option<String> {
         let text = std::fs::read_to_string(self.entry(path)).ok()?;
         let (sum, remembered) = text.trim_end().split_once(' ')?;

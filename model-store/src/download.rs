@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::aside::CANCEL_POLL;
+use crate::at_path::{AtPath, look};
 use crate::checked::{Sum, sum_of};
 use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
 use crate::error::FetchError;
@@ -36,6 +37,38 @@ pub(crate) struct Download<'a> {
     pub(crate) remote: &'a Remote,
     pub(crate) target: &'a Path,
     pub(crate) sha256: Option<&'a str>,
+    pub(crate) existing: Existing,
+}
+
+/// What becomes of a file that has the name already when the download's turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It stays: another process brought it, or it is another version that somebody serves.
+    Keep,
+    /// It makes room unless its checksum is right: its name says which checksum it must have.
+    Repair,
+}
+
+impl Existing {
+    /// Whether a file under the target's name stays, and nothing is to be fetched.
+    pub(crate) fn stays(
+        self,
+        target: &Path,
+        sha256: Option<&str>,
+        watch: Watch<'_>,
+    ) -> Result<bool, FetchError> {
+        match (look(target)?, self) {
+            (AtPath::Nothing | AtPath::Empty, _) => Ok(false),
+            (AtPath::File, Self::Keep) => Ok(true),
+            (AtPath::File, Self::Repair) => {
+                let failed = |cause| FetchError::Read { path: target.to_owned(), cause };
+                let mut file = File::open(target).map_err(failed)?;
+                let bytes = file.metadata().map_err(failed)?.len();
+                let found = sum_of(&mut file, target, bytes, watch)?.finish();
+                Ok(sha256 == Some(found.as_str()))
+            }
+        }
+    }
 }
 
 /// A file whose download has begun.
@@ -47,6 +80,8 @@ struct Part {
     sum: Sum,
     validator: Option<String>,
     total: Option<u64>,
+    /// Whether an earlier download left some of its bytes.
+    is_from_before: bool,
 }
 
 /// Why one attempt brought no whole file.
@@ -64,34 +99,46 @@ impl std::convert::From<FetchError> for Setback {
 }
 
 impl Download<'_> {
-    /// Fetches the file and gives back its checksum; nothing when another process brought it meanwhile.
+    /// Fetches the file and returns its checksum; nothing when a file of the name is there and stays. No
+    /// whole file changes before the new one is complete and verified: an error leaves all as it was, but
+    /// for the part.
     pub(crate) fn run(&self, tools: &Tools<'_>) -> Result<Option<String>, FetchError> {
         make_dir(self.target.parent().unwrap_or(Path::new(".")))?;
         let _lock = Lock::acquire(self.target, tools.watch)?;
-        if self.target.exists() {
+        if self.existing.stays(self.target, self.sha256, tools.watch)? {
             return Ok(None);
         }
         let mut part = Part::open(self.target, &self.remote.url, tools)?;
-        if let Err(error) = self.receive_all(&mut part, tools) {
-            if part.len == 0 {
-                part.remove();
+        loop {
+            if let Err(error) = self.receive_all(&mut part, tools) {
+                if part.len == 0 {
+                    part.remove();
+                }
+                return Err(error);
             }
-            return Err(error);
+            let found = part.sum.clone().finish();
+            match self.sha256 {
+                Some(expected) if expected != found && part.is_from_before => {
+                    // Bytes of an earlier fetch may be of another version, or torn by a crash.
+                    tools.watch.progress.note("the resumed download has the wrong checksum; starting over");
+                    part.restart()?;
+                }
+                Some(expected) if expected != found => {
+                    part.remove();
+                    return Err(FetchError::FetchedChecksum {
+                        url: self.remote.url.clone(),
+                        expected: expected.to_owned(),
+                        found,
+                        hint: "check the pool's `sha256` and `model`; the file on the server may have been replaced",
+                    });
+                }
+                _ => {
+                    publish(&part.file, &part.path, self.target)?;
+                    let _ = std::fs::remove_file(&part.notes);
+                    return Ok(Some(found));
+                }
+            }
         }
-        let found = part.sum.clone().finish();
-        if let Some(expected) = self.sha256.filter(|expected| *expected != found) {
-            part.remove();
-            return Err(FetchError::Checksum {
-                path: self.target.to_owned(),
-                expected: expected.to_owned(),
-                found,
-                removed: true,
-                hint: "check the pool's `sha256` and `model`; the file there may have been replaced",
-            });
-        }
-        publish(&part.file, &part.path, self.target)?;
-        let _ = std::fs::remove_file(&part.notes);
-        Ok(Some(found))
     }
 
     fn receive_all(&self, part: &mut Part, tools: &Tools<'_>) -> Result<(), FetchError> {
@@ -218,7 +265,8 @@ impl Download<'_> {
 }
 
 impl Part {
-    /// Opens what an earlier download of the same URL left, or begins anew.
+    /// Opens what an earlier download of the same URL left, or begins anew. Without notes, the checksum
+    /// decides at the end whether the bytes were of the same file.
     fn open(target: &Path, url: &str, tools: &Tools<'_>) -> Result<Self, FetchError> {
         let (path, notes) = (beside(target, "part"), beside(target, "part.json"));
         let failed = |cause| FetchError::Write { path: path.clone(), cause };
@@ -226,12 +274,20 @@ impl Part {
         let mut file =
             options.create(true).read(true).write(true).truncate(false).open(&path).map_err(failed)?;
         let len = file.metadata().map_err(failed)?.len();
-        let (validator, total) = read_notes(&notes, url).unwrap_or_default();
+        let (is_of_url, validator, total) = match read_notes(&notes) {
+            Some(read) => (read.url == url, read.validator, read.total),
+            None => (true, None, None),
+        };
         let sum = match len {
             0 => Sum::default(),
+            _ if !is_of_url => Sum::default(),
             _ => sum_of(&mut file, &path, len, tools.watch)?,
         };
-        Ok(Self { path, notes, file, len, sum, validator, total })
+        let mut part = Self { path, notes, file, len, sum, validator, total, is_from_before: len > 0 };
+        if !is_of_url {
+            part.restart()?;
+        }
+        Ok(part)
     }
 
     fn restart(&mut self) -> Result<(), FetchError> {
@@ -240,6 +296,7 @@ impl Part {
             seek.map_err(|cause| FetchError::Write { path: self.path.clone(), cause })?;
         }
         (self.len, self.sum, self.validator, self.total) = (0, Sum::default(), None, None);
+        self.is_from_before = false;
         Ok(())
     }
 
@@ -263,10 +320,28 @@ impl Part {
     }
 }
 
-/// Validator and length of the file that a part is a part of, if it is of this URL.
-fn read_notes(path: &Path, url: &str) -> Option<(Option<String>, Option<u64>)> {
+/// Moves the part that an earlier version of the program left under another name, when its notes say that it
+/// is of this URL.
+pub(crate) fn adopt_part(legacy: &Path, target: &Path, url: &str) {
+    let [old, new] = [legacy, target].map(|path| (beside(path, "part"), beside(path, "part.json")));
+    let is_ours = read_notes(&old.1).is_some_and(|notes| notes.url == url);
+    if is_ours && !new.0.exists() && target.parent().is_some_and(|folder| make_dir(folder).is_ok()) {
+        // What cannot be moved is fetched again, and that is all.
+        let _ = std::fs::rename(&old.0, &new.0).and_then(|()| std::fs::rename(&old.1, &new.1));
+    }
+}
+
+/// What a part is a part of.
+struct Notes {
+    url: String,
+    validator: Option<String>,
+    total: Option<u64>,
+}
+
+fn read_notes(path: &Path) -> Option<Notes> {
     let notes: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    (notes["url"] == url).then(|| (notes["validator"].as_str().map(str::to_owned), notes["total"].as_u64()))
+    let text = |key: &str| notes[key].as_str().map(str::to_owned);
+    Some(Notes { url: text("url")?, validator: text("validator"), total: notes["total"].as_u64() })
 }
 
 fn pause(wait: Duration, watch: Watch<'_>) -> Result<(), FetchError> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::at_path::Obstacle;
 use crate::disk::in_units;
 
 /// Why a model could not be fetched. The texts are for the owner of the machine: each says what happened
@@ -15,6 +16,14 @@ pub enum FetchError {
     /// The file that was named is not there.
     #[error("there is no file `{}`\n  hint: put the model there, or change the pool's `model`", .0.display())]
     Missing(PathBuf),
+    /// There is something in its place, or on the way to it.
+    #[error("cannot use `{}` as a model: {obstacle}", path.display())]
+    Obstacle {
+        /// The file that was named.
+        path: PathBuf,
+        /// What is there.
+        obstacle: Obstacle,
+    },
     /// The server has no such file.
     #[error(
         "`{source_name}` has no such file ({status}): {url}\n  hint: check the spelling of the pool's `model`"
@@ -54,11 +63,10 @@ pub enum FetchError {
         /// Where the file may be put by hand.
         put_at: PathBuf,
     },
-    /// The file is not the one that was meant. A fetched one has been removed.
+    /// The file is not the one that was meant.
     #[error(
-        "`{}` has the wrong checksum{}\n  expected {expected}\n  found    {found}\n  hint: {hint}",
-        path.display(),
-        if *removed { " and was removed" } else { "" }
+        "`{}` has the wrong checksum\n  expected {expected}\n  found    {found}\n  hint: {hint}",
+        path.display()
     )]
     Checksum {
         /// The file.
@@ -67,8 +75,21 @@ pub enum FetchError {
         expected: String,
         /// The SHA-256 it has.
         found: String,
-        /// Whether the file was removed: it is, where the store fetched it.
-        removed: bool,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// What was fetched is not the file that was meant. It was discarded, and no file was changed.
+    #[error(
+        "`{url}` has the wrong checksum; the download was discarded\n  expected {expected}\n  found    {found}\n  \
+         hint: {hint}"
+    )]
+    FetchedChecksum {
+        /// Where it came from.
+        url: String,
+        /// The SHA-256 it should have.
+        expected: String,
+        /// The SHA-256 it has.
+        found: String,
         /// What to do.
         hint: &'static str,
     },
@@ -140,9 +161,11 @@ impl FetchError {
             | Self::Denied { .. }
             | Self::Network { .. }
             | Self::Checksum { .. }
+            | Self::FetchedChecksum { .. }
             | Self::Nonsense { .. } => true,
             Self::Canceled
             | Self::Missing(_)
+            | Self::Obstacle { .. }
             | Self::NoSpace { .. }
             | Self::Write { .. }
             | Self::Read { .. }

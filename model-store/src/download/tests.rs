@@ -77,7 +77,8 @@ impl Bench {
         cancel: &Cancel,
     ) -> Result<Option<String>, FetchError> {
         let tools = Tools { web: &self.web, patience: self.patience, watch: Watch { progress, cancel } };
-        Download { remote: &Remote::open(url), target: &self.target(), sha256 }.run(&tools)
+        let (remote, target) = (Remote::open(url), self.target());
+        Download { remote: &remote, target: &target, sha256, existing: Existing::Keep }.run(&tools)
     }
 
     /// The message of a failure, with the folder and the port left out.
@@ -175,6 +176,35 @@ fn a_part_of_another_url_is_not_taken_for_this_one() {
 }
 
 #[test]
+fn a_part_of_another_url_is_not_resumed_for_a_checksum_either() {
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/old.gguf" => Reply::whole(&model(1)).with("ETag", "\"one\"").cut_after(300_000),
+        _ => Reply::whole(&model(2)),
+    });
+    let bench = Bench::with_attempts(1);
+    bench.fetch(&server.url("/old.gguf"), None).expect_err("it breaks off");
+    bench.fetch(&server.url("/new.gguf"), Some(&sha256(&model(2)))).expect("the file");
+    assert_eq!((server.asked()[1].offset(), server.asked().len()), (None, 2));
+}
+
+#[test]
+fn a_resumed_part_of_another_version_is_fetched_anew_before_the_checksum_is_called_wrong() {
+    // A server without validators: it sends the rest of what it has now.
+    let server = Server::start(|asked, before| match (before, asked.offset()) {
+        (0, _) => Reply::whole(&model(1)).cut_after(300_000),
+        (_, Some(offset)) => Reply::rest(&model(2), offset),
+        (_, None) => Reply::whole(&model(2)),
+    });
+    let bench = Bench::with_attempts(1);
+    let (url, right) = (server.url("/m.gguf"), sha256(&model(2)));
+    bench.fetch(&url, Some(&right)).expect_err("it breaks off");
+    assert_eq!(bench.fetch(&url, Some(&right)).expect("the file"), Some(right.clone()));
+    assert_eq!(bench.content(), model(2));
+    let offsets: Vec<_> = server.asked().iter().map(|asked| asked.offset()).collect();
+    assert_eq!(offsets, [None, Some(300_000), None]);
+}
+
+#[test]
 fn a_file_that_changed_meanwhile_is_fetched_anew() {
     // As RFC 9110 says: If-Range does not match, so the whole new file comes.
     let server = Server::start(|_, before| match before {
@@ -234,15 +264,15 @@ fn a_part_that_is_the_whole_file_already_is_taken() {
 }
 
 #[test]
-fn a_wrong_checksum_is_refused_and_the_file_removed() {
+fn a_wrong_checksum_is_refused_and_the_download_discarded() {
     let server = Server::start(|_, _| Reply::whole(b"something else"));
     let bench = Bench::new();
     let (expected, found) = (sha256(&model(1)), sha256(b"something else"));
     assert_eq!(
         bench.refusal(&server, Some(&expected)),
         format!(
-            "`DIR/m.gguf` has the wrong checksum and was removed\n  expected {expected}\n  found    {found}\n  \
-             hint: check the pool's `sha256` and `model`; the file there may have been replaced"
+            "`http://HOST/m.gguf` has the wrong checksum; the download was discarded\n  expected {expected}\n  found    \
+             {found}\n  hint: check the pool's `sha256` and `model`; the file on the server may have been replaced"
         )
     );
     assert_eq!(bench.names(), Vec::<String>::new());
@@ -469,9 +499,9 @@ fn a_folder_that_cannot_be_made_says_what_to_set() {
         watch: Watch { progress: &Silent, cancel: &Cancel::default() },
     };
     let target = file.join("m.gguf");
-    let error = Download { remote: &Remote::open(&server.url("/m.gguf")), target: &target, sha256: None }
-        .run(&tools)
-        .expect_err("no folder");
+    let remote = Remote::open(&server.url("/m.gguf"));
+    let download = Download { remote: &remote, target: &target, sha256: None, existing: Existing::Keep };
+    let error = download.run(&tools).expect_err("no folder");
     assert_eq!(
         error.to_string(),
         format!(

@@ -43,6 +43,9 @@ fn every_model_is_listed_by_what_fetches_it() {
         ("models/hf/own/re.po/sub/a.gguf", "123"),
         ("models/hf/own/.re/b.gguf", "hidden folder"),
         ("models/web/box_80/some/model", "12"),
+        ("models/url/https/h%3A1/a%2Bb%2Fm.gguf%3Fd", "12"),
+        ("models/url/https/h/m@0123456789abcdef.gguf", "123456"),
+        ("models/url/https/h/.n.gguf.part", "12"),
         ("models/mine/c.GGUF", "1"),
         ("models/readme.txt", "no model"),
         ("models/.checked/0123", "a checksum"),
@@ -59,6 +62,9 @@ fn every_model_is_listed_by_what_fetches_it() {
         ("hf:own/re.po/d.gguf", "hf/own/re.po/d.gguf", 4, Extent::Part { total: Some(99) }),
         ("hf:own/re.po/sub/a.gguf", "hf/own/re.po/sub/a.gguf", 3, Extent::Whole),
         ("file mine/c.GGUF", "mine/c.GGUF", 1, Extent::Whole),
+        ("file url/https/h/m@0123456789abcdef.gguf", "url/https/h/m@0123456789abcdef.gguf", 6, Extent::Whole),
+        ("https://h/n.gguf", "url/https/h/n.gguf", 2, Extent::Part { total: None }),
+        ("https://h:1/a+b/m.gguf?d", "url/https/h%3A1/a%2Bb%2Fm.gguf%3Fd", 2, Extent::Whole),
         ("file web/box_80/some/model", "web/box_80/some/model", 2, Extent::Whole),
     ];
     assert_eq!(

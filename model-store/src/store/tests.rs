@@ -1,6 +1,10 @@
 //! References to files: where they are found, where they land, what is checked.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::checked::Sum;
+use crate::disk::beside;
 use crate::download::server::{Reply, Server};
 use crate::download::tests::{HASTY, Heard};
 use crate::progress::{Phase, Silent};
@@ -102,8 +106,8 @@ fn a_url_lands_under_its_host_and_is_fetched_once() {
     let machine = Machine::new(&[]);
     let url = server.url("/some/m.gguf#part");
     let fetched = machine.fetch(&url, Some(&sum(CONTENT))).expect("the file");
-    let host = server.url("").trim_start_matches("http://").replace(':', "_");
-    assert_eq!(fetched.path, machine.store.dir().join("web").join(host).join("some/m.gguf"));
+    let host = server.url("").trim_start_matches("http://").replace(':', "%3A");
+    assert_eq!(fetched.path, machine.store.dir().join("url/http").join(host).join("some%2Fm.gguf"));
     assert_eq!(std::fs::read(&fetched.path).expect("the file"), CONTENT);
     assert_eq!(machine.fetch(&url, Some(&sum(CONTENT))).expect("the file"), fetched);
     assert_eq!(server.asked().len(), 1);
@@ -121,31 +125,6 @@ fn files_that_only_a_query_tells_apart_are_two_files() {
         })
         .into();
     assert_eq!(places.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{places:?}");
-    // The place is the same in the next process, and on the next machine.
-    let place = machine.store.place(&ModelRef::parse("https://h.example/a/m.v2.gguf?rev=1").expect("a URL"));
-    assert_eq!(place, machine.store.dir().join("web/h.example/a/m.v2-c86a76961d8f.gguf"));
-}
-
-#[test]
-fn a_url_cannot_leave_the_store() {
-    for (url, place) in [
-        ("https://h.example/../../etc/x.gguf", "h.example/_/_/etc/x.gguf"),
-        ("https://h.example/a%2f..%2fb/x.gguf", "h.example/a_2f.._2fb/x.gguf"),
-        ("https://..:1/x.gguf", ".._1/x.gguf"),
-        ("https://../x.gguf", "_/x.gguf"),
-    ] {
-        assert_eq!(url_path(url), PathBuf::from(place), "{url}");
-    }
-}
-
-#[test]
-fn a_fetched_file_makes_room_for_the_one_of_a_new_checksum() {
-    let server = Server::start(|_, before| Reply::whole(if before == 0 { b"old" } else { CONTENT }));
-    let machine = Machine::new(&[]);
-    let url = server.url("/m.gguf");
-    machine.fetch(&url, Some(&sum(b"old"))).expect("the old file");
-    let fetched = machine.fetch(&url, Some(&sum(CONTENT))).expect("the new file");
-    assert_eq!(std::fs::read(fetched.path).expect("the file"), CONTENT);
 }
 
 #[test]
@@ -207,7 +186,7 @@ fn the_starter_models_checksum_is_known_and_no_other_is_taken_for_it() {
 #[test]
 fn a_check_says_what_is_there_and_changes_nothing() {
     let machine = Machine::new(&[]);
-    let path = machine.put("models/web/host/a.gguf", CONTENT);
+    let path = machine.put("models/url/https/host/a.gguf", CONTENT);
     let check = |model: &str, sha256: Option<&str>| {
         let model = ModelRef::parse(model).expect("a reference");
         machine.store.check(&model, sha256, &Silent, &Cancel::default()).expect("a readable file")
@@ -218,5 +197,246 @@ fn a_check_says_what_is_there_and_changes_nothing() {
     assert_eq!(check(url, Some(&right)), Presence::Right(path.clone()));
     let wrong = Presence::Wrong { path: path.clone(), found: right };
     assert_eq!(check(url, Some(&sum(b"other"))), wrong);
-    assert!(path.exists(), "a fetch would have made room for the right one");
+    assert!(path.exists());
+}
+
+impl Machine {
+    /// Every file of the store with its content, but for locks.
+    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let (mut files, mut folders) = (BTreeMap::new(), vec![self.store.dir().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_none_or(|suffix| suffix != "lock") {
+                    let content = std::fs::read(&path).unwrap_or_default();
+                    files.insert(path, content);
+                }
+            }
+        }
+        files
+    }
+}
+
+#[test]
+fn a_fetch_that_fails_leaves_every_file_as_it_was() {
+    type Answer = fn() -> Reply;
+    let answers: [(&str, Answer); 5] = [
+        ("another file", || Reply::whole(b"neither of the two")),
+        ("nothing", || Reply::whole(b"")),
+        ("a refusal", || Reply::status(404)),
+        ("a breakdown", || Reply::status(500)),
+        ("more than the disk holds", || Reply::whole(CONTENT).announcing(1 << 60)),
+    ];
+    for (what, answer) in answers {
+        let server =
+            Server::start(move |_, before| if before == 0 { Reply::whole(b"served") } else { answer() });
+        let machine = Machine::new(&[]);
+        let url = server.url("/m.gguf");
+        let served = machine.fetch(&url, Some(&sum(b"served"))).expect("the file");
+        let before = machine.files();
+        machine.fetch(&url, Some(&sum(CONTENT))).expect_err(what);
+        assert_eq!(machine.files(), before, "{what}");
+        // The next start of a worker finds it, and nobody is asked for it.
+        let asked = server.asked().len();
+        assert_eq!(machine.fetch(&url, Some(&sum(b"served"))).expect(what), served);
+        assert_eq!(machine.fetch(&url, None).expect(what).path, served.path);
+        assert_eq!(server.asked().len(), asked, "{what}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_up_meanwhile_costs_no_file() {
+    let server = Server::start(|_, before| Reply::whole(if before == 0 { b"served" } else { CONTENT }));
+    let machine = Machine::new(&[]);
+    let url = server.url("/m.gguf");
+    let served = machine.fetch(&url, Some(&sum(b"served"))).expect("the file").path;
+    let part = beside(&place::of_version(&served, &sum(CONTENT)), "part");
+    std::os::unix::fs::symlink("/dev/full", part).expect("a link");
+    let error = machine.fetch(&url, Some(&sum(CONTENT))).expect_err("a full disk");
+    assert!(matches!(error, FetchError::NoSpace { .. }), "{error}");
+    assert_eq!(std::fs::read(served).expect("the file"), b"served");
+}
+
+#[test]
+fn versions_of_one_file_lie_beside_each_other_and_each_is_fetched_once() {
+    let server = Server::start(|_, before| Reply::whole(if before == 0 { b"old" } else { CONTENT }));
+    let machine = Machine::new(&[]);
+    let url = server.url("/m.gguf");
+    let [old, new] = [sum(b"old"), sum(CONTENT)].map(|sum| {
+        let fetched = machine.fetch(&url, Some(&sum)).expect("the file").path;
+        (sum, fetched)
+    });
+    assert_ne!(old.1, new.1);
+    for _ in 0..2 {
+        for (sum, path) in [&old, &new] {
+            assert_eq!(machine.fetch(&url, Some(sum)).expect("the file").path, *path);
+        }
+    }
+    assert_eq!(std::fs::read(&old.1).expect("the file"), b"old");
+    assert_eq!(std::fs::read(&new.1).expect("the file"), CONTENT);
+    assert_eq!(server.asked().len(), 2);
+    let model = ModelRef::parse(&url).expect("a URL");
+    assert!([&old.1, &new.1].iter().all(|path| machine.store.may_be(&model, path)));
+    assert!(!machine.store.may_be(&model, &machine.store.dir().join("url/http/other/m.gguf")));
+}
+
+#[test]
+fn two_that_want_two_versions_at_the_same_time_both_get_theirs() {
+    let server =
+        Server::start(|asked, _| Reply::whole(asked.header("authorization").map_or(b"old", |_| CONTENT)));
+    let machine = Machine::new(&[("HF_ENDPOINT", &server.url(""))]);
+    let mut surroundings = machine.store.surroundings.clone();
+    surroundings.env.insert("HF_TOKEN".to_owned(), "hf_1".to_owned());
+    let other = Store { patience: HASTY, ..Store::new(machine.store.dir().to_owned(), surroundings) };
+    let model = ModelRef::parse("hf:o/r/m.gguf").expect("a reference");
+    let fetch = |store: &Store, content: &[u8]| {
+        let fetched = store.fetch(&model, Some(&sum(content)), &Silent, &Cancel::default());
+        std::fs::read(fetched.expect("the file").path).expect("the file")
+    };
+    let [old, new] = std::thread::scope(|scope| {
+        let both = [scope.spawn(|| fetch(&machine.store, b"old")), scope.spawn(|| fetch(&other, CONTENT))];
+        both.map(|one| one.join().expect("no panic"))
+    });
+    assert_eq!((old.as_slice(), new.as_slice()), (b"old".as_slice(), CONTENT));
+}
+
+#[test]
+fn a_version_whose_content_is_torn_is_repaired() {
+    let server = Server::start(|_, before| Reply::whole(if before == 0 { b"old" } else { CONTENT }));
+    let machine = Machine::new(&[]);
+    let url = server.url("/m.gguf");
+    machine.fetch(&url, Some(&sum(b"old"))).expect("the old file");
+    let new = machine.fetch(&url, Some(&sum(CONTENT))).expect("the new file").path;
+    std::fs::write(&new, b"torn").expect("a file");
+    assert_eq!(machine.fetch(&url, Some(&sum(CONTENT))).expect("the new file").path, new);
+    assert_eq!(std::fs::read(new).expect("the file"), CONTENT);
+}
+
+#[test]
+fn whatever_step_a_crash_came_after_the_next_fetch_ends_with_the_right_file() {
+    type Leave = fn(&Path, &str);
+    fn put(target: &Path, suffix: &str, content: &[u8]) {
+        std::fs::write(beside(target, suffix), content).expect("a file");
+    }
+    fn put_notes(target: &Path, url: &str) {
+        let text = format!(r#"{{"url":"{url}","validator":null,"total":14}}"#);
+        put(target, "part.json", text.as_bytes());
+    }
+    let states: [(&str, Leave); 6] = [
+        ("an empty part", |target, _| put(target, "part", b"")),
+        ("half a part", |target, url| {
+            put(target, "part", &CONTENT[..7]);
+            put_notes(target, url);
+        }),
+        ("a whole part, not yet renamed", |target, url| {
+            put(target, "part", CONTENT);
+            put_notes(target, url);
+        }),
+        ("a part that a power cut tore", |target, url| {
+            put(target, "part", &[0; 7]);
+            put_notes(target, url);
+        }),
+        ("notes that were cut off", |target, _| {
+            put(target, "part", &CONTENT[..7]);
+            put(target, "part.json", b"{\"url\":");
+        }),
+        ("the file renamed, its notes not yet removed", |target, url| {
+            std::fs::write(target, CONTENT).expect("a file");
+            put_notes(target, url);
+        }),
+    ];
+    for (what, leave) in states {
+        let server = Server::start(|asked, _| match asked.offset() {
+            Some(offset) if offset >= CONTENT.len() => {
+                Reply::status(416).with("Content-Range", &format!("bytes */{}", CONTENT.len()))
+            }
+            Some(offset) => Reply::rest(CONTENT, offset),
+            None => Reply::whole(CONTENT),
+        });
+        let machine = Machine::new(&[]);
+        let url = server.url("/m.gguf");
+        let target = machine.store.place(&ModelRef::parse(&url).expect("a URL"));
+        std::fs::create_dir_all(target.parent().expect("a parent")).expect("a folder");
+        leave(&target, &url);
+        let fetched =
+            machine.fetch(&url, Some(&sum(CONTENT))).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(
+            (&fetched.path, std::fs::read(&fetched.path).expect("the file").as_slice()),
+            (&target, CONTENT)
+        );
+    }
+}
+
+#[test]
+fn something_in_the_place_of_a_file_that_is_to_be_fetched_is_named_and_stays() {
+    let server = Server::start(|_, _| Reply::whole(CONTENT));
+    let machine = Machine::new(&[]);
+    let url = server.url("/m.gguf");
+    let target = machine.store.place(&ModelRef::parse(&url).expect("a URL"));
+    std::fs::create_dir_all(target.parent().expect("a parent")).expect("a folder");
+    std::os::unix::fs::symlink("/no/such/disk/m.gguf", &target).expect("a link");
+    let error = machine.fetch(&url, None).expect_err("a dead link");
+    assert!(matches!(error, FetchError::Obstacle { obstacle: Obstacle::DeadLink { .. }, .. }), "{error}");
+    assert!(target.symlink_metadata().expect("the link").is_symlink());
+    assert_eq!(server.asked().len(), 0);
+}
+
+#[test]
+fn a_named_file_that_cannot_be_a_model_is_told_from_one_that_is_missing() {
+    let machine = Machine::new(&[]);
+    let empty = machine.put("m/empty.gguf", b"");
+    machine.put("m/a-00001-of-00002.gguf", CONTENT);
+    for (path, words) in [
+        (empty.clone(), "it is empty"),
+        (empty.with_file_name(""), "it is a folder"),
+        (empty.with_file_name("a-00001-of-00002.gguf"), "`a-00002-of-00002.gguf` is not there"),
+        (empty.with_file_name("none.gguf"), "there is no file"),
+    ] {
+        let message = machine.fetch(&format!("file:{}", path.display()), None).expect_err(words).to_string();
+        assert!(message.contains(words) && message.contains("\n  hint: "), "{message}");
+    }
+}
+
+#[test]
+fn a_file_under_its_legacy_name_is_used_where_it_is_when_it_is_surely_the_one() {
+    let machine = Machine::new(&[]);
+    let plain = machine.put("models/web/h.example/a/m.gguf", CONTENT);
+    let shared = machine.put("models/web/h.example/a/m_1.gguf", CONTENT);
+    let model = |url: &str| ModelRef::parse(url).expect("a URL");
+    assert_eq!(machine.fetch("https://h.example/a/m.gguf", None).expect("the file").path, plain);
+    assert_eq!(
+        machine.fetch("https://h.example/a/m+1.gguf", Some(&sum(CONTENT))).expect("the file").path,
+        shared
+    );
+    let check = |url: &str, sha256: Option<&str>| {
+        machine.store.check(&model(url), sha256, &Silent, &Cancel::default()).expect("a readable file")
+    };
+    // Without a checksum nobody knows whether it was fetched for `m+1`, `m_1` or `m 1`.
+    assert_eq!(check("https://h.example/a/m+1.gguf", None), Presence::Absent);
+    assert_eq!(machine.store.locate(&model("https://h.example/a/m_1.gguf")), None);
+    assert!(machine.store.may_be(&model("https://h.example/a/m+1.gguf"), &shared));
+}
+
+#[test]
+fn a_part_under_its_legacy_name_goes_on_where_it_was() {
+    let server = Server::start(|asked, _| match asked.offset() {
+        Some(offset) => Reply::rest(CONTENT, offset).with("ETag", "\"one\""),
+        None => Reply::whole(CONTENT),
+    });
+    let machine = Machine::new(&[]);
+    let url = server.url("/a+b.gguf");
+    let legacy = machine.store.dir().join(place::legacy_of_url(&url));
+    let folder =
+        legacy.parent().expect("a parent").strip_prefix(machine.root.path()).expect("below").to_owned();
+    machine.put(&folder.join(".a_b.gguf.part").display().to_string(), &CONTENT[..4]);
+    let notes = format!(r#"{{"url":"{url}","validator":"\"one\"","total":14}}"#);
+    machine.put(&folder.join(".a_b.gguf.part.json").display().to_string(), notes.as_bytes());
+    let other = server.url("/a_b.gguf");
+    machine.fetch(&other, None).expect("the file of the other URL");
+    assert_eq!(server.asked()[0].offset(), None);
+    machine.fetch(&url, None).expect("the file");
+    assert_eq!(server.asked()[1].offset(), Some(4));
 }

@@ -51,7 +51,10 @@ fn file(shelf: &Shelf, name: &str) -> Result<PathBuf, Failure> {
         Ok(model @ ModelRef::File(_)) => {
             Ok(std::env::current_dir().unwrap_or_default().join(shelf.store.place(&model)))
         }
-        Ok(model) => Ok(shelf.store.place(&model)),
+        Ok(model) => {
+            let found = shelf.store.locate(&model).filter(|path| path.starts_with(shelf.store.dir()));
+            Ok(found.unwrap_or_else(|| shelf.store.place(&model)))
+        }
         Err(_) if is_there(&below) => Ok(below),
         Err(failure) => Err(failure),
     }

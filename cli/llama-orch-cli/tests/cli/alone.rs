@@ -71,6 +71,19 @@ fn config_init_takes_the_place_of_another_only_when_it_is_told_to_and_keeps_that
 }
 
 #[test]
+fn a_configuration_that_cannot_take_the_place_of_another_leaves_it() {
+    let home = Home::new();
+    let path = home.put(".config/llama-orch/llama-orch.yaml", "listen: 127.0.0.1:7000\n");
+    // The name that the old one would get is a folder's.
+    std::fs::create_dir(path.with_extension("yaml.before")).unwrap();
+    let failed = run(home.program(&["config", "init", "--force"]));
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "listen: 127.0.0.1:7000\n");
+    let folder: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(folder.len(), 2, "nothing else is left there: {folder:?}");
+}
+
+#[test]
 fn config_init_writes_the_file_that_the_environment_names() {
     let home = Home::new();
     let named = home.path("elsewhere/own.yaml");

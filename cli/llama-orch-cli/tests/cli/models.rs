@@ -149,7 +149,7 @@ fn pull_fetches_a_file_and_prints_where_it_is() {
     let done = machine.run(&nowhere(), &["models", "pull", &url]);
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
     let path = PathBuf::from(done.out.trim_end());
-    assert!(path.starts_with(machine.at("models/web")) && path.ends_with("some/m.gguf"), "{path:?}");
+    assert!(path.starts_with(machine.at("models/url")) && path.ends_with("some%2Fm.gguf"), "{path:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "GGUF");
     assert_eq!(web.requests()[0].line(), "GET /some/m.gguf");
 
@@ -168,7 +168,7 @@ fn pull_takes_a_pool_of_the_configuration_and_its_checksum() {
     machine.put("llama-orch.yaml", &pool);
     let done = machine.run(&nowhere(), &["models", "pull", "big"]);
     assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
-    assert!(done.err.contains("has the wrong checksum and was removed"), "{done:?}");
+    assert!(done.err.contains("has the wrong checksum; the download was discarded"), "{done:?}");
     assert!(done.err.contains(&format!("expected {sum}")) && done.err.contains("\nhint: "), "{done:?}");
     drop(web.requests());
 }
@@ -198,7 +198,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
     let mut err = child.stderr.take().unwrap();
     read_until(&mut err, "of 10 B (");
     let has_four = |path: &PathBuf| path.metadata().is_ok_and(|state| state.len() == 4);
-    let part = || parts(&machine.at("models/web")).into_iter().find(has_four);
+    let part = || parts(&machine.at("models/url")).into_iter().find(has_four);
     until(|| part().is_some(), "the bytes arrive");
     signal(child.id(), Signal::INT);
     let said = std::io::read_to_string(err).unwrap();
@@ -284,6 +284,18 @@ fn remove_keeps_what_the_daemon_serves_unless_it_is_forced() {
         let done = machine.run(&daemon.url(), &["models", "remove", "hf:o/r/f.gguf"]);
         assert_eq!((done.code, done.out.as_str()), (Some(5), ""), "{done:?}");
         assert!(done.err.contains("pool `a` serves") && done.err.contains("--force"), "{done:?}");
+        drop(daemon.requests());
+    }
+    // Every part of a model, and every version that it may be.
+    let parts = [1, 2].map(|number| machine.put(&format!("models/m-0000{number}-of-00002.gguf"), "1"));
+    let version = machine.put("models/hf/o/r/f@0123456789abcdef.gguf", "1");
+    for (model, file) in
+        [(format!("file:{}", parts[0].display()), &parts[1]), ("hf:o/r/f.gguf".to_owned(), &version)]
+    {
+        let daemon = Daemon::with(vec![serving(&[("a", &model)])]);
+        let done = machine.run(&daemon.url(), &["models", "remove", file.to_str().unwrap()]);
+        assert_eq!(done.code, Some(5), "{done:?}");
+        assert!(done.err.contains("pool `a` serves") && file.exists(), "{done:?}");
         drop(daemon.requests());
     }
     // One that does not say what it serves may serve it.
