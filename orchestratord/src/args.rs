@@ -38,14 +38,15 @@ The configuration is `llama-orch.yaml`, searched for in: --config, LLAMA_ORCH_CO
 ~/.config/llama-orch. Every option has an environment variable too: LLAMA_ORCH_LISTEN, LLAMA_ORCH_POOLS_0_MODEL, … \
 What the command line says wins over the environment, the environment over the file.";
 
-/// How it ends.
-pub const STOPPING: &str = "\
+/// What each signal does.
+pub const SIGNALS: &str = "\
 Ctrl-C or SIGTERM stops in order: nothing new is taken, what runs may finish within `shutdown.grace_s`, every stream \
-gets its end. A second signal ends at once.";
+gets its end. A second one, or SIGQUIT, stops at once. SIGHUP and SIGUSR1 reopen `log.file`. SIGUSR2, SIGALRM and \
+SIGPIPE are ignored.";
 
 fn help() -> String {
     let examples: String = EXAMPLES.iter().map(|(line, what)| format!("  {line:<47}  {what}\n")).collect();
-    format!("Examples:\n{examples}\n{CONFIGURATION}\n\n{STOPPING}\n\n{}", exit::help())
+    format!("Examples:\n{examples}\n{CONFIGURATION}\n\n{SIGNALS}\n\n{}", exit::help())
 }
 
 /// What to do instead of serving.

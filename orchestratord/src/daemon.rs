@@ -144,6 +144,8 @@ impl Daemon {
         let limits = ConnectionLimits {
             connections: config.limits.connections,
             header_timeout: config.limits.header_timeout,
+            authentication_timeout: config.limits.authentication_timeout,
+            write_timeout: config.limits.write_timeout,
             header_bytes: usize::try_from(config.limits.header_bytes).unwrap_or(usize::MAX),
         };
         let server = Server::start(parts.listener, router, limits)?;

@@ -11,13 +11,15 @@ use model_store::{Store, Surroundings};
 use orchestratord::auth::{ApiToken, TokenFile};
 use orchestratord::daemon::{Daemon, Parts};
 use orchestratord::exit::{self, Exit};
+use orchestratord::logging::Log;
 use orchestratord::{engine, logging, server, service, tasks};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 mod args;
 mod man;
+mod signals;
 
 use args::{Cli, Command, Options};
+use signals::{Request, Signals};
 
 /// Threads that streams, requests and the driver share. What they do between two waits takes microseconds, and
 /// with a second thread every token would wake it: that costs more than the token, and takes a core from the
@@ -73,7 +75,17 @@ fn serve(options: &Options) -> Result<ExitCode, Exit> {
         return check_config(options);
     }
     let loaded = read_config(options)?;
-    logging::start(&loaded.config.log).map_err(|error| Exit::because(exit::ACCESS, error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .thread_name("orchestratord")
+        .build()
+        .map_err(|error| Exit::because(exit::FAILED, error))?;
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::listen().map_err(|error| Exit::because(exit::FAILED, error))?
+    };
+    let log = logging::start(&loaded.config.log).map_err(|error| Exit::because(exit::ACCESS, error))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -84,21 +96,15 @@ fn serve(options: &Options) -> Result<ExitCode, Exit> {
         config = source(&loaded),
         "starting"
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .enable_all()
-        .thread_name("orchestratord")
-        .build()
-        .map_err(|error| Exit::because(exit::FAILED, error))?;
-    let code = runtime.block_on(run(&loaded.config, token))?;
+    let code = runtime.block_on(run(&loaded.config, token, signals, &log))?;
     // A fetch may still sit in a system call on a blocking thread: the process does not wait for it.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
+async fn run(config: &Config, token: ApiToken, mut signals: Signals, log: &Log) -> Result<ExitCode, Exit> {
     let failed = |error: std::io::Error| Exit::because(exit::FAILED, error);
-    let mut stop = Stop::listen().map_err(failed)?;
+    server::raise_limit(config.limits.connections);
     let listener = server::bind(config.access.listen).map_err(|error| Exit::because(exit::LISTEN, error))?;
     let parts = Parts {
         listener,
@@ -119,13 +125,26 @@ async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
     service::ready(&url);
     // Goes on while the daemon stops, which may take longer than a watchdog waits.
     let heartbeat = tasks::spawn(service::heartbeat(daemon.driver().clone()));
-    let broken = tokio::select! {
-        () = stop.asked() => false,
-        () = daemon.broken() => true,
+    let cause = loop {
+        tokio::select! {
+            request = signals.next() => match request {
+                Request::Stop => break Cause::Stop,
+                Request::StopAtOnce => break Cause::StopAtOnce,
+                Request::Reload | Request::ReopenLog => log.reopen(),
+            },
+            () = daemon.broken() => break Cause::Broken,
+        }
     };
     let hurried = std::cell::Cell::new(false);
     let hurry = async {
-        stop.asked().await;
+        if cause != Cause::StopAtOnce {
+            loop {
+                match signals.next().await {
+                    Request::Stop | Request::StopAtOnce => break,
+                    Request::Reload | Request::ReopenLog => log.reopen(),
+                }
+            }
+        }
         hurried.set(true);
     };
     service::stopping();
@@ -133,30 +152,22 @@ async fn run(config: &Config, token: ApiToken) -> Result<ExitCode, Exit> {
     let outcome = daemon.stop(config.shutdown_grace, hurry).await;
     heartbeat.abort();
     tracing::info!(?outcome, "stopped");
-    Ok(ExitCode::from(match (broken, hurried.get()) {
-        (true, _) => exit::FAILED,
-        (false, true) => exit::CUT_SHORT,
-        (false, false) => exit::OK,
+    Ok(ExitCode::from(match (cause, hurried.get()) {
+        (Cause::Broken, _) => exit::FAILED,
+        (_, true) => exit::CUT_SHORT,
+        (_, false) => exit::OK,
     }))
 }
 
-/// The signals that ask for an end.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+/// Why the daemon stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A signal that asks for an ordered stop.
+    Stop,
+    /// A signal that leaves no grace.
+    StopAtOnce,
+    /// The driver has ended by itself.
+    Broken,
 }
 
 fn read_config(options: &Options) -> Result<Loaded, Exit> {

@@ -6,7 +6,7 @@ use config_schema::{FILE_NAME, variables};
 use orchestratord::exit;
 use roff::{Inline, Roff, bold, roman};
 
-use crate::args::{CONFIGURATION, Cli, EXAMPLES, STOPPING};
+use crate::args::{CONFIGURATION, Cli, EXAMPLES, SIGNALS};
 
 /// Variables that are no options of the configuration.
 const OTHER_VARIABLES: [(&str, &str); 9] = [
@@ -73,7 +73,7 @@ fn rest(command: &clap::Command) -> Roff {
     roff.control("SH", ["CONFIGURATION"]);
     roff.text(inlines(CONFIGURATION));
     roff.control("SH", ["SIGNALS"]);
-    roff.text(inlines(STOPPING));
+    roff.text(inlines(SIGNALS));
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, about) in OTHER_VARIABLES {
         entry(&mut roff, name, about);

@@ -26,10 +26,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
+mod client;
 mod connection;
+mod descriptors;
 mod listen;
 
+pub use client::Authenticated;
+pub use descriptors::raise_limit;
 pub use listen::{BindError, bind};
+
+use client::TimedStream;
 
 /// What a client may do to a connection.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +44,10 @@ pub struct ConnectionLimits {
     pub connections: u32,
     /// How long a request's head may take to arrive; a connection without a request is closed after it.
     pub header_timeout: Duration,
+    /// How long a connection may be open without a request that has the token.
+    pub authentication_timeout: Duration,
+    /// How long a client may take nothing of a response that waits for it.
+    pub write_timeout: Duration,
     /// The largest request head in bytes.
     pub header_bytes: usize,
 }
@@ -186,25 +196,32 @@ impl Acceptor {
         http.timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_header_size(self.limits.header_bytes);
-        let connection = http.serve_connection(TokioIo::new(stream), Routes(self.router.clone()));
-        let phase = self.phase.clone();
+        let authenticated = Authenticated::default();
+        let routes = Routes { router: self.router.clone(), authenticated: authenticated.clone() };
+        let stream = TimedStream::new(stream, self.limits.write_timeout);
+        let connection = http.serve_connection(TokioIo::new(stream), routes);
+        let (phase, limit) = (self.phase.clone(), self.limits.authentication_timeout);
         spawn(async move {
-            connection::run(connection, phase).await;
+            connection::run(connection, phase, (authenticated, limit)).await;
             drop(place);
         });
     }
 }
 
-/// The router as hyper calls it.
-struct Routes(Router);
+/// The router as hyper calls it, for one connection.
+struct Routes {
+    router: Router,
+    authenticated: Authenticated,
+}
 
 impl Service<Request<Incoming>> for Routes {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(self.0.clone().oneshot(request))
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.authenticated.clone());
+        Box::pin(self.router.clone().oneshot(request))
     }
 }
 

@@ -131,6 +131,10 @@ pub struct LimitsConfig {
     pub streams: u32,
     /// How long a client may take to send a request's headers.
     pub header_timeout: Duration,
+    /// How long a connection may be open without a request that has the token.
+    pub authentication_timeout: Duration,
+    /// How long a client may take nothing of a response that waits for it.
+    pub write_timeout: Duration,
     /// Bytes of the largest request head.
     pub header_bytes: u64,
 }

@@ -46,6 +46,8 @@ impl Config {
                 connections: self.limits.connections,
                 streams: self.limits.streams,
                 header_timeout_s: seconds(self.limits.header_timeout),
+                authentication_timeout_s: seconds(self.limits.authentication_timeout),
+                write_timeout_s: seconds(self.limits.write_timeout),
                 header_kb: units(self.limits.header_bytes, BYTES_PER_KB),
             },
             shutdown: raw::Shutdown { grace_s: seconds(self.shutdown_grace) },

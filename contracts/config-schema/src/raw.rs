@@ -167,6 +167,14 @@ pub struct Limits {
     /// Seconds a client may take to send a request's headers.
     #[schemars(range(min = 0.1, max = 3600.0))]
     pub header_timeout_s: f64,
+    /// Seconds from the start of a connection to its first request with the token, whatever else it sends. A
+    /// connection without one is closed.
+    #[schemars(range(min = 0.1, max = 3600.0))]
+    pub authentication_timeout_s: f64,
+    /// Seconds in which a client takes nothing of a response that waits for it, after which its connection is
+    /// closed. A client that reads slowly is not closed.
+    #[schemars(range(min = 0.1, max = 86_400.0))]
+    pub write_timeout_s: f64,
     /// Kibibytes of the largest request head.
     #[schemars(range(min = 8, max = 1024))]
     pub header_kb: u32,

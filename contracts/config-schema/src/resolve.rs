@@ -78,6 +78,8 @@ pub(crate) fn resolve(
             connections: file.limits.connections,
             streams: file.limits.streams,
             header_timeout: span(file.limits.header_timeout_s),
+            authentication_timeout: span(file.limits.authentication_timeout_s),
+            write_timeout: span(file.limits.write_timeout_s),
             header_bytes: u64::from(file.limits.header_kb) * BYTES_PER_KB,
         },
         shutdown_grace: span(file.shutdown.grace_s),

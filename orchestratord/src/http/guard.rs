@@ -18,6 +18,7 @@ use super::answer::{Refused, shown};
 use super::console;
 use crate::auth::Presented;
 use crate::backpressure::Refusal;
+use crate::server::Authenticated;
 
 /// The path that anyone may ask.
 const OPEN_PATH: &str = "/health";
@@ -132,6 +133,11 @@ pub(super) async fn guarded(api: &Arc<Api>, mut request: Request, next: Next) ->
         Err(_) if open => Caller::Anyone,
         Err(refusal) => return Refused::from(refusal).into_response(),
     };
+    if caller == Caller::Owner
+        && let Some(connection) = request.extensions().get::<Authenticated>()
+    {
+        connection.set();
+    }
     request.extensions_mut().insert(caller);
     next.run(request).await
 }

@@ -1,4 +1,10 @@
 //! One connection, from its first byte to its close.
+//!
+//! ```text
+//! served ──its last response──► lingering ──the client has closed, or is silent, or LINGER──► closed
+//!   │ no token by the deadline (also while lingering), or nothing read for the write timeout      ▲
+//!   └─────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -11,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::client::{Authenticated, TimedStream};
 use super::{Phase, Routes};
 
 /// What is read and thrown away after the last response, so that a client in the middle of sending a body
@@ -20,12 +27,25 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 const SCRAP_BYTES: usize = 4 * 1024;
 /// How long the client may be silent meanwhile.
 const LINGER_SILENCE: Duration = Duration::from_millis(500);
+/// How long it takes in all. A client that sends a byte now and then is never silent.
+pub(super) const LINGER: Duration = Duration::from_secs(3);
 
-/// Serves the connection to its end, or to the end of the server.
+/// Serves the connection to its end, to the end of the server, or to `limit` where no request has the token by then.
 pub(super) async fn run(
-    mut connection: Connection<TokioIo<TcpStream>, Routes>,
-    mut phase: watch::Receiver<Phase>,
+    connection: Connection<TokioIo<TimedStream>, Routes>,
+    phase: watch::Receiver<Phase>,
+    (authenticated, limit): (Authenticated, Duration),
 ) {
+    tokio::select! {
+        biased;
+        () = serve(connection, phase) => {}
+        () = authenticated.missing_after(limit) => {
+            tracing::debug!("connection closed: no request with the token came in time");
+        }
+    }
+}
+
+async fn serve(mut connection: Connection<TokioIo<TimedStream>, Routes>, mut phase: watch::Receiver<Phase>) {
     let mut until = Phase::Finishing;
     let served = loop {
         tokio::select! {
@@ -44,9 +64,9 @@ pub(super) async fn run(
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }
-    let stream = connection.into_parts().io.into_inner();
+    let Some(stream) = connection.into_parts().io.into_inner().into_live() else { return };
     tokio::select! {
-        () = linger(stream) => {}
+        _ = tokio::time::timeout(LINGER, linger(stream)) => {}
         _ = phase.wait_for(|phase| *phase >= Phase::Closing) => {}
     }
 }

@@ -9,6 +9,10 @@ use tokio::net::{TcpListener, TcpSocket};
 /// waits for the kernel's retransmission: seconds.
 const BACKLOG: u32 = 4096;
 
+/// Bytes of a response that the kernel takes before the client has them. The system's own buffer grows to megabytes,
+/// which a slow client takes minutes for: it could not be told from one that reads nothing.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -61,6 +65,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A daemon that restarts takes its address back while old connections are still in TIME_WAIT.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    // Inherited by the connections.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

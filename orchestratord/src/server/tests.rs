@@ -6,12 +6,19 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::connection::LINGER;
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
 
 fn limits() -> ConnectionLimits {
-    ConnectionLimits { connections: 8, header_timeout: SOON, header_bytes: 8192 }
+    ConnectionLimits {
+        connections: 8,
+        header_timeout: SOON,
+        authentication_timeout: SOON,
+        write_timeout: SOON,
+        header_bytes: 8192,
+    }
 }
 
 fn serve(router: Router, limits: ConnectionLimits) -> Server {
@@ -129,6 +136,95 @@ async fn a_head_that_does_not_come_and_one_that_is_too_large_close_the_connectio
     let mut noise = connect(&server).await;
     noise.write_all(b"\x16\x03\x01\x00\xa5\x01 not http\r\n\r\n").await.unwrap();
     assert!(read_all(&mut noise).await.starts_with("HTTP/1.1 400 "));
+}
+
+/// Answers, and says of the connection that its client has the token where the path says so.
+fn answering() -> Router {
+    let known = |request: axum::extract::Request| async move {
+        request.extensions().get::<Authenticated>().unwrap().set();
+        "known"
+    };
+    Router::new().route("/", get(|| async { (StatusCode::UNAUTHORIZED, "who?") })).route("/known", get(known))
+}
+
+/// Sends a byte again and again, well within the silence that ends a linger, until the server has closed.
+async fn drip(stream: &mut TcpStream) {
+    while stream.write_all(b"x").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_the_token_has_one_deadline_however_it_spends_it() {
+    let limit = Duration::from_millis(300);
+    let server = serve(answering(), ConnectionLimits { authentication_timeout: limit, ..limits() });
+    let mut silent = connect(&server).await;
+    let mut in_the_head = connect(&server).await;
+    in_the_head.write_all(b"GET / HTTP/1.1\r\nX: ").await.unwrap();
+    let mut refused = connect(&server).await;
+    refused.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n").await.unwrap();
+    let dripping = async { tokio::join!(read_all(&mut silent), drip(&mut in_the_head), drip(&mut refused)) };
+    tokio::time::timeout(LINGER / 2, dripping).await.expect("all are closed long before a linger would end");
+
+    let mut known = connect(&server).await;
+    known.write_all(b"GET /known HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    read_until(&mut known, "known").await;
+    tokio::time::sleep(2 * limit).await;
+    known.write_all(HELLO).await.unwrap();
+    read_until(&mut known, "who?").await;
+}
+
+#[tokio::test]
+async fn what_a_known_client_drips_after_a_refusal_is_read_for_a_bounded_time() {
+    let server = serve(Router::new(), limits());
+    let mut stream = connect(&server).await;
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n").await.unwrap();
+    tokio::time::timeout(SOON, drip(&mut stream)).await.expect("the connection is closed");
+}
+
+/// A response without an end, and a client whose own buffer is small.
+async fn endless(write_timeout: Duration) -> (Server, TcpStream) {
+    let chunks = || async {
+        let chunk = Bytes::from(vec![b'x'; 16 * 1024]);
+        Body::from_stream(futures_util::stream::repeat_with(move || {
+            Ok::<_, std::convert::Infallible>(chunk.clone())
+        }))
+    };
+    let router = Router::new().route("/", get(chunks));
+    let server = serve(router, ConnectionLimits { write_timeout, ..limits() });
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut stream = socket.connect(server.address()).await.unwrap();
+    stream.write_all(HELLO).await.unwrap();
+    read_until(&mut stream, "200 OK").await;
+    (server, stream)
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_for_the_write_timeout_is_reset() {
+    let (server, stream) = endless(Duration::from_millis(100)).await;
+    // The acceptor holds one place.
+    let closed = async {
+        while server.open() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, closed).await.expect("the connection is closed");
+    let mut rest = Vec::new();
+    let mut stream = stream;
+    let error = stream.read_to_end(&mut rest).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_outlives_the_write_timeout() {
+    let write_timeout = Duration::from_millis(800);
+    let (_server, mut stream) = endless(write_timeout).await;
+    let mut piece = vec![0; 64 * 1024];
+    for _ in 0..24 {
+        stream.read_exact(&mut piece).await.expect("the connection lives");
+        tokio::time::sleep(write_timeout / 8).await;
+    }
 }
 
 #[tokio::test]

@@ -282,6 +282,8 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
     let limits = ConnectionLimits {
         connections: 64,
         header_timeout: Duration::from_secs(10),
+        authentication_timeout: Duration::from_secs(20),
+        write_timeout: Duration::from_secs(60),
         header_bytes: 16 * 1024,
     };
     Server::start(listener, Api::new(driver, settings, instruments).router(), limits).expect("it starts")

@@ -90,7 +90,15 @@ impl Default for Sessions {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_mb: 16, connections: 4096, streams: 2048, header_timeout_s: 10.0, header_kb: 64 }
+        Self {
+            body_mb: 16,
+            connections: 4096,
+            streams: 2048,
+            header_timeout_s: 10.0,
+            authentication_timeout_s: 20.0,
+            write_timeout_s: 60.0,
+            header_kb: 64,
+        }
     }
 }
 
