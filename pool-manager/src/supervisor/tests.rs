@@ -128,6 +128,23 @@ async fn a_dead_engine_is_told_and_started_again_after_its_delay() {
     rig.ready().await;
 }
 
+/// ORCH-ENG-21
+#[tokio::test(start_paused = true)]
+async fn a_suspended_engine_and_its_return_are_reported_and_one_that_dies_suspended_is_gone() {
+    let mut rig = Rig::new(MockConfig::instant());
+    rig.ready().await;
+    rig.control.suspend("status 503");
+    let ReplicaEventKind::Suspended { reason } = rig.next().await else { panic!("not reported") };
+    assert_eq!((reason.as_str(), rig.handle.state()), ("status 503", ReplicaState::Ready));
+    rig.control.resume();
+    assert_eq!(name(&rig.next().await), "resumed");
+    rig.control.suspend("status 503");
+    assert_eq!(name(&rig.next().await), "suspended");
+    rig.control.crash(&ExitReason::Signal(9));
+    assert_eq!(name(&rig.next().await), "gone");
+    rig.ready().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_opens_the_breaker_and_a_stable_run_closes_it() {
     let mut rig = Rig::new(MockConfig::instant());

@@ -130,18 +130,29 @@ impl MockControl {
         self.0.opened.notify_waiters();
     }
 
+    /// Every living engine takes no new jobs from now on; those in it go on.
+    pub fn suspend(&self, reason: &str) {
+        self.0.living().iter().for_each(|engine| engine.set_suspended(Some(reason.to_owned())));
+    }
+
+    /// Every living engine takes jobs again.
+    pub fn resume(&self) {
+        self.0.living().iter().for_each(|engine| engine.set_suspended(None));
+    }
+
     /// Every living engine dies now, with `reason`; its jobs are lost.
     pub fn crash(&self, reason: &ExitReason) {
-        let engines: Vec<_> = self.0.script().engines.iter().filter_map(Weak::upgrade).collect();
-        for engine in engines {
-            engine.die(reason.clone());
-        }
+        self.0.living().iter().for_each(|engine| engine.die(reason.clone()));
     }
 }
 
 impl Shared {
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn living(&self) -> Vec<Arc<Inner>> {
+        self.script().engines.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {

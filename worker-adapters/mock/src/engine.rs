@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     shared: Arc<Shared>,
     slots: Semaphore,
     gone: watch::Sender<Option<ExitReason>>,
+    /// Why it takes no new jobs; nothing while it does.
+    suspended: watch::Sender<Option<String>>,
     memory: Mutex<Memory>,
 }
 
@@ -63,6 +65,7 @@ impl MockEngine {
             shared: Arc::clone(shared),
             slots: Semaphore::new(usize::from(config.slots)),
             gone: watch::Sender::new(None),
+            suspended: watch::Sender::new(None),
             memory: Mutex::default(),
         });
         shared.started(&inner);
@@ -84,6 +87,13 @@ impl Engine for MockEngine {
     fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
         let inner = Arc::clone(&self.inner);
         inner.shared.submitted(job.task);
+        if let Some(reason) = inner.suspended.borrow().clone() {
+            return Run::new(&job, sink).close(
+                &inner,
+                &job,
+                Some(Finish::Failed(EngineError::Unavailable(reason))),
+            );
+        }
         let (order, orders) = watch::channel(Order::GoOn);
         inner.memory().jobs.insert(job.task, order);
         self.runtime.spawn(async move {
@@ -139,6 +149,26 @@ impl Engine for MockEngine {
         self.inner.memory().sessions.retain(|(id, _)| *id != session);
     }
 
+    fn suspended(&self) -> BoxFuture<'static, String> {
+        let mut suspended = self.inner.suspended.subscribe();
+        Box::pin(async move {
+            let reason = suspended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn resumed(&self) -> BoxFuture<'static, ()> {
+        let mut suspended = self.inner.suspended.subscribe();
+        Box::pin(async move {
+            if suspended.wait_for(Option::is_none).await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+
     fn gone(&self) -> BoxFuture<'static, ExitReason> {
         let mut gone = self.inner.gone.subscribe();
         Box::pin(async move {
@@ -169,6 +199,10 @@ impl Engine for MockEngine {
 impl Inner {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_suspended(&self, reason: Option<String>) {
+        self.suspended.send_replace(reason);
     }
 
     /// Gone from now on, with the first reason given.
