@@ -21,6 +21,7 @@ use crate::exchange::Incoming;
 use crate::fault::Fault;
 use crate::inner::{Inner, NotTaken};
 use crate::relay::Told;
+use crate::suspension::Proof;
 use crate::{relay, tasks};
 
 /// An engine that speaks HTTP. Dropping it ends its jobs and its process.
@@ -58,11 +59,12 @@ impl<D: Dialect> Engine for HttpEngine<D> {
             return sink.end(refused(fault));
         }
         match self.inner.enter(job.task) {
-            Ok(canceled) => {
+            Ok((canceled, read)) => {
                 let inner = Arc::clone(&self.inner);
-                tasks::spawn(run(inner, job, sink, canceled));
+                tasks::spawn(run(inner, job, Told::new(sink, read), canceled));
             }
             Err(NotTaken::Gone) => drop(sink),
+            Err(NotTaken::Suspended(reason)) => sink.end(refused_by(EngineError::Unavailable(reason))),
             Err(NotTaken::Full) => {
                 tracing::error!(task_id = %job.task, "an engine has more tasks than it can have");
                 sink.end(refused_by(EngineError::Lost));
@@ -88,7 +90,12 @@ impl<D: Dialect> Engine for HttpEngine<D> {
                 Fault::Refused(text) => MeasureError::Invalid(text),
                 fault => {
                     tracing::warn!(engine = D::NAME, %fault, "an input could not be measured");
-                    inner.pulse.wanted.notify_one();
+                    match fault {
+                        Fault::Absent(why) | Fault::Unanswered(why) | Fault::Unready(why) => {
+                            inner.suspend(&why, Proof::Health);
+                        }
+                        _ => inner.pulse.wanted.notify_one(),
+                    }
                     MeasureError::Gone
                 }
             })
@@ -101,6 +108,31 @@ impl<D: Dialect> Engine for HttpEngine<D> {
 
     fn evict_session(&self, session: SessionId) {
         self.inner.dialect.evict_session(session);
+    }
+
+    fn work_done(&self, task: TaskId) -> Option<u64> {
+        self.inner.read_of(task)
+    }
+
+    fn suspended(&self) -> BoxFuture<'static, String> {
+        let mut suspension = self.inner.suspension.subscribe();
+        Box::pin(async move {
+            let suspended = suspension.wait_for(Option::is_some).await;
+            match suspended.ok().and_then(|suspension| suspension.as_ref().map(|why| why.reason.clone())) {
+                Some(reason) => reason,
+                // The engine is gone.
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn resumed(&self) -> BoxFuture<'static, ()> {
+        let mut suspension = self.inner.suspension.subscribe();
+        Box::pin(async move {
+            if suspension.wait_for(Option::is_none).await.is_err() {
+                std::future::pending().await
+            }
+        })
     }
 
     fn gone(&self) -> BoxFuture<'static, ExitReason> {
@@ -184,12 +216,11 @@ enum End {
 async fn run<D: Dialect>(
     inner: Arc<Inner<D>>,
     job: Job,
-    sink: Box<dyn TaskSink>,
+    mut told: Told,
     mut canceled: oneshot::Receiver<()>,
 ) {
     let arrived = clock::now();
     let (task, most, guessed) = (job.task, job.max_tokens, estimated_tokens(&job.input));
-    let mut told = Told::new(sink);
     let mut rest = None;
     let end = {
         let mut answer = std::pin::pin!(answer(&inner, job, &mut told));
@@ -213,16 +244,21 @@ async fn run<D: Dialect>(
         },
         End::Canceled => Finish::Canceled,
         End::Lost => return,
-        End::Fault(fault @ Fault::Refused(_)) => Finish::Failed(fault.clone().into_engine_error()),
+        End::Fault(fault @ Fault::Refused(_)) => Finish::Failed(inner.fail_early(fault.clone())),
         End::Fault(fault) => {
             tracing::warn!(task_id = %task, engine = D::NAME, %fault, "a task failed at its engine");
-            // Only the engine's end loses a task: where it is still there, the task itself failed.
-            if matches!(fault, Fault::Absent(_) | Fault::Unanswered(_) | Fault::Transport(_))
-                && !survives(&inner, &mut canceled).await
-            {
-                return;
+            if told.first.is_none() {
+                Finish::Failed(inner.fail_early(fault.clone()))
+            } else {
+                if let Fault::Transport(why) = fault {
+                    inner.suspend(why, Proof::Generation);
+                    // Only the engine's end loses a task: where it is still there, the task itself failed.
+                    if !survives(&inner, &mut canceled).await {
+                        return;
+                    }
+                }
+                Finish::Failed(fault.clone().into_late_error())
             }
-            Finish::Failed(fault.clone().into_engine_error())
         }
     };
     inner.leave(task);
@@ -261,7 +297,7 @@ fn report(finish: Finish, last: Last, told: &mut Told, arrived: Instant) -> EndR
 }
 
 /// The answer to `job`, and the connection that it came over where that may carry another one.
-async fn answer<D: Dialect>(
+pub(crate) async fn answer<D: Dialect>(
     inner: &Inner<D>,
     job: Job,
     told: &mut Told,

@@ -29,8 +29,9 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What the task is told, where the engine itself is still there.
-    pub(crate) fn into_engine_error(self) -> EngineError {
+    /// What the task is told once its first token is out. Before, the engine is suspended, too: see
+    /// [`Inner::fail_early`](crate::inner::Inner::fail_early).
+    pub(crate) fn into_late_error(self) -> EngineError {
         match self {
             Self::Refused(text) => EngineError::Invalid(text),
             Self::Absent(text)

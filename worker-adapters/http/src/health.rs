@@ -1,50 +1,97 @@
-//! The probe: asks for the engine's health every few seconds, and at once when a connection broke. Some
-//! failures in a row, and the engine is gone. And the watch on a managed engine's process.
+//! The probe: asks for the engine's health every few seconds, at once when a connection broke, and with a growing
+//! delay while the engine is suspended. Some failures in a row, and the engine is gone. And the watch on a managed
+//! engine's process.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use adapter_api::ExitReason;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::clock;
 use crate::dialect::Dialect;
 use crate::fault::Fault;
 use crate::inner::Inner;
 use crate::process;
+use crate::suspension::{self, Proof, Tried};
 
-/// After a failure the next probe comes this many times sooner.
-const HASTE: u32 = 10;
+/// What the probes found so far.
+#[derive(Default)]
+struct Findings {
+    /// Probes of this suspension.
+    tries: u32,
+    /// Failures in a row, and when the first of them was.
+    failures: u32,
+    failing_since: Option<Instant>,
+}
+
+/// What made the probe begin, or not.
+enum Woken {
+    Due,
+    /// The engine is suspended from now on: other delays count.
+    Suspended,
+    Gone,
+}
 
 /// Probes until the engine is gone or its handle is dropped.
 pub(crate) async fn probe<D: Dialect>(engine: Weak<Inner<D>>) {
-    let mut failures = 0;
+    let mut findings = Findings::default();
     loop {
         let Some(inner) = engine.upgrade() else { return };
-        let timeouts = inner.client.timeouts().clone();
-        let every = if failures == 0 { timeouts.probe_every } else { timeouts.probe_every / HASTE };
-        tokio::select! {
-            () = tokio::time::sleep(every) => {}
-            () = inner.pulse.wanted.notified() => {}
-            _ = inner.until_gone() => return,
-        }
-        let mut number = 0;
-        inner.pulse.found.send_modify(|found| {
-            found.begun += 1;
-            number = found.begun;
-        });
-        match timeout(timeouts.probe, is_well(&inner)).await {
-            Ok(Ok(())) => {
-                failures = 0;
-                inner.pulse.found.send_modify(|found| found.well = number);
-            }
-            Ok(Err(fault)) => failures = failed(&inner, failures, &fault.to_string()),
-            Err(_) => {
-                let limit = timeouts.probe.as_secs_f32();
-                let what =
-                    format!("{} did not answer its health probe within {limit} s", inner.client.server());
-                failures = failed(&inner, failures, &what);
+        match wait(&inner, findings.tries).await {
+            Woken::Gone => return,
+            Woken::Suspended => findings.tries = 0,
+            Woken::Due => {
+                findings.tries = findings.tries.saturating_add(1);
+                probe_once(&inner, &mut findings).await;
             }
         }
     }
+}
+
+async fn wait<D: Dialect>(inner: &Inner<D>, tries: u32) -> Woken {
+    let timeouts = inner.client.timeouts();
+    let mut suspension = inner.suspension.subscribe();
+    let suspended = suspension.borrow_and_update().is_some();
+    let every = if suspended { suspension::delay(timeouts, tries) } else { timeouts.probe_every };
+    tokio::select! {
+        () = tokio::time::sleep(every) => Woken::Due,
+        () = inner.pulse.wanted.notified() => Woken::Due,
+        Ok(_) = suspension.wait_for(Option::is_some), if !suspended => Woken::Suspended,
+        _ = inner.until_gone() => Woken::Gone,
+    }
+}
+
+async fn probe_once<D: Dialect>(inner: &Inner<D>, findings: &mut Findings) {
+    let mut number = 0;
+    inner.pulse.found.send_modify(|found| {
+        found.begun += 1;
+        number = found.begun;
+    });
+    let limit = inner.client.timeouts().probe;
+    match timeout(limit, is_well(inner)).await {
+        Ok(Ok(())) => inner.pulse.found.send_modify(|found| found.well = number),
+        Ok(Err(fault)) => return failed(inner, findings, &fault.to_string()),
+        Err(_) => {
+            let limit = limit.as_secs_f32();
+            let what = format!("{} did not answer its health probe within {limit} s", inner.client.server());
+            return failed(inner, findings, &what);
+        }
+    }
+    let proof = inner.suspension.borrow().as_ref().map(|suspension| suspension.proof);
+    if proof == Some(Proof::Generation) {
+        match suspension::try_one_token(inner).await {
+            Tried::Works => {}
+            Tried::Busy(fault) => {
+                tracing::debug!(engine = D::NAME, %fault, "an engine takes no work yet");
+                (findings.failures, findings.failing_since) = (0, None);
+                return;
+            }
+            Tried::Fails(fault) => return failed(inner, findings, &fault.to_string()),
+        }
+    }
+    *findings = Findings::default();
+    inner.suspension.send_if_modified(|suspension| suspension.take().is_some());
 }
 
 async fn is_well<D: Dialect>(inner: &Inner<D>) -> Result<(), Fault> {
@@ -52,23 +99,26 @@ async fn is_well<D: Dialect>(inner: &Inner<D>) -> Result<(), Fault> {
     if answered.is_ok() { Ok(()) } else { Err(inner.client.fault_of(&answered)) }
 }
 
-/// Counts a failure, and ends the engine at the last one that is borne.
-fn failed<D: Dialect>(inner: &Inner<D>, failures: u32, what: &str) -> u32 {
-    let failures = failures + 1;
-    let borne = inner.client.timeouts().probe_failures.max(1);
-    tracing::warn!(engine = D::NAME, failures, borne, what, "an engine's health probe failed");
-    if failures >= borne {
-        let reason = ExitReason::Channel(format!("{borne} health probes failed in a row: {what}"));
-        match &inner.process {
-            Some(process) => {
-                // It is gone when its process is: the watch says so, with this reason.
-                let _ = inner.cause.set(reason);
-                process.kill();
-            }
-            None => inner.close(reason),
-        }
+/// Counts a failure, suspends the engine at the first and ends it at the last one that is borne. A burst of failures
+/// is no end: the engine has the time between two regular probes.
+fn failed<D: Dialect>(inner: &Inner<D>, findings: &mut Findings, what: &str) {
+    let (now, timeouts) = (clock::now(), inner.client.timeouts());
+    findings.failures = findings.failures.saturating_add(1);
+    let failing_for: Duration = now - *findings.failing_since.get_or_insert(now);
+    let (failures, borne) = (findings.failures, timeouts.probe_failures.max(1));
+    tracing::warn!(engine = D::NAME, failures, borne, what, "an engine's probe failed");
+    if failures < borne || failing_for < timeouts.probe_every {
+        return inner.suspend(what, Proof::Health);
     }
-    failures
+    let reason = ExitReason::Channel(format!("{failures} probes failed in a row: {what}"));
+    match &inner.process {
+        Some(process) => {
+            // It is gone when its process is: the watch says so, with this reason.
+            let _ = inner.cause.set(reason);
+            process.kill();
+        }
+        None => inner.close(reason),
+    }
 }
 
 /// Waits for the end of a managed engine's process.

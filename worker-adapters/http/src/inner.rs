@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use adapter_api::ExitReason;
+use adapter_api::{EngineError, ExitReason, Workload};
 use orchestrator_core::TaskId;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::exchange::Client;
+use crate::fault::Fault;
 use crate::process::Process;
+use crate::progress::BytesRead;
+use crate::suspension::{Proof, Suspension};
 
 /// Tasks at one engine at a time. The daemon never hands over more than there are slots, so that this is
 /// only ever reached by a fault.
@@ -23,13 +26,23 @@ pub(crate) struct Inner<D> {
     pub(crate) client: Client,
     /// The engine's own process, where it is managed.
     pub(crate) process: Option<Process>,
+    /// What the engine is asked for where it has to show that it works.
+    pub(crate) workload: Workload,
     pub(crate) measures: Semaphore,
     pub(crate) gone: watch::Sender<Option<ExitReason>>,
     pub(crate) pulse: Pulse,
+    /// Why it takes no new work; nothing while it does.
+    pub(crate) suspension: watch::Sender<Option<Suspension>>,
     /// Why the managed process is being ended, where it does not end by itself.
     pub(crate) cause: OnceLock<ExitReason>,
     /// Nothing once the engine is gone.
-    running: Mutex<Option<HashMap<TaskId, oneshot::Sender<()>>>>,
+    running: Mutex<Option<HashMap<TaskId, Running>>>,
+}
+
+/// A job that is at the engine.
+struct Running {
+    cancel: oneshot::Sender<()>,
+    read: BytesRead,
 }
 
 /// What the probe and those who wait for its word share.
@@ -50,33 +63,42 @@ pub(crate) struct Found {
 /// Why a job was not taken in.
 pub(crate) enum NotTaken {
     Gone,
+    /// For a time, for this reason.
+    Suspended(String),
     Full,
 }
 
 impl<D> Inner<D> {
-    pub(crate) fn new(dialect: Arc<D>, client: Client, process: Option<Process>) -> Self {
+    pub(crate) fn new(dialect: Arc<D>, client: Client, process: Option<Process>, workload: Workload) -> Self {
         Self {
             dialect,
             client,
             process,
+            workload,
             measures: Semaphore::new(MAX_MEASURES),
             gone: watch::Sender::new(None),
             pulse: Pulse { wanted: Notify::new(), found: watch::Sender::new(Found::default()) },
+            suspension: watch::Sender::new(None),
             cause: OnceLock::new(),
             running: Mutex::new(Some(HashMap::new())),
         }
     }
 
-    /// Takes a job in. What comes over the receiver is its cancel; an end without a word is the engine's.
-    pub(crate) fn enter(&self, task: TaskId) -> Result<oneshot::Receiver<()>, NotTaken> {
+    /// Takes a job in, with what counts the bytes of its answer. What comes over the receiver is its cancel; an end
+    /// without a word is the engine's.
+    pub(crate) fn enter(&self, task: TaskId) -> Result<(oneshot::Receiver<()>, BytesRead), NotTaken> {
         let mut running = self.running();
         let running = running.as_mut().ok_or(NotTaken::Gone)?;
+        if let Some(suspension) = &*self.suspension.borrow() {
+            return Err(NotTaken::Suspended(suspension.reason.clone()));
+        }
         if running.len() >= MAX_TASKS {
             return Err(NotTaken::Full);
         }
         let (cancel, canceled) = oneshot::channel();
-        running.insert(task, cancel);
-        Ok(canceled)
+        let read = BytesRead::default();
+        running.insert(task, Running { cancel, read: read.clone() });
+        Ok((canceled, read))
     }
 
     /// A job has come to its end.
@@ -88,7 +110,7 @@ impl<D> Inner<D> {
 
     pub(crate) fn cancel(&self, task: TaskId) {
         let cancel = self.running().as_mut().and_then(|running| running.remove(&task));
-        if let Some(cancel) = cancel {
+        if let Some(Running { cancel, .. }) = cancel {
             // The job may have come to its end this moment.
             let _ = cancel.send(());
         }
@@ -96,7 +118,7 @@ impl<D> Inner<D> {
 
     pub(crate) fn cancel_all(&self) {
         let all = self.running().as_mut().map(std::mem::take).unwrap_or_default();
-        for cancel in all.into_values() {
+        for Running { cancel, .. } in all.into_values() {
             let _ = cancel.send(());
         }
     }
@@ -136,7 +158,58 @@ impl<D> Inner<D> {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<HashMap<TaskId, oneshot::Sender<()>>>> {
+    /// Takes no new work from now on, until the engine shows `proof` that it is well.
+    pub(crate) fn suspend(&self, reason: &str, proof: Proof) {
+        if self.is_gone() {
+            return;
+        }
+        self.suspension.send_if_modified(|suspension| match suspension {
+            Some(suspension) => {
+                suspension.proof = suspension.proof.max(proof);
+                false
+            }
+            None => {
+                *suspension = Some(Suspension { reason: reason.to_owned(), proof });
+                true
+            }
+        });
+    }
+
+    /// A task failed before its first token. Unless the engine refused the task itself, that is the engine's affair: it
+    /// takes no new work until it shows that it is well.
+    pub(crate) fn fail_early(&self, fault: Fault) -> EngineError {
+        match fault {
+            Fault::Refused(text) => EngineError::Invalid(text),
+            Fault::Absent(text) => {
+                self.suspend(&text, Proof::Health);
+                EngineError::Unavailable(text)
+            }
+            Fault::Unready(text) => {
+                self.suspend(&text, Proof::Generation);
+                EngineError::Unavailable(text)
+            }
+            Fault::Unanswered(text)
+            | Fault::Transport(text)
+            | Fault::Nonsense(text)
+            | Fault::Failed(text) => {
+                self.suspend(&text, Proof::Generation);
+                EngineError::Failed(text)
+            }
+        }
+    }
+
+    /// Bytes of answers that were read so far for a task; nothing before the first one.
+    pub(crate) fn read_of(&self, task: TaskId) -> Option<u64> {
+        let running = self.running();
+        running.as_ref()?.get(&task).map(|running| running.read.count()).filter(|read| *read > 0)
+    }
+
+    /// Bytes of the answers of all tasks that run.
+    pub(crate) fn read_of_all(&self) -> Vec<u64> {
+        self.running().iter().flat_map(HashMap::values).map(|running| running.read.count()).collect()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<HashMap<TaskId, Running>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! HttpEngine::submit ─► one task a job: D::prepare ─► connect, ask ─► socket ─► Framing ─► SseReader
 //!                                                            Answer::read ─► TaskSink, all in one wake-up
-//! probe task: health every few seconds; some failures in a row, and the engine is gone
+//! probe task: health every few seconds; a suspended engine is probed sooner; some failures in a row, and it is gone
 //! ```
 //!
 //! Only `http://` addresses are spoken to: an engine of this machine or of the house's own network.
@@ -31,12 +31,14 @@ mod inner;
 mod output;
 mod own;
 mod process;
+mod progress;
 mod relay;
 mod sampling;
 mod shape;
 mod sse;
 mod start;
 mod stops;
+mod suspension;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -18,6 +18,7 @@ use crate::dialect::{Answer, DONE, Event, Last, Reading, UNKNOWN_TOKEN};
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
+use crate::progress::BytesRead;
 use crate::shape::Shape;
 use crate::sse::SseReader;
 use crate::{calls, clock};
@@ -43,11 +44,13 @@ pub(crate) struct Told {
     waiting: Piece,
     /// The call that has begun and not ended.
     open: Option<u32>,
+    read: BytesRead,
 }
 
 impl Told {
-    pub(crate) fn new(sink: Box<dyn TaskSink>) -> Self {
-        Self { sink, first: None, tokens: 0, waiting: Piece::default(), open: None }
+    /// Nothing so far; what is read is counted in `read`.
+    pub(crate) fn new(sink: Box<dyn TaskSink>, read: BytesRead) -> Self {
+        Self { sink, first: None, tokens: 0, waiting: Piece::default(), open: None, read }
     }
 
     /// Hands on a piece; what came before without text goes with it.
@@ -187,6 +190,7 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, told: &mut Told) -> Poll<Result<Last, Fault>> {
         if !self.incoming.rest.is_empty() {
             let rest = std::mem::take(&mut self.incoming.rest);
+            told.read.add(rest.len());
             if let ControlFlow::Break(end) = self.take(&rest, told) {
                 return Poll::Ready(end);
             }
@@ -202,7 +206,10 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
                     Poll::Ready(Ok(())) if read.filled().is_empty() => {
                         Some(ControlFlow::Break(self.at_close(told)))
                     }
-                    Poll::Ready(Ok(())) => Some(self.take(read.filled(), told)),
+                    Poll::Ready(Ok(())) => {
+                        told.read.add(read.filled().len());
+                        Some(self.take(read.filled(), told))
+                    }
                 }
             });
             match step {

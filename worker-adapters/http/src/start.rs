@@ -61,7 +61,8 @@ pub async fn start<D: Dialect>(
     progress(1.0);
     let facts = EngineFacts { load_ms: Millis::from_duration(clock::now() - begun), ..facts };
     client.idle().limit_to(facts.slots);
-    let inner = Arc::new(Inner::new(Arc::new(dialect), client, process));
+    let workload = facts.workloads.first().copied().unwrap_or_default();
+    let inner = Arc::new(Inner::new(Arc::new(dialect), client, process, workload));
     tasks::spawn(health::probe(Arc::downgrade(&inner)));
     tasks::spawn(health::watch(Arc::downgrade(&inner)));
     Ok(Arc::new(HttpEngine::new(facts, inner)))

@@ -21,6 +21,9 @@ struct Body<'a> {
     model: Option<&'a str>,
     stream: bool,
     return_tokens: bool,
+    /// An event for each batch of the prompt: the heartbeat of a task that has no token yet. Versions before it was
+    /// there ignore it.
+    return_progress: bool,
     cache_prompt: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_slot: Option<i32>,
@@ -77,6 +80,7 @@ pub(crate) fn completion(
         model: server.model.as_deref(),
         stream: true,
         return_tokens: true,
+        return_progress: true,
         cache_prompt: true,
         id_slot: stay.slot(),
         n_predict: most.map_or(-1, |most| i64::from(most.0)),

@@ -115,6 +115,9 @@ struct Beyond<'a> {
     /// `llama-server`: thoughts are told apart, also those that the template begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_format: Option<&'a str>,
+    /// `llama-server`: an event for each batch of the prompt, the heartbeat of a task that has no token yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_progress: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -154,6 +157,10 @@ pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Resul
     };
     let sampling = &job.sampling;
     let mut beyond = beyond(server, sampling, prompt.is_some())?;
+    // Where the caller is told the server's own fields, this one would be among them unasked.
+    if server.flavor == Flavor::LlamaServer && !job.tells_own {
+        beyond.return_progress = Some(true);
+    }
     match server.flavor {
         Flavor::Vllm { .. } if job.kv == KvHint::None => beyond.cache_salt = Some(job.task.to_string()),
         Flavor::Vllm { .. } => {}

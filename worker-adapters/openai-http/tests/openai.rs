@@ -8,3 +8,5 @@ mod bad;
 mod house;
 #[path = "openai/jobs.rs"]
 mod jobs;
+#[path = "openai/suspended.rs"]
+mod suspended;

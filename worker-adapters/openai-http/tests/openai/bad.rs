@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use super::house::{attach, beginning, config, start, vllm};
 
+/// An error of a kind, with a text of its own.
+type Kind = fn(String) -> EngineError;
+
 /// How a job ends where completions are answered so.
 async fn ending(bytes: Vec<u8>) -> (String, Option<Finish>) {
     let begun = AtomicBool::new(false);
@@ -27,27 +30,40 @@ async fn ending(bytes: Vec<u8>) -> (String, Option<Finish>) {
     (story.text(), story.end.map(|end| end.finish))
 }
 
+/// ORCH-ENG-21
 #[tokio::test]
-async fn a_task_that_fails_at_a_living_engine_says_how() {
-    let cases: [(Vec<u8>, &str, &str); 7] = [
+async fn a_failure_before_the_first_token_is_the_engines_and_one_after_it_the_tasks() {
+    let cases: [(Vec<u8>, &str, Kind, &str); 9] = [
         (
             json(500, r#"{"error":{"message":"EngineCore encountered an issue"}}"#),
             "",
+            EngineError::Failed,
             "answers with status 500: EngineCore encountered an issue",
         ),
-        (json(503, "overloaded"), "", "is not ready (status 503): overloaded"),
-        (beginning(&["so", " far"]), "so far", "the stream stopped before the end of the answer"),
-        (json(200, r#"{"choices":[]}"#), "", "answers with `application/json` where a stream of events"),
-        (b"garbage\r\n\r\n".to_vec(), "", "is not HTTP/1.1 as an engine speaks it"),
-        (Vec::new(), "", "it closed the connection without an answer"),
-        (b"HTTP/1.1 200 OK\r\nx: ".to_vec(), "", "it closed the connection in the head of its answer"),
+        (json(502, ""), "", EngineError::Failed, "answers with status 502"),
+        (json(503, "overloaded"), "", EngineError::Unavailable, "is not ready (status 503): overloaded"),
+        (json(429, "later"), "", EngineError::Unavailable, "is not ready (status 429): later"),
+        (beginning(&["so", " far"]), "so far", EngineError::Decode, "stopped before the end of the answer"),
+        (beginning(&[]), "", EngineError::Failed, "stopped before the end of the answer"),
+        (b"garbage\r\n\r\n".to_vec(), "", EngineError::Failed, "is not HTTP/1.1 as an engine speaks it"),
+        (Vec::new(), "", EngineError::Failed, "it closed the connection without an answer"),
+        (b"HTTP/1.1 200 OK\r\nx: ".to_vec(), "", EngineError::Failed, "in the head of its answer"),
     ];
-    for (bytes, text, wanted) in cases {
+    for (bytes, text, kind, wanted) in cases {
         let (told, finish) = ending(bytes).await;
         assert_eq!(told, text);
-        let Some(Finish::Failed(EngineError::Decode(why))) = finish else { panic!("{finish:?}") };
+        let Some(Finish::Failed(error)) = finish else { panic!("{finish:?}") };
+        let why = error.to_string();
         assert!(why.contains(wanted), "{why}");
+        assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&kind(String::new())), "{why}");
     }
+}
+
+#[tokio::test]
+async fn what_is_not_a_stream_is_said_to_be_none() {
+    let (_, finish) = ending(json(200, r#"{"choices":[]}"#)).await;
+    let Some(Finish::Failed(EngineError::Failed(why))) = finish else { panic!("{finish:?}") };
+    assert!(why.contains("answers with `application/json` where a stream of events"), "{why}");
 }
 
 #[tokio::test]
@@ -79,7 +95,7 @@ async fn an_engine_whose_probes_fail_is_gone_and_loses_its_jobs() {
     engine.submit(job(Input::Prompt("hi".into())), sink);
     ill.store(true, Ordering::SeqCst);
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
-    assert!(why.starts_with("2 health probes failed in a row: "), "{why}");
+    assert!(why.contains(" probes failed in a row: "), "{why}");
     assert!(why.ends_with("answers with status 500: dead"), "{why}");
     let story = Story::of(heard).await;
     assert_eq!(story.end, None, "the engine was lost with the task in it");
@@ -97,7 +113,8 @@ async fn a_server_that_goes_away_in_the_middle_loses_its_jobs() {
     drop(server);
     let (sink, heard) = listen();
     engine.submit(job(Input::Prompt("hi".into())), sink);
-    assert_eq!(Story::of(heard).await.end, None);
+    let finish = Story::of(heard).await.end.map(|end| end.finish);
+    assert!(matches!(finish, Some(Finish::Failed(EngineError::Unavailable(_)))), "{finish:?}");
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains("nothing listens there"), "{why}");
 }
@@ -117,24 +134,22 @@ async fn impatient(reply: Reply) -> (FakeServer, Arc<dyn Engine>) {
 
 #[tokio::test]
 async fn an_answer_that_does_not_begin_or_falls_silent_is_given_up_and_its_connection_closed() {
-    for (reply, text, wanted) in [
-        (Reply::holding(Vec::new()), "", "did not answer within 0.1 s"),
-        (Reply::holding(b"HTTP/1.1 200".to_vec()), "", "did not answer within 0.1 s"),
-        (
-            Reply::holding(beginning(&["so", " far"])),
-            "so far",
-            "was silent for 0.1 s in the middle of an answer",
-        ),
+    let silent = "was silent for 0.1 s in the middle of an answer";
+    for (reply, text, kind, wanted) in [
+        (Reply::holding(Vec::new()), "", EngineError::Failed as Kind, "did not answer within 0.1 s"),
+        (Reply::holding(b"HTTP/1.1 200".to_vec()), "", EngineError::Failed, "did not answer within 0.1 s"),
+        (Reply::holding(beginning(&[])), "", EngineError::Failed, silent),
+        (Reply::holding(beginning(&["so", " far"])), "so far", EngineError::Decode, silent),
     ] {
         let (server, engine) = impatient(reply).await;
         let (sink, heard) = listen();
         engine.submit(job(Input::Prompt("hi".into())), sink);
         let story = Story::of(heard).await;
         assert_eq!(story.text(), text);
-        let Some(Finish::Failed(EngineError::Decode(why))) = story.end.map(|end| end.finish) else {
-            panic!()
-        };
+        let Some(Finish::Failed(error)) = story.end.map(|end| end.finish) else { panic!() };
+        let why = error.to_string();
         assert!(why.ends_with(wanted), "{why}");
+        assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&kind(String::new())), "{why}");
         let closed = tokio::task::spawn_blocking(move || server.closed_by_client().line);
         assert_eq!(within(closed).await.expect("joins"), "POST /v1/completions");
     }

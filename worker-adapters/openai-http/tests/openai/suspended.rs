@@ -1,0 +1,156 @@
+//! Engines that fail for a time: what is taken meanwhile, what goes on, and what brings them back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use adapter_api::{Engine, EngineError, ExitReason, Finish, Input};
+use adapter_http::Attach;
+use adapter_http::testing::{FakeServer, Heard, Reply, Request, Story, chunked, job, json, listen, within};
+use orchestrator_core::TokenCount;
+
+use super::house::{attach, beginning, config, start, vllm};
+
+/// Answers as it should.
+const WELL: u8 = 0;
+/// Answers for its health, and fails at everything else.
+const BROKEN: u8 = 1;
+/// Says that it is loading.
+const LOADING: u8 = 2;
+/// Answers for its health, and generates nothing.
+const HUNG: u8 = 3;
+
+struct Patient {
+    server: FakeServer,
+    state: Arc<AtomicU8>,
+}
+
+impl Patient {
+    fn new() -> Self {
+        let state = Arc::new(AtomicU8::new(WELL));
+        let is = Arc::clone(&state);
+        let server = FakeServer::start(move |request: &Request| {
+            let generates = request.line == "POST /v1/completions";
+            let endless = request.json()["prompt"] == "endless";
+            match is.load(Ordering::SeqCst) {
+                _ if generates && endless => Some(Reply::holding(beginning(&["a"]))),
+                LOADING => Some(Reply::keeping(json(503, r#"{"error":{"message":"Loading model"}}"#))),
+                BROKEN if generates => Some(Reply::keeping(json(500, r#"{"error":"dead"}"#))),
+                HUNG if generates => Some(Reply::holding(beginning(&[]))),
+                _ => vllm(request),
+            }
+        });
+        Self { server, state }
+    }
+
+    fn is(&self, state: u8) {
+        self.state.store(state, Ordering::SeqCst);
+    }
+
+    /// An engine at it that bears failures for long.
+    async fn attach(&self) -> Arc<dyn Engine> {
+        let mut config = config(Attach::Url(self.server.address()));
+        config.timeouts.probe_failures = u32::MAX;
+        start(config).await.expect("starts")
+    }
+}
+
+async fn finish(engine: &Arc<dyn Engine>, prompt: &str) -> Option<Finish> {
+    let (sink, heard) = listen();
+    engine.submit(job(Input::Prompt(prompt.into())), sink);
+    Story::of(heard).await.end.map(|end| end.finish)
+}
+
+/// ORCH-ENG-21, ORCH-ENG-22
+#[tokio::test]
+async fn a_failed_engine_takes_nothing_until_it_has_generated_a_token_and_what_runs_goes_on() {
+    let patient = Patient::new();
+    let engine = patient.attach().await;
+    let (sink, mut running) = listen();
+    let endless = job(Input::Prompt("endless".into()));
+    let task = endless.task;
+    engine.submit(endless, sink);
+    assert!(matches!(within(running.recv()).await, Some(Heard::Token(_))));
+    patient.is(BROKEN);
+    let failed = finish(&engine, "hi").await;
+    assert!(matches!(failed, Some(Finish::Failed(EngineError::Failed(_)))), "{failed:?}");
+    assert!(within(engine.suspended()).await.contains("status 500"));
+    let before = patient.server.seen().len();
+    let refused = finish(&engine, "hi").await;
+    assert!(matches!(refused, Some(Finish::Failed(EngineError::Unavailable(_)))), "{refused:?}");
+    let probes = || patient.server.seen()[before..].to_vec();
+    within(async {
+        while probes().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let mut tries = probes().into_iter().filter(|request| request.line.starts_with("POST"));
+    assert!(tries.all(|request| request.json()["prompt"] != "hi" && request.json()["max_tokens"] == 1));
+    assert!(probes().iter().any(|request| request.line == "GET /health"));
+    patient.is(WELL);
+    within(engine.resumed()).await;
+    assert_eq!(finish(&engine, "hi").await, Some(Finish::Stop));
+    engine.cancel(task);
+    let ended = Story::of(running).await.end.expect("it went on");
+    assert_eq!(ended.finish, Finish::Canceled);
+}
+
+/// ORCH-ENG-21
+#[tokio::test]
+async fn an_engine_that_loads_again_is_unavailable_for_as_long_as_it_says_so() {
+    let patient = Patient::new();
+    let engine = patient.attach().await;
+    patient.is(LOADING);
+    for _ in 0..3 {
+        let refused = finish(&engine, "hi").await;
+        assert!(matches!(refused, Some(Finish::Failed(EngineError::Unavailable(_)))), "{refused:?}");
+    }
+    assert!(within(engine.suspended()).await.contains("status 503"));
+    patient.is(WELL);
+    within(engine.resumed()).await;
+    assert_eq!(finish(&engine, "hi").await, Some(Finish::Stop));
+}
+
+/// ORCH-ENG-22
+#[tokio::test]
+async fn an_engine_that_is_healthy_and_generates_nothing_is_gone_in_the_end() {
+    let patient = Patient::new();
+    let mut config = config(Attach::Url(patient.server.address()));
+    config.timeouts.silence = Duration::from_millis(30);
+    let engine = start(config).await.expect("starts");
+    patient.is(HUNG);
+    let failed = finish(&engine, "hi").await;
+    assert!(matches!(failed, Some(Finish::Failed(EngineError::Failed(_)))), "{failed:?}");
+    let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
+    assert!(why.ends_with("generated nothing within 0.03 s"), "{why}");
+}
+
+/// ORCH-ENG-22
+#[tokio::test]
+async fn bytes_of_an_answer_are_its_progress_also_where_they_are_comments() {
+    let server = FakeServer::start(|request| match request.json()["prompt"].as_str() {
+        Some("endless") => Some(Reply::holding([beginning(&[]), chunked(b": still reading\n\n")].concat())),
+        Some("mute") => Some(Reply::holding(Vec::new())),
+        _ => vllm(request),
+    });
+    let engine = attach(&server).await;
+    let asked = ["endless", "mute"].map(|prompt| job(Input::Prompt(prompt.into())));
+    let [read, mute] = [asked[0].task, asked[1].task];
+    let mut heard = Vec::new();
+    for job in asked {
+        let (sink, hears) = listen();
+        heard.push(hears);
+        engine.submit(job, sink);
+    }
+    within(async {
+        while engine.work_done(read).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert_eq!(engine.work_done(mute), None, "nothing is known of it");
+    assert_eq!(within(engine.stop(Duration::ZERO)).await, adapter_api::StopOutcome::Ended);
+    assert_eq!(engine.work_done(read), None, "it is not there any more");
+    assert_eq!(TokenCount(0), Story::of(heard.remove(0)).await.end.expect("canceled").tokens_out);
+}
