@@ -46,6 +46,9 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// The same when a second signal has come: enough for the last events, no more.
 const CLOSE_IN_A_HURRY: Duration = Duration::from_millis(250);
 
+/// What a supervisor gives the start of a server beyond the server's own limit.
+const ADAPTER_MARGIN: Duration = Duration::from_secs(5);
+
 /// What the daemon is made from, beside its configuration.
 pub struct Parts {
     /// The address it listens on, taken already.
@@ -160,7 +163,7 @@ impl Daemon {
                     let (pool, built_in) = (pool.clone(), Arc::clone(&parts.engines));
                     move |model| engine::for_pool(&pool, model, &built_in)
                 }),
-                policy: policy.clone(),
+                policy: policy_of(pool, &policy),
                 devices: Arc::clone(&devices),
                 offload: parts.offload,
                 ledger: Arc::clone(&ledger),
@@ -262,6 +265,16 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
     }
 }
 
+/// How the replicas of `pool` are kept up. What a server may take until it is ready is said by its own configuration;
+/// its adapter ends the wait, and says better than the supervisor what it waited for.
+fn policy_of(pool: &PoolConfig, common: &ReplicaPolicy) -> ReplicaPolicy {
+    let load_timeout = match &pool.server {
+        Some(server) => server.start_timeout + ADAPTER_MARGIN,
+        None => common.load_timeout,
+    };
+    ReplicaPolicy { load_timeout, ..common.clone() }
+}
+
 fn policy(config: &Config) -> ReplicaPolicy {
     let worker = &config.worker;
     ReplicaPolicy {
@@ -274,3 +287,6 @@ fn policy(config: &Config) -> ReplicaPolicy {
         ..ReplicaPolicy::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

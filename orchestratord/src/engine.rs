@@ -12,6 +12,10 @@ use adapter_triton_http::TritonFactory;
 use config_schema::{PoolConfig, PoolModel, ServerConfig, ServerSource};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
+mod servers;
+
+use servers::Servers;
+
 /// What the engine of a build can compute on beside the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offload {
@@ -94,11 +98,26 @@ pub fn for_pool(
     built_in: &Arc<dyn EngineFactory>,
 ) -> Arc<dyn EngineFactory> {
     let Some(server) = &pool.server else { return Arc::clone(built_in) };
-    let config = match http_config(server, model) {
-        Ok(config) => config,
+    let attaches = match attaches(server) {
+        Ok(attaches) => attaches,
         Err(why) => return Arc::new(Unavailable { kind: kind(pool.engine), why }),
     };
-    match pool.engine {
+    let mut servers = Vec::with_capacity(attaches.len());
+    for attach in attaches {
+        match http_config(server, attach, model) {
+            Ok(config) => servers.push(adapter(pool.engine, config)),
+            Err(why) => return Arc::new(Unavailable { kind: kind(pool.engine), why }),
+        }
+    }
+    match <[_; 1]>::try_from(servers) {
+        Ok([server]) => server,
+        Err(servers) => Arc::new(Servers::new(kind(pool.engine), servers)),
+    }
+}
+
+/// What starts or attaches an engine of this kind.
+fn adapter(engine: config_schema::Engine, config: HttpEngineConfig) -> Arc<dyn EngineFactory> {
+    match engine {
         config_schema::Engine::Llamacpp => Arc::new(LlamaServerFactory::new(config)),
         config_schema::Engine::Vllm => Arc::new(OpenAiFactory::new(config)),
         config_schema::Engine::Tgi => Arc::new(TgiFactory::new(config)),
@@ -106,13 +125,21 @@ pub fn for_pool(
     }
 }
 
-fn http_config(server: &ServerConfig, model: &PoolModel) -> Result<HttpEngineConfig, String> {
-    let attach = match &server.source {
-        ServerSource::Url(url) => Attach::Url(Address::parse(url).map_err(|error| error.to_string())?),
-        ServerSource::Command { command, env } => {
-            Attach::Command { argv: command.clone(), env: env.clone().into_iter().collect(), address: None }
+fn attaches(server: &ServerConfig) -> Result<Vec<Attach>, String> {
+    match &server.source {
+        ServerSource::Urls(urls) => {
+            let parse =
+                |url: &String| Address::parse(url).map(Attach::Url).map_err(|error| error.to_string());
+            urls.iter().map(parse).collect()
         }
-    };
+        ServerSource::Command { command, env } => {
+            let (argv, env) = (command.clone(), env.clone().into_iter().collect());
+            Ok(vec![Attach::Command { argv, env, address: None }])
+        }
+    }
+}
+
+fn http_config(server: &ServerConfig, attach: Attach, model: &PoolModel) -> Result<HttpEngineConfig, String> {
     let key = server.api_key.as_ref().map(|key| Secret::new(key.expose()));
     Ok(HttpEngineConfig {
         attach,
@@ -122,6 +149,7 @@ fn http_config(server: &ServerConfig, model: &PoolModel) -> Result<HttpEngineCon
             PoolModel::Served(name) => Some(name.clone()),
             PoolModel::Reference(_) => None,
         },
+        stop_command: server.stop_command.clone(),
         timeouts: Timeouts {
             start: server.start_timeout,
             silence: server.silence_timeout,

@@ -70,7 +70,7 @@ impl Config {
 }
 
 fn pool(pool: &PoolConfig) -> raw::Pool {
-    let attached = pool.server.as_ref().is_some_and(|server| matches!(server.source, ServerSource::Url(_)));
+    let attached = pool.server.as_ref().is_some_and(|server| matches!(server.source, ServerSource::Urls(_)));
     let slots = match &pool.server {
         Some(server) => server.slots,
         None => Some(pool.slots),
@@ -105,13 +105,20 @@ fn devices(devices: &DevicesChoice) -> raw::OneOrMany {
 
 fn server(server: &ServerConfig) -> raw::Server {
     let (url, command, env) = match server.source.clone() {
-        ServerSource::Url(url) => (Some(url), None, BTreeMap::new()),
+        ServerSource::Urls(urls) => {
+            let url = match <[String; 1]>::try_from(urls) {
+                Ok([url]) => raw::Urls::One(url),
+                Err(urls) => raw::Urls::Many(urls),
+            };
+            (Some(url), None, BTreeMap::new())
+        }
         ServerSource::Command { command, env } => (None, Some(command), env),
     };
     raw::Server {
         url,
         command,
         env,
+        stop_command: (!server.stop_command.is_empty()).then(|| server.stop_command.clone()),
         api_key: None,
         start_timeout_s: seconds(server.start_timeout),
         silence_timeout_s: seconds(server.silence_timeout),

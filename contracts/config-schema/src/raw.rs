@@ -279,4 +279,4 @@ pub enum LogFormat {
 mod defaults;
 mod pool;
 
-pub use pool::{Engine, OneOrMany, Pool, QueueOverride, Server};
+pub use pool::{Engine, OneOrMany, Pool, QueueOverride, Server, Urls};

@@ -81,7 +81,7 @@ impl Keeper {
     /// Whether its server is started and ended by somebody else: then its memory is no concern of this one.
     fn is_attached(&self) -> bool {
         let source = self.pool.server.as_ref().map(|server| &server.source);
-        matches!(source, Some(ServerSource::Url(_)))
+        matches!(source, Some(ServerSource::Urls(_)))
     }
 
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {

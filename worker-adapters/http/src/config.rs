@@ -35,6 +35,9 @@ pub struct HttpEngineConfig {
     pub api_key: Option<Secret>,
     /// The model's name at the server, where it serves several. Where absent: the only one it has.
     pub model: Option<String>,
+    /// What is run to end an engine that is started here and that its own process does not answer for, as `docker stop
+    /// NAME`; nothing where that is not needed. The same things are replaced as in the command that starts it.
+    pub stop_command: Vec<String>,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -43,7 +46,14 @@ impl HttpEngineConfig {
     /// An engine with everything else left to the server's own word and the defaults.
     #[must_use]
     pub fn new(attach: Attach) -> Self {
-        Self { attach, slots: None, api_key: None, model: None, timeouts: Timeouts::default() }
+        Self {
+            attach,
+            slots: None,
+            api_key: None,
+            model: None,
+            stop_command: Vec::new(),
+            timeouts: Timeouts::default(),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod engine;
 mod errors;
 mod estimate;
 mod exchange;
+mod family;
 mod fault;
 mod framing;
 mod head;

@@ -4,31 +4,69 @@
 //! The engine is somebody else's program, which does not know its daemon. So that it never outlives it, a
 //! shell starts a guard in the same group before it becomes the engine: the guard waits at a pipe whose
 //! other end only the daemon holds. When the daemon is gone, however it went, the pipe ends and the guard
-//! kills the group. The same guard ends what is left of the group when the engine itself has exited.
+//! ends the engine: it runs the stop command, where there is one, and kills the engine's family. The same guard ends
+//! what is left of the family when the engine itself has exited.
 //!
 //! ```text
 //! daemon ──pipe──► guard ─┐ one process group, whose number is the engine's
-//!    └──SIGTERM, SIGKILL──┴─► engine and its descendants
+//!    └──SIGTERM, SIGKILL──┴─► engine and its descendants: its family, see [`crate::family`]
 //! ```
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use adapter_api::{Device, ExitReason, ReplicaSpec};
+use futures_core::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
+use crate::family::Family;
 use crate::output::{self, Tail};
 use crate::tasks;
 
 /// Starts the guard, then becomes the engine. The guard's reading ends with the daemon; it ignores the
-/// signals that ask the engine to end.
-const GUARDED: &str = "exec 3<&0 </dev/null\n\
-    (trap '' TERM INT HUP QUIT; read -r _ <&3; kill -KILL -$$) >/dev/null 2>&1 &\n\
-    exec 3<&-\n\
-    exec \"$@\"";
+/// signals that ask the engine to end. Its arguments: the family's mark, its cgroup or nothing, how many words the stop
+/// command has, the stop command, the engine's command.
+const GUARDED: &str = r#"
+mark=$1 cgroup=$2 stop=$3; shift 3
+[ -z "$cgroup" ] || { echo 0 >"$cgroup/cgroup.procs"; } 2>/dev/null
+exec 3<&0 </dev/null
+(
+    trap '' TERM INT HUP QUIT
+    read -r word <&3
+    if [ "$word" != ended ] && [ "$stop" -gt 0 ]; then
+        (
+            at=0 words=$#
+            while [ $at -lt $words ]; do
+                word=$1; shift
+                [ $at -ge "$stop" ] || set -- "$@" "$word"
+                at=$((at + 1))
+            done
+            "$@"
+        )
+    fi
+    [ -z "$cgroup" ] || echo 1 >"$cgroup/cgroup.kill"
+    for process in /proc/[0-9]*; do
+        tr '\0' '\n' <"$process/environ" | grep -qxF "LLAMA_ORCH_ENGINE=$mark" && kill -KILL "${process#/proc/}"
+    done
+    kill -KILL -$$
+) >/dev/null 2>&1 &
+exec 3<&-
+shift "$stop"
+LLAMA_ORCH_ENGINE=$mark
+export LLAMA_ORCH_ENGINE
+exec "$@"
+"#;
+
+/// What the guard is told over the pipe when the daemon has ended the engine itself.
+const ENDED: &[u8] = b"ended\n";
+
+/// How long a stop command is waited for once the engine's own process has ended.
+const STOP_COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
 /// The exit code of a shell that does not find its program.
 const NOT_FOUND: i32 = 127;
@@ -61,17 +99,20 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `argv` with `env` beside the daemon's own variables.
+    /// Starts `argv` with `env` beside the daemon's own variables. What `stop` is made of is run when it has to end.
     pub(crate) fn spawn(
         argv: &[String],
         env: &[(String, String)],
+        stop: &[String],
         spec: &ReplicaSpec,
     ) -> std::io::Result<Self> {
-        let mut command = guarded(argv);
+        let family = Family::new();
+        let mut command = guarded(argv, stop, &family);
         command
             .envs(visible_devices(&spec.device))
             .envs(env.iter().map(|(name, value)| (name, value)))
             .env_remove(TOKEN);
+        let stop = StopCommand::new(stop, env);
         let mut child = command.spawn()?;
         let leash = child.stdin.take().expect("piped above");
         let (tail, id) = (Tail::default(), child.id());
@@ -84,7 +125,8 @@ impl Process {
         let (order, orders) = watch::channel(Order::Run);
         let (exit_tx, exit) = watch::channel(None);
         tasks::spawn(async move {
-            let reason = keep(&mut child, leash, orders).await;
+            let reason = keep(&mut child, orders, stop).await;
+            end_family(family, leash).await;
             for output in outputs {
                 let abort = output.abort_handle();
                 if tokio::time::timeout(LAST_WORDS, output).await.is_err() {
@@ -150,10 +192,13 @@ impl Process {
 }
 
 /// `argv` under its guard, in a group of its own. Its standard input is the guard's leash.
-fn guarded(argv: &[String]) -> Command {
+fn guarded(argv: &[String], stop: &[String], family: &Family) -> Command {
     let mut command = Command::new("/bin/sh");
     command
-        .args(["-c", GUARDED, "engine"])
+        .args(["-c", GUARDED, "engine", family.mark()])
+        .arg(family.cgroup().unwrap_or_else(|| Path::new("")))
+        .arg(stop.len().to_string())
+        .args(stop)
         .args(argv)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -163,6 +208,63 @@ fn guarded(argv: &[String]) -> Command {
     command
 }
 
+/// Ends what the engine left behind, and lets the guard go.
+async fn end_family(family: Family, mut leash: ChildStdin) {
+    // A guard that was killed with the group needs no word.
+    let _ = leash.write_all(ENDED).await;
+    drop(leash);
+    family.end().await;
+}
+
+/// What ends an engine that its own process does not answer for: a container, a service.
+struct StopCommand {
+    command: Option<Command>,
+    running: Option<BoxFuture<'static, ()>>,
+}
+
+impl StopCommand {
+    fn new(argv: &[String], env: &[(String, String)]) -> Self {
+        let command = argv.split_first().map(|(program, arguments)| {
+            let mut command = Command::new(program);
+            command
+                .args(arguments)
+                .envs(env.iter().map(|(name, value)| (name, value)))
+                .env_remove(TOKEN)
+                .stdin(Stdio::null())
+                .process_group(0)
+                .kill_on_drop(true);
+            command
+        });
+        Self { command, running: None }
+    }
+
+    /// Begins, where there is one and it has not begun. Says whether it runs.
+    fn begin(&mut self) -> bool {
+        if let Some(mut command) = self.command.take() {
+            self.running = Some(Box::pin(async move {
+                match command.output().await {
+                    Ok(output) if output.status.success() => {}
+                    Ok(output) => {
+                        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                        tracing::warn!(status = %output.status, said, "the stop command of an engine failed");
+                    }
+                    Err(error) => tracing::warn!(%error, "the stop command of an engine cannot be run"),
+                }
+            }));
+        }
+        self.running.is_some()
+    }
+
+    /// Resolves when it has ended; never, where none runs.
+    async fn ended(&mut self) {
+        match &mut self.running {
+            Some(running) => running.await,
+            None => std::future::pending().await,
+        }
+        self.running = None;
+    }
+}
+
 /// Resolves when the process is reaped.
 pub(crate) async fn exit_of(mut exit: watch::Receiver<Option<ExitReason>>) -> ExitReason {
     let reason = exit.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
@@ -170,24 +272,36 @@ pub(crate) async fn exit_of(mut exit: watch::Receiver<Option<ExitReason>>) -> Ex
     reason.unwrap_or(ExitReason::Signal(Signal::KILL.as_raw()))
 }
 
-/// Waits for the process and passes the orders on to its group. With the leash the guard is let go, which
-/// ends whatever is left of the group.
-async fn keep(child: &mut Child, leash: ChildStdin, mut orders: watch::Receiver<Order>) -> ExitReason {
+/// Waits for the process and passes the orders on to its group: a stop command goes first, and is run in the end
+/// whatever ended the process.
+async fn keep(child: &mut Child, mut orders: watch::Receiver<Order>, mut stop: StopCommand) -> ExitReason {
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let mut sent = Order::Run;
-    let status = loop {
-        let order = tokio::select! {
-            status = child.wait() => break status,
-            order = next(&mut orders, sent) => order,
-        };
-        let signal = if order == Order::Kill { Signal::KILL } else { Signal::TERM };
+    let send = |signal| {
         if let Some(group) = group {
             // It may have died this very moment; it is not reaped yet, so the number is still its own.
             let _ = kill_process_group(group, signal);
         }
-        sent = order;
     };
-    drop(leash);
+    let mut sent = Order::Run;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            order = next(&mut orders, sent) => {
+                let stops = stop.begin();
+                sent = order;
+                match order {
+                    Order::Kill => send(Signal::KILL),
+                    Order::Terminate if stops => {}
+                    Order::Terminate | Order::Run => send(Signal::TERM),
+                }
+            }
+            () = stop.ended() => send(Signal::TERM),
+        }
+    };
+    if stop.begin() {
+        // Dropped, it is killed.
+        let _ = tokio::time::timeout(STOP_COMMAND_LIMIT, stop.ended()).await;
+    }
     match status {
         Ok(status) => reason_of(status),
         Err(error) => ExitReason::Channel(format!("cannot wait for the engine: {error}")),

@@ -38,7 +38,9 @@ pub async fn start<D: Dialect>(
     progress(0.0);
     let (address, process) = match &config.attach {
         Attach::Url(address) => (address.clone(), None),
-        Attach::Command { argv, env, address } => launch(argv, env, address.as_ref(), spec)?,
+        Attach::Command { argv, env, address } => {
+            launch(argv, env, &config.stop_command, address.as_ref(), spec)?
+        }
     };
     let client = Client::new(D::NAME, address, config.api_key.as_ref(), config.timeouts.clone());
     let looked = timeout(config.timeouts.start, look::<D>(&client, process.as_ref(), config, spec)).await;
@@ -112,6 +114,7 @@ async fn death(process: Option<&Process>) -> StartError {
 fn launch(
     argv: &[String],
     env: &[(String, String)],
+    stop: &[String],
     address: Option<&Address>,
     spec: &ReplicaSpec,
 ) -> Result<(Address, Option<Process>), StartError> {
@@ -142,7 +145,8 @@ fn launch(
     };
     let argv: Vec<String> = argv.iter().map(fill).collect();
     let env: Vec<(String, String)> = env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-    let process = Process::spawn(&argv, &env, spec)
+    let stop: Vec<String> = stop.iter().map(fill).collect();
+    let process = Process::spawn(&argv, &env, &stop, spec)
         .map_err(|error| StartError::Engine(format!("cannot start `{}`: {error}", argv[0])))?;
     Ok((address, Some(process)))
 }

@@ -170,13 +170,17 @@ pub fn disk(config: &Config) -> Finding {
 pub async fn engines(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for pool in &config.pools {
-        findings.extend(match pool.server.as_ref().map(|server| &server.source) {
+        match pool.server.as_ref().map(|server| &server.source) {
             Some(ServerSource::Command { command, .. }) => {
-                command.first().map(|program| started(pool, program))
+                findings.extend(command.first().map(|program| started(pool, program)));
             }
-            Some(ServerSource::Url(url)) => Some(attached(pool, url).await),
-            None => None,
-        });
+            Some(ServerSource::Urls(urls)) => {
+                for url in urls {
+                    findings.push(attached(pool, url).await);
+                }
+            }
+            None => {}
+        }
     }
     findings
 }

@@ -77,6 +77,8 @@ pub struct ServerConfig {
     pub slots: Option<u16>,
     /// Sent as `Authorization: Bearer`.
     pub api_key: Option<ApiKey>,
+    /// What is run to end a server that is started here, before it is sent signals; empty where there is nothing.
+    pub stop_command: Vec<String>,
     /// How long it may take until it is ready, the loading of its model counted in.
     pub start_timeout: Duration,
     /// The silence in an answer that has begun after which it counts as hung.
@@ -86,8 +88,9 @@ pub struct ServerConfig {
 /// Where a server is, or how it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerSource {
-    /// Somebody else starts and ends it: `http://HOST[:PORT][/PATH]`, without a slash at the end.
-    Url(String),
+    /// Somebody else starts and ends them, each of them a replica: `http://HOST[:PORT][/PATH]`, without a slash at the
+    /// end. At least one.
+    Urls(Vec<String>),
     /// It is started and ended with its replica.
     Command {
         /// The program and its arguments, `{port}`, `{model}`, `{slots}` and `{ctx}` still in them.

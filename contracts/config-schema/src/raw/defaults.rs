@@ -69,6 +69,7 @@ impl Default for Server {
             url: None,
             command: None,
             env: BTreeMap::new(),
+            stop_command: None,
             api_key: None,
             start_timeout_s: 900.0,
             silence_timeout_s: 120.0,

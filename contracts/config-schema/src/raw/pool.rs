@@ -123,10 +123,10 @@ pub enum OneOrMany {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Where a server that runs already listens: `http://HOST:PORT`.
-    #[schemars(length(min = 1, max = 2048))]
+    /// Where a server that runs already listens: `http://HOST:PORT`. A list of them is one replica for each: servers of
+    /// the same kind with the same model.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<Urls>,
     /// The program to start and its arguments, each a text of its own. `{port}` becomes a free port of this
     /// machine, on which it has to listen; `{model}` the model's file or name; `{slots}` and `{ctx}` the
     /// options of the pool, `{ctx}` 0 where there is none.
@@ -136,6 +136,12 @@ pub struct Server {
     /// Environment variables of the program, beside those of the daemon. `{port}` is replaced in them too.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Run to end a server that is started with `command` and that its own process does not answer for, as `[docker,
+    /// stop, NAME]`: before it is sent signals, and whatever ended it. `{port}`, `{model}`, `{slots}` and `{ctx}` are
+    /// replaced as in `command`.
+    #[schemars(length(min = 1, max = 256))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_command: Option<Vec<String>>,
     /// The key that the server asks for, sent as `Authorization: Bearer`.
     #[schemars(length(min = 1, max = 4096))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +152,27 @@ pub struct Server {
     /// Seconds of silence in an answer that has begun after which the server counts as hung.
     #[schemars(range(min = 1.0, max = 86_400.0))]
     pub silence_timeout_s: f64,
+}
+
+/// One server, or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Urls {
+    /// `http://HOST:PORT`.
+    One(#[schemars(length(min = 1, max = 2048))] String),
+    /// Each `http://HOST:PORT`, and each a replica.
+    Many(#[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 2048)))] Vec<String>),
+}
+
+impl Urls {
+    /// All of them, in order.
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(url) => std::slice::from_ref(url),
+            Self::Many(urls) => urls,
+        }
+    }
 }
 
 /// Another bound than the common `queue` has, for one pool. What is absent is as there.

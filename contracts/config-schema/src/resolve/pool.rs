@@ -30,9 +30,19 @@ pub(super) fn pools(
             check.report(&path.key("id"), message, Some("give each pool a name of its own".to_owned()));
         }
         let server = server::server(written, &path, check);
-        let attached = written.server.as_ref().is_some_and(|server| server.url.is_some());
+        let urls =
+            written.server.as_ref().and_then(|server| server.url.as_ref()).map(|urls| urls.all().len());
+        let attached = urls.is_some();
         let by_name = attached || written.engine != Engine::Llamacpp;
         without_effect(written, attached, &path, check);
+        if let (Some(urls), Some(replicas)) = (urls, written.replicas)
+            && usize::from(replicas) != urls
+        {
+            let message = format!(
+                "`{path}.replicas` is {replicas}, and `{path}.server.url` has {urls}: each server is one replica"
+            );
+            check.report(&path.key("replicas"), message, Some("leave `replicas` out".to_owned()));
+        }
         let model = if by_name {
             Some(PoolModel::Served(written.model.clone()))
         } else {
@@ -53,7 +63,7 @@ pub(super) fn pools(
             threads: written.threads,
             devices,
             gpu_layers: written.gpu_layers,
-            replicas: written.replicas,
+            replicas: urls.and_then(|urls| u16::try_from(urls).ok()).or(written.replicas),
             preload: written.preload,
             idle_unload: written.idle_unload_s.map(span),
             queue: queue(&file.queue, &written.queue),
@@ -69,7 +79,6 @@ fn without_effect(pool: &raw::Pool, attached: bool, path: &Path, check: &mut Che
         ("threads", pool.threads.is_some()),
         ("gpu_layers", pool.gpu_layers.is_some()),
         ("devices", pool.devices.is_some()),
-        ("replicas", pool.replicas.is_some()),
         ("idle_unload_s", pool.idle_unload_s.is_some()),
     ];
     if attached {

@@ -31,13 +31,34 @@ pub(super) fn server(pool: &raw::Pool, pool_path: &Path, check: &mut Check<'_>) 
         let hint = "use letters, digits and punctuation of ASCII, no spaces";
         check.report(path, message, Some(hint.to_owned()));
     }
+    let stop_command = written.stop_command.clone().unwrap_or_default();
+    stoppable(written, &stop_command, &path, check);
     Some(ServerConfig {
         source: source(written, &path, check)?,
+        stop_command,
         slots: pool.slots,
         api_key: api_key.and_then(|(key, _)| key),
         start_timeout: span(written.start_timeout_s),
         silence_timeout: span(written.silence_timeout_s),
     })
+}
+
+/// Reports a command to stop what is not started here, or one that cannot be run.
+fn stoppable(written: &raw::Server, stop_command: &[String], path: &Path, check: &mut Check<'_>) {
+    let path_of_it = path.key("stop_command");
+    if written.stop_command.is_some() && written.command.is_none() {
+        let message =
+            format!("`{path_of_it}` has no effect without `{path}.command`: somebody else ends that server");
+        check.report(&path_of_it, message, Some("leave it out".to_owned()));
+    }
+    if stop_command.first().is_some_and(|program| program.trim().is_empty()) {
+        let path = path_of_it.index(0);
+        check.report(&path, format!("`{path}` is empty; it must be the program to run"), None);
+    }
+    if let Some(place) = stop_command.iter().position(|argument| argument.contains('\0')) {
+        let path = path_of_it.index(place);
+        check.report(&path, format!("`{path}` has a NUL character in it, which no argument can have"), None);
+    }
 }
 
 fn source(written: &raw::Server, path: &Path, check: &mut Check<'_>) -> Option<ServerSource> {
@@ -50,17 +71,7 @@ fn source(written: &raw::Server, path: &Path, check: &mut Check<'_>) -> Option<S
                 let hint = "leave it out, or start the server with `command`";
                 check.report(&path.key("env"), message, Some(hint.to_owned()));
             }
-            let path = path.key("url");
-            match base_url(url) {
-                Ok(url) => Some(ServerSource::Url(url)),
-                Err(why) => {
-                    // What stands before an `@` may be a password.
-                    let shown = if url.contains('@') { "not shown" } else { url };
-                    let message = format!("`{path}` is `{shown}`, which is not the URL of a server: {why}");
-                    check.report(&path, message, Some("write it as `http://127.0.0.1:8080`".to_owned()));
-                    None
-                }
-            }
+            attached(url, &path.key("url"), check)
         }
         (None, Some(command)) => managed(written, command, path, check),
         (Some(_), Some(_)) => {
@@ -76,6 +87,31 @@ fn source(written: &raw::Server, path: &Path, check: &mut Check<'_>) -> Option<S
             None
         }
     }
+}
+
+/// The servers of `urls`; nothing where one of them was reported.
+fn attached(urls: &raw::Urls, path: &Path, check: &mut Check<'_>) -> Option<ServerSource> {
+    let mut found = Vec::with_capacity(urls.all().len());
+    for (place, url) in urls.all().iter().enumerate() {
+        let path = match urls {
+            raw::Urls::One(_) => path.clone(),
+            raw::Urls::Many(_) => path.index(place),
+        };
+        match base_url(url) {
+            Ok(url) if found.contains(&url) => {
+                let message = format!("`{path}` is `{url}`, a server that stands before it");
+                check.report(&path, message, Some("name each server once".to_owned()));
+            }
+            Ok(url) => found.push(url),
+            Err(why) => {
+                // What stands before an `@` may be a password.
+                let shown = if url.contains('@') { "not shown" } else { url };
+                let message = format!("`{path}` is `{shown}`, which is not the URL of a server: {why}");
+                check.report(&path, message, Some("write it as `http://127.0.0.1:8080`".to_owned()));
+            }
+        }
+    }
+    (found.len() == urls.all().len()).then_some(ServerSource::Urls(found))
 }
 
 fn managed(

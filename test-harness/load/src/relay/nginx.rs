@@ -1,4 +1,5 @@
-//! nginx as a relay of one engine, as its users set it up for streams: no buffering, one worker.
+//! nginx as a relay of one engine, as its users set it up for streams: no buffering, one worker, connections to the
+//! engine kept alive.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -32,7 +33,8 @@ impl Nginx {
              events {{ worker_connections 4096; }}\n\
              http {{\n access_log off;\n client_body_temp_path body;\n proxy_temp_path proxy;\n\
              fastcgi_temp_path fastcgi;\n uwsgi_temp_path uwsgi;\n scgi_temp_path scgi;\n\
-             server {{\n  listen {address};\n  location / {{\n   proxy_pass http://{engine};\n\
+             upstream engine {{ server {engine}; keepalive 64; }}\n\
+             server {{\n  listen {address};\n  location / {{\n   proxy_pass http://engine;\n\
              proxy_http_version 1.1;\n   proxy_set_header Connection '';\n   proxy_buffering off;\n  }}\n }}\n}}\n"
         );
         std::fs::write(folder.path().join("nginx.conf"), config)?;

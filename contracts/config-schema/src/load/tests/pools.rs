@@ -77,7 +77,7 @@ fn a_server_that_runs_already_serves_a_model_by_its_name() {
         ));
         assert_eq!((pool.engine.as_str(), &pool.model), (engine, &PoolModel::Served("some model".into())));
         let server = pool.server.expect("a server");
-        assert_eq!(server.source, ServerSource::Url("http://box.lan:8000/v1".into()));
+        assert_eq!(server.source, ServerSource::Urls(vec!["http://box.lan:8000/v1".into()]));
         assert_eq!(server.api_key.expect("a key").expose(), "k3y-of-it");
         assert_eq!((pool.slots, server.slots), (4, None));
         assert_eq!(
@@ -85,6 +85,44 @@ fn a_server_that_runs_already_serves_a_model_by_its_name() {
             (Duration::from_secs(900), Duration::from_secs(120))
         );
     }
+}
+
+/// ORCH-ENG-25
+#[test]
+fn a_list_of_urls_is_a_replica_for_each() {
+    let urls = ["http://a:8080", "http://b:8080"].map(str::to_owned).to_vec();
+    for replicas in ["", "replicas: 2, "] {
+        let listed = pool(&format!("{{{replicas}server: {{url: ['http://a:8080/', 'http://b:8080']}}}}"));
+        assert_eq!(listed.replicas, Some(2));
+        assert_eq!(listed.server.expect("a server").source, ServerSource::Urls(urls.clone()));
+    }
+    let refuses = |pool: &str, message: &str| {
+        let refusal = Machine::with_file(&format!("pools: [{pool}]")).refusal();
+        assert!(refusal.contains(message), "{refusal}");
+    };
+    let twice = "`pools[0].server.url[1]` is `http://a`, a server that stands before it\n  hint: name each server once";
+    refuses("{server: {url: ['http://a', 'http://a/']}}", twice);
+    refuses(
+        "{server: {url: ['http://a', 'https://b']}}",
+        "`pools[0].server.url[1]` is `https://b`, which is not the URL",
+    );
+    refuses(
+        "{replicas: 3, server: {url: ['http://a', 'http://b']}}",
+        "`pools[0].replicas` is 3, and `pools[0].server.url` has 2: each server is one replica",
+    );
+}
+
+/// ORCH-ENG-24
+#[test]
+fn a_stop_command_is_for_servers_that_are_started() {
+    let managed =
+        pool("{server: {command: [docker, run, -p, '{port}:8000'], stop_command: [docker, stop, x]}}");
+    assert_eq!(managed.server.expect("a server").stop_command, ["docker", "stop", "x"]);
+    let refusal = Machine::with_file("pools: [{server: {url: 'http://a', stop_command: [a]}}]").refusal();
+    assert!(refusal.contains("`pools[0].server.stop_command` has no effect without"), "{refusal}");
+    let refusal =
+        Machine::with_file("pools: [{server: {command: [a, '{port}'], stop_command: ['']}}]").refusal();
+    assert!(refusal.contains("`pools[0].server.stop_command[0]` is empty"), "{refusal}");
 }
 
 #[test]
@@ -170,7 +208,6 @@ fn an_option_that_would_change_nothing_is_refused_by_name() {
         "threads: 4",
         "gpu_layers: 1",
         "devices: auto",
-        "replicas: 1",
         "idle_unload_s: 60",
         "fit_ctx: true",
         "sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53",

@@ -1,0 +1,104 @@
+//! A pool of several attached servers, with the daemon as it is started: its queue, its pool, its adapters, over real
+//! sockets.
+#![expect(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
+
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+#[path = "support/wire.rs"]
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_http::testing::{FakeServer, Reply, Request, chunked, json, sse};
+use config_schema::LoadRequest;
+use model_store::{Store, Surroundings};
+use orchestratord::auth::ApiToken;
+use orchestratord::daemon::{Daemon, Parts};
+use orchestratord::engine::{self, Offload};
+use orchestratord::server;
+use pool_manager::devices::NoDevices;
+use serde_json::{Value, json};
+use wire::{Ask, TOKEN, send};
+
+/// What anything here may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A server of one model that answers everything with `word`.
+fn server(word: &'static str) -> FakeServer {
+    FakeServer::start(move |request: &Request| {
+        Some(Reply::closing(match request.line.as_str() {
+            "GET /v1/models" => json(200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":4096}]}"#),
+            "GET /health" => json(200, ""),
+            "POST /v1/completions" | "POST /v1/chat/completions" if request.json()["stream"] == true => {
+                let text = format!(r#"{{"choices":[{{"index":0,"text":"{word}","finish_reason":null}}]}}"#);
+                let end = r#"{"choices":[{"index":0,"text":"","finish_reason":"stop"}]}"#;
+                [sse(&[text.as_str(), end, "[DONE]"]), chunked(b"")].concat()
+            }
+            "POST /v1/completions" => json(200, r#"{"choices":[{"text":"a"}]}"#),
+            _ => json(404, "{}"),
+        }))
+    })
+}
+
+fn start(urls: &[String]) -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("llama-orch.yaml");
+    let pool = json!({"id": "p", "engine": "vllm", "model": "m", "slots": 1, "server": {"url": urls}});
+    std::fs::write(&file, json!({"listen": "127.0.0.1:0", "pools": [pool]}).to_string()).unwrap();
+    let request =
+        LoadRequest { explicit: Some(file), cwd: folder.path().to_owned(), ..LoadRequest::default() };
+    let config = config_schema::load(&request).unwrap().config;
+    let parts = Parts {
+        listener: server::bind(config.access.listen).unwrap(),
+        token: ApiToken::new(TOKEN),
+        engines: engine::built_in().unwrap(),
+        build: engine::build(),
+        offload: Offload::None,
+        probe: Box::new(NoDevices),
+        store: Store::new(folder.path().to_owned(), Surroundings::default()),
+    };
+    Daemon::start(&config, parts).unwrap()
+}
+
+/// The states of the pool's replicas, once `wanted` of them are ready.
+async fn until_ready(at: SocketAddr, wanted: usize) {
+    let ready = async {
+        loop {
+            let health = send(at, &Ask::get("/health")).await.json();
+            let replicas = health["pools"][0]["replicas"].as_array().cloned().unwrap_or_default();
+            if replicas.iter().filter(|replica| replica["state"] == "ready").count() == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ready).await.unwrap_or_else(|_| panic!("{wanted} replicas are never ready"));
+}
+
+async fn complete(at: SocketAddr) -> (u16, Value) {
+    let asked = json!({"model": "p", "prompt": "hi", "max_tokens": 4});
+    let answer = send(at, &Ask::post("/v1/completions").json(&asked)).await;
+    (answer.status, answer.json()["choices"][0]["text"].clone())
+}
+
+/// ORCH-ENG-25
+#[tokio::test]
+async fn of_two_servers_one_goes_down_and_tasks_go_on_at_the_other() {
+    let (stays, goes) = (server("stays"), server("goes"));
+    let daemon = start(&[&stays, &goes].map(|server| server.address().to_string()));
+    let at = daemon.address();
+    until_ready(at, 2).await;
+    let mut together = tokio::task::JoinSet::new();
+    (0..8).for_each(|_| drop(together.spawn(complete(at))));
+    let answers = together.join_all().await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    drop(goes);
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(complete(at).await);
+    }
+    let lost = answers.iter().filter(|answer| **answer != (200, json!("stays"))).count();
+    assert!(lost <= 1, "none but the task that found out: {answers:?}");
+    let _ = daemon.stop(Duration::ZERO, std::future::pending()).await;
+}
