@@ -164,12 +164,26 @@ fn read(path: &FilePath) -> io::Result<String> {
         let message = format!("it has {bytes} bytes; a configuration has at most {MAX_FILE_BYTES}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    std::fs::read_to_string(path)
+    let bytes = std::fs::read(path)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, not_utf8(&error)))
+}
+
+fn not_utf8(error: &std::string::FromUtf8Error) -> String {
+    let bytes = error.as_bytes();
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return "it is UTF-16; save it as UTF-8".to_owned();
+    }
+    let valid = &bytes[..error.utf8_error().valid_up_to()];
+    let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+    format!("line {line} is not UTF-8; save the file as UTF-8")
 }
 
 fn syntax(path: &FilePath, error: &serde_saphyr::Error) -> ConfigError {
     let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
-    let message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
+    let mut message = UserMessageFormatter.format_message(error.without_snippet()).into_owned();
+    if message.starts_with("tabs disallowed") {
+        message.push_str("\n  hint: indent with spaces");
+    }
     ConfigError::Syntax { path: path.to_owned(), line, column, message }
 }
 

@@ -107,7 +107,16 @@ impl fmt::Display for Path {
 impl Node {
     /// Reads a YAML document. An empty one is an empty map.
     pub(crate) fn from_yaml(text: &str) -> Result<Self, serde_saphyr::Error> {
-        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+        let options = serde_saphyr::options! {
+            with_snippet: false,
+            strict_booleans: true,
+            budget: serde_saphyr::budget! {
+                // The size of the file bounds both. The parser's own bounds are met by honest files: 33 lines of
+                // comment before the first entry of a list, one anchor that all of 64 pools refer to.
+                max_buffered_comment_events: usize::MAX,
+                enforce_alias_anchor_ratio: false,
+            },
+        };
         let parsed: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options)?;
         let node = Self::located(parsed);
         Ok(match node.value {

@@ -138,10 +138,10 @@ fn a_file_that_was_named_must_be_there() {
 #[test]
 fn a_file_that_is_not_text_or_far_too_large_is_refused() {
     let machine = Machine::new();
-    std::fs::write(machine.request.cwd.join(FILE_NAME), b"listen: \xff\xfe").expect("a file");
+    std::fs::write(machine.request.cwd.join(FILE_NAME), b"# text\nlisten: \xff\xfe").expect("a file");
     assert_eq!(
         machine.refusal(),
-        "cannot read the configuration `FILE` (found by the search): stream did not contain valid UTF-8"
+        "cannot read the configuration `FILE` (found by the search): line 2 is not UTF-8; save the file as UTF-8"
     );
     let machine = Machine::with_file(&"#".repeat(1024 * 1024 + 1));
     assert_eq!(
@@ -444,3 +444,4 @@ fn a_printed_configuration_reads_back_as_the_same() {
 }
 
 mod pools;
+mod yaml;
