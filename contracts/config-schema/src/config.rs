@@ -152,6 +152,8 @@ pub struct WorkerConfig {
     pub restart_min: Duration,
     /// The wait between restarts at most.
     pub restart_max: Duration,
+    /// The wait between restarts at most while tasks wait for the pool.
+    pub restart_waiting_max: Duration,
 }
 
 /// What is logged, and how.

@@ -58,6 +58,7 @@ impl Config {
                 restart: raw::Restart {
                     min_ms: u64::try_from(self.worker.restart_min.as_millis()).unwrap_or(u64::MAX),
                     max_s: seconds(self.worker.restart_max),
+                    waiting_max_s: seconds(self.worker.restart_waiting_max),
                 },
             },
             log: raw::Log {

@@ -217,6 +217,9 @@ pub struct Restart {
     /// Seconds between restarts at most.
     #[schemars(range(min = 0.001, max = 86_400.0))]
     pub max_s: f64,
+    /// Seconds between restarts at most while tasks wait for the pool, however often the worker has failed.
+    #[schemars(range(min = 0.001, max = 3_600.0))]
+    pub waiting_max_s: f64,
 }
 
 /// What is logged, and how.

@@ -89,6 +89,7 @@ pub(crate) fn resolve(
             hang_after: span(file.worker.hang_after_s),
             restart_min: Duration::from_millis(file.worker.restart.min_ms),
             restart_max: span(file.worker.restart.max_s),
+            restart_waiting_max: span(file.worker.restart.waiting_max_s),
         },
         log: LogConfig { level: file.log.level, format: file.log.format, file: log_file },
     })

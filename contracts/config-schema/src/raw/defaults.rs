@@ -117,6 +117,6 @@ impl Default for Worker {
 
 impl Default for Restart {
     fn default() -> Self {
-        Self { min_ms: 500, max_s: 60.0 }
+        Self { min_ms: 500, max_s: 60.0, waiting_max_s: 3.0 }
     }
 }
