@@ -18,7 +18,7 @@ use adapter_api::EngineFactory;
 use config_schema::{Config, PoolConfig, WhenFull};
 use model_store::Store;
 use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
-use pool_manager::{DeviceProbe, Ledger, ReplicaPolicy, RestartPolicy, Telemetry};
+use pool_manager::{DeviceProbe, Ledger, MemoryAccount, ReplicaPolicy, RestartPolicy, Telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -33,7 +33,7 @@ use crate::http::guard::HostRules;
 use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
 use crate::keeper::{ORDERS_BOUND, Order};
 use crate::metrics::Metrics;
-use crate::pools::{self, Means};
+use crate::pools::{self, PoolContext};
 use crate::server::{ConnectionLimits, Ended, Server};
 use crate::tasks;
 
@@ -154,9 +154,11 @@ impl Daemon {
         let server = Server::start(parts.listener, router, limits)?;
 
         let shutdown = CancellationToken::new();
-        let (store, reckoning) = (Arc::new(parts.store), Arc::default());
+        let store = Arc::new(parts.store);
+        let margin_bytes = config.worker.memory_margin_bytes;
+        let memory = MemoryAccount { ledger, devices, margin_bytes };
         let keep = |(pool, orders): (&PoolConfig, mpsc::Receiver<Order>)| {
-            let means = Means {
+            let context = PoolContext {
                 pool: pool.id.clone(),
                 store: Arc::clone(&store),
                 engines: Arc::new({
@@ -164,15 +166,12 @@ impl Daemon {
                     move |model| engine::for_pool(&pool, model, &built_in)
                 }),
                 policy: policy_of(pool, &policy),
-                devices: Arc::clone(&devices),
                 offload: parts.offload,
-                ledger: Arc::clone(&ledger),
-                reckoning: Arc::clone(&reckoning),
-                margin_bytes: config.worker.memory_margin_bytes,
+                memory: memory.clone(),
                 events: events.clone(),
                 shutdown: shutdown.clone(),
             };
-            tasks::spawn(pools::keep(pool.clone(), orders, means))
+            tasks::spawn(pools::keep(pool.clone(), orders, context))
         };
         let keepers = config.pools.iter().zip(orders).map(keep).collect();
         Ok(Self { driver, queues, server, keepers, shutdown, telemetry })
@@ -281,6 +280,7 @@ fn policy(config: &Config) -> ReplicaPolicy {
         restart: RestartPolicy {
             min: worker.restart_min,
             max: worker.restart_max,
+            waiting_max: worker.restart_waiting_max,
             ..RestartPolicy::default()
         },
         load_timeout: worker.load_timeout,

@@ -1,5 +1,15 @@
-//! What the driver and a pool's keeper say to each other. The driver decides when a model is loaded,
-//! unloaded or changed; the keeper does it, and tells how it went.
+//! The words between the driver and a pool's controller. The driver decides when a model is loaded, unloaded or
+//! changed; the controller does it, and sends events about how it went.
+//!
+//! Every order is answered, in every state of the controller (`pools/controller.rs` has the table of order and state):
+//!
+//! - [`Order::Load`] by [`PoolEvent::Starting`], or first by [`PoolEvent::Fetching`], [`PoolEvent::FetchFailed`] or
+//!   [`PoolEvent::NoRoom`], the first of them within seconds. The load goes on until `Starting`, or until an `Unload`.
+//! - [`Order::Unload`] by [`PoolEvent::Unloaded`], at once where no replica runs, within the engines' grace otherwise.
+//!   It cancels whatever is being done; a reload that it cancels is answered first.
+//! - [`Order::Reload`] by exactly one [`PoolEvent::ReloadOver`]. It is tried in every state, and waits for nothing but
+//!   its own fetch, load and test, and for running tasks where the models have to change places.
+//! - [`Order::SetDemand`] has no answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +17,7 @@ use std::time::Duration;
 use adapter_api::{Device, Engine};
 use config_schema::PoolModel;
 use orchestrator_core::ReplicaId;
+pub use pool_manager::Demand;
 use pool_manager::{DownReason, Placement, ReplicaEvent, SelfTest};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,13 +30,17 @@ pub const ORDERS_BOUND: usize = 8;
 /// What a keeper is asked to do.
 #[derive(Debug)]
 pub enum Order {
-    /// Load the model. Answered by [`PoolEvent::Starting`], [`PoolEvent::NoRoom`] or
-    /// [`PoolEvent::Unloaded`].
+    /// Load the model, and go on trying until its replicas start.
     Load,
-    /// End the replicas, or the wait for room. No task is in them. Answered by [`PoolEvent::Unloaded`].
+    /// End the replicas, in which no task is any more, or whatever is being done instead of having them.
     Unload,
-    /// Serve another model. Answered by [`PoolEvent::ReloadOver`].
+    /// Serve another model.
     Reload(ReloadOrder),
+    /// Whether tasks wait for the pool: sent when that changes. While they do, a replica or a fetch that failed is
+    /// tried again every few seconds (`worker.restart.waiting_max_s`) instead of after up to minutes, also while the
+    /// breaker is open; each delay that gets shorter is sent anew, as `BackingOff` or [`PoolEvent::FetchFailed`]. A
+    /// model whose file is broken ([`pool_manager::ReplicaEventKind::Failed`]) is not tried more often.
+    SetDemand(Demand),
 }
 
 /// A reload.
@@ -90,7 +105,7 @@ impl Rollback {
         use adapter_api::StartError;
         let code = match reason {
             DownReason::Start(StartError::Model(_)) => RollbackCode::ModelInvalid,
-            DownReason::Start(StartError::Memory(_)) => RollbackCode::DoesNotFit,
+            DownReason::Start(StartError::Memory(_)) | DownReason::NoRoom(_) => RollbackCode::DoesNotFit,
             DownReason::SelfTest(_) => RollbackCode::SelfTestFailed,
             DownReason::Start(StartError::Engine(_)) | DownReason::LoadTimeout(_) | DownReason::Gone(_) => {
                 RollbackCode::EngineFailed
@@ -106,14 +121,20 @@ impl Rollback {
 pub enum PoolEvent {
     /// The model's file is on its way.
     Fetching(FetchView),
-    /// It is not, and is tried again.
+    /// The model's file could not be fetched or found, and is tried again after `retry_in`. Sent at the start of the
+    /// daemon and after [`Order::Load`], at every failed try, with the delay before the next one; alike for a transfer
+    /// that broke off, a checksum that is wrong, and a `file:` reference whose file is not there (any more). Until the
+    /// next event, nothing is loaded. The tries end with the file (`Starting`, `NoRoom` or `Unloaded` follow), with
+    /// [`Order::Unload`], or with another model by [`Order::Reload`].
     FetchFailed {
         /// Why, in words for the user.
         why: String,
         /// When it is tried again.
         retry_in: Duration,
     },
-    /// Nothing is loaded, and nothing is being loaded.
+    /// Nothing is loaded, and nothing is being loaded. Sent after [`Order::Unload`]; at the start of the daemon, when
+    /// the file is there and nothing is to be loaded; and unasked, when all replicas were down with their breakers open
+    /// and others have taken the memory meanwhile: the next [`Order::Load`] waits for room as any other.
     Unloaded,
     /// Where the model was to go, and why there.
     Placed(Vec<Placement>),

@@ -3,7 +3,7 @@
 //! | task | canceled by | when it exits |
 //! |---|---|---|
 //! | driver | the last [`crate::handle::DriverHandle`] going away | nobody can ask for anything any more |
-//! | pool keeper, one a pool | the daemon's shutdown token; a fetch that is under way is told | its replicas are gone |
+//! | pool controller, one a pool | the daemon's shutdown token; a fetch that is under way is told | its replicas are gone |
 //! | a fleet that leaves, one a reload | the daemon's shutdown token: its tasks are not waited for then | its replicas are gone |
 //! | end of engines that hang | the driver going away | all that were handed over are gone |
 //! | cancel of what a client left behind | the driver going away | the driver has answered |

@@ -3,7 +3,8 @@
 //! The delay before attempt n is drawn evenly from `min` to `min · 2ⁿ`, capped at `max`: exponential
 //! backoff with full jitter above a floor ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
 //! so that replicas that fell together do not rise together. After `breaker_after` failures in a row the
-//! breaker opens: one attempt each `breaker_pause` or somewhat more, until one stays up.
+//! breaker opens: one attempt each `breaker_pause` or somewhat more, until one stays up. While tasks wait for the
+//! replica, no delay is longer than one drawn evenly from `min` to `waiting_max`, whatever the count of failures.
 
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct RestartPolicy {
     pub max: Duration,
     /// An engine that was ready this long starts the count of failures afresh.
     pub stable_after: Duration,
+    /// The longest delay while tasks wait.
+    pub waiting_max: Duration,
     /// Failures in a row that open the breaker.
     pub breaker_after: u32,
     /// The shortest delay while the breaker is open.
@@ -34,12 +37,23 @@ impl Default for RestartPolicy {
         Self {
             min: Duration::from_millis(500),
             max: Duration::from_secs(30),
+            waiting_max: Duration::from_secs(3),
             stable_after: Duration::from_secs(60),
             breaker_after: 5,
             breaker_pause: Duration::from_secs(60),
             model_retry: Duration::from_secs(300),
         }
     }
+}
+
+/// Whether tasks wait for the engine that is restarted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demand {
+    /// Nobody waits.
+    #[default]
+    Idle,
+    /// Somebody waits: restarts are tried every few seconds.
+    Waiting,
 }
 
 /// Whether the replica fails again and again.
@@ -93,6 +107,19 @@ impl Backoff {
             }
         };
         Retry { delay, attempt: self.failures, breaker }
+    }
+
+    /// The longest delay while tasks wait, drawn anew.
+    pub fn waiting_delay(&mut self) -> Duration {
+        let RestartPolicy { min, waiting_max, .. } = self.policy;
+        self.between(min.min(waiting_max), waiting_max)
+    }
+
+    /// A start that was not tried, since its memory was taken meanwhile. The engine has not failed.
+    pub fn no_room(&mut self) -> Retry {
+        let pause = self.policy.breaker_pause;
+        let delay = self.between(pause, pause.mul_f64(BREAKER_JITTER));
+        Retry { delay, attempt: self.failures, breaker: Breaker::Open }
     }
 
     /// A failure that time does not mend.

@@ -12,31 +12,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineFactory, ExitReason, ReplicaSpec, StopOutcome};
+use adapter_api::{Engine, ExitReason, ReplicaSpec, StopOutcome};
 use futures_core::future::BoxFuture;
 use orchestrator_core::ReplicaId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::self_test::SelfTest;
-use crate::state::{DownReason, ReplicaEvent, ReplicaEventKind};
-use crate::supervisor::{EVENTS_BOUND, ReplicaPolicy, Supervisor, SupervisorHandle};
+use crate::state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
+use crate::supervisor::{EVENTS_BOUND, ReplicaContext, Supervisor, SupervisorHandle};
 use crate::tasks;
 
 /// Takes the news of replicas, and waits for room where there is none.
 pub type Outlet = Arc<dyn Fn(ReplicaEvent) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// What fleets are started with.
-#[derive(Clone)]
-pub struct FleetMeans {
-    /// What starts engines.
-    pub factory: Arc<dyn EngineFactory>,
-    /// How replicas are kept up.
-    pub policy: ReplicaPolicy,
-    /// The end of it all.
-    pub shutdown: CancellationToken,
-}
 
 /// Replicas whose news goes out.
 #[derive(Debug)]
@@ -68,8 +56,8 @@ impl std::fmt::Debug for Passed {
 
 impl Fleet {
     /// Starts the replicas; their news goes out at once.
-    pub fn open(specs: Vec<ReplicaSpec>, means: &FleetMeans, outlet: Outlet) -> Self {
-        Candidate::start(specs, means).promote(outlet)
+    pub fn open(specs: Vec<ReplicaSpec>, context: &ReplicaContext, outlet: Outlet) -> Self {
+        Candidate::start(specs, context).promote(outlet)
     }
 
     /// What its replicas were started as.
@@ -81,6 +69,24 @@ impl Fleet {
     /// The names of its replicas.
     pub fn replicas(&self) -> impl Iterator<Item = &ReplicaId> {
         self.specs.iter().map(|spec| &spec.replica)
+    }
+
+    /// Resolves when every replica is down and others have the memory that it would start with.
+    pub async fn without_room(&self) {
+        let waits = |state: &ReplicaState| {
+            matches!(state, ReplicaState::BackingOff { reason: DownReason::NoRoom(_), .. })
+        };
+        loop {
+            for supervisor in &self.supervisors {
+                // A supervisor that has ended waits for nothing.
+                if supervisor.watch().wait_for(waits).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            if self.supervisors.iter().all(|supervisor| waits(&supervisor.state())) {
+                return;
+            }
+        }
     }
 
     /// Ends every replica, each with the policy's grace. Resolves when all are gone and their news is out.
@@ -104,21 +110,11 @@ pub struct Candidate {
 
 impl Candidate {
     /// Starts the replicas.
-    pub fn start(specs: Vec<ReplicaSpec>, means: &FleetMeans) -> Self {
+    pub fn start(specs: Vec<ReplicaSpec>, context: &ReplicaContext) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_BOUND);
-        let supervisors = specs
-            .iter()
-            .map(|spec| {
-                Supervisor::spawn(
-                    spec.clone(),
-                    Arc::clone(&means.factory),
-                    means.policy.clone(),
-                    sender.clone(),
-                    means.shutdown.child_token(),
-                )
-            })
-            .collect();
-        Self { fleet: Fleet { supervisors, specs, grace: means.policy.stop_grace, outlet: None }, events }
+        let supervisors =
+            specs.iter().map(|spec| Supervisor::spawn(spec.clone(), context, sender.clone())).collect();
+        Self { fleet: Fleet { supervisors, specs, grace: context.policy.stop_grace, outlet: None }, events }
     }
 
     /// Waits until every replica has passed its test. `progress` hears meanwhile how much is loaded, 0 to 1, over

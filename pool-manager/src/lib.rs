@@ -9,6 +9,7 @@
 //!    └──── ReplicaEvent (bounded) ─────┘        Telemetry: own thread ──► watch<Snapshot>
 //! ```
 
+mod account;
 pub mod backoff;
 pub mod devices;
 pub mod fit;
@@ -20,12 +21,13 @@ pub mod supervisor;
 mod tasks;
 pub mod telemetry;
 
-pub use backoff::{Breaker, RestartPolicy};
+pub use account::MemoryAccount;
+pub use backoff::{Breaker, Demand, RestartPolicy};
 pub use devices::{DeviceProbe, DeviceReading, NoDevices, ProcessReading, probe, process_memory};
 pub use fit::{Fit, FitQuery, Need, Placement};
-pub use fleet::{Candidate, Fleet, FleetMeans, Outlet, Passed};
-pub use ledger::{Holding, Ledger, Reservation};
+pub use fleet::{Candidate, Fleet, Outlet, Passed};
+pub use ledger::{Holding, Ledger, LedgerView, Reservation};
 pub use self_test::{SelfTest, SelfTestError, SelfTestPolicy};
 pub use state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
-pub use supervisor::{EVENTS_BOUND, ReplicaPolicy, Supervisor, SupervisorHandle};
+pub use supervisor::{EVENTS_BOUND, ReplicaContext, ReplicaPolicy, Supervisor, SupervisorHandle};
 pub use telemetry::{Snapshot, Telemetry};

@@ -32,6 +32,9 @@ pub enum DownReason {
     /// It loaded and then failed its test.
     #[error("self-test failed: {0}")]
     SelfTest(SelfTestError),
+    /// Its memory was released while it was down, and others have it now; it starts when they give it back.
+    #[error("{0}")]
+    NoRoom(String),
     /// The engine went away.
     #[error("the engine {0}")]
     Gone(ExitReason),
@@ -109,7 +112,8 @@ pub enum ReplicaEventKind {
         /// Why.
         reason: ExitReason,
     },
-    /// It is started again after `delay`.
+    /// It is started again after `delay`. Sent anew, without a start in between, when the delay gets shorter because
+    /// tasks wait, and when the start could not be tried ([`DownReason::NoRoom`]).
     BackingOff {
         /// How long it waits.
         delay: Duration,

@@ -1,31 +1,34 @@
 //! One replica, kept up: its task, its handle, its stop. The states are in [`crate::state`], the delays in
 //! [`crate::backoff`]. This file owns the order of things: nothing is ready before its test, nothing is
 //! restarted before its delay, a stop is heard in every state.
+//!
+//! The replica's memory: promised by its pool's controller before the supervisor is spawned, in use from `Ready` on,
+//! promised still when the process dies and is restarted, released when the breaker opens, and claimed again before the
+//! next start, which waits as long as others have it.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineFactory, ExitReason, LoadProgress, ReplicaSpec, StartError, StopOutcome};
+use adapter_api::{Engine, EngineFactory, ExitReason, ReplicaSpec, StartError, StopOutcome};
 use fastrand::Rng;
 use orchestrator_core::ReplicaId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::{Backoff, RestartPolicy, Retry};
+use crate::account::MemoryAccount;
+use crate::backoff::{Backoff, Breaker, Demand, RestartPolicy, Retry};
 use crate::self_test::{self, SelfTestPolicy};
 use crate::state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
 use crate::tasks;
 
+mod channels;
+
+use channels::{StopSignal, Voice};
+
 /// A good bound for the channel of events: some for each replica of a home machine.
 pub const EVENTS_BOUND: usize = 256;
-
-/// News of progress leaves at least this much room in the channel for what may not be lost.
-const ROOM_KEPT_FROM_PROGRESS: usize = 32;
-
-/// The least progress worth an event.
-const PROGRESS_STEP: f32 = 0.01;
 
 /// How a replica is kept up.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,21 @@ impl ReplicaPolicy {
     }
 }
 
+/// What replicas are started and kept up with.
+#[derive(Clone)]
+pub struct ReplicaContext {
+    /// What starts engines.
+    pub factory: Arc<dyn EngineFactory>,
+    /// How replicas are kept up.
+    pub policy: ReplicaPolicy,
+    /// Who holds how much memory.
+    pub memory: MemoryAccount,
+    /// Whether tasks wait for the replicas.
+    pub demand: watch::Receiver<Demand>,
+    /// The end of all replicas.
+    pub shutdown: CancellationToken,
+}
+
 /// Keeps replicas up.
 pub struct Supervisor;
 
@@ -69,11 +87,10 @@ impl Supervisor {
     #[must_use]
     pub fn spawn(
         spec: ReplicaSpec,
-        factory: Arc<dyn EngineFactory>,
-        policy: ReplicaPolicy,
+        context: &ReplicaContext,
         events: mpsc::Sender<ReplicaEvent>,
-        shutdown: CancellationToken,
     ) -> SupervisorHandle {
+        let ReplicaContext { factory, policy, memory, demand, shutdown } = context.clone();
         let replica = spec.replica.clone();
         let state = Arc::new(watch::Sender::new(ReplicaState::Starting { progress: 0.0 }));
         let (orders_tx, orders) = watch::channel(None);
@@ -84,9 +101,11 @@ impl Supervisor {
             orders: orders_tx,
             outcome,
         };
+        let shutdown = shutdown.child_token();
         let stop = StopSignal { orders, shutdown, events: events.clone(), grace: policy.stop_grace };
         let backoff = Backoff::new(policy.restart.clone(), Rng::new());
-        let unit = Unit { spec, factory, policy, voice: Voice { replica, events, state }, backoff };
+        let voice = Voice { replica, events, state };
+        let unit = Unit { spec, factory, policy, memory, demand, voice, backoff };
         tasks::spawn(unit.run(stop, outcome_tx));
         handle
     }
@@ -133,38 +152,6 @@ impl SupervisorHandle {
     }
 }
 
-/// Whoever may ask a replica to stop.
-struct StopSignal {
-    orders: watch::Receiver<Option<Duration>>,
-    shutdown: CancellationToken,
-    events: mpsc::Sender<ReplicaEvent>,
-    grace: Duration,
-}
-
-impl StopSignal {
-    /// Resolves, with the grace, when the replica has to stop; from then on at once.
-    async fn asked(&mut self) -> Duration {
-        tokio::select! {
-            biased;
-            order = self.orders.wait_for(Option::is_some) => {
-                order.ok().and_then(|order| *order).unwrap_or(self.grace)
-            }
-            () = self.shutdown.cancelled() => self.grace,
-            () = self.events.closed() => self.grace,
-        }
-    }
-
-    /// Resolves when a grace shorter than `grace` was asked for.
-    async fn asked_to_hurry(&mut self, grace: Duration) -> Duration {
-        let shorter = self.orders.wait_for(|order| order.is_some_and(|shorter| shorter < grace)).await;
-        let shorter = shorter.ok().and_then(|order| *order);
-        match shorter {
-            Some(shorter) => shorter,
-            None => std::future::pending().await,
-        }
-    }
-}
-
 /// How one life of the engine ended.
 enum Ended {
     /// By itself: it may be started again.
@@ -180,64 +167,13 @@ enum Announced {
     No,
 }
 
-/// The way out: the state that can be asked for, and the events.
-struct Voice {
-    replica: ReplicaId,
-    events: mpsc::Sender<ReplicaEvent>,
-    state: Arc<watch::Sender<ReplicaState>>,
-}
-
-impl Voice {
-    fn set(&self, state: ReplicaState) {
-        self.state.send_replace(state);
-    }
-
-    /// Tells the driver, and waits for room. A stop that comes first wins.
-    async fn tell(&self, stop: &mut StopSignal, kind: ReplicaEventKind) -> Result<(), Duration> {
-        tokio::select! {
-            biased;
-            grace = stop.asked() => Err(grace),
-            permit = self.events.reserve() => {
-                if let Ok(permit) = permit {
-                    permit.send(ReplicaEvent { replica: self.replica.clone(), kind });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Tells the driver, and waits for room.
-    async fn send(&self, kind: ReplicaEventKind) {
-        // Nobody listens any more: nobody has to be told.
-        let _ = self.events.send(ReplicaEvent { replica: self.replica.clone(), kind }).await;
-    }
-
-    /// What hears of progress on the way. That it is at its end is told when the engine is there.
-    fn progress(&self) -> LoadProgress {
-        let Self { replica, events, state } = self;
-        let (replica, events, state) = (replica.clone(), events.clone(), Arc::clone(state));
-        Arc::new(move |now| {
-            let advanced = state.send_if_modified(|state| match state {
-                ReplicaState::Starting { progress } if now < 1.0 && now >= *progress + PROGRESS_STEP => {
-                    *progress = now;
-                    true
-                }
-                _ => false,
-            });
-            if advanced && events.capacity() > ROOM_KEPT_FROM_PROGRESS.min(events.max_capacity() / 2) {
-                let kind = ReplicaEventKind::Starting { progress: now };
-                // No room is the allowed case: progress may be left out.
-                let _ = events.try_send(ReplicaEvent { replica: replica.clone(), kind });
-            }
-        })
-    }
-}
-
 /// The supervised unit.
 struct Unit {
     spec: ReplicaSpec,
     factory: Arc<dyn EngineFactory>,
     policy: ReplicaPolicy,
+    memory: MemoryAccount,
+    demand: watch::Receiver<Demand>,
     voice: Voice,
     backoff: Backoff,
 }
@@ -246,6 +182,7 @@ impl Unit {
     async fn run(mut self, mut stop: StopSignal, told: watch::Sender<Option<StopOutcome>>) {
         let (outcome, announced) = self.until_stopped(&mut stop).await;
         tracing::info!(replica = %self.voice.replica, ?outcome, "replica stopped");
+        self.memory.gone(&self.voice.replica);
         self.voice.set(ReplicaState::Exited { reason: DownReason::Stopped });
         told.send_replace(Some(outcome));
         if announced == Announced::Yes {
@@ -321,6 +258,7 @@ impl Unit {
         self_test: self_test::SelfTest,
     ) -> Ended {
         let ready_at = now();
+        self.memory.loaded(&self.voice.replica, engine.process());
         self.voice.set(ReplicaState::Ready);
         tracing::debug!(
             replica = %self.voice.replica,
@@ -338,6 +276,7 @@ impl Unit {
             reason = engine.gone() => reason,
             () = self.report_suspensions(&engine) => unreachable!("it reports until the engine is gone"),
         };
+        self.memory.gone(&self.voice.replica);
         let ready_for = now() - ready_at;
         let gone = ReplicaEventKind::Gone { reason: reason.clone() };
         match self.voice.tell(stop, gone).await {
@@ -375,37 +314,90 @@ impl Unit {
         }
     }
 
-    /// Waits until it is time for the next start. An error is a stop.
+    /// Waits until it is time for the next start and there is memory for it. An error is a stop.
     async fn back_off(
         &mut self,
         stop: &mut StopSignal,
         reason: DownReason,
         ready_for: Duration,
     ) -> Result<(), Duration> {
-        let permanent = match &reason {
-            DownReason::Start(error @ StartError::Model(_)) => Some(error.clone()),
-            _ => None,
-        };
-        let Retry { delay, attempt, breaker } = match permanent {
-            Some(_) => self.backoff.failed_for_good(),
-            None => self.backoff.failed(ready_for),
-        };
+        if let DownReason::Start(error @ StartError::Model(_)) = &reason {
+            let retry = self.backoff.failed_for_good();
+            self.memory.release(&self.voice.replica);
+            let failed = ReplicaEventKind::Failed { error: error.clone(), retry_in: retry.delay };
+            let until = self.down(&reason, retry);
+            self.voice.tell(stop, failed).await?;
+            tokio::select! {
+                biased;
+                grace = stop.asked() => return Err(grace),
+                () = tokio::time::sleep_until(until) => {}
+            }
+        } else {
+            let retry = self.backoff.failed(ready_for);
+            if retry.breaker == Breaker::Open {
+                self.memory.release(&self.voice.replica);
+            }
+            self.pause(stop, retry, &reason, std::future::pending()).await?;
+        }
+        let mut freed = self.memory.freed();
+        loop {
+            // Before the look: memory that is given back after it must be seen.
+            freed.mark_unchanged();
+            let Err(why) = self.memory.claim(&self.voice.replica) else { return Ok(()) };
+            let retry = self.backoff.no_room();
+            let room = async { _ = freed.changed().await };
+            self.pause(stop, retry, &DownReason::NoRoom(why), room).await?;
+        }
+    }
+
+    /// Waits for the delay, which gets shorter when somebody comes to wait for the replica, or for `early`.
+    async fn pause(
+        &mut self,
+        stop: &mut StopSignal,
+        retry: Retry,
+        reason: &DownReason,
+        early: impl Future<Output = ()>,
+    ) -> Result<(), Duration> {
+        tokio::pin!(early);
+        let mut retry = retry;
+        loop {
+            let demand = *self.demand.borrow_and_update();
+            if demand == Demand::Waiting {
+                retry.delay = retry.delay.min(self.backoff.waiting_delay());
+            }
+            let until = self.down(reason, retry);
+            let Retry { delay, attempt, breaker } = retry;
+            let kind = ReplicaEventKind::BackingOff { delay, attempt, breaker, reason: reason.clone() };
+            self.voice.tell(stop, kind).await?;
+            tokio::select! {
+                biased;
+                grace = stop.asked() => return Err(grace),
+                () = &mut early => return Ok(()),
+                () = tokio::time::sleep_until(until) => return Ok(()),
+                () = somebody_waits(&mut self.demand), if demand == Demand::Idle => {}
+            }
+            retry.delay = until.saturating_duration_since(now());
+        }
+    }
+
+    /// Notes that the replica is down, and until when.
+    fn down(&self, reason: &DownReason, retry: Retry) -> Instant {
+        let Retry { delay, attempt, breaker } = retry;
         let until = now() + delay;
         tracing::warn!(
             replica = %self.voice.replica, %reason, attempt, ?breaker, delay_ms = delay.as_millis(),
             "replica is down"
         );
-        self.voice.set(ReplicaState::BackingOff { until, attempt, breaker, reason: reason.clone() });
-        let kind = match permanent {
-            Some(error) => ReplicaEventKind::Failed { error, retry_in: delay },
-            None => ReplicaEventKind::BackingOff { delay, attempt, breaker, reason },
-        };
-        self.voice.tell(stop, kind).await?;
-        tokio::select! {
-            biased;
-            grace = stop.asked() => Err(grace),
-            () = tokio::time::sleep_until(until) => Ok(()),
-        }
+        let reason = reason.clone();
+        self.voice.set(ReplicaState::BackingOff { until, attempt, breaker, reason });
+        until
+    }
+}
+
+/// Resolves when tasks wait. Never, where nobody says so any more.
+async fn somebody_waits(demand: &mut watch::Receiver<Demand>) {
+    if demand.wait_for(|demand| *demand == Demand::Waiting).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,24 +1,25 @@
-//! A model's file: found or fetched, with its progress told and a fetch that failed tried again.
+//! A model's file: found or fetched, with its progress sent to the driver.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use config_schema::PoolModel;
 use model_store::{Cancel, FetchError, ModelRef, Progress, Transfer};
 
-use super::Means;
+use super::resources::PoolResources;
 use crate::health_view::{FetchView, ReloadStage};
 use crate::keeper::PoolEvent;
-
-/// The wait before a failed fetch is tried again: at first, and at most.
-const FETCH_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// The least time between two words on a fetch's progress, and between two lines of it in the log.
 const PROGRESS_STEP: Duration = Duration::from_millis(250);
 const PROGRESS_LOG_STEP: Duration = Duration::from_secs(5);
 
-/// What is to be served, and where its file is.
+/// A fetch that has sent no progress by then, such as one from a dead network file system, sends that it is under way:
+/// whoever ordered the load is answered.
+pub(super) const SILENT_FETCH: Duration = Duration::from_secs(10);
+
+/// What is to be served.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     /// As the config names it.
@@ -27,74 +28,95 @@ pub(super) struct Model {
     pub(super) sha256: Option<String>,
 }
 
-impl Means {
-    /// The model's file, however long that takes; nothing when the shutdown came first. A model that a server
-    /// knows by its name has none: its name stands for it.
-    pub(super) async fn fetched(&self, model: &Model) -> Option<PathBuf> {
-        let mut wait = FETCH_RETRY.0;
-        loop {
-            let why = match self.fetch_once(model, Told::OfLoad).await {
-                Ok(path) => return Some(path),
-                Err(_) if self.shutdown.is_cancelled() => return None,
-                Err(why) => why,
-            };
-            tracing::error!(pool = %self.pool, model = %model.reference, reason = why, retry_s = wait.as_secs(), "no model");
-            self.tell(PoolEvent::FetchFailed { why, retry_in: wait }).await;
-            tokio::select! {
-                () = self.shutdown.cancelled() => return None,
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = (wait * 2).min(FETCH_RETRY.1);
-        }
-    }
+/// A model's file. A model that a server knows by its name has none: its name stands for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ModelFile {
+    pub(super) path: PathBuf,
+    /// Nothing where it could not be read.
+    pub(super) identity: Option<FileIdentity>,
+}
 
-    /// The model's file, tried once.
+/// What tells a file from another one that has taken its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    bytes: u64,
+    modified: SystemTime,
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        Some(Self { bytes: metadata.len(), modified: metadata.modified().ok()? })
+    }
+}
+
+/// Cancels a fetch when nobody waits for it any more. Its thread may sit in a system call for a while yet.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl PoolResources {
+    /// The model's file, tried once. Dropped, it cancels the fetch.
     ///
     /// # Errors
     /// Why it is not here, for the owner of the machine.
-    pub(super) async fn fetch_once(&self, model: &Model, told: Told) -> Result<PathBuf, String> {
+    pub(super) async fn fetch(&self, model: &Model, purpose: FetchPurpose) -> Result<ModelFile, String> {
         match &model.reference {
-            PoolModel::Reference(reference) => self.transfer(reference, model, told).await,
-            PoolModel::Served(name) => Ok(PathBuf::from(name)),
+            PoolModel::Reference(reference) => self.transfer(reference, model, purpose).await,
+            PoolModel::Served(name) => Ok(ModelFile { path: PathBuf::from(name), identity: None }),
         }
     }
 
-    async fn transfer(&self, reference: &ModelRef, model: &Model, told: Told) -> Result<PathBuf, String> {
+    async fn transfer(
+        &self,
+        reference: &ModelRef,
+        model: &Model,
+        purpose: FetchPurpose,
+    ) -> Result<ModelFile, String> {
+        let pool = &self.context.pool;
         let cancel = Cancel::default();
+        let _cancel_on_drop = CancelOnDrop(cancel.clone());
         let (views, mut seen) = tokio::sync::watch::channel(None::<FetchView>);
         let fetching = tokio::task::spawn_blocking({
             let (store, reference, sha256) =
-                (Arc::clone(&self.store), reference.clone(), model.sha256.clone());
-            let cancel = cancel.clone();
-            move || store.fetch(&reference, sha256.as_deref(), &Reporter(views), &cancel)
+                (Arc::clone(&self.context.store), reference.clone(), model.sha256.clone());
+            move || {
+                let fetched = store.fetch(&reference, sha256.as_deref(), &Reporter(views), &cancel)?;
+                let identity = FileIdentity::of(&fetched.path);
+                Ok((ModelFile { path: fetched.path, identity }, fetched.warning))
+            }
         });
         tokio::pin!(fetching);
-        let mut last_line = None::<tokio::time::Instant>;
+        let silence = tokio::time::sleep(SILENT_FETCH);
+        tokio::pin!(silence);
+        let (mut is_silent, mut last_line) = (true, None::<tokio::time::Instant>);
         loop {
             tokio::select! {
                 done = &mut fetching => {
-                    let fetched = done.map_err(|_| "the fetch panicked".to_owned())?.map_err(describe)?;
-                    if let Some(warning) = &fetched.warning {
-                        tracing::warn!(pool = %self.pool, model = %model.reference, "{warning}");
+                    let done = done.map_err(|_| "the fetch panicked".to_owned())?;
+                    let (file, warning) = done.map_err(describe)?;
+                    if let Some(warning) = warning {
+                        tracing::warn!(%pool, model = %model.reference, "{warning}");
                     }
-                    return Ok(fetched.path);
+                    return Ok(file);
                 }
-                // Its thread may sit in a system call for a while yet: nobody waits for it.
-                () = self.shutdown.cancelled() => {
-                    cancel.cancel();
-                    return Err("canceled".to_owned());
+                () = &mut silence, if is_silent => {
+                    is_silent = false;
+                    tracing::warn!(%pool, model = %model.reference, "the fetch makes no progress");
+                    self.send(purpose.event(FetchView { done_bytes: 0, total_bytes: None })).await;
                 }
                 Ok(()) = seen.changed() => {
                     let Some(view) = *seen.borrow_and_update() else { continue };
-                    self.tell(match told {
-                        Told::OfLoad => PoolEvent::Fetching(view),
-                        Told::OfReload => PoolEvent::Reloading(ReloadStage::Fetching(Some(view))),
-                    })
-                    .await;
+                    is_silent = false;
+                    self.send(purpose.event(view)).await;
                     if last_line.is_none_or(|last| last.elapsed() >= PROGRESS_LOG_STEP) {
                         last_line = Some(now());
                         tracing::info!(
-                            pool = %self.pool, model = %model.reference, done_bytes = view.done_bytes,
+                            %pool, model = %model.reference, done_bytes = view.done_bytes,
                             total_bytes = view.total_bytes, "fetching"
                         );
                     }
@@ -105,12 +127,22 @@ impl Means {
     }
 }
 
-/// What a fetch is for, and so as what the driver hears how far it is.
+/// What a fetch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    OfLoad,
-    /// Beside a model that serves.
-    OfReload,
+pub(super) enum FetchPurpose {
+    Load,
+    /// Beside what the pool does otherwise.
+    Reload,
+}
+
+impl FetchPurpose {
+    /// How the driver hears how far it is.
+    fn event(self, view: FetchView) -> PoolEvent {
+        match self {
+            Self::Load => PoolEvent::Fetching(view),
+            Self::Reload => PoolEvent::Reloading(ReloadStage::Fetching(Some(view))),
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "how often the log speaks decides nothing")]

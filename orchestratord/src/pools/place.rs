@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use adapter_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
-use config_schema::{DeviceChoice, DevicesChoice, PoolModel, ServerSource};
-use orchestrator_core::ReplicaId;
-use pool_manager::fit::{FitQuery, Need, Site};
-use pool_manager::{Fit, Holding, Placement, Reservation, Snapshot};
+use config_schema::{DeviceChoice, DevicesChoice, PoolModel};
+use orchestrator_core::{PoolId, ReplicaId};
+use pool_manager::fit::{FitQuery, Need, Seat, Site};
+use pool_manager::{Fit, Holding, LedgerView, Placement, Reservation, Snapshot};
 
-use super::keep::Keeper;
+use super::PoolContext;
+use super::fetch::ModelFile;
+use super::resources::PoolResources;
 use crate::engine::Offload;
 
 /// Replicas that have been promised their memory.
@@ -24,98 +26,108 @@ pub(super) struct Short {
     pub(super) devices: Vec<Device>,
 }
 
-impl Keeper {
-    /// Finds a place for each replica, and notes in the ledger what they will take.
-    pub(super) async fn plan(&self, model: &PoolModel, file: &Path) -> Result<Plan, Short> {
-        self.plan_beside(model, file, &[]).await
-    }
-
-    /// The same, as if `ending` had given its memory back already.
-    pub(super) async fn plan_beside(
-        &self,
-        model: &PoolModel,
-        file: &Path,
-        ending: &[Holding],
-    ) -> Result<Plan, Short> {
-        let engines = (self.means.engines)(model);
+impl PoolResources {
+    /// The devices the pool may use, the emptiest first, with what the model needs on each.
+    pub(super) async fn sites(&self, model: &PoolModel, file: &ModelFile) -> Vec<Site> {
         let devices = if self.is_attached() {
             vec![Device::Cpu]
         } else {
-            devices(&self.pool.devices, &(self.means.devices)(), self.means.offload)
+            devices(&self.config.devices, &(self.context.memory.devices)(), self.context.offload)
         };
+        let engines = (self.context.engines)(model);
         let mut sites = Vec::with_capacity(devices.len());
-        for device in &devices {
-            let need = self.need(&*engines, file, device).await;
-            sites.push(Site { device: device.clone(), need, free_bytes: None });
+        for device in devices {
+            let need = self.need(&*engines, file, &device).await;
+            sites.push(Site { device, need, free_bytes: None });
         }
-        let _turn = std::sync::Arc::clone(&self.means.reckoning).lock_owned().await;
-        let snapshot = (self.means.devices)();
-        for site in &mut sites {
-            site.free_bytes = self.free_bytes(&site.device, &snapshot, ending);
-        }
-        let fit = FitQuery { sites, replicas: self.pool.replicas, may_lower_ctx: self.pool.fit_ctx }.answer();
-        if fit.seats.is_empty() {
-            return Err(Short { fit, devices });
-        }
-        let names = self.new_names(fit.seats.len());
-        let seats = names.into_iter().zip(fit.seats);
-        let (mut specs, mut holdings) = (Vec::new(), Vec::new());
-        for (replica, seat) in seats {
-            let mut spec = self.spec(replica.clone(), file, seat.device.clone());
-            spec.ctx = seat.lowered_ctx.or(spec.ctx);
-            holdings.push(Holding {
-                replica,
-                device: seat.device,
-                expected_bytes: seat.expected_bytes,
-                measured_bytes: None,
-            });
-            specs.push(spec);
-        }
-        for placement in fit.placements.iter().filter(|placement| !placement.fits) {
-            tracing::warn!(pool = %self.pool.id, device = %placement.device, reason = placement.why, "no replica");
-        }
-        let placements = if self.is_attached() { Vec::new() } else { fit.placements };
-        Ok(Plan { specs, reservation: self.means.ledger.hold(holdings), placements })
+        sites
     }
 
-    /// Whether its server is started and ended by somebody else: then its memory is no concern of this one.
-    fn is_attached(&self) -> bool {
-        let source = self.pool.server.as_ref().map(|server| &server.source);
-        matches!(source, Some(ServerSource::Urls(_)))
+    /// Finds a place for each replica, and notes in the ledger what they will take; as if the replicas `ending`
+    /// had given their memory back already.
+    pub(super) fn plan(
+        &self,
+        file: &ModelFile,
+        sites: Vec<Site>,
+        ending: &[ReplicaId],
+    ) -> Result<Plan, Short> {
+        let PoolContext { memory, pool, .. } = &self.context;
+        let (mut specs, mut placements) = (Vec::new(), Vec::new());
+        let taken = memory.ledger.reserve(&(memory.devices)(), ending, |view| {
+            let fit = self.fit(sites, view);
+            if fit.seats.is_empty() {
+                return Err(fit);
+            }
+            let names = new_names(pool, view);
+            let holdings = names.zip(fit.seats).map(|(replica, seat)| {
+                let mut spec = self.spec(replica.clone(), &file.path, seat.device.clone());
+                spec.ctx = seat.lowered_ctx.or(spec.ctx);
+                specs.push(spec);
+                let Seat { device, expected_bytes, .. } = seat;
+                Holding { replica, device, expected_bytes, measured_bytes: None }
+            });
+            let holdings = holdings.collect();
+            placements = fit.placements;
+            Ok((holdings, ()))
+        });
+        let (reservation, ()) = taken.map_err(|fit| {
+            let devices = fit.placements.iter().map(|placement| placement.device.clone()).collect();
+            Short { fit, devices }
+        })?;
+        for placement in placements.iter().filter(|placement| !placement.fits) {
+            tracing::warn!(%pool, device = %placement.device, reason = placement.why, "no replica");
+        }
+        if self.is_attached() {
+            placements.clear();
+        }
+        Ok(Plan { specs, reservation, placements })
+    }
+
+    fn fit(&self, mut sites: Vec<Site>, view: &LedgerView<'_>) -> Fit {
+        for site in &mut sites {
+            let free = view.free_bytes(&site.device);
+            site.free_bytes = free.map(|free| free.saturating_sub(self.context.memory.margin_bytes));
+        }
+        FitQuery { sites, replicas: self.config.replicas, may_lower_ctx: self.config.fit_ctx }.answer()
     }
 
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {
         ReplicaSpec {
             replica,
             model: file.to_owned(),
-            ctx: self.pool.ctx,
-            slots: self.pool.slots,
-            threads: self.pool.threads,
+            ctx: self.config.ctx,
+            slots: self.config.slots,
+            threads: self.config.threads,
             device,
-            gpu_layers: self.pool.gpu_layers,
+            gpu_layers: self.config.gpu_layers,
         }
     }
 
-    /// What a replica needs on a device. A model that cannot be reckoned is loaded all the same: its load
+    /// What a replica needs on a device. A model that cannot be estimated is loaded all the same: its load
     /// says better what is wrong with it.
-    async fn need(&self, engines: &dyn EngineFactory, file: &Path, device: &Device) -> Option<Need> {
-        let replica = ReplicaId { pool: self.pool.id.clone(), index: 0 };
-        match engines.estimate(self.spec(replica, file, device.clone())).await {
-            Ok(estimate) => estimate.map(need_of),
+    async fn need(&self, engines: &dyn EngineFactory, file: &ModelFile, device: &Device) -> Option<Need> {
+        if let Some(need) = self.estimates.of(file, device) {
+            return need;
+        }
+        let replica = ReplicaId { pool: self.config.id.clone(), index: 0 };
+        match engines.estimate(self.spec(replica, &file.path, device.clone())).await {
+            Ok(estimate) => {
+                let need = estimate.map(need_of);
+                self.estimates.keep(file, device, need);
+                need
+            }
             Err(error) => {
-                tracing::debug!(pool = %self.pool.id, %error, "the model's need could not be reckoned");
+                tracing::debug!(pool = %self.config.id, %error, "the model's need could not be estimated");
                 None
             }
         }
     }
+}
 
-    fn free_bytes(&self, device: &Device, snapshot: &Snapshot, ending: &[Holding]) -> Option<u64> {
-        let free = snapshot.of(device)?.memory?.free_bytes;
-        let back = ending.iter().filter(|holding| holding.device == *device);
-        let back: u64 = back.filter_map(|holding| holding.measured_bytes.or(holding.expected_bytes)).sum();
-        let unseen = self.means.ledger.unseen_bytes(device, snapshot.readings);
-        Some((free + back).saturating_sub(unseen).saturating_sub(self.means.margin_bytes))
-    }
+/// Names that no replica of the pool bears: the lowest numbers.
+fn new_names<'a>(pool: &'a PoolId, view: &'a LedgerView<'_>) -> impl Iterator<Item = ReplicaId> + 'a {
+    let names = (0..=u16::MAX).map(|index| ReplicaId { pool: pool.clone(), index });
+    names.filter(|name| !view.knows(name))
 }
 
 fn need_of(estimate: MemoryEstimate) -> Need {

@@ -1,110 +1,144 @@
 //! Another model in a pool, without a task lost: beside the old one where memory allows it, in its place
-//! otherwise, and back to the old one when the new one fails.
+//! otherwise, and back to the old one when the new one fails. What the pool did before is not looked at
+//! meanwhile, and goes on when the reload has failed.
+//!
+//! A reload is canceled by its token and not dropped: the replicas that it has started end before their memory is
+//! given back.
 
-use pool_manager::{Candidate, Fleet, Holding, Passed, Reservation};
+use std::sync::Arc;
+
+use config_schema::PoolModel;
+use orchestrator_core::ReplicaId;
+use pool_manager::{Candidate, Fleet, Passed};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use super::fetch::{Model, Told};
-use super::keep::{Keeper, Loaded, names_of};
+use super::fetch::{FetchPurpose, Model};
 use super::place::Plan;
+use super::resources::{Loaded, PoolResources};
+use super::state::State;
 use crate::health_view::ReloadStage;
-use crate::keeper::{PoolEvent, ReloadOrder, Rollback, RollbackCode, Swapped};
+use crate::keeper::{PoolEvent, Rollback, RollbackCode, Swapped};
+use crate::tasks;
 
-impl Keeper {
-    /// Carries a reload out.
-    pub(super) async fn reload(&mut self, order: ReloadOrder) {
-        let ReloadOrder { model, sha256 } = order;
-        tracing::info!(pool = %self.pool.id, %model, "reload");
-        let outcome = self.change(Model { reference: model, sha256 }).await;
-        let outcome = match outcome {
-            Ok(()) => {
-                let served = self.model.reference.to_string();
-                tracing::info!(pool = %self.pool.id, model = served, "reloaded");
-                Ok(served)
-            }
-            Err(rollback) => {
-                tracing::warn!(pool = %self.pool.id, code = ?rollback.code, reason = rollback.message, "rolled back");
-                Err(rollback)
-            }
+/// How a reload ended.
+pub(super) struct ReloadEnd {
+    /// The model that is the pool's from now on, or why it is the one before.
+    pub(super) outcome: Result<Model, Rollback>,
+    /// Where the pool goes on.
+    pub(super) state: State,
+    /// The replicas before, which finish what they have.
+    pub(super) leaving: Option<JoinHandle<()>>,
+}
+
+impl ReloadEnd {
+    fn rolled_back(state: State, rollback: Rollback) -> Self {
+        Self { outcome: Err(rollback), state, leaving: None }
+    }
+}
+
+/// A reload that is under way.
+pub(super) struct Attempt {
+    pub(super) pool: Arc<PoolResources>,
+    pub(super) old_model: PoolModel,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Attempt {
+    /// Tries another model.
+    pub(super) async fn run(self, before: State, model: Model) -> ReloadEnd {
+        let ending: Vec<ReplicaId> = match &before {
+            State::Loaded(old) => old.fleet.replicas().cloned().collect(),
+            _ => Vec::new(),
         };
-        self.means.tell(PoolEvent::ReloadOver(outcome)).await;
+        let plan = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(self.canceled()),
+            plan = self.planned(&ending, &model) => plan,
+        };
+        match (plan, before) {
+            (Ok(Planned::Beside(plan)), before) => self.beside(before, model, plan).await,
+            (Ok(Planned::InPlace(plan)), State::Loaded(old)) => self.in_place(old, model, plan).await,
+            (Ok(Planned::InPlace(_)), _) => unreachable!("nothing else has a place to give"),
+            (Err(rollback), before) => ReloadEnd::rolled_back(before, rollback),
+        }
     }
 
-    async fn change(&mut self, model: Model) -> Result<(), Rollback> {
+    /// Finds the file and the memory; that of the replicas `ending`, where it takes no less.
+    async fn planned(&self, ending: &[ReplicaId], model: &Model) -> Result<Planned, Rollback> {
         let unavailable = |message| Rollback { code: RollbackCode::ModelUnavailable, message };
-        let file = self.means.fetch_once(&model, Told::OfReload).await.map_err(unavailable)?;
-        match self.plan(&model.reference, &file).await {
-            Ok(plan) => self.beside(model, plan).await,
-            Err(short) => {
-                let old = self.holdings();
-                let in_its_place = if old.is_empty() {
-                    None
-                } else {
-                    self.plan_beside(&model.reference, &file, &old).await.ok()
-                };
-                match in_its_place {
-                    Some(plan) => self.in_place(model, plan).await,
-                    None => Err(Rollback { code: RollbackCode::DoesNotFit, message: short.fit.refusal() }),
-                }
-            }
+        let file = self.pool.fetch(model, FetchPurpose::Reload).await.map_err(unavailable)?;
+        let sites = self.pool.sites(&model.reference, &file).await;
+        let short = match self.pool.plan(&file, sites.clone(), &[]) {
+            Ok(plan) => return Ok(Planned::Beside(plan)),
+            Err(short) => short,
+        };
+        if !ending.is_empty()
+            && let Ok(plan) = self.pool.plan(&file, sites, ending)
+        {
+            return Ok(Planned::InPlace(plan));
         }
+        Err(Rollback { code: RollbackCode::DoesNotFit, message: short.fit.refusal() })
     }
 
-    /// What the model that is served holds.
-    fn holdings(&self) -> Vec<Holding> {
-        let Some(loaded) = &self.loaded else { return Vec::new() };
-        let mut holdings = self.means.ledger.holdings();
-        holdings.retain(|holding| loaded.fleet.replicas().any(|replica| *replica == holding.replica));
-        holdings
-    }
-
-    /// Make before break: the old model serves until the new one has passed.
-    async fn beside(&mut self, model: Model, plan: Plan) -> Result<(), Rollback> {
+    /// Make before break: what the pool has serves until the new model has passed.
+    async fn beside(&self, before: State, model: Model, plan: Plan) -> ReloadEnd {
         let Plan { specs, reservation, placements } = plan;
-        let candidate = Candidate::start(specs, &self.means.fleet(&model.reference));
-        let (fleet, passed) = self.tried(candidate).await?;
-        self.means.tell(PoolEvent::Placed(placements)).await;
-        self.swap(model, Loaded { fleet, reservation }, passed).await;
-        Ok(())
-    }
-
-    /// Break before make: the queue waits while the models change places.
-    async fn in_place(&mut self, model: Model, plan: Plan) -> Result<(), Rollback> {
-        let (held, idle) = oneshot::channel();
-        self.means.tell(PoolEvent::Reloading(ReloadStage::Waiting)).await;
-        self.means.tell(PoolEvent::Hold(held)).await;
-        tokio::select! {
-            _ = idle => {}
-            () = self.means.shutdown.cancelled() => return Err(stopping()),
-        }
-        let Loaded { fleet, reservation: old_reservation } =
-            self.loaded.take().expect("it has something to make room");
-        let old_specs = fleet.specs().to_vec();
-        fleet.stop().await;
-        let Plan { specs, reservation, placements } = plan;
-        match self.tried(Candidate::start(specs, &self.means.fleet(&model.reference))).await {
+        let candidate = Candidate::start(specs, &self.pool.replicas_of(&model.reference));
+        match self.tried(candidate).await {
             Ok((fleet, passed)) => {
-                drop(old_reservation);
-                self.means.tell(PoolEvent::Placed(placements)).await;
-                self.swap(model, Loaded { fleet, reservation }, passed).await;
-                Ok(())
+                self.pool.send(PoolEvent::Placed(placements)).await;
+                self.swap(before, model, Loaded { fleet, reservation }, passed).await
             }
             Err(rollback) => {
                 drop(reservation);
-                self.back(old_specs, old_reservation).await;
-                Err(rollback)
+                ReloadEnd::rolled_back(before, rollback)
             }
         }
     }
 
-    /// Waits for a candidate's test, and says meanwhile how far it is. One that fails is ended.
+    /// Break before make: the queue waits while the models change places.
+    async fn in_place(&self, old: Loaded, model: Model, plan: Plan) -> ReloadEnd {
+        let (held, idle) = oneshot::channel();
+        self.pool.send(PoolEvent::Reloading(ReloadStage::Waiting)).await;
+        self.pool.send(PoolEvent::Hold(held)).await;
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {
+                return ReloadEnd::rolled_back(State::Loaded(old), self.canceled());
+            }
+            _ = idle => {}
+        }
+        let Loaded { fleet, reservation: old_reservation } = old;
+        let old_specs = fleet.specs().to_vec();
+        fleet.stop().await;
+        let Plan { specs, reservation, placements } = plan;
+        match self.tried(Candidate::start(specs, &self.pool.replicas_of(&model.reference))).await {
+            Ok((fleet, passed)) => {
+                drop(old_reservation);
+                self.pool.send(PoolEvent::Placed(placements)).await;
+                self.swap(State::Unloaded, model, Loaded { fleet, reservation }, passed).await
+            }
+            // Whoever cancels it unloads the pool, or ends the daemon: the old model is not wanted back.
+            Err(rollback) if self.cancel.is_cancelled() => ReloadEnd::rolled_back(State::Unloaded, rollback),
+            Err(rollback) => {
+                drop(reservation);
+                // Its supervisors go on trying, should it fail now.
+                let old = self.pool.start(&self.old_model, old_specs, old_reservation).await;
+                ReloadEnd::rolled_back(State::Loaded(old), rollback)
+            }
+        }
+    }
+
+    /// Waits for a candidate's test, and sends meanwhile how far it is. One that fails is ended.
     async fn tried(&self, mut candidate: Candidate) -> Result<(Fleet, Vec<Passed>), Rollback> {
         let (shares, mut heard) = watch::channel(0.0);
-        let tell = async {
+        let report = async {
             loop {
                 let share = *heard.borrow_and_update();
                 let stage = if share < 1.0 { ReloadStage::Loading(share) } else { ReloadStage::Testing };
-                self.means.tell(PoolEvent::Reloading(stage)).await;
+                self.pool.send(PoolEvent::Reloading(stage)).await;
                 // The other end lives as long as there is something to wait for.
                 if heard.changed().await.is_err() {
                     std::future::pending::<()>().await;
@@ -112,14 +146,15 @@ impl Keeper {
             }
         };
         let passed = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(self.canceled()),
             passed = candidate.passed(|share| _ = shares.send_replace(share)) => {
                 passed.map_err(|reason| Rollback::of_failure(&reason))
             }
-            () = self.means.shutdown.cancelled() => Err(stopping()),
-            () = tell => unreachable!("it says how far it is until the test is over"),
+            () = report => unreachable!("it reports until the test is over"),
         };
         match passed {
-            Ok(passed) => Ok((candidate.promote(self.means.outlet()), passed)),
+            Ok(passed) => Ok((candidate.promote(self.pool.outlet()), passed)),
             Err(rollback) => {
                 candidate.dismiss().await;
                 Err(rollback)
@@ -128,34 +163,52 @@ impl Keeper {
     }
 
     /// Gives the tasks to replicas that have passed, and lets those before them finish what they have.
-    async fn swap(&mut self, model: Model, new: Loaded, passed: Vec<Passed>) {
-        self.model = model;
-        let (idle, when_idle) = oneshot::channel();
+    async fn swap(&self, before: State, model: Model, new: Loaded, passed: Vec<Passed>) -> ReloadEnd {
+        let (old_idle, when_idle) = oneshot::channel();
         let replicas = passed
             .into_iter()
-            .map(|Passed { spec, engine, self_test }| {
-                self.means.note_loaded(&spec.replica, engine.process());
-                Swapped { replica: spec.replica, device: spec.device, engine, self_test }
+            .map(|Passed { spec, engine, self_test }| Swapped {
+                replica: spec.replica,
+                device: spec.device,
+                engine,
+                self_test,
             })
             .collect();
-        let model_ref = self.model.reference.to_string();
-        self.means.tell(PoolEvent::Swapped { model_ref, replicas, old_idle: idle }).await;
-        if let Some(old) = self.loaded.replace(new) {
-            self.let_leave(old, when_idle);
-        }
+        let model_ref = model.reference.to_string();
+        self.pool.send(PoolEvent::Swapped { model_ref, replicas, old_idle }).await;
+        let leaving = match before {
+            State::Loaded(old) => Some(self.let_leave(old, when_idle)),
+            _ => None,
+        };
+        ReloadEnd { outcome: Ok(model), state: State::Loaded(new), leaving }
     }
 
-    /// The old model gets its place back. Its supervisors go on trying, should that fail.
-    async fn back(&mut self, specs: Vec<adapter_api::ReplicaSpec>, reservation: Reservation) {
-        self.means.tell(PoolEvent::Starting(names_of(&specs))).await;
-        let fleet = Fleet::open(specs, &self.means.fleet(&self.model.reference), self.means.outlet());
-        self.loaded = Some(Loaded { fleet, reservation });
+    /// Ends a fleet once its tasks have.
+    fn let_leave(&self, loaded: Loaded, idle: oneshot::Receiver<()>) -> JoinHandle<()> {
+        let shutdown = self.pool.context.shutdown.clone();
+        tasks::spawn(async move {
+            tokio::select! {
+                _ = idle => {}
+                () = shutdown.cancelled() => {}
+            }
+            loaded.end().await;
+        })
+    }
+
+    fn canceled(&self) -> Rollback {
+        if self.pool.context.shutdown.is_cancelled() {
+            let message = "the daemon is stopping; nothing was changed".to_owned();
+            return Rollback { code: RollbackCode::Stopping, message };
+        }
+        let message = "the pool was unloaded meanwhile; its model was not changed".to_owned();
+        Rollback { code: RollbackCode::ModelRetired, message }
     }
 }
 
-fn stopping() -> Rollback {
-    Rollback {
-        code: RollbackCode::Stopping,
-        message: "the daemon is stopping; nothing was changed".to_owned(),
-    }
+/// Replicas of the new model that have been promised their memory.
+enum Planned {
+    /// Beside what the pool has.
+    Beside(Plan),
+    /// In the place of the replicas before.
+    InPlace(Plan),
 }

@@ -1,14 +1,15 @@
-//! Keepers with the real driver between them, and pretend engines behind the adapter trait.
+//! Controllers with the real driver between them, and pretend engines behind the adapter trait.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use adapter_api::{Determinism, Device, EngineKind, Input, Job, Sampling, StartError, Tools, Workload};
 use adapter_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
 use config_schema::{Config, LoadRequest, PoolModel};
 use model_store::{ModelRef, Surroundings};
 use orchestrator_core::{Priority, QueueLimits, SessionLimits, TaskId};
-use pool_manager::DeviceReading;
 use pool_manager::devices::MemoryReading;
+use pool_manager::{DeviceReading, Ledger, ReplicaEventKind, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -90,7 +91,15 @@ impl House {
         // The reading never shows what is loaded, so that every load counts in full from the ledger.
         let snapshot = Snapshot { devices: vec![reading], ..Snapshot::default() };
         let (devices_out, devices) = watch::channel(Arc::new(snapshot));
-        let (ledger, reckoning) = (Arc::new(Ledger::default()), Arc::default());
+        let ledger = Arc::new(Ledger::default());
+        let memory = MemoryAccount {
+            ledger: Arc::clone(&ledger),
+            devices: Arc::new({
+                let devices = devices.clone();
+                move || Arc::clone(&devices.borrow())
+            }),
+            margin_bytes: 0,
+        };
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut setups = Vec::new();
@@ -108,7 +117,7 @@ impl House {
                 hang_floor: Duration::from_secs(30),
             };
             setups.push((setup, orders));
-            let means = Means {
+            let context = PoolContext {
                 pool: pool(id),
                 store: Arc::new(Store::new(folder.path().join("store"), Surroundings::default())),
                 engines: Arc::new({
@@ -116,18 +125,12 @@ impl House {
                     move |_| Arc::clone(&engines)
                 }),
                 policy: ReplicaPolicy::default(),
-                devices: Arc::new({
-                    let devices = devices.clone();
-                    move || Arc::clone(&devices.borrow())
-                }),
                 offload: Offload::None,
-                ledger: Arc::clone(&ledger),
-                reckoning: Arc::clone(&reckoning),
-                margin_bytes: 0,
+                memory: memory.clone(),
                 events: events.clone(),
                 shutdown: shutdown.clone(),
             };
-            tasks.spawn(keep(config, ordered, means));
+            tasks.spawn(keep(config, ordered, context));
         }
         let retention = Retention { time: Duration::from_secs(600), tasks: 10_000, bytes: 1 << 24 };
         let queues = Driver::new(setups, retention, metrics, Clock::start(), hung);
@@ -421,4 +424,5 @@ async fn the_end_of_it_all_ends_every_keeper_with_its_replicas() {
     assert!(house.ledger.holdings().is_empty());
 }
 
+mod orders;
 mod reloading;

@@ -8,6 +8,7 @@ fn policy() -> RestartPolicy {
     RestartPolicy {
         min: Duration::from_secs(1),
         max: Duration::from_secs(20),
+        waiting_max: Duration::from_secs(3),
         stable_after: Duration::from_secs(60),
         breaker_after: 6,
         breaker_pause: Duration::from_secs(100),

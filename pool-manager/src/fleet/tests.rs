@@ -1,8 +1,13 @@
 use adapter_api::{Device, ExitReason};
 use adapter_mock::{MockConfig, MockControl, MockFactory};
 use orchestrator_core::PoolId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::account::MemoryAccount;
+use crate::backoff::Demand;
+use crate::supervisor::ReplicaPolicy;
 
 fn spec(index: u16) -> ReplicaSpec {
     ReplicaSpec {
@@ -16,10 +21,17 @@ fn spec(index: u16) -> ReplicaSpec {
     }
 }
 
-fn means() -> (FleetMeans, MockControl) {
-    let (factory, control) = MockFactory::new(MockConfig::instant());
-    let policy = ReplicaPolicy::default();
-    (FleetMeans { factory: Arc::new(factory), policy, shutdown: CancellationToken::new() }, control)
+fn context(config: MockConfig) -> (ReplicaContext, MockControl) {
+    let (factory, control) = MockFactory::new(config);
+    let (_, demand) = watch::channel(Demand::Idle);
+    let context = ReplicaContext {
+        factory: Arc::new(factory),
+        policy: ReplicaPolicy::default(),
+        memory: MemoryAccount::unbounded(),
+        demand,
+        shutdown: CancellationToken::new(),
+    };
+    (context, control)
 }
 
 /// An outlet and what comes out of it.
@@ -34,8 +46,8 @@ fn outlet() -> (Outlet, mpsc::Receiver<ReplicaEvent>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_is_silent_until_it_is_promoted() {
-    let (means, control) = means();
-    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &means);
+    let (context, control) = context(MockConfig::instant());
+    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &context);
     let passed = candidate.passed(|_| {}).await.unwrap();
     assert_eq!(passed.len(), 2);
 
@@ -48,10 +60,8 @@ async fn a_candidate_is_silent_until_it_is_promoted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
-    let (factory, _control) =
-        MockFactory::new(MockConfig { load: Duration::from_secs(4), ..MockConfig::instant() });
-    let means = FleetMeans { factory: Arc::new(factory), ..means().0 };
-    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &means);
+    let (context, _control) = context(MockConfig { load: Duration::from_secs(4), ..MockConfig::instant() });
+    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &context);
     let mut heard = Vec::new();
     candidate.passed(|share| heard.push(share)).await.unwrap();
     assert!(heard.is_sorted(), "{heard:?}");
@@ -62,9 +72,9 @@ async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_of_which_one_replica_fails_has_failed() {
-    let (means, control) = means();
+    let (context, control) = context(MockConfig::instant());
     control.fail_starts(1, &adapter_api::StartError::Model("no such file".into()));
-    let mut candidate = Candidate::start(vec![spec(0)], &means);
+    let mut candidate = Candidate::start(vec![spec(0)], &context);
     let why = candidate.passed(|_| {}).await.unwrap_err();
     assert_eq!(why.to_string(), "no such file");
     candidate.dismiss().await;
@@ -72,9 +82,9 @@ async fn a_candidate_of_which_one_replica_fails_has_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_that_is_stopped_says_so_of_every_replica() {
-    let (means, _control) = means();
+    let (context, _control) = context(MockConfig::instant());
     let (outlet, mut events) = outlet();
-    let fleet = Fleet::open(vec![spec(0), spec(1)], &means, outlet);
+    let fleet = Fleet::open(vec![spec(0), spec(1)], &context, outlet);
     let mut ready = 0;
     while ready < 2 {
         let event = events.recv().await.unwrap();

@@ -8,7 +8,9 @@ use super::*;
 use crate::backoff::Breaker;
 use crate::self_test::SelfTestError;
 
+mod memory;
 mod model;
+mod waiting;
 
 const STABLE: Duration = Duration::from_secs(60);
 
@@ -17,6 +19,7 @@ pub(super) struct Rig {
     events: mpsc::Receiver<ReplicaEvent>,
     control: MockControl,
     shutdown: CancellationToken,
+    demand: watch::Sender<Demand>,
 }
 
 impl Rig {
@@ -29,6 +32,10 @@ impl Rig {
     }
 
     fn with_policy(config: MockConfig, bound: usize, policy: ReplicaPolicy) -> Self {
+        Self::with_memory(config, bound, policy, MemoryAccount::unbounded())
+    }
+
+    fn with_memory(config: MockConfig, bound: usize, policy: ReplicaPolicy, memory: MemoryAccount) -> Self {
         let spec = ReplicaSpec {
             replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index: 0 },
             model: PathBuf::from("m.gguf"),
@@ -41,8 +48,12 @@ impl Rig {
         let (factory, control) = MockFactory::new(config);
         let (sender, events) = mpsc::channel(bound);
         let shutdown = CancellationToken::new();
-        let handle = Supervisor::spawn(spec, Arc::new(factory), policy, sender, shutdown.clone());
-        Self { handle, events, control, shutdown }
+        let (demand, demanded) = watch::channel(Demand::Idle);
+        let factory = Arc::new(factory);
+        let context =
+            ReplicaContext { factory, policy, memory, demand: demanded, shutdown: shutdown.clone() };
+        let handle = Supervisor::spawn(spec, &context, sender);
+        Self { handle, events, control, shutdown, demand }
     }
 
     /// The next event that is not progress.
@@ -69,6 +80,15 @@ impl Rig {
                 return (delay, attempt, breaker, reason);
             }
         }
+    }
+
+    /// The next engines die at their start until this many have.
+    async fn fail(&mut self, times: usize) -> (Duration, u32, Breaker, DownReason) {
+        self.control.fail_starts(times, &StartError::Engine("no".to_owned()));
+        for _ in 1..times {
+            self.backing_off().await;
+        }
+        self.backing_off().await
     }
 
     async fn exited(&self) {

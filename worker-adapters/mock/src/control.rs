@@ -16,6 +16,8 @@ pub const UNTIL_LIMIT: Duration = Duration::from_secs(30);
 /// Where an engine can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// Before an estimate is answered.
+    Estimate,
     /// Before the model is loaded.
     Load,
     /// Before a job is measured.
@@ -31,6 +33,8 @@ pub enum Phase {
 /// What happened so far, over all engines of one factory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Estimates asked for.
+    pub estimates: u64,
     /// Starts asked for.
     pub starts: u64,
     /// Engines that became ready.

@@ -37,7 +37,12 @@ impl EngineFactory for MockFactory {
             host_bytes: 0,
             ctx: self.config.ctx,
         });
-        Box::pin(std::future::ready(Ok(estimate)))
+        Box::pin(async move {
+            let shared = &self.control.0;
+            shared.count(|counts| counts.estimates += 1);
+            shared.gate(Phase::Estimate).await;
+            Ok(estimate)
+        })
     }
 
     fn start(

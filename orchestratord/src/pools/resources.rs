@@ -1,0 +1,94 @@
+//! What a controller and the work that it has under way share.
+
+use adapter_api::{Device, ReplicaSpec};
+use config_schema::{PoolConfig, PoolModel, ServerSource};
+use futures_util::FutureExt;
+use orchestrator_core::ReplicaId;
+use pool_manager::{Demand, Fleet, Outlet, ReplicaContext, ReplicaEvent, Reservation};
+use tokio::sync::watch;
+
+use super::PoolContext;
+use super::estimates::Estimates;
+use crate::keeper::PoolEvent;
+
+/// What one pool's work is done with.
+pub(super) struct PoolResources {
+    pub(super) config: PoolConfig,
+    pub(super) context: PoolContext,
+    pub(super) estimates: Estimates,
+    demand: watch::Sender<Demand>,
+}
+
+/// A model with its replicas.
+pub(super) struct Loaded {
+    pub(super) fleet: Fleet,
+    pub(super) reservation: Reservation,
+}
+
+impl Loaded {
+    /// Ends the replicas, and only then gives their memory back.
+    pub(super) async fn end(self) {
+        self.fleet.stop().await;
+        drop(self.reservation);
+    }
+}
+
+impl PoolResources {
+    pub(super) fn new(config: PoolConfig, context: PoolContext) -> Self {
+        let demand = watch::Sender::new(Demand::Idle);
+        Self { config, context, estimates: Estimates::default(), demand }
+    }
+
+    pub(super) async fn send(&self, event: PoolEvent) {
+        self.context.send(event).await;
+    }
+
+    pub(super) fn demand(&self) -> Demand {
+        *self.demand.borrow()
+    }
+
+    pub(super) fn set_demand(&self, demand: Demand) {
+        self.demand.send_replace(demand);
+    }
+
+    /// What replicas of a model are started with.
+    pub(super) fn replicas_of(&self, model: &PoolModel) -> ReplicaContext {
+        ReplicaContext {
+            factory: (self.context.engines)(model),
+            policy: self.context.policy.clone(),
+            memory: self.context.memory.clone(),
+            demand: self.demand.subscribe(),
+            shutdown: self.context.shutdown.clone(),
+        }
+    }
+
+    /// The replicas' way to the driver.
+    pub(super) fn outlet(&self) -> Outlet {
+        let context = self.context.clone();
+        std::sync::Arc::new(move |event: ReplicaEvent| {
+            let context = context.clone();
+            async move { context.send(PoolEvent::Replica(event)).await }.boxed()
+        })
+    }
+
+    /// Starts replicas whose memory is promised; their events go out at once.
+    pub(super) async fn start(
+        &self,
+        model: &PoolModel,
+        specs: Vec<ReplicaSpec>,
+        reservation: Reservation,
+    ) -> Loaded {
+        self.send(PoolEvent::Starting(names_of(&specs))).await;
+        Loaded { fleet: Fleet::open(specs, &self.replicas_of(model), self.outlet()), reservation }
+    }
+
+    /// Whether its server is started and ended by somebody else: then its memory is no concern of this daemon.
+    pub(super) fn is_attached(&self) -> bool {
+        let source = self.config.server.as_ref().map(|server| &server.source);
+        matches!(source, Some(ServerSource::Urls(_)))
+    }
+}
+
+fn names_of(specs: &[ReplicaSpec]) -> Vec<(ReplicaId, Device)> {
+    specs.iter().map(|spec| (spec.replica.clone(), spec.device.clone())).collect()
+}

@@ -1,0 +1,56 @@
+//! What a replica's supervisor says to the ledger: when its memory is in use, when its process is gone, when others
+//! may have it, and when it wants it back.
+
+use std::sync::Arc;
+
+use orchestrator_core::ReplicaId;
+use tokio::sync::watch;
+
+use crate::ledger::Ledger;
+use crate::telemetry::Snapshot;
+
+/// The ledger together with the readings that it is compared with.
+#[derive(Clone)]
+pub struct MemoryAccount {
+    /// Who holds how much of which device.
+    pub ledger: Arc<Ledger>,
+    /// The last reading of the devices.
+    pub devices: Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
+    /// Bytes of each device that are left free.
+    pub margin_bytes: u64,
+}
+
+impl MemoryAccount {
+    /// An account of devices that cannot be read, on which everything fits.
+    #[must_use]
+    pub fn unbounded() -> Self {
+        let nothing = Arc::new(Snapshot::default());
+        Self { ledger: Arc::default(), devices: Arc::new(move || Arc::clone(&nothing)), margin_bytes: 0 }
+    }
+
+    pub(crate) fn loaded(&self, replica: &ReplicaId, process: Option<u32>) {
+        self.ledger.loaded(replica, (self.devices)().readings, process);
+    }
+
+    pub(crate) fn gone(&self, replica: &ReplicaId) {
+        self.ledger.gone(replica);
+    }
+
+    pub(crate) fn release(&self, replica: &ReplicaId) {
+        self.ledger.release(replica);
+    }
+
+    pub(crate) fn claim(&self, replica: &ReplicaId) -> Result<(), String> {
+        self.ledger.claim(replica, &(self.devices)(), self.margin_bytes)
+    }
+
+    pub(crate) fn freed(&self) -> watch::Receiver<u64> {
+        self.ledger.freed()
+    }
+}
+
+impl std::fmt::Debug for MemoryAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryAccount").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
