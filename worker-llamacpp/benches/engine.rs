@@ -1,5 +1,6 @@
 //! The built-in engine with the real model: tokens/s and gaps between tokens at 1, 4, 8 and 16 streams, and
-//! what a running stream notices of long prompts that arrive beside it. Two threads, unless
+//! what a running stream notices of long prompts that arrive beside it, and how fast a prompt is read alone, and how
+//! soon a cancel of it ends. Two threads, unless
 //! `LLAMA_ORCH_BENCH_THREADS` says otherwise. Figures are those of a quiet machine only: threads that wait
 //! for a busy core multiply every time.
 //!
@@ -33,7 +34,7 @@ const ALONE: usize = 100;
 const LONG_PROMPT: usize = 1000;
 
 fn main() {
-    // Cargo passes `--bench`; another word picks what to run: `streams`, `streams-16`, `arrivals`.
+    // Cargo passes `--bench`; another word picks what to run: `streams`, `streams-16`, `arrivals`, `reading`.
     let only = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     println!("model {}, {} threads, {TOKENS} tokens a stream", model().display(), threads());
@@ -45,6 +46,37 @@ fn main() {
     if wanted("arrivals") {
         arrivals();
     }
+    if wanted("reading") {
+        reading();
+    }
+}
+
+/// A long prompt that is read alone, and one that is canceled while it is read.
+fn reading() {
+    let (mut rates, mut strict_rates, mut cancels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut worker = start(4, 2048);
+    for round in 0..ROUNDS {
+        let rate = |report: &adapter_api::EndReport| {
+            f64::from(report.tokens_in.0) * 1e3 / (report.prefill_ms.0 as f64)
+        };
+        rates.push(rate(worker.answer(job(prompt(&long_text(1500, round)), 1)).report()));
+        let mut strict = job(prompt(&long_text(300, round)), 1);
+        strict.determinism = adapter_api::Determinism::Strict;
+        strict_rates.push(rate(worker.answer(strict).report()));
+        let task = worker.submit(job(prompt(&long_text(1500, 100 + round)), 1));
+        std::thread::sleep(Duration::from_millis(300));
+        let asked = Instant::now();
+        worker.send(&worker_protocol::ToWorker::Cancel(task));
+        worker.wait(&[task]);
+        cancels.push(millis(asked.elapsed()));
+    }
+    println!(
+        "reading alone: {:.0} tokens/s, `strict` {:.0} tokens/s; a cancel ends it after {:.0} ms (most {:.0} ms)",
+        median(&mut rates),
+        median(&mut strict_rates),
+        median(&mut cancels),
+        quantile(&mut cancels, 1.0),
+    );
 }
 
 fn threads() -> u16 {

@@ -1,8 +1,9 @@
 //! What one step does beside the next tokens of the running streams: how many prompt tokens it reads, of
-//! which lane, and whether the task of the strict lane goes on. While no stream is to be guarded: as much as
-//! fits a bound of time, so that a cancel or a more urgent prompt never waits longer than that. Beside a
-//! stream that is: so much that the step stays within a multiple of what it takes without. The work of the
-//! strict lane is calls of a fixed shape: where one is larger than a step's room, rooms are saved up for it.
+//! which lane, and whether the task of the strict lane goes on. While no stream is to be guarded: a full
+//! batch, which reads prompts fastest; a cancel or a more urgent prompt interrupts the call. Where a call
+//! cannot be interrupted, or batch streams share it: as much as fits a bound of time. Beside a stream that is
+//! guarded: so much that the step stays within a multiple of what it takes without. The work of the strict
+//! lane is calls of a fixed shape: where one is larger than a step's room, rooms are saved up for it.
 //! Everything is measured; the clock is the caller's.
 //!
 //! Whose streams are guarded: all of them, unless the next prompt to read is interactive, which batch
@@ -15,8 +16,12 @@ use std::time::Duration;
 /// twice; the rest is for what cannot be foreseen.
 const STRETCH: f64 = 1.7;
 
-/// The longest step while no stream is guarded.
-const ALONE_MS: f64 = 250.0;
+/// The longest step that nothing interrupts, while no stream is guarded and nobody waits for it.
+const BOUNDED_MS: f64 = 1_000.0;
+
+/// The longest step after an interrupted one, which itself cannot be interrupted, so that cancels that follow
+/// one another do not stop the reading; and the share of time that prompts and the strict lane divide.
+const SHARED_MS: f64 = 250.0;
 
 /// Prompt tokens of a step as long as nothing is known about their cost.
 const FIRST_CHUNK: f64 = 2.0;
@@ -36,6 +41,15 @@ const REFRESH: u32 = 24;
 
 /// How much one measurement moves what is known.
 const WEIGHT: f64 = 0.2;
+
+/// Whether a call under way ends early for a cancel or a more urgent prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// Within milliseconds.
+    AtOnce,
+    /// Not at all: they wait for the end of the call.
+    Never,
+}
 
 /// What waits to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +99,9 @@ pub struct StepShape {
 #[derive(Debug)]
 pub struct StepBudget {
     most: usize,
+    interrupts: Interrupts,
+    /// Whether the last step was interrupted.
+    interrupted: bool,
     /// Milliseconds of a step that only decodes, by the number of sequences; index 0 is not used.
     quiet: Vec<Option<f64>>,
     /// Prompt tokens of a guarded step, by the number of sequences.
@@ -105,9 +122,11 @@ pub struct StepBudget {
 impl StepBudget {
     /// For at most `slots` sequences and `most` prompt tokens a step.
     #[must_use]
-    pub fn new(slots: usize, most: usize) -> Self {
+    pub fn new(slots: usize, most: usize, interrupts: Interrupts) -> Self {
         Self {
             most: most.max(1),
+            interrupts,
+            interrupted: false,
             quiet: vec![None; slots + 1],
             mixed: vec![FIRST_CHUNK; slots + 1],
             alone: None,
@@ -129,7 +148,7 @@ impl StepBudget {
         let guarded = (decoding > 0 || writes) && (!urgent || wants.interactive_streams > 0);
         let call = wants.strict.and_then(|strict| self.strict[usize::from(strict.reading)]);
         let room = match (guarded, decoding) {
-            (false, _) => Some(ALONE_MS),
+            (false, _) => Some(self.unguarded_room(wants)),
             (true, 0) => call.map(|call| call * (STRETCH - 1.0)),
             (true, _) => self.quiet[decoding].map(|quiet| quiet * (STRETCH - 1.0)),
         };
@@ -146,7 +165,7 @@ impl StepBudget {
                 if guarded {
                     self.save(room.unwrap_or(0.0) * share, call, room.is_some())
                 } else {
-                    ((ALONE_MS * share / call.max(0.01)) as usize).clamp(1, self.most)
+                    ((SHARED_MS * share / call.max(0.01)) as usize).clamp(1, self.most)
                 }
             }
         };
@@ -160,13 +179,9 @@ impl StepBudget {
                 self.mixed[decoding] * ((room - spent) / room).clamp(0.0, 1.0)
             }
             Some(room) => match self.alone {
-                None => {
-                    if guarded {
-                        FIRST_CHUNK
-                    } else {
-                        LEAST_ALONE
-                    }
-                }
+                None if guarded => FIRST_CHUNK,
+                None if room.is_infinite() => room,
+                None => LEAST_ALONE,
                 Some(cost) => ((room - spent).max(0.0) / cost).max(if guarded { LEAST_MIXED } else { 1.0 }),
             },
         };
@@ -179,6 +194,28 @@ impl StepBudget {
         self.rest = if saves { fits - tokens as f64 } else { 0.0 };
         let (interactive, batch) = self.split(tokens.min(waiting), wants);
         Plan { interactive, batch, strict: calls }
+    }
+
+    /// Milliseconds of a step beside which no stream is guarded.
+    fn unguarded_room(&self, wants: Wants) -> f64 {
+        if self.interrupted || wants.strict.is_some() {
+            return SHARED_MS;
+        }
+        match self.interrupts {
+            Interrupts::AtOnce if wants.decoding == 0 => f64::INFINITY,
+            _ => BOUNDED_MS,
+        }
+    }
+
+    /// Whether the next step may be interrupted.
+    #[must_use]
+    pub fn may_interrupt(&self) -> bool {
+        self.interrupts == Interrupts::AtOnce && !self.interrupted
+    }
+
+    /// Notes that a step was interrupted: nothing is learnt from it.
+    pub fn interrupted(&mut self) {
+        self.interrupted = true;
     }
 
     /// Saves `room` up for the strict lane; 1 when a call can be paid.
@@ -206,6 +243,7 @@ impl StepBudget {
 
     /// Learns from the common call of a step, which took `took`.
     pub fn observe(&mut self, shape: StepShape, took: Duration) {
+        self.interrupted = false;
         let took = took.as_secs_f64() * 1e3;
         let decoding = shape.decoding.min(self.mixed.len() - 1);
         match (decoding, shape.reading) {

@@ -87,7 +87,7 @@ impl DecodeLoop {
             slots: (0..count).map(|_| Slot::default()).collect(),
             waiting: Waiting::default(),
             strict: StrictLane::new(loaded.on_card),
-            budget: StepBudget::new(count, most.saturating_sub(count).max(1)),
+            budget: StepBudget::new(count, most.saturating_sub(count).max(1), loaded.interrupts()),
             scratch: Scratch::default(),
             said: Step::default(),
             loaded,
@@ -131,7 +131,10 @@ impl DecodeLoop {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Start(job) => match job.priority {
-                Priority::Interactive => self.waiting.interactive.push_back(*job),
+                Priority::Interactive => {
+                    self.loaded.heartbeat.urgent_task_received();
+                    self.waiting.interactive.push_back(*job);
+                }
                 Priority::Batch => self.waiting.batch.push_back(*job),
             },
             Command::OpenStrictLane(context) => self.strict.open(*context),
@@ -232,12 +235,10 @@ impl DecodeLoop {
         let Choice { slot: at, from, reused, session } = choice;
         self.rename_session(at, session);
         let whole = from == at && reused == self.slots[at].cached.len();
-        // The state of a recurrent model cannot be cut off at a place in the middle.
-        let cuts = !self.loaded.model.is_recurrent() && !self.loaded.model.is_hybrid();
         if whole && reused > 0 {
             return reused;
         }
-        if reused == 0 || !cuts {
+        if reused == 0 || !self.loaded.cuts_cache() {
             self.forget(at);
             return 0;
         }

@@ -5,7 +5,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_void};
 
+use llama_cpp_2::context::LlamaContext;
+
 use crate::buffers::{self, Buffers, Use};
+use crate::heartbeat::Heartbeat;
 use crate::log::{self, Level};
 
 /// Error lines of llama.cpp kept to explain a failure.
@@ -96,6 +99,34 @@ pub fn memory_of(file: &CStr, gpu_layers: i32, shapes: &[ContextShape]) -> Optio
         llama_cpp_sys_2::llama_model_free(model);
         counted.then_some(all)
     }
+}
+
+/// Has every call of `context` report to `heartbeat` between the nodes of its graph. Without it calls cannot be
+/// interrupted, and nothing else changes.
+pub fn watch(context: &LlamaContext<'_>, heartbeat: &'static Heartbeat) {
+    let Some(raw) = raw(context) else {
+        log::line(Level::Warn, "calls to llama.cpp cannot be interrupted", &[]);
+        return;
+    };
+    let data: *const Heartbeat = heartbeat;
+    // SAFETY: `raw` is the pointer of a live context. The callback lives as long as the process, and so does
+    // what it is given.
+    unsafe { llama_cpp_sys_2::llama_set_abort_callback(raw, Some(on_node), data.cast_mut().cast()) }
+}
+
+/// The context behind the wrapper, which has no accessor for it but prints it: `LlamaContext { context: 0x… }`.
+/// The version of the wrapper is pinned, and a test sets a callback through it.
+fn raw(context: &LlamaContext<'_>) -> Option<*mut llama_cpp_sys_2::llama_context> {
+    let text = format!("{context:?}");
+    let digits = text.strip_prefix("LlamaContext { context: 0x")?;
+    let digits = digits.split(|c: char| !c.is_ascii_hexdigit()).next()?;
+    let address = usize::from_str_radix(digits, 16).ok().filter(|address| *address != 0)?;
+    Some(std::ptr::with_exposed_provenance_mut(address))
+}
+
+unsafe extern "C" fn on_node(data: *mut c_void) -> bool {
+    // SAFETY: `data` is what `watch` gave: a heartbeat that lives as long as the process and is only shared.
+    unsafe { &*data.cast_const().cast::<Heartbeat>() }.beat()
 }
 
 /// Ends the process at once, without running exit handlers: other threads are in the middle of a decode

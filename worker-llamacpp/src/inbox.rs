@@ -16,7 +16,7 @@ use std::thread;
 
 use adapter_api::{Determinism, EndReport, EngineError, Finish, Job};
 use llama_cpp_2::context::LlamaContext;
-use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
+use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
 use rustix::event::{PollFd, PollFlags, poll};
 use worker_protocol::{FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
 
@@ -176,6 +176,9 @@ fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_lo
                         let opened = lane.map(|lane| to_loop.send(Command::OpenStrictLane(Box::new(lane))));
                         if opened.is_some_and(|sent| sent.is_err()) {
                             return;
+                        }
+                        if prepared.priority == Priority::Interactive {
+                            loaded.heartbeat.urgent_task_sent();
                         }
                         Command::Start(Box::new(prepared))
                     }

@@ -19,6 +19,7 @@ mod embed;
 pub mod exit;
 mod ffi;
 mod grammar;
+mod heartbeat;
 mod inbox;
 mod load;
 pub mod log;

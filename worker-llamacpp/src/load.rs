@@ -19,8 +19,10 @@ use llama_cpp_2::model::params::{LlamaModelParams, LlamaSplitMode};
 use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::{Millis, TokenCount};
 
+use crate::budget::Interrupts;
 use crate::clock;
 use crate::ffi::{self, ContextShape};
+use crate::heartbeat::Heartbeat;
 use crate::machine;
 use crate::model_file;
 use crate::sample;
@@ -54,6 +56,8 @@ pub struct Loaded {
     threads: i32,
     /// Whether its layers are on a card.
     pub on_card: bool,
+    /// What its contexts report to.
+    pub heartbeat: &'static Heartbeat,
 }
 
 impl Loaded {
@@ -75,9 +79,29 @@ impl Loaded {
             .with_op_offload(shape.on_card)
             .with_embeddings(shape.embeddings);
         ffi::take_errors();
-        self.model
+        let context = self
+            .model
             .new_context(self.backend, params)
-            .map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))
+            .map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))?;
+        ffi::watch(&context, self.heartbeat);
+        Ok(context)
+    }
+
+    /// Whether a call can be aborted and what it left in the KV cache removed: a card does not look for it, and
+    /// the state of a recurrent model cannot be cut.
+    #[must_use]
+    pub fn interrupts(&self) -> Interrupts {
+        if self.heartbeat.is_heard() && !self.on_card && self.cuts_cache() {
+            Interrupts::AtOnce
+        } else {
+            Interrupts::Never
+        }
+    }
+
+    /// Whether the KV cache of a sequence can be cut off at a place in the middle.
+    #[must_use]
+    pub fn cuts_cache(&self) -> bool {
+        !self.model.is_recurrent() && !self.model.is_hybrid()
     }
 
     fn shape(&self, sequences: u16) -> ContextShape {
@@ -204,7 +228,17 @@ fn open(
         load_ms: Millis(0),
         memory: None,
     };
-    Ok(Loaded { backend, model, vocabulary, template, facts, threads: i32::from(threads), on_card })
+    let heartbeat = Box::leak(Box::default());
+    Ok(Loaded {
+        backend,
+        model,
+        vocabulary,
+        template,
+        facts,
+        threads: i32::from(threads),
+        on_card,
+        heartbeat,
+    })
 }
 
 /// Decodes a few tokens, which sets everything up that is set up late, and measures the KV cache by it.

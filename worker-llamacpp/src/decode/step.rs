@@ -2,6 +2,7 @@
 //! one call to llama.cpp, so that its weights are read once for all of them.
 
 use adapter_api::{EngineError, Finish, Piece};
+use llama_cpp_2::DecodeError;
 use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::Priority;
 use worker_protocol::{TaskEvent, TaskUpdate};
@@ -11,6 +12,7 @@ use super::{DecodeLoop, sequence};
 use crate::budget::{Plan, StepShape, Strict, Wants};
 use crate::clock;
 use crate::grammar::Marks;
+use crate::heartbeat::CallWatch;
 use crate::log::{self, Level};
 use crate::sample::{self, Draw, Scratch};
 use crate::text::Pushed;
@@ -24,6 +26,17 @@ struct Share {
     /// The row of the call's output to choose the next token by; none while the prompt goes on.
     row: Option<i32>,
 }
+
+/// How a call ended that gave no result.
+#[derive(Debug)]
+enum CallError {
+    /// For a cancel or a more urgent prompt. What it computed is gone.
+    Interrupted,
+    Failed(String),
+}
+
+/// What llama.cpp returns of a call that its callback aborted.
+const ABORTED: i32 = 2;
 
 /// What choosing a token led to.
 enum Chosen {
@@ -39,8 +52,9 @@ impl DecodeLoop {
         let decoding = shares.len();
         let plan = self.budget.plan(self.wants(decoding));
         let reading = self.add_reading(&mut shares, plan);
-        if !shares.is_empty() {
-            self.compute(&shares);
+        if !shares.is_empty() && !self.compute(&shares) {
+            self.budget.interrupted();
+            return;
         }
         // A strict sequence is not in this batch, and its time is no measure of it.
         let took = clock::now().duration_since(started);
@@ -116,12 +130,19 @@ impl DecodeLoop {
     }
 
     /// Decodes the shares in one call and goes on with every sequence that has a result. A call that fails
-    /// is repeated for each sequence by itself, so that one cannot take the others with it.
-    fn compute(&mut self, shares: &[Share]) {
+    /// is repeated for each sequence by itself, so that one cannot take the others with it. Whether it was not
+    /// interrupted.
+    fn compute(&mut self, shares: &[Share]) -> bool {
         let mut shares = shares.to_vec();
-        match self.call(&mut shares) {
+        match self.watched_call(&mut shares) {
             Ok(()) => self.go_on(&shares),
-            Err(why) => {
+            Err(CallError::Interrupted) => {
+                log::line(Level::Debug, "a call was interrupted", &[]);
+                // llama.cpp has taken the tokens out of the cache already, where the call got as far.
+                shares.iter().for_each(|share| self.trim(share.slot));
+                return false;
+            }
+            Err(CallError::Failed(why)) => {
                 log::line(
                     Level::Warn,
                     "a decode call failed",
@@ -132,13 +153,29 @@ impl DecodeLoop {
                 }
                 if let [only] = shares[..] {
                     self.end(only.slot, Finish::Failed(EngineError::Decode(why)));
-                    return;
+                    return true;
                 }
                 for share in shares {
                     self.compute(&[share]);
                 }
             }
         }
+        true
+    }
+
+    /// A call that a cancel of one of its tasks ends, and an interactive task when only batch prompts are read
+    /// and there is a slot for it. A call that decodes is short, and is not interrupted.
+    fn watched_call(&mut self, shares: &mut [Share]) -> Result<(), CallError> {
+        let tasks = || shares.iter().filter_map(|share| self.slots[share.slot].task.as_ref());
+        if self.budget.may_interrupt() && tasks().all(Task::is_reading) {
+            let urgent = |task: &Task| task.is_reading() && task.priority == Priority::Interactive;
+            let yields = !tasks().any(urgent) && self.slots.iter().any(|slot| slot.task.is_none());
+            let canceled = tasks().map(|task| task.canceled.clone()).collect();
+            self.loaded.heartbeat.begin(CallWatch { canceled, yields });
+        }
+        let result = self.call(shares);
+        self.loaded.heartbeat.end();
+        result
     }
 
     /// Takes out of the cache what a failed call may have put there.
@@ -149,7 +186,7 @@ impl DecodeLoop {
         }
     }
 
-    fn call(&mut self, shares: &mut [Share]) -> Result<(), String> {
+    fn call(&mut self, shares: &mut [Share]) -> Result<(), CallError> {
         self.batch.clear();
         for share in shares.iter_mut() {
             let slot = &self.slots[share.slot];
@@ -158,7 +195,7 @@ impl DecodeLoop {
                 let position = i32::try_from(slot.cached.len() + at).expect("a context is smaller than 2^31");
                 self.batch
                     .add(LlamaToken(token), position, &[sequence(share.slot)], output)
-                    .map_err(|error| error.to_string())
+                    .map_err(|error| CallError::Failed(error.to_string()))
             };
             match task.next {
                 Some(token) => add(token, 0, true)?,
@@ -172,7 +209,10 @@ impl DecodeLoop {
             let ends = task.next.is_some() || task.read + share.tokens == task.prompt.len();
             share.row = ends.then(|| self.batch.n_tokens() - 1);
         }
-        self.context.decode(&mut self.batch).map_err(|error| error.to_string())?;
+        self.context.decode(&mut self.batch).map_err(|error| match error {
+            DecodeError::Unknown(ABORTED) => CallError::Interrupted,
+            error => CallError::Failed(error.to_string()),
+        })?;
         self.context.synchronize();
         Ok(())
     }

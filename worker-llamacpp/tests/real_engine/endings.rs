@@ -1,9 +1,9 @@
 //! Ends: limits, stop strings, cancel, and the end of the process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use adapter_api::Finish;
-use orchestrator_core::TokenCount;
+use adapter_api::{Finish, KvHint};
+use orchestrator_core::{Priority, TokenCount};
 use worker_protocol::ToWorker;
 
 use crate::harness::{Worker, job, long_text, model, prompt, spec, user};
@@ -135,4 +135,49 @@ fn a_worker_without_a_channel_says_so() {
     let line: serde_json::Value = serde_json::from_str(log.trim()).expect("one line of JSON");
     assert_eq!(line["level"], "error");
     assert_eq!(line["message"], "no channel to a daemon");
+}
+
+/// Lines of the worker's log with this message.
+fn count(log: &std::path::Path, message: &str) -> usize {
+    let text = std::fs::read_to_string(log).expect("readable");
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines.filter(|line| line["message"] == message).count()
+}
+
+/// The first batch of a prompt of two is read, and the second one is under way.
+fn until_the_second_batch(log: &std::path::Path) {
+    let before = count(log, "step");
+    let limit = Instant::now() + crate::harness::PATIENCE;
+    while count(log, "step") == before {
+        assert!(Instant::now() < limit, "no step was logged");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What an interrupted call left in the KV cache is gone, so that the answers of those who shared it are the same.
+#[test]
+fn a_cancel_and_an_interactive_prompt_interrupt_the_reading_of_a_full_batch() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let mut worker = Worker::start_with_log(4, 2048, log.reopen().expect("writable"));
+    let ask = |salt| {
+        let mut batch = job(prompt(&long_text(850, salt)), 2);
+        (batch.priority, batch.kv) = (Priority::Batch, KvHint::None);
+        batch
+    };
+    let alone = worker.answer(ask(5));
+    let batch = worker.submit(ask(5));
+    until_the_second_batch(log.path());
+    let urgent = worker.submit(job(prompt("Once upon a time"), 1));
+    worker.wait(&[urgent]);
+    assert!(worker.answers[&batch].end.is_none());
+    assert_eq!(count(log.path(), "a call was interrupted"), 1);
+    worker.wait(&[batch]);
+    assert_eq!(worker.answers[&batch].tokens, alone.tokens);
+
+    let canceled = worker.submit(ask(6));
+    until_the_second_batch(log.path());
+    worker.send(&ToWorker::Cancel(canceled));
+    worker.wait(&[canceled]);
+    assert_eq!(worker.answers[&canceled].finish(), &Finish::Canceled);
+    assert_eq!(count(log.path(), "a call was interrupted"), 2);
 }
