@@ -1,29 +1,61 @@
-//! A form the answer must have: GBNF, or a JSON schema turned into it, checked by llama.cpp's grammar
-//! sampler. A token is chosen first and checked then; only when it is rejected is the whole vocabulary
-//! masked, so that a grammar costs next to nothing where the model keeps to it by itself.
+//! A form the answer must have: GBNF, or a JSON schema that llama.cpp turns into it. A token is chosen first and
+//! checked then; only when it is rejected is the whole vocabulary masked, so that a grammar costs next to nothing
+//! where the model keeps to it by itself. Every step is bounded in work and memory, also where a grammar is
+//! ambiguous: see [`matcher`].
 
-use adapter_api::{Constraint, ToolFormat, Tools};
+pub mod gbnf;
+mod matcher;
+mod program;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use adapter_api::{Constraint, EngineError, ToolFormat, Tools};
 use llama_cpp_2::json_schema_to_grammar;
 use llama_cpp_2::model::LlamaModel;
-use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::token::data::LlamaTokenData;
-use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
 use crate::vocabulary::Vocabulary;
+use matcher::{Matcher, Place, Stuck};
+use program::Program;
 
-/// The longest grammar or schema: its parser works by recursion, and its cost grows with its size.
+/// The longest grammar or schema: parsers work by recursion, and their cost grows with its size.
 const MAX_BYTES: usize = 128 * 1024;
 
-/// The deepest nesting of brackets in a grammar.
-const MAX_DEPTH: usize = 128;
+/// The longest grammar made of a schema or of tools.
+const MAX_CONVERTED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Masks of the whole vocabulary kept, by place in the grammar: text inside of a string is at one place for long.
+const MAX_MASKS: usize = 64;
 
 /// A grammar at some place of an answer.
 #[derive(Debug)]
 pub struct Grammar {
-    sampler: LlamaSampler,
-    row: Vec<LlamaTokenData>,
+    matcher: Matcher,
+    /// The tokens allowed at a place, one bit each.
+    masks: HashMap<Place, Vec<u64>>,
     marks: Marks,
+    field: &'static str,
+}
+
+/// Why an answer cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrammarError {
+    /// The grammar is at fault: the text names the field.
+    Invalid(String),
+    /// Something that cannot be.
+    Broken(&'static str),
+}
+
+impl From<GrammarError> for EngineError {
+    fn from(error: GrammarError) -> Self {
+        match error {
+            GrammarError::Invalid(what) => Self::Invalid(what),
+            GrammarError::Broken(what) => Self::Decode(what.to_owned()),
+        }
+    }
 }
 
 /// Whether special tokens that frame calls of tools may be part of an answer.
@@ -51,13 +83,13 @@ impl Grammar {
         if text.contains('\0') {
             return Err(format!("`{field}` holds a NUL character"));
         }
-        let grammar = match constraint {
-            Constraint::Grammar(text) => check_gbnf(text).map(|()| text.clone())?,
+        match constraint {
+            Constraint::Grammar(text) => Self::of(model, text, field, Marks::Hidden),
             Constraint::JsonSchema(text) => {
-                schema_to_gbnf(text).map_err(|why| format!("`sampling.json_schema` {why}"))?
+                let grammar = schema_to_gbnf(text).map_err(|why| format!("`{field}` {why}"))?;
+                Self::of(model, &grammar, field, Marks::Hidden)
             }
-        };
-        Self::of(model, &grammar, field, Marks::Hidden)
+        }
     }
 
     /// Compiles what holds an answer to calls of tools, where they are forced, and to the constraint beside
@@ -92,17 +124,145 @@ impl Grammar {
                 "the schemas of `tools` have {bytes} bytes; at most {MAX_BYTES} can hold an answer"
             ));
         }
+        // Not all of them are converted by `schema_to_gbnf`, and what it would reject is rejected all the same.
+        for (at, tool) in tools.offered.iter().enumerate() {
+            let schema = tool.parameters.as_deref().and_then(|text| serde_json::from_str(text).ok());
+            schema
+                .map_or(Ok(()), |schema| schema::check(&schema))
+                .map_err(|why| format!("`tools[{at}].parameters` (`{}`) {why}", tool.name))?;
+        }
         let grammar = tool_calls::force(format, tools, otherwise.as_deref(), schema_to_gbnf)?;
         Self::of(model, &grammar, "tools", Marks::Shown).map(Some)
     }
 
-    fn of(model: &LlamaModel, grammar: &str, field: &str, marks: Marks) -> Result<Self, String> {
-        let sampler = LlamaSampler::grammar(model, grammar, tool_calls::ROOT).map_err(|_| {
-            let reason =
-                crate::ffi::take_errors().pop().map_or_else(String::new, |reason| format!(": {reason}"));
-            format!("`{field}` is no grammar that llama.cpp can follow{reason}")
-        })?;
-        Ok(Self { sampler, row: Vec::new(), marks })
+    fn of(model: &LlamaModel, grammar: &str, field: &'static str, marks: Marks) -> Result<Self, String> {
+        let broken = |why: String| format!("`{field}` is no grammar that can be followed: {why}");
+        if grammar.len() > MAX_CONVERTED_BYTES {
+            return Err(broken(format!("it has {} bytes when it is written out", grammar.len())));
+        }
+        let token_named = |name: &str| match model.vocab().tokenize(name.as_bytes(), false, true)[..] {
+            [LlamaToken(id)] => Some(id),
+            _ => None,
+        };
+        let program = gbnf::parse(grammar, &token_named).and_then(|tree| Program::compile(&tree));
+        let matcher = Matcher::new(program.map_err(broken)?).map_err(|_| broken(too_ambiguous()))?;
+        Ok(Self { matcher, masks: HashMap::new(), marks, field })
+    }
+
+    /// Whether `token` may come next.
+    ///
+    /// # Errors
+    /// When it costs too much to find out.
+    pub fn allows(&mut self, token: i32, vocabulary: &Vocabulary) -> Result<bool, GrammarError> {
+        self.matcher.begin_token();
+        Ok(self.behind(token, vocabulary)?.is_some())
+    }
+
+    /// Bans all that may not come next.
+    ///
+    /// # Errors
+    /// When it costs too much to find out.
+    pub fn mask(&mut self, logits: &mut [f32], vocabulary: &Vocabulary) -> Result<(), GrammarError> {
+        let place = self.matcher.place();
+        if !self.masks.contains_key(&place) {
+            if self.masks.len() >= MAX_MASKS {
+                self.masks.clear();
+            }
+            self.matcher.begin_token();
+            let mask = self.allowed(place, vocabulary).map_err(|stuck| self.error(stuck))?;
+            self.masks.insert(place, mask);
+        }
+        let mask = &self.masks[&place];
+        for (at, logit) in logits.iter_mut().enumerate() {
+            if mask.get(at / 64).is_none_or(|bits| bits >> (at % 64) & 1 == 0) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with `token`, which it allowed.
+    ///
+    /// # Errors
+    /// When the grammar cannot go on with it.
+    pub fn accept(&mut self, token: i32, vocabulary: &Vocabulary) -> Result<(), GrammarError> {
+        self.matcher.begin_token();
+        let place = self.behind(token, vocabulary)?;
+        let place = place.ok_or(GrammarError::Broken("the grammar rejects a token that it allowed"))?;
+        if self.matcher.set_place(place) {
+            self.masks.clear();
+        }
+        Ok(())
+    }
+
+    /// The place behind `token`, where it is allowed.
+    fn behind(&mut self, token: i32, vocabulary: &Vocabulary) -> Result<Option<Place>, GrammarError> {
+        let here = self.matcher.place();
+        if vocabulary.ends_answer(token) {
+            return Ok(self.matcher.may_end(here).then_some(here));
+        }
+        if Self::is_silent(self.marks, token, vocabulary) {
+            return Ok(None);
+        }
+        match self.walk(here, token, vocabulary) {
+            Ok(place) => Ok(Some(place)),
+            Err(Stuck::NotAllowed) => Ok(None),
+            Err(stuck) => Err(self.error(stuck)),
+        }
+    }
+
+    fn walk(&mut self, here: Place, token: i32, vocabulary: &Vocabulary) -> Result<Place, Stuck> {
+        if self.matcher.names_token(here, token) {
+            return self.matcher.token(here, token);
+        }
+        let text = vocabulary.name(token);
+        if text.is_empty() {
+            return Err(Stuck::NotAllowed);
+        }
+        let place = text.iter().try_fold(here, |place, byte| self.matcher.byte(place, *byte))?;
+        if self.matcher.can_complete(place) { Ok(place) } else { Err(Stuck::NotAllowed) }
+    }
+
+    /// The tokens allowed at `here`. Tokens are visited in the order of their texts: what one has in common with
+    /// the one before it is not walked again.
+    fn allowed(&mut self, here: Place, vocabulary: &Vocabulary) -> Result<Vec<u64>, Stuck> {
+        let mut mask = vec![0u64; vocabulary.len().div_ceil(64)];
+        let mut allow = |token: i32| {
+            let at = usize::try_from(token).expect("numbers of tokens");
+            mask[at / 64] |= 1 << (at % 64);
+        };
+        // Behind each byte of the token at hand, and how many of its bytes lead nowhere.
+        let mut places = vec![here];
+        let mut dead_from = usize::MAX;
+        for entry in vocabulary.sorted() {
+            if entry.shared > dead_from {
+                continue;
+            }
+            let text = vocabulary.name(entry.token);
+            places.truncate(entry.shared + 1);
+            dead_from = usize::MAX;
+            for (at, byte) in text.iter().enumerate().skip(places.len() - 1) {
+                match self.matcher.byte(places[at], *byte) {
+                    Ok(place) => places.push(place),
+                    Err(Stuck::NotAllowed) => {
+                        dead_from = at;
+                        break;
+                    }
+                    Err(stuck) => return Err(stuck),
+                }
+            }
+            let fits = dead_from == usize::MAX && self.matcher.can_complete(places[text.len()]);
+            if fits && !Self::is_silent(self.marks, entry.token, vocabulary) {
+                allow(entry.token);
+            }
+        }
+        if self.matcher.names_tokens(here) {
+            vocabulary.tokens().filter(|token| self.matcher.names_token(here, *token)).for_each(&mut allow);
+        }
+        if self.matcher.may_end(here) {
+            vocabulary.tokens().filter(|token| vocabulary.ends_answer(*token)).for_each(&mut allow);
+        }
+        Ok(mask)
     }
 
     /// Whether `token` steers the model and can be no part of the answer.
@@ -110,66 +270,17 @@ impl Grammar {
         vocabulary.is_control(token) && !(marks == Marks::Shown && vocabulary.is_mark(token))
     }
 
-    /// Whether `token` may come next.
-    pub fn allows(&mut self, token: i32, vocabulary: &Vocabulary) -> bool {
-        if Self::is_silent(self.marks, token, vocabulary) {
-            return false;
+    fn error(&self, stuck: Stuck) -> GrammarError {
+        match stuck {
+            Stuck::NotAllowed => GrammarError::Broken("the grammar leaves no token of this model"),
+            Stuck::TooCostly => GrammarError::Invalid(format!("`{}`: {}", self.field, too_ambiguous())),
         }
-        let mut one = LlamaTokenDataArray::new(vec![LlamaTokenData::new(LlamaToken(token), 0.0, 0.0)], false);
-        self.sampler.apply(&mut one);
-        one.data.first().is_some_and(|data| data.logit() > f32::NEG_INFINITY)
-    }
-
-    /// Bans all that may not come next.
-    pub fn mask(&mut self, logits: &mut [f32], vocabulary: &Vocabulary) {
-        let mut row = std::mem::take(&mut self.row);
-        row.clear();
-        row.extend(
-            (0..).zip(logits.iter()).map(|(id, logit)| LlamaTokenData::new(LlamaToken(id), *logit, 0.0)),
-        );
-        let mut all = LlamaTokenDataArray::new(row, false);
-        self.sampler.apply(&mut all);
-        for data in &all.data {
-            let LlamaToken(id) = data.id();
-            if let Some(logit) = usize::try_from(id).ok().and_then(|id| logits.get_mut(id)) {
-                *logit = if Self::is_silent(self.marks, id, vocabulary) {
-                    f32::NEG_INFINITY
-                } else {
-                    data.logit()
-                };
-            }
-        }
-        self.row = all.data;
-    }
-
-    /// Goes on with `token`, which it allowed.
-    ///
-    /// # Errors
-    /// When the grammar cannot go on with it.
-    pub fn accept(&mut self, token: i32) -> Result<(), String> {
-        self.sampler.try_accept(LlamaToken(token)).map_err(|_| "the grammar rejects its own token".to_owned())
     }
 }
 
-fn check_gbnf(text: &str) -> Result<(), String> {
-    let has_root = text.lines().any(|line| {
-        line.trim_start().strip_prefix("root").is_some_and(|rest| rest.trim_start().starts_with("::="))
-    });
-    if !has_root {
-        return Err("`sampling.grammar` has no rule named `root` (`root ::= …`)".into());
-    }
-    let deepest = text.bytes().scan(0usize, |depth, byte| {
-        match byte {
-            b'(' => *depth += 1,
-            b')' => *depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        Some(*depth)
-    });
-    if deepest.max().unwrap_or(0) > MAX_DEPTH {
-        return Err(format!("`sampling.grammar` nests brackets deeper than {MAX_DEPTH}"));
-    }
-    Ok(())
+fn too_ambiguous() -> String {
+    "it is too ambiguous: a text has too many readings to follow them all; give each text one reading"
+        .to_owned()
 }
 
 /// The schema as a grammar, or what is wrong with it.
@@ -180,6 +291,7 @@ fn schema_to_gbnf(text: &str) -> Result<String, String> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err("is JSON, but not a schema: it should be an object".into());
     }
+    schema::check(&schema)?;
     json_schema_to_grammar(text).map_err(|_| {
         "uses what cannot be turned into a grammar (an unknown `type`, an unresolved `$ref`, \
          or a `pattern` that is not anchored with `^` and `$`)"

@@ -1,6 +1,7 @@
 //! The texts of all tokens, read off the model once: a lookup a token afterwards, and no call into C.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
@@ -18,6 +19,17 @@ pub struct Vocabulary {
     marks: HashSet<i32>,
     /// Bytes of text that one token stands for at most; nothing where text can vanish on its way to tokens.
     longest: Option<usize>,
+    /// Made for the first grammar.
+    sorted: OnceLock<Vec<Sorted>>,
+}
+
+/// A token in the order of names.
+#[derive(Clone, Copy, Debug)]
+pub struct Sorted {
+    /// The token.
+    pub token: i32,
+    /// Bytes at the start of its name that are those of the one before it.
+    pub shared: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +51,7 @@ impl Vocabulary {
             special: HashMap::new(),
             marks: HashSet::new(),
             longest: None,
+            sorted: OnceLock::new(),
         };
         let mut longest = 1;
         for token in vocab.tokens() {
@@ -71,6 +84,30 @@ impl Vocabulary {
     #[must_use]
     pub fn least_tokens(&self, bytes: usize) -> usize {
         self.longest.map_or(0, |longest| bytes / longest)
+    }
+
+    /// All tokens.
+    pub fn tokens(&self) -> impl Iterator<Item = i32> + use<> {
+        0..i32::try_from(self.len()).expect("tokens are numbered in 31 bits")
+    }
+
+    /// All tokens that have a name and do not end an answer, in the order of their names.
+    pub fn sorted(&self) -> &[Sorted] {
+        self.sorted.get_or_init(|| {
+            let mut tokens: Vec<i32> = self
+                .tokens()
+                .filter(|token| !self.name(*token).is_empty() && !self.ends_answer(*token))
+                .collect();
+            tokens.sort_by_key(|token| self.name(*token));
+            let mut before: &[u8] = &[];
+            let entry = |token: i32| {
+                let name = self.name(token);
+                let shared = name.iter().zip(before).take_while(|(a, b)| a == b).count();
+                before = name;
+                Sorted { token, shared }
+            };
+            tokens.into_iter().map(entry).collect()
+        })
     }
 
     /// The number of tokens.

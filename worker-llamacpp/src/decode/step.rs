@@ -285,7 +285,7 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
     task.times.first.get_or_insert_with(clock::now);
     let token = match next_token(task, logits, scratch, vocabulary) {
         Ok(token) => token,
-        Err(why) => return Chosen::End(None, Finish::Failed(EngineError::Decode(why))),
+        Err(why) => return Chosen::End(None, Finish::Failed(why)),
     };
     if vocabulary.ends_answer(token) {
         return Chosen::End(task.text.finish(), Finish::Stop);
@@ -316,17 +316,18 @@ fn next_token(
     logits: &[f32],
     scratch: &mut Scratch,
     vocabulary: &Vocabulary,
-) -> Result<i32, String> {
+) -> Result<i32, EngineError> {
     const NOTHING: &str = "the model's output holds no number";
-    let mut token = task.sampler.pick(logits, scratch).ok_or(NOTHING)?;
+    let none = |why: &str| EngineError::Decode(why.to_owned());
+    let mut token = task.sampler.pick(logits, scratch).ok_or_else(|| none(NOTHING))?;
     let Some(grammar) = &mut task.grammar else { return Ok(token) };
-    if !grammar.allows(token, vocabulary) {
-        grammar.mask(scratch.load(logits), vocabulary);
+    if !grammar.allows(token, vocabulary)? {
+        grammar.mask(scratch.load(logits), vocabulary)?;
         let within = task.sampler.pick_edited(Draw::AfterRejection, scratch);
-        token = within.ok_or("the grammar leaves no token of this model")?;
+        token = within.ok_or_else(|| none("the grammar leaves no token of this model"))?;
     }
     if !vocabulary.ends_answer(token) {
-        grammar.accept(token)?;
+        grammar.accept(token, vocabulary)?;
     }
     Ok(token)
 }

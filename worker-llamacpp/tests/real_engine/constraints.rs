@@ -1,6 +1,6 @@
 //! Output in a form: JSON schema and GBNF, and constraints that are none.
 
-use adapter_api::{Constraint, EngineError, Finish};
+use adapter_api::{Constraint, EngineError, Finish, Tool, ToolChoice};
 
 use crate::harness::{Worker, job, prompt, user};
 
@@ -71,15 +71,21 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
     let schema = |text: &str| Constraint::JsonSchema(text.to_owned());
     let deep_schema = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
     for (said, constraint) in [
-        ("`sampling.grammar` has no rule named `root`", grammar("answer ::= \"yes\"")),
-        ("`sampling.grammar` has no rule named `root`", grammar("")),
+        (
+            "`sampling.grammar` is no grammar that can be followed: there is no rule named `root`",
+            grammar("answer ::= \"yes\""),
+        ),
         ("`sampling.grammar` is no grammar", grammar("root ::= (\"a\"")),
         ("`sampling.grammar` is no grammar", grammar("root ::= missing")),
         ("`sampling.grammar` is no grammar", grammar("root ::= root \"a\"")),
-        ("`sampling.grammar` is no grammar", grammar("root ::= \"a\"{999999999}")),
+        ("repetition `{5,2}` has a lower bound above the upper one", grammar("root ::= \"a\"{5,2}")),
         (
-            "`sampling.grammar` nests brackets",
-            grammar(&format!("root ::= {}\"a\"{}", "(".repeat(5000), ")".repeat(5000))),
+            "`sampling.json_schema` at `#/properties/a/items`: `minLength` 5 is above `maxLength` 2",
+            schema(r#"{"properties": {"a": {"items": {"type": "string", "minLength": 5, "maxLength": 2}}}}"#),
+        ),
+        (
+            "`sampling.json_schema` at `#`: `pattern` `^a{5,2}$`: repetition `{5,2}`",
+            schema(r#"{"type": "string", "pattern": "^a{5,2}$"}"#),
         ),
         ("`sampling.grammar` holds a NUL", grammar("root ::= \"a\0\"")),
         ("`sampling.grammar` has 200011 bytes", grammar(&format!("root ::= \"{}\"", "a".repeat(200_000)))),
@@ -100,4 +106,46 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
         assert!(text.contains(said), "`{text}` should say `{said}`");
     }
     assert_eq!(worker.answer(job(prompt("Hello"), 4)).tokens.len(), 4, "it still works");
+}
+
+#[test]
+fn a_forced_tool_whose_parameters_contradict_themselves_is_refused_by_field() {
+    let mut worker = Worker::start(1, 256);
+    for parameters in [
+        r#"{"type": "object", "properties": {"a": {"type": "array", "minItems": 5, "maxItems": 2}}}"#,
+        r#"{"type": "object", "properties": {"a": {"type": "string", "pattern": "^(ab){5,2}$"}}}"#,
+    ] {
+        let mut job = job(user("Call it."), 4);
+        job.tools.offered =
+            vec![Tool { name: "f".to_owned(), parameters: Some(parameters.to_owned()), ..Tool::default() }];
+        job.tools.choice = ToolChoice::Required;
+        let found = worker.measure(job).expect_err(parameters).to_string();
+        assert!(found.starts_with("`tools[0].parameters` (`f`) at `#/properties/a`: "), "{found}");
+    }
+}
+
+/// 884 bytes that double the readings of a text with every character.
+#[test]
+fn a_grammar_too_ambiguous_to_follow_ends_its_task_and_its_neighbours_go_on() {
+    let mut worker = Worker::start(2, 512);
+    let rule = |at: usize| format!("\"a\" r{} \"b\" | \"a\" r{} \"c\"", at + 1, at + 1);
+    let rules: String = (1..18).map(|at| format!("r{at} ::= {}\n", rule(at))).collect();
+    let grammar = format!("root ::= {}\n{rules}r18 ::= \"a\"\n", rule(0));
+    let neighbour = worker.submit(job(prompt("Once upon a time"), 300));
+    worker.until(|worker| worker.answers[&neighbour].pieces.len() >= 2);
+    let mut hard = job(prompt("aaaa"), 100);
+    hard.sampling.constraint = Some(Constraint::Grammar(grammar));
+    worker.measure(hard.clone()).expect("it is a grammar");
+    let hard = worker.submit(hard);
+    worker.wait(&[hard]);
+    let Finish::Failed(EngineError::Invalid(text)) = worker.answers[&hard].finish() else {
+        panic!("{:?}", worker.answers[&hard].finish())
+    };
+    assert!(text.contains("`sampling.grammar`") && text.contains("too ambiguous"), "{text}");
+    let longest = worker.answers[&neighbour].times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(longest < Some(std::time::Duration::from_secs(20)), "{longest:?}");
+    let before = worker.answers[&neighbour].pieces.len();
+    worker.until(|worker| {
+        worker.answers[&neighbour].pieces.len() > before || worker.answers[&neighbour].end.is_some()
+    });
 }
