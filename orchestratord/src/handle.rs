@@ -337,6 +337,7 @@ impl DriverHandle {
         let measured = match tokio::time::timeout(MEASURE_LIMIT, measure).await {
             Err(_) => return Err(Unmeasured::Late),
             Ok(Err(MeasureError::Gone)) => return Err(Unmeasured::Gone),
+            Ok(Err(MeasureError::Busy)) => return Err(Unmeasured::Late),
             Ok(Err(MeasureError::Invalid(what))) => return Err(Unmeasured::Refused(Refusal::Invalid(what))),
             Ok(Ok(measured)) => measured,
         };

@@ -100,7 +100,7 @@ impl DecodeLoop {
             self.end_canceled();
             self.assign();
             self.step();
-            self.outbox.send_step(std::mem::take(&mut self.said));
+            self.send();
         }
         self.cancel_all();
         self.outbox.send_step(std::mem::take(&mut self.said));
@@ -109,11 +109,13 @@ impl DecodeLoop {
     /// Takes what came in; waits for something when there is nothing to do. Whether to go on.
     fn take(&mut self, commands: &Receiver<Command>) -> bool {
         if self.is_idle() {
+            self.loaded.heartbeat.waits();
             match commands.recv() {
                 Ok(Command::Stop) | Err(_) => return false,
                 Ok(command) => self.obey(command),
             }
         }
+        self.loaded.heartbeat.works(clock::now());
         while self.waiting.len() < WAITING {
             match commands.try_recv() {
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
@@ -122,6 +124,17 @@ impl DecodeLoop {
             }
         }
         true
+    }
+
+    /// Sends what the step had to say, and how far the tasks are.
+    fn send(&mut self) {
+        let heartbeat = self.loaded.heartbeat;
+        heartbeat.report(clock::now(), || {
+            self.slots.iter().filter_map(|slot| slot.task.as_ref()).map(Task::progress).collect()
+        });
+        // The daemon may take its time to read.
+        heartbeat.waits();
+        self.outbox.send_step(std::mem::take(&mut self.said));
     }
 
     fn is_idle(&self) -> bool {

@@ -9,9 +9,10 @@ use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::{Millis, TokenCount};
-use worker_protocol::{Step, TaskEvent, TaskUpdate};
+use worker_protocol::{Step, TaskEvent, TaskProgress, TaskUpdate};
 
 use crate::clock;
+use crate::heartbeat::{CallWatch, Heartbeat};
 use crate::inbox::{Command, end_unstarted};
 use crate::load::Loaded;
 use crate::outbox::Outbox;
@@ -32,11 +33,21 @@ pub fn run(
     let encodes = loaded.model.meta_val_str("general.architecture").is_ok_and(|name| name.contains("bert"));
     let result = if loaded.facts.workloads.contains(&Workload::Rerank) { score } else { unit_vector };
     let mut waiting = Waiting { jobs: VecDeque::new(), stopped: false };
-    while let Some(job) = waiting.next(commands, outbox) {
-        answer(job, outbox, |input| {
+    let heartbeat = loaded.heartbeat;
+    loop {
+        heartbeat.waits();
+        let Some(job) = waiting.next(commands, outbox) else { return };
+        answer(job, outbox, heartbeat, |input, progress| {
             waiting.look(commands, outbox);
-            let pooled = pooled(&mut context, &mut batch, input, encodes)?;
-            result(pooled)
+            let watch = CallWatch {
+                reads: vec![(progress, input.len())],
+                tokens: input.len(),
+                ..CallWatch::default()
+            };
+            heartbeat.begin(watch, clock::now());
+            let pooled = pooled(&mut context, &mut batch, input, encodes);
+            heartbeat.end(pooled.is_ok(), clock::now());
+            result(pooled?)
         });
     }
 }
@@ -94,19 +105,26 @@ impl Waiting {
     }
 }
 
-fn answer(job: Prepared, outbox: &Outbox, mut result_of: impl FnMut(&[i32]) -> Result<String, String>) {
+/// Answers one input after the other. All of the time is the reading of input: no token is generated.
+fn answer(
+    job: Prepared,
+    outbox: &Outbox,
+    heartbeat: &Heartbeat,
+    mut result_of: impl FnMut(&[i32], TaskProgress) -> Result<String, String>,
+) {
     let Work::Pool(inputs) = job.work else { unreachable!("a model that pools takes nothing else") };
-    let started = clock::now();
     let mut finish = Finish::Stop;
-    let mut read = 0;
-    for input in inputs {
+    let mut progress = TaskProgress { task: job.task, prompt_tokens: 0, generated_tokens: 0, inputs: 0 };
+    for (at, input) in inputs.iter().enumerate() {
         if job.canceled.is_set() {
             finish = Finish::Canceled;
             break;
         }
-        match result_of(&input) {
+        match result_of(input, progress) {
             Ok(text) => {
-                read += input.len();
+                progress.inputs += 1;
+                progress.prompt_tokens += u32::try_from(input.len()).unwrap_or(u32::MAX);
+                heartbeat.report(clock::now(), || vec![progress]);
                 let event = TaskEvent::Tokens(Piece { text, ..Piece::default() });
                 outbox.send_step(Step {
                     tasks: vec![TaskUpdate { task: job.task, event }],
@@ -114,18 +132,18 @@ fn answer(job: Prepared, outbox: &Outbox, mut result_of: impl FnMut(&[i32]) -> R
                 });
             }
             Err(why) => {
-                finish = Finish::Failed(EngineError::Decode(why));
+                finish = Finish::Failed(EngineError::Decode(format!("input {at}: {why}")));
                 break;
             }
         }
     }
     let report = EndReport {
         finish,
-        tokens_in: TokenCount(u32::try_from(read).unwrap_or(u32::MAX)),
+        tokens_in: TokenCount(progress.prompt_tokens),
         tokens_cached: TokenCount(0),
         tokens_out: TokenCount(0),
-        prefill_ms: Millis::from_duration(started.duration_since(job.arrived)),
-        decode_ms: Millis::from_duration(clock::now().duration_since(started)),
+        prefill_ms: Millis::from_duration(clock::now().duration_since(job.arrived)),
+        decode_ms: Millis(0),
         own: None,
     };
     let end = TaskUpdate { task: job.task, event: TaskEvent::End(report) };
@@ -152,9 +170,12 @@ fn pooled<'a>(
     context.embeddings_seq_ith(0).map_err(|error| error.to_string())
 }
 
-/// A vector, made of length 1, as JSON.
+/// A vector, made of length 1, as JSON. JSON has no words for what is no finite number.
 fn unit_vector(vector: &[f32]) -> Result<String, String> {
     let length = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    if !length.is_finite() {
+        return Err("the model's vector holds a number that is not finite".to_owned());
+    }
     let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
     let unit: Vec<f32> = vector.iter().map(|x| (f64::from(*x) * scale) as f32).collect();
     serde_json::to_string(&unit).map_err(|error| error.to_string())
@@ -163,5 +184,26 @@ fn unit_vector(vector: &[f32]) -> Result<String, String> {
 /// A score as JSON: the first of the model's classes, which is how well the document answers the query.
 fn score(classes: &[f32]) -> Result<String, String> {
     let score = classes.first().ok_or("the model gives no score")?;
+    if !score.is_finite() {
+        return Err(format!("the model's score is {score}, which is no finite number"));
+    }
     serde_json::to_string(score).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_or_score_that_is_not_finite_is_an_error_and_not_a_null() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(unit_vector(&[0.5, bad]).expect_err("bad").contains("not finite"));
+            assert!(score(&[bad]).expect_err("bad").contains("no finite number"));
+        }
+        assert_eq!(unit_vector(&[3.0, 4.0]).as_deref(), Ok("[0.6,0.8]"));
+        assert_eq!(unit_vector(&[0.0, 0.0]).as_deref(), Ok("[0.0,0.0]"));
+        // The squares are larger than any number of the vector's own kind.
+        assert_eq!(unit_vector(&[f32::MAX, 0.0]).as_deref(), Ok("[1.0,0.0]"));
+        assert_eq!(score(&[-1.5, 2.0]).as_deref(), Ok("-1.5"));
+    }
 }

@@ -8,6 +8,7 @@ use std::ffi::{CStr, c_char, c_void};
 use llama_cpp_2::context::LlamaContext;
 
 use crate::buffers::{self, Buffers, Use};
+use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::log::{self, Level};
 
@@ -126,7 +127,7 @@ fn raw(context: &LlamaContext<'_>) -> Option<*mut llama_cpp_sys_2::llama_context
 
 unsafe extern "C" fn on_node(data: *mut c_void) -> bool {
     // SAFETY: `data` is what `watch` gave: a heartbeat that lives as long as the process and is only shared.
-    unsafe { &*data.cast_const().cast::<Heartbeat>() }.beat()
+    unsafe { &*data.cast_const().cast::<Heartbeat>() }.beat(clock::now())
 }
 
 /// Ends the process at once, without running exit handlers: other threads are in the middle of a decode

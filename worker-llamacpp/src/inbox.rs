@@ -1,40 +1,44 @@
 //! The way in. One thread reads frames and hands them on; one prepares jobs and one measures, so that
-//! neither holds up the decode loop. A cancel overtakes all of them: it sets a flag that every later stage
-//! looks at.
+//! neither holds up the decode loop. The reader itself never waits for them: what they have no room for it refuses. A
+//! cancel overtakes all of them: it sets a flag that every later stage looks at.
 //!
 //! ```text
 //!             ┌─ Submit, Evict, Stop ─► preparer ─► decode loop
-//! reader ─────┼─ Measure ─────────────► measurer ─► outbox
+//! reader ─────┼─ Measure, Forget ─────► measuring ─► outbox
+//!             ├─ Ping ────────────────► outbox: whether the decode loop lives
 //!             └─ Cancel: sets the task's flag
 //! ```
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use adapter_api::{Determinism, EndReport, EngineError, Finish, Job};
 use llama_cpp_2::context::LlamaContext;
 use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
 use rustix::event::{PollFd, PollFlags, poll};
-use worker_protocol::{FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
+use worker_protocol::{FromWorker, Pong, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
 
 use crate::clock;
 use crate::exit;
+use crate::heartbeat::Heartbeat;
 use crate::load::Loaded;
 use crate::log::{self, Level};
+use crate::measuring::{self, Hands, Measuring};
 use crate::outbox::Outbox;
 use crate::prepare::{Arrival, CancelFlag, Prepared, Work, measure, prepare};
 
-/// Messages that wait to be prepared or measured. The reader waits when there are more.
+/// Jobs that wait to be prepared. The daemon sends no more than there are slots.
 const WAITING: usize = 1024;
+
+/// How long a job may take to be prepared. What takes longer has hung, and all jobs behind it wait.
+const PREPARE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Prepared jobs that wait for the decode loop to look.
 const PREPARED: usize = 64;
-
-/// Stack of the thread that compiles grammars, whose parser works by recursion.
-const PREPARER_STACK: usize = 64 * 1024 * 1024;
 
 /// What the decode loop is told.
 #[derive(Debug)]
@@ -88,68 +92,147 @@ fn hang_up() -> PollFlags {
 /// When the system gives no thread.
 pub fn open(stream: UnixStream, loaded: Arc<Loaded>, outbox: Outbox) -> std::io::Result<Receiver<Command>> {
     let (to_preparer, orders) = sync_channel(WAITING);
-    let (to_measurer, questions) = sync_channel(WAITING);
     let (to_loop, commands) = sync_channel(PREPARED);
-    let (loaded_too, outbox_too) = (Arc::clone(&loaded), outbox.clone());
+    let preparing: Preparing = Arc::default();
+    let reader = Reader {
+        preparer: to_preparer,
+        measuring: start_measuring(&loaded, &outbox)?,
+        heartbeat: loaded.heartbeat,
+        outbox: outbox.clone(),
+        flags: HashMap::new(),
+        tidy_at: 64,
+    };
+    watch_the_preparer(Arc::clone(&preparing))?;
     thread::Builder::new()
         .name("prepare".into())
-        .stack_size(PREPARER_STACK)
-        .spawn(move || prepare_all(&loaded, &outbox, &orders, &to_loop))?;
-    thread::Builder::new()
-        .name("measure".into())
-        // Some vocabularies are split by recursive expressions: a long word goes deep.
-        .stack_size(PREPARER_STACK)
-        .spawn(move || measure_all(&loaded_too, &outbox_too, &questions))?;
-    thread::Builder::new().name("read".into()).spawn(move || read_all(stream, &to_preparer, &to_measurer))?;
+        .stack_size(measuring::STACK)
+        .spawn(move || prepare_all(&loaded, &outbox, &orders, &to_loop, &preparing))?;
+    thread::Builder::new().name("read".into()).spawn(move || reader.read_all(stream))?;
     Ok(commands)
 }
 
-fn read_all(mut stream: UnixStream, preparer: &SyncSender<Order>, measurer: &SyncSender<(u64, Box<Job>)>) {
-    let mut flags: HashMap<TaskId, CancelFlag> = HashMap::new();
-    let mut tidy_at = 64;
-    loop {
-        let message = match read_frame(&mut stream) {
-            Ok(Some(message)) => message,
-            Ok(None) => exit::at_once(exit::DAEMON_GONE),
-            Err(error) => {
-                log::line(Level::Error, "the channel is broken", &[("reason", &error.to_string())]);
-                exit::at_once(i32::from(exit::NO_CHANNEL));
+/// Since when a job is being prepared.
+type Preparing = Arc<Mutex<Option<Instant>>>;
+
+fn start_measuring(loaded: &Arc<Loaded>, outbox: &Outbox) -> std::io::Result<Measuring> {
+    let (loaded, outbox) = (Arc::clone(loaded), outbox.clone());
+    let hands = Hands {
+        measure: Box::new(move |job| measure(&loaded, job)),
+        answer: Box::new(move |request, result| outbox.send(&FromWorker::Measured { request, result })),
+        give_up: Box::new(|| {
+            log::line(Level::Error, "measuring hangs: the worker ends", &[]);
+            exit::at_once(exit::HUNG)
+        }),
+    };
+    Measuring::start(hands, measuring::LIMIT)
+}
+
+/// Ends the process when a job takes longer to be prepared than any should: every job was measured before.
+fn watch_the_preparer(preparing: Preparing) -> std::io::Result<()> {
+    let watch = move || {
+        loop {
+            thread::sleep(PREPARE_LIMIT / 4);
+            let since = *preparing.lock().unwrap_or_else(PoisonError::into_inner);
+            if since.is_some_and(|since| clock::now().saturating_duration_since(since) > PREPARE_LIMIT) {
+                log::line(Level::Error, "a job hangs while it is prepared: the worker ends", &[]);
+                exit::at_once(exit::HUNG);
             }
-        };
-        let handed_on = match message {
+        }
+    };
+    thread::Builder::new().name("watch-prepare".into()).spawn(watch).map(drop)
+}
+
+/// What the thread that reads the channel hands messages on to.
+struct Reader {
+    preparer: SyncSender<Order>,
+    measuring: Measuring,
+    heartbeat: &'static Heartbeat,
+    outbox: Outbox,
+    flags: HashMap<TaskId, CancelFlag>,
+    /// The number of flags at which those of tasks that have ended are looked for.
+    tidy_at: usize,
+}
+
+impl Reader {
+    fn read_all(mut self, mut stream: UnixStream) {
+        loop {
+            let message = match read_frame(&mut stream) {
+                Ok(Some(message)) => message,
+                Ok(None) => exit::at_once(exit::DAEMON_GONE),
+                Err(error) => {
+                    log::line(Level::Error, "the channel is broken", &[("reason", &error.to_string())]);
+                    exit::at_once(i32::from(exit::NO_CHANNEL));
+                }
+            };
+            if !self.hand_on(message) {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is somebody to hand on to.
+    fn hand_on(&mut self, message: ToWorker) -> bool {
+        match message {
             ToWorker::Load { .. } | ToWorker::Estimate { .. } => {
                 log::line(Level::Error, "asked to load a second model", &[]);
                 exit::at_once(i32::from(exit::NO_CHANNEL));
             }
-            ToWorker::Measure { request, job } => measurer.send((request, job)).is_ok(),
-            ToWorker::Submit(job) => {
-                let canceled = CancelFlag::default();
-                if flags.len() >= tidy_at {
-                    flags.retain(|_, flag| !flag.is_last());
-                    tidy_at = (flags.len() * 2).max(64);
-                }
-                flags.insert(job.task, canceled.clone());
-                preparer.send(Order::Prepare(Arrival { job, canceled, arrived: clock::now() })).is_ok()
+            ToWorker::Measure { request, job } => self.measuring.push(request, job),
+            ToWorker::ForgetMeasure(request) => self.measuring.forget(request),
+            ToWorker::Ping(ping) => {
+                let (silent, limit) = self.heartbeat.silence(clock::now());
+                let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+                let pong = Pong { ping, silent_ms: millis(silent), limit_ms: millis(limit) };
+                self.outbox.send(&FromWorker::Pong(pong));
             }
+            ToWorker::Submit(job) => return self.submit(job),
             ToWorker::Cancel(task) => {
-                if let Some(flag) = flags.get(&task) {
+                if let Some(flag) = self.flags.get(&task) {
                     flag.set();
                 }
+            }
+            ToWorker::EvictSession(session) => {
+                // No room is no harm: the cache gives way to others by itself.
+                let sent = self.preparer.try_send(Order::Evict(session));
+                return !matches!(sent, Err(TrySendError::Disconnected(_)));
+            }
+            ToWorker::Stop => {
+                self.flags.values().for_each(CancelFlag::set);
+                // Nothing comes after it that could be late.
+                return self.preparer.send(Order::Stop).is_ok();
+            }
+        }
+        true
+    }
+
+    fn submit(&mut self, job: Box<Job>) -> bool {
+        let canceled = CancelFlag::default();
+        if self.flags.len() >= self.tidy_at {
+            self.flags.retain(|_, flag| !flag.is_last());
+            self.tidy_at = (self.flags.len() * 2).max(64);
+        }
+        let (task, arrived) = (job.task, clock::now());
+        self.flags.insert(task, canceled.clone());
+        match self.preparer.try_send(Order::Prepare(Arrival { job, canceled, arrived })) {
+            Ok(()) => true,
+            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(_)) => {
+                let why = EngineError::Unavailable(format!("{WAITING} tasks wait to be prepared"));
+                self.outbox.send_step(end_unstarted(task, Finish::Failed(why), arrived));
                 true
             }
-            ToWorker::EvictSession(session) => preparer.send(Order::Evict(session)).is_ok(),
-            ToWorker::Stop => {
-                flags.values().for_each(CancelFlag::set);
-                preparer.send(Order::Stop).is_ok()
-            }
-        };
-        if !handed_on {
-            return;
         }
     }
 }
 
-fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_loop: &SyncSender<Command>) {
+fn prepare_all(
+    loaded: &Loaded,
+    outbox: &Outbox,
+    orders: &Receiver<Order>,
+    to_loop: &SyncSender<Command>,
+    preparing: &Preparing,
+) {
+    let note = |since| *preparing.lock().unwrap_or_else(PoisonError::into_inner) = since;
     let mut lane_is_open = false;
     for order in orders {
         let command = match order {
@@ -161,6 +244,7 @@ fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_lo
                     outbox.send_step(end_unstarted(task, Finish::Canceled, arrived));
                     continue;
                 }
+                note(Some(clock::now()));
                 let ready = prepare(loaded, arrival).and_then(|prepared| {
                     let opens = prepared.determinism == Determinism::Strict
                         && matches!(prepared.work, Work::Complete(_))
@@ -171,6 +255,7 @@ fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_lo
                     })?;
                     Ok((prepared, lane))
                 });
+                note(None);
                 match ready {
                     Ok((prepared, lane)) => {
                         let opened = lane.map(|lane| to_loop.send(Command::OpenStrictLane(Box::new(lane))));
@@ -192,12 +277,6 @@ fn prepare_all(loaded: &Loaded, outbox: &Outbox, orders: &Receiver<Order>, to_lo
         if to_loop.send(command).is_err() {
             return;
         }
-    }
-}
-
-fn measure_all(loaded: &Loaded, outbox: &Outbox, questions: &Receiver<(u64, Box<Job>)>) {
-    for (request, job) in questions {
-        outbox.send(&FromWorker::Measured { request, result: measure(loaded, &job) });
     }
 }
 

@@ -24,6 +24,7 @@ mod inbox;
 mod load;
 pub mod log;
 mod machine;
+mod measuring;
 mod model_file;
 mod outbox;
 mod prepare;

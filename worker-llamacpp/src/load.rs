@@ -22,7 +22,7 @@ use orchestrator_core::{Millis, TokenCount};
 use crate::budget::Interrupts;
 use crate::clock;
 use crate::ffi::{self, ContextShape};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{CallWatch, Heartbeat};
 use crate::machine;
 use crate::model_file;
 use crate::sample;
@@ -137,7 +137,7 @@ pub fn load(
     let slots = loaded.facts.slots;
     let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
     if !loaded.pools() {
-        loaded.facts.kv_bytes_per_token = warm_up(&mut context)?;
+        loaded.facts.kv_bytes_per_token = warm_up(&mut context, loaded.heartbeat)?;
     }
     loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, loaded.facts.ctx));
     loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
@@ -228,7 +228,7 @@ fn open(
         load_ms: Millis(0),
         memory: None,
     };
-    let heartbeat = Box::leak(Box::default());
+    let heartbeat = Box::leak(Box::new(Heartbeat::new(clock::now())));
     Ok(Loaded {
         backend,
         model,
@@ -242,7 +242,7 @@ fn open(
 }
 
 /// Decodes a few tokens, which sets everything up that is set up late, and measures the KV cache by it.
-fn warm_up(context: &mut LlamaContext<'_>) -> Result<u64, StartError> {
+fn warm_up(context: &mut LlamaContext<'_>, heartbeat: &Heartbeat) -> Result<u64, StartError> {
     const HALF: usize = 8;
     let failed =
         |error: &dyn std::fmt::Display| StartError::Engine(format!("a first decode failed: {error}"));
@@ -254,11 +254,19 @@ fn warm_up(context: &mut LlamaContext<'_>) -> Result<u64, StartError> {
             let position = i32::try_from(round * HALF + at).expect("a few tokens");
             batch.add(LlamaToken(0), position, &[0], at + 1 == HALF).map_err(|error| failed(&error))?;
         }
+        // What the second call takes is the first that is known of how long a call may be silent: the first one
+        // sets things up.
+        heartbeat.begin(
+            CallWatch { tokens: if round == 0 { 0 } else { HALF }, ..CallWatch::default() },
+            clock::now(),
+        );
         context.decode(&mut batch).map_err(|error| failed(&error))?;
         context.synchronize();
+        heartbeat.end(true, clock::now());
         *size = context.state_seq_get_size_ext(0, LlamaStateSeqFlags::default());
     }
     context.clear_kv_cache();
+    heartbeat.waits();
     Ok((sizes[1].saturating_sub(sizes[0]) / HALF) as u64)
 }
 

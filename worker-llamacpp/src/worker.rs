@@ -88,6 +88,7 @@ fn serve(mut stream: UnixStream) -> io::Result<ExitCode> {
             ("load_ms", &loaded.facts.load_ms.0.to_string()),
         ],
     );
+    loaded.heartbeat.report_to(outbox.clone());
     let loaded = Arc::new(loaded);
     let commands = inbox::open(stream, Arc::clone(&loaded), outbox.clone())?;
     outbox.send(&FromWorker::Ready(Box::new(loaded.facts.clone())));

@@ -8,7 +8,9 @@
 //!   ◄─────────────── Loading (repeated) ──
 //!   ◄─ Ready | Estimated | LoadFailed ────
 //!   ── Measure / Submit / Cancel … ────►
-//!   ◄──────────── Measured / Step … ──────
+//!   ◄──── Measured / Step / Progress … ───
+//!   ── Ping (repeated) ─────────────────►
+//!   ◄────────────────────────────── Pong ──
 //!   ── Stop, or end-of-file ───────────►   exits
 //! ```
 
@@ -16,4 +18,7 @@ pub mod frame;
 pub mod message;
 
 pub use frame::{FrameError, FrameReader, MAX_FRAME_BYTES, encode, read_frame, write_frame};
-pub use message::{FromWorker, PROTOCOL_VERSION, SessionUpdate, Step, TaskEvent, TaskUpdate, ToWorker};
+pub use message::{
+    EXIT_HUNG, FromWorker, PROTOCOL_VERSION, Pong, SessionUpdate, Step, TaskEvent, TaskProgress, TaskUpdate,
+    ToWorker,
+};

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes: daemon and worker are one executable, so a difference means that
 /// the file was replaced under a running daemon.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
+
+/// The exit code of a worker that ends because one of its threads hangs.
+pub const EXIT_HUNG: i32 = 5;
 
 /// From the daemon to its worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +46,10 @@ pub enum ToWorker {
     Cancel(TaskId),
     /// Give a session's KV cache back.
     EvictSession(SessionId),
+    /// Forget a [`ToWorker::Measure`] whose answer nobody waits for any more.
+    ForgetMeasure(u64),
+    /// Show that you live. Answered by [`FromWorker::Pong`], out of order.
+    Ping(u64),
     /// End in order: running jobs are canceled.
     Stop,
 }
@@ -67,6 +74,42 @@ pub enum FromWorker {
     },
     /// All that one decode step had to say.
     Step(Step),
+    /// How much work has been done for running tasks: a few times a second, also while a step goes on.
+    Progress(Vec<TaskProgress>),
+    /// The answer to a [`ToWorker::Ping`], by the thread that reads the channel.
+    Pong(Pong),
+}
+
+/// Work done for one task so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskProgress {
+    /// The task.
+    pub task: TaskId,
+    /// Prompt tokens read, or found in the KV cache.
+    pub prompt_tokens: u32,
+    /// Tokens generated.
+    pub generated_tokens: u32,
+    /// Inputs embedded or scored.
+    pub inputs: u32,
+}
+
+impl TaskProgress {
+    /// All of it as one count.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        u64::from(self.prompt_tokens) + u64::from(self.generated_tokens) + u64::from(self.inputs)
+    }
+}
+
+/// Whether the threads of a worker live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// The number that came with the ping.
+    pub ping: u64,
+    /// Milliseconds since the thread that computes last gave a sign of life; 0 while it waits for work.
+    pub silent_ms: u64,
+    /// Milliseconds after which it is taken to hang, computed from its own longest silences.
+    pub limit_ms: u64,
 }
 
 /// What one decode step had to say of all its sequences.

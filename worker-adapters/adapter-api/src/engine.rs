@@ -322,6 +322,9 @@ pub enum MeasureError {
     /// The engine went away meanwhile.
     #[error("the engine went away")]
     Gone,
+    /// The engine has as many jobs to measure as it keeps. Nothing is wrong with this one.
+    #[error("too many concurrent tokenize requests")]
+    Busy,
 }
 
 /// A session's share of the KV cache, as measured.
@@ -361,6 +364,8 @@ pub enum ExitReason {
     Signal(i32),
     /// The connection to it broke or what came over it made no sense.
     Channel(String),
+    /// It gave no sign of life within its bound, and was ended.
+    Hung(String),
 }
 
 impl std::fmt::Display for ExitReason {
@@ -370,6 +375,7 @@ impl std::fmt::Display for ExitReason {
             Self::Code(code) => write!(f, "ended by itself with exit code {code}"),
             Self::Signal(signal) => write!(f, "ended by signal {signal}"),
             Self::Channel(what) => write!(f, "channel broken: {what}"),
+            Self::Hung(what) => write!(f, "hung: {what}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use worker_protocol::{FrameReader, FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, encode};
+use worker_protocol::{EXIT_HUNG, FrameReader, FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, encode};
 
 use crate::shared::Shared;
 
@@ -49,7 +49,14 @@ pub(crate) async fn read(mut reader: Reader, shared: Arc<Shared>, writer: JoinHa
     };
     let reason = end_of_worker(&shared, closed).await;
     writer.abort();
-    let reason = if shared.stopping.load(Ordering::SeqCst) { ExitReason::Stopped } else { reason };
+    let reason = match shared.hung.get() {
+        _ if shared.stopping.load(Ordering::SeqCst) => ExitReason::Stopped,
+        Some(what) => ExitReason::Hung(what.clone()),
+        None if reason == ExitReason::Code(EXIT_HUNG) => {
+            ExitReason::Hung("a thread that reads its jobs was busy with one for too long".to_owned())
+        }
+        None => reason,
+    };
     shared.close(reason);
     // The sinks of the reader go last, when it can be seen that the engine is gone.
     drop(reader);
@@ -121,6 +128,14 @@ impl Reader {
                 shared.answer(request, result);
                 Ok(())
             }
+            FromWorker::Progress(progress) => {
+                shared.note_progress(&progress);
+                Ok(())
+            }
+            FromWorker::Pong(pong) => {
+                shared.pong.send_replace(Some(pong));
+                Ok(())
+            }
             FromWorker::Loading(_)
             | FromWorker::Ready(_)
             | FromWorker::Estimated(_)
@@ -134,13 +149,14 @@ impl Reader {
         }
         match event {
             TaskEvent::Tokens(piece) => {
+                shared.note_tokens(task, piece.tokens.len());
                 if let Some(sink) = self.sinks.get_mut(&task) {
                     sink.tokens(piece);
                 }
             }
             TaskEvent::End(report) => {
                 if let Some(sink) = self.sinks.remove(&task) {
-                    shared.ended();
+                    shared.ended(task);
                     sink.end(report);
                 }
             }

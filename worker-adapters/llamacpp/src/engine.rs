@@ -102,6 +102,10 @@ impl Engine for LlamacppEngine {
         }
     }
 
+    fn work_done(&self, task: TaskId) -> Option<u64> {
+        self.shared.work_done(task)
+    }
+
     fn process(&self) -> Option<u32> {
         self.shared.process.id()
     }

@@ -18,6 +18,7 @@ use worker_protocol::{FrameReader, FromWorker, PROTOCOL_VERSION, ToWorker, encod
 
 use crate::connection::{self, Closed, EXIT_AFTER_EOF, READ_BYTES, Reader};
 use crate::engine::LlamacppEngine;
+use crate::probe;
 use crate::process::Process;
 use crate::shared::{OUTGOING_BOUND, Shared};
 use crate::tasks;
@@ -74,6 +75,7 @@ impl LlamacppFactory {
         let shared = Arc::new(Shared::new(process, outgoing));
         let (read_half, write_half) = socket.into_split();
         let writer = tasks::spawn(connection::write(write_half, messages));
+        tasks::spawn(probe::run(Arc::clone(&shared)));
         let reader = Reader::new(read_half, frames);
         tasks::spawn(connection::read(reader, Arc::clone(&shared), writer));
         Ok(Arc::new(LlamacppEngine::new(facts, shared)))

@@ -7,12 +7,14 @@
 //!        │ Load … Ready
 //!        ▼
 //! LlamacppEngine ── outgoing (bounded) ─► writer task ─► socket ─► worker
+//! probe task: pings ─────────┘
 //!        sinks, answers, session figures ◄── reader task ◄── socket ◄──┘
 //! ```
 
 mod connection;
 mod engine;
 mod factory;
+mod probe;
 mod process;
 mod shared;
 mod stderr;

@@ -1,13 +1,13 @@
 //! What the engine's handle, its reader and its writer have in common, and the bounds of it all.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use adapter_api::{ExitReason, MeasureError, Measured, SessionKv, TaskSink};
 use orchestrator_core::{SessionId, TaskId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use worker_protocol::{SessionUpdate, ToWorker};
+use worker_protocol::{Pong, SessionUpdate, TaskProgress, ToWorker};
 
 use crate::process::Process;
 
@@ -23,6 +23,15 @@ pub const MAX_TASKS: usize = 1024;
 
 /// Measures at one worker at a time; one more waits for its turn.
 pub const MAX_MEASURES: usize = 256;
+
+/// Work done for one task, as far as the worker has told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    /// By its reports, which come a few times a second.
+    reported: u64,
+    /// Tokens that came meanwhile.
+    tokens: u64,
+}
 
 /// Sessions whose figures are kept: far more than a KV cache holds.
 const MAX_SESSIONS: usize = 65_536;
@@ -41,7 +50,11 @@ pub(crate) struct Shared {
     /// Nothing once the engine is gone.
     desk: Mutex<Option<Desk>>,
     sessions: Mutex<HashMap<SessionId, SessionKv>>,
-    tasks: AtomicUsize,
+    work: Mutex<HashMap<TaskId, Work>>,
+    /// The last answer to a ping.
+    pub(crate) pong: watch::Sender<Option<Pong>>,
+    /// Why the worker was ended, where it was because it hung.
+    pub(crate) hung: OnceLock<String>,
 }
 
 /// What waits for the reader.
@@ -63,7 +76,9 @@ impl Shared {
             stopping: AtomicBool::new(false),
             desk: Mutex::new(Some(Desk::default())),
             sessions: Mutex::default(),
-            tasks: AtomicUsize::new(0),
+            work: Mutex::default(),
+            pong: watch::Sender::new(None),
+            hung: OnceLock::new(),
         }
     }
 
@@ -71,7 +86,7 @@ impl Shared {
     pub(crate) fn arrive(&self, task: TaskId, sink: Box<dyn TaskSink>) -> Result<(), Box<dyn TaskSink>> {
         match lock(&self.desk).as_mut() {
             Some(desk) => {
-                self.tasks.fetch_add(1, Ordering::Relaxed);
+                lock(&self.work).insert(task, Work::default());
                 desk.arrivals.push((task, sink));
                 Ok(())
             }
@@ -81,12 +96,35 @@ impl Shared {
 
     /// Whether [`MAX_TASKS`] are here.
     pub(crate) fn is_full(&self) -> bool {
-        self.tasks.load(Ordering::Relaxed) >= MAX_TASKS
+        lock(&self.work).len() >= MAX_TASKS
     }
 
     /// A task had its end.
-    pub(crate) fn ended(&self) {
-        self.tasks.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn ended(&self, task: TaskId) {
+        lock(&self.work).remove(&task);
+    }
+
+    /// What the worker reports of running tasks. A call that was interrupted is computed again, and does not take
+    /// back what was told.
+    pub(crate) fn note_progress(&self, progress: &[TaskProgress]) {
+        let mut work = lock(&self.work);
+        for report in progress {
+            if let Some(known) = work.get_mut(&report.task) {
+                known.reported = known.reported.max(report.total());
+            }
+        }
+    }
+
+    /// Tokens of `task` came.
+    pub(crate) fn note_tokens(&self, task: TaskId, tokens: usize) {
+        if let Some(known) = lock(&self.work).get_mut(&task) {
+            known.tokens += tokens as u64;
+        }
+    }
+
+    /// Work done for a task that is here.
+    pub(crate) fn work_done(&self, task: TaskId) -> Option<u64> {
+        lock(&self.work).get(&task).map(|work| work.reported.max(work.tokens))
     }
 
     /// The sinks that came since the last call.
@@ -141,6 +179,7 @@ impl Shared {
         self.gone.send_replace(Some(reason));
         let desk = lock(&self.desk).take();
         lock(&self.sessions).clear();
+        lock(&self.work).clear();
         drop(desk);
     }
 }
@@ -161,7 +200,11 @@ impl Question<'_> {
 impl Drop for Question<'_> {
     fn drop(&mut self) {
         if let Some(desk) = lock(&self.shared.desk).as_mut() {
-            desk.questions.remove(&self.request);
+            let unanswered = desk.questions.remove(&self.request).is_some();
+            // No room is no harm: the answer is computed and not used.
+            if unanswered && self.shared.outgoing.capacity() > RESERVED_FOR_CANCELS {
+                let _ = self.shared.outgoing.try_send(ToWorker::ForgetMeasure(self.request));
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | keeper | never: it kills the worker when it is told to, or when its `Process` is dropped | the worker is reaped and its exit published |
 //! | stderr | the keeper, a bounded time after the worker's exit | nothing more is forwarded |
 //! | reader | never: it exits at the end of the channel, which the worker's death brings | the engine is gone: measures are answered, sinks dropped, the writer aborted |
+//! | probe | itself, when the engine is gone | a worker that hangs is no longer found |
 //! | writer | the reader, at the end of the channel | nothing more is sent |
 
 use std::future::Future;

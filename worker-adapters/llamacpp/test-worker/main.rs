@@ -13,8 +13,8 @@ use adapter_api::{
 };
 use orchestrator_core::{Millis, TaskId, TokenCount};
 use worker_protocol::{
-    FrameError, FromWorker, PROTOCOL_VERSION, SessionUpdate, Step, TaskEvent, TaskUpdate, ToWorker,
-    read_frame, write_frame,
+    EXIT_HUNG, FrameError, FromWorker, PROTOCOL_VERSION, Pong, SessionUpdate, Step, TaskEvent, TaskProgress,
+    TaskUpdate, ToWorker, read_frame, write_frame,
 };
 
 /// The exit code of a worker that is told to die.
@@ -53,7 +53,7 @@ fn main() -> Result<(), FrameError> {
     if behaviour == "deaf" {
         park();
     }
-    serve(&mut channel)
+    serve(&mut channel, &behaviour)
 }
 
 fn estimate(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
@@ -72,13 +72,14 @@ fn estimate(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError>
     write_frame(channel, &answer)
 }
 
-fn serve(channel: &mut UnixStream) -> Result<(), FrameError> {
+fn serve(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
     let mut running = HashSet::new();
+    let mut forgotten = 0;
     while let Some(message) = read_frame(channel)? {
         match message {
             ToWorker::Load { .. } | ToWorker::Estimate { .. } => std::process::exit(DIES_WITH),
             ToWorker::Measure { request, job } => {
-                let result = measure(&job.input);
+                let result = measure(&job.input, forgotten);
                 if result != Err(MeasureError::Gone) {
                     write_frame(channel, &FromWorker::Measured { request, result })?;
                 }
@@ -88,6 +89,12 @@ fn serve(channel: &mut UnixStream) -> Result<(), FrameError> {
                 step(channel, vec![end(task, Finish::Canceled, 1)], Vec::new())?;
             }
             ToWorker::Cancel(_) => {}
+            ToWorker::ForgetMeasure(_) => forgotten += 1,
+            ToWorker::Ping(_) if behaviour == "ignore-pings" => {}
+            ToWorker::Ping(ping) => {
+                let silent_ms = if behaviour == "silent" { 9_000 } else { 0 };
+                write_frame(channel, &FromWorker::Pong(Pong { ping, silent_ms, limit_ms: 5_000 }))?;
+            }
             ToWorker::EvictSession(session) => {
                 step(channel, Vec::new(), vec![SessionUpdate { session, kv: None }])?;
             }
@@ -117,6 +124,15 @@ fn submit(channel: &mut UnixStream, running: &mut HashSet<TaskId>, job: &Job) ->
             channel.shutdown(std::net::Shutdown::Both)?;
             park()
         }
+        "hang" => std::process::exit(EXIT_HUNG),
+        "read" => {
+            running.insert(task);
+            for prompt_tokens in [512, 300] {
+                let progress = TaskProgress { task, prompt_tokens, generated_tokens: 0, inputs: 0 };
+                write_frame(channel, &FromWorker::Progress(vec![progress]))?;
+            }
+            step(channel, vec![token(task, "read")], Vec::new())
+        }
         "hold" => {
             running.insert(task);
             step(channel, vec![token(task, "held")], Vec::new())
@@ -133,9 +149,12 @@ fn submit(channel: &mut UnixStream, running: &mut HashSet<TaskId>, job: &Job) ->
     }
 }
 
-fn measure(input: &Input) -> Result<Measured, MeasureError> {
+fn measure(input: &Input, forgotten: u32) -> Result<Measured, MeasureError> {
     match input {
         Input::Prompt(text) if text == "never" => Err(MeasureError::Gone),
+        Input::Prompt(text) if text == "how many were forgotten?" => {
+            Ok(Measured { tokens: TokenCount(forgotten), longest: TokenCount(forgotten) })
+        }
         Input::Prompt(text) => {
             let tokens = TokenCount(u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX));
             Ok(Measured { tokens, longest: tokens })

@@ -199,6 +199,11 @@ async fn the_end_of_a_worker_is_told_with_its_reason_and_after_its_last_words() 
             "last",
             ExitReason::Channel("the worker closed it and went on running".to_owned()),
         ),
+        (
+            "hang",
+            "",
+            ExitReason::Hung("a thread that reads its jobs was busy with one for too long".to_owned()),
+        ),
         ("garbage", "", ExitReason::Channel("a frame does not hold a message".to_owned())),
         ("ready again", "", ExitReason::Channel("the worker spoke of loading after it was ready".to_owned())),
     ];
@@ -239,6 +244,60 @@ async fn whoever_loses_a_sink_can_see_that_the_engine_is_gone() {
     };
     within(predicate).await;
     assert_eq!(*seen.lock().unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn work_done_is_what_the_worker_reports_and_never_less_than_before() {
+    let engine = start("serve").await;
+    let read = job("read");
+    let task = read.task;
+    assert_eq!(engine.work_done(task), None);
+    let mut stream = submit(&engine, read);
+    assert_eq!(first_token(&mut stream).await, "read");
+    assert_eq!(engine.work_done(task), Some(512), "an interrupted call takes nothing back");
+    engine.cancel(task);
+    hear_out(stream).await;
+    assert_eq!(engine.work_done(task), None);
+}
+
+#[tokio::test]
+async fn a_measure_that_nobody_waits_for_is_taken_back() {
+    let engine = start("serve").await;
+    let mut never = engine.measure(Arc::new(job("never")));
+    tokio::select! {
+        biased;
+        answer = &mut never => panic!("{answer:?}"),
+        one = engine.measure(Arc::new(job("a"))) => assert!(one.is_ok()),
+    }
+    drop(never);
+    let ask = || within(engine.measure(Arc::new(job("how many were forgotten?"))));
+    assert_eq!(ask().await.map(|measured| measured.tokens), Ok(TokenCount(1)));
+}
+
+/// A worker that is stopped, and one whose channel lives while its decode thread does not.
+#[tokio::test]
+async fn a_worker_that_hangs_is_found_and_ended_while_idle_and_while_busy() {
+    let idle = start("serve").await;
+    kill_process(pid(&idle), Signal::STOP).unwrap();
+    let busy = start("serve").await;
+    let mut stream = submit(&busy, job("hold"));
+    assert_eq!(first_token(&mut stream).await, "held");
+    kill_process(pid(&busy), Signal::STOP).unwrap();
+    let (deaf, silent) = (start("ignore-pings").await, start("silent").await);
+    let ends = tokio::join!(
+        within(idle.gone()),
+        within(busy.gone()),
+        within(deaf.gone()),
+        within(silent.gone()),
+        within(hear_out(stream))
+    );
+    for end in [ends.0, ends.1, ends.2] {
+        assert!(matches!(&end, ExitReason::Hung(what) if what.contains("no answer to a ping")), "{end:?}");
+    }
+    let silence = "the decode thread was silent for 9000 ms, over its limit of 5000 ms";
+    assert_eq!(ends.3, ExitReason::Hung(silence.to_owned()));
+    assert_eq!(ends.4, (String::new(), None));
+    assert!([idle, busy, deaf, silent].iter().all(|engine| is_reaped(pid(engine))));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use adapter_api::{EndReport, Finish, KvHint, SessionKv};
 use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
+use worker_protocol::TaskProgress;
 
 use crate::grammar::{Grammar, Marks};
 use crate::prepare::CancelFlag;
@@ -122,6 +123,17 @@ impl Task {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.written >= self.limits.max_tokens || self.prompt.len() + self.written >= self.limits.ctx
+    }
+
+    /// The work done for it so far.
+    #[must_use]
+    pub fn progress(&self) -> TaskProgress {
+        TaskProgress {
+            task: self.id,
+            prompt_tokens: count(self.read).0,
+            generated_tokens: count(self.written).0,
+            inputs: 0,
+        }
     }
 
     /// The last word on it.

@@ -166,15 +166,23 @@ impl DecodeLoop {
     /// A call that a cancel of one of its tasks ends, and an interactive task when only batch prompts are read
     /// and there is a slot for it. A call that decodes is short, and is not interrupted.
     fn watched_call(&mut self, shares: &mut [Share]) -> Result<(), CallError> {
-        let tasks = || shares.iter().filter_map(|share| self.slots[share.slot].task.as_ref());
-        if self.budget.may_interrupt() && tasks().all(Task::is_reading) {
-            let urgent = |task: &Task| task.is_reading() && task.priority == Priority::Interactive;
-            let yields = !tasks().any(urgent) && self.slots.iter().any(|slot| slot.task.is_none());
-            let canceled = tasks().map(|task| task.canceled.clone()).collect();
-            self.loaded.heartbeat.begin(CallWatch { canceled, yields });
+        let tasks = || shares.iter().filter_map(|share| Some((self.slots[share.slot].task.as_ref()?, share)));
+        let mut watch = CallWatch {
+            tokens: shares.iter().map(|share| share.tokens).sum(),
+            reads: tasks()
+                .filter(|(task, _)| task.is_reading())
+                .map(|(task, share)| (task.progress(), share.tokens))
+                .collect(),
+            ..CallWatch::default()
+        };
+        if self.budget.may_interrupt() && tasks().all(|(task, _)| task.is_reading()) {
+            let urgent = tasks().any(|(task, _)| task.priority == Priority::Interactive);
+            watch.yields = !urgent && self.slots.iter().any(|slot| slot.task.is_none());
+            watch.canceled = tasks().map(|(task, _)| task.canceled.clone()).collect();
         }
+        self.loaded.heartbeat.begin(watch, clock::now());
         let result = self.call(shares);
-        self.loaded.heartbeat.end();
+        self.loaded.heartbeat.end(result.is_ok(), clock::now());
         result
     }
 
@@ -255,11 +263,17 @@ impl DecodeLoop {
                 part
             }
         };
+        let watch =
+            CallWatch { canceled: vec![task.canceled.clone()], tokens: tokens.len(), ..CallWatch::default() };
+        self.loaded.heartbeat.begin(watch, started);
         let decoded = self.strict.decode(tokens);
+        self.loaded.heartbeat.end(decoded.is_ok(), clock::now());
         self.budget.observe_strict(reading, clock::now().duration_since(started));
         let chosen = match decoded {
             Ok(_) if task.next.is_none() && task.read < task.prompt.len() => return true,
             Ok(logits) => choose(task, logits, &mut self.scratch, self.loaded.vocabulary),
+            // It ends with the next step.
+            Err(_) if task.canceled.is_set() => return false,
             Err(why) => Chosen::End(None, Finish::Failed(EngineError::Decode(why))),
         };
         self.say(at, chosen);

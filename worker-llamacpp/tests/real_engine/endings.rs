@@ -1,10 +1,10 @@
 //! Ends: limits, stop strings, cancel, and the end of the process.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adapter_api::{Finish, KvHint};
-use orchestrator_core::{Priority, TokenCount};
-use worker_protocol::ToWorker;
+use orchestrator_core::{Priority, TaskId, TokenCount};
+use worker_protocol::{TaskProgress, ToWorker};
 
 use crate::harness::{Worker, job, long_text, model, prompt, spec, user};
 
@@ -145,13 +145,10 @@ fn count(log: &std::path::Path, message: &str) -> usize {
 }
 
 /// The first batch of a prompt of two is read, and the second one is under way.
-fn until_the_second_batch(log: &std::path::Path) {
-    let before = count(log, "step");
-    let limit = Instant::now() + crate::harness::PATIENCE;
-    while count(log, "step") == before {
-        assert!(Instant::now() < limit, "no step was logged");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn until_the_second_batch(worker: &mut Worker, task: TaskId) {
+    worker.until(|worker| {
+        worker.progress.get(&task).is_some_and(|told| told.iter().any(|told| told.total() > 520))
+    });
 }
 
 /// What an interrupted call left in the KV cache is gone, so that the answers of those who shared it are the same.
@@ -164,20 +161,42 @@ fn a_cancel_and_an_interactive_prompt_interrupt_the_reading_of_a_full_batch() {
         (batch.priority, batch.kv) = (Priority::Batch, KvHint::None);
         batch
     };
-    let alone = worker.answer(ask(5));
+    let alone = worker.submit(ask(5));
+    worker.wait(&[alone]);
+    let told: Vec<u64> = worker.progress[&alone].iter().map(TaskProgress::total).collect();
+    assert!(
+        told.is_sorted() && told.iter().any(|told| *told > 0 && *told < 508),
+        "within the first call: {told:?}"
+    );
     let batch = worker.submit(ask(5));
-    until_the_second_batch(log.path());
+    until_the_second_batch(&mut worker, batch);
     let urgent = worker.submit(job(prompt("Once upon a time"), 1));
     worker.wait(&[urgent]);
     assert!(worker.answers[&batch].end.is_none());
     assert_eq!(count(log.path(), "a call was interrupted"), 1);
     worker.wait(&[batch]);
-    assert_eq!(worker.answers[&batch].tokens, alone.tokens);
+    assert_eq!(worker.answers[&batch].tokens, worker.answers[&alone].tokens);
 
     let canceled = worker.submit(ask(6));
-    until_the_second_batch(log.path());
+    until_the_second_batch(&mut worker, canceled);
     worker.send(&ToWorker::Cancel(canceled));
     worker.wait(&[canceled]);
     assert_eq!(worker.answers[&canceled].finish(), &Finish::Canceled);
     assert_eq!(count(log.path(), "a call was interrupted"), 2);
+}
+
+#[test]
+fn a_ping_is_answered_while_idle_and_in_the_middle_of_a_call() {
+    let mut worker = Worker::start(1, 2048);
+    worker.send(&ToWorker::Ping(1));
+    worker.until(|worker| worker.pong.is_some());
+    let pong = worker.pong.take().expect("just seen");
+    assert_eq!((pong.ping, pong.silent_ms), (1, 0), "it waits for work");
+    let task = worker.submit(job(prompt(&long_text(850, 5)), 2));
+    until_the_second_batch(&mut worker, task);
+    worker.send(&ToWorker::Ping(2));
+    worker.until(|worker| worker.pong.is_some());
+    assert!(worker.answers[&task].end.is_none(), "before the call ended");
+    let pong = worker.pong.take().expect("just seen");
+    assert!(pong.ping == 2 && pong.silent_ms < pong.limit_ms && pong.limit_ms < 60_000, "{pong:?}");
 }

@@ -14,7 +14,9 @@ use adapter_api::{
     MemoryEstimate, Message, Piece, ReplicaSpec, Role, Sampling, SessionKv, StartError, Tools, Workload,
 };
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
-use worker_protocol::{FromWorker, PROTOCOL_VERSION, TaskEvent, ToWorker, read_frame, write_frame};
+use worker_protocol::{
+    FromWorker, PROTOCOL_VERSION, Pong, TaskEvent, TaskProgress, ToWorker, read_frame, write_frame,
+};
 
 /// The longest any answer may take, on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(240);
@@ -84,6 +86,9 @@ pub struct Worker {
     pub facts: Option<EngineFacts>,
     pub answers: HashMap<TaskId, Answer>,
     pub sessions: HashMap<SessionId, Option<SessionKv>>,
+    /// What was reported of each task's work.
+    pub progress: HashMap<TaskId, Vec<TaskProgress>>,
+    pub pong: Option<Pong>,
     measured: HashMap<u64, Result<Measured, MeasureError>>,
     asked: u64,
 }
@@ -128,6 +133,8 @@ impl Worker {
             facts: None,
             answers: HashMap::new(),
             sessions: HashMap::new(),
+            progress: HashMap::new(),
+            pong: None,
             measured: HashMap::new(),
             asked: 0,
         }
@@ -221,6 +228,12 @@ impl Worker {
             FromWorker::Measured { request, result } => {
                 self.measured.insert(request, result);
             }
+            FromWorker::Progress(progress) => {
+                for of_task in progress {
+                    self.progress.entry(of_task.task).or_default().push(of_task);
+                }
+            }
+            FromWorker::Pong(pong) => self.pong = Some(pong),
             FromWorker::Step(step) => {
                 for update in step.tasks {
                     let answer = self.answers.get_mut(&update.task).expect("a task that was submitted");
