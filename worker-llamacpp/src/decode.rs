@@ -86,7 +86,7 @@ impl DecodeLoop {
             batch: LlamaBatch::new(most, 1),
             slots: (0..count).map(|_| Slot::default()).collect(),
             waiting: Waiting::default(),
-            strict: StrictLane::new(loaded.on_card),
+            strict: StrictLane::default(),
             budget: StepBudget::new(count, most.saturating_sub(count).max(1), loaded.interrupts()),
             scratch: Scratch::default(),
             said: Step::default(),

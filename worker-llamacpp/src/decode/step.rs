@@ -8,6 +8,7 @@ use orchestrator_core::Priority;
 use worker_protocol::{TaskEvent, TaskUpdate};
 
 use super::slot::Task;
+use super::strict::StrictLane;
 use super::{DecodeLoop, sequence};
 use crate::budget::{Plan, StepShape, Strict, Wants};
 use crate::clock;
@@ -257,7 +258,7 @@ impl DecodeLoop {
                 &one[..]
             }
             None => {
-                let end = task.read + self.strict.reads(task.prompt.len() - task.read);
+                let end = task.read + StrictLane::reads(task.prompt.len() - task.read);
                 let part = &task.prompt[task.read..end];
                 task.read = end;
                 part

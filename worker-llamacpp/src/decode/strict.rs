@@ -8,32 +8,21 @@ use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 
-/// Prompt tokens read in one call on a processor: running streams wait for the call, and several tokens take
-/// a processor several times as long as one.
-const READ_ON_PROCESSOR: usize = 1;
-
-/// Prompt tokens read in one call on a card, which takes hardly longer for a few than for one.
-const READ_ON_CARD: usize = 8;
+/// Prompt tokens read in one call. The prompt is cut at every so many tokens from its start on, whatever else runs and
+/// however many calls a step makes: the result of a call depends on its shape. One at a time would read a prompt at the
+/// speed of writing; more make running streams wait longer for a call.
+const READS: usize = 8;
 
 /// The lane, and the slot whose task is in it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct StrictLane {
     /// There before the first such task.
     context: Option<LlamaContext<'static>>,
     slot: Option<usize>,
     position: usize,
-    /// Prompt tokens read in one call.
-    reads: usize,
 }
 
 impl StrictLane {
-    /// A lane on a card or on a processor.
-    #[must_use]
-    pub fn new(on_card: bool) -> Self {
-        let reads = if on_card { READ_ON_CARD } else { READ_ON_PROCESSOR };
-        Self { context: None, slot: None, position: 0, reads }
-    }
-
     /// Takes the context it computes in.
     pub fn open(&mut self, context: LlamaContext<'static>) {
         self.context = Some(context);
@@ -69,8 +58,8 @@ impl StrictLane {
 
     /// Tokens of the unread part of a prompt that the next call takes.
     #[must_use]
-    pub fn reads(&self, unread: usize) -> usize {
-        unread.min(self.reads)
+    pub fn reads(unread: usize) -> usize {
+        unread.min(READS)
     }
 
     /// Decodes `tokens` and returns the logits after the last of them.
@@ -79,7 +68,7 @@ impl StrictLane {
     /// What llama.cpp refused.
     pub fn decode(&mut self, tokens: &[i32]) -> Result<&[f32], String> {
         let context = self.context.as_mut().expect("a task began");
-        let mut batch = LlamaBatch::new(self.reads, 1);
+        let mut batch = LlamaBatch::new(READS, 1);
         for (at, token) in tokens.iter().enumerate() {
             let position = i32::try_from(self.position + at).expect("a context is smaller than 2^31");
             batch

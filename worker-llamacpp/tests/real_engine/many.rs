@@ -151,9 +151,9 @@ fn a_strict_task_goes_on_beside_streams_in_calls_of_its_own() {
     assert!(streams.iter().any(|task| worker.answers[task].end.is_none()), "they ran beside each other");
     let steps = steps(log.path());
     let calls: u64 = steps.iter().map(|step| step.strict).sum();
-    // On a processor: a call for each token of the prompt, whose last one gives the first of the answer.
-    assert_eq!(calls, u64::from(report.tokens_in.0 + report.tokens_out.0) - 1);
+    // A call for each eight tokens of the prompt, whatever else runs; the last one gives the first of the answer.
+    assert_eq!(calls, u64::from(report.tokens_in.0.div_ceil(8) + report.tokens_out.0) - 1);
     let beside = steps.iter().filter(|step| step.strict > 0);
     assert!(beside.clone().all(|step| step.decoding == 0 || step.strict == 1), "one call a step at most");
-    assert!(beside.filter(|step| step.decoding > 0).count() >= 60, "beside the streams");
+    assert!(beside.filter(|step| step.decoding > 0).count() >= 8, "beside the streams");
 }
