@@ -175,9 +175,7 @@ impl Download<'_> {
                 part.restart()?;
                 self.take(part, content, tools)
             }
-            Ok(Answer::Rest(content)) if part.total.is_none() || part.total == content.total => {
-                self.take(part, content, tools)
-            }
+            Ok(Answer::Rest(content)) if part.goes_on_with(&content) => self.take(part, content, tools),
             Ok(Answer::PastEnd(total)) if total == Some(part.len) => Ok(()),
             Ok(Answer::Rest(_) | Answer::PastEnd(_)) => {
                 part.restart()?;
@@ -298,6 +296,14 @@ impl Part {
         (self.len, self.sum, self.validator, self.total) = (0, Sum::default(), None, None);
         self.is_from_before = false;
         Ok(())
+    }
+
+    /// Whether what comes is of the same version. A server may send the rest of another one in spite of
+    /// `If-Range`; what it does not tell cannot differ.
+    fn goes_on_with(&self, content: &Content) -> bool {
+        let is_same_length = self.total.is_none() || self.total == content.total;
+        let validators = (&self.validator, &content.validator);
+        is_same_length && !matches!(validators, (Some(old), Some(new)) if old != new)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {

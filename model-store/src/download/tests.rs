@@ -231,6 +231,19 @@ fn the_rest_of_a_file_of_another_length_is_not_taken() {
 }
 
 #[test]
+fn the_rest_of_another_version_of_the_same_length_is_not_taken() {
+    // A server that knows ranges and not If-Range.
+    let server = Server::start(|asked, before| match (before, asked.offset()) {
+        (0, _) => Reply::whole(&model(1)).with("ETag", "\"one\"").cut_after(300_000),
+        (_, Some(offset)) => Reply::rest(&model(2), offset).with("ETag", "\"two\""),
+        (_, None) => Reply::whole(&model(2)).with("ETag", "\"two\""),
+    });
+    let bench = Bench::new();
+    bench.fetch(&server.url("/m.gguf"), None).expect("the file");
+    assert_eq!(bench.content(), model(2));
+}
+
+#[test]
 fn a_server_without_ranges_sends_all_of_it_again() {
     let server = Server::start(|_, before| match before {
         0 => Reply::whole(&model(1)).cut_after(300_000),

@@ -90,8 +90,7 @@ fn with_model(path: &str) -> Setup {
 async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = std::fs::read(model()).unwrap();
-    let cases: [(&str, Vec<u8>); 4] = [
-        ("empty.gguf", Vec::new()),
+    let cases: [(&str, Vec<u8>); 3] = [
         ("text.gguf", b"this is no model".to_vec()),
         ("truncated.gguf", bytes[..bytes.len() / 2].to_vec()),
         ("head.gguf", bytes[..64].to_vec()),
@@ -113,8 +112,22 @@ async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
 
 #[tokio::test]
 async fn a_missing_model_is_named() {
-    let daemon = Daemon::start(&with_model("/no/such/model.gguf")).await;
-    daemon.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
-    let Err(Failure::Refused(refusal)) = daemon.submit(&prompt("hi", 1)).await else { panic!("no engine") };
-    assert!(refusal.envelope.message.contains("/no/such/model.gguf"), "{}", refusal.envelope.message);
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.gguf");
+    std::fs::write(&empty, "").unwrap();
+    let cases = [
+        (std::path::PathBuf::from("/no/such/model.gguf"), "there is no file"),
+        (empty, "it is empty"),
+        (folder.path().to_owned(), "it is a folder"),
+    ];
+    for (path, words) in cases {
+        let path = path.display().to_string();
+        let daemon = Daemon::start(&with_model(&path)).await;
+        daemon.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
+        let Err(Failure::Refused(refusal)) = daemon.submit(&prompt("hi", 1)).await else {
+            panic!("no engine")
+        };
+        let message = refusal.envelope.message;
+        assert!(message.contains(&path) && message.contains(words), "{message}");
+    }
 }
