@@ -30,6 +30,7 @@ use crate::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
 use crate::engine::{self, Offload, kind};
 use crate::handle::DriverHandle;
 use crate::http::guard::HostRules;
+use crate::http::image_url::ImageUrls;
 use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
 use crate::keeper::{ORDERS_BOUND, Order};
 use crate::metrics::Metrics;
@@ -128,6 +129,7 @@ impl Daemon {
         let settings = HttpSettings {
             token: parts.token,
             hosts: HostRules::new(address, &config.access.allowed_hosts),
+            image_urls: ImageUrls::new(&config.access.image_hosts),
             body_bytes: config.limits.body_bytes,
             streams: config.limits.streams,
             keepalive: config.stream.keepalive,

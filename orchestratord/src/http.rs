@@ -31,6 +31,7 @@ pub mod control;
 pub mod data;
 pub mod events;
 pub mod guard;
+pub mod image_url;
 pub mod models;
 mod openai;
 pub mod problem;
@@ -38,6 +39,7 @@ pub mod task_request;
 pub mod tasks;
 
 use guard::HostRules;
+use image_url::ImageUrls;
 
 /// What the HTTP planes need to know of the configuration.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct HttpSettings {
     pub token: ApiToken,
     /// Which hosts the daemon goes by.
     pub hosts: HostRules,
+    /// Which image addresses a request may name.
+    pub image_urls: ImageUrls,
     /// The largest request body.
     pub body_bytes: u64,
     /// Streams open at a time.

@@ -29,6 +29,7 @@ impl Config {
             listen: self.access.listen.to_string(),
             allow_non_loopback: self.access.allow_non_loopback,
             allowed_hosts: self.access.allowed_hosts.clone(),
+            image_hosts: self.access.image_hosts.clone(),
             token: None,
             models_dir: Some(self.models_dir.display().to_string()),
             queue: raw::Queue::default(),

@@ -23,6 +23,10 @@ pub struct File {
     /// Further names by which clients may call this machine in the `Host` header, such as
     /// `workstation.lan`. Loopback names and the address of `listen` are always allowed.
     pub allowed_hosts: Vec<String>,
+    /// Hosts that the image URLs of requests may name although they are not public, such as `nas.lan` or
+    /// `192.168.1.5`, over `http` too. Engines fetch these URLs by themselves. Public hosts are always allowed
+    /// over `https`.
+    pub image_hosts: Vec<String>,
     /// The one API token. When absent, it is made at the first start and kept in the user's config folder,
     /// where `llama-orch` finds it.
     #[schemars(length(min = 16, max = 512))]

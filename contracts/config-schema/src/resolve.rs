@@ -61,6 +61,7 @@ pub(crate) fn resolve(
             listen: listen?,
             allow_non_loopback: file.allow_non_loopback,
             allowed_hosts: file.allowed_hosts.clone(),
+            image_hosts: file.image_hosts.clone(),
             token,
         },
         models_dir: models_dir?,

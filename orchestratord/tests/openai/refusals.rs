@@ -125,6 +125,34 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
             "`https://`",
         ),
         (
+            chat(json!({"messages": [{"role": "user", "content": [
+                {"type": "image_url", "image_url": "https://127.0.0.1/x.png"}
+            ]}]})),
+            "messages[0].content[0].image_url.url",
+            "`127.0.0.1` is not a public host",
+        ),
+        (
+            respond(&json!({"input": [{"role": "user", "content": [
+                {"type": "input_image", "image_url": "file:///etc/passwd"}
+            ]}]})),
+            "input[0].content[0].image_url",
+            "`https://`",
+        ),
+        (
+            message(&json!({"messages": [{"role": "user", "content": [
+                {"type": "image", "source": {"type": "url", "url": "file:///etc/passwd"}}
+            ]}]})),
+            "messages[0].content[0].source.url",
+            "`https://`",
+        ),
+        (
+            message(&json!({"messages": [{"role": "user", "content": [
+                {"type": "image", "source": {"type": "base64", "media_type": "text/html", "data": "AAAA"}}
+            ]}]})),
+            "messages[0].content[0].source",
+            "`data:image/TYPE;base64,DATA`",
+        ),
+        (
             chat(json!({"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]})),
             "messages[0].tool_calls[0].id",
             "is missing",

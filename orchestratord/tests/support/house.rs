@@ -16,6 +16,7 @@ use orchestratord::clock::Clock;
 use orchestratord::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
 use orchestratord::handle::{Command, DriverHandle};
 use orchestratord::http::guard::HostRules;
+use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
 use orchestratord::keeper::{ORDERS_BOUND, Order, PoolEvent};
 use orchestratord::metrics::Metrics;
@@ -268,6 +269,7 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
     let settings = HttpSettings {
         token: ApiToken::new(TOKEN),
         hosts: HostRules::new(address, &[]),
+        image_urls: ImageUrls::default(),
         body_bytes: BODY_BYTES,
         streams: STREAMS,
         keepalive: Duration::from_millis(50),

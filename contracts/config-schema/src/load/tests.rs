@@ -230,7 +230,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     refuses(
         "listen: 127.0.0.1:6173\nqueu:\n  batch: 1\npools:\n  - id: a\n    slot: 1\n    slots: 100\n",
         "FILE:2:1: `queu` is not an option\n  hint: did you mean `queue`? known here: allow_non_loopback, \
-         allowed_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
+         allowed_hosts, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
          FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: ctx, devices, engine, \
          fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads\n\
@@ -288,7 +288,7 @@ fn wrong_types_are_refused() {
     refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
     refuses(
         "just text",
-        "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",
+        "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",
     );
     refuses(
         "stream: {keepalive_s: 0}",
@@ -427,7 +427,7 @@ fn the_models_folder_has_a_short_variable() {
 #[test]
 fn a_printed_configuration_reads_back_as_the_same() {
     let machine = Machine::with_file(
-        "listen: '[::1]:1'\nallowed_hosts: [box]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25, batch_one_in: 5}\n\
+        "listen: '[::1]:1'\nallowed_hosts: [box]\nimage_hosts: [nas.lan]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25, batch_one_in: 5}\n\
          pools: [{id: a, ctx: 2048, devices: gpu1, sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53}, \
          {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru, outage_wait_s: 0}}, \
          {id: c, devices: [cpu, GPU-1], replicas: 3, preload: false, idle_unload_s: 2.5, fit_ctx: true}, \

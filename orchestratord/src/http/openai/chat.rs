@@ -26,7 +26,7 @@ use request::ChatRequest;
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
     let mut request: ChatRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let conversation = request.check()?;
+    let conversation = request.check(&api.settings.image_urls)?;
     let plan = request.take_style()?.plan(&headers)?;
     let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
     let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;

@@ -26,7 +26,7 @@ use request::{CountRequest, MessagesRequest};
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
     let request: MessagesRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let (conversation, shared) = request.resolve()?;
+    let (conversation, shared) = request.resolve(&api.settings.image_urls)?;
     let plan = shared.plan(&headers)?;
     let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
     let tasks = tasks.map_err(|refusal| not_admitted(&api, refusal))?;
@@ -55,7 +55,7 @@ pub(super) async fn count_tokens(
 ) -> Result<Json<Count>, Refused> {
     let headers = request.headers().clone();
     let request: CountRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let (conversation, shared) = request.resolve()?;
+    let (conversation, shared) = request.resolve(&api.settings.image_urls)?;
     let plan = shared.plan(&headers)?;
     let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
     let task = tasks.map_err(|refusal| not_admitted(&api, refusal))?.pop().ok_or(Refusal::Internal)?;

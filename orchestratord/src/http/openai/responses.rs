@@ -27,7 +27,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let headers = request.headers().clone();
     let request: ResponsesRequest = body::read_json(request, api.settings.body_bytes).await?;
     let echo = request.echo();
-    let (conversation, shared) = request.resolve()?;
+    let (conversation, shared) = request.resolve(&api.settings.image_urls)?;
     let plan = shared.plan(&headers)?;
     let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
     let tasks = tasks.map_err(|refusal| not_admitted(&api, refusal))?;

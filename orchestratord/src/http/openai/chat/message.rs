@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::tools::{self, Call};
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
+use crate::http::image_url::ImageUrls;
 use crate::http::openai::fields::{LEAVE_IT_OUT, TextOr, TextOrObject, Unserved, refuse_unserved};
 
 /// What joins the parts of a text that comes in parts.
@@ -72,7 +73,7 @@ impl Message {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn resolve(self, i: usize) -> Result<Resolved, Refusal> {
+    pub(super) fn resolve(self, i: usize, image_urls: &ImageUrls) -> Result<Resolved, Refusal> {
         let field = |name: &str| format!("messages[{i}].{name}");
         let (call, audio) = (field("function_call"), field("audio"));
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
@@ -90,7 +91,11 @@ impl Message {
             (Some(TextOr::Many(parts)), _) => {
                 let mut texts = Vec::new();
                 for (k, part) in parts.into_iter().enumerate() {
-                    part.put_into(&field(&format!("content[{k}]")), &mut texts, &mut images)?;
+                    let field = field(&format!("content[{k}]"));
+                    match part.resolve(&field, image_urls)? {
+                        Content::Text(text) => texts.push(text),
+                        Content::Image(url) => images.push(url),
+                    }
                 }
                 texts.join(BETWEEN_PARTS)
             }
@@ -105,8 +110,14 @@ impl Message {
     }
 }
 
+/// What a part turns out to be.
+enum Content {
+    Text(String),
+    Image(String),
+}
+
 impl Part {
-    fn put_into(self, field: &str, texts: &mut Vec<String>, images: &mut Vec<String>) -> Result<(), Refusal> {
+    fn resolve(self, field: &str, image_urls: &ImageUrls) -> Result<Content, Refusal> {
         let missing = |name: &str| Refusal::Invalid(format!("`{field}.{name}` is missing: send it"));
         let (name, text) = match self.kind.as_str() {
             "text" => ("text", self.text),
@@ -114,8 +125,7 @@ impl Part {
             "image_url" => {
                 let (TextOrObject::Text(url) | TextOrObject::Object(ImageUrl { url, .. })) =
                     self.image_url.ok_or_else(|| missing("image_url"))?;
-                images.push(image(&format!("{field}.image_url.url"), url)?);
-                return Ok(());
+                return image_urls.checked(&format!("{field}.image_url.url"), url).map(Content::Image);
             }
             "input_audio" | "file" => {
                 return Err(Refusal::Invalid(format!(
@@ -128,16 +138,6 @@ impl Part {
                 return Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use `text`")));
             }
         };
-        texts.push(text.ok_or_else(|| missing(name))?);
-        Ok(())
+        text.map(Content::Text).ok_or_else(|| missing(name))
     }
-}
-
-/// The address of an image, of a kind that engines read.
-fn image(field: &str, url: String) -> Result<String, Refusal> {
-    if ["data:image/", "https://"].iter().any(|kind| url.starts_with(kind)) {
-        return Ok(url);
-    }
-    let url = shown(url.as_bytes());
-    Err(Refusal::Invalid(format!("`{field}` is `{url}`: use a `data:image/` or an `https://` URL")))
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::message::Message;
 use super::tools::{self, NamedTool, ToolSpec};
 use crate::backpressure::Refusal;
+use crate::http::image_url::ImageUrls;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOrObject, Unserved, refuse_unserved};
 use crate::http::openai::logprobs;
@@ -49,7 +50,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn check(&mut self) -> Result<Conversation, Refusal> {
+    pub(super) fn check(&mut self, image_urls: &ImageUrls) -> Result<Conversation, Refusal> {
         self.refuse_unserved()?;
         self.max_tokens = match (self.max_tokens, self.max_completion_tokens) {
             (Some(old), Some(new)) if old != new => {
@@ -61,7 +62,9 @@ impl ChatRequest {
         };
         let messages = std::mem::take(&mut self.messages).into_iter().enumerate();
         Ok(Conversation {
-            messages: messages.map(|(i, message)| message.resolve(i)).collect::<Result<_, _>>()?,
+            messages: messages
+                .map(|(i, message)| message.resolve(i, image_urls))
+                .collect::<Result<_, _>>()?,
             tools: Tools {
                 offered: tools::offered(self.tools.take().unwrap_or_default())?,
                 choice: tools::choice(self.tool_choice.take())?,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
+use crate::http::image_url::ImageUrls;
 use crate::http::openai::fields::TextOr;
 
 /// What joins the blocks of a text.
@@ -80,7 +81,12 @@ impl Turn {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn put_into(self, field: &str, messages: &mut Vec<Message>) -> Result<(), Refusal> {
+    pub(super) fn put_into(
+        self,
+        field: &str,
+        image_urls: &ImageUrls,
+        messages: &mut Vec<Message>,
+    ) -> Result<(), Refusal> {
         let role = match self.role {
             Speaker::User => Role::User,
             Speaker::Assistant => Role::Assistant,
@@ -100,7 +106,7 @@ impl Turn {
                 "text" => texts.push(needed(&field, "text", block.text)?),
                 "image" => {
                     let source = needed(&field, "source", block.source)?;
-                    turn.images.push(source.into_url(&format!("{field}.source"))?);
+                    turn.images.push(source.into_url(&format!("{field}.source"), image_urls)?);
                 }
                 "tool_use" => turn.tool_calls.push(ToolCall {
                     id: needed(&field, "id", block.id)?,
@@ -158,13 +164,14 @@ impl Block {
 }
 
 impl Source {
-    fn into_url(self, field: &str) -> Result<String, Refusal> {
+    fn into_url(self, field: &str, image_urls: &ImageUrls) -> Result<String, Refusal> {
         match self.kind.as_str() {
             "base64" => {
                 let media_type = needed(field, "media_type", self.media_type)?;
-                Ok(format!("data:{media_type};base64,{}", needed(field, "data", self.data)?))
+                let url = format!("data:{media_type};base64,{}", needed(field, "data", self.data)?);
+                image_urls.checked(field, url)
             }
-            "url" => needed(field, "url", self.url),
+            "url" => image_urls.checked(&format!("{field}.url"), needed(field, "url", self.url)?),
             other => {
                 let other = shown(other.as_bytes());
                 Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use `base64` or `url`")))

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::blocks::{self, Content, Turn};
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
+use crate::http::image_url::ImageUrls;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::TextOr;
 use crate::http::openai::shared::{FormatAt, ResponseFormat, Shared};
@@ -126,8 +127,9 @@ impl MessagesRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn resolve(self) -> Result<(Conversation, Shared), Refusal> {
-        let conversation = conversation(self.system, self.messages, self.tools, self.tool_choice)?;
+    pub(super) fn resolve(self, image_urls: &ImageUrls) -> Result<(Conversation, Shared), Refusal> {
+        let conversation =
+            conversation((self.system, self.messages), image_urls, self.tools, self.tool_choice)?;
         let service_tier = match self.service_tier {
             // Anthropic's name for what the others call `default`.
             Some(tier) if tier == "standard_only" => None,
@@ -155,16 +157,17 @@ impl CountRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn resolve(self) -> Result<(Conversation, Shared), Refusal> {
-        let conversation = conversation(self.system, self.messages, self.tools, self.tool_choice)?;
+    pub(super) fn resolve(self, image_urls: &ImageUrls) -> Result<(Conversation, Shared), Refusal> {
+        let conversation =
+            conversation((self.system, self.messages), image_urls, self.tools, self.tool_choice)?;
         let response_format = self.output_config.map_or(Ok(None), OutputConfig::format)?;
         Ok((conversation, Shared { model: self.model, response_format, ..Shared::default() }))
     }
 }
 
 fn conversation(
-    system: Option<Content>,
-    turns: Vec<Turn>,
+    (system, turns): (Option<Content>, Vec<Turn>),
+    image_urls: &ImageUrls,
     tools: Option<Vec<ToolSpec>>,
     choice: Option<Choice>,
 ) -> Result<Conversation, Refusal> {
@@ -173,7 +176,7 @@ fn conversation(
         messages.push(Message::new(Role::System, blocks::text_of("system", system)?));
     }
     for (i, turn) in turns.into_iter().enumerate() {
-        turn.put_into(&format!("messages[{i}]"), &mut messages)?;
+        turn.put_into(&format!("messages[{i}]"), image_urls, &mut messages)?;
     }
     let single = choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use) == Some(true);
     let offered = tools.unwrap_or_default().into_iter().enumerate();

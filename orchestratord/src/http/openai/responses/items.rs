@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
+use crate::http::image_url::ImageUrls;
 use crate::http::openai::fields::TextOr;
 
 /// What joins the parts of a text.
@@ -66,7 +67,12 @@ struct Part {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-pub(super) fn put_into(item: Item, field: &str, messages: &mut Vec<Message>) -> Result<(), Refusal> {
+pub(super) fn put_into(
+    item: Item,
+    field: &str,
+    image_urls: &ImageUrls,
+    messages: &mut Vec<Message>,
+) -> Result<(), Refusal> {
     match item.kind.as_deref().unwrap_or("message") {
         "message" => {
             let role = match needed(field, "role", item.role)? {
@@ -75,7 +81,7 @@ pub(super) fn put_into(item: Item, field: &str, messages: &mut Vec<Message>) -> 
                 Speaker::Assistant => Role::Assistant,
             };
             let content = needed(field, "content", item.content)?;
-            let (text, images) = text_and_images(&format!("{field}.content"), content)?;
+            let (text, images) = text_and_images(&format!("{field}.content"), content, image_urls)?;
             messages.push(Message { images, ..Message::new(role, text) });
         }
         "function_call" => {
@@ -93,7 +99,7 @@ pub(super) fn put_into(item: Item, field: &str, messages: &mut Vec<Message>) -> 
         }
         "function_call_output" => {
             let output = needed(field, "output", item.output)?;
-            let (text, images) = text_and_images(&format!("{field}.output"), output)?;
+            let (text, images) = text_and_images(&format!("{field}.output"), output, image_urls)?;
             let tool_call_id = Some(needed(field, "call_id", item.call_id)?);
             messages.push(Message { images, tool_call_id, ..Message::new(Role::Tool, text) });
         }
@@ -108,7 +114,11 @@ pub(super) fn put_into(item: Item, field: &str, messages: &mut Vec<Message>) -> 
     Ok(())
 }
 
-fn text_and_images(field: &str, content: TextOr<Part>) -> Result<(String, Vec<String>), Refusal> {
+fn text_and_images(
+    field: &str,
+    content: TextOr<Part>,
+    image_urls: &ImageUrls,
+) -> Result<(String, Vec<String>), Refusal> {
     let parts = match content {
         TextOr::Text(text) => return Ok((text, Vec::new())),
         TextOr::Many(parts) => parts,
@@ -119,7 +129,10 @@ fn text_and_images(field: &str, content: TextOr<Part>) -> Result<(String, Vec<St
         match part.kind.as_str() {
             "input_text" | "output_text" | "text" => texts.push(needed(&field, "text", part.text)?),
             "refusal" => texts.push(needed(&field, "refusal", part.refusal)?),
-            "input_image" => images.push(needed(&field, "image_url", part.image_url)?),
+            "input_image" => {
+                let url = needed(&field, "image_url", part.image_url)?;
+                images.push(image_urls.checked(&format!("{field}.image_url"), url)?);
+            }
             other => {
                 let other = shown(other.as_bytes());
                 return Err(Refusal::Invalid(format!(

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::items::{self, Item};
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
+use crate::http::image_url::ImageUrls;
 use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
 use crate::http::openai::logprobs;
@@ -115,7 +116,7 @@ impl ResponsesRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn resolve(self) -> Result<(Conversation, Shared), Refusal> {
+    pub(super) fn resolve(self, image_urls: &ImageUrls) -> Result<(Conversation, Shared), Refusal> {
         self.refuse_unserved()?;
         let wanted = self.include.iter().flatten().any(|what| what == LOGPROBS);
         let logprobs = logprobs::asked(wanted, self.top_logprobs, &format!("`include` `{LOGPROBS}`"))?;
@@ -125,7 +126,7 @@ impl ResponsesRequest {
             TextOr::Text(text) => messages.push(Message::new(Role::User, text)),
             TextOr::Many(items) => {
                 for (i, item) in items.into_iter().enumerate() {
-                    items::put_into(item, &format!("input[{i}]"), &mut messages)?;
+                    items::put_into(item, &format!("input[{i}]"), image_urls, &mut messages)?;
                 }
             }
         }

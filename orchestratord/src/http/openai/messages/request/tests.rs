@@ -14,7 +14,8 @@ fn asked(output_config: &Value) -> Value {
 /// The form that the task of a request has to keep to.
 fn constraint(body: Value) -> Result<Option<Constraint>, String> {
     let request: MessagesRequest = serde_json::from_value(body).map_err(|error| error.to_string())?;
-    let (conversation, shared) = request.resolve().map_err(|refusal| refusal.to_string())?;
+    let (conversation, shared) =
+        request.resolve(&ImageUrls::default()).map_err(|refusal| refusal.to_string())?;
     let plan = shared.plan(&HeaderMap::new()).map_err(|refusal| refusal.to_string())?;
     let tasks = conversation.tasks(&plan, &BTreeMap::new()).map_err(|refusal| refusal.to_string())?;
     Ok(tasks[0].job.sampling.constraint.clone())
