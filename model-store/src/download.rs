@@ -20,6 +20,7 @@ use crate::checked::{Sum, sum_of};
 use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
 use crate::error::FetchError;
 use crate::progress::{Phase, Transfer, Watch};
+use crate::rejections::{Rejected, Rejections};
 use crate::web::{Answer, Content, From, NoAnswer, Patience, Remote, Web};
 
 /// The longest wait between two attempts.
@@ -29,6 +30,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(8);
 pub(crate) struct Tools<'a> {
     pub(crate) web: &'a Web,
     pub(crate) patience: Patience,
+    pub(crate) rejections: &'a Rejections,
     pub(crate) watch: Watch<'a>,
 }
 
@@ -125,12 +127,11 @@ impl Download<'_> {
                 }
                 Some(expected) if expected != found => {
                     part.remove();
-                    return Err(FetchError::FetchedChecksum {
-                        url: self.remote.url.clone(),
-                        expected: expected.to_owned(),
-                        found,
-                        hint: "check the pool's `sha256` and `model`; the file on the server may have been replaced",
-                    });
+                    if let Some(validator) = part.validator.take() {
+                        let version = Rejected { validator, found: found.clone() };
+                        tools.rejections.put(&self.remote.url, expected, version);
+                    }
+                    return Err(self.wrong_checksum(expected, found));
                 }
                 _ => {
                     publish(&part.file, &part.path, self.target)?;
@@ -170,7 +171,12 @@ impl Download<'_> {
         }
         let validator = part.validator.clone();
         let from = can_resume.then_some(From { offset: part.len, validator: validator.as_deref() });
-        match tools.web.get(self.remote, from.as_ref(), tools.watch)? {
+        let rejected = self
+            .sha256
+            .filter(|_| !can_resume)
+            .and_then(|expected| Some((expected, tools.rejections.get(&self.remote.url, expected)?)));
+        let unless = rejected.as_ref().map(|(_, version)| version.validator.as_str());
+        match tools.web.get(self.remote, from.as_ref(), unless, tools.watch)? {
             Ok(Answer::Whole(content)) => {
                 part.restart()?;
                 self.take(part, content, tools)
@@ -189,6 +195,10 @@ impl Download<'_> {
                 let reason = format!("the server answers {status}");
                 Err(Setback::Passing { reason, hint: "try again later", wait })
             }
+            Ok(Answer::Unchanged) => Err(Setback::Final(match rejected {
+                Some((expected, version)) => self.wrong_checksum(expected, version.found),
+                None => self.nonsense("the answer has the status 304".to_owned()),
+            })),
             Ok(Answer::Refused(status)) => Err(Setback::Final(self.refused(status))),
             Ok(Answer::Odd(status)) => {
                 Err(Setback::Final(self.nonsense(format!("the answer has the status {status}"))))
@@ -245,6 +255,15 @@ impl Download<'_> {
     fn network_error(&self, reason: String, hint: &'static str) -> FetchError {
         let source_name = self.remote.source_name.clone();
         FetchError::Network { source_name, reason, hint, put_at: self.target.to_owned() }
+    }
+
+    fn wrong_checksum(&self, expected: &str, found: String) -> FetchError {
+        FetchError::FetchedChecksum {
+            url: self.remote.url.clone(),
+            expected: expected.to_owned(),
+            found,
+            hint: "check the pool's `sha256` and `model`; the file on the server may have been replaced",
+        }
     }
 
     fn nonsense(&self, reason: String) -> FetchError {

@@ -23,6 +23,7 @@ mod download;
 mod hugging_face;
 mod pip;
 mod place;
+mod rejections;
 mod starter;
 mod web;
 

@@ -12,6 +12,7 @@ use crate::hugging_face;
 use crate::model_ref::ModelRef;
 use crate::place;
 use crate::progress::{Cancel, Progress, Watch};
+use crate::rejections::Rejections;
 use crate::starter;
 use crate::surroundings::Surroundings;
 use crate::web::{Patience, Remote, Web};
@@ -22,6 +23,7 @@ pub struct Store {
     dir: PathBuf,
     surroundings: Surroundings,
     patience: Patience,
+    rejections: Rejections,
 }
 
 /// A model's file, ready to be loaded.
@@ -55,7 +57,7 @@ impl Store {
     /// A store in a folder, which is made when something is fetched.
     #[must_use]
     pub fn new(dir: PathBuf, surroundings: Surroundings) -> Self {
-        Self { dir, surroundings, patience: Patience::default() }
+        Self { dir, surroundings, patience: Patience::default(), rejections: Rejections::default() }
     }
 
     /// The folder.
@@ -229,7 +231,7 @@ impl Store {
             _ => (plain, Existing::Keep),
         };
         let web = Web::new(&self.surroundings, self.patience);
-        let tools = Tools { web: &web, patience: self.patience, watch };
+        let tools = Tools { web: &web, patience: self.patience, rejections: &self.rejections, watch };
         let download =
             |remote: &Remote| Download { remote, target: &target, sha256: expected, existing }.run(&tools);
         let sum = match model {

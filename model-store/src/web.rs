@@ -86,6 +86,8 @@ pub(crate) enum Answer {
     Rest(Content),
     /// There is nothing from that offset on; the file's length, where the server says it.
     PastEnd(Option<u64>),
+    /// The server has the version still that is not wanted.
+    Unchanged,
     /// An error that will be the same the next time.
     Refused(u16),
     /// An error that may be gone the next time, and how long the server wants to be left alone.
@@ -130,11 +132,13 @@ impl Web {
         Self { agent: config.new_agent() }
     }
 
-    /// Asks for a file, or for the rest of it. The outer error is a cancel.
+    /// Asks for a file, or for the rest of it, and for nothing when it is the version `unless` still. The outer
+    /// error is a cancel.
     pub(crate) fn get(
         &self,
         remote: &Remote,
         from: Option<&From<'_>>,
+        unless: Option<&str>,
         watch: Watch<'_>,
     ) -> Result<Result<Answer, NoAnswer>, FetchError> {
         // Once asked over TLS, no redirect may lead out of it.
@@ -149,6 +153,10 @@ impl Web {
             if let Some(validator) = from.validator {
                 request = request.header("If-Range", validator);
             }
+        }
+        if let Some(validator) = unless {
+            let is_tag = validator.starts_with('"');
+            request = request.header(if is_tag { "If-None-Match" } else { "If-Modified-Since" }, validator);
         }
         let answer = aside::call(move || request.call(), watch)?;
         Ok(match answer {
@@ -174,6 +182,7 @@ fn read_answer(response: Response<Body>, from: Option<&From<'_>>) -> std::io::Re
             header(response.headers(), "content-range")
                 .and_then(|range| range.strip_prefix("bytes */")?.trim().parse().ok()),
         ),
+        (304, None) => Answer::Unchanged,
         (408 | 425 | 429 | 500..=599, _) => {
             let wait = header(response.headers(), "retry-after").and_then(|value| value.trim().parse().ok());
             Answer::Unavailable(status, wait.map(Duration::from_secs))

@@ -41,6 +41,7 @@ struct Bench {
     dir: tempfile::TempDir,
     web: Web,
     patience: Patience,
+    rejections: Rejections,
 }
 
 pub(crate) const HASTY: Patience = Patience {
@@ -58,7 +59,7 @@ impl Bench {
     fn with_attempts(attempts: u32) -> Self {
         let patience = Patience { attempts, ..HASTY };
         let web = Web::new(&Surroundings::default(), patience);
-        Self { dir: tempfile::tempdir().expect("a folder"), web, patience }
+        Self { dir: tempfile::tempdir().expect("a folder"), web, patience, rejections: Rejections::default() }
     }
 
     fn target(&self) -> PathBuf {
@@ -76,7 +77,12 @@ impl Bench {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Option<String>, FetchError> {
-        let tools = Tools { web: &self.web, patience: self.patience, watch: Watch { progress, cancel } };
+        let tools = Tools {
+            web: &self.web,
+            patience: self.patience,
+            rejections: &self.rejections,
+            watch: Watch { progress, cancel },
+        };
         let (remote, target) = (Remote::open(url), self.target());
         Download { remote: &remote, target: &target, sha256, existing: Existing::Keep }.run(&tools)
     }
@@ -289,6 +295,25 @@ fn a_wrong_checksum_is_refused_and_the_download_discarded() {
         )
     );
     assert_eq!(bench.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_download_that_was_rejected_is_not_repeated_while_the_server_has_the_same_version() {
+    let wrong = || Reply::whole(b"something else").with("ETag", "\"one\"");
+    let server = Server::start(move |asked, before| match (before, asked.header("if-none-match")) {
+        (0, None) => wrong(),
+        (1, Some("\"one\"")) => Reply::status(304),
+        (2, None) => wrong(),
+        (3, Some("\"one\"")) => Reply::whole(&model(1)).with("ETag", "\"two\""),
+        (before, asked) => panic!("{before}: {asked:?}"),
+    });
+    let bench = Bench::new();
+    let (expected, other) = (sha256(&model(1)), sha256(&model(2)));
+    let first = bench.refusal(&server, Some(&expected));
+    assert_eq!(bench.refusal(&server, Some(&expected)), first);
+    bench.refusal(&server, Some(&other));
+    bench.fetch(&server.url("/m.gguf"), Some(&expected)).expect("the file");
+    assert_eq!(bench.content(), model(1));
 }
 
 #[test]
@@ -509,6 +534,7 @@ fn a_folder_that_cannot_be_made_says_what_to_set() {
     let tools = Tools {
         web: &bench.web,
         patience: HASTY,
+        rejections: &bench.rejections,
         watch: Watch { progress: &Silent, cancel: &Cancel::default() },
     };
     let target = file.join("m.gguf");

@@ -7,6 +7,7 @@ use super::*;
 use crate::download::server::{Reply, Server};
 use crate::download::tests::{HASTY, Heard};
 use crate::progress::{Cancel, Progress, Watch};
+use crate::rejections::Rejections;
 use crate::web::Web;
 
 /// A machine whose `python3` is a shell script and whose hub is a server of the test.
@@ -39,7 +40,12 @@ impl Machine {
 
     fn fetch(&self, progress: &dyn Progress) -> Result<Option<String>, FetchError> {
         let cancel = Cancel::default();
-        let tools = Tools { web: &self.web, patience: HASTY, watch: Watch { progress, cancel: &cancel } };
+        let tools = Tools {
+            web: &self.web,
+            patience: HASTY,
+            rejections: &Rejections::default(),
+            watch: Watch { progress, cancel: &cancel },
+        };
         fetch(&self.target(), Existing::Keep, &self.surroundings, &tools)
     }
 }
@@ -142,8 +148,12 @@ fn a_member_is_unpacked_checked_and_put_in_its_place() {
     let wheel = machine.root.path().join("w.whl");
     std::fs::write(&wheel, archive("a/b", &content)).expect("a wheel");
     let (heard, cancel) = (Heard::default(), Cancel::default());
-    let tools =
-        Tools { web: &machine.web, patience: HASTY, watch: Watch { progress: &heard, cancel: &cancel } };
+    let tools = Tools {
+        web: &machine.web,
+        patience: HASTY,
+        rejections: &Rejections::default(),
+        watch: Watch { progress: &heard, cancel: &cancel },
+    };
     assert_eq!(unpack(&wheel, "a/b", &sum, &machine.target(), &tools).expect("the member"), sum);
     assert_eq!(std::fs::read(machine.target()).expect("the file"), content);
     assert_eq!(*heard.phases.lock().expect("unpoisoned"), [Phase::Unpacking]);
@@ -164,6 +174,7 @@ fn a_canceled_fetch_asks_no_other_source() {
     let tools = Tools {
         web: &machine.web,
         patience: HASTY,
+        rejections: &Rejections::default(),
         watch: Watch { progress: &Heard::default(), cancel: &cancel },
     };
     let error =
