@@ -97,8 +97,14 @@ fn the_memory_of_a_process_that_is_gone_stays_promised_though_no_reading_shows_i
     ledger.loaded(&replica("p", 0), 1, None);
     assert_eq!(free(&ledger, &reading(700, 9), &[]), 300);
     assert_eq!(free(&ledger, &reading(0, 10), &[]), 300, "nobody has noticed its death yet");
+    assert_eq!(free(&ledger, &reading(200, 10), &[]), 300, "another program uses memory, too");
     ledger.gone(&replica("p", 0));
     assert_eq!(free(&ledger, &reading(0, 10), &[]), 300);
+    assert_eq!(
+        free(&ledger, &reading(200, 10), &[]),
+        100,
+        "what the other program uses is not promised again"
+    );
 }
 
 #[test]

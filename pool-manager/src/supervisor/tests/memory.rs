@@ -6,20 +6,21 @@ use crate::telemetry::Snapshot;
 
 use super::*;
 
-/// What the replica needs: all of the device.
+/// What the replica needs: all that other programs have left of the device.
 const NEEDS: u64 = 10;
 
-/// A device that never shows what is used of it, so that only promises hold it.
+/// A device of which another program uses as much as the replica needs. Its readings are new whenever they are looked
+/// at, and never show the replica, as when its process has died a moment ago.
 fn account() -> MemoryAccount {
-    let memory = MemoryReading { total_bytes: NEEDS, used_bytes: 0, free_bytes: NEEDS };
+    let memory = MemoryReading { total_bytes: 2 * NEEDS, used_bytes: NEEDS, free_bytes: NEEDS };
     let reading =
         DeviceReading { device: Device::Cpu, name: "cpu".into(), memory: Some(memory), utilization: None };
-    let snapshot = Arc::new(Snapshot { devices: vec![reading], ..Snapshot::default() });
-    MemoryAccount {
-        ledger: Arc::default(),
-        devices: Arc::new(move || Arc::clone(&snapshot)),
-        margin_bytes: 0,
-    }
+    let readings = std::sync::atomic::AtomicU64::new(0);
+    let devices = move || {
+        let readings = readings.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
+        Arc::new(Snapshot { devices: vec![reading.clone()], readings, ..Snapshot::default() })
+    };
+    MemoryAccount { ledger: Arc::default(), devices: Arc::new(devices), margin_bytes: 0 }
 }
 
 fn take(account: &MemoryAccount, pool: &str, bytes: u64) -> Option<Reservation> {
