@@ -7,7 +7,6 @@
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_http::testing::{FakeServer, Reply, Request, chunked, json, sse};

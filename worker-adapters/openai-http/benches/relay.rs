@@ -56,7 +56,9 @@ struct Case {
 }
 
 async fn measure(threads: &str, port: u16) {
-    let factory = OpenAiFactory::new(HttpEngineConfig::new(Attach::Url(Address::of_this_machine(port))));
+    let attach = Attach::Url(Address::of_this_machine(port));
+    // As the daemon has it, no more tasks are at the engine than it has slots.
+    let factory = OpenAiFactory::new(HttpEngineConfig { slots: Some(64), ..HttpEngineConfig::new(attach) });
     let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
     for case in [
         Case { name: "64 streams, tokens apart", prompt: APART, streams: 64, rounds: 1, tokens: 1000 },

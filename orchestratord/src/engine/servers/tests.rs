@@ -52,7 +52,7 @@ async fn servers_of_another_kind_or_with_another_model_are_refused_while_others_
     assert!(refused.to_string().starts_with("the servers of a pool must be alike, and one is"), "{refused}");
     let refused = start(&servers, 0, "other").await.err().expect("has another model");
     assert!(refused.to_string().contains("serves the model `other` where another serves `m`"), "{refused}");
-    assert_eq!(first.stop(Duration::ZERO).await, StopOutcome::Killed);
+    assert_eq!(first.stop(Duration::ZERO).await, StopOutcome::Ended);
     drop(first);
     assert!(start(&servers, 0, "other").await.is_ok(), "nobody is there to differ from");
 }
