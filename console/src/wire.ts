@@ -20,7 +20,7 @@ export interface Lane {
 
 export interface Replica {
   id: string;
-  state: "starting" | "ready" | "retiring" | "exited" | "backing_off";
+  state: "starting" | "ready" | "suspended" | "retiring" | "exited" | "backing_off";
   reason?: string;
   load_progress?: number;
   device: string;

@@ -153,6 +153,9 @@ pub enum Failure {
     /// The engine died with the task in it.
     #[error("the engine died while it decoded this task")]
     WorkerReset,
+    /// Two engines failed with the task in them, before its first token: it may be why.
+    #[error("two engines failed with this task in them, so it is not tried again")]
+    EnginesFailed,
     /// The engine made no progress.
     #[error("the engine made no progress for {0}")]
     DecodeTimeout(Millis),
@@ -252,6 +255,9 @@ impl Failure {
             Self::Invalid(_) => Verdict::fault(400),
             Self::WorkerReset => {
                 Verdict { status: 503, code: Code::WorkerReset, retriable: true, retry_after: None }
+            }
+            Self::EnginesFailed => {
+                Verdict { status: 503, code: Code::WorkerReset, retriable: false, retry_after: None }
             }
             Self::DecodeTimeout(_) => {
                 Verdict { status: 503, code: Code::DecodeTimeout, retriable: true, retry_after: None }

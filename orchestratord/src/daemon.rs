@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::ApiToken;
 use crate::clock::Clock;
-use crate::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
+use crate::driver::{DriverTask, PoolSetup, Retention, Sources};
 use crate::engine::{self, Offload, kind};
 use crate::handle::DriverHandle;
 use crate::http::guard::HostRules;
@@ -113,17 +113,15 @@ impl Daemon {
                 ((setup(pool, config), orders), ordered)
             })
             .unzip();
-        let (hung, ended) = mpsc::channel(HUNG_BOUND);
         let retention = Retention {
             time: config.stream.keep_finished,
             tasks: config.stream.keep_finished_tasks as usize,
             bytes: config.stream.keep_finished_bytes,
         };
-        let queues = Driver::new(setups, retention, Arc::clone(&metrics), clock, hung);
+        let policy = policy(config);
+        let queues = DriverTask::new(setups, retention, Arc::clone(&metrics), clock, policy.stop_grace);
         let sources = Sources { commands, pools, devices: telemetry.watch() };
         let queues = tasks::spawn(queues.run(sources));
-        let policy = policy(config);
-        tasks::spawn(end_hung(ended, policy.stop_grace));
 
         let address = parts.listener.local_addr()?;
         let settings = HttpSettings {
@@ -236,14 +234,6 @@ impl Daemon {
     }
 }
 
-/// Ends engines that hang: asks, waits the grace, kills. Their supervisors see that they are gone.
-async fn end_hung(mut hung: mpsc::Receiver<Arc<dyn adapter_api::Engine>>, grace: Duration) {
-    while let Some(engine) = hung.recv().await {
-        let outcome = engine.stop(grace).await;
-        tracing::warn!(?outcome, "an engine that made no progress was ended");
-    }
-}
-
 fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
     PoolSetup {
         id: pool.id.clone(),
@@ -263,6 +253,7 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
         sessions: SessionLimits { ttl: config.sessions.ttl, max_sessions: config.sessions.max as usize },
         idle_unload: pool.idle_unload,
         hang_floor: config.worker.hang_after,
+        outage_wait: pool.queue.outage_wait,
     }
 }
 

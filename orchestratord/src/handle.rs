@@ -5,74 +5,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Determinism, Engine, EngineKind, Job, MeasureError, Measured, ToolSpeech, Workload};
+use adapter_api::{Engine, EngineKind, MeasureError, Measured, ToolSpeech};
 use config_schema::PoolModel;
-use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
-use tokio::sync::{mpsc, oneshot};
+use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
+use tokio::sync::mpsc;
 
 use crate::admission;
 use crate::backpressure::Refusal;
 use crate::health_view::HealthView;
 use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::metrics::Metrics;
+use crate::protocol::{Admitted, ReplyTo, RouteQuery, Routed, SubscriptionSource};
 use crate::state::ModelState;
 use crate::task_log::LogReader;
 use crate::task_view::{TaskStory, TasksView};
 
-/// A task that has been read and checked, before anything that needs the model.
-#[derive(Clone, Debug)]
-pub struct TaskRequest {
-    /// The task as the engine will get it.
-    pub job: Arc<Job>,
-    /// The model asked for; the first pool that serves the workload when absent.
-    pub model_ref: Option<String>,
-    /// The engine asked for.
-    pub engine: Option<EngineKind>,
-    /// The caller's guess of the answer's length.
-    pub expected_tokens: Option<TokenCount>,
-    /// Of the request's body: the same id with another fingerprint is another task.
-    pub fingerprint: u64,
-}
-
-impl TaskRequest {
-    /// The task's id.
-    #[must_use]
-    pub fn id(&self) -> TaskId {
-        self.job.task
-    }
-
-    /// What is asked.
-    #[must_use]
-    pub fn workload(&self) -> Workload {
-        self.job.workload
-    }
-
-    /// Whether the seed is a promise.
-    #[must_use]
-    pub fn determinism(&self) -> Determinism {
-        self.job.determinism
-    }
-}
-
-/// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Tasks that start before it; 0 for one that is next, runs or has ended.
-    pub queue_position: u32,
-    /// Until it is expected to start; 0 for one that runs or has ended.
-    pub predicted_start: Millis,
-}
-
-/// The answer to an admitted task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// The task.
-    pub task: TaskId,
-    /// Where it stands.
-    pub standing: Standing,
-    /// How long a caller should wait before it submits more of the same lane; 0 while there is room.
-    pub backoff: Millis,
-}
+pub use crate::protocol::{Accepted, Command, Standing, TaskRequest};
 
 /// A subscription to one task.
 #[derive(Debug)]
@@ -87,13 +35,18 @@ pub struct Subscription {
     pub reader: LogReader,
 }
 
-/// A task that was admitted, and a subscription from its first event on.
-#[derive(Debug)]
-pub struct Admitted {
-    /// What its caller is told.
-    pub accepted: Accepted,
-    /// What it says.
-    pub subscription: Subscription,
+impl From<SubscriptionSource> for Subscription {
+    /// From the first event on.
+    fn from(source: SubscriptionSource) -> Self {
+        Self::from_event(&source, 0)
+    }
+}
+
+impl Subscription {
+    fn from_event(source: &SubscriptionSource, from: u32) -> Self {
+        let SubscriptionSource { standing, engine, tools, log } = source;
+        Self { standing: *standing, engine: *engine, tools: *tools, reader: log.read_from(from) }
+    }
 }
 
 /// A conversation as the control of its cache sees it.
@@ -119,85 +72,6 @@ const MEASURE_TRIES: u32 = 2;
 
 /// How long an engine may take to measure a prompt, the waiting behind others included.
 const MEASURE_LIMIT: Duration = Duration::from_secs(10);
-
-/// A command to the driver. Each carries where its answer goes; a dropped answer means that the driver is
-/// gone.
-#[derive(Debug)]
-pub enum Command {
-    /// Which pool takes a task, and whether its lane has room.
-    Route(RouteQuery, oneshot::Sender<Result<Routed, Refusal>>),
-    /// Put a task into its queue, measured unless its model is loaded first.
-    Admit(Box<TaskRequest>, PoolId, Option<Measured>, oneshot::Sender<Result<Admitted, Refusal>>),
-    /// End a task.
-    Cancel(TaskId, oneshot::Sender<Result<(), Refusal>>),
-    /// Read a task from an event on.
-    Subscribe(TaskId, u32, oneshot::Sender<Result<Subscription, Refusal>>),
-    /// Look at a session.
-    Session(SessionId, oneshot::Sender<Result<SessionView, Refusal>>),
-    /// Forget a session and give its cache back.
-    EvictSession(SessionId, oneshot::Sender<Result<(), Refusal>>),
-    /// Serve another model in a pool.
-    Reload(PoolId, ReloadOrder, oneshot::Sender<Result<oneshot::Receiver<ReloadOutcome>, Refusal>>),
-    /// Take a model out of service, or back into it.
-    SetModelState(PoolId, ModelState, oneshot::Sender<Result<(), Refusal>>),
-    /// Look at the tasks, at most so many of each kind.
-    Tasks(usize, oneshot::Sender<TasksView>),
-    /// Look at one task.
-    Task(TaskId, oneshot::Sender<Result<TaskStory, Refusal>>),
-    /// Look at the whole.
-    Health(oneshot::Sender<HealthView>),
-    /// Take and start no task any more; answered when none is in an engine.
-    BeginStop(oneshot::Sender<()>),
-    /// End what still runs.
-    EndRunning(oneshot::Sender<()>),
-}
-
-/// What decides where a task goes.
-#[derive(Clone, Debug)]
-pub struct RouteQuery {
-    /// The task.
-    pub task: TaskId,
-    /// Its fingerprint, to tell a repetition from another task of the same id.
-    pub fingerprint: u64,
-    /// Its lane.
-    pub priority: Priority,
-    /// What it asks for.
-    pub workload: Workload,
-    /// The model it asks for.
-    pub model_ref: Option<String>,
-    /// The engine it asks for.
-    pub engine: Option<EngineKind>,
-}
-
-/// Where a task goes.
-pub enum Routed {
-    /// It is here already.
-    Known(Accepted),
-    /// It goes to this pool, once this engine has measured it.
-    Measure {
-        /// The pool.
-        pool: PoolId,
-        /// A ready engine of it.
-        engine: Arc<dyn Engine>,
-    },
-    /// It goes to this pool, whose model is loaded first; the engine measures it when it starts.
-    Unmeasured {
-        /// The pool.
-        pool: PoolId,
-    },
-}
-
-impl std::fmt::Debug for Routed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Known(accepted) => f.debug_tuple("Known").field(accepted).finish(),
-            Self::Measure { pool, .. } => {
-                f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive()
-            }
-            Self::Unmeasured { pool } => f.debug_struct("Unmeasured").field("pool", pool).finish(),
-        }
-    }
-}
 
 /// What was found for a task.
 enum Found {
@@ -255,7 +129,7 @@ impl DriverHandle {
     pub async fn submit_and_subscribe(&self, request: TaskRequest) -> Result<Subscription, Refusal> {
         match self.find_place_counted(&request).await? {
             Found::Known(accepted) => self.subscribe(accepted.task, 0).await,
-            Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.subscription),
+            Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.source.into()),
         }
     }
 
@@ -358,7 +232,8 @@ impl DriverHandle {
     /// # Errors
     /// [`Refusal::NotFound`] for a task that is not here, or no longer.
     pub async fn subscribe(&self, task: TaskId, from: u32) -> Result<Subscription, Refusal> {
-        self.ask(|reply| Command::Subscribe(task, from, reply)).await?
+        let source = self.ask(|reply| Command::Subscribe(task, reply)).await??;
+        Ok(Subscription::from_event(&source, from))
     }
 
     /// Looks at a session.
@@ -366,7 +241,19 @@ impl DriverHandle {
     /// # Errors
     /// [`Refusal::NotFound`] for a session that is not here.
     pub async fn session(&self, session: SessionId) -> Result<SessionView, Refusal> {
-        self.ask(|reply| Command::Session(session, reply)).await?
+        let known = self.ask(|reply| Command::Session(session, reply)).await??;
+        let kv = known.home.and_then(|engine| engine.session_kv(session));
+        let kv_warmth = kv.map_or(0.0, |kv| match kv.tokens_at_end.0 {
+            0 => 0.0,
+            #[expect(clippy::cast_precision_loss, reason = "a share of tokens needs no more than 24 bits")]
+            had => kv.tokens.0.min(had) as f32 / had as f32,
+        });
+        Ok(SessionView {
+            ttl_remaining: known.ttl_remaining,
+            turns: known.turns,
+            kv_bytes: kv.map_or(0, |kv| kv.bytes),
+            kv_warmth,
+        })
     }
 
     /// Forgets a session and gives its KV cache back.
@@ -389,12 +276,13 @@ impl DriverHandle {
         sha256: Option<String>,
     ) -> Result<ReloadOutcome, Refusal> {
         let order = ReloadOrder { model, sha256 };
-        let outcome = self.ask(|reply| Command::Reload(pool, order, reply)).await??;
-        let stopping = || Rollback {
-            code: RollbackCode::Stopping,
-            message: "the daemon is stopping; nothing was changed".to_owned(),
-        };
-        Ok(outcome.await.unwrap_or_else(|_| Err(stopping())))
+        let (to, reply) = ReplyTo::new();
+        self.commands.send(Command::Reload(pool, order, to)).await.map_err(|_| Refusal::Stopping)?;
+        // A driver that went away meanwhile has taken the change with it.
+        reply.await.unwrap_or_else(|_| {
+            let message = "the daemon is stopping; nothing was changed".to_owned();
+            Ok(Err(Rollback { code: RollbackCode::Stopping, message }))
+        })
     }
 
     /// Takes a model out of service, or back into it.
@@ -410,7 +298,7 @@ impl DriverHandle {
     /// # Errors
     /// [`Refusal::Stopping`] when the driver has ended.
     pub async fn tasks(&self, limit: usize) -> Result<TasksView, Refusal> {
-        self.ask(|reply| Command::Tasks(limit, reply)).await
+        Ok(self.ask(|reply| Command::Tasks(limit, reply)).await?.into_view())
     }
 
     /// One task with what it was asked and what it says.
@@ -418,7 +306,7 @@ impl DriverHandle {
     /// # Errors
     /// [`Refusal::NotFound`] for a task that is not here, or no longer.
     pub async fn task(&self, task: TaskId) -> Result<TaskStory, Refusal> {
-        self.ask(|reply| Command::Task(task, reply)).await?
+        self.ask(|reply| Command::Task(task, reply)).await?.map(TaskStory::completed)
     }
 
     /// The daemon at this moment; nothing when its driver has ended.
@@ -437,9 +325,9 @@ impl DriverHandle {
         let _ = self.ask(Command::EndRunning).await;
     }
 
-    async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Refusal::Stopping)?;
-        answer.await.map_err(|_| Refusal::Stopping)
+    async fn ask<A>(&self, command: impl FnOnce(ReplyTo<A>) -> Command) -> Result<A, Refusal> {
+        let (to, reply) = ReplyTo::new();
+        self.commands.send(command(to)).await.map_err(|_| Refusal::Stopping)?;
+        reply.await.map_err(|_| Refusal::Stopping)
     }
 }

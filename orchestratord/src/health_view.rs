@@ -109,7 +109,7 @@ impl FetchView {
 pub struct ReplicaView {
     /// Its name.
     pub id: ReplicaId,
-    /// `starting`, `ready`, `retiring`, `exited` or `backing_off`.
+    /// `starting`, `ready`, `suspended`, `retiring`, `exited` or `backing_off`.
     pub state: &'static str,
     /// Why, where there is something to say.
     pub reason: Option<String>,

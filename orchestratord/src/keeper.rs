@@ -27,6 +27,9 @@ use crate::health_view::{FetchView, ReloadStage};
 /// for a reload, of which there is one at a time.
 pub const ORDERS_BOUND: usize = 8;
 
+/// Tells a controller that replicas are idle. Used once; dropped unused, it tells that the driver is gone.
+pub type IdleSignal = oneshot::Sender<()>;
+
 /// What a keeper is asked to do.
 #[derive(Debug)]
 pub enum Order {
@@ -156,10 +159,10 @@ pub enum PoolEvent {
         /// The new replicas.
         replicas: Vec<Swapped>,
         /// Told when no task is in the old ones any more.
-        old_idle: oneshot::Sender<()>,
+        old_idle: IdleSignal,
     },
     /// No task may be given to a replica: the models change places. Told when none is in one any more.
-    Hold(oneshot::Sender<()>),
+    Hold(IdleSignal),
     /// How far the new model of the reload is.
     Reloading(ReloadStage),
     /// The reload is over: the next one may come.

@@ -17,6 +17,7 @@ pub mod keeper;
 pub mod logging;
 pub mod metrics;
 pub mod pools;
+pub mod protocol;
 pub mod server;
 pub mod service;
 pub mod state;

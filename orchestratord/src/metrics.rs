@@ -131,12 +131,12 @@ impl Metrics {
     }
 
     /// A task entered its pool's queue.
-    pub fn task_enqueued(&self, pool: &PoolLabel<'_>, priority: Priority) {
+    pub fn task_enqueued(&self, pool: &PoolLabels, priority: Priority) {
         self.tasks_enqueued
             .get_or_create(&EnqueuedLabels {
                 engine: pool.engine,
-                engine_version: pool.engine_version.to_owned(),
-                pool_id: pool.pool_id.to_owned(),
+                engine_version: pool.engine_version.clone(),
+                pool_id: pool.pool_id.clone(),
                 replica_id: "",
                 priority: priority.as_str(),
             })
@@ -149,11 +149,11 @@ impl Metrics {
     }
 
     /// A task ended on a replica with this many tokens either way.
-    pub fn tokens(&self, pool: &PoolLabel<'_>, replica: &str, tokens_in: u64, tokens_out: u64) {
+    pub fn tokens(&self, pool: &PoolLabels, replica: &str, tokens_in: u64, tokens_out: u64) {
         let labels = ReplicaLabels {
             engine: pool.engine,
-            engine_version: pool.engine_version.to_owned(),
-            pool_id: pool.pool_id.to_owned(),
+            engine_version: pool.engine_version.clone(),
+            pool_id: pool.pool_id.clone(),
             replica_id: replica.to_owned(),
         };
         self.tokens_in.get_or_create(&labels).inc_by(tokens_in);
@@ -213,14 +213,14 @@ impl Metrics {
 }
 
 /// The labels that all series of one pool share.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolLabel<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolLabels {
     /// The engine's name.
     pub engine: &'static str,
     /// Its version.
-    pub engine_version: &'a str,
+    pub engine_version: String,
     /// The pool.
-    pub pool_id: &'a str,
+    pub pool_id: String,
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! ```text
 //! open ──append──► open ──close──► closed        (what comes after the close is not written)
 //! ```
+//!
+//! One placement of the task writes at a time, and a log knows which: what an engine still writes after its task was
+//! placed elsewhere goes nowhere.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -72,6 +75,8 @@ struct Written {
     /// What events have beside their texts, where one has anything.
     besides: Option<Box<Besides>>,
     end: Option<TaskEnd>,
+    /// The placement that writes, from 1; 0 while none does.
+    writer: u32,
     /// Who reads, each at the place its reader knows.
     seats: Vec<Seat>,
 }
@@ -108,20 +113,39 @@ impl TaskLog {
         Arc::new(Self::default())
     }
 
-    /// Appends one event. Returns whether it was written: a closed log takes nothing more.
-    pub fn append(&self, text: &str, tokens: u32) -> bool {
-        self.write(text, tokens, None)
-    }
-
-    /// Appends what an engine said, with all that it has beside its text.
-    pub fn append_piece(&self, piece: &Piece) -> bool {
-        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
-        self.write(&piece.text, tokens, Besides::are_in(piece).then_some(piece))
-    }
-
-    fn write(&self, text: &str, tokens: u32, beside: Option<&Piece>) -> bool {
+    /// A placement begins to write. Returns whether it may: not where another has written already, or the log is
+    /// closed.
+    pub fn begin(&self, run: u32) -> bool {
         let mut written = self.lock();
-        if written.end.is_some() {
+        let may = written.ends.is_empty() && written.end.is_none();
+        if may {
+            written.writer = run;
+        }
+        may
+    }
+
+    /// Takes nothing more from the placement that writes.
+    pub fn fence(&self) {
+        self.lock().writer = 0;
+    }
+
+    /// Appends what an engine wrote in one placement, with all that it has beside its text. Returns whether it was
+    /// written: a closed log takes nothing more, nor does any log from a placement that it does not belong to.
+    pub fn append_piece(&self, run: u32, piece: &Piece) -> bool {
+        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
+        self.write(run, &piece.text, tokens, Besides::are_in(piece).then_some(piece))
+    }
+
+    /// Appends one event for whoever writes.
+    #[cfg(test)]
+    pub(crate) fn append(&self, text: &str, tokens: u32) -> bool {
+        let writer = self.lock().writer;
+        self.write(writer, text, tokens, None)
+    }
+
+    fn write(&self, run: u32, text: &str, tokens: u32, beside: Option<&Piece>) -> bool {
+        let mut written = self.lock();
+        if written.end.is_some() || written.writer != run {
             return false;
         }
         let Ok(end) = u32::try_from(written.text.len() + text.len()) else { return false };
@@ -174,13 +198,6 @@ impl TaskLog {
     #[must_use]
     pub fn tokens(&self) -> TokenCount {
         TokenCount(self.lock().tokens)
-    }
-
-    /// Whether it has no event yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let written = self.lock();
-        written.ends.is_empty() && written.end.is_none()
     }
 
     /// Bytes of memory the log holds.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adapter_api::{EngineKind, Input, Message, Role, Workload};
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 
-use crate::handle::Standing;
+use crate::protocol::Standing;
 use crate::task_log::{TaskEnd, TaskLog};
 
 /// The most bytes of a task's input that are kept for whoever looks at it. The rest is only counted.
@@ -106,6 +106,64 @@ pub struct TaskStory {
     pub asked: Arc<Asked>,
     /// What it says.
     pub log: Arc<TaskLog>,
+}
+
+/// What the driver knows of a task; its log knows the rest.
+#[derive(Clone, Debug)]
+pub struct TaskRecord {
+    /// All but the tokens of the answer, and the end.
+    pub view: TaskView,
+    /// Its log.
+    pub log: Arc<TaskLog>,
+}
+
+impl TaskRecord {
+    /// The task with what its log says.
+    #[must_use]
+    pub fn into_view(self) -> TaskView {
+        let Self { mut view, log } = self;
+        let end = log.end();
+        if let Some(counted) = end.as_ref().map(|end| end.tokens_in).filter(|counted| counted.0 > 0) {
+            view.tokens_in = counted;
+        }
+        view.tokens_out = end.as_ref().map_or_else(|| log.tokens(), |end| end.tokens_out);
+        if let Some(end) = end {
+            view.phase = TaskPhase::Ended(end);
+        }
+        view
+    }
+}
+
+/// The tasks at one moment, as the driver knows them.
+#[derive(Clone, Debug)]
+pub struct TaskRecords {
+    /// How many are in an engine.
+    pub running: usize,
+    /// How many wait.
+    pub waiting: usize,
+    /// How many have ended and are kept.
+    pub ended: usize,
+    /// Some of each, as in [`TasksView`].
+    pub tasks: Vec<TaskRecord>,
+}
+
+impl TaskRecords {
+    /// The tasks with what their logs say.
+    #[must_use]
+    pub fn into_view(self) -> TasksView {
+        let Self { running, waiting, ended, tasks } = self;
+        TasksView { running, waiting, ended, tasks: tasks.into_iter().map(TaskRecord::into_view).collect() }
+    }
+}
+
+impl TaskStory {
+    /// The story with what the log says in its view.
+    #[must_use]
+    pub fn completed(self) -> Self {
+        let Self { view, asked, log } = self;
+        let record = TaskRecord { view, log: Arc::clone(&log) };
+        Self { view: record.into_view(), asked, log }
+    }
 }
 
 /// The beginning of what a task was given to read.

@@ -224,7 +224,7 @@ pub const fn tint_of_pool(state: PoolState) -> Tint {
 pub const fn tint_of_replica(state: ReplicaState) -> Tint {
     match state {
         ReplicaState::Ready => Tint::Good,
-        ReplicaState::Starting | ReplicaState::Retiring => Tint::Wait,
+        ReplicaState::Starting | ReplicaState::Suspended | ReplicaState::Retiring => Tint::Wait,
         ReplicaState::Exited | ReplicaState::BackingOff => Tint::Bad,
     }
 }

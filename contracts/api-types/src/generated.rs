@@ -1012,7 +1012,7 @@ pub struct Replica {
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub decode_tokens_per_s: ::std::option::Option<f64>,
 }
-///`starting`, it loads its model; `ready`; `retiring`, it takes no more tasks and finishes those it has; `exited`, it is gone and stays so; `backing_off`, it failed and starts again after a while.
+///`starting`, it loads its model; `ready`; `suspended`, its engine takes no new work for a time and those in it go on; `retiring`, it takes no more tasks and finishes those it has; `exited`, it is gone and stays so; `backing_off`, it failed and starts again after a while.
 #[derive(
     ::serde::Deserialize,
     ::serde::Serialize,
@@ -1030,6 +1030,8 @@ pub enum ReplicaState {
     Starting,
     #[serde(rename = "ready")]
     Ready,
+    #[serde(rename = "suspended")]
+    Suspended,
     #[serde(rename = "retiring")]
     Retiring,
     #[serde(rename = "exited")]
@@ -1042,6 +1044,7 @@ impl ::std::fmt::Display for ReplicaState {
         match *self {
             Self::Starting => f.write_str("starting"),
             Self::Ready => f.write_str("ready"),
+            Self::Suspended => f.write_str("suspended"),
             Self::Retiring => f.write_str("retiring"),
             Self::Exited => f.write_str("exited"),
             Self::BackingOff => f.write_str("backing_off"),
@@ -1056,13 +1059,14 @@ impl ::std::str::FromStr for ReplicaState {
         match value {
             "starting" => Ok(Self::Starting),
             "ready" => Ok(Self::Ready),
+            "suspended" => Ok(Self::Suspended),
             "retiring" => Ok(Self::Retiring),
             "exited" => Ok(Self::Exited),
             "backing_off" => Ok(Self::BackingOff),
             _ => {
                 Err(
                     format!(
-                        "`{value}` is not one of `starting`, `ready`, `retiring`, `exited`, `backing_off`"
+                        "`{value}` is not one of `starting`, `ready`, `suspended`, `retiring`, `exited`, `backing_off`"
                     )
                         .into(),
                 )

@@ -8,20 +8,29 @@ use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::{
     FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
 };
-use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest};
+use std::sync::Arc;
+
+use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest, Snapshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;
 use crate::backpressure::{Code, Refusal};
+use crate::clock::Clock;
 use crate::handle::TaskRequest;
 use crate::keeper::Order;
+use crate::metrics::Metrics;
 use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
+use orchestrator_core::PoolId;
 
+mod handle;
 mod views;
 
 /// The silence that is a hang here.
 const HANG_FLOOR: Duration = Duration::from_secs(10);
+/// How long tasks wait for an outage to end here.
+const OUTAGE_WAIT: Duration = Duration::from_secs(60);
 
 /// A driver with one pool, whose replicas are pretend engines.
 struct House {
@@ -30,8 +39,6 @@ struct House {
     factory: MockFactory,
     pools: mpsc::Sender<(PoolId, PoolEvent)>,
     _orders: mpsc::Receiver<Order>,
-    /// Engines that were taken to hang.
-    hung: mpsc::Receiver<Arc<dyn Engine>>,
     _driver: JoinSet<()>,
 }
 
@@ -58,7 +65,6 @@ impl House {
         let (handle, commands) = DriverHandle::new(Arc::clone(&metrics));
         let (pools, pool_source) = mpsc::channel(16);
         let (orders_out, orders) = mpsc::channel(crate::keeper::ORDERS_BOUND);
-        let (hung_out, hung) = mpsc::channel(HUNG_BOUND);
         let (_, devices) = watch::channel(Arc::new(Snapshot::default()));
         let setup = PoolSetup {
             id: pool_id(),
@@ -68,15 +74,17 @@ impl House {
             sessions: SessionLimits::default(),
             idle_unload: None,
             hang_floor: HANG_FLOOR,
+            outage_wait: OUTAGE_WAIT,
         };
-        let driver = Driver::new(vec![(setup, orders_out)], retention, metrics, Clock::start(), hung_out);
+        let driver =
+            DriverTask::new(vec![(setup, orders_out)], retention, metrics, Clock::start(), Duration::ZERO);
         let mut running = JoinSet::new();
         running.spawn(driver.run(Sources { commands, pools: pool_source, devices }));
         let started = (0..replicas).map(|index| (replica_id(index), Device::Cpu)).collect();
         if replicas > 0 {
             pools.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
         }
-        let house = Self { handle, control, factory, pools, _orders: orders, hung, _driver: running };
+        let house = Self { handle, control, factory, pools, _orders: orders, _driver: running };
         for index in 0..replicas {
             house.bring_up(index).await;
         }
@@ -517,12 +525,12 @@ async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_placed_again() {
-    let mut house = House::new(one_slot(), small_queue(), keeping(100), 2).await;
+    let house = House::new(one_slot(), small_queue(), keeping(100), 2).await;
     house.control.hold(Phase::Prefill);
     house.admit(1, Priority::Interactive).await.unwrap();
     house.control.until(|counts: &Counts| counts.running == 1).await;
 
-    let hung = house.hung.recv().await.unwrap();
+    house.control.until(|counts: &Counts| counts.gone == 1).await;
     house.control.release(Phase::Prefill);
     let (_, end) = house.end_of(1).await;
     assert_eq!(end.finish, FinishReason::Length, "unseen by whoever reads it");
@@ -530,21 +538,21 @@ async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_pl
     let exited = health.pools[0].replicas.iter().find(|replica| replica.state == "exited").unwrap();
     let reason = exited.reason.as_ref().unwrap();
     assert!(reason.starts_with("made no progress for 1"), "{reason}");
-    drop(hung);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_tokens_stop_coming_ends_with_a_timeout_and_not_before_its_bound() {
-    let mut house = House::one(one_slot()).await;
+    let house = House::one(one_slot()).await;
     house.control.hold(Phase::Decode);
     house.admit(1, Priority::Interactive).await.unwrap();
     house.control.until(|counts: &Counts| counts.running == 1).await;
     house.control.pass(Phase::Decode, 1);
     house.control.until(|counts: &Counts| counts.tokens == 1).await;
-    let floor = tokio::time::timeout(HANG_FLOOR - Duration::from_secs(1), house.hung.recv()).await;
+    let ended = house.control.until(|counts: &Counts| counts.gone == 1);
+    let floor = tokio::time::timeout(HANG_FLOOR - Duration::from_secs(1), ended).await;
     assert!(floor.is_err(), "it is given time");
 
-    let _hung = house.hung.recv().await.unwrap();
+    house.control.until(|counts: &Counts| counts.gone == 1).await;
     let (_, end) = house.end_of(1).await;
     assert_eq!(failure(&end), Code::DecodeTimeout);
 }

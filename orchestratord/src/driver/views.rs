@@ -7,10 +7,9 @@ use orchestrator_core::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestam
 
 use super::Driver;
 use super::commands::no_task;
-use super::tasks::{Task, TaskState};
+use super::task::{Task, TaskState};
 use crate::backpressure::Refusal;
-use crate::task_log::TaskEnd;
-use crate::task_view::{Asked, CourseView, TaskPhase, TaskStory, TaskView, TasksView};
+use crate::task_view::{Asked, CourseView, TaskPhase, TaskRecord, TaskRecords, TaskStory, TaskView};
 
 /// What is remembered of a task for as long as it is known.
 #[derive(Debug)]
@@ -25,6 +24,12 @@ pub struct Record {
     ended_at: Option<Timestamp>,
     /// What it was asked, once its job is gone.
     asked: Option<Arc<Asked>>,
+    /// Placements so far.
+    runs: u32,
+    /// Engines that failed with it.
+    failures: u8,
+    /// Bytes that are held for it once it has ended.
+    held_bytes: usize,
 }
 
 impl Record {
@@ -41,13 +46,42 @@ impl Record {
             first_token_at: None,
             ended_at: None,
             asked: None,
+            runs: 0,
+            failures: 0,
+            held_bytes: 0,
         }
     }
 
-    /// It was given to a replica.
-    pub fn started(&mut self, replica: ReplicaId, now: Timestamp) {
+    /// It was given to a replica. Returns the number of this placement.
+    pub fn started(&mut self, replica: ReplicaId, now: Timestamp) -> u32 {
         self.replica = Some(replica);
         self.started_at = Some(now);
+        self.runs += 1;
+        self.runs
+    }
+
+    /// Placements so far.
+    #[must_use]
+    pub fn runs(&self) -> u32 {
+        self.runs
+    }
+
+    /// An engine failed with it in it. Returns how many have.
+    pub fn failed(&mut self) -> u8 {
+        self.failures = self.failures.saturating_add(1);
+        self.failures
+    }
+
+    /// Engines that failed with it in them.
+    #[must_use]
+    pub fn failures(&self) -> u8 {
+        self.failures
+    }
+
+    /// Whether no token of it has come.
+    #[must_use]
+    pub fn has_said_nothing(&self) -> bool {
+        self.first_token_at.is_none()
     }
 
     /// A token of it has come.
@@ -68,17 +102,22 @@ impl Record {
         }
     }
 
-    /// Bytes of memory that it holds beside itself.
+    /// Bytes that are held for it once it has ended.
     #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        self.asked.as_ref().map_or(0, |asked| asked.held_bytes())
+    pub fn held_bytes(&self) -> u64 {
+        (self.held_bytes + self.asked.as_ref().map_or(0, |asked| asked.held_bytes())) as u64
     }
 
-    fn course(&self, admitted_at: Timestamp, placements: u32) -> CourseView {
+    /// So many bytes more are held for it.
+    pub fn add_held_bytes(&mut self, bytes: usize) {
+        self.held_bytes += bytes;
+    }
+
+    fn course(&self, admitted_at: Timestamp) -> CourseView {
         let since = |at: Timestamp| Millis::from_duration(at.since(admitted_at));
         CourseView {
             replica: self.replica.clone(),
-            placements,
+            placements: self.runs,
             started: self.started_at.map(since),
             first_token: self.first_token_at.map(since),
             ended: self.ended_at.map(since),
@@ -88,13 +127,13 @@ impl Record {
 
 impl Driver {
     /// The tasks, at most `limit` of each kind.
-    pub(super) fn tasks_view(&self, limit: usize, now: Timestamp) -> TasksView {
+    pub(super) fn task_records(&self, limit: usize, now: Timestamp) -> TaskRecords {
         let mut running = Vec::new();
         let mut waiting = Vec::new();
         let mut leaving = Vec::new();
         for (id, task) in self.tasks.iter() {
             match &task.state {
-                TaskState::Running { started_at, .. } => running.push((*started_at, id)),
+                TaskState::Running(run) => running.push((run.started_at, id)),
                 TaskState::Waiting { .. } => {
                     let position = self.pools[task.pool].scheduler.position(id, now);
                     waiting.push((position, task.admitted_at, id));
@@ -108,33 +147,30 @@ impl Driver {
         let ended = leaving.iter().copied().chain(self.tasks.last_ended());
         let shown = running.iter().map(|(_, id)| *id).take(limit);
         let shown = shown.chain(waiting.iter().map(|(.., id)| *id).take(limit)).chain(ended.take(limit));
-        TasksView {
+        TaskRecords {
             running: running.len(),
             waiting: waiting.len(),
             ended: leaving.len() + self.tasks.ended_count(),
-            tasks: shown.filter_map(|id| Some(self.task_view(id, self.tasks.get(id)?, now))).collect(),
+            tasks: shown.filter_map(|id| Some(self.task_record(id, self.tasks.get(id)?, now))).collect(),
         }
     }
 
-    /// One task with what it was asked and what it says.
+    /// One task, with what it was asked and its output.
     pub(super) fn task_story(&self, id: TaskId, now: Timestamp) -> Result<TaskStory, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
         let asked = task.record.asked.clone().or_else(|| Some(Arc::new(Asked::of(&task.job()?.input))));
         let asked = asked.ok_or(Refusal::Internal)?;
-        Ok(TaskStory { view: self.task_view(id, task, now), asked, log: Arc::clone(&task.log) })
+        let TaskRecord { view, log } = self.task_record(id, task, now);
+        Ok(TaskStory { view, asked, log })
     }
 
-    fn task_view(&self, id: TaskId, task: &Task, now: Timestamp) -> TaskView {
+    fn task_record(&self, id: TaskId, task: &Task, now: Timestamp) -> TaskRecord {
         let setup = &self.pools[task.pool].setup;
-        let end: Option<TaskEnd> = task.log.end();
-        let counted = end.as_ref().filter(|end| end.tokens_in.0 > 0).map(|end| end.tokens_in);
-        let tokens_out = end.as_ref().map_or_else(|| task.log.tokens(), |end| end.tokens_out);
-        let phase = match (end, &task.state) {
-            (Some(end), _) => TaskPhase::Ended(end),
-            (None, TaskState::Waiting { .. }) => TaskPhase::Waiting(self.standing(id, now)),
-            (None, _) => TaskPhase::Running,
+        let phase = match &task.state {
+            TaskState::Waiting { .. } => TaskPhase::Waiting(self.standing(id, now)),
+            _ => TaskPhase::Running,
         };
-        TaskView {
+        let view = TaskView {
             task: id,
             session: task.record.session,
             pool: setup.id.clone(),
@@ -142,12 +178,13 @@ impl Driver {
             priority: task.record.priority,
             workload: task.record.workload,
             phase,
-            tokens_in: counted.unwrap_or(task.tokens_in),
-            tokens_out,
+            tokens_in: task.tokens_in,
+            tokens_out: TokenCount(0),
             max_tokens: task.record.max_tokens,
             age: Millis::from_duration(now.since(task.admitted_at)),
             promised_start: task.accepted.standing.predicted_start,
-            course: task.record.course(task.admitted_at, task.runs),
-        }
+            course: task.record.course(task.admitted_at),
+        };
+        TaskRecord { view, log: Arc::clone(&task.log) }
     }
 }

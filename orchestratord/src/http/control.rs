@@ -195,6 +195,7 @@ fn replica_state_of(replica: &ReplicaView) -> ReplicaState {
         "ready" => ReplicaState::Ready,
         "starting" => ReplicaState::Starting,
         "retiring" => ReplicaState::Retiring,
+        "suspended" => ReplicaState::Suspended,
         "backing_off" => ReplicaState::BackingOff,
         _ => ReplicaState::Exited,
     }

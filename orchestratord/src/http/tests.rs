@@ -25,9 +25,9 @@ pub(super) fn router() -> Router {
                 Command::Health(reply) => {
                     let view =
                         HealthView { ready: true, stopping: false, uptime: Millis(1), pools: Vec::new() };
-                    _ = reply.send(view);
+                    reply.send(view);
                 }
-                Command::Cancel(_, reply) => _ = reply.send(Ok(())),
+                Command::Cancel(_, reply) => reply.send(Ok(())),
                 other => panic!("nobody asks for {other:?}"),
             }
         }

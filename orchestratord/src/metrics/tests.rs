@@ -40,7 +40,9 @@ fn health() -> HealthView {
     HealthView { ready: true, stopping: false, uptime: Millis(1), pools: vec![pool] }
 }
 
-const LABEL: PoolLabel<'static> = PoolLabel { engine: "llamacpp", engine_version: "7", pool_id: "p" };
+fn labels() -> PoolLabels {
+    PoolLabels { engine: "llamacpp", engine_version: "7".to_owned(), pool_id: "p".to_owned() }
+}
 
 /// A metric as the lint file lists it.
 #[derive(Debug, Deserialize)]
@@ -93,9 +95,9 @@ fn the_registry_holds_what_the_lint_file_lists_and_nothing_else() {
 
     let metrics = Metrics::new();
     // A series that has never moved is not shown, so each moves once.
-    metrics.task_enqueued(&LABEL, Priority::Interactive);
+    metrics.task_enqueued(&labels(), Priority::Interactive);
     metrics.task_rejected("llamacpp", Code::AdmissionReject);
-    metrics.tokens(&LABEL, "p/0", 1, 1);
+    metrics.tokens(&labels(), "p/0", 1, 1);
     let reading = DeviceReading { uuid: "GPU-1".into(), utilization: 0.5, used_bytes: 11 };
     let text = metrics.encode(&health(), &[reading]);
     let live = exposed(&text);
@@ -119,9 +121,9 @@ fn the_registry_holds_what_the_lint_file_lists_and_nothing_else() {
 #[test]
 fn each_counter_moves_once_an_event_under_its_labels() {
     let metrics = Metrics::new();
-    metrics.task_enqueued(&LABEL, Priority::Interactive);
+    metrics.task_enqueued(&labels(), Priority::Interactive);
     metrics.task_rejected("llamacpp", Code::AdmissionReject);
-    metrics.tokens(&LABEL, "p/0", 7, 9);
+    metrics.tokens(&labels(), "p/0", 7, 9);
     let reading = DeviceReading { uuid: "GPU-1".into(), utilization: 0.5, used_bytes: 11 };
     let text = metrics.encode(&health(), &[reading]);
     for line in [

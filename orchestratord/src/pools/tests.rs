@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::Clock;
-use crate::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
+use crate::driver::{DriverTask, PoolSetup, Retention, Sources};
 use crate::handle::{Accepted, DriverHandle, TaskRequest};
 use crate::health_view::HealthView;
 use crate::keeper::{ORDERS_BOUND, RollbackCode};
@@ -80,7 +80,6 @@ impl House {
         let metrics = Arc::new(Metrics::new());
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
         let (events, pools) = mpsc::channel(64);
-        let (hung, _) = mpsc::channel(HUNG_BOUND);
         let memory = MemoryReading { total_bytes: wish.memory, used_bytes: 0, free_bytes: wish.memory };
         let reading = DeviceReading {
             device: Device::Cpu,
@@ -115,6 +114,7 @@ impl House {
                 sessions: SessionLimits::default(),
                 idle_unload: config.idle_unload,
                 hang_floor: Duration::from_secs(30),
+                outage_wait: Duration::from_secs(60),
             };
             setups.push((setup, orders));
             let context = PoolContext {
@@ -133,7 +133,7 @@ impl House {
             tasks.spawn(keep(config, ordered, context));
         }
         let retention = Retention { time: Duration::from_secs(600), tasks: 10_000, bytes: 1 << 24 };
-        let queues = Driver::new(setups, retention, metrics, Clock::start(), hung);
+        let queues = DriverTask::new(setups, retention, metrics, Clock::start(), Duration::ZERO);
         tasks.spawn(queues.run(Sources { commands, pools, devices }));
         let other_model = folder.path().join("other.gguf");
         std::fs::write(&other_model, "another model").unwrap();

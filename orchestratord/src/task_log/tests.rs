@@ -89,10 +89,10 @@ fn each_event_keeps_what_it_has_beside_its_own_text() {
     let start = CallEvent::Start { index: 0, id: "c1".to_owned(), name: "f".to_owned() };
     let called = Piece { text: "f(".to_owned(), calls: vec![start], ..Piece::default() };
     log.append("a", 1);
-    log.append_piece(&split);
+    log.append_piece(0, &split);
     log.append("b", 1);
-    log.append_piece(&whole);
-    log.append_piece(&called);
+    log.append_piece(0, &whole);
+    log.append_piece(0, &called);
     log.close(ended);
     assert_eq!(log.text(), "a🦙bcf(");
     let told = log.read_from(0).beside(0..6);
@@ -101,7 +101,7 @@ fn each_event_keeps_what_it_has_beside_its_own_text() {
     assert_eq!(told[4], Beside { calls: called.calls, ..Beside::default() });
     let nothing = Beside::default();
     assert_eq!([&told[0], &told[2], &told[5]], [&nothing; 3], "there is no event 5");
-    assert!(!log.append_piece(&weighed(&[b"late"])));
+    assert!(!log.append_piece(0, &weighed(&[b"late"])));
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn a_log_counts_what_it_keeps_of_it_and_one_without_pays_nothing() {
     let (without, with) = (TaskLog::new(), TaskLog::new());
     let plain = Piece { text: "text".to_owned(), tokens: vec![1], ..Piece::default() };
     for _ in 0..100 {
-        without.append_piece(&plain);
-        with.append_piece(&weighed(&[b"text"]));
+        without.append_piece(0, &plain);
+        with.append_piece(0, &weighed(&[b"text"]));
     }
     without.close(ended);
     with.close(ended);
@@ -144,7 +144,7 @@ fn an_engines_own_fields_are_kept_once_for_all_tokens_that_have_the_same() {
     let piece = |own| Piece { text: "x".to_owned(), tokens: vec![1], own, ..Piece::default() };
     let (log, twice) = (TaskLog::new(), TaskLog::new());
     for own in [None, own("a"), own("a"), own("b"), None, None, own("b")] {
-        log.append_piece(&piece(own));
+        log.append_piece(0, &piece(own));
     }
     let told: Vec<_> = log.read_from(0).beside(0..8).into_iter().map(|beside| beside.own).collect();
     assert_eq!(
@@ -153,12 +153,12 @@ fn an_engines_own_fields_are_kept_once_for_all_tokens_that_have_the_same() {
         "there is no event 7"
     );
     for _ in 0..2 {
-        twice.append_piece(&piece(own("a")));
+        twice.append_piece(0, &piece(own("a")));
     }
     log.close(ended);
     twice.close(ended);
     let one = TaskLog::new();
-    one.append_piece(&piece(own("a")));
+    one.append_piece(0, &piece(own("a")));
     one.close(ended);
     assert_eq!(twice.bytes() - one.bytes(), "x".len() + size_of::<u32>());
     assert!(one.bytes() > size_of::<TaskLog>() + size_of::<OwnAnswer>());

@@ -13,7 +13,7 @@ use orchestrator_core::{FullPolicy, Millis, PoolId, QueueLimits, ReplicaId, Sess
 use orchestratord::auth::ApiToken;
 use orchestratord::backpressure::Refusal;
 use orchestratord::clock::Clock;
-use orchestratord::driver::{Driver, HUNG_BOUND, PoolSetup, Retention, Sources};
+use orchestratord::driver::{DriverTask, PoolSetup, Retention, Sources};
 use orchestratord::handle::{Command, DriverHandle};
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
@@ -72,8 +72,6 @@ pub struct House {
     pools: mpsc::Sender<(PoolId, PoolEvent)>,
     /// What the pool's keeper is asked.
     pub ordered: mpsc::Receiver<Order>,
-    /// Engines that were taken to hang.
-    pub hung: mpsc::Receiver<Arc<dyn Engine>>,
     /// The way past the HTTP plane.
     pub driver: DriverHandle,
     tasks: JoinSet<()>,
@@ -97,7 +95,6 @@ impl House {
         let clock = Clock::start();
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
         let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
-        let (hung_out, hung) = mpsc::channel(HUNG_BOUND);
         let (_, devices) = watch::channel(Arc::new(Snapshot::default()));
         let (pool_events, pools) = mpsc::channel(64);
         let setup = PoolSetup {
@@ -114,10 +111,12 @@ impl House {
             sessions: SessionLimits::default(),
             idle_unload: None,
             hang_floor: manners.hang_floor,
+            outage_wait: Duration::from_secs(60),
         };
         let retention =
             Retention { time: Duration::from_secs(600), tasks: manners.keep_tasks, bytes: 1 << 26 };
-        let queues = Driver::new(vec![(setup, orders)], retention, Arc::clone(&metrics), clock, hung_out);
+        let queues =
+            DriverTask::new(vec![(setup, orders)], retention, Arc::clone(&metrics), clock, Duration::ZERO);
         let mut tasks = JoinSet::new();
         tasks.spawn(queues.run(Sources { commands, pools, devices }));
         let server = serve(driver.clone(), metrics, clock);
@@ -134,7 +133,6 @@ impl House {
             control,
             factory,
             ordered,
-            hung,
             pools: pool_events,
             driver,
             tasks,
@@ -244,15 +242,13 @@ impl BrokenHouse {
         tasks.spawn(async move {
             while let Some(command) = commands.recv().await {
                 match command {
-                    Command::Route(_, reply) => _ = reply.send(Err(Refusal::Internal)),
-                    Command::Cancel(_, reply) | Command::EvictSession(_, reply) => {
-                        _ = reply.send(Err(Refusal::Internal));
-                    }
-                    Command::Subscribe(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
-                    Command::Task(_, reply) => _ = reply.send(Err(Refusal::Internal)),
-                    Command::Session(_, reply) => _ = reply.send(Err(Refusal::Internal)),
-                    Command::Reload(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
-                    Command::SetModelState(_, _, reply) => _ = reply.send(Err(Refusal::Internal)),
+                    Command::Route(_, to) => to.send(Err(Refusal::Internal)),
+                    Command::Cancel(_, to) | Command::EvictSession(_, to) => to.send(Err(Refusal::Internal)),
+                    Command::Subscribe(_, to) => to.send(Err(Refusal::Internal)),
+                    Command::Task(_, to) => to.send(Err(Refusal::Internal)),
+                    Command::Session(_, to) => to.send(Err(Refusal::Internal)),
+                    Command::Reload(_, _, to) => to.send(Err(Refusal::Internal)),
+                    Command::SetModelState(_, _, to) => to.send(Err(Refusal::Internal)),
                     other => panic!("nobody asks for {other:?}"),
                 }
             }

@@ -1,4 +1,5 @@
-//! Whether a pool can take a task, when it will be able to where it cannot, and when silence is a hang.
+//! Whether a pool can take a task, when it will be able to where it cannot, when waiting for it is in vain, and when
+//! silence is a hang.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +8,16 @@ use adapter_api::Engine;
 use orchestrator_core::{Millis, Timestamp};
 use pool_manager::Breaker;
 
-use super::{Phase, Pool, Stage};
-use crate::backpressure::Refusal;
-use crate::state::ModelState;
+use super::Pool;
+use super::lifecycle::Lifecycle;
+use super::replicas::{Phase, Replica};
+use crate::backpressure::{Failure, Refusal};
 
 /// How a pool can take a task.
-pub enum Serving {
+pub(in crate::driver) enum Serving {
     /// This engine can measure it.
     Now(Arc<dyn Engine>),
-    /// The model is loaded first, and the task waits for it.
+    /// It waits in the queue until the model is loaded or a replica is back.
     AfterLoad,
 }
 
@@ -27,7 +29,7 @@ const PREFILL_PATIENCE: f64 = 4.0;
 const DECODE_PATIENCE: f64 = 64.0;
 
 /// The silence that is a hang: what the work explains, on top of a floor.
-pub(super) fn silence_bound(
+pub(in crate::driver) fn silence_bound(
     floor: Duration,
     unread_tokens: u64,
     prefill_tps: Option<f64>,
@@ -40,86 +42,148 @@ pub(super) fn silence_bound(
     floor + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 2)
 }
 
+/// Why no replica serves, and when the first of them may.
+struct Down {
+    why: String,
+    until: Timestamp,
+}
+
 impl Pool {
     /// Whether a task can be taken.
     ///
     /// # Errors
     /// [`Refusal::PoolUnready`] while the model is fetched, [`Refusal::PoolUnavailable`] when the pool
     /// failed or its model is retired.
-    pub fn check_serving(&self, now: Timestamp) -> Result<Serving, Refusal> {
+    pub(in crate::driver) fn check_serving(&self, now: Timestamp) -> Result<Serving, Refusal> {
         let pool = self.setup.id.clone();
-        if self.state == ModelState::Retired {
+        if self.lifecycle.is_retired() {
             return Err(Refusal::ModelRetired { pool });
         }
-        let unavailable = |why: String, at: Timestamp| Refusal::PoolUnavailable {
+        let unavailable = |why: String, until: Timestamp| Refusal::PoolUnavailable {
             pool: pool.clone(),
             why,
-            retry_after: Millis::from_duration(at.since(now)),
+            retry_after: Millis::from_duration(until.since(now)),
         };
-        match &self.stage {
-            Stage::Fetching { view, since } => {
+        match self.lifecycle.base() {
+            Lifecycle::Fetching { view, since } => {
                 let retry_after = rest_of(now.since(*since), view.share());
                 let what = "its model is being fetched".to_owned();
                 Err(Refusal::PoolUnready { pool, what, retry_after })
             }
-            Stage::FetchFailed { why, retry_at } => Err(unavailable(why.clone(), *retry_at)),
-            Stage::NoFit { why, retry_at } if now < *retry_at => Err(unavailable(why.clone(), *retry_at)),
-            Stage::NoFit { .. } | Stage::Unloaded | Stage::Ordered { .. } | Stage::NoRoom { .. } => {
-                Ok(Serving::AfterLoad)
-            }
-            // Its engines are about to go: what measured a prompt there would be lost.
-            Stage::Started if self.is_held() => Ok(Serving::AfterLoad),
-            Stage::Started => match (self.any_engine(), self.given_up(now)) {
+            Lifecycle::FetchFailed { why, retry_at } => Err(unavailable(why.clone(), *retry_at)),
+            Lifecycle::NoFit { why, retry_at } if now < *retry_at => Err(unavailable(why.clone(), *retry_at)),
+            Lifecycle::Serving { .. } => match (self.any_engine(), self.given_up(now)) {
                 (Some(engine), _) => Ok(Serving::Now(Arc::clone(engine))),
-                (None, Some((why, retry_after))) => Err(Refusal::PoolUnavailable { pool, why, retry_after }),
+                (None, Some(Down { why, until })) => Err(unavailable(why, until)),
                 (None, None) => Ok(Serving::AfterLoad),
             },
+            // Its engines are about to go, or to come: what measured a prompt there would be lost.
+            _ => Ok(Serving::AfterLoad),
         }
     }
 
-    /// Why, and until when, every replica is taken for a crash loop; nothing while one may still come.
-    #[must_use]
-    pub fn given_up(&self, now: Timestamp) -> Option<(String, Millis)> {
+    /// What tasks that wait end with, where they wait in vain.
+    pub(in crate::driver) fn hopeless(&self, now: Timestamp) -> Option<Failure> {
+        if !self.is_wanted() {
+            return None;
+        }
+        if self.lifecycle.is_retired() {
+            return Some(Failure::ModelRetired);
+        }
+        let unavailable = |why: String, until: Timestamp| {
+            Some(Failure::PoolUnavailable { why, retry_after: Millis::from_duration(until.since(now)) })
+        };
+        match self.lifecycle.base() {
+            Lifecycle::FetchFailed { why, retry_at } => unavailable(why.clone(), *retry_at),
+            Lifecycle::NoFit { why, retry_at } if now < *retry_at => unavailable(why.clone(), *retry_at),
+            Lifecycle::Serving { .. } => {
+                let over = self.outage_ends().is_some_and(|end| end <= now);
+                let Down { why, until } = self.down(now).filter(|_| over || self.failed_everywhere())?;
+                unavailable(why, until)
+            }
+            _ => None,
+        }
+    }
+
+    /// When an outage of all replicas has lasted so long that tasks are not kept waiting for its end.
+    pub(super) fn outage_ends(&self) -> Option<Timestamp> {
+        match self.lifecycle.base() {
+            Lifecycle::Serving { down_since: Some(since) } => Some(since.after(self.setup.outage_wait)),
+            _ => None,
+        }
+    }
+
+    /// Whether no replica can be started with the model's file as it is.
+    fn failed_everywhere(&self) -> bool {
+        self.replicas.values().all(|replica| matches!(replica.phase, Phase::Failed { .. }))
+    }
+
+    /// Why new tasks are not taken while no replica serves: every one is taken for a crash loop, or the outage has
+    /// lasted too long.
+    fn given_up(&self, now: Timestamp) -> Option<Down> {
+        let lost = |replica: &Replica| {
+            matches!(
+                replica.phase,
+                Phase::BackingOff { breaker: Breaker::Open, .. } | Phase::Failed { .. } | Phase::Retiring(_)
+            )
+        };
+        let over = self.outage_ends().is_some_and(|end| end <= now);
+        self.down(now).filter(|_| over || self.replicas.values().all(lost))
+    }
+
+    /// Why no replica serves, and when the first of them may; nothing while one is being started or takes tasks.
+    fn down(&self, now: Timestamp) -> Option<Down> {
         let mut first = None::<(&str, Timestamp)>;
         for replica in self.replicas.values() {
-            let Phase::BackingOff { until, reason, breaker: Breaker::Open } = &replica.phase else {
-                return None;
+            let (why, until) = match &replica.phase {
+                Phase::Starting { .. } | Phase::Ready { suspension: None, .. } => return None,
+                Phase::Retiring(_) => continue,
+                Phase::BackingOff { until, reason, .. } | Phase::Failed { until, reason } => (reason, *until),
+                // As long again as it has taken so far.
+                Phase::Exited { reason, since } => (reason, now.after(now.since(*since))),
+                Phase::Ready { suspension: Some(suspension), .. } => {
+                    (&suspension.reason, now.after(now.since(suspension.since)))
+                }
             };
-            if first.is_none_or(|(_, earliest)| *until < earliest) {
-                first = Some((reason, *until));
+            if first.is_none_or(|(_, earliest)| until < earliest) {
+                first = Some((why, until));
             }
         }
-        first.map(|(why, until)| (why.to_owned(), Millis::from_duration(until.since(now))))
+        first.map(|(why, until)| Down { why: why.to_owned(), until })
     }
 
     /// How long it is until a replica takes tasks: nothing when one does. From how long the last load took
     /// and how far this one is; before the first, from how long this one has taken.
-    #[must_use]
-    pub fn load_wait(&self, now: Timestamp) -> Millis {
-        let usual = self.last_load.unwrap_or(Duration::ZERO);
-        let rest = |since: Timestamp| match self.last_load {
+    pub(in crate::driver) fn load_wait(&self, now: Timestamp) -> Millis {
+        let usual = self.usage.last_load.unwrap_or(Duration::ZERO);
+        let rest = |since: Timestamp| match self.usage.last_load {
             Some(usual) => Millis::from_duration(usual.saturating_sub(now.since(since))),
             None => rest_of(now.since(since), None),
         };
-        match &self.stage {
-            Stage::Unloaded | Stage::NoFit { .. } => Millis::from_duration(usual),
-            Stage::Fetching { .. } | Stage::FetchFailed { .. } => Millis(0),
-            Stage::Ordered { since } => rest(*since),
-            Stage::NoRoom { .. } => Millis::from_duration(usual),
-            Stage::Started if self.any_engine().is_some() && self.hold.is_none() => Millis(0),
-            Stage::Started if self.hold.is_some() => Millis::from_duration(usual),
-            Stage::Started => {
-                let each = self.replicas.values().filter_map(|replica| match &replica.phase {
-                    Phase::Starting { progress, since } if *progress > 0.0 => {
-                        Some(rest_of(now.since(*since), Some(f64::from(*progress))))
-                    }
-                    Phase::Starting { since, .. } | Phase::Exited { since, .. } => Some(rest(*since)),
-                    Phase::BackingOff { until, .. } => Some(Millis::from_duration(until.since(now) + usual)),
-                    Phase::Ready(_) | Phase::Retiring(_) => None,
-                });
-                each.min_by_key(|wait| wait.0).unwrap_or(Millis(0))
-            }
+        match self.lifecycle.base() {
+            Lifecycle::Fetching { .. } | Lifecycle::FetchFailed { .. } | Lifecycle::Retired => Millis(0),
+            Lifecycle::Loading { since } => rest(*since),
+            Lifecycle::Serving { down_since: None } => Millis(0),
+            Lifecycle::Serving { .. } => self.replica_wait(now, usual, rest),
+            _ => Millis::from_duration(usual),
         }
+    }
+
+    fn replica_wait(&self, now: Timestamp, usual: Duration, rest: impl Fn(Timestamp) -> Millis) -> Millis {
+        let each = self.replicas.values().filter_map(|replica| match &replica.phase {
+            Phase::Starting { progress, since } if *progress > 0.0 => {
+                Some(rest_of(now.since(*since), Some(f64::from(*progress))))
+            }
+            Phase::Starting { since, .. } | Phase::Exited { since, .. } => Some(rest(*since)),
+            Phase::BackingOff { until, .. } | Phase::Failed { until, .. } => {
+                Some(Millis::from_duration(until.since(now) + usual))
+            }
+            Phase::Ready { suspension: Some(suspension), .. } => {
+                Some(rest_of(now.since(suspension.since), None))
+            }
+            Phase::Ready { suspension: None, .. } | Phase::Retiring(_) => None,
+        });
+        each.min_by_key(|wait| wait.0).unwrap_or(Millis(0))
     }
 }
 

@@ -1,7 +1,9 @@
-use tokio::sync::mpsc;
-
 use super::*;
-use crate::keeper::{Order, PoolEvent};
+use crate::health_view::FetchView;
+use crate::keeper::PoolEvent;
+use adapter_api::Device;
+use orchestrator_core::{Millis, ReplicaId};
+use pool_manager::Breaker;
 
 fn setup() -> PoolSetup {
     PoolSetup {
@@ -12,13 +14,12 @@ fn setup() -> PoolSetup {
         sessions: SessionLimits::default(),
         idle_unload: None,
         hang_floor: Duration::from_secs(10),
+        outage_wait: Duration::from_secs(60),
     }
 }
 
-/// A pool and the orders its keeper gets.
-fn pool() -> (Pool, mpsc::Receiver<Order>) {
-    let (orders, ordered) = mpsc::channel(8);
-    (Pool::new(setup(), orders, at(0)), ordered)
+fn pool() -> Pool {
+    Pool::new(0, setup(), at(0))
 }
 
 fn at(seconds: u64) -> Timestamp {
@@ -32,16 +33,24 @@ fn wait_s(pool: &Pool, now: Timestamp) -> u64 {
 
 #[test]
 fn a_fetch_that_is_a_quarter_done_takes_three_times_as_long_again() {
-    let (mut pool, _ordered) = pool();
-    pool.heard(PoolEvent::Fetching(FetchView { done_bytes: 25, total_bytes: Some(100) }), at(5));
+    let mut pool = pool();
+    pool.heard(
+        PoolEvent::Fetching(FetchView { done_bytes: 25, total_bytes: Some(100) }),
+        at(5),
+        &mut Vec::new(),
+    );
     assert_eq!(wait_s(&pool, at(10)), 30);
     assert_eq!(pool.view().fetch, Some(FetchView { done_bytes: 25, total_bytes: Some(100) }));
 }
 
 #[test]
 fn a_failed_fetch_says_why_and_when_it_is_tried_again() {
-    let (mut pool, _ordered) = pool();
-    pool.heard(PoolEvent::FetchFailed { why: "no network".into(), retry_in: Duration::from_secs(20) }, at(0));
+    let mut pool = pool();
+    pool.heard(
+        PoolEvent::FetchFailed { why: "no network".into(), retry_in: Duration::from_secs(20) },
+        at(0),
+        &mut Vec::new(),
+    );
     let refusal = pool.check_serving(at(5)).err().unwrap();
     assert_eq!(refusal.to_string(), "pool `p` cannot serve: no network");
     assert_eq!(wait_s(&pool, at(5)), 15);
@@ -49,16 +58,14 @@ fn a_failed_fetch_says_why_and_when_it_is_tried_again() {
 
 #[test]
 fn of_several_replicas_the_one_that_is_back_first_speaks() {
-    let (mut pool, _ordered) = pool();
+    let mut pool = pool();
     let id = |index| ReplicaId { pool: PoolId::new("p").unwrap(), index };
-    pool.heard(PoolEvent::Starting(vec![(id(0), Device::Cpu), (id(1), Device::Cpu)]), at(0));
-    let backing_off =
-        |until, breaker| Phase::BackingOff { until: at(until), reason: "it crashed".into(), breaker };
-    pool.set_phase(&id(0), backing_off(50, Breaker::Open));
-    pool.set_phase(&id(1), backing_off(9, Breaker::Closed));
+    pool.heard(PoolEvent::Starting(vec![(id(0), Device::Cpu), (id(1), Device::Cpu)]), at(0), &mut Vec::new());
+    pool.backs_off(&id(0), at(50), Some("it crashed".into()), Breaker::Open);
+    pool.backs_off(&id(1), at(9), Some("it crashed".into()), Breaker::Closed);
     assert!(matches!(pool.check_serving(at(0)), Ok(Serving::AfterLoad)), "a task waits for it in the queue");
     assert_eq!(pool.load_wait(at(0)), Millis(9_000));
-    pool.set_phase(&id(1), backing_off(59, Breaker::Open));
+    pool.backs_off(&id(1), at(59), Some("it crashed".into()), Breaker::Open);
     assert_eq!(wait_s(&pool, at(0)), 50);
     assert_eq!(pool.view().replicas[0].state, "backing_off");
 }

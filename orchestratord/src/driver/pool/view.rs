@@ -1,27 +1,17 @@
-//! A pool as `/health` shows it, and its tasks as their readers get them.
-
-use std::sync::Arc;
+//! A pool as `/health` shows it.
 
 use adapter_api::Device;
 use orchestrator_core::{Priority, ReplicaId};
 
-use super::{Phase, Pool, Replica, Stage};
-use crate::handle::{Standing, Subscription};
+use super::Pool;
+use super::lifecycle::Lifecycle;
+use super::replicas::{Phase, Replica};
 use crate::health_view::{LaneView, PoolView, ReplicaView};
 use crate::state::ModelState;
-use crate::task_log::TaskLog;
 
 impl Pool {
-    /// A subscription from event `from` on to a task of this pool that stands so.
-    #[must_use]
-    pub fn subscription(&self, log: &Arc<TaskLog>, standing: Standing, from: u32) -> Subscription {
-        let (engine, tools) = (self.setup.engine, self.tool_speech());
-        Subscription { standing, engine, tools, reader: log.read_from(from) }
-    }
-
     /// The pool at this moment.
-    #[must_use]
-    pub fn view(&self) -> PoolView {
+    pub(in crate::driver) fn view(&self) -> PoolView {
         let bound = |priority| match priority {
             Priority::Interactive => self.setup.queue.interactive,
             Priority::Batch => self.setup.queue.batch,
@@ -32,21 +22,20 @@ impl Pool {
             depth: count(self.scheduler.depth(priority)),
             bound: count(bound(priority)),
         };
-        let (fetch, reason) = match &self.stage {
-            Stage::Fetching { view, .. } => (Some(*view), None),
-            Stage::FetchFailed { why, .. } | Stage::NoFit { why, .. } => (None, Some(why.clone())),
-            Stage::NoRoom { why, .. } => (None, Some(format!("waits for room: {why}"))),
-            Stage::Unloaded | Stage::Ordered { .. } | Stage::Started => (None, None),
+        let (fetch, reason) = match self.lifecycle.base() {
+            Lifecycle::Fetching { view, .. } => (Some(*view), None),
+            Lifecycle::FetchFailed { why, .. } | Lifecycle::NoFit { why, .. } => (None, Some(why.clone())),
+            Lifecycle::NoRoom { why, .. } => (None, Some(format!("waits for room: {why}"))),
+            _ => (None, None),
         };
-        let unloaded = matches!(self.stage, Stage::Unloaded);
         PoolView {
             id: self.setup.id.clone(),
             model_ref: self.setup.model_ref.clone(),
             engine: self.setup.engine,
-            state: self.state,
-            unloaded,
-            loading: matches!(self.stage, Stage::Ordered { .. } | Stage::NoRoom { .. }),
-            reload: self.reloading.as_ref().map(|reload| reload.view.clone()),
+            state: self.state(),
+            unloaded: matches!(self.lifecycle.base(), Lifecycle::Unloaded | Lifecycle::Retired),
+            loading: matches!(self.lifecycle.base(), Lifecycle::Loading { .. } | Lifecycle::NoRoom { .. }),
+            reload: self.lifecycle.reload().map(|reload| reload.view.clone()),
             placement: self.placement.clone(),
             lanes: Priority::ALL.map(lane).to_vec(),
             replicas: self.replicas.iter().map(|(id, replica)| self.replica_view(id, replica)).collect(),
@@ -61,24 +50,33 @@ impl Pool {
     }
 
     /// Whether it serves, or would serve the first who asks.
-    #[must_use]
-    pub fn serves(&self) -> bool {
-        self.state == ModelState::Active && (self.any_engine().is_some() || self.is_on_demand())
+    pub(in crate::driver) fn serves(&self) -> bool {
+        let on_demand = matches!(
+            self.lifecycle.base(),
+            Lifecycle::Unloaded | Lifecycle::Loading { .. } | Lifecycle::NoRoom { .. }
+        );
+        self.state() == ModelState::Active && (self.any_engine().is_some() || on_demand)
     }
 
     fn replica_view(&self, id: &ReplicaId, replica: &Replica) -> ReplicaView {
         let snapshot = self.scheduler.replicas().find(|snapshot| snapshot.replica == *id);
         let reason = match &replica.phase {
-            Phase::Exited { reason, .. } | Phase::BackingOff { reason, .. } => Some(reason.clone()),
-            Phase::Starting { .. } | Phase::Ready(_) | Phase::Retiring(_) => None,
+            Phase::Exited { reason, .. }
+            | Phase::BackingOff { reason, .. }
+            | Phase::Failed { reason, .. } => Some(reason.clone()),
+            Phase::Ready { suspension, .. } => {
+                suspension.as_ref().map(|suspension| suspension.reason.clone())
+            }
+            Phase::Starting { .. } | Phase::Retiring(_) => None,
         };
         let state = match &replica.phase {
             Phase::Starting { .. } => "starting",
-            Phase::Ready(_) if self.hold.is_some() => "retiring",
-            Phase::Ready(_) => "ready",
+            Phase::Ready { .. } if self.lifecycle.is_leaving() => "retiring",
+            Phase::Ready { suspension: Some(_), .. } => "suspended",
+            Phase::Ready { .. } => "ready",
             Phase::Retiring(_) => "retiring",
             Phase::Exited { .. } => "exited",
-            Phase::BackingOff { .. } => "backing_off",
+            Phase::BackingOff { .. } | Phase::Failed { .. } => "backing_off",
         };
         ReplicaView {
             id: id.clone(),
@@ -94,7 +92,7 @@ impl Pool {
                 Device::Cpu => None,
             },
             facts: match &replica.phase {
-                Phase::Ready(engine) | Phase::Retiring(engine) => Some(engine.facts().clone()),
+                Phase::Ready { engine, .. } | Phase::Retiring(engine) => Some(engine.facts().clone()),
                 _ => None,
             },
             slots_busy: snapshot.as_ref().map_or(0, |snapshot| snapshot.busy),

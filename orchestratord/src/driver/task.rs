@@ -4,9 +4,9 @@
 //! ```text
 //! Waiting ──dispatch──► Running ──end──► Ended ──(time, number, size)──► gone
 //!    │                   │   │             ▲
-//!    │     lost, no token│   └──cancel──► Leaving ── the engine's last word ─┐
+//!    │     lost, no token│   └──cancel──► Leaving ── the engine's report ────┐
 //!    │◄──────────────────┘                                                   │
-//!    └──cancel, evicted, stopping─────────────────────► Ended ◄──────────────┘
+//!    └──cancel, evicted, stopping, no pool────────────► Ended ◄──────────────┘
 //! ```
 
 use std::collections::{HashMap, VecDeque};
@@ -16,8 +16,9 @@ use std::time::Duration;
 use adapter_api::Job;
 use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
+use super::event::Work;
 use super::views::Record;
-use crate::handle::Accepted;
+use crate::protocol::Accepted;
 use crate::task_log::TaskLog;
 
 /// How much of what has ended is kept.
@@ -44,13 +45,11 @@ pub struct Task {
     pub admitted_at: Timestamp,
     /// Tokens of its prompt.
     pub tokens_in: TokenCount,
-    /// What it has said.
+    /// Its output.
     pub log: Arc<TaskLog>,
-    /// Engines that died with it.
-    pub deaths: u8,
-    /// Placements so far.
-    pub runs: u32,
-    /// What is remembered of it.
+    /// What its log lines are said in.
+    pub span: tracing::Span,
+    /// What is remembered of it: its course and its tries.
     pub record: Record,
     /// Where it is.
     pub state: TaskState,
@@ -61,8 +60,24 @@ impl Task {
     #[must_use]
     pub fn job(&self) -> Option<&Arc<Job>> {
         match &self.state {
-            TaskState::Waiting { job } | TaskState::Running { job, .. } => Some(job),
+            TaskState::Waiting { job } | TaskState::Running(Running { job, .. }) => Some(job),
             TaskState::Leaving { .. } | TaskState::Ended => None,
+        }
+    }
+
+    /// Whether its last event has been decided.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, TaskState::Leaving { .. } | TaskState::Ended)
+    }
+
+    /// The placement that holds a slot, and where.
+    #[must_use]
+    pub fn placement(&self) -> Option<(&ReplicaId, &Progress)> {
+        match &self.state {
+            TaskState::Running(running) => Some((&running.replica, &running.progress)),
+            TaskState::Leaving { replica, progress } => Some((replica, progress)),
+            TaskState::Waiting { .. } | TaskState::Ended => None,
         }
     }
 }
@@ -76,30 +91,62 @@ pub enum TaskState {
         job: Arc<Job>,
     },
     /// In an engine.
-    Running {
-        /// What the engine got, to place it again if need be.
-        job: Arc<Job>,
-        /// Where.
-        replica: ReplicaId,
-        /// Since when.
-        started_at: Timestamp,
-        /// When its first token was there.
-        first_token_at: Option<Timestamp>,
-    },
+    Running(Running),
     /// Ended for its readers, but still in an engine that has been told to end it.
     Leaving {
         /// Where.
         replica: ReplicaId,
+        /// How far it was, and since when.
+        progress: Progress,
     },
     /// Ended.
     Ended,
+}
+
+/// A task in an engine.
+#[derive(Debug)]
+pub struct Running {
+    /// What the engine got, to place it again if need be.
+    pub job: Arc<Job>,
+    /// Where.
+    pub replica: ReplicaId,
+    /// Since when.
+    pub started_at: Timestamp,
+    /// When its first token was there.
+    pub first_token_at: Option<Timestamp>,
+    /// How far this placement is. It begins anew with each one.
+    pub progress: Progress,
+}
+
+/// How far a placement is, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The last reading that differed from the one before it.
+    pub work: Work,
+    /// When that was.
+    pub since: Timestamp,
+}
+
+impl Progress {
+    /// Of a placement that begins now.
+    #[must_use]
+    pub fn begins(now: Timestamp) -> Self {
+        Self { work: Work::default(), since: now }
+    }
+
+    /// Takes a reading in.
+    pub fn read(&mut self, work: Work, now: Timestamp) {
+        if work != self.work {
+            *self = Self { work, since: now };
+        }
+    }
 }
 
 /// All tasks.
 #[derive(Debug)]
 pub struct TaskTable {
     tasks: HashMap<TaskId, Task>,
-    ended: VecDeque<(Timestamp, TaskId, u64)>,
+    ended: VecDeque<(Timestamp, TaskId)>,
     ended_bytes: u64,
     retention: Retention,
 }
@@ -131,16 +178,27 @@ impl TaskTable {
     /// A task has ended: it is readable for the time of the retention from here on.
     pub fn ended(&mut self, id: TaskId, now: Timestamp) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        debug_assert!(!matches!(task.state, TaskState::Ended), "a task ends once");
         task.state = TaskState::Ended;
-        let bytes = (task.log.bytes() + task.record.held_bytes() + size_of::<Task>()) as u64;
-        self.ended.push_back((now, id, bytes));
-        self.ended_bytes += bytes;
+        task.record.add_held_bytes(size_of::<Task>());
+        self.ended.push_back((now, id));
+        self.ended_bytes += task.record.held_bytes();
         self.forget(now);
+    }
+
+    /// The log of a task has been closed and holds so many bytes.
+    pub fn log_closed(&mut self, id: TaskId, bytes: usize, now: Timestamp) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.record.add_held_bytes(bytes);
+        if matches!(task.state, TaskState::Ended) {
+            self.ended_bytes += bytes as u64;
+            self.forget(now);
+        }
     }
 
     /// Forgets what has been kept long enough.
     pub fn forget(&mut self, now: Timestamp) {
-        while let Some((since, id, bytes)) = self.ended.front().copied() {
+        while let Some((since, id)) = self.ended.front().copied() {
             let kept_enough = since.after(self.retention.time) <= now
                 || self.ended.len() > self.retention.tasks
                 || self.ended_bytes > self.retention.bytes;
@@ -148,8 +206,8 @@ impl TaskTable {
                 return;
             }
             self.ended.pop_front();
-            self.ended_bytes -= bytes;
-            self.tasks.remove(&id);
+            let gone = self.tasks.remove(&id).expect("what has ended is here until it is forgotten");
+            self.ended_bytes -= gone.record.held_bytes();
         }
     }
 
@@ -159,6 +217,12 @@ impl TaskTable {
         self.ended.front().map(|(since, ..)| since.after(self.retention.time))
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Every task.
     pub fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> + '_ {
         self.tasks.iter().map(|(id, task)| (*id, task))
@@ -166,7 +230,7 @@ impl TaskTable {
 
     /// Those that have ended, the last one first.
     pub fn last_ended(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.ended.iter().rev().map(|(_, id, _)| *id)
+        self.ended.iter().rev().map(|(_, id)| *id)
     }
 
     /// How many have ended.
@@ -183,8 +247,6 @@ impl TaskTable {
     /// Whether any task is in an engine.
     #[must_use]
     pub fn any_in_engine(&self) -> bool {
-        self.tasks
-            .values()
-            .any(|task| matches!(task.state, TaskState::Running { .. } | TaskState::Leaving { .. }))
+        self.tasks.values().any(|task| task.placement().is_some())
     }
 }

@@ -1,0 +1,218 @@
+//! The way of a task into its queue: [`Command::Route`](crate::protocol::Command::Route) finds its pool,
+//! [`Command::Admit`](crate::protocol::Command::Admit) queues it. Between the two a handler has the prompt measured, and
+//! anything may happen; so the second asks everything again.
+
+use std::sync::Arc;
+
+use adapter_api::{Input, KvHint, Measured, Workload};
+use orchestrator_core::{
+    Admission, Millis, PoolId, Priority, Rejection, RejectionReason, TaskId, TaskSpec, Timestamp, TokenCount,
+};
+
+use super::effect::Count;
+use super::pool::{Pool, Serving};
+use super::task::{Task, TaskState};
+use super::views::Record;
+use super::{Driver, Effect};
+use crate::backpressure::{Code, Refusal};
+use crate::protocol::{Accepted, Admitted, RouteQuery, Routed, Standing, TaskRequest};
+use crate::task_log::TaskLog;
+
+/// Bytes of text that a token stands for in most tokenizers and languages, roughly: the prediction of a task
+/// whose engine is not there yet to count.
+const BYTES_PER_TOKEN: usize = 4;
+
+impl Driver {
+    pub(super) fn route(&mut self, query: &RouteQuery, now: Timestamp) -> Result<Routed, Refusal> {
+        if let Some(accepted) = self.known(query.task, query.fingerprint, now)? {
+            return Ok(Routed::Known(accepted));
+        }
+        self.refuse_while_stopping()?;
+        let index = self.pool_for(query)?;
+        let pool = &mut self.pools[index];
+        let answer = pool.check_serving(now).and_then(|serving| {
+            let refused = pool.scheduler.refuse(query.priority, now);
+            refused.map_err(|rejection| queue_full(pool, query.priority, rejection)).map(|()| serving)
+        });
+        let (engine, pool) = (pool.setup.engine.as_str(), pool.setup.id.clone());
+        match answer {
+            Ok(Serving::Now(engine)) => Ok(Routed::Measure { pool, engine }),
+            Ok(Serving::AfterLoad) => Ok(Routed::Unmeasured { pool }),
+            Err(refusal) => Err(self.rejected(engine, refusal)),
+        }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        request: &TaskRequest,
+        pool: &PoolId,
+        measured: Option<Measured>,
+        now: Timestamp,
+    ) -> Result<Admitted, Refusal> {
+        let id = request.id();
+        if let Some(accepted) = self.known(id, request.fingerprint, now)? {
+            return Ok(Admitted { accepted, source: self.source(id, now)? });
+        }
+        self.refuse_while_stopping()?;
+        let index = self.pools.iter().position(|known| known.setup.id == *pool).ok_or(Refusal::Internal)?;
+        let engine = self.pools[index].setup.engine.as_str();
+        let task = self.queue(index, request, measured, now);
+        let (task, evicted) = task.map_err(|refusal| self.rejected(engine, refusal))?;
+        let accepted = task.accepted;
+        self.tasks.insert(id, task);
+        if let Some(evicted) = evicted {
+            self.effects.push(Effect::Count(Count::Rejected(engine, Code::QueueFullDropLru)));
+            self.end_evicted(evicted, accepted.backoff, now);
+        }
+        Ok(Admitted { accepted, source: self.source(id, now)? })
+    }
+
+    /// Puts a new task into the queue of a pool. Returns it, and the task that left for it.
+    fn queue(
+        &mut self,
+        index: usize,
+        request: &TaskRequest,
+        measured: Option<Measured>,
+        now: Timestamp,
+    ) -> Result<(Task, Option<TaskId>), Refusal> {
+        let pool = &mut self.pools[index];
+        // The pool may have been retired, or have failed, while the prompt was measured.
+        pool.check_serving(now)?;
+        let (id, priority) = (request.id(), request.job.priority);
+        let tokens_in = measured.map_or_else(|| rough_tokens(&request.job.input), |measured| measured.tokens);
+        let (position, start, evicted) = match pool.scheduler.admit(spec(request, tokens_in), now) {
+            Admission::Queued { position, start, evicted } => (position, start, evicted),
+            Admission::Rejected(rejection) => return Err(queue_full(pool, priority, rejection)),
+        };
+        let backoff = pool.scheduler.check(priority, now).err().map_or(Millis(0), |full| full.retry_after);
+        let queue_position = u32::try_from(position).unwrap_or(u32::MAX);
+        let predicted_start = Millis(start.expected.0 + pool.load_wait(now).0);
+        let accepted = Accepted { task: id, standing: Standing { queue_position, predicted_start }, backoff };
+        let span = tracing::info_span!(
+            "task", task_id = %id, pool = %pool.setup.id, priority = priority.as_str(), replica = tracing::field::Empty
+        );
+        tracing::info!(
+            parent: &span, tokens_in = tokens_in.0, queue_position, predicted_start_ms = predicted_start.0, "admitted"
+        );
+        self.effects.push(Effect::Count(Count::Enqueued(pool.labels(), priority)));
+        let task = Task {
+            pool: index,
+            fingerprint: request.fingerprint,
+            accepted,
+            admitted_at: now,
+            tokens_in,
+            log: TaskLog::new(),
+            span,
+            record: Record::new(&request.job),
+            state: TaskState::Waiting { job: Arc::clone(&request.job) },
+        };
+        Ok((task, evicted))
+    }
+
+    /// The task of this id when it is here and the same, a refusal when it is here and another.
+    fn known(&self, id: TaskId, fingerprint: u64, now: Timestamp) -> Result<Option<Accepted>, Refusal> {
+        let Some(task) = self.tasks.get(id) else { return Ok(None) };
+        if task.fingerprint != fingerprint {
+            return Err(Refusal::Invalid(format!(
+                "`task_id` is {id}, which is another task already: leave it out, or make a new one"
+            )));
+        }
+        Ok(Some(Accepted { standing: self.standing(id, now), ..task.accepted }))
+    }
+
+    fn pool_for(&self, query: &RouteQuery) -> Result<usize, Refusal> {
+        let fits = |pool: &Pool| {
+            query.engine.is_none_or(|engine| pool.setup.engine == engine)
+                && query.model_ref.as_ref().is_none_or(|model| pool.answers_to(model))
+        };
+        let mut fitting =
+            self.pools.iter().enumerate().filter(|(_, pool)| fits(pool)).map(|(index, _)| index);
+        let Some(first) = fitting.next() else {
+            return Err(Refusal::NoSuchPool(self.no_such_pool(query)));
+        };
+        let offers = |index: &usize| self.pools[*index].offers(query.workload);
+        Ok(std::iter::once(first).chain(fitting).find(offers).unwrap_or(first))
+    }
+
+    fn no_such_pool(&self, query: &RouteQuery) -> String {
+        let known = |name: &dyn Fn(&Pool) -> String| {
+            let mut names: Vec<String> = self.pools.iter().map(name).collect();
+            names.dedup();
+            format!("`{}`", names.join("`, `"))
+        };
+        let models = known(&|pool| pool.setup.model_ref.clone());
+        let engines = known(&|pool| pool.setup.engine.as_str().to_owned());
+        match (&query.model_ref, query.engine) {
+            (Some(model), None) => {
+                format!("`model_ref` is `{model}`, which is not served here: there is {models}")
+            }
+            (None, Some(engine)) => {
+                format!("`engine` is `{}`, which no pool uses: there is {engines}", engine.as_str())
+            }
+            _ => format!(
+                "`model_ref` and `engine` name no pool together: there are the models {models} and the engines {engines}"
+            ),
+        }
+    }
+
+    pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
+        let started = Standing { queue_position: 0, predicted_start: Millis(0) };
+        let Some(task) = self.tasks.get(id) else { return started };
+        let pool = &self.pools[task.pool];
+        match (pool.scheduler.position(id, now), pool.scheduler.predicted_start(id, now)) {
+            (Some(position), Some(start)) => Standing {
+                queue_position: u32::try_from(position).unwrap_or(u32::MAX),
+                predicted_start: Millis(start.expected.0 + pool.load_wait(now).0),
+            },
+            _ => started,
+        }
+    }
+
+    fn rejected(&mut self, engine: &'static str, refusal: Refusal) -> Refusal {
+        self.effects.push(Effect::Count(Count::Rejected(engine, refusal.verdict().code)));
+        refusal
+    }
+}
+
+fn spec(request: &TaskRequest, tokens_in: TokenCount) -> TaskSpec {
+    let answers = request.workload() == Workload::Completion;
+    TaskSpec {
+        id: request.id(),
+        priority: request.job.priority,
+        // A task that uses no cache has no reason to go where its session's is, and leaves none behind.
+        session: request.job.session.filter(|_| request.job.kv == KvHint::Reuse),
+        tokens_in,
+        max_tokens: request.job.max_tokens,
+        expected_tokens: if answers { request.expected_tokens } else { Some(TokenCount(0)) },
+    }
+}
+
+fn queue_full(pool: &Pool, priority: Priority, rejection: Rejection) -> Refusal {
+    match rejection.reason {
+        RejectionReason::QueueFull => {
+            let limits = &pool.setup.queue;
+            let bound = match priority {
+                Priority::Interactive => limits.interactive,
+                Priority::Batch => limits.batch,
+            };
+            Refusal::QueueFull {
+                pool: pool.setup.id.clone(),
+                priority,
+                bound: u32::try_from(bound).unwrap_or(u32::MAX),
+                retry_after: rejection.retry_after,
+            }
+        }
+        // The table of tasks was asked first, so the two disagree.
+        RejectionReason::Duplicate => Refusal::Internal,
+    }
+}
+
+/// About how many tokens an input has.
+fn rough_tokens(input: &Input) -> TokenCount {
+    let bytes: usize = match input {
+        Input::Prompt(prompt) => prompt.len(),
+        Input::Messages(messages) => messages.iter().map(|message| message.bytes()).sum(),
+        Input::Inputs(inputs) => inputs.iter().map(String::len).sum(),
+    };
+    TokenCount(u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX))
+}

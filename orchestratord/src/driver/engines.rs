@@ -1,0 +1,88 @@
+//! What engines and replicas report.
+
+use adapter_api::ExitReason;
+use orchestrator_core::{ReplicaId, Timestamp};
+use pool_manager::{DownReason, ReplicaEvent, ReplicaEventKind};
+
+use super::Driver;
+use super::event::{RunId, TaskEvent};
+use super::task::TaskState;
+use super::task_end::Loss;
+
+impl Driver {
+    /// Takes a report on one placement of a task.
+    pub(super) fn task_event(&mut self, run: RunId, event: TaskEvent, now: Timestamp) {
+        let Some(task) = self.tasks.get_mut(run.task) else { return };
+        if task.record.runs() != run.run {
+            return;
+        }
+        let pool = &mut self.pools[task.pool];
+        match (&mut task.state, event) {
+            (TaskState::Running(running), TaskEvent::FirstToken) => {
+                running.first_token_at.get_or_insert(now);
+                task.record.token(now);
+                pool.scheduler.first_token(run.task, now);
+            }
+            (TaskState::Running(_), TaskEvent::End(report)) => self.ended_by_engine(run.task, report, now),
+            (TaskState::Leaving { .. }, TaskEvent::End(report)) => {
+                self.left_engine(run.task, Some(&report), now)
+            }
+            (TaskState::Running(_) | TaskState::Leaving { .. }, TaskEvent::Lost) => {
+                let (pool, replica) = (task.pool, task.placement().map(|(replica, _)| replica.clone()));
+                let replica = replica.expect("it is placed");
+                self.replica_lost(pool, &replica, &Loss::Died("the engine went away".into()), now);
+            }
+            (TaskState::Leaving { .. }, TaskEvent::FirstToken)
+            | (TaskState::Waiting { .. } | TaskState::Ended, _) => {}
+        }
+    }
+
+    /// Takes a report on a replica.
+    pub(super) fn replica_event(&mut self, event: ReplicaEvent, now: Timestamp) {
+        let ReplicaEvent { replica, kind } = event;
+        let Some(index) = self.pools.iter().position(|pool| pool.setup.id == replica.pool) else { return };
+        let pool = &mut self.pools[index];
+        if !pool.has(&replica) {
+            // Others took its place, and it was not ready then.
+            return;
+        }
+        match kind {
+            ReplicaEventKind::Starting { progress } => pool.loading(&replica, progress, now),
+            ReplicaEventKind::Ready { engine, self_test } => {
+                let facts = engine.facts();
+                tracing::info!(
+                    %replica, model = facts.model.name, engine_version = facts.version, build = facts.build,
+                    slots = facts.slots, ctx = facts.ctx.0, load_ms = facts.load_ms.0,
+                    prefill_tps = self_test.prefill_tps, decode_tps = self_test.decode_tps,
+                    decode_tps_in_company = self_test.company.map(|company| company.decode_tps), "replica ready"
+                );
+                pool.ready(&replica, engine, &self_test, now);
+            }
+            ReplicaEventKind::Suspended { reason } => pool.suspended(&replica, reason, now),
+            ReplicaEventKind::Resumed => pool.resumed(&replica, now),
+            ReplicaEventKind::Gone { reason } => {
+                self.replica_lost(index, &replica, &Loss::Died(reason.to_string()), now);
+            }
+            ReplicaEventKind::BackingOff { delay, breaker, reason, .. } => {
+                // One that was ended here was ended for a reason that is known here.
+                let ended_here = reason == DownReason::Gone(ExitReason::Stopped);
+                let reason = (!ended_here).then(|| reason.to_string());
+                pool.backs_off(&replica, now.after(delay), reason, breaker);
+            }
+            ReplicaEventKind::Failed { error, retry_in } => {
+                pool.failed_for_good(&replica, now.after(retry_in), error.to_string());
+            }
+        }
+    }
+
+    /// A replica's engine is gone, and what was in it with it. May be heard of more than once: from its
+    /// tasks and from its supervisor, in any order.
+    pub(super) fn replica_lost(&mut self, index: usize, replica: &ReplicaId, loss: &Loss, now: Timestamp) {
+        let pool = &mut self.pools[index];
+        pool.gone(replica, loss.reason(), now);
+        // The youngest first, each put to the front: they keep their order.
+        for id in pool.scheduler.replica_gone(replica) {
+            self.placement_lost(id, loss, now);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The task around the driver: brings it events, and performs what it decides.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pool_manager::Snapshot;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::effect::{Count, Effect, TokensOut};
+use super::event::{Event, TaskEvent, Work};
+use super::sink::{Inbox, LogSink};
+use super::{Driver, PoolSetup, Retention};
+use crate::clock::Clock;
+use crate::keeper::{Order, Orders, PoolEvent};
+use crate::metrics::Metrics;
+use crate::protocol::Command;
+use crate::tasks;
+use orchestrator_core::PoolId;
+
+/// The longest the driver sleeps when nothing is due: it needs no tick, but a bound has a name.
+const IDLE_WAKE: Duration = Duration::from_secs(3600);
+
+/// Where events come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// From handlers.
+    pub commands: mpsc::Receiver<Command>,
+    /// From the controllers of pools.
+    pub pools: mpsc::Receiver<(PoolId, PoolEvent)>,
+    /// From the telemetry.
+    pub devices: watch::Receiver<Arc<Snapshot>>,
+}
+
+/// The driver with its surroundings.
+#[derive(Debug)]
+pub struct DriverTask {
+    driver: Driver,
+    outside: Outside,
+    clock: Clock,
+}
+
+/// What effects act on.
+#[derive(Debug)]
+struct Outside {
+    orders: Vec<Orders>,
+    /// Orders that found their channel full. Each controller has few orders open at a time, so this is nearly always
+    /// empty; what is in it goes out with the next event.
+    unsent: VecDeque<(usize, Order)>,
+    inbox: Arc<Inbox>,
+    metrics: Arc<Metrics>,
+    /// How long an engine that hangs has to end when it is asked.
+    stop_grace: Duration,
+}
+
+impl DriverTask {
+    /// A driver of these pools, in this order, each with the way to its controller.
+    #[must_use]
+    pub fn new(
+        pools: Vec<(PoolSetup, Orders)>,
+        retention: Retention,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        stop_grace: Duration,
+    ) -> Self {
+        let (setups, orders) = pools.into_iter().unzip();
+        let outside = Outside { orders, unsent: VecDeque::new(), inbox: Arc::default(), metrics, stop_grace };
+        Self { driver: Driver::new(setups, retention, clock.now()), outside, clock }
+    }
+
+    /// Handles events until the last [`DriverHandle`](super::DriverHandle) is gone.
+    pub async fn run(mut self, mut sources: Sources) {
+        let inbox = Arc::clone(&self.outside.inbox);
+        let mut alarm = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        loop {
+            let wake = self.wake();
+            // One that rings too early costs a look; one set anew for every event would cost more than most.
+            if alarm.is_elapsed() || wake < alarm.deadline() {
+                alarm.as_mut().reset(wake);
+            }
+            // In this order, so that the driver has heard of every token that is in a log before it decides what
+            // becomes of a task whose engine is lost: the report on the first token is in the inbox by then.
+            tokio::select! {
+                biased;
+                events = inbox.take() => {
+                    for (run, event) in events {
+                        self.handle(Event::Task(run, event));
+                    }
+                }
+                Some((pool, event)) = sources.pools.recv() => self.handle(Event::Pool(pool, event)),
+                command = sources.commands.recv() => match command {
+                    Some(command) => self.handle(Event::Command(command)),
+                    None => return,
+                },
+                Ok(()) = sources.devices.changed() => {
+                    let snapshot = Arc::clone(&sources.devices.borrow_and_update());
+                    self.handle(Event::Devices(snapshot));
+                }
+                () = &mut alarm => self.handle(Event::Tick),
+            }
+        }
+    }
+
+    fn wake(&self) -> Instant {
+        let now = self.clock.now();
+        self.clock.instant(self.driver.next_wake(now).unwrap_or_else(|| now.after(IDLE_WAKE)))
+    }
+
+    /// Handles an event, and those that follow from what it has done.
+    fn handle(&mut self, event: Event) {
+        let mut next = Some(event);
+        let mut following = VecDeque::new();
+        while let Some(event) = next.take().or_else(|| following.pop_front()) {
+            for effect in self.driver.handle(event, self.clock.now()) {
+                following.extend(self.outside.perform(effect));
+            }
+        }
+        self.outside.send_orders();
+    }
+}
+
+impl Outside {
+    /// Performs an effect. Returns the event that answers it, where one does.
+    fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Reply(reply) => reply.send(),
+            Effect::Submit { run, job, engine, log, span } => {
+                if log.begin(run.run) {
+                    let sink = LogSink::new(run, log, Arc::clone(&self.inbox));
+                    span.in_scope(|| engine.submit(adapter_api::Job::clone(&job), Box::new(sink)));
+                } else {
+                    // An earlier placement wrote though the driver took it to have said nothing.
+                    self.inbox.leave(run, TaskEvent::Lost);
+                }
+            }
+            Effect::Cancel { task, engine } => engine.cancel(task),
+            Effect::Fence(log) => log.fence(),
+            Effect::CloseLog { task, log, end, tokens_out, span } => {
+                let closed = log.close(|written| match tokens_out {
+                    TokensOut::Reported => end,
+                    TokensOut::Written => crate::task_log::TaskEnd { tokens_out: written, ..end },
+                });
+                if closed && let Some(end) = log.end() {
+                    tracing::info!(
+                        parent: &span, finish = ?end.finish, tokens_in = end.tokens_in.0,
+                        tokens_out = end.tokens_out.0, queue_ms = end.queue_ms.0, decode_ms = end.decode_ms.0,
+                        failure = ?end.failure, "ended"
+                    );
+                }
+                return Some(Event::LogClosed(task, log.bytes()));
+            }
+            Effect::EvictSession { session, engine } => engine.evict_session(session),
+            Effect::EndEngine { replica, engine } => {
+                let grace = self.stop_grace;
+                tasks::spawn(async move {
+                    let outcome = engine.stop(grace).await;
+                    tracing::warn!(%replica, ?outcome, "an engine that made no progress was ended");
+                });
+            }
+            Effect::ReadProgress(runs) => {
+                let read = runs.into_iter().map(|(run, engine, log)| {
+                    (run, Work { done: engine.work_done(run.task), tokens: log.tokens().0 })
+                });
+                return Some(Event::Progress(read.collect()));
+            }
+            Effect::Order(pool, order) => self.unsent.push_back((pool, order)),
+            // A controller that waits no more has ended, and with it the pool.
+            Effect::Signal(idle) => _ = idle.send(()),
+            Effect::Count(count) => self.count(&count),
+        }
+        None
+    }
+
+    fn count(&self, count: &Count) {
+        match count {
+            Count::Enqueued(pool, priority) => self.metrics.task_enqueued(pool, *priority),
+            Count::Rejected(engine, code) => self.metrics.task_rejected(engine, *code),
+            Count::Tokens(pool, replica, tokens_in, tokens_out) => {
+                self.metrics.tokens(pool, &replica.to_string(), *tokens_in, *tokens_out);
+            }
+        }
+    }
+
+    fn send_orders(&mut self) {
+        while let Some((pool, order)) = self.unsent.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(order)) = self.orders[pool].try_send(order) {
+                tracing::warn!(pool, "a pool's controller has many orders open: the next one waits");
+                return self.unsent.push_front((pool, order));
+            }
+        }
+    }
+}

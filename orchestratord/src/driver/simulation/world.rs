@@ -1,0 +1,522 @@
+//! The world around the driver: time, clients, and the performance of its effects. It holds the invariants:
+//!
+//! - every admitted task gets exactly one end, within [`BOUND_MS`] of the last operation;
+//! - the text of an answer is written by one placement;
+//! - no engine has more tasks than slots, and none is unloaded with a task in it;
+//! - tasks of one lane start in the order of their admission;
+//! - no slot is idle while an interactive task waits, unless the driver has set itself a time to start it;
+//! - every command has its reply, and every order to a controller is followed by what it waits for;
+//! - the driver never wakes at once, and its counts agree with each other: its own debug assertions.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{
+    Determinism, EndReport, EngineError, EngineKind, Finish, Input, Job, KvHint, Measured, Piece, Sampling,
+    Tools, Workload,
+};
+use fastrand::Rng;
+use orchestrator_core::{
+    FullPolicy, Millis, PoolId, Priority, QueueLimits, SessionLimits, TaskId, Timestamp, TokenCount,
+};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::controller::{Controller, Step};
+use super::engine::{EngineId, EngineMode, SimEngine, SimRun, id_of};
+use super::scenario::{END_MS, Operation, Scenario, Submission};
+use crate::backpressure::Refusal;
+use crate::driver::{Driver, Effect, Event, PoolSetup, Retention, RunId, TaskEvent, TokensOut, Work};
+use crate::keeper::{ReloadOrder, ReloadOutcome};
+use crate::protocol::{Command, ReplyTo, RouteQuery, Routed, TaskRequest};
+use crate::state::ModelState;
+use crate::task_log::{TaskEnd, TaskLog};
+
+/// Every task has ended so long after the last operation.
+const BOUND_MS: u64 = 15 * 60_000;
+
+/// How long tasks wait for an outage to end.
+const OUTAGE_WAIT: Duration = Duration::from_secs(20);
+
+/// What comes at a time.
+pub(super) enum Happening {
+    Operation(Operation),
+    /// A prompt has been measured.
+    Measured(Box<TaskRequest>, PoolId, Option<Measured>),
+    /// A run goes on.
+    Run(EngineId, RunId),
+    /// An engine has ended a run that was canceled.
+    Canceled(EngineId, RunId),
+    /// An engine takes work again.
+    Resumes(EngineId),
+    /// An engine dies.
+    Dies(EngineId, bool),
+    /// Something reaches the driver.
+    Event(Event),
+    /// A controller goes on.
+    Controller {
+        pool: usize,
+        generation: u64,
+        step: Step,
+    },
+}
+
+/// A task as the world sees it.
+struct Watched {
+    request: Box<TaskRequest>,
+    pool: usize,
+    log: Arc<TaskLog>,
+    ends: u32,
+    started: bool,
+}
+
+/// See the module.
+pub(super) struct World {
+    pub(super) rng: Rng,
+    pub(super) now_ms: u64,
+    driver: Driver,
+    agenda: BTreeMap<(u64, u64), Happening>,
+    sequence: u64,
+    pub(super) engines: BTreeMap<EngineId, SimEngine>,
+    pub(super) controllers: Vec<Controller>,
+    tasks: BTreeMap<TaskId, Watched>,
+    /// Tasks in the order of their admission.
+    admitted: Vec<TaskId>,
+    pub(super) slots: u16,
+    pub(super) stopping: bool,
+    reloads: Vec<oneshot::Receiver<Result<ReloadOutcome, Refusal>>>,
+    stops: Vec<oneshot::Receiver<()>>,
+}
+
+/// Plays a scenario to its end. Panics where an invariant does not hold.
+pub(super) fn play(scenario: &Scenario) {
+    let mut world = World::new(scenario);
+    for (at, operation) in &scenario.operations {
+        world.at(*at, Happening::Operation(operation.clone()));
+    }
+    while let Some(at) = world.next_time() {
+        assert!(at <= END_MS * 2 + BOUND_MS, "tasks without an end: {:?}", world.open_tasks());
+        world.now_ms = at;
+        if world.agenda.first_key_value().is_some_and(|((due, _), _)| *due <= at) {
+            let (_, happening) = world.agenda.pop_first().expect("it is there");
+            world.happen(happening);
+        } else {
+            world.handle(Event::Tick);
+        }
+    }
+    world.check_the_end();
+}
+
+impl World {
+    fn new(scenario: &Scenario) -> Self {
+        let setups = (0..scenario.pools).map(setup).collect();
+        let retention = Retention { time: Duration::from_secs(86_400), tasks: 1000, bytes: 1 << 30 };
+        let mut world = Self {
+            rng: Rng::with_seed(scenario.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            now_ms: 0,
+            driver: Driver::new(setups, retention, Timestamp::default()),
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            engines: BTreeMap::new(),
+            controllers: (0..scenario.pools).map(|index| Controller::new(index, scenario.replicas)).collect(),
+            tasks: BTreeMap::new(),
+            admitted: Vec::new(),
+            slots: scenario.slots,
+            stopping: false,
+            reloads: Vec::new(),
+            stops: Vec::new(),
+        };
+        for pool in 0..scenario.pools {
+            world.begin_controller(pool);
+        }
+        world
+    }
+
+    /// The next time at which anything happens; nothing once all has been said.
+    fn next_time(&self) -> Option<u64> {
+        let now = self.now();
+        let due = self.agenda.keys().next().map(|(at, _)| *at);
+        if due.is_none() && self.open_tasks().is_empty() && !self.driver.tasks.any_in_engine() {
+            return None;
+        }
+        let wake = self.driver.next_wake(now).map(|wake| wake.as_micros().div_ceil(1000));
+        let next = [due, wake].into_iter().flatten().min();
+        assert!(next.is_some(), "nothing will ever happen, and these wait: {:?}", self.open_tasks());
+        next.map(|next| next.max(self.now_ms))
+    }
+
+    fn open_tasks(&self) -> Vec<u128> {
+        self.tasks.iter().filter(|(_, task)| task.ends == 0).map(|(id, _)| id.0.as_u128()).collect()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms)
+    }
+
+    pub(super) fn at(&mut self, ms: u64, happening: Happening) {
+        self.sequence += 1;
+        self.agenda.insert((ms.max(self.now_ms), self.sequence), happening);
+    }
+
+    /// Something happens up to `ms` later.
+    pub(super) fn within(&mut self, ms: u64, happening: Happening) {
+        let at = self.now_ms + self.rng.u64(0..=ms);
+        self.at(at, happening);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Operation(operation) => self.operate(operation),
+            Happening::Measured(request, pool, measured) => self.admit(request, pool, measured),
+            Happening::Run(engine, run) => self.go_on(engine, run),
+            Happening::Canceled(engine, run) => self.end_run(engine, run, Finish::Canceled),
+            Happening::Resumes(engine) => self.resume(engine),
+            Happening::Dies(engine, writes) => self.die(engine, writes),
+            Happening::Event(event) => self.handle(event),
+            Happening::Controller { pool, generation, step } => self.controller_step(pool, generation, step),
+        }
+    }
+
+    /// Has the driver handle an event, performs what it decides, and checks what must hold.
+    pub(super) fn handle(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for effect in self.driver.handle(event, self.now()) {
+                events.extend(self.perform(effect));
+            }
+        }
+        self.poll_signals();
+        self.check();
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Reply(reply) => reply.send(),
+            Effect::Submit { run, engine, log, .. } => self.submit(run, id_of(&engine), log),
+            Effect::Cancel { task, engine } => self.cancel_run(task, id_of(&engine)),
+            Effect::Fence(log) => log.fence(),
+            Effect::CloseLog { task, log, end, tokens_out, .. } => {
+                let closed = log.close(|written| match tokens_out {
+                    TokensOut::Reported => end,
+                    TokensOut::Written => TaskEnd { tokens_out: written, ..end },
+                });
+                assert!(closed, "a log is closed once");
+                if let Some(watched) = self.tasks.get_mut(&task) {
+                    watched.ends += 1;
+                }
+                return Some(Event::LogClosed(task, log.bytes()));
+            }
+            Effect::EndEngine { engine, .. } => {
+                let (id, writes) = (id_of(&engine), self.rng.bool());
+                self.engines.get_mut(&id).expect("an engine stays in the world").mode = EngineMode::Hung;
+                self.within(1000, Happening::Dies(id, writes));
+            }
+            Effect::ReadProgress(runs) => {
+                let read =
+                    runs.into_iter().map(|(run, engine, log)| (run, self.work(run, id_of(&engine), &log)));
+                return Some(Event::Progress(read.collect()));
+            }
+            Effect::Order(pool, order) => self.controllers[pool].orders.push_back(order),
+            Effect::Signal(idle) => _ = idle.send(()),
+            Effect::EvictSession { .. } | Effect::Count(_) => {}
+        }
+        None
+    }
+
+    fn work(&mut self, run: RunId, engine: EngineId, log: &TaskLog) -> Work {
+        let engine = self.engines.get_mut(&engine).expect("an engine stays in the world");
+        let works = engine.mode != EngineMode::Hung;
+        let done = engine.runs.get_mut(&run.task).map_or(0, |run| {
+            run.done += u64::from(works && !run.stalled);
+            run.done
+        });
+        Work { done: Some(done), tokens: log.tokens().0 }
+    }
+
+    fn operate(&mut self, operation: Operation) {
+        match operation {
+            Operation::Submit(task) => self.route(&task),
+            Operation::Cancel { nth } => {
+                if let Some(task) = self.admitted.iter().rev().nth(nth).copied() {
+                    let reply = self.ask(|to| Command::Cancel(task, to));
+                    assert_eq!(reply, Ok(()), "a task that was admitted is known");
+                }
+            }
+            Operation::Reload { pool, fate } => {
+                self.controllers[pool].reload_fates.push_back(fate);
+                let model = config_schema::PoolModel::Reference(model_store::ModelRef::Starter);
+                let (to, reply) = ReplyTo::new();
+                let order = ReloadOrder { model, sha256: None };
+                self.handle(Event::Command(Command::Reload(pool_id(pool), order, to)));
+                self.reloads.push(reply);
+            }
+            Operation::Retire { pool } => self.set_state(pool, ModelState::Retired),
+            Operation::Activate { pool } => self.set_state(pool, ModelState::Active),
+            Operation::Stop => {
+                self.stopping = true;
+                let (to, idle) = ReplyTo::new();
+                self.handle(Event::Command(Command::BeginStop(to)));
+                self.stops.push(idle);
+            }
+            Operation::EndRunning => self.ask(Command::EndRunning),
+            Operation::BreakAnInvariant => panic!("an invariant is broken"),
+            fault => self.fault(&fault),
+        }
+    }
+
+    fn set_state(&mut self, pool: usize, state: ModelState) {
+        let reply = self.ask(|to| Command::SetModelState(pool_id(pool), state, to));
+        assert!(reply.is_ok() || self.stopping, "{reply:?}");
+    }
+
+    /// A command with an immediate reply.
+    fn ask<A>(&mut self, command: impl FnOnce(ReplyTo<A>) -> Command) -> A {
+        let (to, mut reply) = ReplyTo::new();
+        self.handle(Event::Command(command(to)));
+        reply.try_recv().expect("a command has its reply")
+    }
+
+    fn route(&mut self, task: &Submission) {
+        let id = TaskId(Uuid::from_u128(self.sequence.into()));
+        self.sequence += 1;
+        let request = request(id, task);
+        let query = RouteQuery {
+            task: id,
+            fingerprint: request.fingerprint,
+            priority: task.priority,
+            workload: Workload::Completion,
+            model_ref: request.model_ref.clone(),
+            engine: None,
+        };
+        match self.ask(|to| Command::Route(query, to)) {
+            Ok(Routed::Measure { pool, .. }) => {
+                let tokens = TokenCount(task.prompt);
+                let measured = Some(Measured { tokens, longest: tokens });
+                let at = self.now_ms + task.measure_ms;
+                self.at(at, Happening::Measured(Box::new(request), pool, measured));
+            }
+            Ok(Routed::Unmeasured { pool }) => self.admit(Box::new(request), pool, None),
+            Ok(Routed::Known(_)) => unreachable!("each task has a name of its own"),
+            Err(refusal) => assert_ne!(refusal, Refusal::Internal),
+        }
+    }
+
+    fn admit(&mut self, request: Box<TaskRequest>, pool: PoolId, measured: Option<Measured>) {
+        let index =
+            self.controllers.iter().position(|known| pool_id(known.pool) == pool).expect("it is there");
+        let id = request.id();
+        let (to, mut reply) = ReplyTo::new();
+        // The task may start, and even end, in the same step: it is watched from before.
+        let log = TaskLog::new();
+        self.tasks
+            .insert(id, Watched { request: request.clone(), pool: index, log, ends: 0, started: false });
+        self.admitted.push(id);
+        self.handle(Event::Command(Command::Admit(request, pool, measured, to)));
+        match reply.try_recv().expect("a command has its reply") {
+            Ok(admitted) => self.tasks.get_mut(&id).expect("just put there").log = admitted.source.log,
+            Err(refusal) => {
+                assert_ne!(refusal, Refusal::Internal);
+                self.tasks.remove(&id);
+                self.admitted.pop();
+            }
+        }
+    }
+
+    fn submit(&mut self, run: RunId, id: EngineId, log: Arc<TaskLog>) {
+        self.check_order(run);
+        let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
+        let answer = self.tasks[&run.task].request.job.max_tokens.map_or(0, |most| most.0);
+        if !log.begin(run.run) || engine.mode == EngineMode::Dead {
+            return self.at(self.now_ms, Happening::Event(Event::Task(run, TaskEvent::Lost)));
+        }
+        let failure = match engine.mode {
+            EngineMode::Refusing => Some(EngineError::Unavailable("503".to_owned())),
+            _ if std::mem::take(&mut engine.fails_next) => Some(EngineError::Failed("500".to_owned())),
+            _ => None,
+        };
+        if let Some(error) = failure {
+            let report = report(Finish::Failed(error));
+            return self.within(20, Happening::Event(Event::Task(run, TaskEvent::End(report))));
+        }
+        let run_state = SimRun { run, log, canceled: false, stalled: false, done: 0, left: answer };
+        engine.runs.insert(run.task, run_state);
+        assert!(engine.busy() <= usize::from(self.slots), "more tasks than slots in {}", engine.replica);
+        self.go_on_later(id, run, 500);
+    }
+
+    fn go_on_later(&mut self, id: EngineId, run: RunId, ms: u64) {
+        let ms = ms * self.engines[&id].slowness;
+        self.within(ms, Happening::Run(id, run));
+    }
+
+    /// A run writes its next token, or ends.
+    fn go_on(&mut self, id: EngineId, run: RunId) {
+        let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
+        if matches!(engine.mode, EngineMode::Hung | EngineMode::Dead) {
+            return;
+        }
+        let Some(state) = engine.runs.get_mut(&run.task).filter(|state| state.run == run) else { return };
+        if state.stalled || state.canceled {
+            return;
+        }
+        let Some(left) = state.left.checked_sub(1) else { return self.end_run(id, run, Finish::Stop) };
+        state.left = left;
+        let (first, log) = (state.log.tokens().0 == 0, Arc::clone(&state.log));
+        if write(&log, run) && first {
+            self.handle(Event::Task(run, TaskEvent::FirstToken));
+        }
+        self.go_on_later(id, run, 60);
+    }
+
+    fn end_run(&mut self, id: EngineId, run: RunId, finish: Finish) {
+        let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
+        if matches!(engine.mode, EngineMode::Hung | EngineMode::Dead) {
+            return;
+        }
+        if engine.runs.get(&run.task).is_some_and(|state| state.run == run) {
+            engine.runs.remove(&run.task);
+            self.handle(Event::Task(run, TaskEvent::End(report(finish))));
+        }
+    }
+
+    fn cancel_run(&mut self, task: TaskId, id: EngineId) {
+        let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
+        if let Some(state) = engine.runs.get_mut(&task) {
+            state.canceled = true;
+            let run = state.run;
+            self.within(30, Happening::Canceled(id, run));
+        }
+    }
+
+    /// An engine dies. One that hung may wake up before and write.
+    pub(super) fn die(&mut self, id: EngineId, writes: bool) {
+        let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
+        if engine.mode == EngineMode::Dead {
+            return;
+        }
+        engine.mode = EngineMode::Dead;
+        let replica = engine.replica.clone();
+        let runs = std::mem::take(&mut engine.runs);
+        for state in runs.into_values() {
+            if writes && write(&state.log, state.run) && state.log.tokens().0 == 1 {
+                self.handle(Event::Task(state.run, TaskEvent::FirstToken));
+            }
+            let event = if writes && self.rng.bool() {
+                TaskEvent::End(report(Finish::Stop))
+            } else {
+                TaskEvent::Lost
+            };
+            self.within(5, Happening::Event(Event::Task(state.run, event)));
+        }
+        self.replica_died(&replica);
+    }
+
+    fn check_order(&mut self, run: RunId) {
+        let watched = &self.tasks[&run.task];
+        let (pool, lane) = (watched.pool, watched.request.job.priority);
+        if watched.started {
+            return;
+        }
+        let earlier = self.admitted.iter().take_while(|id| **id != run.task);
+        for id in earlier {
+            let Some(other) = self.tasks.get(id) else { continue };
+            assert!(
+                other.started || other.ends > 0 || other.pool != pool || other.request.job.priority != lane,
+                "a task of a lane starts before one that was admitted before it"
+            );
+        }
+        self.tasks.get_mut(&run.task).expect("it is watched").started = true;
+    }
+
+    fn check(&mut self) {
+        for pool in self.driver.pools.iter().filter(|_| !self.stopping) {
+            let waits = pool.scheduler.depth(Priority::Interactive) > 0;
+            let idle = pool.scheduler.replicas().any(|replica| {
+                replica.standing == orchestrator_core::Standing::Open && replica.busy < replica.slots
+            });
+            let planned = pool.scheduler.next_wake(self.now()).is_some();
+            assert!(!waits || !idle || planned, "a slot is idle while an interactive task waits");
+        }
+    }
+
+    fn check_the_end(&mut self) {
+        for (id, task) in &self.tasks {
+            assert_eq!(task.ends, 1, "task {} ends once", id.0.as_u128());
+            let text = task.log.text();
+            let mut runs: Vec<&str> = text.split_terminator(' ').collect();
+            runs.dedup();
+            assert!(runs.len() <= 1, "one answer from several placements: {text}");
+        }
+        for mut reload in std::mem::take(&mut self.reloads) {
+            assert!(reload.try_recv().is_ok() || self.stopping, "a reload has its reply");
+        }
+        for mut stop in std::mem::take(&mut self.stops) {
+            assert!(stop.try_recv().is_ok(), "whoever stopped the daemon is told when nothing runs any more");
+        }
+    }
+}
+
+/// A token of a run.
+fn write(log: &TaskLog, run: RunId) -> bool {
+    let text = format!("r{} ", run.run);
+    log.append_piece(run.run, &Piece { text, tokens: vec![1], ..Piece::default() })
+}
+
+fn report(finish: Finish) -> EndReport {
+    EndReport {
+        finish,
+        tokens_in: TokenCount(1),
+        tokens_cached: TokenCount(0),
+        tokens_out: TokenCount(1),
+        prefill_ms: Millis(1),
+        decode_ms: Millis(1),
+        own: None,
+    }
+}
+
+pub(super) fn pool_id(index: usize) -> PoolId {
+    PoolId::new(format!("p{index}")).expect("a name")
+}
+
+fn setup(index: usize) -> PoolSetup {
+    PoolSetup {
+        id: pool_id(index),
+        model_ref: "starter".to_owned(),
+        engine: EngineKind::Llamacpp,
+        queue: QueueLimits {
+            interactive: 6,
+            batch: 6,
+            interactive_reserve: 0,
+            full_policy: if index == 0 { FullPolicy::Reject } else { FullPolicy::DropLru },
+            batch_max_wait: Duration::from_secs(3),
+            ..QueueLimits::default()
+        },
+        sessions: SessionLimits::default(),
+        idle_unload: (index == 1).then_some(Duration::from_secs(8)),
+        hang_floor: Duration::from_secs(5),
+        outage_wait: OUTAGE_WAIT,
+    }
+}
+
+fn request(id: TaskId, task: &Submission) -> TaskRequest {
+    let job = Job {
+        task: id,
+        session: None,
+        priority: task.priority,
+        workload: Workload::Completion,
+        input: Input::Prompt("x".repeat(task.prompt as usize)),
+        ctx: None,
+        max_tokens: Some(TokenCount(task.answer)),
+        sampling: Sampling::greedy(),
+        seed: 0,
+        determinism: Determinism::BestEffort,
+        kv: KvHint::None,
+        tools: Tools::default(),
+        logprobs: None,
+        own: None,
+        tells_own: false,
+    };
+    let model_ref = Some(pool_id(task.pool).to_string());
+    TaskRequest { job: Arc::new(job), model_ref, engine: None, expected_tokens: None, fingerprint: 1 }
+}

@@ -1,0 +1,272 @@
+//! How a task ends, and when it is retried instead. Every path to an end goes through this file.
+//!
+//! | what happened | before its first token | after it |
+//! |---|---|---|
+//! | the engine reports `stop` or `length` | end | end |
+//! | canceled, evicted, stopping, retired | end | end |
+//! | the engine is unavailable | back to its place, any number of times | `WORKER_RESET` |
+//! | the engine fails, dies or hangs with the task in it | back to its place, once | `WORKER_RESET`, `DECODE_TIMEOUT` |
+//! | its pool cannot serve for longer than the bound | end (`POOL_UNAVAILABLE`) | |
+
+use std::sync::Arc;
+
+use adapter_api::{EndReport, EngineError, Finish};
+use orchestrator_core::{CancelOutcome, EndFigures, Millis, ReplicaId, TaskId, Timestamp, TokenCount};
+
+use super::commands::no_task;
+use super::effect::{Count, TokensOut};
+use super::task::{Progress, Running, Task, TaskState};
+use super::{Driver, Effect};
+use crate::backpressure::{Failure, Refusal};
+use crate::task_log::{FinishReason, TaskEnd};
+
+/// Engines that may fail with one task in them before it is given up: it may be why they do.
+const FAILURES_MAX: u8 = 2;
+
+/// How a placement was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Its engine died, for this reason.
+    Died(String),
+    /// It made no progress for so long.
+    Hung(Millis),
+    /// Its engine failed before the first token, for this reason.
+    Failed(String),
+    /// Its engine takes no work now: that is no failure of the task.
+    Unavailable(String),
+}
+
+impl Loss {
+    /// The loss in words, for the log and `/health`.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Died(reason) | Self::Failed(reason) | Self::Unavailable(reason) => reason.clone(),
+            Self::Hung(silent) => format!("made no progress for {} s and was ended", silent.0 / 1000),
+        }
+    }
+
+    /// Whether the task may be the cause.
+    fn counts(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// How a task ends.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    /// As its engine reports.
+    Reported(EndReport),
+    /// A client canceled it.
+    Canceled,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl Driver {
+    /// Cancels a task, wherever it is. Repeating it changes nothing.
+    pub(super) fn cancel(&mut self, id: TaskId, now: Timestamp) -> Result<(), Refusal> {
+        match self.tasks.get(id).ok_or_else(|| no_task(id))?.state {
+            TaskState::Waiting { .. } => self.end_waiting(id, Ending::Canceled, now),
+            TaskState::Running(_) => self.end_in_engine(id, Ending::Canceled, now),
+            TaskState::Leaving { .. } | TaskState::Ended => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a task that waits.
+    pub(super) fn end_waiting(&mut self, id: TaskId, ending: Ending, now: Timestamp) {
+        let Some(task) = self.tasks.get(id) else { return };
+        let outcome = self.pools[task.pool].scheduler.cancel(id);
+        debug_assert_eq!(outcome, CancelOutcome::Queued, "a task that waits is in the queue");
+        self.close(id, ending, now);
+        self.tasks.ended(id, now);
+    }
+
+    /// Ends a task that left the queue for another.
+    pub(super) fn end_evicted(&mut self, id: TaskId, retry_after: Millis, now: Timestamp) {
+        self.close(id, Ending::Failed(Failure::Evicted { retry_after }), now);
+        self.tasks.ended(id, now);
+    }
+
+    /// Ends the tasks that wait for a pool, where they wait in vain.
+    pub(super) fn end_hopeless(&mut self, index: usize, now: Timestamp) {
+        let Some(failure) = self.pools[index].hopeless(now) else { return };
+        let waits = |task: &Task| task.pool == index && matches!(task.state, TaskState::Waiting { .. });
+        for id in self.tasks.ids(waits) {
+            self.end_waiting(id, Ending::Failed(failure.clone()), now);
+        }
+    }
+
+    /// Ends a task that runs: for its readers now, in its engine within a step.
+    pub(super) fn end_in_engine(&mut self, id: TaskId, ending: Ending, now: Timestamp) {
+        self.close(id, ending, now);
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        let TaskState::Running(Running { replica, .. }) = &task.state else { return };
+        let replica = replica.clone();
+        let pool = &mut self.pools[task.pool];
+        let outcome = pool.scheduler.cancel(id);
+        debug_assert_eq!(outcome, CancelOutcome::Running(replica.clone()), "a task that runs has a slot");
+        if let Some(engine) = pool.engine(&replica).cloned() {
+            self.effects.push(Effect::Cancel { task: id, engine });
+        }
+        task.state = TaskState::Leaving { replica, progress: Progress::begins(now) };
+    }
+
+    /// An engine has reported the end of a task that runs there.
+    pub(super) fn ended_by_engine(&mut self, id: TaskId, report: EndReport, now: Timestamp) {
+        let ending = match &report.finish {
+            Finish::Stop | Finish::Length => Ending::Reported(report.clone()),
+            // Nobody here asked for it, so the engine is on its way out.
+            Finish::Canceled if !self.is_serving() => Ending::Failed(Failure::Stopping),
+            Finish::Canceled | Finish::Failed(EngineError::Lost) => {
+                return self.placement_lost(id, &Loss::Died("the engine gave it up".to_owned()), now);
+            }
+            Finish::Failed(EngineError::Unavailable(why)) => {
+                return self.engine_failed(id, &Loss::Unavailable(why.clone()), now);
+            }
+            Finish::Failed(EngineError::Failed(why)) => {
+                return self.engine_failed(id, &Loss::Failed(why.clone()), now);
+            }
+            Finish::Failed(EngineError::Invalid(what)) => Ending::Failed(Failure::Invalid(what.clone())),
+            Finish::Failed(EngineError::Decode(what)) => {
+                tracing::error!(task_id = %id, reason = what, "decode failed");
+                Ending::Failed(Failure::Decode)
+            }
+        };
+        self.close(id, ending, now);
+        self.left_engine(id, Some(&report), now);
+    }
+
+    /// An engine failed with a task, and takes no other until it says that it does.
+    fn engine_failed(&mut self, id: TaskId, loss: &Loss, now: Timestamp) {
+        if let Some(task) = self.tasks.get(id)
+            && let Some((replica, _)) = task.placement()
+        {
+            let replica = replica.clone();
+            self.pools[task.pool].suspended_by_task(&replica, loss.reason(), now);
+        }
+        self.placement_lost(id, loss, now);
+    }
+
+    /// A placement makes no progress while its neighbours do.
+    pub(super) fn stalled(&mut self, id: TaskId, silent: Millis, now: Timestamp) {
+        let Some(task) = self.tasks.get(id) else { return };
+        tracing::error!(parent: &task.span, silent_ms = silent.0, "no progress: the task is taken out of its engine");
+        let pool = &self.pools[task.pool];
+        if let Some(engine) = task.placement().and_then(|(replica, _)| pool.engine(replica)).cloned() {
+            self.effects.push(Effect::Cancel { task: id, engine });
+        }
+        self.placement_lost(id, &Loss::Hung(silent), now);
+    }
+
+    /// A task's placement is gone. The task goes back to its place where nothing was said yet, and ends otherwise.
+    pub(super) fn placement_lost(&mut self, id: TaskId, loss: &Loss, now: Timestamp) {
+        let serving = self.is_serving();
+        let task = self.tasks.get_mut(id).expect("a scheduled task is in the table");
+        let failures = if loss.counts() { task.record.failed() } else { task.record.failures() };
+        let again = match &task.state {
+            TaskState::Running(run) if run.first_token_at.is_none() && failures < FAILURES_MAX && serving => {
+                Some(Arc::clone(&run.job))
+            }
+            _ => None,
+        };
+        let Some(job) = again else {
+            let failure = match loss {
+                _ if !serving => Failure::Stopping,
+                _ if failures >= FAILURES_MAX && task.record.has_said_nothing() => Failure::EnginesFailed,
+                Loss::Hung(silent) => Failure::DecodeTimeout(*silent),
+                Loss::Died(_) | Loss::Failed(_) | Loss::Unavailable(_) => Failure::WorkerReset,
+            };
+            self.effects.push(Effect::Fence(Arc::clone(&task.log)));
+            self.close(id, Ending::Failed(failure), now);
+            return self.left_engine(id, None, now);
+        };
+        tracing::warn!(parent: &task.span, reason = loss.reason(), failures, "lost before the first token: retried");
+        self.effects.push(Effect::Fence(Arc::clone(&task.log)));
+        task.state = TaskState::Waiting { job };
+        task.record.put_back();
+        let requeued = self.pools[task.pool].scheduler.requeue(id, now);
+        debug_assert!(requeued, "a lost task can be put back");
+    }
+
+    /// A task is in no engine any more; its log has been closed.
+    pub(super) fn left_engine(&mut self, id: TaskId, report: Option<&EndReport>, now: Timestamp) {
+        let Some(task) = self.tasks.get(id) else { return };
+        let pool = &mut self.pools[task.pool];
+        let Some((replica, _)) = task.placement() else { return };
+        let figures = report.map(|report| EndFigures {
+            tokens_in: report.tokens_in,
+            tokens_cached: report.tokens_cached,
+            tokens_out: report.tokens_out,
+            prefill: report.prefill_ms,
+            decode: report.decode_ms,
+        });
+        if let Some(figures) = figures {
+            self.effects.push(Effect::Count(Count::Tokens(
+                pool.labels(),
+                ReplicaId::clone(replica),
+                figures.tokens_in.0.into(),
+                figures.tokens_out.0.into(),
+            )));
+        }
+        pool.scheduler.finished(id, figures, now);
+        pool.used(now);
+        self.tasks.ended(id, now);
+    }
+
+    /// Decides a task's last event. The first decision counts.
+    fn close(&mut self, id: TaskId, ending: Ending, now: Timestamp) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        if task.is_over() {
+            return;
+        }
+        let job = task.job().cloned();
+        task.record.ended(job.as_deref(), now);
+        let (started_at, first_token_at, tokens_in) = match &task.state {
+            TaskState::Running(run) => (run.started_at, run.first_token_at, task.tokens_in),
+            // No replica has read it.
+            TaskState::Waiting { .. } | TaskState::Leaving { .. } | TaskState::Ended => {
+                (now, None, TokenCount(0))
+            }
+        };
+        let queue_ms = Millis::from_duration(started_at.since(task.admitted_at));
+        let decode_ms = first_token_at.map_or(Millis(0), |first| Millis::from_duration(now.since(first)));
+        let (end, tokens_out) = match ending {
+            Ending::Reported(report) => (reported(report, queue_ms), TokensOut::Reported),
+            Ending::Canceled => (early(tokens_in, queue_ms, decode_ms, None), TokensOut::Written),
+            Ending::Failed(failure) => {
+                (early(tokens_in, queue_ms, decode_ms, Some(failure)), TokensOut::Written)
+            }
+        };
+        let (log, span) = (Arc::clone(&task.log), task.span.clone());
+        self.effects.push(Effect::CloseLog { task: id, log, end, tokens_out, span });
+    }
+}
+
+/// The end that an engine reports.
+fn reported(report: EndReport, queue_ms: Millis) -> TaskEnd {
+    TaskEnd {
+        tokens_out: report.tokens_out,
+        tokens_in: report.tokens_in,
+        tokens_cached: report.tokens_cached,
+        decode_ms: report.decode_ms,
+        queue_ms,
+        finish: if report.finish == Finish::Length { FinishReason::Length } else { FinishReason::Stop },
+        failure: None,
+        own: report.own,
+    }
+}
+
+/// The end of a task that its engine did not end.
+fn early(tokens_in: TokenCount, queue_ms: Millis, decode_ms: Millis, failure: Option<Failure>) -> TaskEnd {
+    TaskEnd {
+        tokens_out: TokenCount(0),
+        tokens_in,
+        tokens_cached: TokenCount(0),
+        decode_ms,
+        queue_ms,
+        finish: if failure.is_some() { FinishReason::Error } else { FinishReason::Canceled },
+        failure,
+        own: None,
+    }
+}

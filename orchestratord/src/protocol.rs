@@ -1,0 +1,248 @@
+//! What handlers and the driver exchange: commands, and the replies to them. Values only; how a command reaches the
+//! driver and what a handler does with the reply is in [`crate::handle`].
+
+use std::sync::Arc;
+
+use adapter_api::{Determinism, Engine, EngineKind, Job, Measured, ToolSpeech, Workload};
+use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
+use tokio::sync::oneshot;
+
+use crate::backpressure::Refusal;
+use crate::health_view::HealthView;
+use crate::keeper::{ReloadOrder, ReloadOutcome};
+use crate::state::ModelState;
+use crate::task_log::TaskLog;
+use crate::task_view::{TaskRecords, TaskStory};
+
+/// A task that has been read and checked, before anything that needs the model.
+#[derive(Clone, Debug)]
+pub struct TaskRequest {
+    /// The task as the engine will get it.
+    pub job: Arc<Job>,
+    /// The model asked for; the first pool that serves the workload when absent.
+    pub model_ref: Option<String>,
+    /// The engine asked for.
+    pub engine: Option<EngineKind>,
+    /// The caller's guess of the answer's length.
+    pub expected_tokens: Option<TokenCount>,
+    /// Of the request's body: the same id with another fingerprint is another task.
+    pub fingerprint: u64,
+}
+
+impl TaskRequest {
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.job.task
+    }
+
+    /// What is asked.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        self.job.workload
+    }
+
+    /// Whether the seed is a promise.
+    #[must_use]
+    pub fn determinism(&self) -> Determinism {
+        self.job.determinism
+    }
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Tasks that start before it; 0 for one that is next, runs or has ended.
+    pub queue_position: u32,
+    /// Until it is expected to start; 0 for one that runs or has ended.
+    pub predicted_start: Millis,
+}
+
+/// The answer to an admitted task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub standing: Standing,
+    /// How long a caller should wait before it submits more of the same lane; 0 while there is room.
+    pub backoff: Millis,
+}
+
+/// What a subscription to one task is made from.
+#[derive(Clone, Debug)]
+pub struct SubscriptionSource {
+    /// Where the task stands now.
+    pub standing: Standing,
+    /// The engine of its pool.
+    pub engine: EngineKind,
+    /// How the engine of its pool tells calls of tools, once one has said so.
+    pub tools: Option<ToolSpeech>,
+    /// The task's log.
+    pub log: Arc<TaskLog>,
+}
+
+/// A task that was admitted.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// What its caller gets.
+    pub accepted: Accepted,
+    /// What it can be read from.
+    pub source: SubscriptionSource,
+}
+
+/// A conversation as the driver knows it.
+pub struct SessionState {
+    /// Until it is forgotten, unless it is used again.
+    pub ttl_remaining: Millis,
+    /// Tasks of it that have ended with an answer.
+    pub turns: u32,
+    /// The engine that holds its KV cache, where there is one.
+    pub home: Option<Arc<dyn Engine>>,
+}
+
+/// What decides where a task goes.
+#[derive(Clone, Debug)]
+pub struct RouteQuery {
+    /// The task.
+    pub task: TaskId,
+    /// Its fingerprint, to tell a repetition from another task of the same id.
+    pub fingerprint: u64,
+    /// Its lane.
+    pub priority: Priority,
+    /// What it asks for.
+    pub workload: Workload,
+    /// The model it asks for.
+    pub model_ref: Option<String>,
+    /// The engine it asks for.
+    pub engine: Option<EngineKind>,
+}
+
+/// Where a task goes.
+pub enum Routed {
+    /// It is here already.
+    Known(Accepted),
+    /// It goes to this pool, once this engine has measured it.
+    Measure {
+        /// The pool.
+        pool: PoolId,
+        /// A ready engine of it, with the largest context.
+        engine: Arc<dyn Engine>,
+    },
+    /// It goes to this pool, whose model is loaded first; the engine measures it when it starts.
+    Unmeasured {
+        /// The pool.
+        pool: PoolId,
+    },
+}
+
+impl std::fmt::Debug for Routed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Known(accepted) => f.debug_tuple("Known").field(accepted).finish(),
+            Self::Measure { pool, .. } => {
+                f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive()
+            }
+            Self::Unmeasured { pool } => f.debug_struct("Unmeasured").field("pool", pool).finish(),
+        }
+    }
+}
+
+/// Where the reply to a command goes. The driver keeps it and puts it into a [`Reply`]; dropped unused, it tells
+/// the handler that the driver is gone.
+#[derive(Debug)]
+pub struct ReplyTo<T>(oneshot::Sender<T>);
+
+impl<T> ReplyTo<T> {
+    /// An address, and where the reply arrives.
+    #[must_use]
+    pub fn new() -> (Self, oneshot::Receiver<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Sends the reply. A handler that waits no more has gone with its client.
+    pub fn send(self, reply: T) {
+        let _ = self.0.send(reply);
+    }
+}
+
+/// A command to the driver.
+#[derive(Debug)]
+pub enum Command {
+    /// Which pool takes a task, and whether its lane has room.
+    Route(RouteQuery, ReplyTo<Result<Routed, Refusal>>),
+    /// Put a task into its queue, measured unless its model is loaded first.
+    Admit(Box<TaskRequest>, PoolId, Option<Measured>, ReplyTo<Result<Admitted, Refusal>>),
+    /// End a task.
+    Cancel(TaskId, ReplyTo<Result<(), Refusal>>),
+    /// Read a task.
+    Subscribe(TaskId, ReplyTo<Result<SubscriptionSource, Refusal>>),
+    /// Look at a session.
+    Session(SessionId, ReplyTo<Result<SessionState, Refusal>>),
+    /// Forget a session and give its cache back.
+    EvictSession(SessionId, ReplyTo<Result<(), Refusal>>),
+    /// Serve another model in a pool. The reply comes when the change is made, or has failed.
+    Reload(PoolId, ReloadOrder, ReplyTo<Result<ReloadOutcome, Refusal>>),
+    /// Take a model out of service, or back into it.
+    SetModelState(PoolId, ModelState, ReplyTo<Result<(), Refusal>>),
+    /// Look at the tasks, at most so many of each kind.
+    Tasks(usize, ReplyTo<TaskRecords>),
+    /// Look at one task. The view in the reply lacks what only the log knows: [`TaskStory::completed`].
+    Task(TaskId, ReplyTo<Result<TaskStory, Refusal>>),
+    /// Look at the whole.
+    Health(ReplyTo<HealthView>),
+    /// Take and start no task any more; the reply comes when none is in an engine.
+    BeginStop(ReplyTo<()>),
+    /// End what still runs.
+    EndRunning(ReplyTo<()>),
+}
+
+/// A reply with its address.
+#[derive(Debug)]
+pub enum Reply {
+    /// To [`Command::Route`].
+    Route(ReplyTo<Result<Routed, Refusal>>, Result<Routed, Refusal>),
+    /// To [`Command::Admit`].
+    Admit(ReplyTo<Result<Admitted, Refusal>>, Result<Admitted, Refusal>),
+    /// To [`Command::Subscribe`].
+    Subscribe(ReplyTo<Result<SubscriptionSource, Refusal>>, Result<SubscriptionSource, Refusal>),
+    /// To [`Command::Session`].
+    Session(ReplyTo<Result<SessionState, Refusal>>, Result<SessionState, Refusal>),
+    /// To [`Command::Reload`].
+    Reload(ReplyTo<Result<ReloadOutcome, Refusal>>, Result<ReloadOutcome, Refusal>),
+    /// To [`Command::Cancel`], [`Command::EvictSession`] and [`Command::SetModelState`].
+    Done(ReplyTo<Result<(), Refusal>>, Result<(), Refusal>),
+    /// To [`Command::Tasks`].
+    Tasks(ReplyTo<TaskRecords>, TaskRecords),
+    /// To [`Command::Task`].
+    Task(ReplyTo<Result<TaskStory, Refusal>>, Result<TaskStory, Refusal>),
+    /// To [`Command::Health`].
+    Health(ReplyTo<HealthView>, HealthView),
+    /// To [`Command::BeginStop`] and [`Command::EndRunning`].
+    Stop(ReplyTo<()>),
+}
+
+impl Reply {
+    /// Sends it.
+    pub fn send(self) {
+        match self {
+            Self::Route(to, reply) => to.send(reply),
+            Self::Admit(to, reply) => to.send(reply),
+            Self::Subscribe(to, reply) => to.send(reply),
+            Self::Session(to, reply) => to.send(reply),
+            Self::Reload(to, reply) => to.send(reply),
+            Self::Done(to, reply) => to.send(reply),
+            Self::Tasks(to, reply) => to.send(reply),
+            Self::Task(to, reply) => to.send(reply),
+            Self::Health(to, reply) => to.send(reply),
+            Self::Stop(to) => to.send(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for SessionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionState").field("turns", &self.turns).finish_non_exhaustive()
+    }
+}
