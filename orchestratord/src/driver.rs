@@ -147,6 +147,7 @@ impl Driver {
             if self.is_serving() {
                 self.end_hopeless(index, now);
                 self.dispatch(index, now);
+                self.pools[index].settle_demand(&mut self.effects);
             }
         }
         if self.is_serving() {

@@ -8,6 +8,7 @@ use adapter_api::{EngineFacts, EngineKind, ToolSpeech, Workload};
 use orchestrator_core::{PoolId, PoolScheduler, Priority, QueueLimits, SessionLimits, Timestamp};
 use pool_manager::Placement;
 
+use crate::keeper::Demand;
 use crate::metrics::PoolLabels;
 
 mod lifecycle;
@@ -60,6 +61,8 @@ pub(super) struct Pool {
     facts: Option<EngineFacts>,
     labels: Arc<PoolLabels>,
     usage: Usage,
+    /// What its controller was last told of tasks that wait.
+    demand: Demand,
 }
 
 /// When a pool's model was used, for those who want its memory.
@@ -88,6 +91,7 @@ impl Pool {
             facts: None,
             labels,
             usage: Usage { last_used: now, ready_since: now, last_load: None },
+            demand: Demand::Idle,
         }
     }
 

@@ -33,7 +33,7 @@ use super::Pool;
 use crate::backpressure::Refusal;
 use crate::driver::Effect;
 use crate::health_view::{FetchView, ReloadStage, ReloadView};
-use crate::keeper::{IdleSignal, Order, PoolEvent, ReloadOrder, ReloadOutcome, Swapped};
+use crate::keeper::{Demand, IdleSignal, Order, PoolEvent, ReloadOrder, ReloadOutcome, Swapped};
 use crate::protocol::{Reply, ReplyTo};
 use crate::state::ModelState;
 
@@ -381,6 +381,17 @@ impl Pool {
                 self.empty(AfterEmpty::Unload(AfterUnload::Rest), effects);
             }
             _ => {}
+        }
+    }
+
+    /// Tells the controller whether tasks wait for what it does, when that changes: it then tries again sooner. While a
+    /// replica takes tasks, those that wait do so for a slot and not for the controller.
+    pub(in crate::driver) fn settle_demand(&mut self, effects: &mut Vec<Effect>) {
+        let waiting = self.is_wanted() && self.replicas.open().next().is_none();
+        let demand = if waiting { Demand::Waiting } else { Demand::Idle };
+        if demand != self.demand {
+            self.demand = demand;
+            self.order(Order::SetDemand(demand), effects);
         }
     }
 

@@ -131,6 +131,7 @@ impl World {
     fn order(&mut self, pool: usize, order: &Order) {
         let controller = &mut self.controllers[pool];
         match order {
+            Order::SetDemand(_) => {}
             Order::Load => {
                 assert!(controller.replicas.is_empty() && !controller.unloading, "a load of what is loaded");
                 controller.loading = Some(true);
