@@ -12,8 +12,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use worker_protocol::{EXIT_HUNG, FrameReader, FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, encode};
+use worker_protocol::{
+    EXIT_HUNG, FrameError, FrameReader, FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, encode,
+};
 
+use crate::engine::{AT_ONCE_BYTES, job_bytes};
 use crate::shared::Shared;
 
 /// Bytes taken from the channel at a time: some hundred steps.
@@ -164,6 +167,20 @@ impl Reader {
     }
 }
 
+/// A message as a frame. One with a large job is encoded by another thread: it takes as long as some hundred tokens of
+/// others.
+async fn frame_of(message: ToWorker) -> Result<Vec<u8>, FrameError> {
+    let bytes = match &message {
+        ToWorker::Measure { job, .. } | ToWorker::Submit(job) => job_bytes(job),
+        _ => 0,
+    };
+    if bytes <= AT_ONCE_BYTES {
+        return encode(&message);
+    }
+    let encoding = tokio::task::spawn_blocking(move || encode(&message));
+    encoding.await.unwrap_or_else(|error| Err(FrameError::Io(std::io::Error::other(error))))
+}
+
 /// Writes until nobody sends any more or the worker does not take it.
 pub(crate) async fn write(mut socket: OwnedWriteHalf, mut outgoing: mpsc::Receiver<ToWorker>) {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
@@ -171,7 +188,7 @@ pub(crate) async fn write(mut socket: OwnedWriteHalf, mut outgoing: mpsc::Receiv
     while outgoing.recv_many(&mut batch, WRITE_BATCH).await > 0 {
         bytes.clear();
         for message in std::mem::take(&mut batch) {
-            match encode(&message) {
+            match frame_of(message).await {
                 Ok(frame) if bytes.is_empty() => bytes = frame,
                 Ok(frame) => bytes.extend_from_slice(&frame),
                 // Sizes are checked where messages are made; closing our end ends the worker.

@@ -23,6 +23,9 @@ const MAX_TEXT_BYTES: usize = MAX_FRAME_BYTES - FRAME_OVERHEAD_BYTES;
 /// What one entry of a list takes at most, beside its text.
 const ENTRY_BYTES: usize = 16;
 
+/// A job up to this size is copied and encoded at once; a larger one by a thread of its own.
+pub(crate) const AT_ONCE_BYTES: usize = 64 * 1024;
+
 /// A running worker. Dropping it kills the worker.
 pub(crate) struct LlamacppEngine {
     facts: EngineFacts,
@@ -84,7 +87,13 @@ impl Engine for LlamacppEngine {
             let _turn = shared.measures.acquire().await.expect("never closed");
             let question = shared.ask().ok_or(MeasureError::Gone)?;
             let place = shared.outgoing.reserve().await.map_err(|_| MeasureError::Gone)?;
-            let job = Box::new(Arc::unwrap_or_clone(job));
+            let job = if bytes <= AT_ONCE_BYTES {
+                Arc::unwrap_or_clone(job)
+            } else {
+                let copying = tokio::task::spawn_blocking(move || Arc::unwrap_or_clone(job));
+                copying.await.map_err(|_| MeasureError::Gone)?
+            };
+            let job = Box::new(job);
             place.send(ToWorker::Measure { request: question.request, job });
             question.answered().await
         })
@@ -172,7 +181,8 @@ fn input_bytes(input: &Input) -> usize {
     }
 }
 
-fn job_bytes(job: &Job) -> usize {
+/// About the bytes of a job in a frame.
+pub(crate) fn job_bytes(job: &Job) -> usize {
     let stop: usize = job.sampling.stop.iter().map(|text| text.len() + ENTRY_BYTES).sum();
     let constraint = match &job.sampling.constraint {
         Some(Constraint::Grammar(text) | Constraint::JsonSchema(text)) => text.len(),
