@@ -53,7 +53,9 @@ fn answer(socket: &mut TcpStream, bytes: &mut [u8]) -> Option<Persistence> {
     }
     if !request.starts_with("POST /v1/completions") {
         let (status, body) = match request.split(' ').nth(1) {
-            Some("/v1/models") => (200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":65536}]}"#),
+            Some("/v1/models") => {
+                (200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":16777216}]}"#)
+            }
             Some("/health") => (200, "{}"),
             _ => (404, "{}"),
         };

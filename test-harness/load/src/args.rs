@@ -61,6 +61,8 @@ pub enum Part {
     Refusals,
     /// What a token of an attached engine costs, beside nginx where it is installed; only when asked for
     Relay,
+    /// How long `/health` takes while one request of maximal size is served; only when asked for
+    Responsive,
 }
 
 impl Args {

@@ -17,6 +17,7 @@ mod memory;
 mod refusals;
 mod relay;
 mod report;
+mod responsive;
 mod target;
 
 use clap::Parser as _;
@@ -45,6 +46,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
             Part::Traffic => report.traffic = Some(arrivals::measure(args).await?),
             Part::Memory => report.memory = Some(memory::measure(args).await?),
             Part::Relay => report.relay = Some(relay::measure().await?),
+            Part::Responsive => report.responsive = Some(responsive::measure().await?),
             Part::Refusals => report.refusals = Some(refusals::measure(args).await?),
         }
     }

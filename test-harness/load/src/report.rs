@@ -3,11 +3,12 @@
 use std::fmt;
 
 use serde::Serialize;
-use traffic::Traffic;
+use traffic::{Spread, Traffic};
 
 use crate::memory::Memory;
 use crate::refusals::Refusals;
 use crate::relay::{Passage, Relay};
+use crate::responsive::Responsiveness;
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -24,6 +25,9 @@ pub struct Report {
     /// Tokens of an attached engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// `/health` beside one request of maximal size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responsive: Option<Vec<Responsiveness>>,
 }
 
 impl fmt::Display for Report {
@@ -45,9 +49,23 @@ impl fmt::Display for Report {
         if let Some(relay) = &self.relay {
             show_relay(f, relay)?;
         }
+        if let Some(cases) = &self.responsive {
+            show_responsive(f, cases)?;
+        }
         Ok(())
     }
 }
+
+fn show_responsive(f: &mut fmt::Formatter<'_>, cases: &[Responsiveness]) -> fmt::Result {
+    writeln!(f, "`/health` beside one request of maximal size, ms")?;
+    writeln!(f, "  {:<36} {:>6} {:>8} {:>8} {:>8} {:>8}", "request", "status", "took", "p50", "p99", "max")?;
+    for Responsiveness { case, status, took_ms, health } in cases {
+        let Spread { p50, p99, max, .. } = health;
+        writeln!(f, "  {case:<36} {status:>6} {took_ms:>8.0} {p50:>8.2} {p99:>8.2} {max:>8.2}")?;
+    }
+    Ok(())
+}
+
 fn show_relay(f: &mut fmt::Formatter<'_>, relay: &Relay) -> fmt::Result {
     writeln!(f, "relay of an attached engine")?;
     for cost in &relay.cases {
