@@ -41,7 +41,8 @@ What the command line says wins over the environment, the environment over the f
 /// What each signal does.
 pub const SIGNALS: &str = "\
 Ctrl-C or SIGTERM stops in order: nothing new is taken, what runs may finish within `shutdown.grace_s`, every stream \
-gets its end. A second one, or SIGQUIT, stops at once. SIGHUP and SIGUSR1 reopen `log.file`. SIGUSR2, SIGALRM and \
+gets its end. A second one, or SIGQUIT, stops at once. SIGHUP and SIGUSR1 reopen `log.file`; SIGHUP reads \
+the configuration again, too. SIGUSR2, SIGALRM and \
 SIGPIPE are ignored.";
 
 fn help() -> String {
@@ -62,7 +63,7 @@ pub enum Command {
 }
 
 /// The options of serving.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Options {
     /// The configuration file
     #[arg(long, value_name = "FILE", global = true)]

@@ -20,7 +20,7 @@ use model_store::Store;
 use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
 use pool_manager::{DeviceProbe, Ledger, MemoryAccount, ReplicaPolicy, RestartPolicy, Telemetry};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::driver::{DriverTask, PoolSetup, Retention, Sources};
 use crate::engine::{self, Offload, kind};
 use crate::handle::DriverHandle;
+use crate::http::cors::Origins;
 use crate::http::guard::HostRules;
 use crate::http::image_url::ImageUrls;
 use crate::http::{Api, HttpSettings, Instruments, ReadDevices};
@@ -73,11 +74,53 @@ pub struct Daemon {
     driver: DriverHandle,
     queues: JoinHandle<()>,
     server: Server,
+    api: Arc<Api>,
     keepers: Vec<JoinHandle<()>>,
     shutdown: CancellationToken,
     /// Keeps the devices read as long as the daemon runs.
     #[expect(dead_code, reason = "held, not used: its end is the end of the reading")]
     telemetry: Telemetry,
+}
+
+/// What of a running daemon a new configuration can change.
+#[derive(Clone)]
+pub struct Settings {
+    driver: DriverHandle,
+    api: Arc<Api>,
+    limits: watch::Sender<ConnectionLimits>,
+    address: SocketAddr,
+}
+
+impl Settings {
+    /// Takes over the settings of requests, and the limits of connections that come from here on.
+    pub fn take_over(&self, config: &Config, token: ApiToken) {
+        let hosts = HostRules::new(self.address, &config.access.allowed_hosts);
+        self.api.change(|settings| {
+            settings.token = token;
+            settings.hosts = hosts;
+            settings.origins = Origins::new(&config.access.allowed_origins);
+            settings.image_urls = ImageUrls::new(&config.access.image_hosts);
+            settings.body_bytes = config.limits.body_bytes;
+            settings.keepalive = config.stream.keepalive;
+            settings.sampler_profiles.clone_from(&config.sampler_profiles);
+        });
+        self.limits.send_modify(|limits| {
+            *limits = ConnectionLimits { connections: limits.connections, ..connection_limits(config) };
+        });
+    }
+
+    /// Serves the model of `pool`, by the rules of a reload.
+    ///
+    /// # Errors
+    /// Why the old model is served as before.
+    pub async fn reload(&self, pool: &PoolConfig) -> Result<(), String> {
+        let reload = self.driver.reload(pool.id.clone(), pool.model.clone(), pool.sha256.clone()).await;
+        match reload {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(rollback)) => Err(rollback.message),
+            Err(refusal) => Err(refusal.to_string()),
+        }
+    }
 }
 
 /// How the stop went.
@@ -127,6 +170,7 @@ impl Daemon {
         let settings = HttpSettings {
             token: parts.token,
             hosts: HostRules::new(address, &config.access.allowed_hosts),
+            origins: Origins::new(&config.access.allowed_origins),
             image_urls: ImageUrls::new(&config.access.image_hosts),
             body_bytes: config.limits.body_bytes,
             streams: config.limits.streams,
@@ -143,15 +187,8 @@ impl Daemon {
         let ledger = Arc::new(Ledger::default());
         let instruments =
             Instruments { metrics, devices: Arc::clone(&devices), ledger: Arc::clone(&ledger), clock };
-        let router = Api::new(driver.clone(), settings, instruments).router();
-        let limits = ConnectionLimits {
-            connections: config.limits.connections,
-            header_timeout: config.limits.header_timeout,
-            authentication_timeout: config.limits.authentication_timeout,
-            write_timeout: config.limits.write_timeout,
-            header_bytes: usize::try_from(config.limits.header_bytes).unwrap_or(usize::MAX),
-        };
-        let server = Server::start(parts.listener, router, limits)?;
+        let api = Api::new(driver.clone(), settings, instruments);
+        let server = Server::start(parts.listener, api.router(), connection_limits(config))?;
 
         let shutdown = CancellationToken::new();
         let store = Arc::new(parts.store);
@@ -174,7 +211,7 @@ impl Daemon {
             tasks::spawn(pools::keep(pool.clone(), orders, context))
         };
         let keepers = config.pools.iter().zip(orders).map(keep).collect();
-        Ok(Self { driver, queues, server, keepers, shutdown, telemetry })
+        Ok(Self { driver, queues, server, api, keepers, shutdown, telemetry })
     }
 
     /// Where it listens.
@@ -187,6 +224,17 @@ impl Daemon {
     #[must_use]
     pub fn driver(&self) -> &DriverHandle {
         &self.driver
+    }
+
+    /// What a new configuration is given to.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            driver: self.driver.clone(),
+            api: Arc::clone(&self.api),
+            limits: self.server.limits(),
+            address: self.address(),
+        }
     }
 
     /// Resolves when the driver has ended though nobody stopped it: a defect, after which nothing can be
@@ -231,6 +279,16 @@ impl Daemon {
                 () = &mut hurry, if close > CLOSE_IN_A_HURRY => close = CLOSE_IN_A_HURRY,
             }
         }
+    }
+}
+
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: config.limits.connections,
+        header_timeout: config.limits.header_timeout,
+        authentication_timeout: config.limits.authentication_timeout,
+        write_timeout: config.limits.write_timeout,
+        header_bytes: usize::try_from(config.limits.header_bytes).unwrap_or(usize::MAX),
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use adapter_api::EngineKind;
@@ -28,9 +28,11 @@ pub mod answer;
 mod body;
 mod console;
 pub mod control;
+pub mod cors;
 pub mod data;
 pub mod events;
 pub mod guard;
+mod heavy;
 pub mod image_url;
 pub mod models;
 mod openai;
@@ -38,6 +40,7 @@ pub mod problem;
 pub mod task_request;
 pub mod tasks;
 
+use cors::Origins;
 use guard::HostRules;
 use image_url::ImageUrls;
 
@@ -48,6 +51,8 @@ pub struct HttpSettings {
     pub token: ApiToken,
     /// Which hosts the daemon goes by.
     pub hosts: HostRules,
+    /// Which pages of other sites may use it.
+    pub origins: Origins,
     /// Which image addresses a request may name.
     pub image_urls: ImageUrls,
     /// The largest request body.
@@ -85,7 +90,8 @@ pub struct Instruments {
 /// What handlers get: the way to the driver, and what they need to read a request and to write an answer.
 pub struct Api {
     driver: DriverHandle,
-    settings: HttpSettings,
+    /// Replaced as a whole when the configuration is read again.
+    settings: RwLock<Arc<HttpSettings>>,
     metrics: Arc<Metrics>,
     devices: ReadDevices,
     ledger: Arc<Ledger>,
@@ -102,7 +108,7 @@ impl Api {
         let Instruments { metrics, devices, ledger, clock } = instruments;
         Arc::new(Self {
             driver,
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
             metrics,
             devices,
             ledger,
@@ -110,6 +116,17 @@ impl Api {
             clock,
             console: console::sessions(),
         })
+    }
+
+    /// The settings at this moment.
+    fn settings(&self) -> Arc<HttpSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes settings for the requests that come from here on.
+    pub fn change(&self, change: impl FnOnce(&mut HttpSettings)) {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut settings));
     }
 
     /// The routes, and what stands before and behind them.

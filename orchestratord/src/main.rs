@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use config_schema::{Config, LoadRequest, Loaded, load};
+use futures_util::FutureExt as _;
+use futures_util::future::{Fuse, FusedFuture as _};
 use model_store::{Store, Surroundings};
 use orchestratord::auth::{ApiToken, TokenFile};
 use orchestratord::daemon::{Daemon, Parts};
@@ -16,6 +18,7 @@ use orchestratord::{engine, logging, server, service, tasks};
 
 mod args;
 mod man;
+mod reload;
 mod signals;
 
 use args::{Cli, Command, Options};
@@ -96,13 +99,19 @@ fn serve(options: &Options) -> Result<ExitCode, Exit> {
         config = source(&loaded),
         "starting"
     );
-    let code = runtime.block_on(run(&loaded.config, token, signals, &log))?;
+    let code = runtime.block_on(run(options, &loaded.config, token, signals, &log))?;
     // A fetch may still sit in a system call on a blocking thread: the process does not wait for it.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn run(config: &Config, token: ApiToken, mut signals: Signals, log: &Log) -> Result<ExitCode, Exit> {
+async fn run(
+    options: &Options,
+    config: &Config,
+    token: ApiToken,
+    mut signals: Signals,
+    log: &Log,
+) -> Result<ExitCode, Exit> {
     let failed = |error: std::io::Error| Exit::because(exit::FAILED, error);
     server::raise_limit(config.limits.connections);
     let listener = server::bind(config.access.listen).map_err(|error| Exit::because(exit::LISTEN, error))?;
@@ -125,16 +134,29 @@ async fn run(config: &Config, token: ApiToken, mut signals: Signals, log: &Log) 
     service::ready(&url);
     // Goes on while the daemon stops, which may take longer than a watchdog waits.
     let heartbeat = tasks::spawn(service::heartbeat(daemon.driver().clone()));
+    let settings = daemon.settings();
+    let (mut current, mut again) = (config.clone(), false);
+    let mut reloading = std::pin::pin!(Fuse::terminated());
     let cause = loop {
+        if again && reloading.is_terminated() {
+            again = false;
+            reloading.set(reload::reload((options, config), current.clone(), settings.clone(), log).fuse());
+        }
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break Cause::Stop,
                 Request::StopAtOnce => break Cause::StopAtOnce,
-                Request::Reload | Request::ReopenLog => log.reopen(),
+                Request::ReopenLog => log.reopen(),
+                Request::Reload => {
+                    log.reopen();
+                    again = true;
+                }
             },
+            holds = &mut reloading, if !reloading.is_terminated() => current = holds,
             () = daemon.broken() => break Cause::Broken,
         }
     };
+    let config = &current;
     let hurried = std::cell::Cell::new(false);
     let hurry = async {
         if cause != Cause::StopAtOnce {

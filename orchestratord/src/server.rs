@@ -80,6 +80,7 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     places: Arc<Semaphore>,
     connections: u32,
+    limits: watch::Sender<ConnectionLimits>,
     acceptor: JoinHandle<()>,
 }
 
@@ -96,8 +97,17 @@ impl Server {
         let address = listener.local_addr()?;
         let (phase, watching) = watch::channel(Phase::Accepting);
         let places = Arc::new(Semaphore::new(limits.connections as usize));
-        let acceptor = Acceptor { listener, router, limits, places: Arc::clone(&places), phase: watching };
-        Ok(Self { address, phase, places, connections: limits.connections, acceptor: spawn(acceptor.run()) })
+        let connections = limits.connections;
+        let (limits, limited) = watch::channel(limits);
+        let acceptor =
+            Acceptor { listener, router, limits: limited, places: Arc::clone(&places), phase: watching };
+        Ok(Self { address, phase, places, connections, limits, acceptor: spawn(acceptor.run()) })
+    }
+
+    /// Where the limits of connections that come from here on can be changed; how many there may be stays.
+    #[must_use]
+    pub fn limits(&self) -> watch::Sender<ConnectionLimits> {
+        self.limits.clone()
     }
 
     /// Where it listens.
@@ -149,7 +159,7 @@ impl Drop for Server {
 struct Acceptor {
     listener: TcpListener,
     router: Router,
-    limits: ConnectionLimits,
+    limits: watch::Receiver<ConnectionLimits>,
     places: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
 }
@@ -182,7 +192,10 @@ impl Acceptor {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
         }
-        tracing::warn!(limit = self.limits.connections, "new connections wait: raise `limits.connections`");
+        tracing::warn!(
+            limit = self.limits.borrow().connections,
+            "new connections wait: raise `limits.connections`"
+        );
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
@@ -192,15 +205,16 @@ impl Acceptor {
             tracing::debug!(%error, "a connection was gone before it was served");
             return;
         }
+        let limits = *self.limits.borrow();
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
-            .max_header_size(self.limits.header_bytes);
+            .header_read_timeout(limits.header_timeout)
+            .max_header_size(limits.header_bytes);
         let authenticated = Authenticated::default();
         let routes = Routes { router: self.router.clone(), authenticated: authenticated.clone() };
-        let stream = TimedStream::new(stream, self.limits.write_timeout);
+        let stream = TimedStream::new(stream, limits.write_timeout);
         let connection = http.serve_connection(TokioIo::new(stream), routes);
-        let (phase, limit) = (self.phase.clone(), self.limits.authentication_timeout);
+        let (phase, limit) = (self.phase.clone(), limits.authentication_timeout);
         spawn(async move {
             connection::run(connection, phase, (authenticated, limit)).await;
             drop(place);

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `SIGINT`, `SIGTERM` | an ordered stop; the second one stops at once |
 //! | `SIGQUIT` | a stop at once |
-//! | `SIGHUP` | what `systemctl reload` and a log rotation send: the log file is reopened |
+//! | `SIGHUP` | what `systemctl reload` and a log rotation send: the configuration is read again, the log file reopened |
 //! | `SIGUSR1` | the log file is reopened |
 //! | `SIGUSR2`, `SIGALRM`, `SIGVTALRM`, `SIGPROF`, `SIGIO`, `SIGXFSZ` | nothing: one log line |
 //!

@@ -253,6 +253,7 @@ impl Written {
         if unread.is_empty() {
             return self.end.clone().map(Chunk::End);
         }
+        let unread = &unread[..unread.len().min(CHUNK_EVENTS)];
         let mut start = seen.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
         let texts = unread.iter().map(|&end| {
             let text = self.text[start as usize..end as usize].to_owned();
@@ -332,3 +333,6 @@ impl Drop for LogReader {
 
 #[cfg(test)]
 mod tests;
+
+/// Events that a reader is given at a time at most, so that one who comes late to a long answer takes turns.
+const CHUNK_EVENTS: usize = 1024;

@@ -68,6 +68,11 @@ impl Unit {
         self.dir.path().join(name)
     }
 
+    /// Writes another configuration over the one it was started with.
+    fn write_config(&self, config: &str) {
+        write_config(self.dir.path(), config);
+    }
+
     fn signal(&self, name: &str) {
         let id = self.daemon.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());

@@ -378,7 +378,7 @@ pub struct Health {
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ledger: ::std::option::Option<::std::vec::Vec<Holding>>,
 }
-///`ok`, at least one pool is ready, or unloaded until it is needed; `starting`, none is yet and one is on its way; `unavailable`, none is and none is on its way; `stopping`, the daemon is shutting down.
+///`ok`, at least one pool is ready, or unloaded until it is needed, or every pool is retired; `starting`, none is yet and one is on its way; `unavailable`, none is and none is on its way; `stopping`, the daemon is shutting down.
 #[derive(
     ::serde::Deserialize,
     ::serde::Serialize,

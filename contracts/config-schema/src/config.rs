@@ -48,6 +48,8 @@ pub struct Access {
     pub allow_non_loopback: bool,
     /// Further names by which clients may call this machine.
     pub allowed_hosts: Vec<String>,
+    /// Pages of other sites that may use the daemon, by their origins.
+    pub allowed_origins: Vec<String>,
     /// Hosts that image URLs may name although they are not public.
     pub image_hosts: Vec<String>,
     /// The token; when absent, one is made and kept in the user's config folder.

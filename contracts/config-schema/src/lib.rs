@@ -12,6 +12,7 @@ pub mod config;
 pub mod raw;
 
 mod check;
+mod diff;
 mod env;
 mod error;
 mod load;

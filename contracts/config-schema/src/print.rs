@@ -24,11 +24,12 @@ impl Config {
         secrets + &yaml
     }
 
-    fn to_file(&self) -> raw::File {
+    pub(crate) fn to_file(&self) -> raw::File {
         raw::File {
             listen: self.access.listen.to_string(),
             allow_non_loopback: self.access.allow_non_loopback,
             allowed_hosts: self.access.allowed_hosts.clone(),
+            allowed_origins: self.access.allowed_origins.clone(),
             image_hosts: self.access.image_hosts.clone(),
             token: None,
             models_dir: Some(self.models_dir.display().to_string()),

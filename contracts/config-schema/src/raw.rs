@@ -23,6 +23,11 @@ pub struct File {
     /// Further names by which clients may call this machine in the `Host` header, such as
     /// `workstation.lan`. Loopback names and the address of `listen` are always allowed.
     pub allowed_hosts: Vec<String>,
+    /// Pages of other sites that may use this daemon from a browser (CORS), by their origins:
+    /// `https://chat.example`, `app://obsidian.md`, every origin of a scheme as `app://*`, `null`, or `*`. They need
+    /// the token as any client does. None is allowed by default.
+    #[schemars(extend("examples" = [["app://obsidian.md", "http://localhost:3000"]]))]
+    pub allowed_origins: Vec<String>,
     /// Hosts that the image URLs of requests may name although they are not public, such as `nas.lan` or
     /// `192.168.1.5`, over `http` too. Engines fetch these URLs by themselves. Public hosts are always allowed
     /// over `https`.

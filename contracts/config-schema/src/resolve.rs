@@ -39,6 +39,7 @@ pub(crate) fn resolve(
 ) -> Option<Config> {
     let listen = listen(file, check);
     let token = token(file, check);
+    check_origins(file, check);
     let models_dir = models_dir(file, root, places, check);
     let log_file = log_file(file, root, places, check);
     let pools = pool::pools(file, root, places, check);
@@ -61,6 +62,7 @@ pub(crate) fn resolve(
             listen: listen?,
             allow_non_loopback: file.allow_non_loopback,
             allowed_hosts: file.allowed_hosts.clone(),
+            allowed_origins: file.allowed_origins.clone(),
             image_hosts: file.image_hosts.clone(),
             token,
         },
@@ -128,6 +130,26 @@ fn token(file: &raw::File, check: &mut Check<'_>) -> Option<Token> {
         );
     }
     token
+}
+
+/// An origin has a scheme and a host, perhaps a port, and nothing else: browsers send it so.
+fn check_origins(file: &raw::File, check: &mut Check<'_>) {
+    for (place, origin) in file.allowed_origins.iter().enumerate() {
+        let named = origin.split_once("://").is_some_and(|(scheme, host)| {
+            let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+            let of_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+            !scheme.is_empty()
+                && scheme.chars().all(of_scheme)
+                && !host.is_empty()
+                && (host == "*" || host.chars().all(of_host))
+        });
+        if !named && origin != "*" && origin != "null" {
+            let message = format!("`allowed_origins[{place}]` is `{origin}`; it must be an origin");
+            let hint = "write scheme, host and port as the browser sends them: `https://chat.example:8443`, without a \
+                        path; or `app://*`, `null`, `*`";
+            check.report(&at("allowed_origins").index(place), message, Some(hint.to_owned()));
+        }
+    }
 }
 
 fn models_dir(file: &raw::File, root: &Node, places: &Places<'_>, check: &mut Check<'_>) -> Option<PathBuf> {

@@ -13,7 +13,7 @@ use orchestrator_core::{TaskId, Timestamp};
 
 use super::answer::Refused;
 use super::openai::refusal::in_words_of_the_plane;
-use super::{Api, guard};
+use super::{Api, cors, guard};
 use crate::backpressure::Refusal;
 use crate::clock::Clock;
 
@@ -24,6 +24,7 @@ pub(super) struct About(pub(super) TaskId);
 /// Passes a request on, and its answer back.
 pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let line = Line::begin(api.clock, &request);
+    let origin = api.settings().origins.of(request.headers());
     let answered = AssertUnwindSafe(guard::guarded(&api, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|panic| {
         // A panic is a defect; its place goes to the log through the panic hook, and its caller gets a 500.
@@ -32,7 +33,10 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         tracing::error!(path = line.path, panic = what, "a request handler panicked");
         Refused::from(Refusal::Internal).into_response()
     });
-    let response = in_words_of_the_plane(&line.path, response);
+    let mut response = in_words_of_the_plane(&line.path, response);
+    if let Some(origin) = origin {
+        cors::allow(origin, &mut response);
+    }
     line.end(&response);
     response
 }

@@ -58,7 +58,7 @@ impl Api {
             | Refusal::Crowded { .. }
             | Refusal::Internal => None,
         };
-        let engine = pool.and_then(|pool| self.settings.engines.get(pool)).copied();
+        let engine = pool.and_then(|pool| self.settings().engines.get(pool).copied());
         Refused { engine, ..Refused::from(refusal) }
     }
 }

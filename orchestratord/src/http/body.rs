@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size and in silence, and into a type.
+//! Reading a request's body: bounded in size and in silence, into a type, and on to what the endpoint makes of it.
 
 use std::time::Duration;
 
@@ -9,12 +9,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
-use super::problem;
+use super::{heavy, problem};
 use crate::backpressure::Refusal;
-
-/// A body up to this size is read into its type at once, in well under a millisecond. A larger one is read on
-/// a thread of its own, so that no stream waits for it.
-const READ_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// How long a client may be silent in the middle of a body.
 const BODY_SILENCE: Duration = Duration::from_secs(30);
@@ -28,12 +24,26 @@ pub(super) async fn read_json<T>(request: Request, limit_bytes: u64) -> Result<T
 where
     T: DeserializeOwned + Send + 'static,
 {
+    read_as(request, limit_bytes, Ok).await
+}
+
+/// Reads the body as [`read_json`] does, and makes something of it with `work`: checks and resolves it. A large body is
+/// parsed and worked on by another thread.
+///
+/// # Errors
+/// As [`read_json`], and those of `work`.
+pub(super) async fn read_as<T, M, E>(
+    request: Request,
+    limit_bytes: u64,
+    work: impl FnOnce(T) -> Result<M, E> + Send + 'static,
+) -> Result<M, E>
+where
+    T: DeserializeOwned,
+    M: Send + 'static,
+    E: From<Refusal> + Send + 'static,
+{
     let bytes = read(request.into_body(), limit_bytes).await?;
-    if bytes.len() <= READ_AT_ONCE_BYTES {
-        return problem::parse(&bytes);
-    }
-    let read = tokio::task::spawn_blocking(move || problem::parse(&bytes));
-    read.await.unwrap_or(Err(Refusal::Internal))
+    heavy::run(bytes.len(), move || work(problem::parse(&bytes)?)).await?
 }
 
 async fn read(mut body: Body, limit_bytes: u64) -> Result<Bytes, Refusal> {
@@ -41,25 +51,28 @@ async fn read(mut body: Body, limit_bytes: u64) -> Result<Bytes, Refusal> {
         return Err(Refusal::TooLarge { limit_bytes });
     }
     let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut all = BytesMut::new();
     loop {
         let frame = tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(|_| silent())?;
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| broken_off())?.into_data() else { continue };
-        if (first.len() + rest.len() + data.len()) as u64 > limit_bytes {
+        let length = first.len().max(all.len()) + data.len();
+        if length as u64 > limit_bytes {
             return Err(Refusal::TooLarge { limit_bytes });
         }
+        // Most bodies come in one piece, which is then not copied.
         if first.is_empty() {
             first = data;
-        } else {
-            rest.extend_from_slice(&data);
+            continue;
         }
+        if all.is_empty() {
+            let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+            all.reserve(length + rest);
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
     }
-    // Most bodies come in one piece, which is then not copied.
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    Ok([first, rest.freeze()].concat().into())
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 fn silent() -> Refusal {

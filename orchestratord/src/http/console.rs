@@ -131,7 +131,7 @@ struct LogIn {
 async fn log_in(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let name = own_page(request.headers())?;
     let given: LogIn = body::read_json(request, LOG_IN_BYTES).await?;
-    if !api.settings.token.matches(&given.token) {
+    if !api.settings().token.matches(&given.token) {
         return Err(Refusal::Unauthorized(WRONG).into());
     }
     let id = api.console.open(api.clock.now());

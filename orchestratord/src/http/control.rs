@@ -37,7 +37,7 @@ pub(super) async fn get_health(
     let mut body = Health { status, version: None, build: None, pools: None, devices: None, ledger: None };
     if let (Caller::Owner, Some(view)) = (caller, view) {
         body.version = Some(env!("CARGO_PKG_VERSION").to_owned());
-        body.build = Some(api.settings.build.clone());
+        body.build = Some(api.settings().build.clone());
         body.pools = Some(view.pools.iter().map(pool_of).collect());
         body.devices = Some(devices_of(&(api.devices)()));
         body.ledger = Some(api.holdings().await.iter().map(holding_of).collect());
@@ -70,6 +70,9 @@ fn status_of(view: &HealthView) -> HealthStatus {
     if view.stopping {
         HealthStatus::Stopping
     } else if view.ready {
+        HealthStatus::Ok
+    } else if view.pools.iter().all(|pool| state_of(pool) == PoolState::Retired) {
+        // Somebody wants it so: nothing is broken that a restart would mend.
         HealthStatus::Ok
     } else if view.pools.iter().any(|pool| state_of(pool) == PoolState::Starting) {
         HealthStatus::Starting
@@ -227,3 +230,6 @@ fn readings_of(snapshot: &Snapshot) -> Vec<DeviceReading> {
     });
     cards.collect()
 }
+
+#[cfg(test)]
+mod tests;

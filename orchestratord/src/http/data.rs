@@ -29,8 +29,11 @@ pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// `POST /v1/tasks`
 pub(super) async fn create_task(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let request = body::read_json(request, api.settings.body_bytes).await?;
-    let request = task_request::resolve(request, &api.settings.sampler_profiles, Uuid::new_v4)?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |request| task_request::resolve(request, &api.settings().sampler_profiles, Uuid::new_v4)
+    };
+    let request = body::read_as(request, api.settings().body_bytes, work).await?;
     let task = request.id();
     let accepted = match api.driver.submit(request).await {
         Ok(accepted) => accepted,
@@ -56,11 +59,11 @@ pub(super) async fn stream_task(
     let streams = Arc::clone(&api.streams);
     let place = streams.try_acquire_owned().map_err(|_| Refusal::Crowded {
         what: "streams",
-        limit: api.settings.streams,
+        limit: api.settings().streams,
         option: "limits.streams",
     })?;
     let subscription = api.driver.subscribe(task, from).await.map_err(|refusal| api.refuse(refusal))?;
-    let relay = Relay::new(subscription, api.settings.keepalive, place);
+    let relay = Relay::new(subscription, api.settings().keepalive, place);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),

@@ -21,6 +21,10 @@ use crate::task_log::{Chunk, LogReader};
 /// What the buffer begins with: room for some tokens of usual size.
 const BUFFER_BYTES: usize = 1024;
 
+/// The most bytes of a piece, give or take a chunk of the log: a reader that comes late to a long answer gets it in
+/// several, between which others have their turn.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
+
 /// Keeps an idle connection open; readers of events skip it.
 pub(super) const PING: &[u8] = b": ping\n\n";
 
@@ -61,6 +65,9 @@ impl Relay {
             started(&mut self.buffer, standing);
         }
         let is_over = loop {
+            if self.buffer.len() >= PIECE_BYTES {
+                break false;
+            }
             match self.reader.poll_next(cx) {
                 Poll::Ready(Some(chunk)) => self.write(chunk),
                 Poll::Ready(None) => break true,

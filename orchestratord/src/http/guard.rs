@@ -11,11 +11,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, Uri, Version};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 
-use super::Api;
 use super::answer::{Refused, shown};
-use super::console;
+use super::cors::Origins;
+use super::{Api, console, cors};
 use crate::auth::Presented;
 use crate::backpressure::Refusal;
 use crate::server::Authenticated;
@@ -50,7 +50,13 @@ impl HostRules {
     ///
     /// # Errors
     /// [`Refusal::Forbidden`] with the name and where to allow it; [`Refusal::Invalid`] without a host.
-    pub fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn check(
+        &self,
+        origins: &Origins,
+        version: Version,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = hosts.next();
         if hosts.next().is_some() {
@@ -82,12 +88,8 @@ impl HostRules {
         for origin in headers.get_all(ORIGIN) {
             let named = origin.to_str().ok().and_then(|text| text.split_once("://"));
             let named = named.and_then(|(_, rest)| rest.parse::<Authority>().ok());
-            if !named.is_some_and(|named| self.is_ours(&named)) {
-                return Err(Refusal::Forbidden(format!(
-                    "`Origin` is `{}`: pages of other hosts may not use this daemon; if it is yours, add its host \
-                     to `allowed_hosts`",
-                    shown(origin.as_bytes())
-                )));
+            if !named.is_some_and(|named| self.is_ours(&named)) && !origins.allow(origin) {
+                return Err(foreign(origin));
             }
         }
         Ok(())
@@ -107,6 +109,15 @@ impl HostRules {
     }
 }
 
+/// The refusal of a page that is not allowed.
+fn foreign(origin: &HeaderValue) -> Refusal {
+    let origin = shown(origin.as_bytes());
+    Refusal::Forbidden(format!(
+        "`Origin` is `{origin}`: pages of other sites may not use this daemon; to allow this one, add `{origin}` to \
+         `allowed_origins` of the configuration"
+    ))
+}
+
 /// A name as it is compared: lower case, without the dot of the root.
 fn bare(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
@@ -114,9 +125,19 @@ fn bare(name: &str) -> String {
 
 /// Lets a request through that may ask what it asks.
 pub(super) async fn guarded(api: &Arc<Api>, mut request: Request, next: Next) -> Response {
-    let settings = &api.settings;
-    if let Err(refusal) = settings.hosts.check(request.version(), request.uri(), request.headers()) {
+    let settings = api.settings();
+    let (uri, headers) = (request.uri(), request.headers());
+    if let Err(refusal) = settings.hosts.check(&settings.origins, request.version(), uri, headers) {
         return Refused::from(refusal).into_response();
+    }
+    if cors::is_preflight(request.method(), headers)
+        && let Some(origin) = headers.get(ORIGIN)
+    {
+        // Without the token, which a browser does not send with it.
+        return match settings.origins.allow(origin) {
+            true => cors::preflight(headers),
+            false => Refused::from(foreign(origin)).into_response(),
+        };
     }
     let open = request.uri().path() == OPEN_PATH || console::is_open(request.uri().path());
     let caller = match settings.token.check(request.headers()) {

@@ -33,8 +33,9 @@ pub(super) async fn reload_pool(
     request: Request,
 ) -> Result<Response, Refused> {
     let pool = api.pool_in_path(name)?;
-    let request: wire::ReloadRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let present = api.settings.models.get(&pool).ok_or(Refusal::Internal)?;
+    let request: wire::ReloadRequest = body::read_json(request, api.settings().body_bytes).await?;
+    let settings = api.settings();
+    let present = settings.models.get(&pool).ok_or(Refusal::Internal)?;
     let model = model_of(&request.new_model_ref, present)?;
     let sha256 = request.sha256.map(|sum| checksum(&sum)).transpose()?;
     let outcome = api.driver.reload(pool, model, sha256).await.map_err(|refusal| api.refuse(refusal))?;
@@ -54,7 +55,7 @@ pub(super) async fn set_model_state(
     request: Request,
 ) -> Result<Json<wire::ModelStatus>, Refused> {
     let pool = api.pool_in_path(name)?;
-    let wire::ModelStateRequest { state } = body::read_json(request, api.settings.body_bytes).await?;
+    let wire::ModelStateRequest { state } = body::read_json(request, api.settings().body_bytes).await?;
     let wanted = match state {
         wire::ModelState::Active => ModelState::Active,
         wire::ModelState::Retired => ModelState::Retired,
@@ -68,9 +69,10 @@ impl Api {
     fn pool_in_path(&self, name: Name) -> Result<PoolId, Refusal> {
         let not_text = |_| Refusal::Invalid("the id in the path is not UTF-8: use a pool's name".to_owned());
         let Path(name) = name.map_err(not_text)?;
-        let pool = self.settings.models.keys().find(|pool| pool.as_str() == name);
+        let settings = self.settings();
+        let pool = settings.models.keys().find(|pool| pool.as_str() == name);
         pool.cloned().ok_or_else(|| {
-            let known: Vec<_> = self.settings.models.keys().map(PoolId::as_str).collect();
+            let known: Vec<_> = settings.models.keys().map(PoolId::as_str).collect();
             Refusal::NotFound(format!(
                 "there is no pool `{}`: there is `{}`",
                 shown(name.as_bytes()),
@@ -83,7 +85,7 @@ impl Api {
 /// What a caller names, as a pool with this model takes it. A path starts from the daemon's folder.
 fn model_of(named: &str, present: &PoolModel) -> Result<PoolModel, Refusal> {
     chars("new_model_ref", named, limits::NEW_MODEL_REF_CHARS)?;
-    no_nul("new_model_ref", named)?;
+    no_nul(|| "new_model_ref", named)?;
     match present {
         PoolModel::Served(_) => Ok(PoolModel::Served(named.to_owned())),
         PoolModel::Reference(_) => match ModelRef::parse(named) {

@@ -31,7 +31,21 @@ use check::{chars, no_nul, not_empty, within};
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
 pub fn resolve(
+    mut request: wire::TaskRequest,
+    profiles: &BTreeMap<String, SamplerProfile>,
+    new_id: impl FnOnce() -> Uuid,
+) -> Result<TaskRequest, Refusal> {
+    let (prompt, messages, inputs) = (request.prompt.take(), request.messages.take(), request.inputs.take());
+    resolve_with(request, || input(prompt, messages, inputs), profiles, new_id)
+}
+
+/// As [`resolve`], for an input that came another way.
+///
+/// # Errors
+/// As [`resolve`], and those of `input`.
+pub(super) fn resolve_with(
     request: wire::TaskRequest,
+    input: impl FnOnce() -> Result<Input, Refusal>,
     profiles: &BTreeMap<String, SamplerProfile>,
     new_id: impl FnOnce() -> Uuid,
 ) -> Result<TaskRequest, Refusal> {
@@ -45,9 +59,9 @@ pub fn resolve(
     }
     if let Some(model_ref) = &request.model_ref {
         chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
-        no_nul("model_ref", model_ref)?;
+        no_nul(|| "model_ref", model_ref)?;
     }
-    let input = input(request.prompt, request.messages, request.inputs)?;
+    let input = input()?;
     check_input(&input, workload)?;
     let task = TaskId(request.task_id.unwrap_or_else(new_id));
     let job = Job {
@@ -119,12 +133,12 @@ fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
     match (input, workload) {
         (Input::Prompt(prompt), Workload::Completion) => {
             not_empty("prompt", prompt)?;
-            no_nul("prompt", prompt)
+            no_nul(|| "prompt", prompt)
         }
         (Input::Messages(messages), Workload::Completion) => {
             check::count("messages", messages.len(), limits::MESSAGES_ITEMS)?;
             for (i, message) in messages.iter().enumerate() {
-                no_nul(&format!("messages[{i}].content"), &message.content)?;
+                no_nul(|| format!("messages[{i}].content"), &message.content)?;
             }
             Ok(())
         }
@@ -136,8 +150,10 @@ fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
                 ));
             }
             for (i, text) in inputs.iter().enumerate() {
-                not_empty(&format!("inputs[{i}]"), text)?;
-                no_nul(&format!("inputs[{i}]"), text)?;
+                if text.is_empty() {
+                    not_empty(&format!("inputs[{i}]"), text)?;
+                }
+                no_nul(|| format!("inputs[{i}]"), text)?;
             }
             Ok(())
         }
@@ -192,7 +208,7 @@ fn engine_of(engine: wire::Engine) -> EngineKind {
 }
 
 /// The seed of a task that brings none: the first eight bytes of the SHA-256 of its id, little-endian.
-fn seed_of(task: TaskId) -> u64 {
+pub(super) fn seed_of(task: TaskId) -> u64 {
     first_bytes(Sha256::digest(task.0.as_bytes()).into())
 }
 

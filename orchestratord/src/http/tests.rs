@@ -36,6 +36,7 @@ pub(super) fn router() -> Router {
         models: BTreeMap::new(),
         token: ApiToken::new(TOKEN),
         hosts: HostRules::new("127.0.0.1:6173".parse().unwrap(), &[]),
+        origins: Origins::new(&["https://chat.example".to_owned()]),
         image_urls: ImageUrls::default(),
         body_bytes: 1024,
         streams: 1,

@@ -1,12 +1,13 @@
 //! What signals do: none of them ends the daemon without an end for its streams.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use harness::engine::APART;
 use harness::{Daemon, Setup};
 
-use super::{POOL, Unit, eventually};
+use super::{LIMIT, POOL, Unit, eventually};
 
 fn logged(unit: &Unit, wanted: &str) -> String {
     let path = unit.path("daemon.log");
@@ -61,4 +62,68 @@ async fn quit_stops_at_once_and_every_stream_has_its_end() {
     let ended =
         tokio::time::timeout(Duration::from_secs(60), daemon.ended()).await.expect("long before the grace");
     assert_eq!(ended.code(), Some(130));
+}
+
+/// The status of a request with this token, and its head.
+fn ask(address: &str, head: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(format!("{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+}
+
+fn with_token(address: &str, token: &str) -> u16 {
+    ask(address, &format!("GET /v1/models HTTP/1.1\r\nx-api-key: {token}")).0
+}
+
+#[test]
+fn hup_takes_over_what_can_change_and_names_what_takes_a_restart() {
+    let log = "log: {file: daemon.log}";
+    let unit = Unit::with(&format!("pools: [{POOL}]\n{log}\ntoken: the-first-token-of-all\n"));
+    let address = unit.address();
+    assert_eq!(with_token(&address, "the-first-token-of-all"), 200);
+    let changed = "token: another-token-than-that\nallowed_origins: ['app://*']\nqueue: {batch: 7}\nlimits: {streams: 9}";
+    unit.write_config(&format!("pools: [{POOL}]\n{log}\n{changed}\n"));
+    unit.signal("HUP");
+    logged(&unit, "configuration read again changed=\"allowed_origins, token\"");
+    logged(&unit, "these options take a restart options=\"limits.streams, pools[far].queue.batch\"");
+    assert_eq!(with_token(&address, "the-first-token-of-all"), 401);
+    assert_eq!(with_token(&address, "another-token-than-that"), 200);
+    let preflight =
+        "OPTIONS /v1/models HTTP/1.1\r\nOrigin: app://obsidian.md\r\nAccess-Control-Request-Method: GET";
+    assert_eq!(ask(&address, preflight).0, 204);
+}
+
+#[test]
+fn a_broken_configuration_changes_nothing_and_is_told_with_its_place() {
+    let log = "log: {file: daemon.log}";
+    let unit = Unit::with(&format!("pools: [{POOL}]\n{log}\ntoken: the-first-token-of-all\n"));
+    let address = unit.address();
+    unit.write_config(&format!(
+        "pools: [{POOL}]\n{log}\ntoken: another-token-than-that\nlimits: {{bodymb: 1}}\n"
+    ));
+    unit.signal("HUP");
+    let text = logged(&unit, "configuration not changed");
+    assert!(text.contains("llama-orch.yaml:5:10: `limits.bodymb` is not an option"), "{text}");
+    assert_eq!(with_token(&address, "the-first-token-of-all"), 200);
+}
+
+#[tokio::test]
+async fn a_changed_model_is_a_reload_and_one_that_fails_leaves_the_old_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let engine = listener.local_addr().unwrap();
+    std::thread::spawn(move || harness::engine::serve(&listener));
+    let config = |model: &str| {
+        format!("pools: [{{id: p, engine: vllm, model: {model}, server: {{url: 'http://{engine}'}}}}]\n")
+    };
+    let daemon = Daemon::start(&Setup { config: Some(config("m")), ..Setup::default() }).await;
+    daemon.ready().await;
+    std::fs::write(daemon.home().join("llama-orch.yaml"), config("not-served")).unwrap();
+    daemon.signal("HUP");
+    daemon.logged("the model of a pool is not changed").await;
+    let answer = daemon.ask(&harness::tasks::prompt(APART, 3)).await;
+    assert_eq!(answer.tokens.len(), 3, "the old model serves on");
+    assert_eq!(daemon.health().await.pools.unwrap()[0].model_ref, "m");
 }

@@ -15,6 +15,7 @@ use orchestratord::backpressure::Refusal;
 use orchestratord::clock::Clock;
 use orchestratord::driver::{DriverTask, PoolSetup, Retention, Sources};
 use orchestratord::handle::{Command, DriverHandle};
+use orchestratord::http::cors::Origins;
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
@@ -265,6 +266,7 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
     let settings = HttpSettings {
         token: ApiToken::new(TOKEN),
         hosts: HostRules::new(address, &[]),
+        origins: Origins::new(&["https://chat.example".to_owned()]),
         image_urls: ImageUrls::default(),
         body_bytes: BODY_BYTES,
         streams: STREAMS,

@@ -230,7 +230,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     refuses(
         "listen: 127.0.0.1:6173\nqueu:\n  batch: 1\npools:\n  - id: a\n    slot: 1\n    slots: 100\n",
         "FILE:2:1: `queu` is not an option\n  hint: did you mean `queue`? known here: allow_non_loopback, \
-         allowed_hosts, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
+         allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
          FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: ctx, devices, engine, \
          fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads\n\
@@ -270,6 +270,11 @@ fn wrong_types_are_refused() {
     );
     refuses("listen: 6173", "FILE:1:9: `listen` is `6173`; it must be text\n  hint: put the value in quotes");
     refuses(
+        "allowed_origins: ['https://chat.example/']",
+        "FILE:1:19: `allowed_origins[0]` is `https://chat.example/`; it must be an origin\n  hint: write scheme, host and port \
+         as the browser sends them: `https://chat.example:8443`, without a path; or `app://*`, `null`, `*`",
+    );
+    refuses(
         "allowed_hosts: box",
         "FILE:1:16: `allowed_hosts` is `box`; it must be a list, each entry on its own line after `- `",
     );
@@ -288,7 +293,7 @@ fn wrong_types_are_refused() {
     refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
     refuses(
         "just text",
-        "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",
+        "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",
     );
     refuses(
         "stream: {keepalive_s: 0}",

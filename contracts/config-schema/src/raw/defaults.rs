@@ -13,6 +13,7 @@ impl Default for File {
             listen: "127.0.0.1:6173".to_owned(),
             allow_non_loopback: false,
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             image_hosts: Vec::new(),
             token: None,
             models_dir: None,

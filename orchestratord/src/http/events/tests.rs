@@ -61,6 +61,25 @@ async fn a_stream_is_started_tokens_and_one_end_in_the_documented_form() {
 }
 
 #[tokio::test]
+async fn a_long_answer_comes_in_pieces() {
+    let log = TaskLog::new();
+    let tokens = 20_000;
+    for _ in 0..tokens {
+        log.append("word", 1);
+    }
+    log.close(end(FinishReason::Stop, None));
+    let mut relay = relay(&log, 0).await;
+    let (mut pieces, mut whole) = (0, String::new());
+    while let Some(piece) = relay.next().await {
+        assert!(piece.len() < 4 * PIECE_BYTES, "{}", piece.len());
+        pieces += 1;
+        whole.push_str(text(&piece));
+    }
+    assert!(pieces > 5 && whole.ends_with("\"finish_reason\":\"stop\"}\n\n"));
+    assert_eq!(whole.matches("event: token\n").count(), tokens);
+}
+
+#[tokio::test]
 async fn started_comes_at_once_and_all_that_is_ready_is_one_piece() {
     let log = TaskLog::new();
     let mut relay = relay(&log, 0).await;

@@ -11,7 +11,7 @@ fn check(rules: &HostRules, headers: &[(http::HeaderName, &'static str)]) -> Res
     for (name, value) in headers {
         map.append(name, HeaderValue::from_static(value));
     }
-    rules.check(Version::HTTP_11, &Uri::from_static("/health"), &map)
+    rules.check(&Origins::default(), Version::HTTP_11, &Uri::from_static("/health"), &map)
 }
 
 fn host(rules: &HostRules, host: &'static str) -> bool {
@@ -86,6 +86,21 @@ fn a_page_of_another_host_is_forbidden_and_one_of_ours_is_not() {
 }
 
 #[test]
+fn the_advice_of_a_refused_page_works() {
+    let rules = rules("127.0.0.1:6173");
+    let page = HeaderMap::from_iter([
+        (HOST, HeaderValue::from_static("localhost:6173")),
+        (ORIGIN, HeaderValue::from_static("app://obsidian.md")),
+    ]);
+    let check = |origins: &[String]| {
+        rules.check(&Origins::new(origins), Version::HTTP_11, &Uri::from_static("/v1/models"), &page)
+    };
+    let Err(Refusal::Forbidden(message)) = check(&[]) else { panic!("not allowed yet") };
+    let advice = message.split("add `").nth(1).and_then(|rest| rest.split_once("` to `allowed_origins`"));
+    assert_eq!(check(&[advice.expect("it says what to add").0.to_owned()]), Ok(()));
+}
+
+#[test]
 fn a_request_names_its_host_once() {
     let rules = rules("127.0.0.1:6173");
     assert!(matches!(check(&rules, &[]), Err(Refusal::Invalid(_))));
@@ -93,7 +108,8 @@ fn a_request_names_its_host_once() {
         check(&rules, &[(HOST, "localhost"), (HOST, "evil.example")]),
         Err(Refusal::Invalid(_))
     ));
-    let old = rules.check(Version::HTTP_10, &Uri::from_static("/health"), &HeaderMap::new());
+    let old =
+        rules.check(&Origins::default(), Version::HTTP_10, &Uri::from_static("/health"), &HeaderMap::new());
     assert_eq!(old, Ok(()), "before HTTP/1.1 there was no such header");
 }
 
@@ -101,7 +117,7 @@ fn a_request_names_its_host_once() {
 fn a_host_in_the_request_line_counts_too() {
     let rules = rules("127.0.0.1:6173");
     let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost"))]);
-    let check = |uri| rules.check(Version::HTTP_11, &Uri::from_static(uri), &headers);
+    let check = |uri| rules.check(&Origins::default(), Version::HTTP_11, &Uri::from_static(uri), &headers);
     assert_eq!(check("http://localhost:6173/health"), Ok(()));
     assert!(matches!(check("http://evil.example/health"), Err(Refusal::Forbidden(_))));
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{OwnAnswer, TokenLogprob};
-use api_types as wire;
+use adapter_api::{Input, OwnAnswer, TokenLogprob, Tools};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -24,7 +23,7 @@ use crate::backpressure::Refusal;
 use crate::http::access::About;
 use crate::http::answer::{Refused, shown};
 use crate::http::task_request::check;
-use crate::http::{Api, body};
+use crate::http::{Api, body, heavy};
 use crate::task_log::TaskEnd;
 
 /// The most prompts of one request.
@@ -81,16 +80,22 @@ pub(super) fn text_of(field: &str, i: usize, entry: Value) -> Result<String, Ref
 /// Goes on from one or several prompts.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
-    let mut request: CompletionRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let prompts = request.check()?;
-    let plan = request.take_style()?.plan(&headers)?;
-    let mut tasks = Vec::new();
-    for prompt in &prompts {
-        let of_prompt = plan.tasks(&api.settings.sampler_profiles, |task: &mut wire::TaskRequest| {
-            task.prompt = Some(prompt.clone());
-        });
-        tasks.extend(of_prompt.map_err(|refusal| not_admitted(&api, refusal))?);
-    }
+    let work = {
+        let api = Arc::clone(&api);
+        move |mut request: CompletionRequest| {
+            let prompts = request.check()?;
+            let count = prompts.len();
+            let plan = request.take_style()?.plan(&headers)?;
+            let mut tasks = Vec::new();
+            for prompt in prompts {
+                let input = Input::Prompt(prompt);
+                let of_prompt = plan.tasks(&api.settings().sampler_profiles, input, Tools::default());
+                tasks.extend(of_prompt.map_err(|refusal| not_admitted(&api, refusal))?);
+            }
+            Ok::<_, Refused>((plan, count, tasks))
+        }
+    };
+    let (plan, prompts, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
     let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;
     let running = Running::start(&api, tasks).await?;
     let about = About(running.first());
@@ -101,13 +106,15 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         choices: plan.choices as usize,
     };
     if let Some(place) = place {
-        let usages = vec![Usage::default(); prompts.len()];
+        let usages = vec![Usage::default(); prompts];
         let offsets = vec![0; running.len()];
         let frames = (0..running.len()).map(|_| Framed::default()).collect();
         return Ok(relay::stream(running, Chunks { telling, usages, offsets, frames }, place));
     }
     let wholes = running.gather().await?;
-    let mut response = Json(telling.whole(&wholes)).into_response();
+    let bytes = wholes.iter().map(Whole::bytes).sum();
+    let work = move || Json(telling.whole(&wholes)).into_response();
+    let mut response = heavy::run(bytes, work).await?;
     response.extensions_mut().insert(about);
     Ok(response)
 }

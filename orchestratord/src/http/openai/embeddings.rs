@@ -16,12 +16,12 @@ use super::ask::Lane;
 use super::completions::text_of;
 use super::fields::{LEAVE_IT_OUT, TextOr, Unserved};
 use super::own;
-use super::running::Running;
+use super::running::{Running, Whole};
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
 use crate::http::access::About;
 use crate::http::answer::Refused;
-use crate::http::{Api, body};
+use crate::http::{Api, body, heavy};
 
 /// The names of the body's fields.
 const EMBEDDING_FIELDS: &[&str] =
@@ -77,22 +77,33 @@ enum Vector {
 
 /// Embeds texts.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let mut request: EmbeddingRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let encoding = request.encoding_format.unwrap_or_default();
-    let model = request.model.clone();
-    let own = request.take_own()?;
-    let running = Running::of_inputs(&api, request.into_task()?, own).await?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |mut request: EmbeddingRequest| {
+            let encoding = request.encoding_format.unwrap_or_default();
+            let model = request.model.clone();
+            let own = request.take_own()?;
+            Ok::<_, Refused>((encoding, model, Running::task_of_inputs(&api, request.into_task()?, own)?))
+        }
+    };
+    let (encoding, model, task) = body::read_as(request, api.settings().body_bytes, work).await?;
+    let running = Running::start(&api, vec![task]).await?;
     let about = About(running.first());
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
+    let mut response = heavy::run(whole.bytes(), move || answer(&whole, encoding, model)).await??;
+    response.extensions_mut().insert(about);
+    Ok(response)
+}
+
+/// The answer with the vectors that an engine wrote.
+fn answer(whole: &Whole, encoding: Encoding, model: String) -> Result<Response, Refusal> {
     let vector = |(index, text): (usize, &String)| {
         let embedding = encoding.vector(text)?;
         Ok(Embedding { object: "embedding", index, embedding })
     };
     let data = whole.texts.iter().enumerate().map(vector).collect::<Result<_, Refusal>>()?;
     let answer = Embeddings { object: "list", data, model, usage: OfInput::of(&whole.end) };
-    let mut response = Json(answer).into_response();
-    response.extensions_mut().insert(about);
-    Ok(response)
+    Ok(Json(answer).into_response())
 }
 
 impl EmbeddingRequest {

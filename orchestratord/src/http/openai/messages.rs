@@ -13,7 +13,7 @@ use super::running::Running;
 use crate::backpressure::Refusal;
 use crate::http::access::About;
 use crate::http::answer::Refused;
-use crate::http::{Api, body};
+use crate::http::{Api, body, heavy};
 
 mod answer;
 mod blocks;
@@ -25,20 +25,27 @@ use request::{CountRequest, MessagesRequest};
 /// Answers a conversation.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
-    let request: MessagesRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let (conversation, shared) = request.resolve(&api.settings.image_urls)?;
-    let plan = shared.plan(&headers)?;
-    let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
-    let tasks = tasks.map_err(|refusal| not_admitted(&api, refusal))?;
-    let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |request: MessagesRequest| {
+            let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
+            let plan = shared.plan(&headers)?;
+            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            Ok::<_, Refused>((plan.style, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
+        }
+    };
+    let (style, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
+    let place = style.stream.then(|| Place::take(&api)).transpose()?;
     let running = Running::start(&api, tasks).await?;
     let about = About(running.first());
-    let telling = Telling::new(plan.style.model, running.first());
+    let telling = Telling::new(style.model, running.first());
     if let Some(place) = place {
         return Ok(relay::stream(running, Events::new(telling), place));
     }
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
-    let mut response = Json(answer::whole(&telling, &whole)).into_response();
+    let bytes = whole.bytes();
+    let work = move || Json(answer::whole(&telling, &whole)).into_response();
+    let mut response = heavy::run(bytes, work).await?;
     response.extensions_mut().insert(about);
     Ok(response)
 }
@@ -54,11 +61,17 @@ pub(super) async fn count_tokens(
     request: Request,
 ) -> Result<Json<Count>, Refused> {
     let headers = request.headers().clone();
-    let request: CountRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let (conversation, shared) = request.resolve(&api.settings.image_urls)?;
-    let plan = shared.plan(&headers)?;
-    let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
-    let task = tasks.map_err(|refusal| not_admitted(&api, refusal))?.pop().ok_or(Refusal::Internal)?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |request: CountRequest| {
+            let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
+            let plan = shared.plan(&headers)?;
+            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            tasks.map_err(|refusal| not_admitted(&api, refusal))
+        }
+    };
+    let mut tasks = body::read_as(request, api.settings().body_bytes, work).await?;
+    let task = tasks.pop().ok_or(Refusal::Internal)?;
     let measured = api.driver.count(&task).await.map_err(|refusal| not_admitted(&api, refusal))?;
     Ok(Json(Count { input_tokens: measured.tokens.0 }))
 }

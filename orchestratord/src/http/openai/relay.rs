@@ -23,7 +23,7 @@ use crate::http::Api;
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::data::X_ACCEL_BUFFERING;
-use crate::http::events::PING;
+use crate::http::events::{PIECE_BYTES, PING};
 use crate::task_log::TaskEnd;
 
 /// What the buffer begins with: room for some tokens of usual size.
@@ -64,10 +64,10 @@ impl Place {
     pub(super) fn take(api: &Api) -> Result<Self, Refusal> {
         let permit = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| Refusal::Crowded {
             what: "streams",
-            limit: api.settings.streams,
+            limit: api.settings().streams,
             option: "limits.streams",
         })?;
-        Ok(Self { keepalive: api.settings.keepalive, _permit: permit })
+        Ok(Self { keepalive: api.settings().keepalive, _permit: permit })
     }
 }
 
@@ -106,6 +106,7 @@ impl<S: Speaker> Relay<S> {
     /// All that is ready, waiting until something is. Nothing after the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         while !self.over
+            && self.buffer.len() < PIECE_BYTES
             && let Poll::Ready(said) = self.running.poll_next(cx)
         {
             self.say(said);

@@ -69,13 +69,20 @@ struct Ranked {
 
 /// Ranks documents.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let mut request: RerankRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let model = request.model.clone();
-    let most = request.check()?;
-    let shown = request.return_documents.unwrap_or_default();
-    let own = own::fields(std::mem::take(&mut request.beyond), RERANK_FIELDS, &[])?;
-    let (task, documents) = request.into_task()?;
-    let running = Running::of_inputs(&api, task, own).await?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |mut request: RerankRequest| {
+            let model = request.model.clone();
+            let most = request.check()?;
+            let shown = request.return_documents.unwrap_or_default();
+            let own = own::fields(std::mem::take(&mut request.beyond), RERANK_FIELDS, &[])?;
+            let (task, documents) = request.into_task()?;
+            Ok::<_, Refused>((model, most, shown, documents, Running::task_of_inputs(&api, task, own)?))
+        }
+    };
+    let (model, most, shown, documents, task) =
+        body::read_as(request, api.settings().body_bytes, work).await?;
+    let running = Running::start(&api, vec![task]).await?;
     let about = About(running.first());
     let id = format!("rerank-{}", running.first());
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
@@ -97,12 +104,14 @@ impl RerankRequest {
     /// Checks what is its own, and says how many results are wanted.
     fn check(&self) -> Result<usize, Refusal> {
         check::not_empty("query", &self.query)?;
-        check::no_nul("query", &self.query)?;
+        check::no_nul(|| "query", &self.query)?;
         check::count("documents", self.documents.len(), DOCUMENTS)?;
         for (i, document) in self.documents.iter().enumerate() {
             let (TextOrObject::Text(text) | TextOrObject::Object(Document { text })) = document;
-            check::not_empty(&format!("documents[{i}]"), text)?;
-            check::no_nul(&format!("documents[{i}]"), text)?;
+            if text.is_empty() {
+                check::not_empty(&format!("documents[{i}]"), text)?;
+            }
+            check::no_nul(|| format!("documents[{i}]"), text)?;
         }
         Ok(check::within("top_n", self.top_n, 1..=usize::MAX)?.unwrap_or(usize::MAX))
     }

@@ -13,7 +13,7 @@ use super::running::Running;
 use crate::backpressure::Refusal;
 use crate::http::access::About;
 use crate::http::answer::Refused;
-use crate::http::{Api, body};
+use crate::http::{Api, body, heavy};
 
 mod answer;
 mod items;
@@ -25,21 +25,28 @@ use request::ResponsesRequest;
 /// Answers a conversation.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
-    let request: ResponsesRequest = body::read_json(request, api.settings.body_bytes).await?;
-    let echo = request.echo();
-    let (conversation, shared) = request.resolve(&api.settings.image_urls)?;
-    let plan = shared.plan(&headers)?;
-    let tasks = conversation.tasks(&plan, &api.settings.sampler_profiles);
-    let tasks = tasks.map_err(|refusal| not_admitted(&api, refusal))?;
-    let place = plan.style.stream.then(|| Place::take(&api)).transpose()?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |request: ResponsesRequest| {
+            let echo = request.echo();
+            let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
+            let plan = shared.plan(&headers)?;
+            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            Ok::<_, Refused>((plan.style, echo, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
+        }
+    };
+    let (style, echo, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
+    let place = style.stream.then(|| Place::take(&api)).transpose()?;
     let running = Running::start(&api, tasks).await?;
     let about = About(running.first());
-    let telling = Telling::new(plan.style, echo, running.first());
+    let telling = Telling::new(style, echo, running.first());
     if let Some(place) = place {
         return Ok(relay::stream(running, Events::new(telling), place));
     }
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
-    let mut response = Json(telling.whole(&whole)).into_response();
+    let bytes = whole.bytes();
+    let work = move || Json(telling.whole(&whole)).into_response();
+    let mut response = heavy::run(bytes, work).await?;
     response.extensions_mut().insert(about);
     Ok(response)
 }

@@ -62,6 +62,9 @@ pub(super) struct More {
     pub(super) own: Option<Arc<OwnAnswer>>,
 }
 
+/// About what a token takes in an answer that tells how probable it was.
+const LOGPROB_BYTES: usize = 64;
+
 /// One task's whole answer.
 #[derive(Debug)]
 pub(super) struct Whole {
@@ -79,6 +82,14 @@ pub(super) struct Whole {
 }
 
 impl Whole {
+    /// About how many bytes it takes to tell.
+    pub(super) fn bytes(&self) -> usize {
+        let texts =
+            self.texts.iter().map(String::len).chain(self.calls.iter().map(|call| call.arguments.len()));
+        let logprobs = self.logprobs.iter().map(|of_token| LOGPROB_BYTES * (1 + of_token.top.len()));
+        texts.chain(logprobs).sum::<usize>() + self.thoughts.len()
+    }
+
     /// The answer in one piece.
     pub(super) fn text(&self) -> String {
         self.texts.concat()
@@ -102,19 +113,19 @@ struct Unended {
 }
 
 impl Running {
-    /// Admits the one `task` of a request that is answered without a word, with what only an engine may know.
+    /// The one `task` of a request that is answered without a word, with what only an engine may know.
     ///
     /// # Errors
-    /// As [`Running::start`].
-    pub(super) async fn of_inputs(
+    /// What is wrong with it, in the words of this plane.
+    pub(super) fn task_of_inputs(
         api: &Api,
         task: wire::TaskRequest,
         own: Option<OwnFields>,
-    ) -> Result<Self, Refused> {
-        let task = task_request::resolve(task, &api.settings.sampler_profiles, Uuid::new_v4);
+    ) -> Result<TaskRequest, Refused> {
+        let task = task_request::resolve(task, &api.settings().sampler_profiles, Uuid::new_v4);
         let mut task = task.map_err(|refusal| not_admitted(api, refusal))?;
         Arc::make_mut(&mut task.job).own = own;
-        Self::start(api, vec![task]).await
+        Ok(task)
     }
 
     /// Admits `requests`, all of them or none.

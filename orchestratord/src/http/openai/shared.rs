@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_api::OwnFields;
+use adapter_api::{Input, OwnFields, Tools};
 use api_types as wire;
 use config_schema::SamplerProfile;
 use http::HeaderMap;
+use orchestrator_core::TaskId;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -322,28 +323,36 @@ impl Shared {
 }
 
 impl Plan {
-    /// The tasks that answer `input`, which is put into each.
+    /// The tasks that answer `input`, with these tools. All is checked and hashed once, however many they are.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn tasks(
         &self,
         profiles: &BTreeMap<String, SamplerProfile>,
-        input: impl Fn(&mut wire::TaskRequest),
+        input: Input,
+        tools: Tools,
     ) -> Result<Vec<TaskRequest>, Refusal> {
-        let task = |choice: u32| {
-            let mut task = self.task.clone();
-            // The same seed would give the same answer again.
-            task.seed = task.seed.map(|seed| seed.wrapping_add(choice.into()));
-            input(&mut task);
-            let mut task = task_request::resolve(task, profiles, Uuid::new_v4)?;
-            let job = Arc::make_mut(&mut task.job);
-            job.logprobs = self.style.logprobs;
-            job.own.clone_from(&self.own);
-            job.tells_own = self.tells_own;
-            Ok(task)
-        };
-        (0..self.choices).map(task).collect()
+        let task = self.task.clone();
+        let mut first = task_request::resolve_with(task, || Ok(input), profiles, Uuid::new_v4)?;
+        let job = Arc::make_mut(&mut first.job);
+        job.tools = tools;
+        job.logprobs = self.style.logprobs;
+        job.own.clone_from(&self.own);
+        job.tells_own = self.tells_own;
+        let others: Vec<_> = (1..self.choices).map(|choice| self.another(&first, choice)).collect();
+        Ok(std::iter::once(first).chain(others).collect())
+    }
+
+    /// The task of a further answer to the same input.
+    fn another(&self, first: &TaskRequest, choice: u32) -> TaskRequest {
+        let mut another = first.clone();
+        let job = Arc::make_mut(&mut another.job);
+        job.task = TaskId(Uuid::new_v4());
+        // The same seed would give the same answer again.
+        let given = self.task.seed.map(|seed| seed.wrapping_add(choice.into()));
+        job.seed = given.unwrap_or_else(|| task_request::seed_of(job.task));
+        another
     }
 }
 

@@ -71,12 +71,12 @@ pub(in crate::http) fn chars(field: &str, text: &str, limits: RangeInclusive<usi
     if *limits.start() > 0 { not_empty(field, text) } else { Ok(()) }
 }
 
-/// A text without NUL characters: engines take text that ends at one.
-pub(in crate::http) fn no_nul(field: &str, text: &str) -> Result<(), Refusal> {
+/// A text without NUL characters: engines take text that ends at one. The field is named only where there is one.
+pub(in crate::http) fn no_nul<F: Display>(field: impl FnOnce() -> F, text: &str) -> Result<(), Refusal> {
     match text.bytes().position(|byte| byte == 0) {
         None => Ok(()),
         Some(at) => {
-            Err(Refusal::Invalid(format!("`{field}` holds a NUL character at byte {at}: leave it out")))
+            Err(Refusal::Invalid(format!("`{}` holds a NUL character at byte {at}: leave it out", field())))
         }
     }
 }

@@ -74,7 +74,7 @@ fn stops(stops: Vec<String>) -> Result<Vec<String>, Refusal> {
     for (i, stop) in stops.iter().enumerate() {
         let field = format!("sampling.stop[{i}]");
         chars(&field, stop, limits::STOP_ITEM_CHARS)?;
-        no_nul(&field, stop)?;
+        no_nul(|| &field, stop)?;
     }
     Ok(stops)
 }
@@ -110,7 +110,7 @@ fn constraint(
         )),
         (Some(grammar), None) => {
             chars("sampling.grammar", &grammar, limits::GRAMMAR_CHARS)?;
-            no_nul("sampling.grammar", &grammar)?;
+            no_nul(|| "sampling.grammar", &grammar)?;
             Ok(Some(Constraint::Grammar(grammar)))
         }
         (None, Some(schema)) => {

@@ -1,6 +1,7 @@
 //! What a chat completion asks.
 
 use adapter_api::Tools;
+use api_types::limits::task_request as limits;
 use serde_json::Value;
 
 use super::message::Message;
@@ -11,6 +12,7 @@ use crate::http::openai::conversation::Conversation;
 use crate::http::openai::fields::{LEAVE_IT_OUT, Nothing, TextOrObject, Unserved, refuse_unserved};
 use crate::http::openai::logprobs;
 use crate::http::openai::shared::{Shared, request};
+use crate::http::task_request::check;
 
 request! {
     /// The body. Fields of type `IgnoredAny` are taken and have no effect.
@@ -60,6 +62,7 @@ impl ChatRequest {
             }
             (old, new) => new.or(old),
         };
+        check::count("messages", self.messages.len(), limits::MESSAGES_ITEMS)?;
         let messages = std::mem::take(&mut self.messages).into_iter().enumerate();
         Ok(Conversation {
             messages: messages

@@ -1,0 +1,51 @@
+//! Which options of two configurations differ, by their paths. Pools are told apart by their names, so that one more
+//! at the top of the list is one pool added and not every pool changed.
+
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+
+impl Config {
+    /// The options whose values differ, as `limits.body_mb` or `pools[chat].model`; a pool that only one of the two
+    /// has is `pools[chat]`.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut paths = Vec::new();
+        differ(&comparable(self), &comparable(other), "", &mut paths);
+        paths
+    }
+}
+
+/// The options as they are written, with pools by name and the secrets that are not written.
+fn comparable(config: &Config) -> Value {
+    let mut options = serde_json::to_value(config.to_file()).expect("a configuration is data");
+    let pools = options["pools"].take();
+    let named = config.pools.iter().zip(pools.as_array().into_iter().flatten()).map(|(pool, options)| {
+        let mut options = options.clone();
+        if let Some(key) = pool.server.as_ref().and_then(|server| server.api_key.as_ref()) {
+            options["server"]["api_key"] = key.expose().into();
+        }
+        (format!("[{}]", pool.id), options)
+    });
+    options["pools"] = Value::Object(named.collect());
+    options["token"] = config.access.token.as_ref().map(|token| token.expose()).into();
+    options
+}
+
+fn differ(one: &Value, other: &Value, path: &str, paths: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let names: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            let value = |of: &Map<String, Value>, name: &str| of.get(name).cloned().unwrap_or_default();
+            for name in names {
+                let dot = if path.is_empty() || name.starts_with('[') { "" } else { "." };
+                differ(&value(one, name), &value(other, name), &format!("{path}{dot}{name}"), paths);
+            }
+        }
+        (one, other) if one != other => paths.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+use crate::{LoadRequest, load};
+
+fn differences(one: &str, other: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, other] = [one, other].map(|text| {
+        let path = dir.path().join("llama-orch.yaml");
+        std::fs::write(&path, text).unwrap();
+        let request =
+            LoadRequest { explicit: Some(path), cwd: dir.path().to_owned(), ..LoadRequest::default() };
+        load(&request).unwrap().config
+    });
+    one.differences(&other)
+}
+
+#[test]
+fn options_that_differ_are_named_by_their_paths() {
+    assert_eq!(differences("{}", "{}"), Vec::<String>::new());
+    assert_eq!(
+        differences("limits: {body_mb: 16}", "log: {level: debug}"),
+        ["log.level"],
+        "16 is the default"
+    );
+    assert_eq!(differences("token: 0123456789abcdef", "token: fedcba9876543210"), ["token"]);
+    let profiles = "sampler_profiles: {calm: {temperature: 0.1}}";
+    assert_eq!(differences("{}", profiles), ["sampler_profiles.calm"]);
+}
+
+#[test]
+fn pools_are_told_apart_by_name_wherever_they_stand() {
+    let chat = "{id: chat, model: /m.gguf, slots: 2}";
+    let other = "{id: other, model: /o.gguf}";
+    assert_eq!(
+        differences(&format!("pools: [{chat}]"), &format!("pools: [{other}, {chat}]")),
+        ["pools[other]"]
+    );
+    let changed = "{id: chat, model: /n.gguf, slots: 4}";
+    assert_eq!(
+        differences(&format!("pools: [{chat}]"), &format!("pools: [{changed}]")),
+        ["pools[chat].model", "pools[chat].slots"]
+    );
+    let keyed = |key: &str| {
+        format!(
+            "pools: [{{id: a, engine: vllm, model: m, server: {{url: 'http://127.0.0.1:1', api_key: {key}}}}}]"
+        )
+    };
+    assert_eq!(differences(&keyed("one-key"), &keyed("two-key")), ["pools[a].server.api_key"]);
+}
