@@ -310,11 +310,15 @@ mod tests {
         };
         for _ in 0..2 {
             heartbeat.begin(CallWatch { reads: vec![(before, 400)], ..CallWatch::default() }, start);
-            (0..100).for_each(|at| drop(heartbeat.beat(after(start, at))));
+            for at in 0..100 {
+                heartbeat.beat(after(start, at));
+            }
             heartbeat.end(true, after(start, 100));
         }
         heartbeat.begin(CallWatch { reads: vec![(before, 400)], ..CallWatch::default() }, start);
-        (0..25).for_each(|at| drop(heartbeat.beat(after(start, at))));
+        for at in 0..25 {
+            heartbeat.beat(after(start, at));
+        }
         let told = heartbeat.inner().progress(start);
         assert_eq!(told[0].prompt_tokens, 512 + 100);
         assert_eq!(told[0].total(), 612);

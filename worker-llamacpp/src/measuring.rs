@@ -204,9 +204,15 @@ mod tests {
     }
 
     /// A desk at which a job `hold` says that it began and waits for a word.
-    fn desk(
-        limit: Duration,
-    ) -> (Measuring, Receiver<(u64, Answer)>, Receiver<()>, SyncSender<()>, Receiver<()>) {
+    struct Desk {
+        measuring: Measuring,
+        answers: Receiver<(u64, Answer)>,
+        began: Receiver<()>,
+        go_on: SyncSender<()>,
+        exits: Receiver<()>,
+    }
+
+    fn desk(limit: Duration) -> Desk {
         let (began_tx, began) = sync_channel(8);
         let (go_on, hold) = sync_channel(8);
         let (answer_tx, answers) = sync_channel(1024);
@@ -223,12 +229,13 @@ mod tests {
             answer: Box::new(move |request, answer| answer_tx.send((request, answer)).expect("room")),
             give_up: Box::new(move || exit_tx.send(()).expect("room")),
         };
-        (Measuring::start(hands, limit).expect("threads"), answers, began, go_on, exits)
+        let measuring = Measuring::start(hands, limit).expect("threads");
+        Desk { measuring, answers, began, go_on, exits }
     }
 
     #[test]
     fn a_full_queue_answers_busy_at_once_and_what_is_taken_back_is_never_measured() {
-        let (desk, answers, began, go_on, _exits) = desk(PATIENCE);
+        let Desk { measuring: desk, answers, began, go_on, .. } = desk(PATIENCE);
         desk.push(0, job("hold"));
         began.recv_timeout(PATIENCE).expect("it begins");
         for request in 1..=MAX_WAITING as u64 {
@@ -247,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_measure_past_its_limit_is_answered_and_others_go_on_and_too_many_of_them_end_the_worker() {
-        let (desk, answers, began, _go_on, exits) = desk(Duration::from_millis(50));
+        let Desk { measuring: desk, answers, began, exits, go_on: _go_on } = desk(Duration::from_millis(50));
         desk.push(1, job("hold"));
         desk.push(2, job("fine"));
         began.recv_timeout(PATIENCE).expect("it begins");

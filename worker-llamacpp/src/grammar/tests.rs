@@ -1,7 +1,5 @@
 //! Grammars against texts, and what they may cost. That whole answers keep to them is tested with a real engine.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::gbnf;
@@ -78,10 +76,8 @@ fn what_is_no_grammar_is_said_with_its_line() {
         ("root ::= b\nb ::= c? root", "left recursion"),
         ("root ::= \"x\"* b\nb ::= root", "left recursion"),
     ] {
-        let started = Instant::now();
         let found = matcher(&grammar.replace("c? root", "(\"c\")? root")).expect_err(grammar);
         assert!(found.contains(words), "{grammar}: {found}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{grammar}");
     }
     let deep = format!("root ::= {}\"a\"{}", "(".repeat(5000), ")".repeat(5000));
     assert!(matcher(&deep).expect_err("deep").contains("nests brackets"));
