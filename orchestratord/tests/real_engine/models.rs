@@ -121,7 +121,9 @@ async fn a_worker_that_hangs_is_found_and_ended_and_another_takes_its_place() {
     signal(workers[0], "STOP");
     drop(events);
     let answer = daemon.read(task, None).await;
-    assert_eq!(answer.end.error.unwrap().code, ErrorCode::DecodeTimeout);
+    // By the task's own silence, or by a ping without an answer: whichever is over first on this machine.
+    let code = answer.end.error.unwrap().code;
+    assert!(matches!(code, ErrorCode::DecodeTimeout | ErrorCode::WorkerReset), "{code:?}");
     let next = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(next.end.finish_reason, FinishReason::Length);
     assert!(!is_alive(workers[0]), "it was ended");
