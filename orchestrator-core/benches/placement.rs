@@ -11,6 +11,8 @@
 
 #[path = "../tests/simulation/pools.rs"]
 mod pools;
+#[path = "../tests/simulation/random.rs"]
+mod random;
 
 use pools::{Comparison, compare};
 

@@ -6,16 +6,19 @@
 //! such answers have turned out to be (`lengths`); the wait follows from these and from the slots
 //! (`timeline`), and is corrected by how such waits have turned out ([`grade`]).
 
+pub(crate) mod futures;
 pub mod grade;
 mod lengths;
 mod line;
+mod recent;
 mod speed;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
 
+pub(crate) use grade::Grader;
 pub use grade::{Accuracy, GRADED_WINDOW, StartForecast};
-pub(crate) use grade::{Grader, Said};
 pub use lengths::UNSEEN_OUTPUT;
 pub(crate) use lengths::{Lengths, Tokens};
+pub(crate) use recent::Length;
 pub(crate) use speed::{Measurement, Speed};

@@ -146,6 +146,51 @@ impl Queue {
         self.lane(priority).total()
     }
 
+    /// How many of its own lane go before a waiting task; nothing when it does not wait.
+    pub(crate) fn rank(&self, ticket: Ticket) -> Option<usize> {
+        self.lane(ticket.priority).ahead_of(ticket.number).map(|own| own.tasks as usize)
+    }
+
+    /// The first tasks of a lane, with since when they wait.
+    pub(crate) fn first(
+        &self,
+        priority: Priority,
+        tasks: usize,
+    ) -> impl Iterator<Item = (Timestamp, Work)> + '_ {
+        self.lane(priority).iter().take(tasks).map(|entry| (entry.since, entry.work))
+    }
+
+    /// The work of about the first `tasks` tasks of a lane.
+    pub(crate) fn load_of_first(&self, priority: Priority, tasks: usize) -> Load {
+        self.lane(priority).load_of_first(tasks)
+    }
+
+    /// Since when the first and the last task of a lane wait.
+    pub(crate) fn waits(&self, priority: Priority) -> Option<(Timestamp, Timestamp)> {
+        let lane = self.lane(priority);
+        Some((lane.front()?.since, lane.back()?.since))
+    }
+
+    /// How many tasks of a lane have waited since `moment` or longer.
+    pub(crate) fn waiting_since(&self, priority: Priority, moment: Timestamp) -> usize {
+        self.lane(priority).waiting_since(moment)
+    }
+
+    /// Interactive tasks that start between two batch tasks, if they wait.
+    pub(crate) fn spacing(&self) -> usize {
+        spacing(&self.limits)
+    }
+
+    /// Interactive tasks that started since the last batch task, as far as they count.
+    pub(crate) fn since_batch(&self) -> usize {
+        self.since_batch
+    }
+
+    /// Places of a lane that are free.
+    pub(crate) fn free(&self, priority: Priority) -> usize {
+        self.bound(priority).saturating_sub(self.lane(priority).counted())
+    }
+
     /// Whether a new task would be refused.
     pub(crate) fn refuses(&self, priority: Priority) -> bool {
         self.is_full(priority) && !self.evicts(priority)
@@ -264,12 +309,15 @@ impl Queue {
         Some(self.interactive.front().map_or(since, |first| since.min(first.since)))
     }
 
-    fn is_full(&self, priority: Priority) -> bool {
-        let bound = match priority {
+    fn bound(&self, priority: Priority) -> usize {
+        match priority {
             Priority::Interactive => self.limits.interactive,
             Priority::Batch => self.limits.batch,
-        };
-        self.lane(priority).counted() >= bound
+        }
+    }
+
+    fn is_full(&self, priority: Priority) -> bool {
+        self.free(priority) == 0
     }
 
     /// Whether a full lane makes room for a new task. A lane without any room has nobody to evict.

@@ -71,7 +71,7 @@ pub struct ReplicaSnapshot {
 }
 
 /// Prompt length that [`ReplicaSnapshot::prefill_tps`] speaks of.
-const TYPICAL_PROMPT: f64 = 512.0;
+pub(crate) const TYPICAL_PROMPT: f64 = 512.0;
 
 /// A slot with a task on it.
 #[derive(Clone, Debug)]
@@ -181,6 +181,11 @@ impl Replica {
             }
         };
         Some(left.abs())
+    }
+
+    /// How long the seat's task has been writing its answer; nothing before its first token.
+    pub(crate) fn answering_ms(&self, seat: &Seat, now: Timestamp) -> Option<f64> {
+        seat.first_token.map(|first| ms_between(first, now))
     }
 
     /// How long the seat's task has been running.

@@ -16,6 +16,9 @@ mod dispatch;
 mod estimate;
 #[cfg(test)]
 mod model_test;
+mod outlook;
+mod past;
+mod promises;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +26,7 @@ use std::collections::HashMap;
 
 use crate::prediction::{Accuracy, Grader, Lengths};
 use crate::queue::{Queue, QueueLimits};
-use crate::replica::{EndFigures, Replica, ReplicaProfile, ReplicaSnapshot, Standing};
+use crate::replica::{EndFigures, Replica, ReplicaProfile, ReplicaSnapshot, Standing, ms_between};
 use crate::session::{Forgotten, Home, SessionLimits, SessionTable};
 use crate::task::{Ended, Lost, Running, Task, Wish};
 use crate::{Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
@@ -57,8 +60,13 @@ pub struct PoolScheduler {
     lengths: Lengths,
     interactive_grades: Grader,
     batch_grades: Grader,
-    promises: admission::Promises,
-    past: estimate::Past,
+    /// Lane by lane.
+    promises: [promises::Promises; 2],
+    past: past::Past,
+    /// How fast the replica that left last read and wrote.
+    last_pace: Option<outlook::Pace>,
+    /// The latest moment heard of.
+    latest: Timestamp,
     ended: EndedTasks,
 }
 
@@ -93,8 +101,10 @@ impl PoolScheduler {
             lengths: Lengths::default(),
             interactive_grades: Grader::new(),
             batch_grades: Grader::new(),
-            promises: admission::Promises::default(),
-            past: estimate::Past::default(),
+            promises: Default::default(),
+            past: past::Past::default(),
+            last_pace: None,
+            latest: Timestamp::default(),
             ended: EndedTasks::default(),
         }
     }
@@ -111,6 +121,8 @@ impl PoolScheduler {
             }
             Some(Task::Waiting(waiting)) => {
                 self.queue.remove(waiting.ticket);
+                let waited_ms = ms_between(waiting.admitted_at, self.latest);
+                self.past.left(waiting.spec.priority, waited_ms, true);
                 self.ended.count(&waiting.withdraw());
                 CancelOutcome::Queued
             }
@@ -152,6 +164,7 @@ impl PoolScheduler {
     /// A task that was handed out is over: its slot is free. Without figures, nothing is learned from it.
     /// Returns whether there was such a task.
     pub fn finished(&mut self, task: TaskId, figures: Option<EndFigures>, now: Timestamp) -> bool {
+        self.latest = self.latest.max(now);
         match self.tasks.remove(&task) {
             Some(Task::Running(running)) => {
                 let held = index_of(&self.replicas, &running.replica)
@@ -160,6 +173,7 @@ impl PoolScheduler {
                 if let (Some((index, (held_ms, streams))), Some(figures)) = (held, &figures) {
                     self.replicas[index].learn(figures, streams);
                     self.past.learn(held_ms);
+                    self.past.cuts.note(held_ms, running.wish == Wish::Cancel);
                 }
                 let ended = running.end();
                 if let (Ended::Ran(running), Some(figures)) = (&ended, &figures) {
@@ -192,7 +206,7 @@ impl PoolScheduler {
         if let Err(place) = index_of(&self.replicas, &replica) {
             self.replicas.insert(place, Replica::new(replica, profile, now));
         }
-        self.past.note_slots(self.open_slots());
+        self.past.slots = self.open_slots();
         lost
     }
 
@@ -222,6 +236,7 @@ impl PoolScheduler {
     pub fn replica_gone(&mut self, replica: &ReplicaId) -> Vec<TaskId> {
         let Ok(index) = index_of(&self.replicas, replica) else { return Vec::new() };
         let gone = self.replicas.remove(index);
+        self.last_pace = self.pace_of(&gone).or(self.last_pace);
         self.sessions.replica_gone(replica);
         let mut lost = Vec::with_capacity(gone.seats.len());
         for seat in gone.seats {

@@ -12,7 +12,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::prediction::Said;
+use crate::prediction::StartForecast;
 use crate::queue::Ticket;
 use crate::work::Work;
 use crate::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
@@ -47,7 +47,7 @@ pub(crate) struct Waiting {
     pub(crate) admitted_at: Timestamp,
     pub(crate) ticket: Ticket,
     /// What it was told at its admission; nothing for a task that has run before.
-    pub(crate) said: Option<Said>,
+    pub(crate) said: Option<StartForecast>,
 }
 
 /// A task that a replica works on.

@@ -38,6 +38,8 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     say::step("Admission decision by queue depth");
     cargo(&["bench", "--package", "orchestrator-core", "--bench", "admission"], workspace, interrupts)
         .await?;
+    say::step("Predicted starts and `Retry-After` over replayed traces, in simulated time");
+    cargo(&["bench", "--package", "orchestrator-core", "--bench", "replay"], workspace, interrupts).await?;
     if args.core_only {
         return Ok(());
     }

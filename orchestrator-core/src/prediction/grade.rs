@@ -1,6 +1,5 @@
-//! How good the predictions are: every start is compared with what was said of it. The same comparison
-//! corrects what is said next: the middle of the last ratios of real to computed waits is what a computed
-//! wait is multiplied with, and their ninth decile gives the wait that nine in ten tasks stay under.
+//! How good the predictions are: every start is compared with what was said of it at the admission. The same
+//! comparison corrects the margin of the late forecast, so that nine in ten tasks start before it.
 
 use std::collections::VecDeque;
 
@@ -9,17 +8,23 @@ use crate::Millis;
 /// Predictions that are remembered.
 pub const GRADED_WINDOW: usize = 1024;
 
-/// The newest of them, which the ratios are taken from.
-const RATIO_WINDOW: usize = 256;
-
-/// Predictions seen before the ratios say anything.
-const LEAST_GRADED: usize = 16;
-
 /// Waits are compared as if they were at least this long: less than what anybody notices.
 const NOTICEABLE_MS: f64 = 10.0;
 
-/// The farthest a computed wait is corrected, either way.
-const MOST_CORRECTED: f64 = 8.0;
+/// The share of tasks that start before the late forecast.
+const LATE_SHARE: f64 = 0.9;
+
+/// How far one grade moves the margin to the late forecast.
+const STRETCH_STEP: f64 = 0.15;
+
+/// The stretch before the first grade: speeds and lengths are not yet known well.
+const FIRST_STRETCH: f64 = 1.25;
+
+/// The farthest that margin is stretched or shrunk.
+const MOST_STRETCHED: f64 = 8.0;
+
+/// The margin is at least this share of the wait, so that there is something to stretch.
+const LEAST_MARGIN: f64 = 0.02;
 
 /// What a task is told of its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,14 +33,6 @@ pub struct StartForecast {
     pub expected: Millis,
     /// The wait that nine in ten tasks stay under.
     pub late: Millis,
-}
-
-/// A forecast with what it was computed from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Said {
-    pub(crate) forecast: StartForecast,
-    /// The wait as computed, before any correction.
-    pub(crate) computed_ms: f64,
 }
 
 /// How good the last predictions were.
@@ -53,7 +50,6 @@ pub struct Accuracy {
 
 #[derive(Clone, Copy, Debug)]
 struct Graded {
-    ratio: f64,
     error: f64,
     covered: bool,
 }
@@ -62,52 +58,42 @@ struct Graded {
 #[derive(Clone, Debug)]
 pub(crate) struct Grader {
     window: VecDeque<Graded>,
-    middle: f64,
-    late: f64,
+    /// What the computed margin from the expected to the late wait is multiplied with.
+    stretch: f64,
 }
 
 impl Grader {
     pub(crate) fn new() -> Self {
-        Self { window: VecDeque::with_capacity(GRADED_WINDOW), middle: 1.0, late: 1.0 }
+        Self { window: VecDeque::with_capacity(GRADED_WINDOW), stretch: FIRST_STRETCH }
     }
 
-    /// What to say of a wait computed to be so long.
-    pub(crate) fn say(&self, computed_ms: f64) -> Said {
-        let forecast = StartForecast {
-            expected: whole_millis(computed_ms * self.middle),
-            late: whole_millis(computed_ms * self.late),
-        };
-        Said { forecast, computed_ms }
-    }
-
-    /// The wait that nine in ten tasks stay under, where so long a wait was computed.
-    pub(crate) fn late(&self, computed_ms: f64) -> Millis {
-        self.say(computed_ms).forecast.late
+    /// What to say of a wait whose middle and ninth decile were computed.
+    pub(crate) fn forecast(&self, middle_ms: f64, late_ms: f64) -> StartForecast {
+        let margin = (late_ms - middle_ms).max(middle_ms * LEAST_MARGIN);
+        StartForecast {
+            expected: whole_millis(middle_ms),
+            late: whole_millis(middle_ms + margin * self.stretch),
+        }
     }
 
     /// Compares what was said with what came. A task that neither had to wait nor was told to is no
     /// achievement and not graded.
-    pub(crate) fn grade(&mut self, said: &Said, waited_ms: f64) {
-        let computed = said.computed_ms.max(NOTICEABLE_MS);
+    pub(crate) fn grade(&mut self, said: &StartForecast, waited_ms: f64) {
         let real = waited_ms.max(NOTICEABLE_MS);
-        let expected = millis_f64(said.forecast.expected).max(NOTICEABLE_MS);
+        let expected = millis_f64(said.expected).max(NOTICEABLE_MS);
         if real <= NOTICEABLE_MS && expected <= NOTICEABLE_MS {
             return;
         }
         if self.window.len() == GRADED_WINDOW {
             self.window.pop_front();
         }
-        self.window.push_back(Graded {
-            ratio: real / computed,
-            error: (expected - real).abs() / real,
-            covered: waited_ms <= millis_f64(said.forecast.late).max(NOTICEABLE_MS),
-        });
-        if self.window.len() >= LEAST_GRADED {
-            let mut ratios: Vec<f64> =
-                self.window.iter().rev().take(RATIO_WINDOW).map(|graded| graded.ratio).collect();
-            self.middle = at_share(&mut ratios, 0.5).clamp(1.0 / MOST_CORRECTED, MOST_CORRECTED);
-            self.late = at_share(&mut ratios, 0.9).clamp(self.middle, MOST_CORRECTED * 2.0);
-        }
+        let covered = waited_ms <= millis_f64(said.late).max(NOTICEABLE_MS);
+        self.window.push_back(Graded { error: (expected - real).abs() / real, covered });
+        // Stochastic approximation of the ninth decile (H. Robbins, S. Monro, 1951): at rest where one in ten
+        // is late.
+        let step = if covered { -(1.0 - LATE_SHARE) } else { LATE_SHARE };
+        self.stretch =
+            (self.stretch * (STRETCH_STEP * step).exp()).clamp(1.0 / MOST_STRETCHED, MOST_STRETCHED);
     }
 
     /// How good the last predictions were; nothing before the first.

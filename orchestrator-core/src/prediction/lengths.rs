@@ -1,11 +1,15 @@
 //! How long answers turn out to be, and how much of a prompt is found in a cache.
 
+use super::recent::{Length, Recent};
 use crate::work::{CLASSES, Load, Output, OutputClass, Work};
 use crate::{Priority, TokenCount};
 
 /// What an answer is taken to be while no answer has been seen and neither `expected_tokens` nor
 /// `max_tokens` says anything. It is a guess, not a measurement; the first answer that ends replaces it.
 pub const UNSEEN_OUTPUT: TokenCount = TokenCount(256);
+
+/// Fewer lengths than this say little of how they are spread.
+const TELLING_LENGTHS: usize = 8;
 
 /// Share of the mean that the newest answer makes, once there are a few.
 const NEWEST_SHARE: f64 = 0.1;
@@ -40,15 +44,15 @@ pub(crate) struct Tokens {
 /// What one lane's tasks have turned out to be.
 #[derive(Clone, Debug, Default)]
 struct LaneLengths {
-    classes: [Mean; CLASSES],
-    all: Mean,
     cached: Mean,
+    recent: [Recent; CLASSES],
+    recent_of_all: Recent,
 }
 
 impl LaneLengths {
     fn class(&self, class: OutputClass) -> f64 {
         let bound = class.bound().map(f64::from);
-        self.classes[class.index()].get().unwrap_or_else(|| match (self.all.get(), bound) {
+        self.recent[class.index()].mean().unwrap_or_else(|| match (self.recent_of_all.mean(), bound) {
             (Some(mean), Some(bound)) => mean.min(bound),
             (Some(mean), None) => mean,
             (None, bound) => bound.unwrap_or(f64::from(UNSEEN_OUTPUT.0)).min(f64::from(UNSEEN_OUTPUT.0)),
@@ -65,6 +69,14 @@ impl LaneLengths {
 pub(crate) struct Lengths {
     interactive: LaneLengths,
     batch: LaneLengths,
+    first: First,
+}
+
+/// The answers of both lanes up to the first few: how many ended, and their tokens.
+#[derive(Clone, Copy, Debug, Default)]
+struct First {
+    ended: f64,
+    written: f64,
 }
 
 impl Lengths {
@@ -75,9 +87,11 @@ impl Lengths {
             Priority::Batch => &mut self.batch,
         };
         if let Output::Learned(class) = work.output {
-            lane.classes[class.index()].add(f64::from(tokens_out));
-            lane.all.add(f64::from(tokens_out));
+            lane.recent[class.index()].add(tokens_out);
         }
+        lane.recent_of_all.add(tokens_out);
+        self.first.ended += 1.0;
+        self.first.written += f64::from(tokens_out);
         if work.tokens_in > 0 {
             lane.cached.add((f64::from(cached) / f64::from(work.tokens_in)).min(1.0));
         }
@@ -89,6 +103,51 @@ impl Lengths {
             Output::Hinted(tokens) => f64::from(tokens),
             Output::Learned(class) => self.lane(priority).class(class),
         }
+    }
+
+    /// What one task may write. `running` are the tokens that are out of answers that have not ended.
+    pub(crate) fn length(&self, priority: Priority, work: &Work, running: f64) -> Length<'_> {
+        match work.output {
+            Output::Hinted(tokens) => Length::Known(f64::from(tokens)),
+            Output::Learned(class) => self.spread(priority, class, running),
+        }
+    }
+
+    /// How the lengths of a class are spread: as the last ones of the class were, of the lane where the class
+    /// has few, or of both lanes.
+    fn spread(&self, priority: Priority, class: OutputClass, running: f64) -> Length<'_> {
+        let most = class.bound().map_or(f64::INFINITY, f64::from);
+        let (own, other) = match priority {
+            Priority::Interactive => (&self.interactive, &self.batch),
+            Priority::Batch => (&self.batch, &self.interactive),
+        };
+        let mut seen = &own.recent[class.index()];
+        for next in [&own.recent_of_all, &other.recent_of_all] {
+            if seen.len() < TELLING_LENGTHS && next.len() > seen.len() {
+                seen = next;
+            }
+        }
+        if seen.len() >= TELLING_LENGTHS {
+            return Length::Seen { lengths: seen.sorted(), most };
+        }
+        // The first answers to end are the short ones: all that was written counts, also of those that run
+        // (the mean of exponential lives that are cut off; B. Epstein, M. Sobel, "Life testing", 1953), with
+        // the guess as if it had been seen once.
+        let guess = f64::from(UNSEEN_OUTPUT.0).min(most);
+        let mean = (guess + self.first.written + running) / (1.0 + self.first.ended);
+        Length::Unseen { mean: mean.min(most), most }
+    }
+
+    /// Share of a prompt that is not found in a cache.
+    pub(crate) fn fresh_share(&self, priority: Priority) -> f64 {
+        self.lane(priority).fresh_share()
+    }
+
+    /// What a task of a lane may write, whose class is not known.
+    pub(crate) fn any_length(&self, priority: Priority, load: &Load, running: f64) -> Length<'_> {
+        let classes = load.learned.iter().enumerate();
+        let most_frequent = classes.max_by_key(|(_, tasks)| **tasks).map_or(CLASSES - 1, |(index, _)| index);
+        self.spread(priority, OutputClass::at(most_frequent), running)
     }
 
     /// The tokens of all tasks of `load`.

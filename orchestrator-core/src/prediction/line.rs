@@ -42,6 +42,12 @@ impl Line {
         self.xy += weight * x * y;
     }
 
+    /// Multiplies all that was measured.
+    pub(super) fn scale(&mut self, factor: f64) {
+        self.y *= factor;
+        self.xy *= factor;
+    }
+
     /// The value at `x`; nothing without a measurement.
     pub(super) fn at(&self, x: f64) -> Option<f64> {
         if self.weight <= 0.0 {

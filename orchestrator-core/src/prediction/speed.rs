@@ -1,5 +1,7 @@
 //! How fast one replica reads and writes, learned from what it reports.
 
+use std::collections::VecDeque;
+
 use super::line::{Line, Shape};
 use crate::ReplicaProfile;
 
@@ -15,7 +17,14 @@ const TELLING_TOKENS: f64 = 16.0;
 pub(crate) struct Speed {
     prefill_ms: Line,
     token_ms: Line,
+    /// How the last measurements of a token compare with what was believed.
+    surprises: VecDeque<f64>,
 }
+
+/// So many measurements in a row that are all off to the same side by this share are no noise: the speed is
+/// another one now.
+const SURPRISES: usize = 4;
+const SURPRISING: f64 = 1.15;
 
 /// What one task says of its replica's speed.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +41,11 @@ pub(crate) struct Measurement {
 impl Speed {
     /// Knows what the self-test measured, and nothing else.
     pub(crate) fn from_self_test(profile: &ReplicaProfile) -> Self {
-        let mut speed = Self { prefill_ms: Line::new(Shape::Proportional), token_ms: Line::new(Shape::Flat) };
+        let mut speed = Self {
+            prefill_ms: Line::new(Shape::Proportional),
+            token_ms: Line::new(Shape::Flat),
+            surprises: VecDeque::with_capacity(SURPRISES),
+        };
         let sound = |tps: &f64| tps.is_finite() && *tps > 0.0;
         if let Some(tps) = profile.prefill_tps.filter(sound) {
             speed.prefill_ms.add(SELF_TEST_PROMPT, SELF_TEST_PROMPT / tps * 1000.0, 1.0);
@@ -53,7 +66,26 @@ impl Speed {
         // The first token belongs to the prefill.
         let steps = seen.written - 1.0;
         if steps >= 1.0 && seen.decode_ms > 0.0 {
+            self.note_surprise(seen.decode_ms / steps, seen.streams);
             self.token_ms.add(seen.streams, seen.decode_ms / steps, (steps / TELLING_TOKENS).min(1.0));
+        }
+    }
+
+    /// Follows a jump of the speed at once, instead of by and by. What was measured at other numbers of streams
+    /// keeps its proportion, and the prefill jumps with it.
+    fn note_surprise(&mut self, token_ms: f64, streams: f64) {
+        let Some(believed) = self.token_ms.at(streams).filter(|ms| *ms > 0.0) else { return };
+        if self.surprises.len() == SURPRISES {
+            self.surprises.pop_front();
+        }
+        self.surprises.push_back(token_ms / believed);
+        let all =
+            |test: fn(&f64) -> bool| self.surprises.len() == SURPRISES && self.surprises.iter().all(test);
+        if all(|ratio| *ratio > SURPRISING) || all(|ratio| *ratio < 1.0 / SURPRISING) {
+            let newest = token_ms / believed;
+            self.token_ms.scale(newest);
+            self.prefill_ms.scale(newest);
+            self.surprises.clear();
         }
     }
 

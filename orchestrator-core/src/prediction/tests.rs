@@ -75,8 +75,7 @@ fn an_answer_is_expected_to_be_as_long_as_its_hint_then_as_its_class_has_been() 
 fn grades_say_how_far_off_the_predictions_were() {
     let mut grader = Grader::new();
     for waited in [100.0, 200.0, 50.0] {
-        let said = grader.say(100.0);
-        grader.grade(&said, waited);
+        grader.grade(&StartForecast { expected: Millis(100), late: Millis(150) }, waited);
     }
     let accuracy = grader.accuracy().expect("three were graded");
     assert_eq!(accuracy.graded, 3);
@@ -88,31 +87,67 @@ fn grades_say_how_far_off_the_predictions_were() {
 #[test]
 fn a_task_that_did_not_wait_and_was_not_told_to_is_not_graded() {
     let mut grader = Grader::new();
-    let said = grader.say(0.0);
-    grader.grade(&said, 0.2);
+    grader.grade(&StartForecast::default(), 0.2);
     assert_eq!(grader.accuracy(), None);
 }
 
 #[test]
-fn predictions_that_are_always_half_of_the_truth_are_doubled() {
-    let mut grader = Grader::new();
-    for _ in 0..40 {
-        let said = grader.say(100.0);
-        grader.grade(&said, 200.0);
+fn nine_in_ten_tasks_start_before_they_would_be_late() {
+    // The computed margin is a third of the true one, or three times it.
+    for margin in [330.0, 3000.0] {
+        let mut grader = Grader::new();
+        // Waits from half to one and a half times the middle, in an order without a pattern.
+        for step in 0..3000u32 {
+            let forecast = grader.forecast(1000.0, 1000.0 + margin);
+            assert_eq!(forecast.expected, Millis(1000), "only the margin is corrected");
+            grader.grade(&forecast, 500.0 + f64::from(step * 7919 % 1000));
+        }
+        let covered = grader.accuracy().expect("many were graded").late_coverage;
+        assert!((0.85..=0.95).contains(&covered), "{covered}");
     }
-    assert_eq!(grader.say(100.0).forecast.expected, Millis(200));
 }
 
 #[test]
-fn nine_in_ten_tasks_start_before_they_would_be_late() {
-    let mut grader = Grader::new();
-    // Waits from half to three times what is computed, in an order without a pattern.
-    for step in 0..2000u32 {
-        let said = grader.say(1000.0);
-        grader.grade(&said, 500.0 + f64::from(step * 7919 % 2500));
+fn what_is_left_of_an_answer_is_what_longer_ones_had_left() {
+    let mut recent = recent::Recent::default();
+    (0..100u32).for_each(|step| recent.add((step * 37 % 100 + 1) * 10));
+    let length = Length::Seen { lengths: recent.sorted(), most: 800.0 };
+    assert!(close(length.at(0.5), 510.0));
+    assert!(close(length.left(700.0, 0.0), 10.0));
+    assert!(close(length.left(700.0, 0.9), 100.0), "no answer is longer than it may be");
+    assert!(close(Length::Known(50.0).left(20.0, 0.5), 30.0));
+    assert!(Length::Known(50.0).left(60.0, 0.5) > 0.0, "longer than its caller said");
+}
+
+#[test]
+fn lengths_that_change_are_known_within_24_answers_and_chance_forgets_nothing() {
+    let mut recent = recent::Recent::default();
+    // From 1 to 200 in an order without a pattern, then three times as long.
+    let length = |step: u32| 1 + step * 7919 % 200;
+    (0..600).for_each(|step| recent.add(length(step)));
+    assert_eq!(recent.len(), 256);
+    (600..624).for_each(|step| recent.add(300 + length(step)));
+    assert!(recent.len() <= 24, "{}", recent.len());
+    let mean = recent.mean().expect("many were seen");
+    assert!((300.0..500.0).contains(&mean), "{mean}");
+}
+
+#[test]
+fn a_speed_that_halves_or_doubles_is_known_after_four_tasks() {
+    for factor in [2.0, 0.5] {
+        let mut speed = tested(Some(1000.0), Some(100.0));
+        let seen = |factor: f64| Measurement {
+            read: 100.0,
+            prefill_ms: 100.0 * factor,
+            written: 101.0,
+            decode_ms: 1000.0 * factor,
+            streams: 2.0,
+        };
+        (0..50).for_each(|_| speed.learn(&seen(1.0)));
+        (0..4).for_each(|_| speed.learn(&seen(factor)));
+        let ms = speed.task_ms(100.0, 100.0, 2.0).expect("it was measured");
+        assert!((ms / (1100.0 * factor) - 1.0).abs() < 0.1, "{ms} at {factor}");
     }
-    let covered = grader.accuracy().expect("many were graded").late_coverage;
-    assert!((0.85..=0.95).contains(&covered), "{covered}");
 }
 
 /// The k-th start by handing the tasks out one after the other.

@@ -73,6 +73,20 @@ impl Lane {
         if self.head == self.tail { None } else { Some(self.at(self.head)) }
     }
 
+    pub(super) fn back(&self) -> Option<&Entry> {
+        if self.head == self.tail { None } else { Some(self.at(self.tail - 1)) }
+    }
+
+    /// The waiting entries in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> + '_ {
+        (self.head..self.tail).filter(|position| self.is_waiting(*position)).map(|position| self.at(position))
+    }
+
+    /// The work of the first `tasks` entries, or a few less where there are holes.
+    pub(super) fn load_of_first(&self, tasks: usize) -> Load {
+        self.before(self.tail.min(self.head + tasks as u64))
+    }
+
     pub(super) fn push_back(&mut self, task: TaskId, work: Work, now: Timestamp) -> Number {
         self.make_room();
         let since = if self.head == self.tail { now } else { now.max(self.at(self.tail - 1).since) };

@@ -32,16 +32,18 @@ impl PoolScheduler {
     /// The next task to hand to a replica. Call it until it gives nothing, after every event and at
     /// [`next_wake`](Self::next_wake).
     pub fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
+        self.latest = self.latest.max(now);
         let Choice::Start { priority, replica: index } = self.choose(now) else { return None };
         let id = self.queue.take(priority)?;
         let Some(Task::Waiting(waiting)) = self.tasks.remove(&id) else {
             unreachable!("a queued task is in the table, waiting")
         };
         let queue_time = waiting.waited(now);
+        let waited_ms = ms_between(waiting.admitted_at, now);
         if let Some(said) = &waiting.said {
-            let waited_ms = ms_between(waiting.admitted_at, now);
             self.grader_mut(priority).grade(said, waited_ms);
         }
+        self.past.left(priority, waited_ms, false);
         let tokens = self.tokens_on(&waiting.spec, index, now);
         let replica = &mut self.replicas[index];
         replica.seat(id, priority, tokens, now);
@@ -116,7 +118,7 @@ impl PoolScheduler {
         let rivals = Priority::ALL.into_iter().filter(|lane| *lane <= priority);
         let rivals = rivals.fold(Rivals::default(), |sum, lane| Rivals {
             waiting: sum.waiting + self.depth(lane),
-            arriving_per_ms: sum.arriving_per_ms + self.past.arriving_per_ms(lane, now),
+            arriving_per_ms: sum.arriving_per_ms + self.past.arriving_now_per_ms(lane, now),
         });
         let each = self.mean_tokens(priority);
         place(&candidates, patience, rivals, |faster| {

@@ -63,7 +63,7 @@ fn pool(limits: QueueLimits, profiles: &[ReplicaProfile]) -> PoolScheduler {
 
 fn admit(pool: &mut PoolScheduler, tasks: std::ops::Range<u128>, priority: Priority, now: Timestamp) {
     for n in tasks {
-        let admission = pool.admit(spec(n, priority), now);
+        let admission = pool.admit(spec(n, priority), 0, now);
         assert!(matches!(admission, Admission::Queued { .. }), "{n}: {admission:?}");
     }
 }
@@ -73,26 +73,24 @@ fn hand_out(pool: &mut PoolScheduler, now: Timestamp) -> Vec<(u128, u16)> {
     std::iter::from_fn(|| pool.next(now)).map(|d| (d.task.0.as_u128(), d.replica.index)).collect()
 }
 
-fn refusal(pool: &mut PoolScheduler, priority: Priority, now: Timestamp) -> Millis {
-    pool.refuse(priority, now).expect_err("the lane is full").retry_after
+fn refusal(pool: &mut PoolScheduler, caller: u64, now: Timestamp) -> Millis {
+    pool.refuse(Priority::Interactive, caller, now).expect_err("the lane is full").retry_after
 }
 
 #[test]
 fn a_task_knows_its_place_and_its_start_from_admission_to_dispatch() {
     let mut pool = pool(limits(9, 9), &[profile(1, 100.0)]);
     for n in 0..3 {
-        let Admission::Queued { position, start, evicted } =
-            pool.admit(spec(n, Priority::Interactive), at(0))
-        else {
-            panic!("there is room")
-        };
-        assert_eq!((position as u128, start.expected.0 as u128, evicted), (n, n * 1100, None));
+        let admission = pool.admit(spec(n, Priority::Interactive), 0, at(0));
+        let Admission::Queued { position, evicted } = admission else { panic!("there is room") };
+        let start = pool.first_forecast(task(n), at(0)).expect("it waits");
+        assert_eq!((position as u128, start.expected.0 as u128, evicted), (n, n * 1090, None));
     }
     assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
-    assert_eq!(pool.predicted_start(task(1), at(0)).expect("it waits").expected, Millis(1100));
+    assert_eq!(pool.predicted_start(task(1), at(0)).expect("it waits").expected, Millis(1090));
     pool.first_token(task(0), at(300));
-    assert_eq!(pool.predicted_start(task(1), at(400)).expect("it waits").expected, Millis(900));
-    assert_eq!(pool.predicted_start(task(2), at(400)).expect("it waits").expected, Millis(2000));
+    assert_eq!(pool.predicted_start(task(1), at(400)).expect("it waits").expected, Millis(890));
+    assert_eq!(pool.predicted_start(task(2), at(400)).expect("it waits").expected, Millis(1980));
     assert_eq!(pool.predicted_start(task(0), at(400)), None);
     assert!(pool.finished(task(0), None, at(1000)));
     assert_eq!(pool.next(at(1000)).expect("a slot is free").queue_time, Millis(1000));
@@ -102,7 +100,7 @@ fn a_task_knows_its_place_and_its_start_from_admission_to_dispatch() {
 fn a_name_that_is_there_already_is_not_admitted_twice() {
     let mut pool = pool(limits(9, 9), &[]);
     admit(&mut pool, 0..1, Priority::Batch, at(0));
-    let Admission::Rejected(rejection) = pool.admit(spec(0, Priority::Interactive), at(1)) else {
+    let Admission::Rejected(rejection) = pool.admit(spec(0, Priority::Interactive), 0, at(1)) else {
         panic!("it is there already")
     };
     assert_eq!(rejection.reason, RejectionReason::Duplicate);
@@ -115,17 +113,61 @@ fn a_refusal_names_the_time_when_a_place_is_free_and_each_caller_gets_a_place_of
     admit(&mut pool, 0..1, Priority::Interactive, at(0));
     assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
     admit(&mut pool, 1..4, Priority::Interactive, at(0));
-    assert_eq!(pool.check(Priority::Batch, at(0)), Ok(()));
+    assert_eq!(pool.check(Priority::Batch, 0, at(0)), Ok(()));
     let asked =
-        [(); 3].map(|()| pool.check(Priority::Interactive, at(0)).expect_err("it is full").retry_after);
-    assert_eq!(asked, [Millis(1100); 3], "asking changes nothing");
-    let told = [(); 3].map(|()| refusal(&mut pool, Priority::Interactive, at(0)));
-    assert_eq!(told, [1100, 2200, 3300].map(Millis));
-    assert_eq!(
-        refusal(&mut pool, Priority::Interactive, at(60_000)).0,
-        1100 + 57_800,
-        "nobody came, and it is late"
-    );
+        [(); 3].map(|()| pool.check(Priority::Interactive, 0, at(0)).expect_err("it is full").retry_after);
+    assert_eq!(asked, [asked[0]; 3], "asking changes nothing");
+    assert!((1100..1600).contains(&asked[0].0), "a task takes 1,100 ms: {asked:?}");
+    let told = [1, 2, 3].map(|caller| {
+        pool.refuse(Priority::Interactive, caller, at(0)).expect_err("the lane is full").retry_after
+    });
+    assert!(told.is_sorted() && told[0] >= asked[0] && told[2].0 >= 3 * 1100, "{told:?}");
+}
+
+#[test]
+fn a_newcomer_does_not_take_a_promised_place_and_the_one_it_was_promised_to_does() {
+    let mut pool = pool(limits(3, 3), &[profile(1, 100.0)]);
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    admit(&mut pool, 1..4, Priority::Interactive, at(0));
+    let (promised, newcomer) = (7, 8);
+    let wait = pool.refuse(Priority::Interactive, promised, at(0)).expect_err("it is full").retry_after;
+    assert!(pool.finished(task(0), None, at(1100)));
+    assert_eq!(hand_out(&mut pool, at(1100)), [(1, 0)]);
+    assert!(pool.check(Priority::Interactive, newcomer, at(1101)).is_err(), "the place is promised");
+    let back = at(wait.0.max(1101));
+    assert_eq!(pool.check(Priority::Interactive, promised, back), Ok(()));
+    let late = at(wait.0 + 60_000);
+    assert_eq!(pool.check(Priority::Interactive, newcomer, late), Ok(()), "the promise has lapsed");
+    let spec = spec(9, Priority::Interactive);
+    assert!(matches!(pool.admit(spec, promised, back), Admission::Queued { .. }));
+    assert!(pool.check(Priority::Interactive, newcomer, back).is_err(), "the lane is full again");
+}
+
+#[test]
+fn a_promise_nobody_comes_for_leaves_no_slot_idle() {
+    let mut pool = pool(limits(1, 1), &[profile(1, 100.0)]);
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    admit(&mut pool, 1..2, Priority::Interactive, at(0));
+    for caller in 10..40 {
+        assert!(pool.refuse(Priority::Interactive, caller, at(1)).is_err());
+    }
+    assert!(pool.finished(task(0), None, at(1100)));
+    assert_eq!(hand_out(&mut pool, at(1100)), [(1, 0)]);
+    assert_eq!(pool.check(Priority::Interactive, 99, at(1100)), Ok(()), "nobody waits");
+}
+
+#[test]
+fn a_caller_whose_place_is_more_than_a_minute_away_keeps_it_when_it_asks_again() {
+    let mut pool = pool(limits(1, 1), &[profile(1, 1.25)]);
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    admit(&mut pool, 1..2, Priority::Interactive, at(0));
+    assert_eq!(refusal(&mut pool, 1, at(0)), Millis(60_000));
+    let rest = refusal(&mut pool, 1, at(60_000));
+    assert!((30_000..60_000).contains(&rest.0), "80 s and a reserve, of which 60 are over: {rest}");
+    assert_eq!(refusal(&mut pool, 2, at(60_000)), Millis(60_000), "somebody else comes after it");
 }
 
 #[test]
@@ -150,7 +192,7 @@ fn nine_in_ten_callers_who_come_back_when_they_were_told_to_are_admitted() {
             assert!(pool.finished(task(n), Some(figures), at(now)));
         } else if let Some((_, n, again)) = callers.pop_first() {
             retries += u32::from(again);
-            match pool.admit(open(n), at(now)) {
+            match pool.admit(open(n), u64::try_from(n).expect("small"), at(now)) {
                 Admission::Queued { .. } => admitted += u32::from(again),
                 Admission::Rejected(rejection) => {
                     callers.insert((now + rejection.retry_after.0, n, true));
@@ -186,7 +228,7 @@ fn a_task_waits_for_the_fast_replica_and_not_longer_than_it_is_worth() {
     admit(&mut pool, 0..2, Priority::Interactive, at(0));
     assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)], "one runs on the fast one, one waits for it");
     let start = pool.predicted_start(task(1), at(0)).expect("it waits").expected;
-    assert_eq!(start, Millis(1100));
+    assert_eq!(start, Millis(1090));
     // The fast one does not come free.
     let mut now = at(0);
     while let Some(wake) = pool.next_wake(now) {
@@ -223,7 +265,7 @@ fn the_next_turn_of_a_session_goes_where_its_cache_is() {
     };
     admit(&mut pool, 0..1, Priority::Interactive, at(0));
     assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
-    assert!(matches!(pool.admit(turn(1), at(0)), Admission::Queued { .. }));
+    assert!(matches!(pool.admit(turn(1), 0, at(0)), Admission::Queued { .. }));
     assert_eq!(hand_out(&mut pool, at(0)), [(1, 1)]);
     let figures = EndFigures {
         tokens_in: TokenCount(1000),
@@ -234,7 +276,7 @@ fn the_next_turn_of_a_session_goes_where_its_cache_is() {
     };
     assert!(pool.finished(task(0), None, at(3000)));
     assert!(pool.finished(task(1), Some(figures), at(3000)));
-    assert!(matches!(pool.admit(turn(2), at(3000)), Admission::Queued { .. }));
+    assert!(matches!(pool.admit(turn(2), 0, at(3000)), Admission::Queued { .. }));
     assert_eq!(hand_out(&mut pool, at(3000)), [(2, 1)], "replica 0 is free as well, and the first by name");
     assert_eq!(pool.sessions().get(session, at(3000)).map(crate::Session::turns), Some(1));
     assert_eq!(pool.replica_gone(&replica(1)), [task(2)]);
@@ -277,7 +319,7 @@ fn a_canceled_task_teaches_nothing_of_lengths() {
     let mut pool = pool(limits(9, 9), &[profile(1, 100.0)]);
     let open = |n| TaskSpec { max_tokens: None, expected_tokens: None, ..spec(n, Priority::Interactive) };
     for n in 0..2 {
-        assert!(matches!(pool.admit(open(n), at(0)), Admission::Queued { .. }));
+        assert!(matches!(pool.admit(open(n), 0, at(0)), Admission::Queued { .. }));
     }
     assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
     let before = pool.predicted_start(task(1), at(0));
@@ -288,7 +330,7 @@ fn a_canceled_task_teaches_nothing_of_lengths() {
         Some(EndFigures { tokens_out: TokenCount(1), ..EndFigures::default() }),
         at(1)
     ));
-    assert!(matches!(pool.admit(open(2), at(1)), Admission::Queued { .. }));
+    assert!(matches!(pool.admit(open(2), 0, at(1)), Admission::Queued { .. }));
     assert_eq!(hand_out(&mut pool, at(1)), [(1, 0)]);
     assert_eq!(pool.predicted_start(task(2), at(1)), before);
     assert_eq!(pool.cancel(task(2)), CancelOutcome::Queued);

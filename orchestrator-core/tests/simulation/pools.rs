@@ -6,28 +6,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::random::Random;
+
 use orchestrator_core::{
     Admission, EndFigures, FullPolicy, Millis, PoolId, PoolScheduler, Priority, QueueLimits, ReplicaId,
     ReplicaProfile, SessionLimits, TaskId, TaskSpec, Timestamp, TokenCount,
 };
-
-/// SplitMix64 (G. Steele, D. Lea, C. Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    /// From 0 to 1.
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.uniform()).ln()
-    }
-}
 
 /// A replica that reads and writes at an even speed.
 #[derive(Clone, Copy)]
@@ -50,7 +34,7 @@ impl Machine {
 #[derive(Clone, Copy)]
 pub struct Job {
     arrives_ms: f64,
-    priority: Priority,
+    pub priority: Priority,
     tokens_in: u32,
     tokens_out: u32,
 }
@@ -131,7 +115,7 @@ impl Policy for PoolScheduler {
             max_tokens: Some(TokenCount(256)),
             expected_tokens: None,
         };
-        let admission = self.admit(spec, now);
+        let admission = self.admit(spec, job as u64, now);
         assert!(matches!(admission, Admission::Queued { .. }), "the lanes are wide: {admission:?}");
     }
     fn next(&mut self, now: Timestamp) -> Option<(usize, usize)> {
@@ -196,7 +180,12 @@ pub fn scheduler(machines: &[Machine], batch_max_wait: Duration) -> PoolSchedule
     scheduler_of(machines, batch_max_wait, 0)
 }
 
-fn scheduler_of(machines: &[Machine], batch_max_wait: Duration, interactive_reserve: u16) -> PoolScheduler {
+/// The same with slots kept for interactive tasks.
+pub fn scheduler_of(
+    machines: &[Machine],
+    batch_max_wait: Duration,
+    interactive_reserve: u16,
+) -> PoolScheduler {
     let limits = QueueLimits {
         interactive: 100_000,
         batch: 100_000,
@@ -218,50 +207,6 @@ fn scheduler_of(machines: &[Machine], batch_max_wait: Duration, interactive_rese
         assert!(pool.replica_ready(replica, profile, Timestamp::default()).is_empty());
     }
     pool
-}
-
-/// A scheduler whose waits are noted, lane by lane.
-pub struct Watched {
-    pool: PoolScheduler,
-    arrived: Vec<(Priority, Timestamp)>,
-    waits_ms: [Vec<f64>; 2],
-}
-
-impl Watched {
-    /// The same pool as [`scheduler`] makes, with slots kept for interactive tasks.
-    pub fn new(machines: &[Machine], batch_max_wait: Duration, interactive_reserve: u16) -> Self {
-        let pool = scheduler_of(machines, batch_max_wait, interactive_reserve);
-        Self { pool, arrived: Vec::new(), waits_ms: [Vec::new(), Vec::new()] }
-    }
-
-    /// The wait of a lane that so large a share of its tasks stayed under.
-    pub fn wait_ms(&mut self, priority: Priority, share: f64) -> f64 {
-        let waits = &mut self.waits_ms[priority as usize];
-        let place = ((waits.len() - 1) as f64 * share) as usize;
-        *waits.select_nth_unstable_by(place, f64::total_cmp).1
-    }
-}
-
-impl Policy for Watched {
-    fn arrive(&mut self, job: usize, what: &Job, now: Timestamp) {
-        self.arrived.push((what.priority, now));
-        self.pool.arrive(job, what, now);
-    }
-    fn next(&mut self, now: Timestamp) -> Option<(usize, usize)> {
-        let (job, machine) = Policy::next(&mut self.pool, now)?;
-        let (priority, arrived) = self.arrived[job];
-        self.waits_ms[priority as usize].push(now.since(arrived).as_secs_f64() * 1000.0);
-        Some((job, machine))
-    }
-    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        self.pool.wake(now)
-    }
-    fn first_token(&mut self, job: usize, now: Timestamp) {
-        Policy::first_token(&mut self.pool, job, now);
-    }
-    fn end(&mut self, job: usize, figures: EndFigures, now: Timestamp) {
-        self.pool.end(job, figures, now);
-    }
 }
 
 /// What happens to a job that runs.

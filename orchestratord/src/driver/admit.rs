@@ -31,7 +31,7 @@ impl Driver {
         let index = self.pool_for(query)?;
         let pool = &mut self.pools[index];
         let answer = pool.check_serving(now).and_then(|serving| {
-            let refused = pool.scheduler.refuse(query.priority, now);
+            let refused = pool.scheduler.refuse(query.priority, query.fingerprint, now);
             refused.map_err(|rejection| queue_full(pool, query.priority, rejection)).map(|()| serving)
         });
         let (engine, pool) = (pool.setup.engine.as_str(), pool.setup.id.clone());
@@ -62,7 +62,8 @@ impl Driver {
         self.tasks.insert(id, task);
         if let Some(evicted) = evicted {
             self.effects.push(Effect::Count(Count::Rejected(engine, Code::QueueFullDropLru)));
-            self.end_evicted(evicted, accepted.backoff, now);
+            let retry_after = self.pools[index].scheduler.next_departure(request.job.priority, now);
+            self.end_evicted(evicted, retry_after, now);
         }
         Ok(Admitted { accepted, source: self.source(id, now)? })
     }
@@ -80,11 +81,14 @@ impl Driver {
         pool.check_serving(now)?;
         let (id, priority) = (request.id(), request.job.priority);
         let tokens_in = measured.map_or_else(|| rough_tokens(&request.job.input), |measured| measured.tokens);
-        let (position, start, evicted) = match pool.scheduler.admit(spec(request, tokens_in), now) {
-            Admission::Queued { position, start, evicted } => (position, start, evicted),
+        let caller = request.fingerprint;
+        let (position, evicted) = match pool.scheduler.admit(spec(request, tokens_in), caller, now) {
+            Admission::Queued { position, evicted } => (position, evicted),
             Admission::Rejected(rejection) => return Err(queue_full(pool, priority, rejection)),
         };
-        let backoff = pool.scheduler.check(priority, now).err().map_or(Millis(0), |full| full.retry_after);
+        let start = pool.scheduler.first_forecast(id, now).unwrap_or_default();
+        let full = pool.scheduler.check(priority, caller, now).err();
+        let backoff = full.map_or(Millis(0), |full| full.retry_after);
         let queue_position = u32::try_from(position).unwrap_or(u32::MAX);
         let predicted_start = Millis(start.expected.0 + pool.load_wait(now).0);
         let accepted = Accepted { task: id, standing: Standing { queue_position, predicted_start }, backoff };
