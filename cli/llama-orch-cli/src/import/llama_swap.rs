@@ -55,6 +55,7 @@ struct OnStartup {
 struct Model {
     #[serde(default)]
     cmd: String,
+    cmd_stop: Option<String>,
     proxy: Option<String>,
     #[serde(default)]
     aliases: Vec<String>,
@@ -142,7 +143,6 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
     }
     for option in model.rest.keys() {
         let why = match option.as_str() {
-            "cmdStop" => "the command is ended by a signal to its process group",
             "checkEndpoint" => "the daemon knows where each engine says that it is ready",
             "unlisted" => "every pool is listed",
             "filters" => "what is not served is refused by name",
@@ -177,6 +177,9 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
         Some(file) if understood.own.is_empty() && env.is_empty() => {
             pool.model = file;
             built_in(&mut pool, &understood);
+            if model.cmd_stop.is_some() {
+                carried.leave_out(name, "`cmdStop`: the built-in engine needs none");
+            }
         }
         file => {
             let Some(command) = with_our_port(command, model.proxy.as_deref()) else {
@@ -194,14 +197,26 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
             }
             pool.slots =
                 understood.slots.or(model.concurrency_limit).filter(|slots| (1..=64).contains(slots));
+            let stop_command = stop_command(&model, common, name);
+            if model.cmd_stop.is_some() && stop_command.is_none() {
+                carried.leave_out(name, "`cmdStop`: it has something in it that stands for nothing known");
+            }
             managed(
                 &mut pool,
                 name,
-                Managed { command, env, file, model: &model, timeout_s: common.timeout_s },
+                Managed { command, stop_command, env, file, model: &model, timeout_s: common.timeout_s },
             );
         }
     }
     carried.add(name, pool);
+}
+
+/// What ends the server; nothing where there is nothing, or where it needs what is not known before its start.
+fn stop_command(model: &Model, common: &Common<'_>, name: &str) -> Option<Vec<String>> {
+    let command = fill_macros(model.cmd_stop.as_deref()?, &[&model.macros, common.macros], name);
+    let words = words::split(&command).filter(|words| !words.is_empty())?;
+    let words: Vec<String> = words.iter().map(|word| word.replace(PORT, "{port}")).collect();
+    words.iter().all(|word| !word.contains("${")).then_some(words)
 }
 
 /// The built-in engine says its context for each slot, llama-server for all together.
@@ -225,6 +240,8 @@ fn built_in(pool: &mut Pool, understood: &Understood) {
 /// What a server is started with.
 struct Managed<'a> {
     command: Vec<String>,
+    /// What it is ended with, where signals do not end it.
+    stop_command: Option<Vec<String>>,
     env: BTreeMap<String, String>,
     /// Its model's file, where it is llama.cpp's and says it.
     file: Option<String>,
@@ -233,7 +250,7 @@ struct Managed<'a> {
 }
 
 fn managed(pool: &mut Pool, name: &str, with: Managed<'_>) {
-    let Managed { mut command, env, file, model, timeout_s } = with;
+    let Managed { mut command, stop_command, env, file, model, timeout_s } = with;
     match (file, llama_server::model_word(&command)) {
         (Some(file), Some(word)) => {
             command[word] = "{model}".to_owned();
@@ -249,6 +266,7 @@ fn managed(pool: &mut Pool, name: &str, with: Managed<'_>) {
     let default = Server::default();
     pool.server = Some(Server {
         command: Some(command),
+        stop_command,
         env,
         start_timeout_s: start_timeout_s.unwrap_or(default.start_timeout_s),
         ..default

@@ -83,7 +83,9 @@ fn another_server_is_started_and_asked_for_its_model_by_name() {
     let carried = carried();
     let vllm = pool(&carried, "vllm");
     assert_eq!((vllm.engine, vllm.model.as_str()), (Engine::Vllm, "Qwen/Qwen3-8B"));
-    assert_eq!(vllm.server.unwrap().command.unwrap()[5], "{port}:8000");
+    let server = vllm.server.unwrap();
+    assert_eq!(server.command.unwrap()[5], "{port}:8000");
+    assert_eq!(server.stop_command.unwrap(), ["docker", "stop", "vllm"]);
     let fixed = pool(&carried, "fixed");
     assert_eq!(fixed.server.unwrap().command.unwrap(), ["my-server", "--listen", "{port}", "--bind", "0"]);
 }
@@ -96,7 +98,6 @@ fn what_llama_swap_has_alone_is_named() {
         "qwen: the alias `gpt-4o-mini`",
         "vision: `filters`",
         "vision: the built-in engine: `--mmproj",
-        "vllm: `cmdStop`",
         "nowhere: its command does not say `${PORT}`",
         "unknown: its command has `${other}` in it",
         "broken: its command has a quote without an end",
@@ -105,5 +106,5 @@ fn what_llama_swap_has_alone_is_named() {
     ] {
         assert!(left.iter().any(|one| one.starts_with(expected)), "{expected}: {left:#?}");
     }
-    assert_eq!((left.len(), carried.pools.len()), (9, 4), "{left:#?}");
+    assert_eq!((left.len(), carried.pools.len()), (8, 4), "{left:#?}");
 }
