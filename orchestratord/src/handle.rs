@@ -29,7 +29,7 @@ pub struct Subscription {
     pub standing: Standing,
     /// The engine of its pool.
     pub engine: EngineKind,
-    /// How the engine of its pool tells calls of tools, once one has said so.
+    /// How the engine that it runs on tells calls of tools; nothing before it has been given to one.
     pub tools: Option<ToolSpeech>,
     /// What it says.
     pub reader: LogReader,

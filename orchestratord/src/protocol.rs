@@ -76,7 +76,7 @@ pub struct SubscriptionSource {
     pub standing: Standing,
     /// The engine of its pool.
     pub engine: EngineKind,
-    /// How the engine of its pool tells calls of tools, once one has said so.
+    /// How the engine that it runs on tells calls of tools; nothing before it has been given to one.
     pub tools: Option<ToolSpeech>,
     /// The task's log.
     pub log: Arc<TaskLog>,

@@ -92,7 +92,8 @@ impl Driver {
         let queue_position = u32::try_from(position).unwrap_or(u32::MAX);
         let predicted_start = Millis(start.expected.0 + pool.load_wait(now).0);
         let accepted = Accepted { task: id, standing: Standing { queue_position, predicted_start }, backoff };
-        let span = tracing::info_span!(
+        // An error span, so that no level of the log turns it off while its lines are written.
+        let span = tracing::error_span!(
             "task", task_id = %id, pool = %pool.setup.id, priority = priority.as_str(), replica = tracing::field::Empty
         );
         tracing::info!(

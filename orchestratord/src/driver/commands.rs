@@ -41,8 +41,7 @@ impl Driver {
     /// What a subscription to a task is made from.
     pub(super) fn source(&self, id: TaskId, now: Timestamp) -> Result<SubscriptionSource, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        let pool = &self.pools[task.pool];
-        let (engine, tools) = (pool.setup.engine, pool.tool_speech());
+        let (engine, tools) = (self.pools[task.pool].setup.engine, task.record.tools());
         Ok(SubscriptionSource { standing: self.standing(id, now), engine, tools, log: Arc::clone(&task.log) })
     }
 

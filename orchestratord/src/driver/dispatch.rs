@@ -21,11 +21,10 @@ impl Driver {
             let Some(engine) = pool.engine(&dispatch.replica).cloned() else {
                 unreachable!("a replica that takes tasks has an engine")
             };
-            let run = RunId { task: dispatch.task, run: task.record.started(dispatch.replica.clone(), now) };
-            tracing::debug!(
-                parent: &task.span, replica = %dispatch.replica, run = run.run, queue_ms = dispatch.queue_time.0,
-                "started"
-            );
+            let run = task.record.started(dispatch.replica.clone(), engine.facts(), now);
+            let run = RunId { task: dispatch.task, run };
+            task.span.record("replica", tracing::field::display(&dispatch.replica));
+            tracing::debug!(parent: &task.span, run = run.run, queue_ms = dispatch.queue_time.0, "started");
             self.effects.push(Effect::Submit {
                 run,
                 job: Arc::clone(&job),

@@ -35,6 +35,8 @@ pub enum Effect {
         task: TaskId,
         /// The engine.
         engine: Arc<dyn Engine>,
+        /// The span of the task.
+        span: tracing::Span,
     },
     /// Take nothing more into a log from the run that writes it.
     Fence(Arc<TaskLog>),

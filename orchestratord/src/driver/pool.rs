@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{EngineFacts, EngineKind, ToolSpeech, Workload};
+use adapter_api::{EngineFacts, EngineKind, Workload};
 use orchestrator_core::{PoolId, PoolScheduler, Priority, QueueLimits, SessionLimits, Timestamp};
 use pool_manager::Placement;
 
@@ -98,11 +98,6 @@ impl Pool {
     /// Whether it answers to a model's name: the config's reference, or the pool's own name.
     pub(super) fn answers_to(&self, model_ref: &str) -> bool {
         self.setup.model_ref == model_ref || self.setup.id.as_str() == model_ref
-    }
-
-    /// How its engine tells calls of tools, once one has said so.
-    pub(super) fn tool_speech(&self) -> Option<ToolSpeech> {
-        self.facts.as_ref().and_then(|facts| facts.abilities.tools)
     }
 
     /// Whether it is known to serve `workload`, now or when it was last loaded.

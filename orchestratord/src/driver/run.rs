@@ -134,7 +134,7 @@ impl Outside {
                     self.inbox.leave(run, TaskEvent::Lost);
                 }
             }
-            Effect::Cancel { task, engine } => engine.cancel(task),
+            Effect::Cancel { task, engine, span } => span.in_scope(|| engine.cancel(task)),
             Effect::Fence(log) => log.fence(),
             Effect::CloseLog { task, log, end, tokens_out, span } => {
                 let closed = log.close(|written| match tokens_out {

@@ -107,7 +107,7 @@ impl Driver {
         let outcome = pool.scheduler.cancel(id);
         debug_assert_eq!(outcome, CancelOutcome::Running(replica.clone()), "a task that runs has a slot");
         if let Some(engine) = pool.engine(&replica).cloned() {
-            self.effects.push(Effect::Cancel { task: id, engine });
+            self.effects.push(Effect::Cancel { task: id, engine, span: task.span.clone() });
         }
         task.state = TaskState::Leaving { replica, progress: Progress::begins(now) };
     }
@@ -129,7 +129,9 @@ impl Driver {
             }
             Finish::Failed(EngineError::Invalid(what)) => Ending::Failed(Failure::Invalid(what.clone())),
             Finish::Failed(EngineError::Decode(what)) => {
-                tracing::error!(task_id = %id, reason = what, "decode failed");
+                if let Some(task) = self.tasks.get(id) {
+                    tracing::error!(parent: &task.span, reason = what, "decode failed");
+                }
                 Ending::Failed(Failure::Decode)
             }
         };
@@ -154,7 +156,7 @@ impl Driver {
         tracing::error!(parent: &task.span, silent_ms = silent.0, "no progress: the task is taken out of its engine");
         let pool = &self.pools[task.pool];
         if let Some(engine) = task.placement().and_then(|(replica, _)| pool.engine(replica)).cloned() {
-            self.effects.push(Effect::Cancel { task: id, engine });
+            self.effects.push(Effect::Cancel { task: id, engine, span: task.span.clone() });
         }
         self.placement_lost(id, &Loss::Hung(silent), now);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Job, Workload};
+use adapter_api::{EngineFacts, Job, ToolSpeech, Workload};
 use orchestrator_core::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
 
 use super::Driver;
@@ -24,6 +24,8 @@ pub struct Record {
     ended_at: Option<Timestamp>,
     /// What it was asked, once its job is gone.
     asked: Option<Arc<Asked>>,
+    /// How the engine that it was given to last tells calls of tools.
+    tools: Option<ToolSpeech>,
     /// Placements so far.
     runs: u32,
     /// Engines that failed with it.
@@ -46,15 +48,17 @@ impl Record {
             first_token_at: None,
             ended_at: None,
             asked: None,
+            tools: None,
             runs: 0,
             failures: 0,
             held_bytes: 0,
         }
     }
 
-    /// It was given to a replica. Returns the number of this placement.
-    pub fn started(&mut self, replica: ReplicaId, now: Timestamp) -> u32 {
+    /// It was given to a replica with an engine of these facts. Returns the number of this placement.
+    pub fn started(&mut self, replica: ReplicaId, facts: &EngineFacts, now: Timestamp) -> u32 {
         self.replica = Some(replica);
+        self.tools = facts.abilities.tools;
         self.started_at = Some(now);
         self.runs += 1;
         self.runs
@@ -76,6 +80,12 @@ impl Record {
     #[must_use]
     pub fn failures(&self) -> u8 {
         self.failures
+    }
+
+    /// How its engine tells calls of tools; nothing before it has one.
+    #[must_use]
+    pub fn tools(&self) -> Option<ToolSpeech> {
+        self.tools
     }
 
     /// Whether no token of it has come.

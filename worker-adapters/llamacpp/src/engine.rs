@@ -59,7 +59,7 @@ impl Engine for LlamacppEngine {
         }
         let room = self.shared.outgoing.capacity() > RESERVED_FOR_CANCELS && !self.shared.is_full();
         let Some(place) = room.then(|| self.shared.outgoing.try_reserve().ok()).flatten() else {
-            tracing::error!(task_id = %job.task, "a worker does not take its tasks");
+            tracing::error!("a worker does not take its tasks");
             return sink.end(failed(EngineError::Lost));
         };
         // The sink is there before the worker can answer. One that comes back is dropped: the engine is gone.
@@ -72,7 +72,7 @@ impl Engine for LlamacppEngine {
         if let Err(tokio::sync::mpsc::error::TrySendError::Full(_)) =
             self.shared.outgoing.try_send(ToWorker::Cancel(task))
         {
-            tracing::error!(task_id = %task, "a worker does not read: it is killed");
+            tracing::error!("a worker does not read: it is killed");
             self.shared.process.kill();
         }
     }

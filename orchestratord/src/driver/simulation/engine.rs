@@ -59,9 +59,19 @@ pub(super) struct SimRun {
 
 impl SimEngine {
     pub(in crate::driver) fn new(id: EngineId, replica: ReplicaId, slots: u16) -> Self {
+        Self::with_abilities(id, replica, slots, Abilities::default())
+    }
+
+    /// One that can be asked for more than text.
+    pub(in crate::driver) fn with_abilities(
+        id: EngineId,
+        replica: ReplicaId,
+        slots: u16,
+        abilities: Abilities,
+    ) -> Self {
         Self {
             replica,
-            handle: Arc::new(Handle { id, facts: facts(slots) }),
+            handle: Arc::new(Handle { id, facts: EngineFacts { abilities, ..facts(slots) } }),
             mode: EngineMode::Working,
             slowness: 1,
             fails_next: false,
