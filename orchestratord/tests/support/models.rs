@@ -75,7 +75,7 @@ pub async fn states(audit: &Audit, house: &mut House) {
     assert!(refused["message"].as_str().unwrap().contains("llama-orch activate p"), "{refused}");
     let refused = audit.expect(409, at, reload("starter")).await.json();
     assert_eq!(refused["code"], "MODEL_RETIRED");
-    let health = audit.expect(503, at, Ask::get("/health")).await.json();
+    let health = audit.expect(200, at, Ask::get("/health")).await.json();
     assert_eq!(health["pools"][0]["state"], "retired");
     assert_eq!(health["pools"][0]["model_state"], "Retired");
     let metrics = audit.expect(200, at, Ask::get("/metrics")).await;
