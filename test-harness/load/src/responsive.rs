@@ -58,7 +58,12 @@ pub async fn measure() -> anyhow::Result<Vec<Responsiveness>> {
     let daemon = Daemon::start(&Setup { config: Some(config), ..Setup::default() }).await;
     daemon.ready().await;
     let mut all = Vec::new();
-    let quiet = observe(daemon.address(), async { anyhow::Ok(tokio::time::sleep(QUIET).await) }).await?.1;
+    let quiet = observe(daemon.address(), async {
+        tokio::time::sleep(QUIET).await;
+        anyhow::Ok(())
+    })
+    .await?
+    .1;
     all.push(Responsiveness { case: "nothing else", status: 0, took_ms: 0.0, health: quiet });
     for case in cases() {
         let body = case.body.to_string();
