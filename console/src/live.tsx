@@ -201,7 +201,9 @@ function Queue({ tasks, pools }: { tasks: Task[]; pools: Pool[] }) {
                   <td class="mono dim opt">{task.pool}</td>
                   <td class="num opt">{count(task.tokens_in)}</td>
                   <td class="num opt">{span(task.age_ms)}</td>
-                  <td class="num strong">≈ {span(task.predicted_start_ms ?? 0)}</td>
+                  <td class="num strong" title={`nine in ten start within ${span(task.predicted_start_p90_ms ?? 0)}`}>
+                    ≈ {span(task.predicted_start_ms ?? 0)}
+                  </td>
                   <td class="act">
                     <Cancel task={task} />
                   </td>

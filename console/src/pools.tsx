@@ -18,6 +18,7 @@ const REPLICA: Record<Replica["state"], [Tone, string]> = {
   starting: ["busy", "loading"],
   retiring: ["warn", "finishing"],
   exited: ["bad", "gone"],
+  suspended: ["warn", "suspended"],
   backing_off: ["bad", "starts again"],
 };
 

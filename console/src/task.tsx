@@ -148,6 +148,7 @@ function Facts({ task }: { task: Task }) {
     ["Session", task.session_id],
     ["Before it", task.queue_position === undefined ? undefined : String(task.queue_position)],
     ["Starts in", task.predicted_start_ms === undefined ? undefined : `≈ ${span(task.predicted_start_ms)}`],
+    ["At the latest (90 %)", task.predicted_start_p90_ms === undefined ? undefined : `≈ ${span(task.predicted_start_p90_ms)}`],
     ["Tokens a second", task.tokens_per_s === undefined ? undefined : rate(task.tokens_per_s)],
     ["Most tokens", task.max_tokens === undefined ? undefined : count(task.max_tokens)],
     ["Placed", task.placements > 1 ? `${task.placements} times: a replica went away before the first token` : undefined],

@@ -90,6 +90,7 @@ export interface Task {
   state: "waiting" | "running" | "ended";
   queue_position?: number;
   predicted_start_ms?: number;
+  predicted_start_p90_ms?: number;
   replica?: string;
   tokens_in: number;
   tokens_out: number;

@@ -56,6 +56,8 @@ pub struct Standing {
     pub queue_position: u32,
     /// Until it is expected to start; 0 for one that runs or has ended.
     pub predicted_start: Millis,
+    /// Until nine in ten tasks like it have started; 0 for one that runs or has ended.
+    pub predicted_start_p90: Millis,
 }
 
 /// The answer to an admitted task.

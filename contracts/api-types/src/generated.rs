@@ -1563,6 +1563,9 @@ pub struct TaskSummary {
     ///Milliseconds from now until it is expected to start. Absent unless it waits.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub predicted_start_ms: ::std::option::Option<u64>,
+    ///Milliseconds from now until nine in ten tasks like it have started: an upper estimate beside `predicted_start_ms`. Absent unless it waits.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub predicted_start_p90_ms: ::std::option::Option<u64>,
     ///Where it runs, or ran last. Absent before its first start.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub replica: ::std::option::Option<::std::string::String>,

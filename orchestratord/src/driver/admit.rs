@@ -90,8 +90,11 @@ impl Driver {
         let full = pool.scheduler.check(priority, caller, now).err();
         let backoff = full.map_or(Millis(0), |full| full.retry_after);
         let queue_position = u32::try_from(position).unwrap_or(u32::MAX);
-        let predicted_start = Millis(start.expected.0 + pool.load_wait(now).0);
-        let accepted = Accepted { task: id, standing: Standing { queue_position, predicted_start }, backoff };
+        let load_wait = pool.load_wait(now).0;
+        let predicted_start = Millis(start.expected.0 + load_wait);
+        let predicted_start_p90 = Millis(start.late.0 + load_wait);
+        let standing = Standing { queue_position, predicted_start, predicted_start_p90 };
+        let accepted = Accepted { task: id, standing, backoff };
         // An error span, so that no level of the log turns it off while its lines are written.
         let span = tracing::error_span!(
             "task", task_id = %id, pool = %pool.setup.id, priority = priority.as_str(), replica = tracing::field::Empty
@@ -161,13 +164,15 @@ impl Driver {
     }
 
     pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
-        let started = Standing { queue_position: 0, predicted_start: Millis(0) };
+        let zero = Millis(0);
+        let started = Standing { queue_position: 0, predicted_start: zero, predicted_start_p90: zero };
         let Some(task) = self.tasks.get(id) else { return started };
         let pool = &self.pools[task.pool];
         match (pool.scheduler.position(id, now), pool.scheduler.predicted_start(id, now)) {
             (Some(position), Some(start)) => Standing {
                 queue_position: u32::try_from(position).unwrap_or(u32::MAX),
                 predicted_start: Millis(start.expected.0 + pool.load_wait(now).0),
+                predicted_start_p90: Millis(start.late.0 + pool.load_wait(now).0),
             },
             _ => started,
         }

@@ -101,6 +101,7 @@ fn summary_of(view: &TaskView) -> TaskSummary {
         },
         queue_position: standing.map(|standing| standing.queue_position),
         predicted_start_ms: standing.map(|standing| standing.predicted_start.0),
+        predicted_start_p90_ms: standing.map(|standing| standing.predicted_start_p90.0),
         replica: view.course.replica.as_ref().map(ToString::to_string),
         tokens_in: view.tokens_in.0,
         tokens_out: view.tokens_out.0,

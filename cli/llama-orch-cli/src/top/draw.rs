@@ -175,10 +175,10 @@ fn draw_tasks(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
     let rows = screen.tasks().map(|task| task_row(task, palette));
     let widths = [
         Constraint::Length(8),
-        Constraint::Length(14),
+        Constraint::Length(11),
         Constraint::Length(11),
         Constraint::Length(9),
-        Constraint::Length(10),
+        Constraint::Length(15),
         Constraint::Length(12),
         Constraint::Min(7),
     ];
@@ -196,8 +196,11 @@ fn task_row(task: &TaskSummary, palette: Palette) -> Row<'static> {
         TaskState::Running => ("running".to_owned(), String::new(), Tint::Good),
         TaskState::Waiting | TaskState::Ended => {
             let place = task.queue_position.map(|before| format!("{}.", u64::from(before) + 1));
-            let start =
-                task.predicted_start_ms.map(|ms| format!("in {}", text::span(Duration::from_millis(ms))));
+            let span = |ms| text::span(Duration::from_millis(ms));
+            let start = task.predicted_start_ms.map(|ms| match task.predicted_start_p90_ms {
+                Some(late) if late > ms => format!("{} to {}", span(ms), span(late)),
+                _ => format!("in {}", span(ms)),
+            });
             (place.unwrap_or_default(), start.unwrap_or_default(), Tint::Wait)
         }
     };

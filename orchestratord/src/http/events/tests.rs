@@ -19,7 +19,8 @@ impl Relay {
 }
 
 async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
-    let standing = Standing { queue_position: 3, predicted_start: Millis(420) };
+    let standing =
+        Standing { queue_position: 3, predicted_start: Millis(420), predicted_start_p90: Millis(600) };
     let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
     Relay::new(
         Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(from) },
@@ -168,7 +169,7 @@ async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let log = TaskLog::new();
     let places = Arc::new(Semaphore::new(1));
     let place = Arc::clone(&places).try_acquire_owned().unwrap();
-    let standing = Standing { queue_position: 0, predicted_start: Millis(0) };
+    let standing = Standing { queue_position: 0, predicted_start: Millis(0), predicted_start_p90: Millis(0) };
     let body = Relay::new(
         Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(0) },
         KEEPALIVE,

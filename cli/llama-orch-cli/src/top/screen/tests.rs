@@ -51,6 +51,7 @@ fn task(id: u128, state: &str) -> Value {
         "waiting" => {
             task["queue_position"] = json!(id);
             task["predicted_start_ms"] = json!(1900 * id as u64);
+            task["predicted_start_p90_ms"] = json!(2600 * id as u64);
         }
         _ => {}
     }
