@@ -137,7 +137,7 @@ fn check_a_full_lane(bencher: Bencher<'_, '_>, depth: &usize) {
 }
 
 /// Where a task in the middle of the queue stands, and when it will start: more than a decision, and bounded.
-#[divan::bench(args = DEPTHS[1..].iter(), sample_count = 200, sample_size = 1000)]
+#[divan::bench(args = DEPTHS[1..].iter(), sample_count = 20, sample_size = 100)]
 fn position_and_start_of_any_task(bencher: Bencher<'_, '_>, depth: &usize) {
     let pool = Pool::with_depth(*depth);
     let task = id(u64::from(SLOTS) + u64::try_from(depth / 2).expect("it is small"));

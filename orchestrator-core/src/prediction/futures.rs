@@ -15,13 +15,13 @@ use super::recent::{Length, exponential};
 use crate::Priority;
 
 /// Futures that are played through.
-pub(crate) const FUTURES: usize = 64;
+pub(crate) const FUTURES: usize = 32;
 
 /// Steps of one lane: of a longer one, several tasks make one step.
-pub(crate) const LANE_STEPS: usize = 48;
+pub(crate) const LANE_STEPS: usize = 32;
 
 /// The most steps of one future.
-const STEPS_MAX: usize = 400;
+const STEPS_MAX: usize = 200;
 
 /// Slots looked at over all futures and steps: with many slots, fewer futures are played.
 const LOOKS_MAX: usize = 1 << 18;
@@ -58,6 +58,9 @@ pub(crate) struct Step<'a> {
     pub(crate) waited_ms: f64,
     pub(crate) read: f64,
     pub(crate) length: Length<'a>,
+    /// The mean of `length`, computed once and not in every future. Read only of the task that is asked for and
+    /// of a step that several tasks make.
+    pub(crate) mean: f64,
 }
 
 /// What waits in one lane and may start before the task.
@@ -196,7 +199,6 @@ struct Future<'a> {
 
 impl<'a> Future<'a> {
     fn new(outlook: &'a Outlook<'a>, number: usize, futures: usize) -> Self {
-        let usual = outlook.task.length.mean();
         let mut future = Self {
             outlook,
             number,
@@ -214,7 +216,7 @@ impl<'a> Future<'a> {
                 left.min(future.cut(Unknown::Cut(index)))
             });
             let batch = slot.holder.is_some_and(|holder| holder.priority == Priority::Batch);
-            let usual = outlook.task.read * slot.read_ms + usual * slot.write_ms;
+            let usual = outlook.task.read * slot.read_ms + outlook.task.mean * slot.write_ms;
             future.ready.push(Ready { at, usual, batch });
         }
         future.next_newcomer = future.gap(0);
@@ -325,9 +327,11 @@ impl<'a> Future<'a> {
 
     /// Whose turn it is (Q-1 to Q-3, S-4); nobody's when only batch tasks wait and they hold all they may.
     fn turn(&self, slot: usize, now: f64) -> Option<Priority> {
-        let others = self.ready.iter().enumerate().filter(|(index, _)| *index != slot);
-        let held = others.filter(|(_, ready)| ready.batch && ready.at > now).count();
-        let batch = self.waited(Priority::Batch, now).filter(|_| held < self.outlook.batch_slots);
+        let held = || {
+            let others = self.ready.iter().enumerate().filter(|(index, _)| *index != slot);
+            others.filter(|(_, ready)| ready.batch && ready.at > now).count()
+        };
+        let batch = self.waited(Priority::Batch, now).filter(|_| held() < self.outlook.batch_slots);
         match (self.waited(Priority::Interactive, now), batch) {
             (None, None) => None,
             (Some(_), None) => Some(Priority::Interactive),
@@ -343,17 +347,17 @@ impl<'a> Future<'a> {
     fn take(&mut self, slot: usize, now: f64, first: &First<'a>) {
         let First { lane, task, unknown } = *first;
         let outlook = &self.outlook.slots[slot];
-        let mean = task.length.mean();
         let write = if task.tasks > 1.0 {
-            let spread = task.length.at(self.share(unknown)) - mean;
-            (mean * task.tasks + spread * task.tasks.sqrt()).max(0.0)
+            let spread = task.length.at(self.share(unknown)) - task.mean;
+            (task.mean * task.tasks + spread * task.tasks.sqrt()).max(0.0)
         } else {
             task.length.at(self.share(unknown))
         };
         // The first token belongs to the prefill.
         let took =
             task.read * task.tasks * outlook.read_ms + (write - task.tasks).max(0.0) * outlook.write_ms;
-        let stays = (-self.lane(lane).leaving_per_ms * now).exp();
+        let leaving_per_ms = self.lane(lane).leaving_per_ms;
+        let stays = if leaving_per_ms > 0.0 { (-leaving_per_ms * now).exp() } else { 1.0 };
         let took = if task.tasks > 1.0 {
             took * stays
         } else if stays < 1.0 && self.share(Unknown::Leaving(unknown.hash() >> 8)) >= stays {

@@ -53,6 +53,7 @@ impl PoolScheduler {
             Priority::Interactive => (own, others),
             Priority::Batch => (others, own),
         };
+        let length = self.lengths.length(spec.priority, &spec.work(), self.running_tokens(now));
         Outlook {
             slots: self.slot_outlooks(spec.priority, now),
             batch_slots: self.batch_slots(),
@@ -68,7 +69,8 @@ impl PoolScheduler {
                 tasks: 1.0,
                 waited_ms: ms_between(waiting.admitted_at, now),
                 read: f64::from(spec.tokens_in.0) * self.lengths.fresh_share(spec.priority),
-                length: self.lengths.length(spec.priority, &spec.work(), self.running_tokens(now)),
+                length,
+                mean: length.mean(),
             },
         }
     }
@@ -169,6 +171,7 @@ impl PoolScheduler {
                 waited_ms: ms_between(since, now),
                 read: f64::from(work.tokens_in) * fresh,
                 length: self.lengths.length(lane, &work, running),
+                mean: 0.0,
             });
             return LaneOutlook { steps: steps.collect(), leaving_per_ms };
         }
@@ -184,11 +187,13 @@ impl PoolScheduler {
             .queue
             .waits(lane)
             .map_or((0.0, 0.0), |(first, last)| (ms_between(first, now), ms_between(last, now)));
+        let mean = length.mean();
         let steps = (0..LANE_STEPS).map(|step| Step {
             tasks: count(tasks) / count(LANE_STEPS),
             waited_ms: first + (last - first) * count(step) / count(LANE_STEPS),
             read: sum.read / count(tasks),
             length,
+            mean,
         });
         LaneOutlook { steps: steps.collect(), leaving_per_ms }
     }
@@ -214,7 +219,7 @@ impl PoolScheduler {
         let read = self.mean_tokens(Priority::Interactive).read;
         Some(Newcomers {
             gap_ms: 1.0 / arriving_per_ms,
-            step: Step { tasks: 1.0, waited_ms: 0.0, read, length },
+            step: Step { tasks: 1.0, waited_ms: 0.0, read, length, mean: 0.0 },
         })
     }
 }
