@@ -30,6 +30,8 @@ fn spec(n: u64, priority: Priority) -> TaskSpec {
         id: id(n),
         priority,
         session: None,
+        ctx: None,
+
         tokens_in: TokenCount(u32::try_from(n % 900).expect("it is small")),
         max_tokens: Some(TokenCount(256)),
         expected_tokens: None,
@@ -60,6 +62,7 @@ impl Pool {
         let mut scheduler = PoolScheduler::new(limits, SessionLimits::default());
         let replica = ReplicaId { pool: PoolId::new("p").expect("a valid name"), index: 0 };
         let profile = ReplicaProfile {
+            ctx: None,
             slots: SLOTS,
             prefill_tps: Some(900.0),
             decode_tps: Some(40.0),

@@ -2,13 +2,15 @@
 //! the process behind it.
 
 use crate::prediction::{Measurement, Speed, Tokens};
-use crate::{Priority, ReplicaId, TaskId, Timestamp};
+use crate::{Priority, ReplicaId, TaskId, Timestamp, TokenCount};
 
 /// What is known of a replica when it is ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReplicaProfile {
     /// Sequences it decodes at a time: the most tasks that are outstanding there.
     pub slots: u16,
+    /// Tokens of context of each; nothing where that is not known.
+    pub ctx: Option<TokenCount>,
     /// Prompt tokens a second, as its self-test measured on one stream.
     pub prefill_tps: Option<f64>,
     /// Answer tokens a second, as its self-test measured on one stream.
@@ -91,6 +93,7 @@ pub(crate) struct Replica {
     pub(crate) id: ReplicaId,
     pub(crate) standing: Standing,
     pub(crate) slots: u16,
+    ctx: Option<TokenCount>,
     pub(crate) free_vram: Option<u64>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) speed: Speed,
@@ -111,12 +114,18 @@ impl Replica {
             id,
             standing: Standing::Open,
             slots: profile.slots,
+            ctx: profile.ctx,
             free_vram: profile.free_vram,
             seats: Vec::with_capacity(usize::from(profile.slots)),
             speed: Speed::from_self_test(&profile),
             stream_ms: 0.0,
             counted_until: now,
         }
+    }
+
+    /// Whether a slot holds so many tokens, as far as that is known.
+    pub(crate) fn holds(&self, ctx: Option<TokenCount>) -> bool {
+        self.ctx.zip(ctx).is_none_or(|(has, needs)| needs <= has)
     }
 
     /// Slots a task could go to.

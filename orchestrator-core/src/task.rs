@@ -26,6 +26,9 @@ pub struct TaskSpec {
     pub priority: Priority,
     /// The conversation it belongs to.
     pub session: Option<SessionId>,
+    /// Tokens of context that it needs; nothing where that is not known. It goes to a replica with as many while there
+    /// is one.
+    pub ctx: Option<TokenCount>,
     /// Tokens of its prompt, as measured.
     pub tokens_in: TokenCount,
     /// The most tokens of its answer.

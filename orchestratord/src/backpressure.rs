@@ -75,7 +75,7 @@ pub enum Refusal {
         limit_bytes: u64,
     },
     /// The lane is full.
-    #[error("the {priority} lane of pool `{pool}` is full: {bound} tasks wait")]
+    #[error("the {priority} lane of pool `{pool}` is full: its {bound} places are taken or promised")]
     QueueFull {
         /// The pool.
         pool: PoolId,

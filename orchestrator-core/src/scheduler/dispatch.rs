@@ -99,8 +99,12 @@ impl PoolScheduler {
         let Some(Task::Waiting(waiting)) = self.tasks.get(&head.task) else {
             unreachable!("a queued task is in the table, waiting")
         };
-        let open = self.replicas.iter().enumerate().filter(|(_, replica)| replica.standing == Standing::Open);
-        let candidates: Vec<Candidate> = open
+        let open =
+            || self.replicas.iter().enumerate().filter(|(_, replica)| replica.standing == Standing::Open);
+        // Where no replica holds it any more, the engine says so: the task does not wait for what may never come.
+        let held = open().any(|(_, replica)| replica.holds(waiting.spec.ctx));
+        let candidates: Vec<Candidate> = open()
+            .filter(|(_, replica)| !held || replica.holds(waiting.spec.ctx))
             .map(|(index, replica)| {
                 let tokens = self.tokens_on(&waiting.spec, index, now);
                 Candidate {

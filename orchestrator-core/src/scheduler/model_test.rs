@@ -124,6 +124,8 @@ fn spec(n: u32, priority: Priority, shape: u8) -> TaskSpec {
         id: task(n),
         priority,
         session: shape.is_multiple_of(3).then(|| SessionId(Uuid::from_u128(u128::from(shape % 5)))),
+        ctx: None,
+
         tokens_in: TokenCount(u32::from(shape) * 4),
         max_tokens: shape.is_multiple_of(2).then_some(TokenCount(u32::from(shape) + 1)),
         expected_tokens: shape.is_multiple_of(7).then_some(TokenCount(u32::from(shape))),
@@ -249,6 +251,7 @@ fn apply(pool: &mut PoolScheduler, world: &mut World, n: u32, op: &Op) -> Result
         Op::Ready(index, slots, tps) => {
             let tps = (*tps > 0).then_some(f64::from(*tps));
             let profile = ReplicaProfile {
+                ctx: None,
                 slots: *slots,
                 prefill_tps: tps,
                 decode_tps: tps,
@@ -321,6 +324,7 @@ fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseEr
         cancel(pool, world, n)?;
     }
     let profile = ReplicaProfile {
+        ctx: None,
         slots: 2,
         prefill_tps: None,
         decode_tps: Some(50.0),

@@ -17,6 +17,8 @@ fn spec(n: u128, priority: Priority) -> TaskSpec {
         id: task(n),
         priority,
         session: None,
+        ctx: None,
+
         tokens_in: TokenCount(100),
         max_tokens: Some(TokenCount(100)),
         expected_tokens: Some(TokenCount(100)),
@@ -34,6 +36,7 @@ fn at(ms: u64) -> Timestamp {
 /// Reads 1,000 tokens a second: a task of [`spec`] takes 0.1 s, and 100 tokens at this speed.
 fn profile(slots: u16, decode_tps: f64) -> ReplicaProfile {
     ReplicaProfile {
+        ctx: None,
         slots,
         prefill_tps: Some(1000.0),
         decode_tps: Some(decode_tps),
@@ -352,4 +355,25 @@ fn tasks_spread_over_equal_replicas_though_the_test_of_one_of_them_was_luckier()
         at_each[usize::from(replica)] += 1;
     }
     assert_eq!(at_each, [2, 2]);
+}
+
+#[test]
+fn a_task_goes_to_a_replica_whose_context_holds_it_while_there_is_one() {
+    let small = ReplicaProfile { ctx: Some(TokenCount(2048)), ..profile(2, 200.0) };
+    let large = ReplicaProfile { ctx: Some(TokenCount(4096)), ..profile(1, 50.0) };
+    let mut pool = pool(limits(9, 9), &[small, large]);
+    let needs = |n, ctx| TaskSpec { ctx: Some(TokenCount(ctx)), ..spec(n, Priority::Interactive) };
+    let _ = pool.admit(needs(1, 3000), 1, at(0));
+    assert_eq!(pool.next(at(0)).map(|next| next.replica), Some(replica(1)), "though the other is faster");
+    let _ = pool.admit(needs(2, 2048), 2, at(1));
+    assert_eq!(pool.next(at(1)).map(|next| next.replica), Some(replica(0)));
+    let _ = pool.admit(needs(3, 3000), 3, at(2));
+    assert_eq!(pool.next(at(2)), None, "the only replica that holds it is busy");
+    let lost = pool.replica_gone(&replica(1));
+    assert_eq!(
+        pool.next(at(3)).map(|next| next.task),
+        Some(task(3)),
+        "there is none any more: the other says so"
+    );
+    assert_eq!(lost, [task(1)]);
 }

@@ -12,6 +12,7 @@ fn a_lost_task_waits_again_with_its_first_admission_and_without_a_forecast() {
         id: TaskId(Uuid::from_u128(1)),
         priority: Priority::Batch,
         session: None,
+        ctx: None,
         tokens_in: TokenCount(5),
         max_tokens: None,
         expected_tokens: None,

@@ -111,6 +111,7 @@ impl Policy for PoolScheduler {
             id: TaskId(Uuid::from_u128(job as u128)),
             priority: what.priority,
             session: None,
+            ctx: None,
             tokens_in: TokenCount(what.tokens_in),
             max_tokens: Some(TokenCount(256)),
             expected_tokens: None,
@@ -198,6 +199,7 @@ pub fn scheduler_of(
     for (index, machine) in (0..).zip(machines) {
         let replica = ReplicaId { pool: PoolId::new("p").expect("a valid name"), index };
         let profile = ReplicaProfile {
+            ctx: None,
             slots: machine.slots,
             prefill_tps: Some(machine.prefill_tps),
             decode_tps: Some(machine.decode_tps),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Input, KvHint, Measured, Workload};
+use adapter_api::{Input, Job, KvHint, Measured, Workload};
 use orchestrator_core::{
     Admission, Millis, PoolId, Priority, Rejection, RejectionReason, TaskId, TaskSpec, Timestamp, TokenCount,
 };
@@ -82,7 +82,8 @@ impl Driver {
         let (id, priority) = (request.id(), request.job.priority);
         let tokens_in = measured.map_or_else(|| rough_tokens(&request.job.input), |measured| measured.tokens);
         let caller = request.fingerprint;
-        let (position, evicted) = match pool.scheduler.admit(spec(request, tokens_in), caller, now) {
+        let (position, evicted) = match pool.scheduler.admit(spec(request, tokens_in, measured), caller, now)
+        {
             Admission::Queued { position, evicted } => (position, evicted),
             Admission::Rejected(rejection) => return Err(queue_full(pool, priority, rejection)),
         };
@@ -184,17 +185,28 @@ impl Driver {
     }
 }
 
-fn spec(request: &TaskRequest, tokens_in: TokenCount) -> TaskSpec {
+fn spec(request: &TaskRequest, tokens_in: TokenCount, measured: Option<Measured>) -> TaskSpec {
     let answers = request.workload() == Workload::Completion;
     TaskSpec {
         id: request.id(),
         priority: request.job.priority,
         // A task that uses no cache has no reason to go where its session's is, and leaves none behind.
         session: request.job.session.filter(|_| request.job.kv == KvHint::Reuse),
+        ctx: measured.map(|measured| context_of(&request.job, measured)),
         tokens_in,
         max_tokens: request.job.max_tokens,
         expected_tokens: if answers { request.expected_tokens } else { Some(TokenCount(0)) },
     }
+}
+
+/// Tokens of context that a measured task needs: its prompt and its answer, or what it asks for.
+fn context_of(job: &Job, measured: Measured) -> TokenCount {
+    let answer = match job.workload {
+        Workload::Completion => job.max_tokens.map_or(1, |most| most.0),
+        Workload::Embedding | Workload::Rerank => 0,
+    };
+    let together = TokenCount(measured.longest.0.saturating_add(answer));
+    job.ctx.map_or(together, |asked| asked.max(together))
 }
 
 fn queue_full(pool: &Pool, priority: Priority, rejection: Rejection) -> Refusal {

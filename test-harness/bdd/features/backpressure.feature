@@ -41,7 +41,7 @@ Feature: Backpressure
     Given a daemon with
       | pools[0].slots=1     |
       | queue.interactive=2  |
-      | queue.batch=2        |
+      | queue.batch=3        |
     And I submit the task "short" with
       """
       {"prompt": "Count: one two three", "max_tokens": 3000, "expected_tokens": 100,
@@ -59,6 +59,11 @@ Feature: Backpressure
     And I cancel "w2"
     And I cancel "short"
     And nothing runs or waits
+    # Another daemon: on this one the refused caller has been promised the next place.
+    Given a daemon with
+      | pools[0].slots=1     |
+      | queue.interactive=2  |
+      | queue.batch=4        |
     And I submit the task "long" with
       """
       {"prompt": "Count: one two three", "max_tokens": 3000, "expected_tokens": 3000,

@@ -113,6 +113,7 @@ pub fn pool(interactive: usize, slots: u16) -> PoolScheduler {
 
 fn profile(speed: f64, slots: u16) -> ReplicaProfile {
     ReplicaProfile {
+        ctx: None,
         slots,
         prefill_tps: Some(PREFILL_TPS * speed),
         decode_tps: Some(DECODE_TPS * speed),
@@ -197,6 +198,7 @@ impl World<'_> {
             id: task(job),
             priority: what.priority,
             session: None,
+            ctx: None,
             tokens_in: TokenCount(what.tokens_in),
             max_tokens: Some(TokenCount(MAX_TOKENS)),
             expected_tokens: what.expected.map(TokenCount),

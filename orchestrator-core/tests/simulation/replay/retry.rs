@@ -121,6 +121,7 @@ fn play(jobs: &[Job], first: usize) -> Retries {
                     id: task(job),
                     priority: Priority::Interactive,
                     session: None,
+                    ctx: None,
                     tokens_in: TokenCount(what.tokens_in),
                     max_tokens: Some(TokenCount(MAX_TOKENS)),
                     expected_tokens: None,

@@ -200,6 +200,7 @@ impl Pool {
         self.learn_facts(engine.facts());
         let profile = ReplicaProfile {
             slots: engine.facts().slots,
+            ctx: Some(engine.facts().ctx),
             prefill_tps: Some(test.prefill_tps),
             decode_tps: test.decode_tps,
             company: test.company,
