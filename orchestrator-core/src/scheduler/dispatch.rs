@@ -63,6 +63,12 @@ impl PoolScheduler {
         }
     }
 
+    /// The task that would start now.
+    pub(super) fn next_task(&self, now: Timestamp) -> Option<TaskId> {
+        let Choice::Start { priority, .. } = self.choose(now) else { return None };
+        self.queue.head(priority).map(|head| head.task)
+    }
+
     /// Decides what is next, without doing it.
     fn choose(&self, now: Timestamp) -> Choice {
         let Some(first) = self.queue.turn(now) else { return Choice::Nothing };

@@ -65,7 +65,8 @@ impl Driver {
             let retry_after = self.pools[index].scheduler.next_departure(request.job.priority, now);
             self.end_evicted(evicted, retry_after, now);
         }
-        Ok(Admitted { accepted, source: self.source(id, now)? })
+        let source = self.source_standing(id, accepted.standing)?;
+        Ok(Admitted { accepted, source })
     }
 
     /// Puts a new task into the queue of a pool. Returns it, and the task that left for it.

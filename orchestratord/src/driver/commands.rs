@@ -7,7 +7,7 @@ use orchestrator_core::{PoolId, SessionId, TaskId, Timestamp};
 use super::{Driver, Effect};
 use crate::backpressure::Refusal;
 use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
-use crate::protocol::{Command, Reply, ReplyTo, SessionState, SubscriptionSource};
+use crate::protocol::{Command, Reply, ReplyTo, SessionState, Standing, SubscriptionSource};
 use crate::state::ModelState;
 
 impl Driver {
@@ -40,9 +40,18 @@ impl Driver {
 
     /// What a subscription to a task is made from.
     pub(super) fn source(&self, id: TaskId, now: Timestamp) -> Result<SubscriptionSource, Refusal> {
+        self.source_standing(id, self.standing(id, now))
+    }
+
+    /// The same of a task that is known to stand so: an estimate costs more than all else here.
+    pub(super) fn source_standing(
+        &self,
+        id: TaskId,
+        standing: Standing,
+    ) -> Result<SubscriptionSource, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
         let (engine, tools) = (self.pools[task.pool].setup.engine, task.record.tools());
-        Ok(SubscriptionSource { standing: self.standing(id, now), engine, tools, log: Arc::clone(&task.log) })
+        Ok(SubscriptionSource { standing, engine, tools, log: Arc::clone(&task.log) })
     }
 
     fn reload(&mut self, pool: &PoolId, order: ReloadOrder, to: ReplyTo<Result<ReloadOutcome, Refusal>>) {
