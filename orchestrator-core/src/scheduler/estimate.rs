@@ -4,7 +4,9 @@ use super::PoolScheduler;
 use super::promises::Departures;
 use crate::prediction::Tokens;
 use crate::prediction::timeline::Slot;
-use crate::replica::{Replica, Standing};
+use crate::replica::{Replica, Seat, Standing};
+use crate::task::Task;
+use crate::work::Output;
 use crate::{Priority, Timestamp};
 
 /// Share by which hinted lengths differ from each other and from the truth, on average. It is a guess.
@@ -48,7 +50,7 @@ impl PoolScheduler {
             each_ms: if per_ms > 0.0 { 1.0 / (per_ms * share) } else { 0.0 },
             first_ms: self
                 .fresh_ms(slots / per_ms.max(f64::MIN_POSITIVE) * (1.0 + spread * spread) / 2.0, now),
-            earliest_ms: self.earliest_ms(now) * (1.0 - spread).max(0.0),
+            earliest_ms: self.earliest_ms(spread, now),
             spread_ms: spread_ms / slots / slots / share,
             doubt,
         }
@@ -64,10 +66,29 @@ impl PoolScheduler {
         if slots > 0.0 { (sum / slots - usual_ms).clamp(0.0, usual_ms) } else { 0.0 }
     }
 
-    /// When the first task that runs has ended, if all of them are as long as they are expected to be.
-    fn earliest_ms(&self, now: Timestamp) -> f64 {
+    /// Before that no task that runs is expected to end: each has its expected time left, less what that may be off
+    /// by. A length that its caller has named is off by little, others by `spread`, as a share of it.
+    fn earliest_ms(&self, spread: f64, now: Timestamp) -> f64 {
+        let off_by = |seat: &Seat| match self.tasks.get(&seat.task) {
+            Some(Task::Running(running)) if matches!(running.spec.work().output, Output::Hinted(_)) => {
+                HINTS_OFF_BY
+            }
+            _ => spread,
+        };
         let open = self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
-        let earliest = open.map(|replica| self.ready_ms(replica, now)).fold(f64::INFINITY, f64::min);
+        let earliest = open.map(|replica| {
+            if replica.free() > 0 {
+                return 0.0;
+            }
+            let slots = self.slots_of(replica, Tokens::default(), now);
+            let left = replica
+                .seats
+                .iter()
+                .zip(slots)
+                .map(|(seat, slot)| slot.ready * (1.0 - off_by(seat)).max(0.0));
+            left.fold(f64::INFINITY, f64::min)
+        });
+        let earliest = earliest.fold(f64::INFINITY, f64::min);
         if earliest.is_finite() { earliest } else { 0.0 }
     }
 

@@ -377,3 +377,29 @@ fn a_task_goes_to_a_replica_whose_context_holds_it_while_there_is_one() {
     );
     assert_eq!(lost, [task(1)]);
 }
+
+#[test]
+fn a_refused_caller_is_told_to_wait_for_as_long_as_the_task_that_runs_says_it_takes() {
+    let told = |expected: u32| {
+        let mut pool = pool(limits(1, 1), &[profile(1, 100.0)]);
+        let runs = TaskSpec {
+            max_tokens: None,
+            expected_tokens: Some(TokenCount(expected)),
+            ..spec(1, Priority::Interactive)
+        };
+        let _ = pool.admit(runs, 1, at(0));
+        assert!(pool.next(at(0)).is_some());
+        let short = |n| TaskSpec {
+            max_tokens: Some(TokenCount(4)),
+            expected_tokens: None,
+            ..spec(n, Priority::Interactive)
+        };
+        let _ = pool.admit(short(2), 2, at(1));
+        let Admission::Rejected(rejection) = pool.admit(short(3), 3, at(1)) else {
+            panic!("the lane is full")
+        };
+        rejection.retry_after.0
+    };
+    assert!(told(3000) > 20_000, "{} ms for 30 s of work", told(3000));
+    assert!(told(100) < 5_000, "{} ms for 1 s of work", told(100));
+}
