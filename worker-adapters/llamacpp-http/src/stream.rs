@@ -21,6 +21,9 @@ struct Chunk<'a> {
     content: Cow<'a, str>,
     #[serde(default)]
     tokens: Vec<i32>,
+    /// How much of the prompt is read; an event with it has no token, whatever `tokens` says.
+    #[serde(default)]
+    prompt_progress: Option<IgnoredAny>,
     #[serde(default)]
     id_slot: Option<i32>,
     #[serde(default)]
@@ -144,7 +147,8 @@ impl Completion {
         {
             text = Cow::Owned(format!("{opening}{text}"));
         }
-        Ok(Event { text, tokens: chunk.tokens, logprobs, own, last, ..Event::default() })
+        let tokens = if chunk.prompt_progress.is_some() { Vec::new() } else { chunk.tokens };
+        Ok(Event { text, tokens, logprobs, own, last, ..Event::default() })
     }
 }
 

@@ -26,7 +26,7 @@ fn completion(stop_type: &str) -> Vec<u8> {
         Server: llama.cpp\r\nTransfer-Encoding: chunked\r\nAccess-Control-Allow-Origin: \r\n\r\n"
             .to_vec();
     let events = [
-        r#"{"index":0,"content":"","tokens":[],"stop":false,"id_slot":1,"tokens_predicted":0,"tokens_evaluated":6,"prompt_progress":{"total":6,"cache":4,"processed":6,"time_ms":19}}"#,
+        r#"{"index":0,"content":"","tokens":[0],"stop":false,"id_slot":-1,"tokens_predicted":0,"tokens_evaluated":6,"prompt_progress":{"total":6,"cache":4,"processed":6,"time_ms":19}}"#,
         r#"{"index":0,"content":" Gr","tokens":[2219],"stop":false,"id_slot":1,"tokens_predicted":1,"tokens_evaluated":6}"#,
         r#"{"index":0,"content":"ü\"n\"","tokens":[195,188,9],"stop":false,"id_slot":1,"tokens_predicted":4,"tokens_evaluated":6}"#,
         r#"{"index":0,"content":"","tokens":[240],"stop":false,"id_slot":1,"tokens_predicted":5,"tokens_evaluated":6}"#,
