@@ -89,6 +89,18 @@ fn cases() -> Vec<Case> {
         .map(|i| (format!("field_{i}"), json!({"type": "string", "description": "a field of the caller's"})))
         .collect();
     let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": schema}}}]);
+    let calls = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let history = json!([
+        user("x".to_owned()),
+        {"role": "assistant", "tool_calls": vec![calls; 180_000]},
+        user("x".to_owned()),
+    ]);
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": tools[0]["function"]["parameters"]}});
+    let picture = json!([{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{}", "A".repeat(BODY_BYTES))}},
+    ]}]);
+    let response_tools =
+        json!([{"type": "function", "name": "f", "parameters": tools[0]["function"]["parameters"]}]);
     let case = |name, path, body| Case { name, path, body };
     vec![
         case("chat, one message of 15 MiB", "/v1/chat/completions", chat(json!([user(text(BODY_BYTES))]), 1)),
@@ -103,6 +115,18 @@ fn cases() -> Vec<Case> {
             "chat, tools of 12 MiB",
             "/v1/chat/completions",
             json!({"model": "m", "max_tokens": 4, "messages": [user("x".to_owned())], "tools": tools}),
+        ),
+        case("chat, 180,000 calls in the history", "/v1/chat/completions", chat(history, 1)),
+        case("chat, a picture of 15 MiB, n 16", "/v1/chat/completions", chat(picture, 16)),
+        case(
+            "chat, a schema of 12 MiB, n 16",
+            "/v1/chat/completions",
+            chat(json!([user("x".to_owned())]), 16).with("response_format", format),
+        ),
+        case(
+            "responses, tools of 12 MiB, stream",
+            "/v1/responses",
+            json!({"model": "m", "input": "x", "max_output_tokens": 4, "stream": true, "tools": response_tools}),
         ),
         case("messages of 15 MiB", "/v1/messages", chat(json!([user(text(BODY_BYTES))]), 1).without("n")),
         case(
@@ -136,11 +160,17 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-trait Without {
+trait Fields {
+    fn with(self, name: &str, value: Value) -> Self;
     fn without(self, name: &str) -> Self;
 }
 
-impl Without for Value {
+impl Fields for Value {
+    fn with(mut self, name: &str, value: Value) -> Self {
+        self[name] = value;
+        self
+    }
+
     fn without(mut self, name: &str) -> Self {
         self.as_object_mut().map(|object| object.remove(name));
         self
@@ -196,13 +226,19 @@ async fn connect(daemon: SocketAddr) -> anyhow::Result<TcpStream> {
     Ok(socket)
 }
 
-/// Reads one answer with a length.
+/// Reads one answer, with a length or in chunks.
 async fn answer(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> anyhow::Result<()> {
     bytes.clear();
     loop {
         ensure!(socket.read_buf(bytes).await? > 0, "the connection ended within an answer");
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        if head.contains("transfer-encoding: chunked") {
+            if bytes.ends_with(b"\r\n0\r\n\r\n") {
+                return Ok(());
+            }
+            continue;
+        }
         let length =
             head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
         if bytes.len() >= end + 4 + length.unwrap_or(0) {
