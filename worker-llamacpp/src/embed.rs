@@ -138,13 +138,9 @@ fn answer(
         }
     }
     let report = EndReport {
-        finish,
         tokens_in: TokenCount(progress.prompt_tokens),
-        tokens_cached: TokenCount(0),
-        tokens_out: TokenCount(0),
         prefill_ms: Millis::from_duration(clock::now().duration_since(job.arrived)),
-        decode_ms: Millis(0),
-        own: None,
+        ..EndReport::of(finish)
     };
     let end = TaskUpdate { task: job.task, event: TaskEvent::End(report) };
     outbox.send_step(Step { tasks: vec![end], sessions: Vec::new() });

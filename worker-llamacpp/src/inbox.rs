@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use adapter_api::{Determinism, EndReport, EngineError, Finish, Job};
 use llama_cpp_2::context::LlamaContext;
-use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
+use orchestrator_core::{Millis, Priority, SessionId, TaskId};
 use rustix::event::{PollFd, PollFlags, poll};
 use worker_protocol::{FromWorker, Pong, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
 
@@ -283,14 +283,7 @@ fn prepare_all(
 /// The end of a task that never reached a slot.
 #[must_use]
 pub fn end_unstarted(task: TaskId, finish: Finish, arrived: std::time::Instant) -> Step {
-    let report = EndReport {
-        finish,
-        tokens_in: TokenCount(0),
-        tokens_cached: TokenCount(0),
-        tokens_out: TokenCount(0),
-        prefill_ms: Millis::from_duration(clock::now().duration_since(arrived)),
-        decode_ms: Millis(0),
-        own: None,
-    };
+    let waited = Millis::from_duration(clock::now().duration_since(arrived));
+    let report = EndReport { prefill_ms: waited, ..EndReport::of(finish) };
     Step { tasks: vec![TaskUpdate { task, event: TaskEvent::End(report) }], sessions: Vec::new() }
 }

@@ -158,7 +158,7 @@ impl Engine for ScriptedEngine {
         let Attempt { says, fate } = attempt.unwrap_or_else(|| Attempt::new(&[], Fate::Stop));
         let (happens, heard) = (self.happens.clone(), Arc::clone(&self.heard));
         tokio::runtime::Handle::current().spawn(async move {
-            let tokens_out = TokenCount(u32::try_from(says.len()).unwrap());
+            let tokens_out = u32::try_from(says.len()).unwrap();
             for text in says {
                 sink.tokens(Piece { text, tokens: vec![7], ..Piece::default() });
                 tokio::task::yield_now().await;
@@ -169,15 +169,9 @@ impl Engine for ScriptedEngine {
                 sink.tokens(Piece { text: "too late".to_owned(), tokens: vec![7], ..Piece::default() });
             }
             match fate.finish() {
-                Some(finish) => sink.end(EndReport {
-                    finish,
-                    tokens_in: TokenCount(3),
-                    tokens_cached: TokenCount(0),
-                    tokens_out,
-                    prefill_ms: Millis(1),
-                    decode_ms: Millis(1),
-                    own: None,
-                }),
+                Some(finish) => {
+                    sink.end(EndReport { tokens_in: TokenCount(3), ..EndReport::short(finish, tokens_out) });
+                }
                 None => {
                     drop(sink);
                     happens.send(Happens::Died).await.unwrap();

@@ -202,5 +202,39 @@ pub struct EndReport {
     pub own: Option<Arc<OwnAnswer>>,
 }
 
+impl EndReport {
+    /// Of a task for which nothing was computed. What was is put in by name.
+    #[must_use]
+    pub fn of(finish: Finish) -> Self {
+        Self {
+            finish,
+            tokens_in: TokenCount(0),
+            tokens_cached: TokenCount(0),
+            tokens_out: TokenCount(0),
+            prefill_ms: Millis(0),
+            decode_ms: Millis(0),
+            own: None,
+        }
+    }
+
+    /// Of a task that an engine could not begin.
+    #[must_use]
+    pub fn failed(error: EngineError) -> Self {
+        Self::of(Finish::Failed(error))
+    }
+
+    /// Of a short task of one token in and `tokens_out` out, which took a millisecond for either.
+    #[must_use]
+    pub fn short(finish: Finish, tokens_out: u32) -> Self {
+        Self {
+            tokens_in: TokenCount(1),
+            tokens_out: TokenCount(tokens_out),
+            prefill_ms: Millis(1),
+            decode_ms: Millis(1),
+            ..Self::of(finish)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

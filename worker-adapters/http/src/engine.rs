@@ -13,6 +13,7 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::clock;
 use crate::dialect::{Call, Dialect, Ending, Last};
@@ -56,18 +57,18 @@ impl<D: Dialect> Engine for HttpEngine<D> {
 
     fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
         if let Err(fault) = check(&job, &self.facts) {
-            return sink.end(refused(fault));
+            return sink.end(EndReport::failed(EngineError::Invalid(fault)));
         }
         match self.inner.enter(job.task) {
             Ok((canceled, read)) => {
                 let inner = Arc::clone(&self.inner);
-                tasks::spawn(run(inner, job, Told::new(sink, read), canceled));
+                tasks::spawn(run(inner, job, Told::new(sink, read), canceled).in_current_span());
             }
             Err(NotTaken::Gone) => drop(sink),
-            Err(NotTaken::Suspended(reason)) => sink.end(refused_by(EngineError::Unavailable(reason))),
+            Err(NotTaken::Suspended(reason)) => sink.end(EndReport::failed(EngineError::Unavailable(reason))),
             Err(NotTaken::Full) => {
-                tracing::error!(task_id = %job.task, "an engine has more tasks than it can have");
-                sink.end(refused_by(EngineError::Lost));
+                tracing::error!("an engine has more tasks than it can have");
+                sink.end(EndReport::failed(EngineError::Lost));
             }
         }
     }
@@ -187,22 +188,6 @@ fn check(job: &Job, facts: &EngineFacts) -> Result<(), String> {
     }
 }
 
-fn refused(text: String) -> EndReport {
-    refused_by(EngineError::Invalid(text))
-}
-
-fn refused_by(error: EngineError) -> EndReport {
-    EndReport {
-        finish: Finish::Failed(error),
-        tokens_in: TokenCount(0),
-        tokens_cached: TokenCount(0),
-        tokens_out: TokenCount(0),
-        prefill_ms: Millis(0),
-        decode_ms: Millis(0),
-        own: None,
-    }
-}
-
 /// How a job came to its end.
 enum End {
     Last(Last),
@@ -246,7 +231,7 @@ async fn run<D: Dialect>(
         End::Lost => return,
         End::Fault(fault @ Fault::Refused(_)) => Finish::Failed(inner.fail_early(fault.clone())),
         End::Fault(fault) => {
-            tracing::warn!(task_id = %task, engine = D::NAME, %fault, "a task failed at its engine");
+            tracing::warn!(engine = D::NAME, %fault, "a task failed at its engine");
             if told.first.is_none() {
                 Finish::Failed(inner.fail_early(fault.clone()))
             } else {

@@ -173,16 +173,7 @@ fn token(task: TaskId, text: &str) -> TaskUpdate {
 }
 
 fn end(task: TaskId, finish: Finish, tokens_out: u32) -> TaskUpdate {
-    let report = EndReport {
-        finish,
-        tokens_in: TokenCount(1),
-        tokens_cached: TokenCount(0),
-        tokens_out: TokenCount(tokens_out),
-        prefill_ms: Millis(1),
-        decode_ms: Millis(1),
-        own: None,
-    };
-    TaskUpdate { task, event: TaskEvent::End(report) }
+    TaskUpdate { task, event: TaskEvent::End(EndReport::short(finish, tokens_out)) }
 }
 
 fn step(

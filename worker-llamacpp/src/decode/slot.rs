@@ -141,13 +141,12 @@ impl Task {
     pub fn report(&self, finish: Finish, now: Instant) -> EndReport {
         let first = self.times.first.unwrap_or(now);
         EndReport {
-            finish,
             tokens_in: count(self.prompt.len()),
             tokens_cached: count(self.found),
             tokens_out: count(self.written),
             prefill_ms: Millis::from_duration(first.duration_since(self.times.arrived)),
             decode_ms: Millis::from_duration(now.duration_since(first)),
-            own: None,
+            ..EndReport::of(finish)
         }
     }
 }

@@ -18,7 +18,7 @@ use adapter_api::{
 };
 use fastrand::Rng;
 use orchestrator_core::{
-    FullPolicy, Millis, PoolId, Priority, QueueLimits, SessionLimits, TaskId, Timestamp, TokenCount,
+    FullPolicy, PoolId, Priority, QueueLimits, SessionLimits, TaskId, Timestamp, TokenCount,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -336,7 +336,7 @@ impl World {
             _ => None,
         };
         if let Some(error) = failure {
-            let report = report(Finish::Failed(error));
+            let report = EndReport::short(Finish::Failed(error), 1);
             return self.within(20, Happening::Event(Event::Task(run, TaskEvent::End(report))));
         }
         let run_state = SimRun { run, log, canceled: false, stalled: false, done: 0, left: answer };
@@ -376,7 +376,7 @@ impl World {
         }
         if engine.runs.get(&run.task).is_some_and(|state| state.run == run) {
             engine.runs.remove(&run.task);
-            self.handle(Event::Task(run, TaskEvent::End(report(finish))));
+            self.handle(Event::Task(run, TaskEvent::End(EndReport::short(finish, 1))));
         }
     }
 
@@ -403,7 +403,7 @@ impl World {
                 self.handle(Event::Task(state.run, TaskEvent::FirstToken));
             }
             let event = if writes && self.rng.bool() {
-                TaskEvent::End(report(Finish::Stop))
+                TaskEvent::End(EndReport::short(Finish::Stop, 1))
             } else {
                 TaskEvent::Lost
             };
@@ -461,18 +461,6 @@ impl World {
 fn write(log: &TaskLog, run: RunId) -> bool {
     let text = format!("r{} ", run.run);
     log.append_piece(run.run, &Piece { text, tokens: vec![1], ..Piece::default() })
-}
-
-fn report(finish: Finish) -> EndReport {
-    EndReport {
-        finish,
-        tokens_in: TokenCount(1),
-        tokens_cached: TokenCount(0),
-        tokens_out: TokenCount(1),
-        prefill_ms: Millis(1),
-        decode_ms: Millis(1),
-        own: None,
-    }
 }
 
 pub(super) fn pool_id(index: usize) -> PoolId {

@@ -124,16 +124,7 @@ impl Bench {
     }
 
     fn report(&mut self, run: RunId, finish: Finish) {
-        let report = EndReport {
-            finish,
-            tokens_in: TokenCount(1),
-            tokens_cached: TokenCount(0),
-            tokens_out: TokenCount(1),
-            prefill_ms: Millis(1),
-            decode_ms: Millis(1),
-            own: None,
-        };
-        self.handle(Event::Task(run, TaskEvent::End(report)));
+        self.handle(Event::Task(run, TaskEvent::End(EndReport::short(finish, 1))));
     }
 
     /// Seconds in which each of these runs reports so much work.
