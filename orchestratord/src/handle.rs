@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineKind, MeasureError, Measured, ToolSpeech};
+use adapter_api::{Engine, EngineKind, Input, MeasureError, Measured, ToolSpeech};
 use config_schema::PoolModel;
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
@@ -96,6 +96,18 @@ enum Unmeasured {
     Refused(Refusal),
 }
 
+/// What an engine measured for one task of a request. The others of the same input differ in nothing that an engine
+/// looks at, and are measured once.
+#[derive(Default)]
+pub struct LastMeasured(Option<(Arc<dyn Engine>, Arc<Input>, Measured)>);
+
+impl LastMeasured {
+    fn of(&self, engine: &Arc<dyn Engine>, input: &Arc<Input>) -> Option<Measured> {
+        let (by, of, measured) = self.0.as_ref()?;
+        (Arc::ptr_eq(by, engine) && Arc::ptr_eq(of, input)).then_some(*measured)
+    }
+}
+
 /// The way to the driver. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
@@ -116,18 +128,23 @@ impl DriverHandle {
     /// # Errors
     /// Every [`Refusal`] that a task can meet.
     pub async fn submit(&self, request: TaskRequest) -> Result<Accepted, Refusal> {
-        match self.find_place_counted(&request).await? {
+        match self.find_place_counted(&request, &mut LastMeasured::default()).await? {
             Found::Known(accepted) => Ok(accepted),
             Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.accepted),
         }
     }
 
-    /// Admits a task as [`submit`](Self::submit) does, and subscribes to it in the same step.
+    /// Admits a task as [`submit`](Self::submit) does, and subscribes to it in the same step. `measured` is what was
+    /// measured for the tasks of the same request before.
     ///
     /// # Errors
     /// Every [`Refusal`] that a task can meet.
-    pub async fn submit_and_subscribe(&self, request: TaskRequest) -> Result<Subscription, Refusal> {
-        match self.find_place_counted(&request).await? {
+    pub async fn submit_and_subscribe(
+        &self,
+        request: TaskRequest,
+        measured: &mut LastMeasured,
+    ) -> Result<Subscription, Refusal> {
+        match self.find_place_counted(&request, measured).await? {
             Found::Known(accepted) => self.subscribe(accepted.task, 0).await,
             Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.source.into()),
         }
@@ -144,8 +161,12 @@ impl DriverHandle {
     }
 
     /// Where a task goes; a refusal is counted.
-    async fn find_place_counted(&self, request: &TaskRequest) -> Result<Found, Refusal> {
-        self.find_place(request).await.map_err(|(refusal, engine)| {
+    async fn find_place_counted(
+        &self,
+        request: &TaskRequest,
+        last: &mut LastMeasured,
+    ) -> Result<Found, Refusal> {
+        self.find_place(request, last).await.map_err(|(refusal, engine)| {
             if let Some(engine) = engine {
                 self.metrics.task_rejected(engine.as_str(), refusal.verdict().code);
             }
@@ -159,7 +180,7 @@ impl DriverHandle {
     /// Every [`Refusal`] that a task can meet, and [`Refusal::PoolUnready`] where no model is loaded that could
     /// count.
     pub async fn count(&self, request: &TaskRequest) -> Result<Measured, Refusal> {
-        match self.find_place(request).await.map_err(|(refusal, _)| refusal)? {
+        match self.find_place(request, &mut LastMeasured::default()).await.map_err(|(refusal, _)| refusal)? {
             Found::Place { measured: Some(measured), .. } => Ok(measured),
             Found::Place { pool, measured: None } => Err(Refusal::PoolUnready {
                 pool,
@@ -171,7 +192,11 @@ impl DriverHandle {
     }
 
     /// Where a task goes, measured where an engine is there; beside a refusal the engine that found it.
-    async fn find_place(&self, request: &TaskRequest) -> Result<Found, (Refusal, Option<EngineKind>)> {
+    async fn find_place(
+        &self,
+        request: &TaskRequest,
+        last: &mut LastMeasured,
+    ) -> Result<Found, (Refusal, Option<EngineKind>)> {
         let query = RouteQuery {
             task: request.id(),
             fingerprint: request.fingerprint,
@@ -187,12 +212,19 @@ impl DriverHandle {
                 Routed::Unmeasured { pool } => return Ok(Found::Place { pool, measured: None }),
                 Routed::Measure { pool, engine } => (pool, engine),
             };
+            let input = &request.job.input;
+            if let Some(measured) = last.of(&engine, input) {
+                return Ok(Found::Place { pool, measured: Some(measured) });
+            }
             let later = |after: Duration| {
                 let retry_after = Millis::from_duration(after);
                 Refusal::ReplicaExhausted { pool: pool.clone(), retry_after }
             };
             let refusal = match self.measure(request, &engine).await {
-                Ok(measured) => return Ok(Found::Place { pool, measured: Some(measured) }),
+                Ok(measured) => {
+                    last.0 = Some((engine, Arc::clone(input), measured));
+                    return Ok(Found::Place { pool, measured: Some(measured) });
+                }
                 Err(Unmeasured::Gone) if attempt < MEASURE_TRIES => continue,
                 Err(Unmeasured::Gone) => later(Duration::ZERO),
                 // What was waited in vain says how busy the engine is.

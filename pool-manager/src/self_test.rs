@@ -212,14 +212,14 @@ fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
         session: None,
         priority: Priority::Interactive,
         workload,
-        input,
+        input: input.into(),
         ctx: None,
         max_tokens,
         sampling: Sampling::greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,
@@ -269,7 +269,7 @@ impl Probe {
         let (heard_tx, heard) = watch::channel(Heard::default());
         let (ended_tx, ended) = oneshot::channel();
         let task = job.task;
-        engine.submit(job, Box::new(ProbeSink { heard: heard_tx, ended: ended_tx }));
+        engine.submit(Arc::new(job), Box::new(ProbeSink { heard: heard_tx, ended: ended_tx }));
         Self { task, heard, ended }
     }
 

@@ -205,7 +205,7 @@ impl Reader {
         true
     }
 
-    fn submit(&mut self, job: Box<Job>) -> bool {
+    fn submit(&mut self, job: Arc<Job>) -> bool {
         let canceled = CancelFlag::default();
         if self.flags.len() >= self.tidy_at {
             self.flags.retain(|_, flag| !flag.is_last());

@@ -56,7 +56,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(u64, Box<Job>)>,
+    waiting: VecDeque<(u64, Arc<Job>)>,
     running: Option<Running>,
     /// The number of the thread that takes the next job: one of a lower number was given up.
     thread: u64,
@@ -83,7 +83,7 @@ impl Measuring {
     }
 
     /// Takes a job in, or answers that there are too many. Never blocks.
-    pub fn push(&self, request: u64, job: Box<Job>) {
+    pub fn push(&self, request: u64, job: Arc<Job>) {
         let mut state = self.state();
         if state.waiting.len() >= MAX_WAITING {
             drop(state);
@@ -183,20 +183,20 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn job(prompt: &str) -> Box<Job> {
-        Box::new(Job {
+    fn job(prompt: &str) -> Arc<Job> {
+        Arc::new(Job {
             task: TaskId(uuid::Uuid::nil()),
             session: None,
             priority: Priority::Interactive,
             workload: Workload::Completion,
-            input: Input::Prompt(prompt.to_owned()),
+            input: Input::Prompt(prompt.to_owned()).into(),
             ctx: None,
             max_tokens: None,
             sampling: Sampling::greedy(),
             seed: 1,
             determinism: Determinism::BestEffort,
             kv: KvHint::Reuse,
-            tools: Tools::default(),
+            tools: Tools::default().into(),
             logprobs: None,
             own: None,
             tells_own: false,
@@ -220,7 +220,7 @@ mod tests {
         let hold = Mutex::new(hold);
         let hands = Hands {
             measure: Box::new(move |job| {
-                if job.input == Input::Prompt("hold".to_owned()) {
+                if *job.input == Input::Prompt("hold".to_owned()) {
                     began_tx.send(()).expect("the test is there");
                     let _ = hold.lock().expect("whole").recv();
                 }

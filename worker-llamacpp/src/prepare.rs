@@ -96,7 +96,7 @@ pub struct Completion {
 #[derive(Debug)]
 pub struct Arrival {
     /// The job.
-    pub job: Box<Job>,
+    pub job: Arc<Job>,
     /// Whether it is still wanted.
     pub canceled: CancelFlag,
     /// When it came.
@@ -138,7 +138,7 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
     if !loaded.facts.workloads.contains(&job.workload) {
         return Err(not_offered(loaded, job.workload));
     }
-    match (&job.input, job.workload) {
+    match (&*job.input, job.workload) {
         (Input::Prompt(_) | Input::Messages(_), Workload::Completion) => {}
         (Input::Inputs(_), Workload::Completion) => {
             return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
@@ -159,7 +159,7 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
         (Some(format), constraint) => {
             // A model that was never taught to call does not know when to stop either.
             let taught = matches!(&loaded.template, Some(Ok(template)) if template.is_taught_tools());
-            let tools = Tools { single: job.tools.single || !taught, ..job.tools.clone() };
+            let tools = Tools { single: job.tools.single || !taught, ..Tools::clone(&job.tools) };
             Grammar::for_tools(loaded.model, format, &tools, constraint.as_ref())
         }
         (None, Some(constraint)) => Grammar::compile(loaded.model, constraint).map(Some),
@@ -172,7 +172,7 @@ fn tool_format(loaded: &Loaded, job: &Job) -> Result<Option<ToolFormat>, String>
     if !job.tools.are_shown() {
         return Ok(None);
     }
-    if !matches!(job.input, Input::Messages(_)) {
+    if !matches!(*job.input, Input::Messages(_)) {
         return Err(
             "`tools` are shown to the model by its chat template: send `messages` with them".to_owned()
         );
@@ -186,7 +186,7 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
     let texts = texts_of(loaded, job)?;
     let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
     // What must have a form has no thoughts.
-    let may_think = matches!(job.input, Input::Messages(_)) && grammar.is_none();
+    let may_think = matches!(*job.input, Input::Messages(_)) && grammar.is_none();
     let opening = texts.last().filter(|_| may_think).and_then(|prompt| thoughts::opening(prompt));
     let ctx = ctx_of(loaded, job) as usize;
     if prompt.len() >= ctx {
@@ -284,7 +284,7 @@ fn pairs(loaded: &Loaded, texts: &[Cow<'_, str>]) -> Vec<Vec<i32>> {
 
 /// What the model is to read, as text.
 fn texts_of<'a>(loaded: &Loaded, job: &'a Job) -> Result<Vec<Cow<'a, str>>, String> {
-    Ok(match &job.input {
+    Ok(match &*job.input {
         Input::Prompt(_) if job.own.is_some() => {
             return Err(
                 "`chat_template_kwargs` go to the chat template: send `messages` with them".to_owned()

@@ -1,5 +1,7 @@
 //! The messages of either direction.
 
+use std::sync::Arc;
+
 use adapter_api::{
     EndReport, EngineFacts, Job, MeasureError, Measured, MemoryEstimate, Piece, ReplicaSpec, SessionKv,
     StartError,
@@ -38,10 +40,11 @@ pub enum ToWorker {
         /// Comes back with the answer.
         request: u64,
         /// The job, which is not to be decoded.
-        job: Box<Job>,
+        #[serde(with = "adapter_api::shared")]
+        job: Arc<Job>,
     },
     /// Decode a job.
-    Submit(Box<Job>),
+    Submit(#[serde(with = "adapter_api::shared")] Arc<Job>),
     /// End a job within one step.
     Cancel(TaskId),
     /// Give a session's KV cache back.

@@ -128,7 +128,7 @@ impl Outside {
             Effect::Submit { run, job, engine, log, span } => {
                 if log.begin(run.run) {
                     let sink = LogSink::new(run, log, Arc::clone(&self.inbox));
-                    span.in_scope(|| engine.submit(adapter_api::Job::clone(&job), Box::new(sink)));
+                    span.in_scope(|| engine.submit(job, Box::new(sink)));
                 } else {
                     // An earlier placement wrote though the driver took it to have said nothing.
                     self.inbox.leave(run, TaskEvent::Lost);

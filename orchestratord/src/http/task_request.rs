@@ -72,7 +72,7 @@ pub(super) fn resolve_with(
             Some(wire::Priority::Batch) => Priority::Batch,
         },
         workload,
-        input,
+        input: input.into(),
         ctx: within("ctx", request.ctx, limits::CTX)?.map(TokenCount),
         max_tokens: within("max_tokens", request.max_tokens, limits::MAX_TOKENS)?.map(TokenCount),
         sampling: sampling::resolve(
@@ -89,7 +89,7 @@ pub(super) fn resolve_with(
             None | Some(wire::KvHint::Reuse) => KvHint::Reuse,
             Some(wire::KvHint::None) => KvHint::None,
         },
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,

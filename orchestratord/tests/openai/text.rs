@@ -105,6 +105,14 @@ async fn several_prompts_get_several_answers_each() {
     assert_eq!(*last, usage(json!({"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6})));
 }
 
+/// ORCH-SHAPE-6
+#[tokio::test]
+async fn answers_to_one_prompt_are_measured_once() {
+    let house = House::new().await;
+    assert_eq!(wire::send(house.address, &completion("a b", &json!({"n": 2}))).await.status, 200);
+    assert_eq!(house.control.counts().measures, 1);
+}
+
 #[tokio::test]
 async fn a_base_url_without_v1_serves_as_well() {
     let house = House::new().await;

@@ -153,7 +153,7 @@ impl Engine for ScriptedEngine {
         &self.facts
     }
 
-    fn submit(&self, _: Job, mut sink: Box<dyn TaskSink>) {
+    fn submit(&self, _: Arc<Job>, mut sink: Box<dyn TaskSink>) {
         let attempt = self.attempts.lock().unwrap().pop_front();
         let Attempt { says, fate } = attempt.unwrap_or_else(|| Attempt::new(&[], Fate::Stop));
         let (happens, heard) = (self.happens.clone(), Arc::clone(&self.heard));

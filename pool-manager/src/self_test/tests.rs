@@ -114,7 +114,7 @@ impl Engine for InItsStep {
     fn facts(&self) -> &EngineFacts {
         self.inner.facts()
     }
-    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
         self.inner.submit(job, sink);
     }
     fn cancel(&self, task: TaskId) {

@@ -165,7 +165,7 @@ impl Abilities {
             }
             _ => {}
         }
-        if let Input::Messages(messages) = &job.input
+        if let Input::Messages(messages) = &*job.input
             && !self.images
             && let Some(at) = messages.iter().position(|message| !message.images.is_empty())
         {
@@ -247,7 +247,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Hands over one job. Whatever becomes of it is said through `sink`; a sink that is dropped without
     /// its `end` says that the engine was lost.
-    fn submit(&self, job: Job, sink: Box<dyn TaskSink>);
+    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>);
 
     /// Ends a job within one decode step. Its sink still gets `end`, with [`crate::Finish::Canceled`].
     /// A task that is not there is no error: it may have ended meanwhile.

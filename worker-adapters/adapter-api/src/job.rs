@@ -1,9 +1,11 @@
 //! One task as an engine sees it.
 
+use std::sync::Arc;
+
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{ToolCall, Tools};
+use crate::tools::{Tool, ToolCall, Tools};
 
 /// What is asked of the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -207,8 +209,9 @@ pub struct Job {
     pub priority: Priority,
     /// What is asked.
     pub workload: Workload,
-    /// What to read.
-    pub input: Input,
+    /// What to read. The tasks of one request share it.
+    #[serde(with = "crate::shared")]
+    pub input: Arc<Input>,
     /// The most tokens the prompt and the answer may take together; the slot's own size when absent.
     pub ctx: Option<TokenCount>,
     /// The most tokens of the answer; until the context is full when absent.
@@ -221,12 +224,51 @@ pub struct Job {
     pub determinism: Determinism,
     /// What it uses of the KV cache and leaves there.
     pub kv: KvHint,
-    /// What the model may call.
-    pub tools: Tools,
+    /// What the model may call. The tasks of one request share it.
+    #[serde(with = "crate::shared")]
+    pub tools: Arc<Tools>,
     /// Wanted beside each token: its probability, and so many of the most probable ones in its place.
     pub logprobs: Option<u8>,
     /// What only the engine itself may know of.
     pub own: Option<OwnFields>,
     /// Wanted beside the answer: what the engine says in fields of its own.
     pub tells_own: bool,
+}
+
+/// What one entry of a list takes at most when it is encoded, beside its texts.
+const ENTRY_BYTES: usize = 16;
+
+impl Job {
+    /// About how many bytes it takes when it is encoded: its texts, and what each entry of a list takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let stop: usize = self.sampling.stop.iter().map(|text| text.len() + ENTRY_BYTES).sum();
+        let constraint = match &self.sampling.constraint {
+            Some(Constraint::Grammar(text) | Constraint::JsonSchema(text)) => text.len(),
+            None => 0,
+        };
+        let tool = |tool: &Tool| {
+            let optional = [&tool.description, &tool.parameters].into_iter().flatten().map(String::len);
+            tool.name.len() + optional.sum::<usize>() + 3 * ENTRY_BYTES
+        };
+        let tools: usize = self.tools.offered.iter().map(tool).sum();
+        let own = self.own.as_ref().map_or(0, |own| {
+            own.fields.len() + own.template.as_ref().map_or(0, String::len) + own.refusal.len()
+        });
+        let biases = self.sampling.logit_bias.len() * ENTRY_BYTES;
+        self.input.bytes() + stop + constraint + tools + own + biases
+    }
+}
+
+impl Input {
+    fn bytes(&self) -> usize {
+        let message = |message: &Message| {
+            message.bytes() + ENTRY_BYTES * (4 + 3 * message.tool_calls.len() + message.images.len())
+        };
+        match self {
+            Self::Prompt(text) => text.len(),
+            Self::Messages(messages) => messages.iter().map(message).sum(),
+            Self::Inputs(texts) => texts.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
+        }
+    }
 }

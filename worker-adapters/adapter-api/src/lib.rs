@@ -9,6 +9,7 @@
 pub mod engine;
 pub mod job;
 pub mod report;
+pub mod shared;
 pub mod thoughts;
 pub mod tools;
 

@@ -1,6 +1,8 @@
 //! Tools a model may call, and the calls it makes. How a model writes a call in its text is its family's
 //! own affair ([`ToolFormat`]); the crate `tool-calls` reads and forces those forms.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 /// A function that the model may ask its caller to run.
@@ -68,6 +70,11 @@ impl Tools {
     /// # Errors
     /// The field, its value and what would be right.
     pub fn check(&self) -> Result<(), String> {
+        let count = self.offered.len();
+        if count > MAX_TOOLS {
+            return Err(format!("`tools` holds {count}: send at most {MAX_TOOLS}"));
+        }
+        let mut names = HashSet::with_capacity(count);
         for (at, tool) in self.offered.iter().enumerate() {
             let name = &tool.name;
             let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
@@ -77,7 +84,7 @@ impl Tools {
                      right"
                 ));
             }
-            if self.offered[..at].iter().any(|before| before.name == *name) {
+            if !names.insert(name) {
                 return Err(format!(
                     "`tools[{at}]` is named `{name}`, as one before it is: names must differ"
                 ));
@@ -100,6 +107,9 @@ impl Tools {
         }
     }
 }
+
+/// The most tools of one task: several times what models can tell apart.
+const MAX_TOOLS: usize = 1024;
 
 /// The longest name of a tool: what OpenAI takes.
 const MAX_NAME_BYTES: usize = 64;

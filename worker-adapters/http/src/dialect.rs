@@ -41,14 +41,14 @@ pub trait Dialect: Send + Sync + Sized + 'static {
     /// The path that answers 200 as long as the engine is well.
     fn health_path(&self) -> &str;
 
-    /// Makes the request of a job. May ask the server first.
+    /// Makes the request of a job. May ask the server first. That of a large job is made on a thread of its own.
     ///
     /// The future ends with [`Fault::Refused`] naming the field, where the engine cannot be asked for what
     /// the job asks for.
     fn prepare(
         self: Arc<Self>,
         client: Client,
-        job: Job,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Call<Self::Answer>, Fault>>;
 
     /// What is known to be in the server's cache of a session; an engine that says nothing of it has nothing.

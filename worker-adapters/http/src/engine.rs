@@ -21,6 +21,7 @@ use crate::estimate::estimated_tokens;
 use crate::exchange::Incoming;
 use crate::fault::Fault;
 use crate::inner::{Inner, NotTaken};
+use crate::large;
 use crate::relay::Told;
 use crate::suspension::Proof;
 use crate::{relay, tasks};
@@ -55,7 +56,7 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         self.inner.process.as_ref().and_then(crate::process::Process::id)
     }
 
-    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
         if let Err(fault) = check(&job, &self.facts) {
             return sink.end(EndReport::failed(EngineError::Invalid(fault)));
         }
@@ -86,7 +87,9 @@ impl<D: Dialect> Engine for HttpEngine<D> {
             if inner.is_gone() {
                 return Err(MeasureError::Gone);
             }
-            let measured = Arc::clone(&inner.dialect).measure(inner.client.clone(), job).await;
+            let bytes = job.bytes();
+            let measure = Arc::clone(&inner.dialect).measure(inner.client.clone(), job);
+            let measured = large::run(&inner.large_measures, bytes, measure).await;
             measured.map_err(|fault| match fault {
                 Fault::Refused(text) => MeasureError::Invalid(text),
                 fault => {
@@ -200,7 +203,7 @@ enum End {
 /// One job from its arrival to its end.
 async fn run<D: Dialect>(
     inner: Arc<Inner<D>>,
-    job: Job,
+    job: Arc<Job>,
     mut told: Told,
     mut canceled: oneshot::Receiver<()>,
 ) {
@@ -284,12 +287,14 @@ fn report(finish: Finish, last: Last, told: &mut Told, arrived: Instant) -> EndR
 /// The answer to `job`, and the connection that it came over where that may carry another one.
 pub(crate) async fn answer<D: Dialect>(
     inner: &Inner<D>,
-    job: Job,
+    job: Arc<Job>,
     told: &mut Told,
 ) -> (Result<Last, Fault>, Option<Incoming>) {
     let client = &inner.client;
     let begun = async {
-        let Call { path, body, reading } = Arc::clone(&inner.dialect).prepare(client.clone(), job).await?;
+        let bytes = job.bytes();
+        let prepare = Arc::clone(&inner.dialect).prepare(client.clone(), job);
+        let Call { path, body, reading } = large::run(&inner.large_requests, bytes, prepare).await?;
         Ok((client.start(&path, &body).await?, reading))
     };
     match begun.await {

@@ -30,6 +30,12 @@ const HEAD_BYTES: usize = 1024;
 /// its own; a connection whose body does not end in time is closed.
 const BODY_END_LIMIT: Duration = Duration::from_millis(100);
 
+/// A body of up to so many bytes goes out in one write with its head. A larger one is not copied for that.
+const JOINED_BYTES: usize = 64 * 1024;
+
+/// Bytes of a larger body written at a time; other tasks of the thread have their turn in between.
+const WRITE_BYTES: usize = 256 * 1024;
+
 /// Asks one server. Clones ask the same one.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Inner>);
@@ -70,6 +76,25 @@ pub(crate) struct Incoming<S = TcpStream> {
     pub(crate) rest: Vec<u8>,
     /// Whether the connection may carry another request behind this body.
     pub(crate) persists: bool,
+}
+
+/// A request on its way.
+struct Outgoing<'b> {
+    /// The head, with the body where that is small.
+    head: Vec<u8>,
+    /// The body where it is large.
+    body: &'b [u8],
+}
+
+impl Outgoing<'_> {
+    async fn write_to(&self, socket: &mut TcpStream) -> std::io::Result<()> {
+        socket.write_all(&self.head).await?;
+        for part in self.body.chunks(WRITE_BYTES) {
+            socket.write_all(part).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
 }
 
 impl<S> Incoming<S> {
@@ -164,27 +189,27 @@ impl Client {
         }
     }
 
-    fn request(&self, method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
+    fn request<'b>(&self, method: &str, path: &str, body: Option<&'b [u8]>) -> Outgoing<'b> {
         let base = self.0.address.path();
-        let mut request = format!("{method} {base}{path} HTTP/1.1\r\n{}", self.0.headers).into_bytes();
-        match body {
-            None => request.extend_from_slice(b"\r\n"),
-            Some(body) => {
-                let length = format!(
-                    "content-type: application/json\r\naccept: text/event-stream, application/json\r\n\
-                     content-length: {}\r\n\r\n",
-                    body.len()
-                );
-                request.reserve_exact(length.len() + body.len());
-                request.extend_from_slice(length.as_bytes());
-                request.extend_from_slice(body);
-            }
-        }
-        request
+        let mut head = format!("{method} {base}{path} HTTP/1.1\r\n{}", self.0.headers).into_bytes();
+        let Some(body) = body else {
+            head.extend_from_slice(b"\r\n");
+            return Outgoing { head, body: &[] };
+        };
+        let length = format!(
+            "content-type: application/json\r\naccept: text/event-stream, application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let (joined, body) = if body.len() <= JOINED_BYTES { (body, &body[..0]) } else { (&body[..0], body) };
+        head.reserve_exact(length.len() + joined.len());
+        head.extend_from_slice(length.as_bytes());
+        head.extend_from_slice(joined);
+        Outgoing { head, body }
     }
 
     /// Asks over a connection that waits, or over a new one.
-    async fn open(&self, request: &[u8], head_limit: Duration) -> Result<Opened, Fault> {
+    async fn open(&self, request: &Outgoing<'_>, head_limit: Duration) -> Result<Opened, Fault> {
         let Some(waiting) = self.0.idle.take() else {
             return self.ask(self.connect().await?, request, head_limit).await;
         };
@@ -203,11 +228,11 @@ impl Client {
     async fn ask(
         &self,
         mut socket: TcpStream,
-        request: &[u8],
+        request: &Outgoing<'_>,
         head_limit: Duration,
     ) -> Result<Opened, Fault> {
         let asked = timeout(head_limit, async {
-            let written = socket.write_all(request).await;
+            let written = request.write_to(&mut socket).await;
             // A server may answer before it has read everything, and close: its answer says more than the error.
             (self.read_head(socket).await, written)
         });

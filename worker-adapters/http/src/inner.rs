@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::exchange::Client;
 use crate::fault::Fault;
+use crate::large;
 use crate::process::Process;
 use crate::progress::BytesRead;
 use crate::suspension::{Proof, Suspension};
@@ -29,6 +30,10 @@ pub(crate) struct Inner<D> {
     /// What the engine is asked for where it has to show that it works.
     pub(crate) workload: Workload,
     pub(crate) measures: Semaphore,
+    /// Places for measures of large jobs.
+    pub(crate) large_measures: Semaphore,
+    /// Places for the requests of large jobs that are submitted, which wait for no measure.
+    pub(crate) large_requests: Semaphore,
     pub(crate) gone: watch::Sender<Option<ExitReason>>,
     pub(crate) pulse: Pulse,
     /// Why it takes no new work; nothing while it does.
@@ -76,6 +81,8 @@ impl<D> Inner<D> {
             process,
             workload,
             measures: Semaphore::new(MAX_MEASURES),
+            large_measures: Semaphore::new(large::THREADS),
+            large_requests: Semaphore::new(large::THREADS),
             gone: watch::Sender::new(None),
             pulse: Pulse { wanted: Notify::new(), found: watch::Sender::new(Found::default()) },
             suspension: watch::Sender::new(None),

@@ -29,6 +29,7 @@ mod head;
 mod health;
 mod idle;
 mod inner;
+mod large;
 mod output;
 mod own;
 mod process;

@@ -21,7 +21,7 @@ use crate::framing::More;
 use crate::progress::BytesRead;
 use crate::shape::Shape;
 use crate::sse::SseReader;
-use crate::{calls, clock};
+use crate::{calls, clock, large};
 
 /// The content type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -149,7 +149,9 @@ pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
         }
         Reading::Whole(read) => {
             let answered = client.whole(opened).await?;
-            let whole = read(&answered.body).map_err(|why| {
+            let bytes = answered.body.len();
+            let reading = async move { read(&answered.body) };
+            let whole = large::run(&large::ANSWERS, bytes, reading).await.map_err(|why| {
                 Fault::Nonsense(format!("the answer of {} makes no sense: {why}", client.server()))
             })?;
             told.first = Some(clock::now());

@@ -10,6 +10,7 @@
 //!   gone ◄── the bound of failed probes, and nothing well for the time between two regular probes ◄──┘
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{Determinism, EndReport, Input, Job, KvHint, Piece, Sampling, TaskSink, Tools, Workload};
@@ -67,7 +68,8 @@ pub(crate) async fn try_one_token<D: Dialect>(inner: &Inner<D>) -> Tried {
     let limit = timeouts.probe.min(timeouts.silence);
     let before = inner.read_of_all();
     let mut told = Told::new(Box::new(Nobody), BytesRead::default());
-    let tried = tokio::time::timeout(limit, answer(inner, smallest_job(inner.workload), &mut told)).await;
+    let tried =
+        tokio::time::timeout(limit, answer(inner, Arc::new(smallest_job(inner.workload)), &mut told)).await;
     match tried {
         Ok((Ok(_), incoming)) => {
             if let Some(incoming) = incoming {
@@ -98,14 +100,14 @@ fn smallest_job(workload: Workload) -> Job {
         session: None,
         priority: Priority::Interactive,
         workload,
-        input,
+        input: input.into(),
         ctx: None,
         max_tokens: (workload == Workload::Completion).then_some(TokenCount(1)),
         sampling: Sampling::greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,

@@ -59,7 +59,7 @@ impl Dialect for LlamaServer {
     fn prepare(
         self: Arc<Self>,
         client: Client,
-        job: Job,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Call<LlamaAnswer>, Fault>> {
         Box::pin(async move {
             let model = self.model.as_deref().unwrap_or_default();
@@ -73,7 +73,7 @@ impl Dialect for LlamaServer {
                 let most = self.most_tokens_of_chat(&client, &job).await?;
                 return request::chat(&self, &job, most);
             }
-            let prompt = match &job.input {
+            let prompt = match &*job.input {
                 Input::Prompt(prompt) => prompt.clone(),
                 Input::Messages(messages) => match self.prompts.take(messages) {
                     Some(prompt) => prompt,
@@ -109,7 +109,7 @@ impl Dialect for LlamaServer {
             if job.workload == Workload::Completion {
                 refuse_private_cache("`llama-server`", &job)?;
             }
-            match &job.input {
+            match &*job.input {
                 Input::Prompt(prompt) => prompts::count(&client, prompt).await.map(one),
                 Input::Messages(messages) => {
                     let prompt = self.render(&client, messages, Shown::of(&job)).await?;
@@ -148,7 +148,7 @@ impl LlamaServer {
     /// As [`Self::most_tokens`], of a conversation that the server renders itself. Its pictures are not counted
     /// before they are read.
     async fn most_tokens_of_chat(&self, client: &Client, job: &Job) -> Result<Option<TokenCount>, Fault> {
-        match &job.input {
+        match &*job.input {
             Input::Messages(messages) if job.ctx.is_some_and(|ctx| ctx < self.ctx) => {
                 let prompt = self.render(client, messages, Shown::of(job)).await?;
                 self.most_tokens(client, job, &prompt).await
@@ -177,7 +177,7 @@ impl LlamaServer {
 }
 
 fn endpoint(job: &Job) -> Endpoint {
-    let Input::Messages(messages) = &job.input else { return Endpoint::Completion };
+    let Input::Messages(messages) = &*job.input else { return Endpoint::Completion };
     let shows_more = job.own.is_some()
         || job.tools.are_shown()
         || messages.iter().any(|message| !message.images.is_empty());

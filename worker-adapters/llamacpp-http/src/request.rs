@@ -100,7 +100,7 @@ pub(crate) fn completion(
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     let body = with_own_fields(body, job.own.as_ref())?;
     // What must have a form has no thoughts.
-    let may_think = matches!(job.input, Input::Messages(_)) && sampling.constraint.is_none();
+    let may_think = matches!(*job.input, Input::Messages(_)) && sampling.constraint.is_none();
     let opening = if may_think { thoughts::opening(prompt) } else { None };
     Ok(Call {
         path: Cow::Borrowed("/completion"),

@@ -80,7 +80,7 @@ async fn start_with(more: &[&str]) -> Option<Arc<dyn Engine>> {
 
 async fn answer(engine: &Arc<dyn Engine>, job: Job) -> Story {
     let (sink, heard) = listen();
-    engine.submit(job, sink);
+    engine.submit(Arc::new(job), sink);
     Story::of(heard).await
 }
 
@@ -187,7 +187,7 @@ async fn a_cancel_frees_the_slot() {
             let (sink, heard) = listen();
             let job = endless();
             let task = job.task;
-            engine.submit(job, sink);
+            engine.submit(Arc::new(job), sink);
             (task, heard)
         })
         .collect();
@@ -237,7 +237,7 @@ async fn one_that_is_killed_loses_its_tasks_and_says_so() {
     })
     .await;
     let (sink, mut heard) = listen();
-    engine.submit(endless(), sink);
+    engine.submit(Arc::new(endless()), sink);
     assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
     child.kill().await.expect("killed");
     assert_eq!(Story::of(heard).await.end, None, "the engine was lost with the task in it");
@@ -294,7 +294,7 @@ async fn a_forced_call_of_the_real_server_is_told_as_one() {
         single: true,
     };
     let input = Input::Messages(conversation_with_calls());
-    let asked = Job { tools, max_tokens: Some(TokenCount(96)), ..job(input) };
+    let asked = Job { tools: tools.into(), max_tokens: Some(TokenCount(96)), ..job(input) };
     let measured = within(engine.measure(Arc::new(asked.clone()))).await.expect("counts");
     let story = answer(&engine, asked).await;
     let end = story.end.clone().expect("an end");
@@ -338,7 +338,7 @@ async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing
     for plain in jobs {
         let story = async |asked: Job| {
             let (sink, heard) = listen();
-            engine.submit(asked, sink);
+            engine.submit(Arc::new(asked), sink);
             Story::of(heard).await
         };
         let weighed = Job { logprobs: Some(2), ..plain.clone() };

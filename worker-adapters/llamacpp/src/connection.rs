@@ -16,7 +16,7 @@ use worker_protocol::{
     EXIT_HUNG, FrameError, FrameReader, FromWorker, Step, TaskEvent, TaskUpdate, ToWorker, encode,
 };
 
-use crate::engine::{AT_ONCE_BYTES, job_bytes};
+use crate::engine::AT_ONCE_BYTES;
 use crate::shared::Shared;
 
 /// Bytes taken from the channel at a time: some hundred steps.
@@ -171,7 +171,7 @@ impl Reader {
 /// others.
 async fn frame_of(message: ToWorker) -> Result<Vec<u8>, FrameError> {
     let bytes = match &message {
-        ToWorker::Measure { job, .. } | ToWorker::Submit(job) => job_bytes(job),
+        ToWorker::Measure { job, .. } | ToWorker::Submit(job) => job.bytes(),
         _ => 0,
     };
     if bytes <= AT_ONCE_BYTES {

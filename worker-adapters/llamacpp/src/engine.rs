@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use adapter_api::{
-    Constraint, EndReport, Engine, EngineError, EngineFacts, ExitReason, Finish, Input, Job, MeasureError,
-    Measured, SessionKv, StopOutcome, TaskSink, Tool,
+    EndReport, Engine, EngineError, EngineFacts, ExitReason, Job, MeasureError, Measured, SessionKv,
+    StopOutcome, TaskSink,
 };
 use futures_core::future::BoxFuture;
-use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
+use orchestrator_core::{SessionId, TaskId};
 use worker_protocol::{MAX_FRAME_BYTES, ToWorker};
 
 use crate::shared::{RESERVED_FOR_CANCELS, Shared};
@@ -20,10 +20,7 @@ const FRAME_OVERHEAD_BYTES: usize = 64 * 1024;
 /// The most bytes of text in one message.
 const MAX_TEXT_BYTES: usize = MAX_FRAME_BYTES - FRAME_OVERHEAD_BYTES;
 
-/// What one entry of a list takes at most, beside its text.
-const ENTRY_BYTES: usize = 16;
-
-/// A job up to this size is copied and encoded at once; a larger one by a thread of its own.
+/// A job up to this size is encoded at once; a larger one by a thread of its own.
 pub(crate) const AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// A running worker. Dropping it kills the worker.
@@ -49,10 +46,10 @@ impl Engine for LlamacppEngine {
         &self.facts
     }
 
-    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
-        let bytes = job_bytes(&job);
+    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
+        let bytes = job.bytes();
         if bytes > MAX_TEXT_BYTES {
-            return sink.end(failed(EngineError::Invalid(too_large(bytes))));
+            return sink.end(EndReport::failed(EngineError::Invalid(too_large(bytes))));
         }
         if self.shared.outgoing.is_closed() {
             return drop(sink);
@@ -60,11 +57,11 @@ impl Engine for LlamacppEngine {
         let room = self.shared.outgoing.capacity() > RESERVED_FOR_CANCELS && !self.shared.is_full();
         let Some(place) = room.then(|| self.shared.outgoing.try_reserve().ok()).flatten() else {
             tracing::error!("a worker does not take its tasks");
-            return sink.end(failed(EngineError::Lost));
+            return sink.end(EndReport::failed(EngineError::Lost));
         };
         // The sink is there before the worker can answer. One that comes back is dropped: the engine is gone.
         if self.shared.arrive(job.task, sink).is_ok() {
-            place.send(ToWorker::Submit(Box::new(job)));
+            place.send(ToWorker::Submit(job));
         }
     }
 
@@ -80,20 +77,13 @@ impl Engine for LlamacppEngine {
     fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let bytes = job_bytes(&job);
+            let bytes = job.bytes();
             if bytes > MAX_TEXT_BYTES {
                 return Err(MeasureError::Invalid(too_large(bytes)));
             }
             let _turn = shared.measures.acquire().await.expect("never closed");
             let question = shared.ask().ok_or(MeasureError::Gone)?;
             let place = shared.outgoing.reserve().await.map_err(|_| MeasureError::Gone)?;
-            let job = if bytes <= AT_ONCE_BYTES {
-                Arc::unwrap_or_clone(job)
-            } else {
-                let copying = tokio::task::spawn_blocking(move || Arc::unwrap_or_clone(job));
-                copying.await.map_err(|_| MeasureError::Gone)?
-            };
-            let job = Box::new(job);
             place.send(ToWorker::Measure { request: question.request, job });
             question.answered().await
         })
@@ -151,47 +141,6 @@ async fn gone(shared: Arc<Shared>) -> ExitReason {
     reason.expect("the sender is held here")
 }
 
-/// An end that the adapter itself says: nothing was computed.
-fn failed(error: EngineError) -> EndReport {
-    EndReport {
-        finish: Finish::Failed(error),
-        tokens_in: TokenCount(0),
-        tokens_cached: TokenCount(0),
-        tokens_out: TokenCount(0),
-        prefill_ms: Millis(0),
-        decode_ms: Millis(0),
-        own: None,
-    }
-}
-
 fn too_large(bytes: usize) -> String {
     format!("the input of {bytes} bytes is over the limit of {MAX_TEXT_BYTES}")
-}
-
-fn input_bytes(input: &Input) -> usize {
-    match input {
-        Input::Prompt(text) => text.len(),
-        Input::Messages(messages) => messages
-            .iter()
-            .map(|message| {
-                message.bytes() + ENTRY_BYTES * (4 + 3 * message.tool_calls.len() + message.images.len())
-            })
-            .sum(),
-        Input::Inputs(texts) => texts.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
-    }
-}
-
-/// About the bytes of a job in a frame.
-pub(crate) fn job_bytes(job: &Job) -> usize {
-    let stop: usize = job.sampling.stop.iter().map(|text| text.len() + ENTRY_BYTES).sum();
-    let constraint = match &job.sampling.constraint {
-        Some(Constraint::Grammar(text) | Constraint::JsonSchema(text)) => text.len(),
-        None => 0,
-    };
-    let texts = |tool: &Tool| {
-        let optional = [&tool.description, &tool.parameters].into_iter().flatten().map(String::len);
-        tool.name.len() + optional.sum::<usize>() + 3 * ENTRY_BYTES
-    };
-    let tools: usize = job.tools.offered.iter().map(texts).sum();
-    input_bytes(&job.input) + stop + constraint + tools + job.sampling.logit_bias.len() * ENTRY_BYTES
 }

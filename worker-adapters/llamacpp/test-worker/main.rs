@@ -109,7 +109,7 @@ fn serve(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
 }
 
 fn submit(channel: &mut UnixStream, running: &mut HashSet<TaskId>, job: &Job) -> Result<(), FrameError> {
-    let Input::Prompt(prompt) = &job.input else { std::process::exit(DIES_WITH) };
+    let Input::Prompt(prompt) = &*job.input else { std::process::exit(DIES_WITH) };
     let task = job.task;
     match prompt.as_str() {
         "die" => {

@@ -79,14 +79,14 @@ fn job(prompt: &str) -> Job {
         session: None,
         priority: Priority::Interactive,
         workload: Workload::Completion,
-        input: Input::Prompt(prompt.to_owned()),
+        input: Input::Prompt(prompt.to_owned()).into(),
         ctx: None,
         max_tokens: None,
         sampling: Sampling::greedy(),
         seed: 1,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,
@@ -95,7 +95,7 @@ fn job(prompt: &str) -> Job {
 
 fn submit(engine: &Arc<dyn Engine>, job: Job) -> mpsc::Receiver<Heard> {
     let (tx, rx) = mpsc::channel(64);
-    engine.submit(job, Box::new(Ear(tx)));
+    engine.submit(Arc::new(job), Box::new(Ear(tx)));
     rx
 }
 
@@ -165,7 +165,7 @@ async fn measures_are_answered_each_with_its_own_answer() {
     };
     assert_eq!((one.unwrap().tokens, three.unwrap().tokens), (TokenCount(1), TokenCount(3)));
     let chat = Input::Messages(vec![Message::new(Role::User, "hi")]);
-    let refused = within(engine.measure(Arc::new(Job { input: chat, ..job("") }))).await;
+    let refused = within(engine.measure(Arc::new(Job { input: chat.into(), ..job("") }))).await;
     assert_eq!(refused, Err(MeasureError::Invalid("`messages` is not for me".to_owned())));
 }
 
@@ -232,7 +232,7 @@ async fn whoever_loses_a_sink_can_see_that_the_engine_is_gone() {
     }
     let engine = start("serve").await;
     let seen = Arc::new(Mutex::new(None));
-    engine.submit(job("hold"), Box::new(Loss(Arc::clone(&engine), Arc::clone(&seen))));
+    engine.submit(Arc::new(job("hold")), Box::new(Loss(Arc::clone(&engine), Arc::clone(&seen))));
     let mut marker = submit(&engine, job("hold"));
     first_token(&mut marker).await;
     kill_process(pid(&engine), Signal::KILL).unwrap();

@@ -84,7 +84,7 @@ impl Engine for MockEngine {
         &self.inner.facts
     }
 
-    fn submit(&self, job: Job, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
         let inner = Arc::clone(&self.inner);
         inner.shared.submitted(job.task);
         if let Some(reason) = inner.suspended.borrow().clone() {

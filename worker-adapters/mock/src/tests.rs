@@ -45,14 +45,14 @@ fn job(prompt: &str, most: u32) -> Job {
         session: None,
         priority: Priority::Interactive,
         workload: Workload::Completion,
-        input: Input::Prompt(prompt.to_owned()),
+        input: Input::Prompt(prompt.to_owned()).into(),
         ctx: None,
         max_tokens: Some(TokenCount(most)),
         sampling: Sampling::greedy(),
         seed: 1,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,
@@ -67,7 +67,7 @@ async fn start(config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
 
 fn submit(engine: &Arc<dyn Engine>, job: Job) -> mpsc::Receiver<Heard> {
     let (tx, rx) = mpsc::channel(1000);
-    engine.submit(job, Box::new(Ear(tx)));
+    engine.submit(Arc::new(job), Box::new(Ear(tx)));
     rx
 }
 
@@ -209,7 +209,7 @@ async fn starts_fail_as_often_as_told_and_then_succeed() {
     }
     let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
     assert_eq!(engine.facts().model.name, "tiny");
-    let two = Job { input: Input::Inputs(vec!["a b".to_owned(), "c".to_owned()]), ..job("", 1) };
+    let two = Job { input: Input::Inputs(vec!["a b".to_owned(), "c".to_owned()]).into(), ..job("", 1) };
     let measured = engine.measure(Arc::new(two)).await;
     assert_eq!(measured.map(|m| (m.tokens.0, m.longest.0)), Ok((3, 2)));
     control.crash(&ExitReason::Code(7));

@@ -54,7 +54,7 @@ pub(crate) fn answer_words(answer: &Answer, prompt: &[String]) -> Box<dyn Iterat
 
 /// The vector of each text, or the score of each document, which is the number of its words.
 pub(crate) fn results(job: &Job) -> Vec<String> {
-    let Input::Inputs(texts) = &job.input else { return Vec::new() };
+    let Input::Inputs(texts) = &*job.input else { return Vec::new() };
     match job.workload {
         Workload::Rerank => texts.iter().skip(1).map(|text| format!("{}.5", split(text).len())).collect(),
         Workload::Completion | Workload::Embedding => texts.iter().map(|_| "[0.6,0.8]".to_owned()).collect(),

@@ -132,7 +132,10 @@ async fn run_case(engine: &Arc<dyn Engine>, case: &Case) {
         for _ in 0..case.streams {
             let mut asked = job(Input::Prompt(case.prompt.to_owned()));
             asked.max_tokens = Some(TokenCount(case.tokens));
-            engine.submit(asked, Box::new(Counter { tokens: Arc::clone(&tokens), ended: ended.clone() }));
+            engine.submit(
+                Arc::new(asked),
+                Box::new(Counter { tokens: Arc::clone(&tokens), ended: ended.clone() }),
+            );
         }
         drop(ended);
         while let Some(finish) = ends.recv().await {

@@ -29,7 +29,7 @@ struct Conversation<'a> {
 
 /// Counts the tokens of a job's input.
 pub(crate) async fn measure(server: &OpenAi, client: &Client, job: &Job) -> Result<Measured, Fault> {
-    let (model, input) = (&server.model, &job.input);
+    let (model, input) = (&server.model, &*job.input);
     let one = |count: TokenCount| Measured { tokens: count, longest: count };
     match input {
         _ if server.counting == Counting::Estimate => Ok(measured_by_estimate(input)),

@@ -70,7 +70,7 @@ impl Dialect for OpenAi {
     fn prepare(
         self: Arc<Self>,
         client: Client,
-        job: Job,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Call<OpenAiAnswer>, Fault>> {
         Box::pin(async move {
             match job.workload {
@@ -90,7 +90,7 @@ impl Dialect for OpenAi {
         job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Measured, Fault>> {
         Box::pin(async move {
-            if let Input::Prompt(_) | Input::Messages(_) = job.input {
+            if let Input::Prompt(_) | Input::Messages(_) = &*job.input {
                 request::completion(&self, &job, job.max_tokens)?;
             }
             counting::measure(&self, &client, &job).await

@@ -143,7 +143,7 @@ struct JsonSchema<'a> {
 /// # Errors
 /// [`Fault::Refused`] naming what the server cannot be asked for.
 pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Result<Call<OpenAiAnswer>, Fault> {
-    let (path, prompt, messages) = match &job.input {
+    let (path, prompt, messages) = match &*job.input {
         Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
         Input::Messages(messages) => ("/v1/chat/completions", None, Some(chat_messages(messages))),
         Input::Inputs(_) => {

@@ -53,7 +53,7 @@ impl Usage {
 /// # Errors
 /// [`Fault::Refused`] where the job has no inputs.
 pub fn embedding<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
-    let Input::Inputs(inputs) = &job.input else {
+    let Input::Inputs(inputs) = &*job.input else {
         return Err(Fault::Refused("an embedding takes `inputs`".to_owned()));
     };
     let body = json!({ "model": model, "input": inputs, "encoding_format": "float" });
@@ -66,7 +66,7 @@ pub fn embedding<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
 /// # Errors
 /// [`Fault::Refused`] where the job has no query or no documents.
 pub fn rerank<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
-    let (query, documents) = match &job.input {
+    let (query, documents) = match &*job.input {
         Input::Inputs(inputs) => match inputs.split_first() {
             Some((query, documents)) if !documents.is_empty() => (query, documents),
             _ => return Err(Fault::Refused("a rerank takes `inputs`: the query, then documents".to_owned())),

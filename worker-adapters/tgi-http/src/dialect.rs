@@ -51,7 +51,7 @@ impl Dialect for Tgi {
     fn prepare(
         self: Arc<Self>,
         client: Client,
-        job: Job,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Call<Self::Answer>, Fault>> {
         Box::pin(async move {
             let most = self.most_tokens(&client, &job).await?;

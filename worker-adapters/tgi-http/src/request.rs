@@ -96,7 +96,7 @@ pub(crate) fn completion(
         repetition_penalty: penalty(server, sampling)?,
     };
     let grammar = grammar(sampling)?;
-    let (path, body, answer) = match &job.input {
+    let (path, body, answer) = match &*job.input {
         Input::Prompt(inputs) => {
             let parameters = Parameters {
                 details: true,

@@ -79,7 +79,7 @@ async fn a_prompt_gets_the_room_there_is_and_its_end() {
     asked.sampling.top_k = 40;
     asked.sampling.min_p = 0.05;
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     assert_eq!(story.text(), "Hi all");
     assert_eq!(story.pieces[1].tokens, [6]);
@@ -102,7 +102,7 @@ async fn a_conversation_goes_through_the_models_template() {
     let measured = within(engine.measure(Arc::new(job(conversation())))).await.expect("counts");
     assert_eq!(measured.tokens, TokenCount(5));
     let (sink, heard) = listen();
-    engine.submit(Job { max_tokens: Some(TokenCount(8)), ..job(conversation()) }, sink);
+    engine.submit(Arc::new(Job { max_tokens: Some(TokenCount(8)), ..job(conversation()) }), sink);
     let story = Story::of(heard).await;
     assert_eq!(story.text(), "Hello");
     let end = story.end.expect("an end");
@@ -128,7 +128,7 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
         (job(Input::Inputs(vec!["a".into()])), "`inputs` are to be embedded"),
     ] {
         let (sink, heard) = listen();
-        engine.submit(job, sink);
+        engine.submit(Arc::new(job), sink);
         let end = Story::of(heard).await.end.expect("an end");
         let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
         assert!(why.starts_with(wanted), "{why}");

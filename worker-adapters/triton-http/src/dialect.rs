@@ -44,7 +44,7 @@ impl Dialect for Triton {
     fn prepare(
         self: Arc<Self>,
         _client: Client,
-        job: Job,
+        job: Arc<Job>,
     ) -> BoxFuture<'static, Result<Call<Self::Answer>, Fault>> {
         Box::pin(async move { request::completion(&self, &job) })
     }

@@ -86,7 +86,7 @@ async fn the_only_model_is_found_and_the_vllm_back_end_asked_in_its_way() {
     let (sink, heard) = listen();
     let mut asked = Job { max_tokens: Some(TokenCount(2)), ..job(Input::Prompt("x".into())) };
     asked.sampling.stop = vec!["\n".into()];
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     assert_eq!(story.text(), "Hi all");
     let end = story.end.expect("an end");
@@ -108,7 +108,7 @@ async fn tensorrt_llm_is_asked_with_an_input_for_each() {
     let server = FakeServer::start(triton("ensemble", &TENSORRT));
     let engine = attach(&server, Some("ensemble")).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(Job { max_tokens: Some(TokenCount(9)), ..job(Input::Prompt("x".into())) }, sink);
+    engine.submit(Arc::new(Job { max_tokens: Some(TokenCount(9)), ..job(Input::Prompt("x".into())) }), sink);
     let story = Story::of(heard).await;
     assert_eq!(story.end.expect("an end").finish, Finish::Stop);
     let sent = server.last("POST /v2/models/ensemble/generate_stream").json();
@@ -138,7 +138,7 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
         (Job { ctx: Some(TokenCount(9)), ..prompt() }, "`ctx` is 9, which Triton cannot be asked for"),
     ] {
         let (sink, heard) = listen();
-        engine.submit(job, sink);
+        engine.submit(Arc::new(job), sink);
         let end = Story::of(heard).await.end.expect("an end");
         let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
         assert!(why.starts_with(wanted), "{why}");

@@ -103,10 +103,10 @@ fn what_cannot_be_done_is_refused_by_field_and_the_worker_goes_on() {
         change(&mut job);
         cases.push((said, job));
     };
-    case("`prompt` is empty", &|job| job.input = prompt(""));
-    case("`prompt` takes ", &|job| job.input = prompt(&"word ".repeat(400)));
-    case("`messages` is empty", &|job| job.input = Input::Messages(Vec::new()));
-    case("`inputs` are to be embedded", &|job| job.input = Input::Inputs(vec!["a".into()]));
+    case("`prompt` is empty", &|job| job.input = prompt("").into());
+    case("`prompt` takes ", &|job| job.input = prompt(&"word ".repeat(400)).into());
+    case("`messages` is empty", &|job| job.input = Input::Messages(Vec::new()).into());
+    case("`inputs` are to be embedded", &|job| job.input = Input::Inputs(vec!["a".into()]).into());
     case("`workload` `embedding` is not offered", &|job| job.workload = Workload::Embedding);
     case("`workload` `rerank` is not offered", &|job| job.workload = Workload::Rerank);
     case("`ctx` is 9999; a slot of this model holds 1 to 256", &|job| {

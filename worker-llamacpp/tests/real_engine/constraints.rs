@@ -1,6 +1,6 @@
 //! Output in a form: JSON schema and GBNF, and constraints that are none.
 
-use adapter_api::{Constraint, EngineError, Finish, Tool, ToolChoice};
+use adapter_api::{Constraint, EngineError, Finish, Tool, ToolChoice, Tools};
 
 use crate::harness::{Worker, job, prompt, user};
 
@@ -116,9 +116,8 @@ fn a_forced_tool_whose_parameters_contradict_themselves_is_refused_by_field() {
         r#"{"type": "object", "properties": {"a": {"type": "string", "pattern": "^(ab){5,2}$"}}}"#,
     ] {
         let mut job = job(user("Call it."), 4);
-        job.tools.offered =
-            vec![Tool { name: "f".to_owned(), parameters: Some(parameters.to_owned()), ..Tool::default() }];
-        job.tools.choice = ToolChoice::Required;
+        let tool = Tool { name: "f".to_owned(), parameters: Some(parameters.to_owned()), ..Tool::default() };
+        job.tools = Tools { offered: vec![tool], choice: ToolChoice::Required, ..Tools::default() }.into();
         let found = worker.measure(job).expect_err(parameters).to_string();
         assert!(found.starts_with("`tools[0].parameters` (`f`) at `#/properties/a`: "), "{found}");
     }

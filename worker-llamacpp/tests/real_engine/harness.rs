@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -187,7 +188,7 @@ impl Worker {
     pub fn submit(&mut self, job: Job) -> TaskId {
         let task = job.task;
         self.answers.insert(task, Answer::default());
-        self.send(&ToWorker::Submit(Box::new(job)));
+        self.send(&ToWorker::Submit(Arc::new(job)));
         task
     }
 
@@ -214,7 +215,7 @@ impl Worker {
     pub fn measure(&mut self, job: Job) -> Result<Measured, MeasureError> {
         self.asked += 1;
         let request = self.asked;
-        self.send(&ToWorker::Measure { request, job: Box::new(job) });
+        self.send(&ToWorker::Measure { request, job: Arc::new(job) });
         self.until(|worker| worker.measured.contains_key(&request));
         self.measured.remove(&request).expect("just seen")
     }
@@ -321,14 +322,14 @@ pub fn job(input: Input, max_tokens: u32) -> Job {
         session: None,
         priority: Priority::Interactive,
         workload: Workload::Completion,
-        input,
+        input: input.into(),
         ctx: None,
         max_tokens: Some(TokenCount(max_tokens)),
         sampling: greedy(),
         seed: 1,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,

@@ -1,5 +1,7 @@
 //! Calls of tools. The model is small and its template knows none: what holds its calls is the grammar.
 
+use std::sync::Arc;
+
 use adapter_api::{
     CallEvent, Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice,
     ToolFormat, ToolSpeech, Tools,
@@ -31,7 +33,7 @@ fn tools(choice: ToolChoice) -> Tools {
 }
 
 fn asks(choice: ToolChoice) -> Job {
-    Job { tools: tools(choice), ..job(user("What is the weather in Paris?"), 160) }
+    Job { tools: tools(choice).into(), ..job(user("What is the weather in Paris?"), 160) }
 }
 
 /// The content of an answer and its calls.
@@ -178,14 +180,14 @@ fn what_does_not_go_with_tools_is_refused_by_name() {
         other => panic!("{expected}: {other:?}"),
     };
     told(
-        Job { input: prompt("x"), ..asks(ToolChoice::Auto) },
+        Job { input: prompt("x").into(), ..asks(ToolChoice::Auto) },
         "`tools` are shown to the model by its chat template",
     );
     let mut asked = asks(ToolChoice::Auto);
     asked.sampling.constraint = Some(Constraint::Grammar("root ::= \"x\"".into()));
     told(asked, "`sampling.grammar` holds the whole answer");
     let mut asked = asks(ToolChoice::Required);
-    asked.tools.offered[0].parameters = Some("{\"type\": \"odd\"}".into());
+    Arc::make_mut(&mut asked.tools).offered[0].parameters = Some("{\"type\": \"odd\"}".into());
     told(asked, "`tools[0].parameters` (`get_time`): uses what cannot be turned into a grammar");
     told(asks(ToolChoice::Named("nothing".into())), "`tool_choice` names `nothing`");
     let seen = Message { images: vec!["data:,".into()], ..Message::new(Role::User, "what?") };

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::{FromWorker, ToWorker};
 use adapter_api::{Determinism, Input, Job, KvHint, Sampling, Tools, Workload};
@@ -9,7 +11,7 @@ fn measure(text: &str) -> ToWorker {
         session: None,
         priority: Priority::Batch,
         workload: Workload::Completion,
-        input: Input::Prompt(text.to_owned()),
+        input: Input::Prompt(text.to_owned()).into(),
         ctx: None,
         max_tokens: None,
         sampling: Sampling {
@@ -26,12 +28,12 @@ fn measure(text: &str) -> ToWorker {
         seed: 1,
         determinism: Determinism::Strict,
         kv: KvHint::None,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,
     };
-    ToWorker::Measure { request: 7, job: Box::new(job) }
+    ToWorker::Measure { request: 7, job: Arc::new(job) }
 }
 
 #[test]

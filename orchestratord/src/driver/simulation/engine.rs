@@ -105,7 +105,7 @@ impl Engine for Handle {
         Some(self.id)
     }
 
-    fn submit(&self, _: Job, _: Box<dyn TaskSink>) {
+    fn submit(&self, _: Arc<Job>, _: Box<dyn TaskSink>) {
         unreachable!("the world submits")
     }
 

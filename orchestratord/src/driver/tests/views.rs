@@ -60,7 +60,7 @@ async fn what_a_task_was_asked_counts_for_what_is_kept() {
     for task in 1..=4 {
         let mut long = request(task, Priority::Interactive);
         let job = Arc::get_mut(&mut long.job).unwrap();
-        job.input = Input::Prompt("x".repeat(20 * 1024));
+        job.input = Input::Prompt("x".repeat(20 * 1024)).into();
         house.handle.submit(long).await.unwrap();
         house.end_of(task).await;
     }

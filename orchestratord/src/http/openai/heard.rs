@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, OwnAnswer, ThoughtReader, TokenLogprob, Tool, ToolSpeech, thoughts};
+use adapter_api::{EngineKind, OwnAnswer, ThoughtReader, TokenLogprob, ToolSpeech, Tools, thoughts};
 use orchestrator_core::TaskId;
 use tool_calls::{ToolEvent, ToolParser};
 
 use super::refusal::failed;
 use super::running::{More, Said, Stretch, Told};
 use crate::handle::{DriverHandle, Subscription};
+use crate::http::heavy;
 use crate::task_log::{Beside, Chunk, LogReader, TaskEnd};
 
 /// One task's log.
@@ -56,7 +57,7 @@ enum Reading {
     /// For text.
     Text,
     /// For calls of these, as soon as the model is known that writes them.
-    Offered(Vec<Tool>),
+    Offered(Arc<Tools>),
     /// For calls.
     Calls(ToolParser),
     /// For nothing: its engine tells calls apart.
@@ -70,7 +71,7 @@ impl Heard {
     pub(super) fn new(
         subscription: Subscription,
         (task, driver): (TaskId, DriverHandle),
-        offered: Option<Vec<Tool>>,
+        offered: Option<Arc<Tools>>,
     ) -> Self {
         let reading = offered.map_or(Reading::Text, Reading::Offered);
         let Subscription { engine, reader, .. } = subscription;
@@ -197,7 +198,15 @@ impl Heard {
             self.driver.subscribe(self.task, 0).await.ok().and_then(|subscription| subscription.tools);
         if let (Reading::Offered(tools), Some(speech)) = (&self.reading, speech) {
             self.reading = match speech {
-                ToolSpeech::InText(format) => Reading::Calls(ToolParser::new(format, tools)),
+                ToolSpeech::InText(format) => {
+                    let tools = Arc::clone(tools);
+                    let schemas = tools.offered.iter().filter_map(|tool| tool.parameters.as_ref());
+                    let bytes = schemas.map(String::len).sum();
+                    let parser = heavy::run(bytes, move || ToolParser::new(format, &tools.offered)).await;
+                    // None where the runtime ends.
+                    let Ok(parser) = parser else { return };
+                    Reading::Calls(parser)
+                }
                 ToolSpeech::Apart => Reading::Apart,
             };
         }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::heard::Heard;
 use super::refusal::not_admitted;
 use crate::backpressure::Refusal;
-use crate::handle::{DriverHandle, TaskRequest};
+use crate::handle::{DriverHandle, LastMeasured, TaskRequest};
 use crate::http::Api;
 use crate::http::answer::Refused;
 use crate::http::task_request;
@@ -136,15 +136,16 @@ impl Running {
         let first = requests.first().ok_or(Refusal::Internal)?.id();
         let mut unended = Unended { driver: api.driver.clone(), tasks: Vec::with_capacity(requests.len()) };
         let mut logs = Vec::with_capacity(requests.len());
+        let mut measured = LastMeasured::default();
         for request in requests {
             let task = request.id();
             let tools = &request.job.tools;
-            let offered = tools.are_shown().then(|| tools.offered.clone());
+            let offered = tools.are_shown().then(|| Arc::clone(tools));
             let (weighed, tells_own) = (request.job.logprobs.is_some(), request.job.tells_own);
-            let chats = matches!(request.job.input, Input::Messages(_));
+            let chats = matches!(*request.job.input, Input::Messages(_));
             // Before it is admitted, so that there is no moment at which it would be left behind.
             unended.tasks.push(Some(task));
-            let admitted = api.driver.submit_and_subscribe(request).await;
+            let admitted = api.driver.submit_and_subscribe(request, &mut measured).await;
             let subscription = admitted.map_err(|refusal| not_admitted(api, refusal))?;
             let mut heard = Heard::new(subscription, (task, api.driver.clone()), offered);
             if weighed {

@@ -336,7 +336,7 @@ impl Plan {
         let task = self.task.clone();
         let mut first = task_request::resolve_with(task, || Ok(input), profiles, Uuid::new_v4)?;
         let job = Arc::make_mut(&mut first.job);
-        job.tools = tools;
+        job.tools = tools.into();
         job.logprobs = self.style.logprobs;
         job.own.clone_from(&self.own);
         job.tells_own = self.tells_own;

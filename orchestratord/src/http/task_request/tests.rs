@@ -45,7 +45,7 @@ fn the_smallest_task_gets_the_documented_defaults() {
         session: None,
         priority: Priority::Interactive,
         workload: Workload::Completion,
-        input: Input::Prompt("hello".into()),
+        input: Input::Prompt("hello".into()).into(),
         ctx: None,
         max_tokens: None,
         sampling: Sampling {
@@ -62,7 +62,7 @@ fn the_smallest_task_gets_the_documented_defaults() {
         seed: seed_of(TaskId(ID)),
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,
@@ -99,7 +99,8 @@ fn every_field_of_a_conversation_arrives() {
                 message(Role::User, "u"),
                 message(Role::Assistant, ""),
                 message(Role::Tool, "t"),
-            ]),
+            ])
+            .into(),
             ctx: Some(TokenCount(2048)),
             max_tokens: Some(TokenCount(128)),
             sampling: Sampling {
@@ -116,7 +117,7 @@ fn every_field_of_a_conversation_arrives() {
             seed: u64::MAX,
             determinism: Determinism::Strict,
             kv: KvHint::None,
-            tools: Tools::default(),
+            tools: Tools::default().into(),
             logprobs: None,
             own: None,
             tells_own: false,
@@ -160,7 +161,10 @@ fn an_input_of_another_workload_is_refused_by_name() {
         told(&json!({"workload": "rerank", "inputs": ["only the query"]})).contains("at least one document")
     );
     assert!(read(&json!({"workload": "rerank", "inputs": ["q", "d"]})).is_ok());
-    assert_eq!(job(&embed("inputs", json!(["a", "b"]))).input, Input::Inputs(vec!["a".into(), "b".into()]));
+    assert_eq!(
+        job(&embed("inputs", json!(["a", "b"]))).input,
+        Input::Inputs(vec!["a".into(), "b".into()]).into()
+    );
     for field in ["max_tokens", "expected_tokens"] {
         let mut body = embed("inputs", json!(["a"]));
         body[field] = json!(1);

@@ -11,14 +11,14 @@ fn job() -> Job {
         session: None,
         priority: Priority::Interactive,
         workload: Workload::Completion,
-        input: Input::Messages(vec![Message::new(Role::User, "hi")]),
+        input: Input::Messages(vec![Message::new(Role::User, "hi")]).into(),
         ctx: None,
         max_tokens: None,
         sampling: Sampling::greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
         kv: KvHint::Reuse,
-        tools: Tools::default(),
+        tools: Tools::default().into(),
         logprobs: None,
         own: None,
         tells_own: false,
@@ -50,10 +50,10 @@ fn a_plain_job_asks_for_nothing_beside_text() {
 #[test]
 fn tools_logprobs_and_images_are_refused_by_name_where_the_engine_has_none() {
     let mut asked = job();
-    asked.tools.offered = vec![tool("a")];
+    asked.tools = Tools { offered: vec![tool("a")], ..Tools::default() }.into();
     assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
     assert!(told(&asked, Abilities::default()).starts_with("`tools` are sent"));
-    asked.tools.choice = ToolChoice::None;
+    Arc::make_mut(&mut asked.tools).choice = ToolChoice::None;
     assert_eq!(Abilities::default().check(&asked, EngineKind::Llamacpp), Ok(()), "they are not shown");
 
     let asked = Job { logprobs: Some(20), ..job() };
@@ -63,7 +63,7 @@ fn tools_logprobs_and_images_are_refused_by_name_where_the_engine_has_none() {
     assert_eq!(told(&asked, all()), "`top_logprobs` is 21; 0 to 20 would be right");
 
     let seen = Message { images: vec!["data:,".to_owned()], ..Message::new(Role::User, "what is it?") };
-    let asked = Job { input: Input::Messages(vec![Message::new(Role::System, "s"), seen]), ..job() };
+    let asked = Job { input: Input::Messages(vec![Message::new(Role::System, "s"), seen]).into(), ..job() };
     assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
     assert!(told(&asked, Abilities::default()).starts_with("`messages[1]` holds an image"));
 }
@@ -83,6 +83,10 @@ fn a_tool_that_cannot_be_called_is_named() {
         told(tools(&["a", "b"], ToolChoice::Named("c".to_owned()))),
         "`tool_choice` names `c`, which is not among the `tools`: they are `a`, `b`"
     );
+    let names: Vec<String> = (0..1025).map(|i| format!("f{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(told(tools(&names, ToolChoice::Auto)), "`tools` holds 1025: send at most 1024");
+    assert_eq!(tools(&names[..1024], ToolChoice::Auto).check(), Ok(()));
     assert_eq!(tools(&["a.b-c_D1"], ToolChoice::Required).check(), Ok(()));
 }
 

@@ -99,7 +99,7 @@ async fn a_conversation_is_rendered_counted_and_asked_for_with_one_rendering() {
     let tokenized = server.last("POST /tokenize").json();
     assert_eq!((&tokenized["add_special"], &tokenized["parse_special"]), (&true.into(), &true.into()));
     let (sink, heard) = listen();
-    engine.submit(job(input), sink);
+    engine.submit(Arc::new(job(input)), sink);
     let story = Story::of(heard).await;
     assert_eq!((story.text().as_str(), story.pieces[0].tokens.as_slice()), ("Hi", [7].as_slice()));
     let end = story.end.expect("an end");
@@ -126,7 +126,7 @@ async fn everything_that_can_be_asked_is_asked() {
         vec![LogitBias { token: 5, bias: f32::NEG_INFINITY }, LogitBias { token: 6, bias: 1.5 }];
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
     let (sink, heard) = listen();
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let _ = Story::of(heard).await;
     let request = server.last("POST /completion");
     let sent = request.json();
@@ -153,7 +153,7 @@ async fn a_session_goes_back_to_the_slot_that_holds_it() {
     let session = SessionId(Uuid::new_v4());
     for bound in [serde_json::Value::Null, 1.into()] {
         let (sink, heard) = listen();
-        engine.submit(Job { session: Some(session), ..job(Input::Prompt("x".into())) }, sink);
+        engine.submit(Arc::new(Job { session: Some(session), ..job(Input::Prompt("x".into())) }), sink);
         assert!(Story::of(heard).await.end.is_some());
         assert_eq!(server.last("POST /completion").json()["id_slot"], bound);
     }
@@ -167,11 +167,11 @@ async fn a_smaller_context_leaves_less_room_for_the_answer() {
     let server = FakeServer::start(server);
     let engine = attach(&server).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(Job { ctx: Some(TokenCount(9)), ..job(Input::Prompt("a b c".into())) }, sink);
+    engine.submit(Arc::new(Job { ctx: Some(TokenCount(9)), ..job(Input::Prompt("a b c".into())) }), sink);
     let _ = Story::of(heard).await;
     assert_eq!(server.last("POST /completion").json()["n_predict"], 6);
     let (sink, heard) = listen();
-    engine.submit(Job { ctx: Some(TokenCount(3)), ..job(Input::Prompt("a b c".into())) }, sink);
+    engine.submit(Arc::new(Job { ctx: Some(TokenCount(3)), ..job(Input::Prompt("a b c".into())) }), sink);
     let wanted = "the prompt takes 3 tokens and `ctx` is 3: nothing is left for an answer".to_owned();
     let end = Story::of(heard).await.end.expect("an end");
     assert_eq!(end.finish, Finish::Failed(EngineError::Invalid(wanted)));
@@ -204,7 +204,7 @@ async fn what_it_refuses_is_invalid_with_its_own_words() {
     });
     let engine = attach(&server).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt("a".into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt("a".into()))), sink);
     let end = Story::of(heard).await.end.expect("an end");
     let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
     assert!(why.ends_with("refuses the task: failed to parse grammar"), "{why}");
@@ -223,7 +223,10 @@ async fn a_server_started_for_embeddings_says_so() {
     assert_eq!(engine.facts().workloads, [Workload::Embedding]);
     assert_eq!(engine.facts().model.embedding_size, 3);
     let (sink, heard) = listen();
-    engine.submit(Job { workload: Workload::Embedding, ..job(Input::Inputs(vec!["a".into()])) }, sink);
+    engine.submit(
+        Arc::new(Job { workload: Workload::Embedding, ..job(Input::Inputs(vec!["a".into()])) }),
+        sink,
+    );
     assert_eq!(Story::of(heard).await.text(), "[1.0,0.0,0.0]");
 }
 
@@ -264,12 +267,12 @@ async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
     let tool = |name: &str| Tool { name: name.into(), ..Tool::default() };
     let tools =
         Tools { offered: vec![tool("f"), tool("g")], choice: ToolChoice::Named("g".into()), single: false };
-    let asked = Job { tools, seed: u64::MAX, ..job(conversation("what now")) };
+    let asked = Job { tools: tools.into(), seed: u64::MAX, ..job(conversation("what now")) };
     within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");
     let rendered = server.last("POST /apply-template").json();
     assert_eq!(rendered["tools"][0]["function"]["name"], "g", "rendered as it is asked");
     let (sink, heard) = listen();
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     let calls: Vec<_> = story.pieces.iter().flat_map(|piece| piece.calls.clone()).collect();
     assert_eq!(calls[0], CallEvent::Start { index: 0, id: "Qx7".into(), name: "g".into() });
@@ -283,7 +286,7 @@ async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
     assert_eq!(sent["seed"], 0, "a seed of 32 bits");
 
     let (sink, heard) = listen();
-    engine.submit(job(conversation("what now")), sink);
+    engine.submit(Arc::new(job(conversation("what now"))), sink);
     assert_eq!(Story::of(heard).await.text(), "Hi", "without tools it is asked as before");
 }
 
@@ -304,7 +307,7 @@ async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_
     let asked = job(Input::Messages(vec![turn]));
     let engine = attach(&seeing).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(asked.clone(), sink);
+    engine.submit(Arc::new(asked.clone()), sink);
     assert_eq!(Story::of(heard).await.text(), "A llama.");
     let sent = seeing.last("POST /v1/chat/completions").json();
     assert_eq!(sent["messages"][0]["content"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
@@ -341,7 +344,7 @@ async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
         (Input::Prompt("what now".to_owned()), "POST /completion"),
     ] {
         let (sink, heard) = listen();
-        engine.submit(asked(input), sink);
+        engine.submit(Arc::new(asked(input)), sink);
         assert!(Story::of(heard).await.end.is_some_and(|end| !matches!(end.finish, Finish::Failed(_))));
         let sent = server.last(line).json();
         assert_eq!((&sent["mirostat"], &sent["cache_prompt"]), (&2.into(), &false.into()), "{line}");
@@ -385,7 +388,7 @@ async fn probabilities_and_times_are_told_where_they_are_asked_for() {
     assert_eq!(engine.facts().abilities.logprobs, Some(20));
     let story = async |asked: Job| {
         let (sink, heard) = listen();
-        engine.submit(asked, sink);
+        engine.submit(Arc::new(asked), sink);
         Story::of(heard).await
     };
     let asked = story(Job { logprobs: Some(1), tells_own: true, ..job(Input::Prompt("x".into())) }).await;
@@ -414,7 +417,7 @@ async fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_
     let prompt = job(Input::Prompt("<think>".to_owned()));
     for (asked, text) in [(job(conversation("x")), "<think>\nHi"), (formed, "Hi"), (prompt, "Hi")] {
         let (sink, heard) = listen();
-        engine.submit(asked, sink);
+        engine.submit(Arc::new(asked), sink);
         assert_eq!(Story::of(heard).await.text(), text);
     }
 }

@@ -37,7 +37,7 @@ async fn a_managed_server_is_waited_for_serves_and_ends_when_asked() {
     let engine = start(config(&[PROGRAM, "serve", "{port}"])).await.expect("starts");
     assert_eq!((engine.facts().slots, engine.facts().ctx), (2, TokenCount(512)));
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt("three words here".into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt("three words here".into()))), sink);
     let story = Story::of(heard).await;
     assert_eq!((story.text().as_str(), story.pieces.len()), ("three words here", 3));
     assert_eq!(story.end.expect("an end").finish, Finish::Stop);
@@ -63,7 +63,7 @@ async fn one_that_ignores_the_signal_is_killed_after_the_grace() {
 async fn one_that_dies_with_a_task_in_it_loses_the_task() {
     let engine = start(config(&[PROGRAM, "serve", "{port}"])).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt("die here".into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt("die here".into()))), sink);
     let story = Story::of(heard).await;
     assert_eq!((story.text().as_str(), story.end), ("die ", None));
     assert_eq!(within(engine.gone()).await, ExitReason::Code(9));

@@ -25,7 +25,7 @@ async fn ending(bytes: Vec<u8>) -> (String, Option<Finish>) {
     });
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt("hi".into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
     let story = Story::of(heard).await;
     (story.text(), story.end.map(|end| end.finish))
 }
@@ -92,7 +92,7 @@ async fn an_engine_whose_probes_fail_is_gone_and_loses_its_jobs() {
     });
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt("hi".into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
     ill.store(true, Ordering::SeqCst);
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains(" probes failed in a row: "), "{why}");
@@ -112,7 +112,7 @@ async fn a_server_that_goes_away_in_the_middle_loses_its_jobs() {
     let engine = attach(&server).await;
     drop(server);
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt("hi".into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
     let finish = Story::of(heard).await.end.map(|end| end.finish);
     assert!(matches!(finish, Some(Finish::Failed(EngineError::Unavailable(_)))), "{finish:?}");
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
@@ -143,7 +143,7 @@ async fn an_answer_that_does_not_begin_or_falls_silent_is_given_up_and_its_conne
     ] {
         let (server, engine) = impatient(reply).await;
         let (sink, heard) = listen();
-        engine.submit(job(Input::Prompt("hi".into())), sink);
+        engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
         let story = Story::of(heard).await;
         assert_eq!(story.text(), text);
         let Some(Finish::Failed(error)) = story.end.map(|end| end.finish) else { panic!() };

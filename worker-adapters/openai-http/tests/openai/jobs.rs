@@ -21,7 +21,7 @@ async fn a_prompt_is_answered_and_the_usage_is_the_servers() {
     let engine = attach(&server).await;
     let (sink, heard) = listen();
     let asked = Job { max_tokens: Some(TokenCount(12)), seed: u64::MAX, ..prompt() };
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     assert_eq!(story.text(), "Hello world");
     let end = story.end.expect("an end");
@@ -51,7 +51,7 @@ async fn everything_that_can_be_asked_is_asked() {
     asked.sampling.logit_bias = vec![LogitBias { token: 5, bias: f32::NEG_INFINITY }];
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
     let (sink, heard) = listen();
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     assert_eq!(Story::of(heard).await.text(), "Hello world");
     let request = server.last("POST /v1/chat/completions");
     let sent = request.json();
@@ -88,12 +88,12 @@ async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as
     let tool =
         Tool { name: "look".into(), description: None, parameters: Some("{\"type\":\"object\"}".into()) };
     let tools = Tools { offered: vec![tool], choice: ToolChoice::Named("look".into()), single: true };
-    let asked = Job { tools, ..job(Input::Messages(vec![turn])) };
+    let asked = Job { tools: tools.into(), ..job(Input::Messages(vec![turn])) };
     within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");
     let counted = server.last("POST /tokenize").json();
     assert_eq!(counted["tools"][0]["function"]["name"], "look");
     let (sink, heard) = listen();
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     let told: Vec<_> = story.pieces.iter().flat_map(|piece| piece.calls.clone()).collect();
     let start = CallEvent::Start { index: 0, id: "c1".into(), name: "look".into() };
@@ -130,7 +130,7 @@ async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
     let asked_before = server.seen().len();
     let mut turn = Message::new(Role::User, "What is it?");
     let tools = Tools { offered: vec![Tool { name: "look".into(), ..Tool::default() }], ..Tools::default() };
-    let with_tools = Job { tools, ..job(Input::Messages(vec![turn.clone()])) };
+    let with_tools = Job { tools: tools.into(), ..job(Input::Messages(vec![turn.clone()])) };
     turn.images = vec!["https://example.org/a.png".to_owned()];
     for (asked, named) in [(with_tools, "`tools`"), (job(Input::Messages(vec![turn])), "`messages[0]`")] {
         let measured = within(engine.measure(Arc::new(asked))).await;
@@ -152,7 +152,7 @@ async fn fields_of_its_own_reach_the_server_untouched() {
         (Input::Messages(vec![Message::new(Role::User, "x")]), "POST /v1/chat/completions"),
     ] {
         let (sink, heard) = listen();
-        engine.submit(Job { own: Some(own.clone()), ..job(input) }, sink);
+        engine.submit(Arc::new(Job { own: Some(own.clone()), ..job(input) }), sink);
         assert_eq!(Story::of(heard).await.text(), "Hello world");
         let sent = server.last(line);
         assert!(sent.body.contains(r#""chat_template_kwargs":{"z":1,"a":[0.10]}"#), "{}", sent.body);
@@ -208,12 +208,12 @@ async fn probabilities_are_asked_for_as_each_endpoint_has_it() {
         ),
     ] {
         let (sink, heard) = listen();
-        engine.submit(Job { logprobs: Some(3), ..job(input.clone()) }, sink);
+        engine.submit(Arc::new(Job { logprobs: Some(3), ..job(input.clone()) }), sink);
         let _ = Story::of(heard).await;
         let sent = server.last(line).json();
         assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&expected.0, &expected.1));
         let (sink, heard) = listen();
-        engine.submit(job(input), sink);
+        engine.submit(Arc::new(job(input)), sink);
         let _ = Story::of(heard).await;
         assert_eq!(server.last(line).json().get("logprobs"), None, "nobody asked");
     }
@@ -226,7 +226,7 @@ async fn a_grammar_goes_to_vllm_under_its_name() {
     let mut asked = prompt();
     asked.sampling.constraint = Some(Constraint::Grammar("root ::= \"a\"".into()));
     let (sink, heard) = listen();
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let _ = Story::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["structured_outputs"]["grammar"], "root ::= \"a\"");
 }
@@ -238,7 +238,7 @@ async fn a_task_that_shares_no_cache_has_a_salt_of_its_own() {
     let (sink, heard) = listen();
     let asked = Job { kv: KvHint::None, ..prompt() };
     let task = asked.task.to_string();
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let _ = Story::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["cache_salt"], task);
 }
@@ -248,7 +248,7 @@ async fn a_smaller_context_leaves_less_room_for_the_answer() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    engine.submit(Job { ctx: Some(TokenCount(10)), ..prompt() }, sink);
+    engine.submit(Arc::new(Job { ctx: Some(TokenCount(10)), ..prompt() }), sink);
     let _ = Story::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["max_tokens"], 8);
 }
@@ -282,7 +282,7 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
         let measured = within(engine.measure(Arc::new(job.clone()))).await;
         assert_eq!(measured, Err(MeasureError::Invalid(wanted.to_owned())), "found at admission");
         let (sink, heard) = listen();
-        engine.submit(job, sink);
+        engine.submit(Arc::new(job), sink);
         let end = Story::of(heard).await.end.expect("an end");
         assert_eq!(end.finish, Finish::Failed(EngineError::Invalid(wanted.to_owned())));
     }
@@ -298,7 +298,7 @@ async fn a_cancel_closes_the_connection_and_still_has_its_end() {
     let (sink, mut heard) = listen();
     let asked = prompt();
     let task = asked.task;
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     for _ in 0..3 {
         assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
     }
@@ -319,14 +319,14 @@ async fn a_stop_ends_the_jobs_and_leaves_the_server_alone() {
     });
     let engine = attach(&server).await;
     let (sink, mut heard) = listen();
-    engine.submit(prompt(), sink);
+    engine.submit(Arc::new(prompt()), sink);
     assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
     assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::Ended);
     let Some(Heard::End(end)) = within(heard.recv()).await else { panic!("no end") };
     assert_eq!(end.finish, Finish::Canceled);
     assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::AlreadyGone);
     let (sink, heard) = listen();
-    engine.submit(prompt(), sink);
+    engine.submit(Arc::new(prompt()), sink);
     assert_eq!(Story::of(heard).await, Story::default(), "an engine that is gone loses what it is given");
 }
 
@@ -352,7 +352,7 @@ async fn vectors_and_scores_come_in_the_order_of_the_inputs() {
         |fields: &str| Some(OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() });
     let asked =
         Job { workload: Workload::Embedding, own: own(r#"{"dimensions":2}"#), ..job(inputs(&["a", "b"])) };
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
     assert_eq!(texts, ["[0.6,0.8]", "[0.0,1.0]"]);
@@ -364,7 +364,7 @@ async fn vectors_and_scores_come_in_the_order_of_the_inputs() {
         own: own(r#"{"activation":null}"#),
         ..job(inputs(&["q", "a", "b"]))
     };
-    engine.submit(asked, sink);
+    engine.submit(Arc::new(asked), sink);
     let story = Story::of(heard).await;
     let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
     assert_eq!(texts, ["-2.5", "0.75"]);
@@ -388,7 +388,7 @@ async fn many_streams_at_once_do_not_mix() {
     let all: Vec<_> = (0..64)
         .map(|at| {
             let (sink, heard) = listen();
-            engine.submit(job(Input::Prompt(format!("w{at}"))), sink);
+            engine.submit(Arc::new(job(Input::Prompt(format!("w{at}")))), sink);
             heard
         })
         .collect();
@@ -412,7 +412,7 @@ async fn a_connection_is_kept_behind_an_answer_that_ended_and_closed_behind_one_
     let before = server.connections();
     for prompt in ["ends", "ends", "goes on"] {
         let (sink, heard) = listen();
-        engine.submit(job(Input::Prompt(prompt.into())), sink);
+        engine.submit(Arc::new(job(Input::Prompt(prompt.into()))), sink);
         assert_eq!(Story::of(heard).await.text(), "a");
     }
     let made = server.connections() - before;

@@ -57,7 +57,7 @@ impl Patient {
 
 async fn finish(engine: &Arc<dyn Engine>, prompt: &str) -> Option<Finish> {
     let (sink, heard) = listen();
-    engine.submit(job(Input::Prompt(prompt.into())), sink);
+    engine.submit(Arc::new(job(Input::Prompt(prompt.into()))), sink);
     Story::of(heard).await.end.map(|end| end.finish)
 }
 
@@ -69,7 +69,7 @@ async fn a_failed_engine_takes_nothing_until_it_has_generated_a_token_and_what_r
     let (sink, mut running) = listen();
     let endless = job(Input::Prompt("endless".into()));
     let task = endless.task;
-    engine.submit(endless, sink);
+    engine.submit(Arc::new(endless), sink);
     assert!(matches!(within(running.recv()).await, Some(Heard::Token(_))));
     patient.is(BROKEN);
     let failed = finish(&engine, "hi").await;
@@ -141,7 +141,7 @@ async fn bytes_of_an_answer_are_its_progress_also_where_they_are_comments() {
     for job in asked {
         let (sink, hears) = listen();
         heard.push(hears);
-        engine.submit(job, sink);
+        engine.submit(Arc::new(job), sink);
     }
     within(async {
         while engine.work_done(read).is_none() {
