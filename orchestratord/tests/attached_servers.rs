@@ -7,6 +7,8 @@
 mod wire;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adapter_http::testing::{FakeServer, Reply, Request, chunked, json, sse};
@@ -23,9 +25,21 @@ use wire::{Ask, TOKEN, send};
 /// What anything here may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// A comment of a stream, as a chunk.
+const COMMENT: &[u8] = b"8\r\n: ping\n\n\r\n";
+
 /// A server of one model that answers everything with `word`.
 fn server(word: &'static str) -> FakeServer {
+    server_that_hangs(word, Arc::default())
+}
+
+/// As [`server`]. While it `hangs` its answers are comments without end.
+fn server_that_hangs(word: &'static str, hangs: Arc<AtomicBool>) -> FakeServer {
     FakeServer::start(move |request: &Request| {
+        let streams = request.line == "POST /v1/completions" && request.json()["stream"] == true;
+        if streams && hangs.load(Ordering::SeqCst) {
+            return Some(Reply::repeating(sse(&[]), COMMENT));
+        }
         Some(Reply::closing(match request.line.as_str() {
             "GET /v1/models" => json(200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":4096}]}"#),
             "GET /health" => json(200, ""),
@@ -44,7 +58,11 @@ fn start(urls: &[String]) -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("llama-orch.yaml");
     let pool = json!({"id": "p", "engine": "vllm", "model": "m", "slots": 1, "server": {"url": urls}});
-    std::fs::write(&file, json!({"listen": "127.0.0.1:0", "pools": [pool]}).to_string()).unwrap();
+    std::fs::write(
+        &file,
+        json!({"listen": "127.0.0.1:0", "worker": {"hang_after_s": 1.0}, "pools": [pool]}).to_string(),
+    )
+    .unwrap();
     let request =
         LoadRequest { explicit: Some(file), cwd: folder.path().to_owned(), ..LoadRequest::default() };
     let config = config_schema::load(&request).unwrap().config;
@@ -97,7 +115,24 @@ async fn of_two_servers_one_goes_down_and_tasks_go_on_at_the_other() {
     for _ in 0..6 {
         answers.push(complete(at).await);
     }
-    let lost = answers.iter().filter(|answer| **answer != (200, json!("stays"))).count();
-    assert!(lost <= 1, "none but the task that found out: {answers:?}");
+    assert!(answers.iter().all(|answer| *answer == (200, json!("stays"))), "{answers:?}");
+    let _ = daemon.stop(Duration::ZERO, std::future::pending()).await;
+}
+
+/// ORCH-REPL-9, ORCH-ENG-22
+#[tokio::test]
+async fn a_server_that_sends_comments_and_no_tokens_hangs_and_its_task_is_answered_by_another() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let (well, ill) = (server("well"), server_that_hangs("ill", Arc::clone(&hangs)));
+    let daemon = start(&[&well, &ill].map(|server| server.address().to_string()));
+    let at = daemon.address();
+    until_ready(at, 2).await;
+    hangs.store(true, Ordering::SeqCst);
+    let before = ill.seen().len();
+    let mut together = tokio::task::JoinSet::new();
+    (0..2).for_each(|_| drop(together.spawn(complete(at))));
+    let answers = tokio::time::timeout(LIMIT, together.join_all()).await.expect("the hang is found");
+    assert!(answers.iter().all(|answer| *answer == (200, json!("well"))), "{answers:?}");
+    assert!(ill.seen()[before..].iter().any(|request| request.line == "POST /v1/completions"));
     let _ = daemon.stop(Duration::ZERO, std::future::pending()).await;
 }

@@ -11,7 +11,7 @@ use crate::exchange::Client;
 use crate::fault::Fault;
 use crate::large;
 use crate::process::Process;
-use crate::progress::BytesRead;
+use crate::progress::EventsRead;
 use crate::suspension::{Proof, Suspension};
 
 /// Tasks at one engine at a time. The daemon never hands over more than there are slots, so that this is
@@ -47,7 +47,7 @@ pub(crate) struct Inner<D> {
 /// A job that is at the engine.
 struct Running {
     cancel: oneshot::Sender<()>,
-    read: BytesRead,
+    read: EventsRead,
 }
 
 /// What the probe and those who wait for its word share.
@@ -91,9 +91,9 @@ impl<D> Inner<D> {
         }
     }
 
-    /// Takes a job in, with what counts the bytes of its answer. What comes over the receiver is its cancel; an end
+    /// Takes a job in, with what counts the events of its answer. What comes over the receiver is its cancel; an end
     /// without a word is the engine's.
-    pub(crate) fn enter(&self, task: TaskId) -> Result<(oneshot::Receiver<()>, BytesRead), NotTaken> {
+    pub(crate) fn enter(&self, task: TaskId) -> Result<(oneshot::Receiver<()>, EventsRead), NotTaken> {
         let mut running = self.running();
         let running = running.as_mut().ok_or(NotTaken::Gone)?;
         if let Some(suspension) = &*self.suspension.borrow() {
@@ -103,7 +103,7 @@ impl<D> Inner<D> {
             return Err(NotTaken::Full);
         }
         let (cancel, canceled) = oneshot::channel();
-        let read = BytesRead::default();
+        let read = EventsRead::default();
         running.insert(task, Running { cancel, read: read.clone() });
         Ok((canceled, read))
     }
@@ -205,13 +205,13 @@ impl<D> Inner<D> {
         }
     }
 
-    /// Bytes of answers that were read so far for a task; nothing before the first one.
+    /// Events of the answer that were read so far for a task; nothing before the first one.
     pub(crate) fn read_of(&self, task: TaskId) -> Option<u64> {
         let running = self.running();
         running.as_ref()?.get(&task).map(|running| running.read.count()).filter(|read| *read > 0)
     }
 
-    /// Bytes of the answers of all tasks that run.
+    /// Events of the answers of all tasks that run.
     pub(crate) fn read_of_all(&self) -> Vec<u64> {
         self.running().iter().flat_map(HashMap::values).map(|running| running.read.count()).collect()
     }

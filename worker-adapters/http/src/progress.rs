@@ -1,17 +1,18 @@
-//! How much of an answer has been read: the heartbeat of a task whose engine says nothing else of its work.
+//! How much of an answer has come: the heartbeat of a task whose engine says nothing else of its work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes read of one answer, comments and framing included. Clones count together; only one of them adds.
+/// Events of one answer: its tokens, and reports on the reading of its prompt. Comments, with which a server only keeps
+/// the connection open, are none. Clones count together; only one of them adds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BytesRead(Arc<AtomicU64>);
+pub(crate) struct EventsRead(Arc<AtomicU64>);
 
-impl BytesRead {
-    /// Adds some. There is one writer, so that this is a load and a store and locks nothing.
-    pub(crate) fn add(&self, bytes: usize) {
+impl EventsRead {
+    /// Adds one. There is one writer, so that this is a load and a store and locks nothing.
+    pub(crate) fn add(&self) {
         let before = self.0.load(Ordering::Relaxed);
-        self.0.store(before.wrapping_add(bytes as u64), Ordering::Relaxed);
+        self.0.store(before.wrapping_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self) -> u64 {

@@ -18,7 +18,7 @@ use crate::dialect::{Answer, DONE, Event, Last, Reading, UNKNOWN_TOKEN};
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
-use crate::progress::BytesRead;
+use crate::progress::EventsRead;
 use crate::shape::Shape;
 use crate::sse::SseReader;
 use crate::{calls, clock, large};
@@ -44,12 +44,12 @@ pub(crate) struct Told {
     waiting: Piece,
     /// The call that has begun and not ended.
     open: Option<u32>,
-    read: BytesRead,
+    read: EventsRead,
 }
 
 impl Told {
     /// Nothing so far; what is read is counted in `read`.
-    pub(crate) fn new(sink: Box<dyn TaskSink>, read: BytesRead) -> Self {
+    pub(crate) fn new(sink: Box<dyn TaskSink>, read: EventsRead) -> Self {
         Self { sink, first: None, tokens: 0, waiting: Piece::default(), open: None, read }
     }
 
@@ -192,7 +192,6 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, told: &mut Told) -> Poll<Result<Last, Fault>> {
         if !self.incoming.rest.is_empty() {
             let rest = std::mem::take(&mut self.incoming.rest);
-            told.read.add(rest.len());
             if let ControlFlow::Break(end) = self.take(&rest, told) {
                 return Poll::Ready(end);
             }
@@ -208,10 +207,7 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
                     Poll::Ready(Ok(())) if read.filled().is_empty() => {
                         Some(ControlFlow::Break(self.at_close(told)))
                     }
-                    Poll::Ready(Ok(())) => {
-                        told.read.add(read.filled().len());
-                        Some(self.take(read.filled(), told))
-                    }
+                    Poll::Ready(Ok(())) => Some(self.take(read.filled(), told)),
                 }
             });
             match step {
@@ -273,6 +269,7 @@ impl<A: Answer> Events<A> {
         if self.last.is_some() {
             return Ok(());
         }
+        told.read.add();
         if A::REPEATS
             && let Some(text) = self.shape.text(data)
         {

@@ -21,7 +21,7 @@ use crate::dialect::Dialect;
 use crate::engine::answer;
 use crate::fault::Fault;
 use crate::inner::Inner;
-use crate::progress::BytesRead;
+use crate::progress::EventsRead;
 use crate::relay::Told;
 
 /// The first probe of a suspended engine comes after this part of the time between two regular ones: 100 ms of 5 s.
@@ -67,7 +67,7 @@ pub(crate) async fn try_one_token<D: Dialect>(inner: &Inner<D>) -> Tried {
     let timeouts = inner.client.timeouts();
     let limit = timeouts.probe.min(timeouts.silence);
     let before = inner.read_of_all();
-    let mut told = Told::new(Box::new(Nobody), BytesRead::default());
+    let mut told = Told::new(Box::new(Nobody), EventsRead::default());
     let tried =
         tokio::time::timeout(limit, answer(inner, Arc::new(smallest_job(inner.workload)), &mut told)).await;
     match tried {

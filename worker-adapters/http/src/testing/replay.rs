@@ -15,7 +15,7 @@ use crate::config::Timeouts;
 use crate::dialect::{Answer, Last, Reading};
 use crate::exchange::Client;
 use crate::fault::Fault;
-use crate::progress::BytesRead;
+use crate::progress::EventsRead;
 use crate::relay::{self, Told};
 
 /// What came of an exchange.
@@ -79,7 +79,7 @@ pub async fn replay_every_split<A: Answer>(bytes: &[u8], reading: impl Fn() -> R
 async fn replay<A: Answer>(parts: VecDeque<Vec<u8>>, reading: Reading<A>) -> Replayed {
     let client = Client::new("an engine", Address::of_this_machine(1), None, Timeouts::default());
     let (sink, mut heard) = listen();
-    let mut told = Told::new(sink, BytesRead::default());
+    let mut told = Told::new(sink, EventsRead::default());
     let end = match client.read_head(Parts(parts)).await {
         Ok(mut opened) => relay::relay(&client, &mut opened, reading, &mut told).await,
         Err(fault) => Err(fault),

@@ -5,11 +5,15 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::address::Address;
 
 /// Requests remembered, and connections whose end was noticed.
 const MOST: usize = 4096;
+
+/// Between two repeats of the same bytes.
+const BETWEEN_REPEATS: Duration = Duration::from_millis(2);
 
 /// A request as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub enum Then {
     Hold,
     /// The next request is read from it.
     Keep,
+    /// These bytes follow over and over, until the client closes it.
+    Repeat(&'static [u8]),
 }
 
 impl Reply {
@@ -61,6 +67,12 @@ impl Reply {
     #[must_use]
     pub fn keeping(bytes: Vec<u8>) -> Self {
         Self { bytes, then: Then::Keep }
+    }
+
+    /// An answer behind which `again` follows for as long as the client listens.
+    #[must_use]
+    pub fn repeating(bytes: Vec<u8>, again: &'static [u8]) -> Self {
+        Self { bytes, then: Then::Repeat(again) }
     }
 
     /// An answer that does not go on.
@@ -183,7 +195,7 @@ impl FakeServer {
     /// When none does in time.
     #[must_use]
     pub fn closed_by_client(&self) -> Request {
-        lock(&self.closed).recv_timeout(std::time::Duration::from_secs(60)).expect("closed in time")
+        lock(&self.closed).recv_timeout(Duration::from_secs(60)).expect("closed in time")
     }
 }
 
@@ -225,6 +237,12 @@ fn serve(
                 let mut rest = [0; 64];
                 while socket.read(&mut rest).is_ok_and(|count| count > 0) {}
                 let _ = notice.try_send(request);
+                return;
+            }
+            Then::Repeat(again) => {
+                while socket.write_all(again).is_ok() {
+                    std::thread::sleep(BETWEEN_REPEATS);
+                }
                 return;
             }
             Then::Keep => {}
