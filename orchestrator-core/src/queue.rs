@@ -138,6 +138,12 @@ impl Queue {
         &self.limits
     }
 
+    /// Other bounds from here on. What waits stays, also where it is more than the new bound.
+    pub(crate) fn set_limits(&mut self, limits: QueueLimits) {
+        self.since_batch = self.since_batch.min(spacing(&limits));
+        self.limits = limits;
+    }
+
     pub(crate) fn len(&self, priority: Priority) -> usize {
         self.lane(priority).len()
     }

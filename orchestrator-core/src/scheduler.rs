@@ -109,6 +109,12 @@ impl PoolScheduler {
         }
     }
 
+    /// Other bounds of the queue and the sessions from here on. What waits stays, also where it is too much.
+    pub fn set_limits(&mut self, limits: QueueLimits, sessions: SessionLimits) {
+        self.queue.set_limits(limits);
+        self.forgotten.extend(self.sessions.set_limits(sessions));
+    }
+
     /// Cancels a task, wherever it is. Repeating it changes nothing.
     pub fn cancel(&mut self, task: TaskId) -> CancelOutcome {
         match self.tasks.remove(&task) {

@@ -81,6 +81,14 @@ impl SessionTable {
         Self { limits, sessions: HashMap::new(), by_use: BTreeSet::new() }
     }
 
+    /// Other bounds from here on. Returns the sessions that are too many for them, the longest idle first.
+    pub fn set_limits(&mut self, limits: SessionLimits) -> Vec<Forgotten> {
+        self.limits = limits;
+        let too_many = self.sessions.len().saturating_sub(limits.max_sessions);
+        let longest_idle: Vec<_> = self.by_use.iter().take(too_many).map(|(_, session)| *session).collect();
+        longest_idle.into_iter().filter_map(|session| self.forget(session)).collect()
+    }
+
     /// Number of sessions kept.
     #[must_use]
     pub fn len(&self) -> usize {

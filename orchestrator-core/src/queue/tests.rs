@@ -269,3 +269,14 @@ proptest! {
         prop_assert_eq!(take_all(&mut queue, at(now)), order, "{:?}", model);
     }
 }
+
+#[test]
+fn a_smaller_bound_lets_nobody_in_and_takes_nobody_out() {
+    let mut queue = Queue::new(limits(4, 4, FullPolicy::Reject));
+    fill(&mut queue, Priority::Interactive, 0..4, at(0));
+    queue.set_limits(limits(2, 4, FullPolicy::Reject));
+    assert_eq!(queue.push(Priority::Interactive, task(9), work(9), at(1)), Err(LaneFull));
+    assert_eq!(take_all(&mut queue, at(2)), [0, 1, 2, 3].map(task));
+    fill(&mut queue, Priority::Interactive, 4..6, at(3));
+    assert_eq!(queue.push(Priority::Interactive, task(9), work(9), at(4)), Err(LaneFull));
+}

@@ -89,3 +89,17 @@ fn a_session_that_is_ended_while_its_task_runs_stays_ended_and_its_cache_is_give
     assert_eq!(table.turn_ended(session(1), home(0), at(1)), Some(left));
     assert_eq!(table.get(session(1), at(1)), None);
 }
+
+#[test]
+fn a_smaller_table_ends_the_longest_idle_sessions_and_a_shorter_time_those_that_are_over_by_it() {
+    let mut table = table(8);
+    for n in 1..=4_u64 {
+        table.touch(session(u128::from(n)), at(10 * n));
+    }
+    let limits = SessionLimits { ttl: Duration::from_millis(50), max_sessions: 2 };
+    let forgotten = table.set_limits(limits).into_iter().map(|gone| gone.session);
+    assert_eq!(forgotten.collect::<Vec<_>>(), [session(1), session(2)]);
+    assert_eq!(table.next_expiry(), Some(at(80)));
+    assert_eq!(table.expire(at(80)).len(), 1);
+    assert_eq!(table.len(), 1);
+}
