@@ -19,6 +19,11 @@ fn a_unit_is_ready_when_the_daemon_says_so_and_started_anew_when_it_fails() {
         }
         // Usage, configuration, token: what does not get right by itself.
         assert_eq!(values(&unit, "RestartPreventExitStatus"), ["2 3 5"], "{path}");
+        assert_eq!(values(&unit, "Delegate"), ["yes"], "{path}: a cgroup for each engine");
+        assert!(
+            values(&unit, "ProtectControlGroups").is_empty(),
+            "{path}: it would close the delegated ones"
+        );
         assert_eq!(values(&unit, "ExecReload"), ["/bin/kill -HUP $MAINPID"], "{path}");
         assert!(values(&unit, "ExecStart")[0].ends_with("/orchestratord"), "{path}");
         assert!(values(&unit, "ExecStartPre")[0].ends_with("/orchestratord check-config"), "{path}");
