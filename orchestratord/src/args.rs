@@ -42,7 +42,7 @@ What the command line says wins over the environment, the environment over the f
 pub const SIGNALS: &str = "\
 Ctrl-C or SIGTERM stops in order: nothing new is taken, what runs may finish within `shutdown.grace_s`, every stream \
 gets its end. A second one, or SIGQUIT, stops at once. SIGHUP and SIGUSR1 reopen `log.file`; SIGHUP reads \
-the configuration again, too. SIGUSR2, SIGALRM and \
+the configuration again, too: pools come, go and change with it, and the log names what takes a restart. SIGUSR2, SIGALRM and \
 SIGPIPE are ignored.";
 
 fn help() -> String {

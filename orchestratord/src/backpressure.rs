@@ -173,6 +173,9 @@ pub enum Failure {
     /// Its model was taken out of service.
     #[error("the model was retired before this task started")]
     ModelRetired,
+    /// Its pool was taken out of the configuration.
+    #[error("the pool was removed from the configuration before this task started")]
+    PoolRemoved,
     /// The daemon stopped first.
     #[error("the daemon stopped before this task was done")]
     Stopping,
@@ -262,7 +265,7 @@ impl Failure {
             Self::DecodeTimeout(_) => {
                 Verdict { status: 503, code: Code::DecodeTimeout, retriable: true, retry_after: None }
             }
-            Self::ModelRetired => {
+            Self::ModelRetired | Self::PoolRemoved => {
                 Verdict { status: 503, code: Code::PoolUnavailable, retriable: false, retry_after: None }
             }
             Self::Decode => {

@@ -17,6 +17,7 @@
 //! | `dispatch.rs`, `progress.rs` | tasks to replicas, and the search for those that hang |
 //! | `engines.rs` | what engines and replicas report |
 //! | `pool.rs`, `pool/` | a pool: the life of its model, its replicas, whether it serves |
+//! | `pool_table.rs`, `configure.rs` | all pools, and how they come and go |
 //! | `shutdown.rs` | the stop |
 //! | `run.rs` | the task around it all |
 
@@ -26,15 +27,17 @@ use orchestrator_core::{Millis, Priority, Timestamp};
 
 use crate::backpressure::Refusal;
 use crate::health_view::HealthView;
-use crate::keeper::PoolEvent;
+use crate::keeper::{PoolEvent, PoolKey};
 
 mod admit;
 mod commands;
+mod configure;
 mod dispatch;
 mod effect;
 mod engines;
 mod event;
 mod pool;
+mod pool_table;
 mod progress;
 mod run;
 mod shutdown;
@@ -51,10 +54,11 @@ pub use crate::handle::DriverHandle;
 pub use effect::{Count, Effect, TokensOut};
 pub use event::{Event, RunId, TaskEvent, Work};
 pub use pool::PoolSetup;
-pub use run::{DriverTask, Sources};
+pub use run::{DriverTask, OpenPool, Sources};
 pub use task::Retention;
 
 use pool::Pool;
+use pool_table::PoolTable;
 use shutdown::Mode;
 use task::TaskTable;
 
@@ -67,7 +71,7 @@ const CHECKED_TASKS_MAX: usize = 256;
 
 /// The driver.
 pub struct Driver {
-    pools: Vec<Pool>,
+    pools: PoolTable,
     tasks: TaskTable,
     mode: Mode,
     /// What is to be done, until [`Driver::handle`] returns it.
@@ -82,9 +86,8 @@ impl Driver {
     /// A driver of these pools, in this order.
     #[must_use]
     pub fn new(pools: Vec<PoolSetup>, retention: Retention, now: Timestamp) -> Self {
-        let pools = pools.into_iter().enumerate().map(|(index, setup)| Pool::new(index, setup, now));
         Self {
-            pools: pools.collect(),
+            pools: PoolTable::new(pools, now),
             tasks: TaskTable::new(retention),
             mode: Mode::Serving,
             effects: Vec::new(),
@@ -103,14 +106,15 @@ impl Driver {
                 self.tasks.log_closed(task, bytes, now);
                 return Vec::new();
             }
-            Event::Pool(_, PoolEvent::Replica(event)) => self.replica_event(event, now),
-            Event::Pool(id, event) => {
-                if let Some(pool) = self.pools.iter_mut().find(|pool| pool.setup.id == id) {
+            Event::Pool(pool, PoolEvent::Replica(event)) => self.replica_event(pool, event, now),
+            Event::Pool(pool, PoolEvent::Closed) => self.pool_closed(pool, now),
+            Event::Pool(pool, event) => {
+                if let Some(pool) = self.pools.get_mut(pool) {
                     pool.heard(event, now, &mut self.effects);
                 }
             }
             Event::Devices(snapshot) => {
-                self.pools.iter_mut().for_each(|pool| pool.devices_read(&snapshot));
+                self.pools.as_mut_slice().iter_mut().for_each(|pool| pool.devices_read(&snapshot));
             }
             Event::Tick => {}
         }
@@ -141,13 +145,15 @@ impl Driver {
     fn settle(&mut self, now: Timestamp) {
         self.tasks.forget(now);
         self.look_for_progress(now);
-        for index in 0..self.pools.len() {
-            self.expire_sessions(index, now);
-            self.pools[index].settle(now, self.mode.accepts(), &mut self.effects);
+        for place in 0..self.pools.len() {
+            let key = self.pools.key_at(place);
+            self.expire_sessions(key, now);
+            self.pools[key].settle(now, self.mode.accepts(), &mut self.effects);
             if self.is_serving() {
-                self.end_hopeless(index, now);
-                self.dispatch(index, now);
-                self.pools[index].settle_demand(&mut self.effects);
+                self.end_hopeless(key, now);
+                self.dispatch(key, now);
+                self.pools[key].settle_demand(&mut self.effects);
+                self.pools[key].settle_leaving(&mut self.effects);
             }
         }
         if self.is_serving() {
@@ -158,16 +164,16 @@ impl Driver {
 
     /// Has models make room for others that wait for it, and ends the tasks of those that wait in vain.
     fn make_room(&mut self, now: Timestamp) {
-        let (wake, in_vain) = pool::make_room(&mut self.pools, now, &mut self.effects);
+        let (wake, in_vain) = pool::make_room(self.pools.as_mut_slice(), now, &mut self.effects);
         self.room_at = wake;
-        for index in in_vain {
-            self.pools[index].give_up_room(now, &mut self.effects);
-            self.end_hopeless(index, now);
+        for key in in_vain {
+            self.pools[key].give_up_room(now, &mut self.effects);
+            self.end_hopeless(key, now);
         }
     }
 
-    fn expire_sessions(&mut self, index: usize, now: Timestamp) {
-        let pool = &mut self.pools[index];
+    fn expire_sessions(&mut self, key: PoolKey, now: Timestamp) {
+        let pool = &mut self.pools[key];
         for forgotten in pool.scheduler.expire_sessions(now) {
             if let Some(engine) = forgotten.home.and_then(|home| pool.engine(&home.replica)).cloned() {
                 self.effects.push(Effect::EvictSession { session: forgotten.session, engine });
@@ -180,8 +186,13 @@ impl Driver {
             ready: self.is_serving() && self.pools.iter().any(Pool::serves),
             stopping: !self.is_serving(),
             uptime: Millis::from_duration(now.since(Timestamp::default())),
-            pools: self.pools.iter().map(Pool::view).collect(),
+            pools: self.shown_pools().map(Pool::view).collect(),
         }
+    }
+
+    /// The pools, those that leave included, but for one whose name another pool has by now.
+    fn shown_pools(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.is_configured() || self.pools.named(&pool.setup.id).is_none())
     }
 
     fn is_serving(&self) -> bool {
@@ -200,12 +211,12 @@ impl Driver {
             self.next_wake(now).is_none_or(|wake| wake > now),
             "the driver would wake at once, and for ever"
         );
-        for (index, pool) in self.pools.iter().enumerate() {
+        for pool in self.pools.iter() {
             assert!(!self.is_serving() || pool.hopeless(now).is_none(), "nobody waits in vain");
             if self.tasks.len() > CHECKED_TASKS_MAX {
                 continue;
             }
-            let of_pool = || self.tasks.iter().map(|(_, task)| task).filter(|task| task.pool == index);
+            let of_pool = || self.tasks.iter().map(|(_, task)| task).filter(|task| task.pool == pool.key());
             let waiting =
                 of_pool().filter(|task| matches!(task.state, task::TaskState::Waiting { .. })).count();
             let queued: usize = Priority::ALL.iter().map(|lane| pool.scheduler.depth(*lane)).sum();

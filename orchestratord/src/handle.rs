@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::{Engine, EngineKind, Input, MeasureError, Measured, ToolSpeech};
-use config_schema::PoolModel;
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
 
@@ -15,7 +14,9 @@ use crate::backpressure::Refusal;
 use crate::health_view::HealthView;
 use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::metrics::Metrics;
-use crate::protocol::{Admitted, ReplyTo, RouteQuery, Routed, SubscriptionSource};
+use crate::protocol::{
+    Admitted, Configuration, PoolChanges, ReplyTo, RouteQuery, Routed, SubscriptionSource,
+};
 use crate::state::ModelState;
 use crate::task_log::LogReader;
 use crate::task_view::{TaskStory, TasksView};
@@ -301,13 +302,7 @@ impl DriverHandle {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] for a pool that is not here.
-    pub async fn reload(
-        &self,
-        pool: PoolId,
-        model: PoolModel,
-        sha256: Option<String>,
-    ) -> Result<ReloadOutcome, Refusal> {
-        let order = ReloadOrder { model, sha256 };
+    pub async fn reload(&self, pool: PoolId, order: ReloadOrder) -> Result<ReloadOutcome, Refusal> {
         let (to, reply) = ReplyTo::new();
         self.commands.send(Command::Reload(pool, order, to)).await.map_err(|_| Refusal::Stopping)?;
         // A driver that went away meanwhile has taken the change with it.
@@ -315,6 +310,14 @@ impl DriverHandle {
             let message = "the daemon is stopping; nothing was changed".to_owned();
             Ok(Err(Rollback { code: RollbackCode::Stopping, message }))
         })
+    }
+
+    /// Serves these pools and no others from here on.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the daemon stops: nothing was changed.
+    pub async fn configure(&self, new: Configuration) -> Result<PoolChanges, Refusal> {
+        self.ask(|reply| Command::Configure(Box::new(new), reply)).await?
     }
 
     /// Takes a model out of service, or back into it.

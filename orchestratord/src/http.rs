@@ -13,13 +13,13 @@ use adapter_api::EngineKind;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use config_schema::{PoolModel, SamplerProfile};
+use config_schema::{PoolConfig, PoolModel, SamplerProfile};
 use orchestrator_core::PoolId;
 use pool_manager::{Ledger, Snapshot};
-use tokio::sync::Semaphore;
 
 use crate::auth::ApiToken;
 use crate::clock::Clock;
+use crate::engine::kind;
 use crate::handle::DriverHandle;
 use crate::metrics::Metrics;
 
@@ -37,12 +37,14 @@ pub mod image_url;
 pub mod models;
 mod openai;
 pub mod problem;
+mod streams;
 pub mod task_request;
 pub mod tasks;
 
 use cors::Origins;
 use guard::HostRules;
 use image_url::ImageUrls;
+use streams::Streams;
 
 /// What the HTTP planes need to know of the configuration.
 #[derive(Clone, Debug)]
@@ -71,6 +73,14 @@ pub struct HttpSettings {
     pub build: String,
 }
 
+impl HttpSettings {
+    /// A pool serves this from here on.
+    pub fn serve(&mut self, pool: &PoolConfig) {
+        self.engines.insert(pool.id.clone(), kind(pool.engine));
+        self.models.insert(pool.id.clone(), pool.model.clone());
+    }
+}
+
 /// Says what the devices are at.
 pub type ReadDevices = Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>;
 
@@ -95,7 +105,7 @@ pub struct Api {
     metrics: Arc<Metrics>,
     devices: ReadDevices,
     ledger: Arc<Ledger>,
-    streams: Arc<Semaphore>,
+    streams: Streams,
     clock: Clock,
     console: console::session::Sessions,
 }
@@ -104,7 +114,6 @@ impl Api {
     /// The planes in front of `driver`.
     #[must_use]
     pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
-        let streams = Arc::new(Semaphore::new(settings.streams as usize));
         let Instruments { metrics, devices, ledger, clock } = instruments;
         Arc::new(Self {
             driver,
@@ -112,7 +121,7 @@ impl Api {
             metrics,
             devices,
             ledger,
-            streams,
+            streams: Streams::default(),
             clock,
             console: console::sessions(),
         })

@@ -5,17 +5,22 @@
 //!
 //! - [`Order::Load`] by [`PoolEvent::Starting`], or first by [`PoolEvent::Fetching`], [`PoolEvent::FetchFailed`] or
 //!   [`PoolEvent::NoRoom`], the first of them within seconds. The load goes on until `Starting`, or until an `Unload`.
+//! - [`Order::Preload`] alike, but by [`PoolEvent::Unloaded`] where there is no room.
 //! - [`Order::Unload`] by [`PoolEvent::Unloaded`], at once where no replica runs, within the engines' grace otherwise.
 //!   It cancels whatever is being done; a reload that it cancels is answered first.
 //! - [`Order::Reload`] by exactly one [`PoolEvent::ReloadOver`]. It is tried in every state, and waits for nothing but
-//!   its own fetch, load and test, and for running tasks where the models have to change places.
+//!   its own fetch, load and test, and for running tasks where the models have to change places. One with new options
+//!   is answered at once by [`PoolEvent::Adopted`] and `ReloadOver` where nothing is loaded.
 //! - [`Order::SetDemand`] has no answer.
+//!
+//! The end of the orders ends the controller, in every state and within the engines' grace; [`PoolEvent::Closed`] is
+//! then the last event of its pool.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine};
-use config_schema::PoolModel;
+use adapter_api::{Device, Engine, EngineKind};
+use config_schema::{PoolConfig, PoolModel};
 use orchestrator_core::ReplicaId;
 pub use pool_manager::Demand;
 use pool_manager::{DownReason, Placement, ReplicaEvent, SelfTest};
@@ -27,6 +32,22 @@ use crate::health_view::{FetchView, ReloadStage};
 /// for a reload, of which there is one at a time.
 pub const ORDERS_BOUND: usize = 8;
 
+/// A pool for as long as it is there. A later pool of the same name has another key, so that no event of the earlier
+/// one is taken for one of the later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolKey(u32);
+
+impl PoolKey {
+    /// The key of the first pool.
+    pub const FIRST: Self = Self(0);
+
+    /// The key of the pool after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// Tells a controller that replicas are idle. Used once; dropped unused, it tells that the driver is gone.
 pub type IdleSignal = oneshot::Sender<()>;
 
@@ -35,6 +56,8 @@ pub type IdleSignal = oneshot::Sender<()>;
 pub enum Order {
     /// Load the model, and go on trying until its replicas start.
     Load,
+    /// Load the model if there is room for it.
+    Preload,
     /// End the replicas, in which no task is any more, or whatever is being done instead of having them.
     Unload,
     /// Serve another model.
@@ -53,6 +76,9 @@ pub struct ReloadOrder {
     pub model: PoolModel,
     /// The checksum its file must have.
     pub sha256: Option<String>,
+    /// The pool's options, where they change with the model: a new configuration has them. Where nothing is loaded,
+    /// such a reload is not tried but taken over, for the next load.
+    pub options: Option<Box<PoolConfig>>,
 }
 
 /// What became of a reload: the model that is served, as the config would name it, or why it is the one before.
@@ -156,10 +182,19 @@ pub enum PoolEvent {
     Swapped {
         /// The model they serve, as the config would name it.
         model_ref: String,
+        /// The engine that serves it.
+        engine: EngineKind,
         /// The new replicas.
         replicas: Vec<Swapped>,
         /// Told when no task is in the old ones any more.
         old_idle: IdleSignal,
+    },
+    /// The next load is of this model, and nothing was loaded of the one before.
+    Adopted {
+        /// The model, as the config would name it.
+        model_ref: String,
+        /// The engine that serves it.
+        engine: EngineKind,
     },
     /// No task may be given to a replica: the models change places. Told when none is in one any more.
     Hold(IdleSignal),
@@ -167,6 +202,8 @@ pub enum PoolEvent {
     Reloading(ReloadStage),
     /// The reload is over: the next one may come.
     ReloadOver(ReloadOutcome),
+    /// The controller has ended, and with it all that the pool had.
+    Closed,
 }
 
 /// A replica that takes another's place.

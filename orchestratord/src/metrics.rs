@@ -1,8 +1,9 @@
 //! The HOME set of metrics, and no other. Counters move where the thing happens; gauges are set from the
 //! driver's and the telemetry's state at each scrape, so that none can go stale.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use orchestrator_core::Priority;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -87,8 +88,17 @@ pub struct Metrics {
     gpu_utilization: Family<DeviceLabels, Gauge<f64, AtomicU64>>,
     vram_used_bytes: Family<DeviceLabels, Gauge>,
     model_state: Family<ModelLabels, Gauge>,
+    /// The counters of pools, by the labels that they were counted with: what is to go with a pool.
+    counted: Mutex<Counted>,
     /// One scrape at a time: gauges are set anew for each.
     scrape: Mutex<()>,
+}
+
+/// Labels of counters that belong to pools.
+#[derive(Debug, Default)]
+struct Counted {
+    enqueued: HashSet<EnqueuedLabels>,
+    tokens: HashSet<ReplicaLabels>,
 }
 
 impl Default for Metrics {
@@ -112,6 +122,7 @@ impl Metrics {
             vram_used_bytes: Family::default(),
             model_state: Family::default(),
             registry: Registry::default(),
+            counted: Mutex::default(),
             scrape: Mutex::default(),
         };
         // The registry adds `_total` to the names of counters.
@@ -132,15 +143,15 @@ impl Metrics {
 
     /// A task entered its pool's queue.
     pub fn task_enqueued(&self, pool: &PoolLabels, priority: Priority) {
-        self.tasks_enqueued
-            .get_or_create(&EnqueuedLabels {
-                engine: pool.engine,
-                engine_version: pool.engine_version.clone(),
-                pool_id: pool.pool_id.clone(),
-                replica_id: "",
-                priority: priority.as_str(),
-            })
-            .inc();
+        let labels = EnqueuedLabels {
+            engine: pool.engine,
+            engine_version: pool.engine_version.clone(),
+            pool_id: pool.pool_id.clone(),
+            replica_id: "",
+            priority: priority.as_str(),
+        };
+        self.tasks_enqueued.get_or_create(&labels).inc();
+        self.counted().enqueued.insert(labels);
     }
 
     /// A task was refused.
@@ -158,6 +169,23 @@ impl Metrics {
         };
         self.tokens_in.get_or_create(&labels).inc_by(tokens_in);
         self.tokens_out.get_or_create(&labels).inc_by(tokens_out);
+        self.counted().tokens.insert(labels);
+    }
+
+    /// A pool is gone: its series end.
+    pub fn forget_pool(&self, pool_id: &str) {
+        let mut counted = self.counted();
+        for labels in counted.enqueued.extract_if(|labels| labels.pool_id == pool_id) {
+            self.tasks_enqueued.remove(&labels);
+        }
+        for labels in counted.tokens.extract_if(|labels| labels.pool_id == pool_id) {
+            self.tokens_in.remove(&labels);
+            self.tokens_out.remove(&labels);
+        }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything, as OpenMetrics text.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Offload;
-use crate::keeper::{Order, PoolEvent};
+use crate::keeper::{Order, PoolEvent, PoolKey};
 
 mod controller;
 mod estimates;
@@ -24,40 +24,45 @@ mod resources;
 mod state;
 
 use controller::PoolController;
+#[cfg(test)]
+pub(crate) use resources::policy_of;
 
-/// What starts the engines for a model.
-pub type Engines = Arc<dyn Fn(&PoolModel) -> Arc<dyn EngineFactory> + Send + Sync>;
+/// What starts the engines of a pool for a model.
+pub type Engines = Arc<dyn Fn(&PoolConfig, &PoolModel) -> Arc<dyn EngineFactory> + Send + Sync>;
 
 /// What a pool's controller works with.
 #[derive(Clone)]
 pub struct PoolContext {
     /// Whose it is.
     pub pool: PoolId,
+    /// What the driver tells it apart by.
+    pub key: PoolKey,
     /// Where models are.
     pub store: Arc<Store>,
-    /// What starts its engines, by the model they are to serve.
+    /// What starts its engines, by its options and the model they are to serve.
     pub engines: Engines,
-    /// How replicas are kept up.
+    /// How replicas are kept up, but for what a server says of itself.
     pub policy: ReplicaPolicy,
     /// What the engines can compute on beside the processor.
     pub offload: Offload,
     /// The devices, and who holds how much of them.
     pub memory: MemoryAccount,
     /// To the driver.
-    pub events: mpsc::Sender<(PoolId, PoolEvent)>,
+    pub events: mpsc::Sender<(PoolKey, PoolEvent)>,
     /// The end of all pools.
     pub shutdown: CancellationToken,
 }
 
-/// Brings a pool up and keeps it until the shutdown; returns when its replicas are gone.
+/// Brings a pool up and keeps it until the shutdown or the end of its orders; returns when its replicas are gone.
 pub async fn keep(pool: PoolConfig, orders: mpsc::Receiver<Order>, context: PoolContext) {
-    PoolController::new(pool, orders, context).run().await;
+    PoolController::new(pool, orders, context.clone()).run().await;
+    context.send(PoolEvent::Closed).await;
 }
 
 impl PoolContext {
     async fn send(&self, event: PoolEvent) {
         // A driver that is gone needs no news.
-        let _ = self.events.send((self.pool.clone(), event)).await;
+        let _ = self.events.send((self.key, event)).await;
     }
 }
 

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use adapter_api::{Determinism, Engine, EngineKind, Job, Measured, ToolSpeech, Workload};
+use config_schema::PoolConfig;
 use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 
 use crate::backpressure::Refusal;
+use crate::driver::{PoolSetup, Retention};
 use crate::health_view::HealthView;
 use crate::keeper::{ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
@@ -150,6 +152,25 @@ impl std::fmt::Debug for Routed {
     }
 }
 
+/// What the driver holds of the configuration.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// How much of what has ended is kept.
+    pub retention: Retention,
+    /// The pools, in their order; the first one that serves a workload is the default. Of a pool that is there already,
+    /// the model and the engine are those it has: they change by a reload.
+    pub pools: Vec<(PoolSetup, PoolConfig)>,
+}
+
+/// What a new configuration did to the pools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolChanges {
+    /// They are new.
+    pub added: Vec<PoolId>,
+    /// They take no new task. They are gone once what they have has ended.
+    pub removed: Vec<PoolId>,
+}
+
 /// Where the reply to a command goes. The driver keeps it and puts it into a [`Reply`]; dropped unused, it tells
 /// the handler that the driver is gone.
 #[derive(Debug)]
@@ -188,6 +209,8 @@ pub enum Command {
     Reload(PoolId, ReloadOrder, ReplyTo<Result<ReloadOutcome, Refusal>>),
     /// Take a model out of service, or back into it.
     SetModelState(PoolId, ModelState, ReplyTo<Result<(), Refusal>>),
+    /// Serve these pools and no others from here on.
+    Configure(Box<Configuration>, ReplyTo<Result<PoolChanges, Refusal>>),
     /// Look at the tasks, at most so many of each kind.
     Tasks(usize, ReplyTo<TaskRecords>),
     /// Look at one task. The view in the reply lacks what only the log knows: [`TaskStory::completed`].
@@ -215,6 +238,8 @@ pub enum Reply {
     Reload(ReplyTo<Result<ReloadOutcome, Refusal>>, Result<ReloadOutcome, Refusal>),
     /// To [`Command::Cancel`], [`Command::EvictSession`] and [`Command::SetModelState`].
     Done(ReplyTo<Result<(), Refusal>>, Result<(), Refusal>),
+    /// To [`Command::Configure`].
+    Configure(ReplyTo<Result<PoolChanges, Refusal>>, Result<PoolChanges, Refusal>),
     /// To [`Command::Tasks`].
     Tasks(ReplyTo<TaskRecords>, TaskRecords),
     /// To [`Command::Task`].
@@ -235,6 +260,7 @@ impl Reply {
             Self::Session(to, reply) => to.send(reply),
             Self::Reload(to, reply) => to.send(reply),
             Self::Done(to, reply) => to.send(reply),
+            Self::Configure(to, reply) => to.send(reply),
             Self::Tasks(to, reply) => to.send(reply),
             Self::Task(to, reply) => to.send(reply),
             Self::Health(to, reply) => to.send(reply),

@@ -1,7 +1,7 @@
 //! Reading the configuration again (`SIGHUP`). What can change while the daemon runs does; what takes a restart is
 //! named in the log; a configuration with a fault in it changes nothing.
 
-use config_schema::Config;
+use config_schema::{Config, PoolConfig};
 use orchestratord::auth::ApiToken;
 use orchestratord::daemon::Settings;
 use orchestratord::exit::Exit;
@@ -9,27 +9,21 @@ use orchestratord::logging::Log;
 
 use crate::args::Options;
 
-/// The options that change while the daemon runs, and those below them.
-const LIVE: [&str; 12] = [
-    "allowed_hosts",
-    "allowed_origins",
-    "image_hosts",
-    "limits.authentication_timeout_s",
-    "limits.body_mb",
-    "limits.header_kb",
-    "limits.header_timeout_s",
-    "limits.write_timeout_s",
-    "log.level",
-    "sampler_profiles",
-    "shutdown.grace_s",
-    "stream.keepalive_s",
+/// The options that are read once, at the start. Those below them are too.
+const AT_THE_START: [&str; 8] = [
+    "allow_non_loopback",
+    "listen",
+    "log.file",
+    "log.format",
+    "models_dir",
+    "worker.load_timeout_s",
+    "worker.memory_margin_mb",
+    "worker.restart",
 ];
 
-/// Options of a pool whose change is a reload of its model.
-const OF_A_MODEL: [&str; 2] = ["model", "sha256"];
-
 /// Reads the configuration again and gives the one that holds from here on. `current` holds where the new one has a
-/// fault, and for each model that cannot be served; what takes a restart is told by what the daemon `started` with.
+/// fault, and for each pool that cannot be served as the new one has it; what takes a restart is told by what the
+/// daemon `started` with.
 pub async fn reload(
     (options, started): (&Options, &Config),
     current: Config,
@@ -43,42 +37,57 @@ pub async fn reload(
             return current;
         }
     };
-    let differences = current.differences(&new);
-    let live: Vec<&str> = differences.iter().map(String::as_str).filter(|path| is_live(path)).collect();
-    let since_start = started.differences(&new);
-    let restart: Vec<&str> = since_start
-        .iter()
-        .map(String::as_str)
-        .filter(|path| !is_live(path) && !is_of_a_model(path))
-        .collect();
-    settings.take_over(&new, token);
-    if !log.set_level(new.log.level) && current.log.level != new.log.level {
+    let mut holds =
+        Config { pools: new.pools.iter().map(|pool| before_reload(pool, &current)).collect(), ..new };
+    let changes = match settings.take_over(&holds, token).await {
+        Ok(changes) => changes,
+        Err(refusal) => {
+            tracing::error!("configuration not changed: {refusal}");
+            return current;
+        }
+    };
+    for pool in &changes.added {
+        tracing::info!(%pool, "pool added");
+    }
+    for pool in &changes.removed {
+        tracing::info!(%pool, "pool takes no new tasks: it is removed when those that it has have ended");
+    }
+    if !log.set_level(holds.log.level) && current.log.level != holds.log.level {
         tracing::warn!("`log.level` has no effect: `RUST_LOG` is set");
     }
-    if !restart.is_empty() {
-        tracing::warn!(options = restart.join(", "), "these options take a restart");
-    }
-    let mut holds = new.clone();
-    for pool in &mut holds.pools {
-        let path = |option: &str| format!("pools[{}].{option}", pool.id);
-        let is_changed = OF_A_MODEL.iter().any(|option| differences.contains(&path(option)));
-        // A model of another engine, or on another server, is another pool: it takes the restart that those take.
-        let is_another =
-            ["engine", "server"].iter().any(|part| restart.iter().any(|at| at.starts_with(&path(part))));
-        if !is_changed || is_another {
-            continue;
-        }
-        tracing::info!(pool = %pool.id, model = %pool.model, "reloading the model of a pool");
-        if let Err(why) = settings.reload(pool).await {
-            tracing::error!(pool = %pool.id, why, "the model of a pool is not changed");
-            if let Some(before) = current.pools.iter().find(|before| before.id == pool.id) {
-                pool.model.clone_from(&before.model);
-                pool.sha256.clone_from(&before.sha256);
-            }
+    for (wanted, holds) in new.pools.into_iter().zip(&mut holds.pools) {
+        if wanted != *holds && reload_pool(&wanted, holds, &settings).await {
+            *holds = wanted;
         }
     }
-    tracing::info!(changed = live.join(", "), "configuration read again");
+    for difference in started.differences(&holds) {
+        if is_read_at_the_start(&difference.path) {
+            let (value, running) = (&difference.after, &difference.before);
+            tracing::warn!(option = difference.path, value, running, "this option takes a restart");
+        }
+    }
+    let changed = current.differences(&holds).into_iter().map(|difference| difference.path);
+    let changed: Vec<String> = changed.filter(|path| !is_read_at_the_start(path)).collect();
+    tracing::info!(changed = changed.join(", "), "configuration read again");
     holds
+}
+
+/// A pool of the new configuration as it is before its reload: with the model and the replicas that it has.
+fn before_reload(new: &PoolConfig, current: &Config) -> PoolConfig {
+    let Some(before) = current.pools.iter().find(|pool| pool.id == new.id) else { return new.clone() };
+    PoolConfig { queue: new.queue, idle_unload: new.idle_unload, preload: new.preload, ..before.clone() }
+}
+
+/// Serves a pool as it is wanted. Returns whether it is.
+async fn reload_pool(wanted: &PoolConfig, before: &PoolConfig, settings: &Settings) -> bool {
+    tracing::info!(pool = %wanted.id, model = %wanted.model, "reloading a pool");
+    match settings.reload(wanted).await {
+        Ok(()) => true,
+        Err(why) => {
+            tracing::error!(pool = %wanted.id, model = %before.model, why, "pool not changed: it is served as before");
+            false
+        }
+    }
 }
 
 /// The configuration and its token. Files are read by another thread.
@@ -95,14 +104,8 @@ async fn read(options: &Options) -> Result<(Config, ApiToken), Exit> {
     reading.await.unwrap_or_else(|error| Err(Exit::because(orchestratord::exit::FAILED, error)))
 }
 
-fn is_live(path: &str) -> bool {
-    // The token is read with every reload, from wherever it is.
-    path == "token"
-        || LIVE
-            .iter()
-            .any(|live| path.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-}
-
-fn is_of_a_model(path: &str) -> bool {
-    OF_A_MODEL.iter().any(|option| path.starts_with("pools[") && path.ends_with(&format!("].{option}")))
+fn is_read_at_the_start(path: &str) -> bool {
+    AT_THE_START
+        .iter()
+        .any(|option| path.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }

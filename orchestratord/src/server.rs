@@ -12,7 +12,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +21,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
@@ -30,12 +29,14 @@ mod client;
 mod connection;
 mod descriptors;
 mod listen;
+mod places;
 
 pub use client::Authenticated;
 pub use descriptors::raise_limit;
 pub use listen::{BindError, bind};
 
 use client::TimedStream;
+use places::{Place, Places};
 
 /// What a client may do to a connection.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +79,7 @@ pub enum Ended {
 pub struct Server {
     address: SocketAddr,
     phase: watch::Sender<Phase>,
-    places: Arc<Semaphore>,
-    connections: u32,
+    places: Places,
     limits: watch::Sender<ConnectionLimits>,
     acceptor: JoinHandle<()>,
 }
@@ -96,15 +96,14 @@ impl Server {
     pub fn start(listener: TcpListener, router: Router, limits: ConnectionLimits) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (phase, watching) = watch::channel(Phase::Accepting);
-        let places = Arc::new(Semaphore::new(limits.connections as usize));
-        let connections = limits.connections;
         let (limits, limited) = watch::channel(limits);
+        let places = Places::new();
         let acceptor =
-            Acceptor { listener, router, limits: limited, places: Arc::clone(&places), phase: watching };
-        Ok(Self { address, phase, places, connections, limits, acceptor: spawn(acceptor.run()) })
+            Acceptor { listener, router, limits: limited, places: places.clone(), phase: watching };
+        Ok(Self { address, phase, places, limits, acceptor: spawn(acceptor.run()) })
     }
 
-    /// Where the limits of connections that come from here on can be changed; how many there may be stays.
+    /// Where the limits can be changed: of connections that come from here on, and how many there may be.
     #[must_use]
     pub fn limits(&self) -> watch::Sender<ConnectionLimits> {
         self.limits.clone()
@@ -119,7 +118,7 @@ impl Server {
     /// Connections that are open.
     #[must_use]
     pub fn open(&self) -> u32 {
-        self.connections.saturating_sub(u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX))
+        self.places.open()
     }
 
     /// Closes the listener. Requests that have begun are answered, and their connections close after it.
@@ -132,12 +131,12 @@ impl Server {
         self.stop_accepting();
         // The acceptor holds a place while it waits for a connection, and gives it back as it ends.
         let _ = (&mut self.acceptor).await;
-        if tokio::time::timeout(within, self.places.acquire_many(self.connections)).await.is_ok() {
+        if tokio::time::timeout(within, self.places.all_free()).await.is_ok() {
             return Ended::Finished;
         }
         let open = self.open();
         self.advance(Phase::Closing);
-        let _ = self.places.acquire_many(self.connections).await;
+        self.places.all_free().await;
         Ended::Closed(open)
     }
 
@@ -160,7 +159,7 @@ struct Acceptor {
     listener: TcpListener,
     router: Router,
     limits: watch::Receiver<ConnectionLimits>,
-    places: Arc<Semaphore>,
+    places: Places,
     phase: watch::Receiver<Phase>,
 }
 
@@ -176,7 +175,7 @@ impl Acceptor {
 
     async fn accept(&mut self) {
         loop {
-            let Some(place) = self.place().await else { return };
+            let place = self.place().await;
             match self.listener.accept().await {
                 Ok((stream, _)) => self.serve(stream, place),
                 Err(error) if is_of_one_connection(&error) => {}
@@ -188,18 +187,16 @@ impl Acceptor {
         }
     }
 
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(place);
+    async fn place(&mut self) -> Place {
+        let limit = self.limits.borrow().connections;
+        if let Some(place) = self.places.try_take(limit) {
+            return place;
         }
-        tracing::warn!(
-            limit = self.limits.borrow().connections,
-            "new connections wait: raise `limits.connections`"
-        );
-        Arc::clone(&self.places).acquire_owned().await.ok()
+        tracing::warn!(limit, "new connections wait: raise `limits.connections`");
+        self.places.take(&mut self.limits).await
     }
 
-    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, place: Place) {
         // A token is a small write that must not wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was gone before it was served");

@@ -5,15 +5,30 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 
+/// An option whose value differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name, as `limits.body_mb` or `pools[chat].model`; a pool that only one configuration has is `pools[chat]`.
+    pub path: String,
+    /// Its value in the one configuration. A secret is not shown.
+    pub before: String,
+    /// Its value in the other.
+    pub after: String,
+}
+
 impl Config {
-    /// The options whose values differ, as `limits.body_mb` or `pools[chat].model`; a pool that only one of the two
-    /// has is `pools[chat]`.
+    /// The options whose values differ.
     #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut paths = Vec::new();
-        differ(&comparable(self), &comparable(other), "", &mut paths);
-        paths
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        differ(&comparable(self), &comparable(other), "", &mut differences);
+        differences
     }
+}
+
+/// Whether the value of an option, or of one below it, is a secret.
+fn is_secret(path: &str) -> bool {
+    path == "token" || path.ends_with(".api_key") || path.ends_with(".server") || path.ends_with(']')
 }
 
 /// The options as they are written, with pools by name and the secrets that are not written.
@@ -32,17 +47,21 @@ fn comparable(config: &Config) -> Value {
     options
 }
 
-fn differ(one: &Value, other: &Value, path: &str, paths: &mut Vec<String>) {
+fn differ(one: &Value, other: &Value, path: &str, differences: &mut Vec<Difference>) {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
             let names: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
             let value = |of: &Map<String, Value>, name: &str| of.get(name).cloned().unwrap_or_default();
             for name in names {
                 let dot = if path.is_empty() || name.starts_with('[') { "" } else { "." };
-                differ(&value(one, name), &value(other, name), &format!("{path}{dot}{name}"), paths);
+                differ(&value(one, name), &value(other, name), &format!("{path}{dot}{name}"), differences);
             }
         }
-        (one, other) if one != other => paths.push(path.to_owned()),
+        (one, other) if one != other => {
+            let shown =
+                |value: &Value| if is_secret(path) { "not shown".to_owned() } else { value.to_string() };
+            differences.push(Difference { path: path.to_owned(), before: shown(one), after: shown(other) });
+        }
         _ => {}
     }
 }

@@ -27,6 +27,7 @@ pub use config::{
     LogLevel, PoolConfig, PoolModel, QueueConfig, SamplerProfile, ServerConfig, ServerSource, SessionsConfig,
     StreamConfig, Token, WhenFull, WorkerConfig,
 };
+pub use diff::Difference;
 pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};
 pub use error::{ConfigError, Problem};
 pub use load::{LoadRequest, Loaded, load};

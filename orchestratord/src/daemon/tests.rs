@@ -1,6 +1,8 @@
 use config_schema::LoadRequest;
 
+use super::settings::policy;
 use super::*;
+use crate::pools::policy_of;
 
 fn config(yaml: &str) -> Config {
     let folder = tempfile::tempdir().expect("a folder");

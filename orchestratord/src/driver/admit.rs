@@ -15,6 +15,7 @@ use super::task::{Task, TaskState};
 use super::views::Record;
 use super::{Driver, Effect};
 use crate::backpressure::{Code, Refusal};
+use crate::keeper::PoolKey;
 use crate::protocol::{Accepted, Admitted, RouteQuery, Routed, Standing, TaskRequest};
 use crate::task_log::TaskLog;
 
@@ -28,8 +29,8 @@ impl Driver {
             return Ok(Routed::Known(accepted));
         }
         self.refuse_while_stopping()?;
-        let index = self.pool_for(query)?;
-        let pool = &mut self.pools[index];
+        let key = self.pool_for(query)?;
+        let pool = &mut self.pools[key];
         let answer = pool.check_serving(now).and_then(|serving| {
             let refused = pool.scheduler.refuse(query.priority, query.fingerprint, now);
             refused.map_err(|rejection| queue_full(pool, query.priority, rejection)).map(|()| serving)
@@ -54,15 +55,16 @@ impl Driver {
             return Ok(Admitted { accepted, source: self.source(id, now)? });
         }
         self.refuse_while_stopping()?;
-        let index = self.pools.iter().position(|known| known.setup.id == *pool).ok_or(Refusal::Internal)?;
-        let engine = self.pools[index].setup.engine.as_str();
-        let task = self.queue(index, request, measured, now);
+        // The pool may have been removed while the prompt was measured.
+        let key = self.pools.named(pool).ok_or_else(|| Refusal::NoSuchPool(self.pool_removed(pool)))?;
+        let engine = self.pools[key].setup.engine.as_str();
+        let task = self.queue(key, request, measured, now);
         let (task, evicted) = task.map_err(|refusal| self.rejected(engine, refusal))?;
         let accepted = task.accepted;
         self.tasks.insert(id, task);
         if let Some(evicted) = evicted {
             self.effects.push(Effect::Count(Count::Rejected(engine, Code::QueueFullDropLru)));
-            let retry_after = self.pools[index].scheduler.next_departure(request.job.priority, now);
+            let retry_after = self.pools[key].scheduler.next_departure(request.job.priority, now);
             self.end_evicted(evicted, retry_after, now);
         }
         let source = self.source_standing(id, accepted.standing)?;
@@ -72,12 +74,12 @@ impl Driver {
     /// Puts a new task into the queue of a pool. Returns it, and the task that left for it.
     fn queue(
         &mut self,
-        index: usize,
+        key: PoolKey,
         request: &TaskRequest,
         measured: Option<Measured>,
         now: Timestamp,
     ) -> Result<(Task, Option<TaskId>), Refusal> {
-        let pool = &mut self.pools[index];
+        let pool = &mut self.pools[key];
         // The pool may have been retired, or have failed, while the prompt was measured.
         pool.check_serving(now)?;
         let (id, priority) = (request.id(), request.job.priority);
@@ -106,14 +108,14 @@ impl Driver {
         );
         self.effects.push(Effect::Count(Count::Enqueued(pool.labels(), priority)));
         let task = Task {
-            pool: index,
+            pool: key,
             fingerprint: request.fingerprint,
             accepted,
             admitted_at: now,
             tokens_in,
             log: TaskLog::new(),
             span,
-            record: Record::new(&request.job),
+            record: Record::new(&request.job, &pool.setup),
             state: TaskState::Waiting { job: Arc::clone(&request.job) },
         };
         Ok((task, evicted))
@@ -130,28 +132,22 @@ impl Driver {
         Ok(Some(Accepted { standing: self.standing(id, now), ..task.accepted }))
     }
 
-    fn pool_for(&self, query: &RouteQuery) -> Result<usize, Refusal> {
+    fn pool_for(&self, query: &RouteQuery) -> Result<PoolKey, Refusal> {
         let fits = |pool: &Pool| {
             query.engine.is_none_or(|engine| pool.setup.engine == engine)
                 && query.model_ref.as_ref().is_none_or(|model| pool.answers_to(model))
         };
-        let mut fitting =
-            self.pools.iter().enumerate().filter(|(_, pool)| fits(pool)).map(|(index, _)| index);
+        let mut fitting = self.pools.configured().filter(|pool| fits(pool));
         let Some(first) = fitting.next() else {
             return Err(Refusal::NoSuchPool(self.no_such_pool(query)));
         };
-        let offers = |index: &usize| self.pools[*index].offers(query.workload);
-        Ok(std::iter::once(first).chain(fitting).find(offers).unwrap_or(first))
+        let offers = |pool: &&Pool| pool.offers(query.workload);
+        Ok(std::iter::once(first).chain(fitting).find(offers).unwrap_or(first).key())
     }
 
     fn no_such_pool(&self, query: &RouteQuery) -> String {
-        let known = |name: &dyn Fn(&Pool) -> String| {
-            let mut names: Vec<String> = self.pools.iter().map(name).collect();
-            names.dedup();
-            format!("`{}`", names.join("`, `"))
-        };
-        let models = known(&|pool| pool.setup.model_ref.clone());
-        let engines = known(&|pool| pool.setup.engine.as_str().to_owned());
+        let models = self.names(&|pool| pool.setup.model_ref.clone());
+        let engines = self.names(&|pool| pool.setup.engine.as_str().to_owned());
         match (&query.model_ref, query.engine) {
             (Some(model), None) => {
                 format!("`model_ref` is `{model}`, which is not served here: there is {models}")
@@ -165,11 +161,24 @@ impl Driver {
         }
     }
 
+    fn pool_removed(&self, pool: &PoolId) -> String {
+        let models = self.names(&|pool| pool.setup.model_ref.clone());
+        format!("pool `{pool}` was removed from the configuration: there is {models}")
+    }
+
+    /// The names of all pools.
+    fn names(&self, name: &dyn Fn(&Pool) -> String) -> String {
+        let mut names: Vec<String> = self.pools.configured().map(name).collect();
+        names.dedup();
+        format!("`{}`", names.join("`, `"))
+    }
+
     pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
         let zero = Millis(0);
         let started = Standing { queue_position: 0, predicted_start: zero, predicted_start_p90: zero };
-        let Some(task) = self.tasks.get(id) else { return started };
-        let pool = &self.pools[task.pool];
+        let Some(pool) = self.tasks.get(id).and_then(|task| self.pools.get(task.pool)) else {
+            return started;
+        };
         match (pool.scheduler.position(id, now), pool.scheduler.predicted_start(id, now)) {
             (Some(position), Some(start)) => Standing {
                 queue_position: u32::try_from(position).unwrap_or(u32::MAX),

@@ -6,7 +6,7 @@ use orchestrator_core::{PoolId, SessionId, TaskId, Timestamp};
 
 use super::{Driver, Effect};
 use crate::backpressure::Refusal;
-use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
+use crate::keeper::{PoolKey, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{Command, Reply, ReplyTo, SessionState, Standing, SubscriptionSource};
 use crate::state::ModelState;
 
@@ -26,6 +26,7 @@ impl Driver {
             Command::SetModelState(pool, state, to) => {
                 Reply::Done(to, self.set_model_state(&pool, state, now))
             }
+            Command::Configure(new, to) => Reply::Configure(to, self.configure(*new, now)),
             Command::Tasks(limit, to) => Reply::Tasks(to, self.task_records(limit, now)),
             Command::Task(task, to) => Reply::Task(to, self.task_story(task, now)),
             Command::Health(to) => Reply::Health(to, self.health(now)),
@@ -50,7 +51,7 @@ impl Driver {
         standing: Standing,
     ) -> Result<SubscriptionSource, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        let (engine, tools) = (self.pools[task.pool].setup.engine, task.record.tools());
+        let (engine, tools) = (task.record.engine(), task.record.tools());
         Ok(SubscriptionSource { standing, engine, tools, log: Arc::clone(&task.log) })
     }
 
@@ -60,11 +61,14 @@ impl Driver {
         let reply = match self.pool_named(pool) {
             Err(refusal) => Err(refusal),
             Ok(_) if stopping => refused(RollbackCode::Stopping, "the daemon is stopping"),
-            Ok(index) if self.pools[index].state() == ModelState::Retired => {
+            Ok(key) if order.options.is_some() && self.pools[key].rests_retired() => {
+                return self.pools[key].order_reload(order, to, &mut self.effects);
+            }
+            Ok(key) if self.pools[key].state() == ModelState::Retired => {
                 refused(RollbackCode::ModelRetired, "the pool's model is retired: activate it first")
             }
-            Ok(index) if self.pools[index].may_reload() => {
-                return self.pools[index].order_reload(order, to, &mut self.effects);
+            Ok(key) if self.pools[key].may_reload() => {
+                return self.pools[key].order_reload(order, to, &mut self.effects);
             }
             Ok(_) => {
                 let message = "the pool's model is being changed or unloaded already";
@@ -76,8 +80,8 @@ impl Driver {
 
     fn set_model_state(&mut self, pool: &PoolId, state: ModelState, now: Timestamp) -> Result<(), Refusal> {
         self.refuse_while_stopping()?;
-        let index = self.pool_named(pool)?;
-        let pool = &mut self.pools[index];
+        let key = self.pool_named(pool)?;
+        let pool = &mut self.pools[key];
         if pool.state() == state {
             return Ok(());
         }
@@ -89,15 +93,15 @@ impl Driver {
         Ok(())
     }
 
-    fn pool_named(&self, id: &PoolId) -> Result<usize, Refusal> {
-        self.pools.iter().position(|pool| pool.setup.id == *id).ok_or_else(|| {
-            let names: Vec<_> = self.pools.iter().map(|pool| pool.setup.id.as_str()).collect();
+    fn pool_named(&self, id: &PoolId) -> Result<PoolKey, Refusal> {
+        self.pools.named(id).ok_or_else(|| {
+            let names: Vec<_> = self.pools.configured().map(|pool| pool.setup.id.as_str()).collect();
             Refusal::NotFound(format!("there is no pool `{id}`: there is `{}`", names.join("`, `")))
         })
     }
 
     fn session(&self, id: SessionId, now: Timestamp) -> Result<SessionState, Refusal> {
-        for pool in &self.pools {
+        for pool in self.pools.iter() {
             let sessions = pool.scheduler.sessions();
             let (Some(session), Some(ttl_remaining)) =
                 (sessions.get(id, now), sessions.ttl_remaining(id, now))
@@ -112,7 +116,7 @@ impl Driver {
 
     fn evict_session(&mut self, id: SessionId, now: Timestamp) -> Result<(), Refusal> {
         let mut found = false;
-        for pool in &mut self.pools {
+        for pool in self.pools.as_mut_slice() {
             found |= pool.scheduler.sessions().get(id, now).is_some();
             let home = pool.scheduler.forget_session(id).and_then(|forgotten| forgotten.home);
             if let Some(engine) = home.and_then(|home| pool.engine(&home.replica)).cloned() {

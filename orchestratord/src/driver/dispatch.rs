@@ -7,11 +7,12 @@ use orchestrator_core::Timestamp;
 use super::event::RunId;
 use super::task::{Progress, Running, TaskState};
 use super::{Driver, Effect};
+use crate::keeper::PoolKey;
 
 impl Driver {
     /// Starts the tasks of a pool that can start.
-    pub(super) fn dispatch(&mut self, index: usize, now: Timestamp) {
-        let pool = &mut self.pools[index];
+    pub(super) fn dispatch(&mut self, key: PoolKey, now: Timestamp) {
+        let pool = &mut self.pools[key];
         while let Some(dispatch) = pool.scheduler.next(now) {
             let task = self.tasks.get_mut(dispatch.task).expect("a scheduled task is in the table");
             let TaskState::Waiting { job } = &task.state else {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use adapter_api::{Engine, Job};
-use orchestrator_core::{Priority, ReplicaId, SessionId, TaskId};
+use config_schema::PoolConfig;
+use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId};
 
 use super::event::RunId;
 use crate::backpressure::Code;
-use crate::keeper::{IdleSignal, Order};
+use crate::keeper::{IdleSignal, Order, PoolKey};
 use crate::metrics::PoolLabels;
 use crate::protocol::Reply;
 use crate::task_log::{TaskEnd, TaskLog};
@@ -69,8 +70,12 @@ pub enum Effect {
     },
     /// Read how far these runs are. Answered by [`Event::Progress`](super::Event::Progress).
     ReadProgress(Vec<(RunId, Arc<dyn Engine>, Arc<TaskLog>)>),
-    /// Give an order to the controller of a pool, by the pool's place in the driver's list.
-    Order(usize, Order),
+    /// Start the controller of a new pool.
+    OpenPool(PoolKey, Box<PoolConfig>),
+    /// Give an order to the controller of a pool.
+    Order(PoolKey, Order),
+    /// End the controller of a pool. Answered by [`PoolEvent::Closed`](crate::keeper::PoolEvent::Closed).
+    ClosePool(PoolKey),
     /// Tell a controller that replicas are idle.
     Signal(IdleSignal),
     /// Count something.
@@ -95,6 +100,8 @@ pub enum Count {
     Rejected(&'static str, Code),
     /// A task ended on a replica with so many tokens in and out.
     Tokens(Arc<PoolLabels>, ReplicaId, u64, u64),
+    /// A pool is gone, and its series with it.
+    PoolGone(PoolId),
 }
 
 impl std::fmt::Debug for Effect {
@@ -110,6 +117,8 @@ impl std::fmt::Debug for Effect {
             Self::EvictSession { session, .. } => f.debug_tuple("EvictSession").field(session).finish(),
             Self::EndEngine { replica, .. } => f.debug_tuple("EndEngine").field(replica).finish(),
             Self::ReadProgress(runs) => f.debug_tuple("ReadProgress").field(&runs.len()).finish(),
+            Self::OpenPool(pool, _) => f.debug_tuple("OpenPool").field(pool).finish(),
+            Self::ClosePool(pool) => f.debug_tuple("ClosePool").field(pool).finish(),
             Self::Order(pool, order) => f.debug_tuple("Order").field(pool).field(order).finish(),
             Self::Signal(_) => f.write_str("Signal"),
             Self::Count(count) => f.debug_tuple("Count").field(count).finish(),

@@ -8,6 +8,7 @@ use super::Driver;
 use super::event::{RunId, TaskEvent};
 use super::task::TaskState;
 use super::task_end::Loss;
+use crate::keeper::PoolKey;
 
 impl Driver {
     /// Takes a report on one placement of a task.
@@ -16,12 +17,11 @@ impl Driver {
         if task.record.runs() != run.run {
             return;
         }
-        let pool = &mut self.pools[task.pool];
         match (&mut task.state, event) {
             (TaskState::Running(running), TaskEvent::FirstToken) => {
                 running.first_token_at.get_or_insert(now);
                 task.record.token(now);
-                pool.scheduler.first_token(run.task, now);
+                self.pools[task.pool].scheduler.first_token(run.task, now);
             }
             (TaskState::Running(_), TaskEvent::End(report)) => self.ended_by_engine(run.task, report, now),
             (TaskState::Leaving { .. }, TaskEvent::End(report)) => {
@@ -38,10 +38,9 @@ impl Driver {
     }
 
     /// Takes a report on a replica.
-    pub(super) fn replica_event(&mut self, event: ReplicaEvent, now: Timestamp) {
+    pub(super) fn replica_event(&mut self, key: PoolKey, event: ReplicaEvent, now: Timestamp) {
         let ReplicaEvent { replica, kind } = event;
-        let Some(index) = self.pools.iter().position(|pool| pool.setup.id == replica.pool) else { return };
-        let pool = &mut self.pools[index];
+        let Some(pool) = self.pools.get_mut(key) else { return };
         if !pool.has(&replica) {
             // Others took its place, and it was not ready then.
             return;
@@ -61,7 +60,7 @@ impl Driver {
             ReplicaEventKind::Suspended { reason } => pool.suspended(&replica, reason, now),
             ReplicaEventKind::Resumed => pool.resumed(&replica, now),
             ReplicaEventKind::Gone { reason } => {
-                self.replica_lost(index, &replica, &Loss::Died(reason.to_string()), now);
+                self.replica_lost(key, &replica, &Loss::Died(reason.to_string()), now);
             }
             ReplicaEventKind::BackingOff { delay, breaker, reason, .. } => {
                 // One that was ended here was ended for a reason that is known here.
@@ -77,8 +76,8 @@ impl Driver {
 
     /// A replica's engine is gone, and what was in it with it. May be heard of more than once: from its
     /// tasks and from its supervisor, in any order.
-    pub(super) fn replica_lost(&mut self, index: usize, replica: &ReplicaId, loss: &Loss, now: Timestamp) {
-        let pool = &mut self.pools[index];
+    pub(super) fn replica_lost(&mut self, key: PoolKey, replica: &ReplicaId, loss: &Loss, now: Timestamp) {
+        let pool = &mut self.pools[key];
         pool.gone(replica, loss.reason(), now);
         // The youngest first, each put to the front: they keep their order.
         for id in pool.scheduler.replica_gone(replica) {

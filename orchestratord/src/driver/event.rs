@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use adapter_api::EndReport;
-use orchestrator_core::{PoolId, TaskId};
+use orchestrator_core::TaskId;
 use pool_manager::Snapshot;
 
-use crate::keeper::PoolEvent;
+use crate::keeper::{PoolEvent, PoolKey};
 use crate::protocol::Command;
 
 /// Something happened.
@@ -21,7 +21,7 @@ pub enum Event {
     /// A log has been closed and holds so many bytes: the result of [`Effect::CloseLog`](super::Effect::CloseLog).
     LogClosed(TaskId, usize),
     /// A pool or a replica of it has changed.
-    Pool(PoolId, PoolEvent),
+    Pool(PoolKey, PoolEvent),
     /// The devices have been read.
     Devices(Arc<Snapshot>),
     /// A time has come.

@@ -8,10 +8,11 @@ use adapter_api::{EngineFacts, EngineKind, Workload};
 use orchestrator_core::{PoolId, PoolScheduler, Priority, QueueLimits, SessionLimits, Timestamp};
 use pool_manager::Placement;
 
-use crate::keeper::Demand;
+use crate::keeper::{Demand, PoolKey};
 use crate::metrics::PoolLabels;
 
 mod lifecycle;
+mod membership;
 mod replicas;
 mod room;
 mod serving;
@@ -20,6 +21,7 @@ mod tests;
 mod view;
 
 use lifecycle::Lifecycle;
+use membership::Membership;
 use replicas::Replicas;
 pub(super) use room::make_room;
 pub(super) use serving::{Serving, silence_bound};
@@ -37,6 +39,8 @@ pub struct PoolSetup {
     pub queue: QueueLimits,
     /// The bounds of its sessions.
     pub sessions: SessionLimits,
+    /// Whether the model is loaded before the first task, where there is room.
+    pub preload: bool,
     /// After this without a task the model is unloaded; never when absent.
     pub idle_unload: Option<Duration>,
     /// The least silence of a replica at work that is taken for a hang.
@@ -46,13 +50,14 @@ pub struct PoolSetup {
 }
 
 /// One pool.
+#[derive(Debug)]
 pub(super) struct Pool {
     /// What it is.
     pub(super) setup: PoolSetup,
     /// Its queue.
     pub(super) scheduler: PoolScheduler,
-    /// Its place in the driver's list.
-    index: usize,
+    key: PoolKey,
+    membership: Membership,
     lifecycle: Lifecycle,
     replicas: Replicas,
     /// What was computed for each device before the last load.
@@ -78,13 +83,14 @@ struct Usage {
 
 impl Pool {
     /// A pool that has nothing yet.
-    pub(super) fn new(index: usize, setup: PoolSetup, now: Timestamp) -> Self {
+    pub(super) fn new(key: PoolKey, setup: PoolSetup, now: Timestamp) -> Self {
         let scheduler = PoolScheduler::new(setup.queue, setup.sessions);
         let labels = labels(&setup, None);
         Self {
             setup,
             scheduler,
-            index,
+            key,
+            membership: Membership::Configured,
             lifecycle: Lifecycle::at_start(now),
             replicas: Replicas::default(),
             placement: Vec::new(),
@@ -93,6 +99,11 @@ impl Pool {
             usage: Usage { last_used: now, ready_since: now, last_load: None },
             demand: Demand::Idle,
         }
+    }
+
+    /// What it is told apart by.
+    pub(super) fn key(&self) -> PoolKey {
+        self.key
     }
 
     /// Whether it answers to a model's name: the config's reference, or the pool's own name.
@@ -118,6 +129,12 @@ impl Pool {
     /// Whether tasks wait for it.
     fn is_wanted(&self) -> bool {
         Priority::ALL.iter().any(|lane| self.scheduler.depth(*lane) > 0)
+    }
+
+    /// Another model is loaded next.
+    fn forget_facts(&mut self) {
+        self.labels = labels(&self.setup, None);
+        self.facts = None;
     }
 
     fn learn_facts(&mut self, facts: &EngineFacts) {

@@ -16,6 +16,7 @@ use super::pool::silence_bound;
 use super::task::TaskState;
 use super::task_end::Loss;
 use super::{Driver, Effect, PROGRESS_CHECK};
+use crate::keeper::PoolKey;
 
 /// A placement as this file looks at it.
 struct Placement {
@@ -58,16 +59,17 @@ impl Driver {
                 TaskState::Waiting { .. } | TaskState::Ended => {}
             }
         }
-        for index in 0..self.pools.len() {
-            for (replica, placements) in self.placements(index, now) {
-                self.end_stalled(index, &replica, &placements, now);
+        for place in 0..self.pools.len() {
+            let key = self.pools.key_at(place);
+            for (replica, placements) in self.placements(key, now) {
+                self.end_stalled(key, &replica, &placements, now);
             }
         }
     }
 
     /// The placements of each replica of a pool.
-    fn placements(&self, index: usize, now: Timestamp) -> BTreeMap<ReplicaId, Vec<Placement>> {
-        let pool = &self.pools[index];
+    fn placements(&self, key: PoolKey, now: Timestamp) -> BTreeMap<ReplicaId, Vec<Placement>> {
+        let pool = &self.pools[key];
         let mut by_replica: BTreeMap<ReplicaId, Vec<Placement>> = BTreeMap::new();
         for snapshot in pool.scheduler.replicas().filter(|replica| replica.busy > 0) {
             let tasks: Vec<_> = pool
@@ -93,17 +95,17 @@ impl Driver {
         by_replica
     }
 
-    fn end_stalled(&mut self, index: usize, replica: &ReplicaId, placements: &[Placement], now: Timestamp) {
+    fn end_stalled(&mut self, key: PoolKey, replica: &ReplicaId, placements: &[Placement], now: Timestamp) {
         let stalled = |placement: &&Placement| placement.silent >= placement.bound;
         let Some(first) = placements.iter().filter(stalled).map(|placement| placement.silent).min() else {
             return;
         };
         if placements.iter().all(|placement| stalled(&placement)) {
-            let engine = self.pools[index].engine(replica).expect("a replica at work has an engine").clone();
+            let engine = self.pools[key].engine(replica).expect("a replica at work has an engine").clone();
             let silent = Millis::from_duration(first);
             tracing::error!(%replica, silent_ms = silent.0, "no progress: the replica is ended");
             self.effects.push(Effect::EndEngine { replica: replica.clone(), engine });
-            return self.replica_lost(index, replica, &Loss::Hung(silent), now);
+            return self.replica_lost(key, replica, &Loss::Hung(silent), now);
         }
         for placement in placements.iter().filter(stalled).filter(|placement| !placement.leaving) {
             self.stalled(placement.task, Millis::from_duration(placement.silent), now);

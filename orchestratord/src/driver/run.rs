@@ -1,23 +1,23 @@
 //! The task around the driver: brings it events, and performs what it decides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config_schema::PoolConfig;
 use pool_manager::Snapshot;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::Driver;
 use super::effect::{Count, Effect, TokensOut};
 use super::event::{Event, TaskEvent, Work};
 use super::sink::{Inbox, LogSink};
-use super::{Driver, PoolSetup, Retention};
 use crate::clock::Clock;
-use crate::keeper::{Order, Orders, PoolEvent};
+use crate::keeper::{Order, Orders, PoolEvent, PoolKey};
 use crate::metrics::Metrics;
-use crate::protocol::Command;
+use crate::protocol::{Command, Configuration};
 use crate::tasks;
-use orchestrator_core::PoolId;
 
 /// The longest the driver sleeps when nothing is due: it needs no tick, but a bound has a name.
 const IDLE_WAKE: Duration = Duration::from_secs(3600);
@@ -28,10 +28,13 @@ pub struct Sources {
     /// From handlers.
     pub commands: mpsc::Receiver<Command>,
     /// From the controllers of pools.
-    pub pools: mpsc::Receiver<(PoolId, PoolEvent)>,
+    pub pools: mpsc::Receiver<(PoolKey, PoolEvent)>,
     /// From the telemetry.
     pub devices: watch::Receiver<Arc<Snapshot>>,
 }
+
+/// Starts the controller of a pool. Returns the way to it.
+pub type OpenPool = Box<dyn FnMut(PoolKey, PoolConfig) -> Orders + Send>;
 
 /// The driver with its surroundings.
 #[derive(Debug)]
@@ -42,12 +45,13 @@ pub struct DriverTask {
 }
 
 /// What effects act on.
-#[derive(Debug)]
 struct Outside {
-    orders: Vec<Orders>,
+    open_pool: OpenPool,
+    /// The ways to the controllers. The end of one ends its controller.
+    orders: BTreeMap<PoolKey, Orders>,
     /// Orders that found their channel full. Each controller has few orders open at a time, so this is nearly always
     /// empty; what is in it goes out with the next event.
-    unsent: VecDeque<(usize, Order)>,
+    unsent: VecDeque<(PoolKey, Order)>,
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
     /// How long an engine that hangs has to end when it is asked.
@@ -55,18 +59,25 @@ struct Outside {
 }
 
 impl DriverTask {
-    /// A driver of these pools, in this order, each with the way to its controller.
+    /// A driver of these pools, in this order. `open_pool` starts their controllers, and those of pools that are added.
     #[must_use]
     pub fn new(
-        pools: Vec<(PoolSetup, Orders)>,
-        retention: Retention,
+        Configuration { retention, pools }: Configuration,
+        mut open_pool: OpenPool,
         metrics: Arc<Metrics>,
         clock: Clock,
         stop_grace: Duration,
     ) -> Self {
-        let (setups, orders) = pools.into_iter().unzip();
-        let outside = Outside { orders, unsent: VecDeque::new(), inbox: Arc::default(), metrics, stop_grace };
-        Self { driver: Driver::new(setups, retention, clock.now()), outside, clock }
+        let (setups, configs): (Vec<_>, Vec<_>) = pools.into_iter().unzip();
+        let driver = Driver::new(setups, retention, clock.now());
+        let orders = driver
+            .pools
+            .iter()
+            .zip(configs)
+            .map(|(pool, config)| (pool.key(), open_pool(pool.key(), config)));
+        let orders = orders.collect();
+        let (unsent, inbox) = (VecDeque::new(), Arc::default());
+        Self { driver, outside: Outside { open_pool, orders, unsent, inbox, metrics, stop_grace }, clock }
     }
 
     /// Handles events until the last [`DriverHandle`](super::DriverHandle) is gone.
@@ -164,7 +175,15 @@ impl Outside {
                 });
                 return Some(Event::Progress(read.collect()));
             }
+            Effect::OpenPool(pool, config) => {
+                let orders = (self.open_pool)(pool, *config);
+                self.orders.insert(pool, orders);
+            }
             Effect::Order(pool, order) => self.unsent.push_back((pool, order)),
+            Effect::ClosePool(pool) => {
+                self.unsent.retain(|(of, _)| *of != pool);
+                self.orders.remove(&pool);
+            }
             // A controller that waits no more has ended, and with it the pool.
             Effect::Signal(idle) => _ = idle.send(()),
             Effect::Count(count) => self.count(&count),
@@ -179,15 +198,23 @@ impl Outside {
             Count::Tokens(pool, replica, tokens_in, tokens_out) => {
                 self.metrics.tokens(pool, &replica.to_string(), *tokens_in, *tokens_out);
             }
+            Count::PoolGone(pool) => self.metrics.forget_pool(pool.as_str()),
         }
     }
 
     fn send_orders(&mut self) {
         while let Some((pool, order)) = self.unsent.pop_front() {
-            if let Err(mpsc::error::TrySendError::Full(order)) = self.orders[pool].try_send(order) {
-                tracing::warn!(pool, "a pool's controller has many orders open: the next one waits");
+            let Some(orders) = self.orders.get(&pool) else { continue };
+            if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
+                tracing::warn!(?pool, "a pool's controller has many orders open: the next one waits");
                 return self.unsent.push_front((pool, order));
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outside").field("orders", &self.orders).finish_non_exhaustive()
     }
 }

@@ -18,6 +18,7 @@ use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
 use super::event::Work;
 use super::views::Record;
+use crate::keeper::PoolKey;
 use crate::protocol::Accepted;
 use crate::task_log::TaskLog;
 
@@ -35,8 +36,8 @@ pub struct Retention {
 /// One task.
 #[derive(Debug)]
 pub struct Task {
-    /// Its pool, by its place in the driver's list.
-    pub pool: usize,
+    /// Its pool. It is there until the task has left it.
+    pub pool: PoolKey,
     /// Of its request's body.
     pub fingerprint: u64,
     /// What its caller was told.
@@ -156,6 +157,11 @@ impl TaskTable {
     #[must_use]
     pub fn new(retention: Retention) -> Self {
         Self { tasks: HashMap::new(), ended: VecDeque::new(), ended_bytes: 0, retention }
+    }
+
+    /// Another retention, from the next [`forget`](Self::forget) on.
+    pub fn set_retention(&mut self, retention: Retention) {
+        self.retention = retention;
     }
 
     /// A task that is here.

@@ -3,7 +3,7 @@
 //! | what happened | before its first token | after it |
 //! |---|---|---|
 //! | the engine reports `stop` or `length` | end | end |
-//! | canceled, evicted, stopping, retired | end | end |
+//! | canceled, evicted, stopping, retired, pool removed | end | end |
 //! | the engine is unavailable | back to its place, any number of times | `WORKER_RESET` |
 //! | the engine fails, dies or hangs with the task in it | back to its place, once | `WORKER_RESET`, `DECODE_TIMEOUT` |
 //! | its pool cannot serve for longer than the bound | end (`POOL_UNAVAILABLE`) | |
@@ -18,6 +18,7 @@ use super::effect::{Count, TokensOut};
 use super::task::{Progress, Running, Task, TaskState};
 use super::{Driver, Effect};
 use crate::backpressure::{Failure, Refusal};
+use crate::keeper::PoolKey;
 use crate::task_log::{FinishReason, TaskEnd};
 
 /// Engines that may fail with one task in them before it is given up: it may be why they do.
@@ -89,9 +90,9 @@ impl Driver {
     }
 
     /// Ends the tasks that wait for a pool, where they wait in vain.
-    pub(super) fn end_hopeless(&mut self, index: usize, now: Timestamp) {
-        let Some(failure) = self.pools[index].hopeless(now) else { return };
-        let waits = |task: &Task| task.pool == index && matches!(task.state, TaskState::Waiting { .. });
+    pub(super) fn end_hopeless(&mut self, key: PoolKey, now: Timestamp) {
+        let Some(failure) = self.pools[key].hopeless(now) else { return };
+        let waits = |task: &Task| task.pool == key && matches!(task.state, TaskState::Waiting { .. });
         for id in self.tasks.ids(waits) {
             self.end_waiting(id, Ending::Failed(failure.clone()), now);
         }

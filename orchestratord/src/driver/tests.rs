@@ -5,6 +5,7 @@ use adapter_api::{
     Tools, Workload,
 };
 use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
+use config_schema::{LoadRequest, PoolConfig};
 use orchestrator_core::{
     FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
 };
@@ -19,11 +20,13 @@ use super::*;
 use crate::backpressure::{Code, Refusal};
 use crate::clock::Clock;
 use crate::handle::TaskRequest;
-use crate::keeper::Order;
+use crate::keeper::{Order, PoolKey};
 use crate::metrics::Metrics;
+use crate::protocol::Configuration;
 use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
 use orchestrator_core::PoolId;
 
+mod configure;
 mod handle;
 mod views;
 
@@ -37,13 +40,19 @@ struct House {
     handle: DriverHandle,
     control: MockControl,
     factory: MockFactory,
-    pools: mpsc::Sender<(PoolId, PoolEvent)>,
+    pools: mpsc::Sender<(PoolKey, PoolEvent)>,
     _orders: mpsc::Receiver<Order>,
     _driver: JoinSet<()>,
 }
 
 fn pool_id() -> PoolId {
     PoolId::new("p").unwrap()
+}
+
+/// The defaults of a pool. The driver only passes them on.
+pub(super) fn pool_config(id: PoolId) -> PoolConfig {
+    let request = LoadRequest { cwd: "/".into(), home: Some("/".into()), ..LoadRequest::default() };
+    PoolConfig { id, ..config_schema::load(&request).unwrap().config.pools.remove(0) }
 }
 
 fn replica_id(index: u16) -> ReplicaId {
@@ -72,17 +81,19 @@ impl House {
             engine: EngineKind::Llamacpp,
             queue,
             sessions: SessionLimits::default(),
+            preload: false,
             idle_unload: None,
             hang_floor: HANG_FLOOR,
             outage_wait: OUTAGE_WAIT,
         };
-        let driver =
-            DriverTask::new(vec![(setup, orders_out)], retention, metrics, Clock::start(), Duration::ZERO);
+        let configuration = Configuration { retention, pools: vec![(setup, pool_config(pool_id()))] };
+        let open_pool = Box::new(move |_, _| orders_out.clone());
+        let driver = DriverTask::new(configuration, open_pool, metrics, Clock::start(), Duration::ZERO);
         let mut running = JoinSet::new();
         running.spawn(driver.run(Sources { commands, pools: pool_source, devices }));
         let started = (0..replicas).map(|index| (replica_id(index), Device::Cpu)).collect();
         if replicas > 0 {
-            pools.send((pool_id(), PoolEvent::Starting(started))).await.unwrap();
+            pools.send((PoolKey::FIRST, PoolEvent::Starting(started))).await.unwrap();
         }
         let house = Self { handle, control, factory, pools, _orders: orders, _driver: running };
         for index in 0..replicas {
@@ -127,7 +138,7 @@ impl House {
 
     async fn tell(&self, index: u16, kind: ReplicaEventKind) {
         let event = PoolEvent::Replica(ReplicaEvent { replica: replica_id(index), kind });
-        self.pools.send((pool_id(), event)).await.unwrap();
+        self.pools.send((PoolKey::FIRST, event)).await.unwrap();
     }
 
     async fn admit(&self, task: u128, priority: Priority) -> Result<crate::handle::Accepted, Refusal> {

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, Job, ToolSpeech, Workload};
-use orchestrator_core::{Millis, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
+use adapter_api::{EngineFacts, EngineKind, Job, ToolSpeech, Workload};
+use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
 
-use super::Driver;
 use super::commands::no_task;
 use super::task::{Task, TaskState};
+use super::{Driver, PoolSetup};
 use crate::backpressure::Refusal;
 use crate::task_view::{Asked, CourseView, TaskPhase, TaskRecord, TaskRecords, TaskStory, TaskView};
 
 /// What is remembered of a task for as long as it is known.
 #[derive(Debug)]
 pub struct Record {
+    /// The pool that took it.
+    pool: PoolId,
+    /// The engine that it was given to last; that of its pool before.
+    engine: EngineKind,
     session: Option<SessionId>,
     priority: Priority,
     workload: Workload,
@@ -37,8 +41,10 @@ pub struct Record {
 impl Record {
     /// Of a task that was just admitted.
     #[must_use]
-    pub fn new(job: &Job) -> Self {
+    pub fn new(job: &Job, pool: &PoolSetup) -> Self {
         Self {
+            pool: pool.id.clone(),
+            engine: pool.engine,
             session: job.session,
             priority: job.priority,
             workload: job.workload,
@@ -58,6 +64,7 @@ impl Record {
     /// It was given to a replica with an engine of these facts. Returns the number of this placement.
     pub fn started(&mut self, replica: ReplicaId, facts: &EngineFacts, now: Timestamp) -> u32 {
         self.replica = Some(replica);
+        self.engine = facts.kind;
         self.tools = facts.abilities.tools;
         self.started_at = Some(now);
         self.runs += 1;
@@ -80,6 +87,12 @@ impl Record {
     #[must_use]
     pub fn failures(&self) -> u8 {
         self.failures
+    }
+
+    /// Its engine.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        self.engine
     }
 
     /// How its engine tells calls of tools; nothing before it has one.
@@ -175,7 +188,6 @@ impl Driver {
     }
 
     fn task_record(&self, id: TaskId, task: &Task, now: Timestamp) -> TaskRecord {
-        let setup = &self.pools[task.pool].setup;
         let phase = match &task.state {
             TaskState::Waiting { .. } => TaskPhase::Waiting(self.standing(id, now)),
             _ => TaskPhase::Running,
@@ -183,8 +195,8 @@ impl Driver {
         let view = TaskView {
             task: id,
             session: task.record.session,
-            pool: setup.id.clone(),
-            engine: setup.engine,
+            pool: task.record.pool.clone(),
+            engine: task.record.engine,
             priority: task.record.priority,
             workload: task.record.workload,
             phase,

@@ -56,14 +56,9 @@ pub(super) async fn stream_task(
 ) -> Result<Response, Refused> {
     let task = TaskId(uuid_in_path(id)?);
     let from = first_event(&headers)?;
-    let streams = Arc::clone(&api.streams);
-    let place = streams.try_acquire_owned().map_err(|_| Refusal::Crowded {
-        what: "streams",
-        limit: api.settings().streams,
-        option: "limits.streams",
-    })?;
+    let permit = api.open_stream()?;
     let subscription = api.driver.subscribe(task, from).await.map_err(|refusal| api.refuse(refusal))?;
-    let relay = Relay::new(subscription, api.settings().keepalive, place);
+    let relay = Relay::new(subscription, api.settings().keepalive, permit);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),

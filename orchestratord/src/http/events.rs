@@ -11,10 +11,10 @@ use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::poll_fn;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::answer;
+use super::streams::StreamPermit;
 use crate::handle::{Standing, Subscription};
 use crate::task_log::{Chunk, LogReader};
 
@@ -40,18 +40,18 @@ pub(super) struct Relay {
     /// a timer set anew for every token would cost more than the token.
     ticks: Interval,
     spoke: bool,
-    _place: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 impl Relay {
     /// A stream that holds `place` for as long as it is read.
-    pub(super) fn new(subscription: Subscription, keepalive: Duration, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(subscription: Subscription, keepalive: Duration, permit: StreamPermit) -> Self {
         let Subscription { standing, engine, reader, .. } = subscription;
         let mut ticks = tokio::time::interval((keepalive / 2).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        Self { reader, engine, standing: Some(standing), buffer, ticks, spoke: false, _place: place }
+        Self { reader, engine, standing: Some(standing), buffer, ticks, spoke: false, _permit: permit }
     }
 
     /// The stream as the body of a response.

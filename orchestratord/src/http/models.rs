@@ -18,7 +18,7 @@ use super::answer::{Refused, shown};
 use super::task_request::check::{chars, no_nul};
 use super::{Api, body};
 use crate::backpressure::Refusal;
-use crate::keeper::{Rollback, RollbackCode};
+use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
 use crate::state::ModelState;
 
 type Name = Result<Path<String>, PathRejection>;
@@ -38,7 +38,8 @@ pub(super) async fn reload_pool(
     let present = settings.models.get(&pool).ok_or(Refusal::Internal)?;
     let model = model_of(&request.new_model_ref, present)?;
     let sha256 = request.sha256.map(|sum| checksum(&sum)).transpose()?;
-    let outcome = api.driver.reload(pool, model, sha256).await.map_err(|refusal| api.refuse(refusal))?;
+    let order = ReloadOrder { model, sha256, options: None };
+    let outcome = api.driver.reload(pool, order).await.map_err(|refusal| api.refuse(refusal))?;
     Ok(match outcome {
         Ok(model_ref) => {
             let status = wire::ReloadedStatus::Reloaded;

@@ -145,3 +145,19 @@ fn without_a_card_there_is_no_device_series() {
     let text = metrics.encode(&health(), &[]);
     assert!(!text.contains("gpu_utilization{"), "{text}");
 }
+
+#[test]
+fn the_series_of_a_pool_that_is_gone_end_and_those_of_others_go_on() {
+    let metrics = Metrics::new();
+    let newer = PoolLabels { engine_version: "8".to_owned(), ..labels() };
+    let other = PoolLabels { pool_id: "q".to_owned(), ..labels() };
+    for labels in [&labels(), &newer, &other] {
+        metrics.task_enqueued(labels, Priority::Batch);
+        metrics.tokens(labels, &format!("{}/0", labels.pool_id), 1, 1);
+    }
+    metrics.forget_pool("p");
+    let health = HealthView { pools: Vec::new(), ..health() };
+    let text = metrics.encode(&health, &[]);
+    assert!(!text.contains("pool_id=\"p\""), "{text}");
+    assert_eq!(text.matches("pool_id=\"q\"").count(), 3, "{text}");
+}

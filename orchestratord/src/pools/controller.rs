@@ -13,6 +13,10 @@
 //! | Unloading | after `Unloaded` | after `Unloaded` | after `Unloaded` |
 //! | Reloading | nothing; failed and unloaded, it loads | canceled, `ReloadOver(Err)`, `Unloaded` | `ReloadOver(Err)` |
 //!
+//! `Preload` is a `Load` that ends in Unloaded where there is no room; where more is being done already, it changes
+//! nothing. A `Reload` with new options is taken over without a try where nothing is loaded: unloaded, a pool stays so; what was
+//! being done begins anew.
+//!
 //! `Reload` in Reloading breaks the rule of one reload at a time and is answered for the log's sake. A reload that has
 //! succeeded makes its model the pool's in every state; what was done for the model before is dropped.
 
@@ -29,7 +33,7 @@ use tokio::time::Instant;
 use super::PoolContext;
 use super::fetch::{FetchPurpose, Model, ModelFile};
 use super::place::Plan;
-use super::reload::{self, ReloadEnd};
+use super::reload::{self, ReloadEnd, Reloaded};
 use super::resources::PoolResources;
 use super::state::{AfterReload, Goal, State, Step};
 use crate::keeper::{Demand, Order, PoolEvent, ReloadOrder, Rollback, RollbackCode};
@@ -81,6 +85,7 @@ impl PoolController {
     async fn handle(&mut self, order: Order) {
         match order {
             Order::Load => self.load(),
+            Order::Preload => self.preload(),
             Order::Unload => self.unload().await,
             Order::Reload(order) => self.reload(order).await,
             Order::SetDemand(demand) => self.set_demand(demand).await,
@@ -123,6 +128,16 @@ impl PoolController {
         }
     }
 
+    fn preload(&mut self) {
+        match &mut self.state {
+            State::Unloaded => self.fetch(Goal::LoadIfRoom, FETCH_RETRY.0),
+            State::Fetching { goal, .. } | State::FetchDelay { goal, .. } if *goal == Goal::File => {
+                *goal = Goal::LoadIfRoom;
+            }
+            _ => {}
+        }
+    }
+
     async fn unload(&mut self) {
         match std::mem::replace(&mut self.state, State::Unloaded) {
             State::Loaded(loaded) => self.state = State::Unloading(loaded.end().boxed()),
@@ -140,13 +155,24 @@ impl PoolController {
     }
 
     async fn reload(&mut self, order: ReloadOrder) {
-        let ReloadOrder { model: reference, sha256 } = order;
+        let ReloadOrder { model: reference, sha256, options } = order;
         if let State::Reloading { .. } = self.state {
             let message = "the pool is being reloaded already".to_owned();
             let refused = Rollback { code: RollbackCode::ReloadInProgress, message };
             return self.pool.send(PoolEvent::ReloadOver(Err(refused))).await;
         }
-        tracing::info!(pool = %self.pool.context.pool, model = %reference, "reload");
+        let model = Model { reference, sha256 };
+        let pool = match options {
+            None => Arc::clone(&self.pool),
+            Some(options) => {
+                let pool = Arc::new(self.pool.with(*options));
+                if !matches!(self.state, State::Loaded(_)) {
+                    return self.adopt(Reloaded { model, pool }).await;
+                }
+                pool
+            }
+        };
+        tracing::info!(pool = %self.pool.context.pool, model = %model.reference, "reload");
         let before = match std::mem::replace(&mut self.state, State::Unloaded) {
             // An estimate has a limit of its own, which runs on while it is not looked at.
             State::Estimating { goal, file, .. } => self.estimating(goal, file),
@@ -154,12 +180,32 @@ impl PoolController {
         };
         let cancel = self.pool.context.shutdown.child_token();
         let attempt = reload::Attempt {
-            pool: Arc::clone(&self.pool),
+            pool,
+            old_pool: Arc::clone(&self.pool),
             old_model: self.model.reference.clone(),
             cancel: cancel.clone(),
         };
-        let reload = attempt.run(before, Model { reference, sha256 }).boxed();
+        let reload = attempt.run(before, model).boxed();
         self.state = State::Reloading { cancel, then: AfterReload::Nothing, reload };
+    }
+
+    /// Takes over a model with new options where nothing is loaded: what is being done begins anew with them.
+    async fn adopt(&mut self, Reloaded { model, pool }: Reloaded) {
+        let (model_ref, engine) = (model.reference.to_string(), pool.engine());
+        (self.model, self.pool) = (model, pool);
+        self.pool.send(PoolEvent::Adopted { model_ref: model_ref.clone(), engine }).await;
+        self.pool.send(PoolEvent::ReloadOver(Ok(model_ref))).await;
+        match std::mem::replace(&mut self.state, State::Unloaded) {
+            State::Fetching { goal, .. }
+            | State::FetchDelay { goal, .. }
+            | State::Estimating { goal, .. } => {
+                self.fetch(goal, FETCH_RETRY.0);
+            }
+            State::WaitingForRoom { .. } => self.fetch(Goal::Load, FETCH_RETRY.0),
+            state @ (State::Unloaded | State::Loaded(_) | State::Unloading(_) | State::Reloading { .. }) => {
+                self.state = state;
+            }
+        }
     }
 
     async fn reload_over(&mut self, end: ReloadEnd, then: AfterReload) {
@@ -168,10 +214,11 @@ impl PoolController {
         self.leaving.extend(leaving);
         let pool = &self.pool.context.pool;
         let outcome = match outcome {
-            Ok(model) => {
+            Ok(Reloaded { model, pool: with_options }) => {
                 tracing::info!(%pool, model = %model.reference, "reloaded");
-                self.model = model;
-                Ok(self.model.reference.to_string())
+                let model_ref = model.reference.to_string();
+                (self.model, self.pool) = (model, with_options);
+                Ok(model_ref)
             }
             Err(rollback) => {
                 tracing::warn!(%pool, code = ?rollback.code, reason = rollback.message, "rolled back");
@@ -266,7 +313,7 @@ impl PoolController {
         if let State::Reloading { cancel, reload, .. } = state {
             cancel.cancel();
             let end = reload.await;
-            let outcome = end.outcome.map(|model| model.reference.to_string());
+            let outcome = end.outcome.map(|reloaded| reloaded.model.reference.to_string());
             pool.send(PoolEvent::ReloadOver(outcome)).await;
             state = end.state;
             leaving.extend(end.leaving);

@@ -34,7 +34,7 @@ impl PoolResources {
         } else {
             devices(&self.config.devices, &(self.context.memory.devices)(), self.context.offload)
         };
-        let engines = (self.context.engines)(model);
+        let engines = self.engines(model);
         let mut sites = Vec::with_capacity(devices.len());
         for device in devices {
             let need = self.need(&*engines, file, &device).await;

@@ -24,12 +24,19 @@ use crate::tasks;
 
 /// How a reload ended.
 pub(super) struct ReloadEnd {
-    /// The model that is the pool's from now on, or why it is the one before.
-    pub(super) outcome: Result<Model, Rollback>,
+    /// What is the pool's from now on, or why it is what was before.
+    pub(super) outcome: Result<Reloaded, Rollback>,
     /// Where the pool goes on.
     pub(super) state: State,
     /// The replicas before, which finish what they have.
     pub(super) leaving: Option<JoinHandle<()>>,
+}
+
+/// What a reload made of a pool.
+pub(super) struct Reloaded {
+    pub(super) model: Model,
+    /// With the options that the model is served with.
+    pub(super) pool: Arc<PoolResources>,
 }
 
 impl ReloadEnd {
@@ -40,7 +47,10 @@ impl ReloadEnd {
 
 /// A reload that is under way.
 pub(super) struct Attempt {
+    /// With the options that it is to have.
     pub(super) pool: Arc<PoolResources>,
+    /// With the options that it has.
+    pub(super) old_pool: Arc<PoolResources>,
     pub(super) old_model: PoolModel,
     pub(super) cancel: CancellationToken,
 }
@@ -125,7 +135,7 @@ impl Attempt {
             Err(rollback) => {
                 drop(reservation);
                 // Its supervisors go on trying, should it fail now.
-                let old = self.pool.start(&self.old_model, old_specs, old_reservation).await;
+                let old = self.old_pool.start(&self.old_model, old_specs, old_reservation).await;
                 ReloadEnd::rolled_back(State::Loaded(old), rollback)
             }
         }
@@ -174,13 +184,14 @@ impl Attempt {
                 self_test,
             })
             .collect();
-        let model_ref = model.reference.to_string();
-        self.pool.send(PoolEvent::Swapped { model_ref, replicas, old_idle }).await;
+        let (model_ref, engine) = (model.reference.to_string(), self.pool.engine());
+        self.pool.send(PoolEvent::Swapped { model_ref, engine, replicas, old_idle }).await;
         let leaving = match before {
             State::Loaded(old) => Some(self.let_leave(old, when_idle)),
             _ => None,
         };
-        ReloadEnd { outcome: Ok(model), state: State::Loaded(new), leaving }
+        let reloaded = Reloaded { model, pool: Arc::clone(&self.pool) };
+        ReloadEnd { outcome: Ok(reloaded), state: State::Loaded(new), leaving }
     }
 
     /// Ends a fleet once its tasks have.

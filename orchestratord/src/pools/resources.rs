@@ -1,15 +1,21 @@
 //! What a controller and the work that it has under way share.
 
-use adapter_api::{Device, ReplicaSpec};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_api::{Device, EngineFactory, EngineKind, ReplicaSpec};
 use config_schema::{PoolConfig, PoolModel, ServerSource};
 use futures_util::FutureExt;
 use orchestrator_core::ReplicaId;
-use pool_manager::{Demand, Fleet, Outlet, ReplicaContext, ReplicaEvent, Reservation};
+use pool_manager::{Demand, Fleet, Outlet, ReplicaContext, ReplicaEvent, ReplicaPolicy, Reservation};
 use tokio::sync::watch;
 
 use super::PoolContext;
 use super::estimates::Estimates;
 use crate::keeper::PoolEvent;
+
+/// What a supervisor gives the start of a server beyond the server's own limit.
+const ADAPTER_MARGIN: Duration = Duration::from_secs(5);
 
 /// What one pool's work is done with.
 pub(super) struct PoolResources {
@@ -39,6 +45,22 @@ impl PoolResources {
         Self { config, context, estimates: Estimates::default(), demand }
     }
 
+    /// The same pool with other options.
+    pub(super) fn with(&self, config: PoolConfig) -> Self {
+        let (context, demand) = (self.context.clone(), self.demand.clone());
+        Self { config, context, estimates: Estimates::default(), demand }
+    }
+
+    /// The kind of its engines.
+    pub(super) fn engine(&self) -> EngineKind {
+        crate::engine::kind(self.config.engine)
+    }
+
+    /// What starts its engines for a model.
+    pub(super) fn engines(&self, model: &PoolModel) -> Arc<dyn EngineFactory> {
+        (self.context.engines)(&self.config, model)
+    }
+
     pub(super) async fn send(&self, event: PoolEvent) {
         self.context.send(event).await;
     }
@@ -54,8 +76,8 @@ impl PoolResources {
     /// What replicas of a model are started with.
     pub(super) fn replicas_of(&self, model: &PoolModel) -> ReplicaContext {
         ReplicaContext {
-            factory: (self.context.engines)(model),
-            policy: self.context.policy.clone(),
+            factory: self.engines(model),
+            policy: policy_of(&self.config, &self.context.policy),
             memory: self.context.memory.clone(),
             demand: self.demand.subscribe(),
             shutdown: self.context.shutdown.clone(),
@@ -65,7 +87,7 @@ impl PoolResources {
     /// The replicas' way to the driver.
     pub(super) fn outlet(&self) -> Outlet {
         let context = self.context.clone();
-        std::sync::Arc::new(move |event: ReplicaEvent| {
+        Arc::new(move |event: ReplicaEvent| {
             let context = context.clone();
             async move { context.send(PoolEvent::Replica(event)).await }.boxed()
         })
@@ -87,6 +109,16 @@ impl PoolResources {
         let source = self.config.server.as_ref().map(|server| &server.source);
         matches!(source, Some(ServerSource::Urls(_)))
     }
+}
+
+/// How the replicas of `pool` are kept up. What a server may take until it is ready is said by its own configuration;
+/// its adapter ends the wait, and says better than the supervisor what it waited for.
+pub(crate) fn policy_of(pool: &PoolConfig, common: &ReplicaPolicy) -> ReplicaPolicy {
+    let load_timeout = match &pool.server {
+        Some(server) => server.start_timeout + ADAPTER_MARGIN,
+        None => common.load_timeout,
+    };
+    ReplicaPolicy { load_timeout, ..common.clone() }
 }
 
 fn names_of(specs: &[ReplicaSpec]) -> Vec<(ReplicaId, Device)> {

@@ -1,6 +1,7 @@
 //! Controllers with the real driver between them, and pretend engines behind the adapter trait.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use adapter_api::{Determinism, Device, EngineKind, Input, Job, Sampling, StartError, Tools, Workload};
@@ -11,7 +12,7 @@ use orchestrator_core::{Priority, QueueLimits, SessionLimits, TaskId};
 use pool_manager::devices::MemoryReading;
 use pool_manager::{DeviceReading, Ledger, ReplicaEventKind, Snapshot};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use super::*;
@@ -19,8 +20,9 @@ use crate::clock::Clock;
 use crate::driver::{DriverTask, PoolSetup, Retention, Sources};
 use crate::handle::{Accepted, DriverHandle, TaskRequest};
 use crate::health_view::HealthView;
-use crate::keeper::{ORDERS_BOUND, RollbackCode};
+use crate::keeper::{ORDERS_BOUND, Orders, ReloadOrder, RollbackCode};
 use crate::metrics::Metrics;
+use crate::protocol::Configuration;
 use crate::state::ModelState;
 use crate::task_log::{Chunk, FinishReason, TaskEnd};
 
@@ -35,6 +37,7 @@ struct House {
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
     _devices: watch::Sender<Arc<Snapshot>>,
+    controllers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     _tasks: JoinSet<()>,
     next: std::cell::Cell<u128>,
     other_model: PathBuf,
@@ -56,6 +59,22 @@ fn pool_config(id: &str, folder: &tempfile::TempDir) -> PoolConfig {
     std::fs::write(&file, "a model").unwrap();
     let model = PoolModel::Reference(ModelRef::File(file));
     PoolConfig { id: pool(id), model, slots: 1, ..config.pools[0].clone() }
+}
+
+fn configuration(pools: Vec<PoolConfig>) -> Configuration {
+    let setup = |config: &PoolConfig| PoolSetup {
+        id: config.id.clone(),
+        model_ref: config.model.to_string(),
+        engine: EngineKind::Llamacpp,
+        queue: QueueLimits::default(),
+        sessions: SessionLimits::default(),
+        preload: config.preload,
+        idle_unload: config.idle_unload,
+        hang_floor: Duration::from_secs(30),
+        outage_wait: Duration::from_secs(60),
+    };
+    let retention = Retention { time: Duration::from_secs(600), tasks: 10_000, bytes: 1 << 24 };
+    Configuration { retention, pools: pools.into_iter().map(|config| (setup(&config), config)).collect() }
 }
 
 struct Wish<'a> {
@@ -101,39 +120,39 @@ impl House {
         };
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let mut setups = Vec::new();
-        for id in wish.pools {
-            let mut config = pool_config(id, &folder);
-            (wish.change)(&mut config);
-            let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
-            let setup = PoolSetup {
-                id: pool(id),
-                model_ref: config.model.to_string(),
-                engine: EngineKind::Llamacpp,
-                queue: QueueLimits::default(),
-                sessions: SessionLimits::default(),
-                idle_unload: config.idle_unload,
-                hang_floor: Duration::from_secs(30),
-                outage_wait: Duration::from_secs(60),
+        let controllers: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
+        let open_pool = {
+            let controllers = Arc::clone(&controllers);
+            let (store, shutdown, events) = (folder.path().join("store"), shutdown.clone(), events);
+            Box::new(move |key, config: PoolConfig| {
+                let (orders, ordered): (Orders, _) = mpsc::channel(ORDERS_BOUND);
+                let engines = Arc::clone(&engines);
+                let context = PoolContext {
+                    pool: config.id.clone(),
+                    key,
+                    store: Arc::new(Store::new(store.clone(), Surroundings::default())),
+                    engines: Arc::new(move |_, _| Arc::clone(&engines)),
+                    policy: ReplicaPolicy::default(),
+                    offload: Offload::None,
+                    memory: memory.clone(),
+                    events: events.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                let controller = crate::tasks::spawn(keep(config, ordered, context));
+                controllers.lock().unwrap().push(controller);
+                orders
+            })
+        };
+        let pools_of = |ids: &[&str]| {
+            let config = |id: &&str| {
+                let mut config = pool_config(id, &folder);
+                (wish.change)(&mut config);
+                config
             };
-            setups.push((setup, orders));
-            let context = PoolContext {
-                pool: pool(id),
-                store: Arc::new(Store::new(folder.path().join("store"), Surroundings::default())),
-                engines: Arc::new({
-                    let engines = Arc::clone(&engines);
-                    move |_| Arc::clone(&engines)
-                }),
-                policy: ReplicaPolicy::default(),
-                offload: Offload::None,
-                memory: memory.clone(),
-                events: events.clone(),
-                shutdown: shutdown.clone(),
-            };
-            tasks.spawn(keep(config, ordered, context));
-        }
-        let retention = Retention { time: Duration::from_secs(600), tasks: 10_000, bytes: 1 << 24 };
-        let queues = DriverTask::new(setups, retention, metrics, Clock::start(), Duration::ZERO);
+            ids.iter().map(config).collect::<Vec<_>>()
+        };
+        let configuration = configuration(pools_of(wish.pools));
+        let queues = DriverTask::new(configuration, open_pool, metrics, Clock::start(), Duration::ZERO);
         tasks.spawn(queues.run(Sources { commands, pools, devices }));
         let other_model = folder.path().join("other.gguf");
         std::fs::write(&other_model, "another model").unwrap();
@@ -144,6 +163,7 @@ impl House {
             shutdown,
             _folder: folder,
             _devices: devices_out,
+            controllers,
             _tasks: tasks,
             next: std::cell::Cell::new(1),
             other_model,
@@ -212,7 +232,8 @@ impl House {
 
     async fn reload(&self, id: &str) -> Result<String, RollbackCode> {
         let model = PoolModel::Reference(ModelRef::File(self.other_model.clone()));
-        let outcome = self.driver.reload(pool(id), model, None).await.unwrap();
+        let outcome =
+            self.driver.reload(pool(id), ReloadOrder { model, sha256: None, options: None }).await.unwrap();
         outcome.map_err(|rollback| rollback.code)
     }
 }
@@ -414,14 +435,30 @@ async fn a_model_that_is_activated_before_it_has_gone_goes_on_without_a_load() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_it_all_ends_every_keeper_with_its_replicas() {
-    let mut house = House::new(Wish { pools: &["a", "b"], ..Wish::default() });
+    let house = House::new(Wish { pools: &["a", "b"], ..Wish::default() });
     house.until_ready(0).await;
     house.until_ready(1).await;
     house.shutdown.cancel();
-    for _ in 0..2 {
-        house._tasks.join_next().await.unwrap().unwrap();
+    let controllers = std::mem::take(&mut *house.controllers.lock().unwrap());
+    assert_eq!(controllers.len(), 2);
+    for controller in controllers {
+        controller.await.unwrap();
     }
     assert!(house.ledger.holdings().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_removed_gives_its_memory_to_one_that_is_added() {
+    let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
+    house.until_ready(0).await;
+    let pools = vec![pool_config("b", &house._folder)];
+    house.driver.configure(configuration(pools)).await.unwrap();
+    house.until("the new pool is the only one", |health| health.pools.len() == 1).await;
+    house.until_ready(0).await;
+    assert_eq!(house.health().await.pools[0].id, pool("b"));
+    let holdings = house.ledger.holdings();
+    assert_eq!(holdings.iter().map(|holding| &holding.replica.pool).collect::<Vec<_>>(), [&pool("b")]);
+    assert_eq!(house.control.counts().gone, 1);
 }
 
 mod orders;

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -121,6 +122,31 @@ async fn a_connection_over_the_limit_waits_until_another_closes() {
     assert_eq!(second.try_read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     drop(first);
     assert!(read_until(&mut second, "hello").await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn the_limit_of_connections_changes_while_some_wait_and_while_some_are_open() {
+    let server = serve(hello(), ConnectionLimits { connections: 1, ..limits() });
+    let change = |connections| server.limits().send_modify(|limits| limits.connections = connections);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(&server).await;
+        client.write_all(HELLO).await.unwrap();
+        clients.push(client);
+    }
+    read_until(&mut clients[0], "hello").await;
+    change(2);
+    read_until(&mut clients[1], "hello").await;
+    change(1);
+    let mut third = connect(&server).await;
+    third.write_all(HELLO).await.unwrap();
+    clients.pop();
+    clients[0].write_all(HELLO).await.unwrap();
+    read_until(&mut clients[0], "hello").await;
+    assert_eq!(third.try_read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    clients.pop();
+    assert!(read_until(&mut third, "hello").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(server.open(), 1, "none is counted twice");
 }
 
 #[tokio::test]

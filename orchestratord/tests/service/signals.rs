@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harness::engine::APART;
 use harness::{Daemon, Setup};
+use openapi_client::types::TaskRequest;
 
 use super::{LIMIT, POOL, Unit, eventually};
 
@@ -84,11 +85,18 @@ fn hup_takes_over_what_can_change_and_names_what_takes_a_restart() {
     let unit = Unit::with(&format!("pools: [{POOL}]\n{log}\ntoken: the-first-token-of-all\n"));
     let address = unit.address();
     assert_eq!(with_token(&address, "the-first-token-of-all"), 200);
-    let changed = "token: another-token-than-that\nallowed_origins: ['app://*']\nqueue: {batch: 7}\nlimits: {streams: 9}";
+    let changed = "token: another-token-than-that\nallowed_origins: ['app://*']\nqueue: {batch: 7}\nlimits: {streams: 9}\n\
+                   worker: {load_timeout_s: 77}\nstream: {keep_finished_s: 5}";
     unit.write_config(&format!("pools: [{POOL}]\n{log}\n{changed}\n"));
     unit.signal("HUP");
-    logged(&unit, "configuration read again changed=\"allowed_origins, token\"");
-    logged(&unit, "these options take a restart options=\"limits.streams, pools[far].queue.batch\"");
+    logged(
+        &unit,
+        "configuration read again changed=\"allowed_origins, limits.streams, pools[far].queue.batch, \
+         stream.keep_finished_s, token\"",
+    );
+    let line = logged(&unit, "this option takes a restart");
+    assert!(line.contains("option=\"worker.load_timeout_s\" value=\"77.0\" running=\"300.0\""), "{line}");
+    assert_eq!(line.matches("takes a restart").count(), 1, "{line}");
     assert_eq!(with_token(&address, "the-first-token-of-all"), 401);
     assert_eq!(with_token(&address, "another-token-than-that"), 200);
     let preflight =
@@ -110,20 +118,83 @@ fn a_broken_configuration_changes_nothing_and_is_told_with_its_place() {
     assert_eq!(with_token(&address, "the-first-token-of-all"), 200);
 }
 
-#[tokio::test]
-async fn a_changed_model_is_a_reload_and_one_that_fails_leaves_the_old_one() {
+/// A server of its own, and a pool of it by this name and with these options.
+fn pretend_server() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let engine = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap();
     std::thread::spawn(move || harness::engine::serve(&listener));
-    let config = |model: &str| {
-        format!("pools: [{{id: p, engine: vllm, model: {model}, server: {{url: 'http://{engine}'}}}}]\n")
-    };
-    let daemon = Daemon::start(&Setup { config: Some(config("m")), ..Setup::default() }).await;
-    daemon.ready().await;
-    std::fs::write(daemon.home().join("llama-orch.yaml"), config("not-served")).unwrap();
+    address
+}
+
+fn reread(daemon: &Daemon, config: &str) {
+    std::fs::write(daemon.home().join("llama-orch.yaml"), config).unwrap();
     daemon.signal("HUP");
-    daemon.logged("the model of a pool is not changed").await;
+}
+
+#[tokio::test]
+async fn a_changed_pool_is_a_reload_and_one_that_fails_leaves_the_old_one() {
+    let engine = pretend_server();
+    let pool = |id: &str, model: &str, slots: u16| {
+        format!(
+            "{{id: {id}, engine: vllm, model: {model}, slots: {slots}, server: {{url: 'http://{engine}'}}}}"
+        )
+    };
+    let config = |p: String, q: String| format!("pools: [{p}, {q}]\n");
+    let before = config(pool("p", "m", 1), pool("q", "m", 1));
+    let daemon = Daemon::start(&Setup { config: Some(before), ..Setup::default() }).await;
+    daemon.until("both are ready", |health| ready(health, 2)).await;
+    reread(&daemon, &config(pool("p", "not-served", 5), pool("q", "m", 7)));
+    daemon.logged("pool not changed: it is served as before").await;
+    daemon.logged("configuration read again").await;
+    let pools = daemon.health().await.pools.unwrap();
+    let slots = |pool: &openapi_client::types::Pool| {
+        let is_ready = |state| state == openapi_client::types::ReplicaState::Ready;
+        pool.replicas.iter().find(|replica| is_ready(replica.state)).and_then(|replica| replica.slots)
+    };
+    assert_eq!((pools[0].model_ref.as_str(), slots(&pools[0])), ("m", Some(1)), "the old model serves on");
+    assert_eq!(slots(&pools[1]), Some(7), "the other pool is not held up");
     let answer = daemon.ask(&harness::tasks::prompt(APART, 3)).await;
-    assert_eq!(answer.tokens.len(), 3, "the old model serves on");
-    assert_eq!(daemon.health().await.pools.unwrap()[0].model_ref, "m");
+    assert_eq!(answer.tokens.len(), 3);
+}
+
+fn ready(health: &openapi_client::types::Health, pools: usize) -> bool {
+    let ready = health.pools.iter().flatten();
+    ready.filter(|pool| pool.state == openapi_client::types::PoolState::Ready).count() == pools
+}
+
+#[tokio::test]
+async fn pools_come_and_go_with_hup_and_no_task_is_lost() {
+    let engine = pretend_server();
+    let pool = |id: &str| {
+        format!("{{id: {id}, engine: vllm, model: m, slots: 1, server: {{url: 'http://{engine}'}}}}")
+    };
+    let task = |answer: u32| TaskRequest {
+        model_ref: Some("b".to_owned()),
+        ..harness::tasks::prompt(APART, answer)
+    };
+    let config = format!("pools: [{}]\n", pool("a"));
+    let daemon = Daemon::start(&Setup { config: Some(config.clone()), ..Setup::default() }).await;
+    daemon.ready().await;
+    assert!(daemon.submit(&task(1)).await.is_err(), "there is no `b` yet");
+
+    reread(&daemon, &format!("pools: [{}, {}]\n", pool("a"), pool("b")));
+    daemon.until("the new pool serves", |health| ready(health, 2)).await;
+    let running = daemon.submit(&task(3000)).await.unwrap().task_id;
+    let mut events = daemon.events(running, None).await;
+    harness::stream::read_tokens(&mut events, 1).await;
+    let waiting = daemon.submit(&task(5)).await.unwrap().task_id;
+
+    reread(&daemon, &config);
+    daemon.logged("pool takes no new tasks").await;
+    assert!(daemon.submit(&task(1)).await.is_err(), "it takes nothing new");
+    let end = harness::stream::read_to_end(&mut events).await;
+    assert_eq!((end.tokens_out, end.error.is_none()), (3000, true), "what runs is served to its end");
+    assert_eq!(daemon.read(waiting, None).await.tokens.len(), 5, "and so is what waits");
+    let is_gone =
+        |health: &openapi_client::types::Health| health.pools.iter().flatten().all(|pool| pool.id != "b");
+    daemon.until("the pool is gone", is_gone).await;
+    daemon.logged("pool removed").await;
+    let scrape = daemon.metrics().await;
+    assert!(scrape.series.iter().all(|series| series.labels.get("pool_id").is_none_or(|pool| pool == "a")));
+    assert_eq!(daemon.read(waiting, None).await.tokens.len(), 5, "its answers stay readable");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adapter_api::{Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec, Workload};
 use adapter_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
-use config_schema::{PoolModel, SamplerProfile};
+use config_schema::{LoadRequest, PoolConfig, PoolModel, SamplerProfile};
 use model_store::ModelRef;
 use orchestrator_core::{FullPolicy, Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
 use orchestratord::auth::ApiToken;
@@ -19,8 +19,9 @@ use orchestratord::http::cors::Origins;
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
-use orchestratord::keeper::{ORDERS_BOUND, Order, PoolEvent};
+use orchestratord::keeper::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
 use orchestratord::metrics::Metrics;
+use orchestratord::protocol::Configuration;
 use orchestratord::server::{ConnectionLimits, Server, bind};
 use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest, Snapshot};
 use tokio::sync::{mpsc, watch};
@@ -70,7 +71,7 @@ pub struct House {
     pub address: SocketAddr,
     pub control: MockControl,
     factory: MockFactory,
-    pools: mpsc::Sender<(PoolId, PoolEvent)>,
+    pools: mpsc::Sender<(PoolKey, PoolEvent)>,
     /// What the pool's keeper is asked.
     pub ordered: mpsc::Receiver<Order>,
     /// The way past the HTTP plane.
@@ -110,14 +111,16 @@ impl House {
                 ..QueueLimits::default()
             },
             sessions: SessionLimits::default(),
+            preload: false,
             idle_unload: None,
             hang_floor: manners.hang_floor,
             outage_wait: Duration::from_secs(60),
         };
         let retention =
             Retention { time: Duration::from_secs(600), tasks: manners.keep_tasks, bytes: 1 << 26 };
-        let queues =
-            DriverTask::new(vec![(setup, orders)], retention, Arc::clone(&metrics), clock, Duration::ZERO);
+        let configuration = Configuration { retention, pools: vec![(setup, pool_config())] };
+        let open_pool = Box::new(move |_, _| orders.clone());
+        let queues = DriverTask::new(configuration, open_pool, Arc::clone(&metrics), clock, Duration::ZERO);
         let mut tasks = JoinSet::new();
         tasks.spawn(queues.run(Sources { commands, pools, devices }));
         let server = serve(driver.clone(), metrics, clock);
@@ -167,7 +170,7 @@ impl House {
     /// Lets the pool start its replica.
     pub async fn begin(&self) {
         self.pools
-            .send((pool(), PoolEvent::Starting(vec![(replica(), Device::Cpu)])))
+            .send((PoolKey::FIRST, PoolEvent::Starting(vec![(replica(), Device::Cpu)])))
             .await
             .expect("it runs");
         // News of replicas comes another way and must not overtake this.
@@ -193,12 +196,12 @@ impl House {
     /// Says of the replica what its supervisor would.
     pub async fn tell(&self, kind: ReplicaEventKind) {
         let event = PoolEvent::Replica(ReplicaEvent { replica: replica(), kind });
-        self.pools.send((pool(), event)).await.expect("the driver runs");
+        self.pools.send((PoolKey::FIRST, event)).await.expect("the driver runs");
     }
 
     /// Says of the pool what its keeper would.
     pub async fn say(&self, event: PoolEvent) {
-        self.pools.send((pool(), event)).await.expect("the driver runs");
+        self.pools.send((PoolKey::FIRST, event)).await.expect("the driver runs");
     }
 
     /// Ends the pool's replica, as its keeper would.
@@ -210,7 +213,7 @@ impl House {
     /// Says of the pool that its model cannot be fetched.
     pub async fn fail_fetch(&self) {
         let event = PoolEvent::FetchFailed { why: "no network".to_owned(), retry_in: Duration::from_secs(5) };
-        self.pools.send((pool(), event)).await.expect("the driver runs");
+        self.pools.send((PoolKey::FIRST, event)).await.expect("the driver runs");
     }
 
     /// Begins to stop; what runs goes on.
@@ -287,6 +290,13 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
         header_bytes: 16 * 1024,
     };
     Server::start(listener, Api::new(driver, settings, instruments).router(), limits).expect("it starts")
+}
+
+/// The defaults of a pool. The driver only passes them on.
+fn pool_config() -> PoolConfig {
+    let request = LoadRequest { cwd: "/".into(), home: Some("/".into()), ..LoadRequest::default() };
+    let config = config_schema::load(&request).expect("the defaults hold").config;
+    PoolConfig { id: pool(), ..config.pools.into_iter().next().expect("there is one") }
 }
 
 fn pool() -> PoolId {

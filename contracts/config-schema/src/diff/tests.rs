@@ -1,6 +1,11 @@
+use super::*;
 use crate::{LoadRequest, load};
 
 fn differences(one: &str, other: &str) -> Vec<String> {
+    compared(one, other).into_iter().map(|difference| difference.path).collect()
+}
+
+fn compared(one: &str, other: &str) -> Vec<Difference> {
     let dir = tempfile::tempdir().unwrap();
     let [one, other] = [one, other].map(|text| {
         let path = dir.path().join("llama-orch.yaml");
@@ -44,4 +49,25 @@ fn pools_are_told_apart_by_name_wherever_they_stand() {
         )
     };
     assert_eq!(differences(&keyed("one-key"), &keyed("two-key")), ["pools[a].server.api_key"]);
+}
+
+#[test]
+fn the_values_of_an_option_are_shown_and_those_of_a_secret_are_not() {
+    let value = |one: &str, other: &str| {
+        let difference = compared(one, other).remove(0);
+        (difference.before, difference.after)
+    };
+    let shown = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    assert_eq!(value("limits: {streams: 5}", "limits: {streams: 6}"), shown("5", "6"));
+    assert_eq!(value("token: 0123456789abcdef", "{}"), shown("not shown", "not shown"));
+    let keyed =
+        "pools: [{id: a, engine: vllm, model: m, server: {url: 'http://127.0.0.1:1', api_key: secret}}]";
+    for other in [
+        "pools: [{id: a, model: /m.gguf}]",
+        "pools: [{id: b, model: /m.gguf}]",
+        &keyed.replace("secret", "s2"),
+    ] {
+        let differences = compared(keyed, other);
+        assert!(differences.iter().all(|one| !one.before.contains("secret")), "{differences:?}");
+    }
 }

@@ -14,7 +14,7 @@
 //! | transition | who triggers it |
 //! |---|---|
 //! | into Fetching, `FetchFailed`, `NoRoom`, Serving, Unloaded | the pool's controller (`PoolEvent`) |
-//! | Unloaded, `NoFit` to Loading | the driver, when a task waits; `NoFit` once its time has come |
+//! | Unloaded, `NoFit` to Loading | the driver, when a task waits (`NoFit` once its time has come), or memory came back |
 //! | `NoRoom` to `NoFit` | the driver, when no other pool can make room |
 //! | Serving to Emptying | the driver: idle for `idle_unload_s`, another pool needs the room, retired; the controller: `Hold` |
 //! | Emptying to Unloading or Swapping | the end of the last task in a replica |
@@ -150,7 +150,8 @@ impl Lifecycle {
 impl Pool {
     /// Whether the model is in service.
     pub(in crate::driver) fn state(&self) -> ModelState {
-        if self.lifecycle.is_retired() { ModelState::Retired } else { ModelState::Active }
+        let out = self.lifecycle.is_retired() || !self.is_configured();
+        if out { ModelState::Retired } else { ModelState::Active }
     }
 
     /// Whether a reload can begin now.
@@ -174,11 +175,12 @@ impl Pool {
                 self.replicas.replace(replicas, now);
                 self.begin_serving(now, effects);
             }
-            PoolEvent::Swapped { model_ref, replicas, old_idle } => {
-                self.setup.model_ref = model_ref;
+            PoolEvent::Swapped { model_ref, engine, replicas, old_idle } => {
+                (self.setup.model_ref, self.setup.engine) = (model_ref, engine);
                 self.swapped(replicas, old_idle, now);
                 self.begin_serving(now, effects);
             }
+            PoolEvent::Adopted { model_ref, engine } => self.adopted(model_ref, engine),
             PoolEvent::Hold(idle) => match self.lifecycle.base() {
                 Lifecycle::Serving { .. } => self.empty(AfterEmpty::Swap(idle), effects),
                 // Its replicas get nothing new already, or there are none.
@@ -186,7 +188,7 @@ impl Pool {
             },
             PoolEvent::Reloading(stage) => self.reloading(stage),
             PoolEvent::ReloadOver(outcome) => self.reload_over(outcome, now, effects),
-            PoolEvent::Replica(_) => unreachable!("the driver takes reports on replicas"),
+            PoolEvent::Replica(_) | PoolEvent::Closed => unreachable!("the driver takes these reports"),
         }
     }
 
@@ -366,11 +368,14 @@ impl Pool {
         for signal in self.replicas.take_idle(&self.scheduler) {
             effects.push(Effect::Signal(signal));
         }
-        if !accepts {
+        if !accepts || self.is_closing() {
             return;
         }
         self.end_suspensions(now);
         self.settle_emptying(effects);
+        if !self.is_configured() {
+            return;
+        }
         match &self.lifecycle {
             Lifecycle::Unloaded if self.is_wanted() => self.order_load(now, effects),
             Lifecycle::NoFit { retry_at, .. } if *retry_at <= now && self.is_wanted() => {
@@ -398,6 +403,9 @@ impl Pool {
     /// When its life has something due though nothing happens. Always after `now`, once [`settle`](Self::settle) has
     /// been called.
     pub(in crate::driver) fn life_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.is_closing() {
+            return None;
+        }
         let idle = match &self.lifecycle {
             Lifecycle::Serving { .. } => self.idle_until(),
             Lifecycle::NoFit { retry_at, .. } => self.is_wanted().then_some(*retry_at),
@@ -409,7 +417,10 @@ impl Pool {
 
     /// When it has been idle long enough to be unloaded; nothing while it is in use.
     fn idle_until(&self) -> Option<Timestamp> {
-        let idle = self.any_engine().is_some() && self.scheduler.running() == 0 && !self.is_wanted();
+        let idle = self.is_configured()
+            && self.any_engine().is_some()
+            && self.scheduler.running() == 0
+            && !self.is_wanted();
         let after = self.setup.idle_unload?;
         idle.then(|| self.usage.last_used.max(self.usage.ready_since).after(after))
     }
@@ -469,11 +480,13 @@ impl Pool {
         self.replicas.has(replica)
     }
 
-    fn enter(&mut self, next: Lifecycle) {
+    pub(super) fn enter(&mut self, next: Lifecycle) {
         *self.lifecycle.base_mut() = next;
     }
 
-    fn order(&self, order: Order, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Order(self.index, order));
+    pub(super) fn order(&self, order: Order, effects: &mut Vec<Effect>) {
+        if !self.is_closing() {
+            effects.push(Effect::Order(self.key, order));
+        }
     }
 }

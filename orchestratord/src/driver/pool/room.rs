@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Pool;
 use super::lifecycle::Lifecycle;
 use crate::driver::Effect;
+use crate::keeper::PoolKey;
 
 /// How often in a row a controller has to find no room, while nothing else changes, until nobody is taken to be
 /// able to give any: the first may have looked before another gave its memory back, and the second at a
@@ -17,7 +18,7 @@ impl Pool {
     /// The devices on which it waits for room.
     fn needs_room(&self) -> Option<&[Device]> {
         match self.lifecycle.base() {
-            Lifecycle::NoRoom { devices, .. } => Some(devices),
+            Lifecycle::NoRoom { devices, .. } if self.is_configured() => Some(devices),
             _ => None,
         }
     }
@@ -29,7 +30,10 @@ impl Pool {
 
     /// It as one that could make room on one of `devices`.
     fn as_resident(&self, key: usize, devices: &[Device]) -> Option<Resident<usize>> {
-        if !matches!(self.lifecycle, Lifecycle::Serving { .. }) || self.any_engine().is_none() {
+        if !self.is_configured()
+            || !matches!(self.lifecycle, Lifecycle::Serving { .. })
+            || self.any_engine().is_none()
+        {
             return None;
         }
         let there = self.replicas.values().any(|replica| devices.contains(&replica.device));
@@ -46,7 +50,7 @@ impl Pool {
     fn is_changing(&self) -> bool {
         let loading = self.load_began().is_some() && self.needs_room().is_none();
         let leaving = self.lifecycle.is_leaving() && !matches!(self.lifecycle.base(), Lifecycle::Retired);
-        leaving || self.replicas.are_outgoing() || loading
+        !self.is_configured() || leaving || self.replicas.are_outgoing() || loading
     }
 }
 
@@ -56,7 +60,7 @@ pub(in crate::driver) fn make_room(
     pools: &mut [Pool],
     now: Timestamp,
     effects: &mut Vec<Effect>,
-) -> (Option<Timestamp>, Vec<usize>) {
+) -> (Option<Timestamp>, Vec<PoolKey>) {
     let (mut wake, mut in_vain) = (None::<Timestamp>, Vec::new());
     for index in 0..pools.len() {
         let Some(devices) = pools[index].needs_room().map(<[Device]>::to_vec) else { continue };
@@ -77,7 +81,7 @@ pub(in crate::driver) fn make_room(
         match orchestrator_core::residency::choose(&residents, now) {
             Eviction::Evict(victim) => pools[victim].evict(effects),
             Eviction::NotBefore(then) => wake = Some(wake.map_or(then, |wake| wake.min(then))),
-            Eviction::Nobody if pools[index].has_looked() => in_vain.push(index),
+            Eviction::Nobody if pools[index].has_looked() => in_vain.push(pools[index].key),
             Eviction::Nobody => {}
         }
     }

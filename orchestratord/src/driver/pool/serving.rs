@@ -90,6 +90,9 @@ impl Pool {
         if self.lifecycle.is_retired() {
             return Some(Failure::ModelRetired);
         }
+        if self.leaves_without_replicas() {
+            return Some(Failure::PoolRemoved);
+        }
         let unavailable = |why: String, until: Timestamp| {
             Some(Failure::PoolUnavailable { why, retry_after: Millis::from_duration(until.since(now)) })
         };

@@ -12,6 +12,7 @@ fn setup() -> PoolSetup {
         engine: EngineKind::Llamacpp,
         queue: QueueLimits::default(),
         sessions: SessionLimits::default(),
+        preload: false,
         idle_unload: None,
         hang_floor: Duration::from_secs(10),
         outage_wait: Duration::from_secs(60),
@@ -19,7 +20,7 @@ fn setup() -> PoolSetup {
 }
 
 fn pool() -> Pool {
-    Pool::new(0, setup(), at(0))
+    Pool::new(PoolKey::FIRST, setup(), at(0))
 }
 
 fn at(seconds: u64) -> Timestamp {

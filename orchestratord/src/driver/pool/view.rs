@@ -71,7 +71,7 @@ impl Pool {
         };
         let state = match &replica.phase {
             Phase::Starting { .. } => "starting",
-            Phase::Ready { .. } if self.lifecycle.is_leaving() => "retiring",
+            Phase::Ready { .. } if self.lifecycle.is_leaving() || !self.is_configured() => "retiring",
             Phase::Ready { suspension: Some(_), .. } => "suspended",
             Phase::Ready { .. } => "ready",
             Phase::Retiring(_) => "retiring",

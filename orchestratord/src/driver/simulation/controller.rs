@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use adapter_api::{Device, ExitReason, StartError};
-use orchestrator_core::{Millis, ReplicaId};
+use adapter_api::{Device, EngineKind, ExitReason, StartError};
+use orchestrator_core::{Millis, PoolId, ReplicaId};
 use pool_manager::{Breaker, DownReason, ReplicaEvent, ReplicaEventKind, SelfTest};
 use tokio::sync::oneshot;
 
 use super::engine::{EngineId, EngineMode, SimEngine};
 use super::scenario::{LoadFate, Operation, ReloadFate};
-use super::world::{Happening, World, pool_id};
+use super::world::{Happening, World};
 use crate::driver::Event;
-use crate::keeper::{Order, PoolEvent, Rollback, RollbackCode, Swapped};
+use crate::keeper::{Order, PoolEvent, PoolKey, Rollback, RollbackCode, Swapped};
 
 /// A controller's next step. One of an earlier generation was canceled.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +30,17 @@ pub(super) enum Step {
     Unloaded,
     /// A replica is started.
     Start(u16),
+    /// The controller has ended, unless it waits for replicas.
+    Closed,
 }
+
+/// Replicas of one controller have numbers of their own, so that none of a later pool of its name has the same.
+const NUMBERS: u16 = 256;
 
 /// A controller.
 pub(super) struct Controller {
-    pub(super) pool: usize,
+    pub(super) key: PoolKey,
+    pub(super) id: PoolId,
     pub(super) orders: VecDeque<Order>,
     pub(super) reload_fates: VecDeque<ReloadFate>,
     /// How the next load goes.
@@ -46,6 +52,10 @@ pub(super) struct Controller {
     loading: Option<bool>,
     /// An unload that is under way.
     unloading: bool,
+    /// Its orders have ended.
+    pub(super) closing: bool,
+    /// It has ended.
+    pub(super) closed: bool,
     replicas: Vec<ReplicaId>,
     /// What tells that the replicas which give their place up are idle.
     held: Option<(oneshot::Receiver<()>, ReloadFate)>,
@@ -58,9 +68,10 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    pub(super) fn new(pool: usize, count: u16) -> Self {
+    pub(super) fn new(key: PoolKey, id: PoolId, place: usize, count: u16) -> Self {
         Self {
-            pool,
+            key,
+            id,
             orders: VecDeque::new(),
             reload_fates: VecDeque::new(),
             load_fate: LoadFate::Good,
@@ -68,19 +79,21 @@ impl Controller {
             reloading: None,
             loading: None,
             unloading: false,
+            closing: false,
+            closed: false,
             replicas: Vec::new(),
             held: None,
             displaced: Vec::new(),
             outgoing: Vec::new(),
             count,
-            next_index: 0,
+            next_index: u16::try_from(place).expect("few pools") * NUMBERS,
         }
     }
 
     fn new_names(&mut self) -> Vec<ReplicaId> {
         let first = self.next_index;
         self.next_index += self.count;
-        (first..self.next_index).map(|index| ReplicaId { pool: pool_id(self.pool), index }).collect()
+        (first..self.next_index).map(|index| ReplicaId { pool: self.id.clone(), index }).collect()
     }
 }
 
@@ -132,7 +145,7 @@ impl World {
         let controller = &mut self.controllers[pool];
         match order {
             Order::SetDemand(_) => {}
-            Order::Load => {
+            Order::Load | Order::Preload => {
                 assert!(controller.replicas.is_empty() && !controller.unloading, "a load of what is loaded");
                 controller.loading = Some(true);
                 self.step_within(pool, 200, Step::Fetch { load: true });
@@ -161,19 +174,37 @@ impl World {
         }
     }
 
+    /// A pool is gone from the driver: its controller ends what it has.
+    pub(super) fn close_controller(&mut self, pool: usize) {
+        let controller = &mut self.controllers[pool];
+        controller.generation += 1;
+        controller.closing = true;
+        controller.orders.clear();
+        (controller.loading, controller.held) = (None, None);
+        let canceled = controller.reloading.take().is_some();
+        for replica in std::mem::take(&mut self.controllers[pool].replicas) {
+            self.end_replica(&replica);
+        }
+        if canceled {
+            self.event(pool, PoolEvent::ReloadOver(Err(rollback())));
+        }
+        self.step_within(pool, 500, Step::Closed);
+    }
+
     /// What a controller reports goes through a channel.
     fn event(&mut self, pool: usize, event: PoolEvent) {
-        self.at(self.now_ms, Happening::Event(Event::Pool(pool_id(pool), event)));
+        self.at(self.now_ms, Happening::Event(Event::Pool(self.controllers[pool].key, event)));
     }
 
     fn replica_event(&mut self, replica: &ReplicaId, kind: ReplicaEventKind) {
         let event = PoolEvent::Replica(ReplicaEvent { replica: replica.clone(), kind });
-        self.at(self.now_ms, Happening::Event(Event::Pool(replica.pool.clone(), event)));
+        let key = self.controllers[self.pool_of(replica)].key;
+        self.at(self.now_ms, Happening::Event(Event::Pool(key, event)));
     }
 
     pub(super) fn controller_step(&mut self, pool: usize, generation: u64, step: Step) {
         if let Step::Start(index) = step {
-            return self.start_replica(&ReplicaId { pool: pool_id(pool), index });
+            return self.start_replica(&ReplicaId { pool: self.controllers[pool].id.clone(), index });
         }
         let controller = &mut self.controllers[pool];
         if controller.generation != generation {
@@ -215,6 +246,11 @@ impl World {
                 controller.unloading = false;
                 self.event(pool, PoolEvent::Unloaded);
             }
+            Step::Closed if controller.outgoing.is_empty() => {
+                controller.closed = true;
+                self.event(pool, PoolEvent::Closed);
+            }
+            Step::Closed => self.step_within(pool, 500, Step::Closed),
             Step::Start(_) => unreachable!("handled before"),
         }
     }
@@ -257,7 +293,15 @@ impl World {
         let old = std::mem::replace(&mut self.controllers[pool].replicas, names);
         self.controllers[pool].outgoing.push((idle, old));
         self.controllers[pool].loading = None;
-        self.event(pool, PoolEvent::Swapped { model_ref: "other".to_owned(), replicas, old_idle });
+        self.event(
+            pool,
+            PoolEvent::Swapped {
+                model_ref: "other".to_owned(),
+                engine: EngineKind::Llamacpp,
+                replicas,
+                old_idle,
+            },
+        );
         self.reload_over(pool, true);
     }
 
@@ -343,13 +387,14 @@ impl World {
     }
 
     fn pool_of(&self, replica: &ReplicaId) -> usize {
-        (0..self.controllers.len()).find(|pool| pool_id(*pool) == replica.pool).expect("its pool is there")
+        (replica.index / NUMBERS).into()
     }
 
     /// Something goes wrong.
     pub(super) fn fault(&mut self, fault: &Operation) {
         if let Operation::Next { pool, load } = fault {
-            self.controllers[*pool].load_fate = *load;
+            let pool = self.last(*pool);
+            self.controllers[pool].load_fate = *load;
             return;
         }
         let (Operation::Crash { pool, replica }
@@ -361,7 +406,7 @@ impl World {
         else {
             unreachable!("no fault: {fault:?}")
         };
-        let Some(name) = self.controllers[*pool].replicas.get(*replica).cloned() else { return };
+        let Some(name) = self.controllers[self.last(*pool)].replicas.get(*replica).cloned() else { return };
         let Some(id) = self.engine_of(&name) else { return };
         let engine = self.engines.get_mut(&id).expect("just found");
         match fault {

@@ -48,6 +48,10 @@ pub(super) enum Operation {
     Retire { pool: usize },
     /// An operator puts it back.
     Activate { pool: usize },
+    /// The configuration is read again, without this pool.
+    Remove { pool: usize },
+    /// The configuration is read again, with this pool.
+    Add { pool: usize },
     /// The daemon is told to stop.
     Stop,
     /// What runs is ended.
@@ -135,9 +139,11 @@ fn operation(rng: &mut Rng, pools: usize) -> Operation {
         74..78 => Operation::Refuse { pool, replica, ms: rng.u64(1..20_000) },
         78..81 => Operation::Fail { pool, replica },
         81..87 => Operation::Next { pool, load: load(rng) },
-        87..92 => Operation::Reload { pool, fate: reload(rng) },
-        92..96 => Operation::Retire { pool },
-        _ => Operation::Activate { pool },
+        87..91 => Operation::Reload { pool, fate: reload(rng) },
+        91..94 => Operation::Retire { pool },
+        94..96 => Operation::Activate { pool },
+        96..98 => Operation::Remove { pool },
+        _ => Operation::Add { pool },
     }
 }
 

@@ -5,17 +5,19 @@
 //! - no engine has more tasks than slots, and none is unloaded with a task in it;
 //! - tasks of one lane start in the order of their admission;
 //! - no slot is idle while an interactive task waits, unless the driver has set itself a time to start it;
+//! - a pool that was removed is gone, with its controller;
 //! - every command has its reply, and every order to a controller is followed by what it waits for;
 //! - the driver never wakes at once, and its counts agree with each other: its own debug assertions.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use adapter_api::{
     Determinism, EndReport, EngineError, EngineKind, Finish, Input, Job, KvHint, Measured, Piece, Sampling,
     Tools, Workload,
 };
+use config_schema::PoolConfig;
 use fastrand::Rng;
 use orchestrator_core::{
     FullPolicy, PoolId, Priority, QueueLimits, SessionLimits, TaskId, Timestamp, TokenCount,
@@ -27,9 +29,11 @@ use super::controller::{Controller, Step};
 use super::engine::{EngineId, EngineMode, SimEngine, SimRun, id_of};
 use super::scenario::{END_MS, Operation, Scenario, Submission};
 use crate::backpressure::Refusal;
+use crate::driver::pool::Pool;
+use crate::driver::tests::pool_config;
 use crate::driver::{Driver, Effect, Event, PoolSetup, Retention, RunId, TaskEvent, TokensOut, Work};
-use crate::keeper::{ReloadOrder, ReloadOutcome};
-use crate::protocol::{Command, ReplyTo, RouteQuery, Routed, TaskRequest};
+use crate::keeper::{PoolKey, ReloadOrder, ReloadOutcome};
+use crate::protocol::{Command, Configuration, ReplyTo, RouteQuery, Routed, TaskRequest};
 use crate::state::ModelState;
 use crate::task_log::{TaskEnd, TaskLog};
 
@@ -38,6 +42,11 @@ const BOUND_MS: u64 = 15 * 60_000;
 
 /// How long tasks wait for an outage to end.
 const OUTAGE_WAIT: Duration = Duration::from_secs(20);
+
+const RETENTION: Retention = Retention { time: Duration::from_secs(86_400), tasks: 1000, bytes: 1 << 30 };
+
+/// The options of a pool. The driver only passes them on.
+static CONFIG: LazyLock<PoolConfig> = LazyLock::new(|| pool_config(pool_id(0)));
 
 /// What comes at a time.
 pub(super) enum Happening {
@@ -79,7 +88,11 @@ pub(super) struct World {
     agenda: BTreeMap<(u64, u64), Happening>,
     sequence: u64,
     pub(super) engines: BTreeMap<EngineId, SimEngine>,
+    /// All that ever were; a pool of an operation is the last one of its name.
     pub(super) controllers: Vec<Controller>,
+    /// The pools of the configuration.
+    configured: BTreeSet<usize>,
+    replicas: u16,
     tasks: BTreeMap<TaskId, Watched>,
     /// Tasks in the order of their admission.
     admitted: Vec<TaskId>,
@@ -111,15 +124,16 @@ pub(super) fn play(scenario: &Scenario) {
 impl World {
     fn new(scenario: &Scenario) -> Self {
         let setups = (0..scenario.pools).map(setup).collect();
-        let retention = Retention { time: Duration::from_secs(86_400), tasks: 1000, bytes: 1 << 30 };
         let mut world = Self {
             rng: Rng::with_seed(scenario.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             now_ms: 0,
-            driver: Driver::new(setups, retention, Timestamp::default()),
+            driver: Driver::new(setups, RETENTION, Timestamp::default()),
             agenda: BTreeMap::new(),
             sequence: 0,
             engines: BTreeMap::new(),
-            controllers: (0..scenario.pools).map(|index| Controller::new(index, scenario.replicas)).collect(),
+            controllers: Vec::new(),
+            configured: (0..scenario.pools).collect(),
+            replicas: scenario.replicas,
             tasks: BTreeMap::new(),
             admitted: Vec::new(),
             slots: scenario.slots,
@@ -127,9 +141,9 @@ impl World {
             reloads: Vec::new(),
             stops: Vec::new(),
         };
-        for pool in 0..scenario.pools {
-            world.begin_controller(pool);
-        }
+        let keys: Vec<_> =
+            world.driver.pools.iter().map(|pool| (pool.key(), pool.setup.id.clone())).collect();
+        keys.into_iter().for_each(|(key, id)| world.open_pool(key, id));
         world
     }
 
@@ -217,7 +231,16 @@ impl World {
                     runs.into_iter().map(|(run, engine, log)| (run, self.work(run, id_of(&engine), &log)));
                 return Some(Event::Progress(read.collect()));
             }
-            Effect::Order(pool, order) => self.controllers[pool].orders.push_back(order),
+            Effect::OpenPool(key, config) => self.open_pool(key, config.id),
+            Effect::ClosePool(key) => {
+                let pool = self.with_key(key);
+                self.close_controller(pool);
+            }
+            Effect::Order(key, order) => {
+                let pool = self.with_key(key);
+                assert!(!self.controllers[pool].closing, "an order after the end of all orders");
+                self.controllers[pool].orders.push_back(order);
+            }
             Effect::Signal(idle) => _ = idle.send(()),
             Effect::EvictSession { .. } | Effect::Count(_) => {}
         }
@@ -243,11 +266,20 @@ impl World {
                     assert_eq!(reply, Ok(()), "a task that was admitted is known");
                 }
             }
+            Operation::Remove { pool } => {
+                let others = self.configured.iter().copied().filter(|other| *other != pool);
+                self.configure(others.collect());
+            }
+            Operation::Add { pool } => {
+                let all = self.configured.iter().copied().chain([pool]);
+                self.configure(all.collect());
+            }
             Operation::Reload { pool, fate } => {
-                self.controllers[pool].reload_fates.push_back(fate);
+                let last = self.last(pool);
+                self.controllers[last].reload_fates.push_back(fate);
                 let model = config_schema::PoolModel::Reference(model_store::ModelRef::Starter);
                 let (to, reply) = ReplyTo::new();
-                let order = ReloadOrder { model, sha256: None };
+                let order = ReloadOrder { model, sha256: None, options: None };
                 self.handle(Event::Command(Command::Reload(pool_id(pool), order, to)));
                 self.reloads.push(reply);
             }
@@ -267,7 +299,40 @@ impl World {
 
     fn set_state(&mut self, pool: usize, state: ModelState) {
         let reply = self.ask(|to| Command::SetModelState(pool_id(pool), state, to));
-        assert!(reply.is_ok() || self.stopping, "{reply:?}");
+        assert_eq!(reply.is_ok(), !self.stopping && self.configured.contains(&pool), "{reply:?}");
+    }
+
+    /// The configuration is read again, with one pool more or less.
+    fn configure(&mut self, pools: BTreeSet<usize>) {
+        let bound = self.rng.usize(1..=6);
+        let setup = |pool: &usize| {
+            let setup = setup(*pool);
+            let queue = QueueLimits { interactive: bound, ..setup.queue };
+            let setup = PoolSetup { queue, ..setup };
+            let config = PoolConfig { id: setup.id.clone(), ..CONFIG.clone() };
+            (setup, config)
+        };
+        let new = Configuration { retention: RETENTION, pools: pools.iter().map(setup).collect() };
+        if self.ask(|to| Command::Configure(Box::new(new), to)).is_ok() {
+            self.configured = pools;
+        } else {
+            assert!(self.stopping);
+        }
+    }
+
+    fn open_pool(&mut self, key: PoolKey, id: PoolId) {
+        self.controllers.push(Controller::new(key, id, self.controllers.len(), self.replicas));
+        self.begin_controller(self.controllers.len() - 1);
+    }
+
+    fn with_key(&self, key: PoolKey) -> usize {
+        self.controllers.iter().position(|controller| controller.key == key).expect("it was opened")
+    }
+
+    /// The last pool of a name.
+    pub(super) fn last(&self, pool: usize) -> usize {
+        let id = pool_id(pool);
+        self.controllers.iter().rposition(|controller| controller.id == id).expect("each has been there")
     }
 
     /// A command with an immediate reply.
@@ -303,8 +368,7 @@ impl World {
     }
 
     fn admit(&mut self, request: Box<TaskRequest>, pool: PoolId, measured: Option<Measured>) {
-        let index =
-            self.controllers.iter().position(|known| pool_id(known.pool) == pool).expect("it is there");
+        let index = self.controllers.iter().rposition(|known| known.id == pool).expect("it was there");
         let id = request.id();
         let (to, mut reply) = ReplyTo::new();
         // The task may start, and even end, in the same step: it is watched from before.
@@ -448,6 +512,14 @@ impl World {
             runs.dedup();
             assert!(runs.len() <= 1, "one answer from several placements: {text}");
         }
+        for controller in self.controllers.iter().filter(|_| !self.stopping) {
+            let configured = self.driver.pools.get(controller.key).is_some_and(Pool::is_configured);
+            assert_eq!(
+                controller.closed, !configured,
+                "{} is gone once it was removed, and not before",
+                controller.id
+            );
+        }
         for mut reload in std::mem::take(&mut self.reloads) {
             assert!(reload.try_recv().is_ok() || self.stopping, "a reload has its reply");
         }
@@ -481,6 +553,7 @@ fn setup(index: usize) -> PoolSetup {
             ..QueueLimits::default()
         },
         sessions: SessionLimits::default(),
+        preload: index == 0,
         idle_unload: (index == 1).then_some(Duration::from_secs(8)),
         hang_floor: Duration::from_secs(5),
         outage_wait: OUTAGE_WAIT,

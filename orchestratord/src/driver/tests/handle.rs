@@ -12,39 +12,46 @@ use orchestrator_core::Timestamp;
 use pool_manager::{Breaker, DownReason};
 
 /// A driver with one pool of so many replicas of two slots, and what it has decided.
-struct Bench {
-    driver: Driver,
+pub(super) struct Bench {
+    pub(super) driver: Driver,
     now: Timestamp,
-    submitted: Vec<(RunId, Arc<TaskLog>)>,
-    ends: HashMap<TaskId, TaskEnd>,
+    pub(super) submitted: Vec<(RunId, Arc<TaskLog>)>,
+    pub(super) ends: HashMap<TaskId, TaskEnd>,
     ended_engines: usize,
     canceled: Vec<TaskId>,
+    /// What pools were told, and what was done with them.
+    pub(super) told: Vec<String>,
+}
+
+pub(super) fn setup(id: PoolId, bound: usize) -> PoolSetup {
+    PoolSetup {
+        id,
+        model_ref: "starter".into(),
+        engine: EngineKind::Llamacpp,
+        queue: QueueLimits {
+            interactive: bound,
+            batch: 64,
+            interactive_reserve: 0,
+            ..QueueLimits::default()
+        },
+        sessions: SessionLimits::default(),
+        preload: false,
+        idle_unload: None,
+        hang_floor: HANG_FLOOR,
+        outage_wait: OUTAGE_WAIT,
+    }
 }
 
 impl Bench {
-    fn new(replicas: u16) -> Self {
-        let setup = PoolSetup {
-            id: pool_id(),
-            model_ref: "starter".into(),
-            engine: EngineKind::Llamacpp,
-            queue: QueueLimits {
-                interactive: 64,
-                batch: 64,
-                interactive_reserve: 0,
-                ..QueueLimits::default()
-            },
-            sessions: SessionLimits::default(),
-            idle_unload: None,
-            hang_floor: HANG_FLOOR,
-            outage_wait: OUTAGE_WAIT,
-        };
+    pub(super) fn new(replicas: u16) -> Self {
         let mut bench = Self {
-            driver: Driver::new(vec![setup], keeping(100), Timestamp::default()),
+            driver: Driver::new(vec![setup(pool_id(), 64)], keeping(100), Timestamp::default()),
             now: Timestamp::default(),
             submitted: Vec::new(),
             ends: HashMap::new(),
             ended_engines: 0,
             canceled: Vec::new(),
+            told: Vec::new(),
         };
         if replicas > 0 {
             bench.pool((0..replicas).map(|index| (replica_id(index), Device::Cpu)).collect());
@@ -53,7 +60,7 @@ impl Bench {
         bench
     }
 
-    fn handle(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for effect in self.driver.handle(event, self.now) {
@@ -69,17 +76,21 @@ impl Bench {
                         assert_eq!(self.ends.insert(task, end), None, "one end");
                     }
                     Effect::EndEngine { .. } => self.ended_engines += 1,
+                    Effect::Order(_, order) => self.told.push(format!("{order:?}")),
+                    Effect::OpenPool(_, config) => self.told.push(format!("open {}", config.id)),
+                    Effect::ClosePool(_) => self.told.push("close".to_owned()),
+                    Effect::Count(Count::PoolGone(id)) => self.told.push(format!("{id} is gone")),
                     _ => {}
                 }
             }
         }
     }
 
-    fn pool(&mut self, started: Vec<(ReplicaId, Device)>) {
-        self.handle(Event::Pool(pool_id(), PoolEvent::Starting(started)));
+    pub(super) fn pool(&mut self, started: Vec<(ReplicaId, Device)>) {
+        self.handle(Event::Pool(PoolKey::FIRST, PoolEvent::Starting(started)));
     }
 
-    fn ready(&mut self, index: u16) {
+    pub(super) fn ready(&mut self, index: u16) {
         self.ready_with(index, Abilities::default());
     }
 
@@ -95,23 +106,23 @@ impl Bench {
         self.replica(index, ReplicaEventKind::Ready { engine, self_test });
     }
 
-    fn replica(&mut self, index: u16, kind: ReplicaEventKind) {
+    pub(super) fn replica(&mut self, index: u16, kind: ReplicaEventKind) {
         let event = PoolEvent::Replica(ReplicaEvent { replica: replica_id(index), kind });
-        self.handle(Event::Pool(pool_id(), event));
+        self.handle(Event::Pool(PoolKey::FIRST, event));
     }
 
-    fn command<A>(&mut self, command: impl FnOnce(ReplyTo<A>) -> Command) -> A {
+    pub(super) fn command<A>(&mut self, command: impl FnOnce(ReplyTo<A>) -> Command) -> A {
         let (to, mut reply) = ReplyTo::new();
         self.handle(Event::Command(command(to)));
         reply.try_recv().expect("a reply")
     }
 
-    fn admit(&mut self, task: u128) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, task: u128) -> Result<(), Refusal> {
         let request = Box::new(request(task, Priority::Interactive));
         self.command(|to| Command::Admit(request, pool_id(), None, to)).map(|_| ())
     }
 
-    fn pass(&mut self, seconds: u64) {
+    pub(super) fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now = self.now.after(Duration::from_secs(1));
             self.handle(Event::Tick);
@@ -119,11 +130,11 @@ impl Bench {
     }
 
     /// The last placement.
-    fn last_run(&self) -> RunId {
+    pub(super) fn last_run(&self) -> RunId {
         self.submitted.last().expect("something runs").0
     }
 
-    fn report(&mut self, run: RunId, finish: Finish) {
+    pub(super) fn report(&mut self, run: RunId, finish: Finish) {
         self.handle(Event::Task(run, TaskEvent::End(EndReport::short(finish, 1))));
     }
 
@@ -136,7 +147,7 @@ impl Bench {
         }
     }
 
-    fn failure(&self, task: u128) -> Option<Verdict> {
+    pub(super) fn failure(&self, task: u128) -> Option<Verdict> {
         let end = self.ends.get(&TaskId(Uuid::from_u128(task)))?;
         end.failure.as_ref().map(crate::backpressure::Failure::verdict)
     }
@@ -152,11 +163,11 @@ fn a_task_whose_pool_was_retired_while_it_was_measured_is_refused() {
 #[test]
 fn a_task_that_waits_for_a_model_whose_file_has_gone_ends_with_the_reason() {
     let mut bench = Bench::new(0);
-    bench.handle(Event::Pool(pool_id(), PoolEvent::Unloaded));
+    bench.handle(Event::Pool(PoolKey::FIRST, PoolEvent::Unloaded));
     bench.admit(1).unwrap();
     let why = "there is no file `/models/a.gguf`".to_owned();
     let retry_in = Duration::from_secs(4);
-    bench.handle(Event::Pool(pool_id(), PoolEvent::FetchFailed { why: why.clone(), retry_in }));
+    bench.handle(Event::Pool(PoolKey::FIRST, PoolEvent::FetchFailed { why: why.clone(), retry_in }));
     let end = &bench.ends[&TaskId(Uuid::from_u128(1))];
     assert!(end.failure.as_ref().unwrap().to_string().contains(&why), "{end:?}");
     assert_eq!(bench.failure(1).unwrap().retry_after, Some(Millis(4000)));

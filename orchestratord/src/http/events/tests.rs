@@ -3,11 +3,11 @@ use std::sync::Arc;
 use api_types::{EndEvent, ErrorCode, StartedEvent, TokenEvent};
 use http_body_util::BodyExt;
 use orchestrator_core::{Millis, TokenCount};
-use tokio::sync::Semaphore;
 
 use super::*;
 use crate::backpressure::Failure;
 use crate::clock::Clock;
+use crate::http::streams::Streams;
 use crate::task_log::{FinishReason, TaskEnd, TaskLog};
 
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -21,11 +21,11 @@ impl Relay {
 async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
     let standing =
         Standing { queue_position: 3, predicted_start: Millis(420), predicted_start_p90: Millis(600) };
-    let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+    let permit = Streams::default().try_open(1).unwrap();
     Relay::new(
         Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(from) },
         KEEPALIVE,
-        place,
+        permit,
     )
 }
 
@@ -167,16 +167,16 @@ async fn silence_is_broken_by_a_comment_before_it_is_too_long() {
 #[tokio::test]
 async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let log = TaskLog::new();
-    let places = Arc::new(Semaphore::new(1));
-    let place = Arc::clone(&places).try_acquire_owned().unwrap();
+    let streams = Streams::default();
+    let permit = streams.try_open(1).unwrap();
     let standing = Standing { queue_position: 0, predicted_start: Millis(0), predicted_start_p90: Millis(0) };
     let body = Relay::new(
         Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(0) },
         KEEPALIVE,
-        place,
+        permit,
     )
     .into_body();
-    assert_eq!(places.available_permits(), 0);
+    assert!(streams.try_open(1).is_none());
     drop(body);
-    assert_eq!(places.available_permits(), 1);
+    assert!(streams.try_open(1).is_some());
 }

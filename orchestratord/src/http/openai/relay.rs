@@ -14,7 +14,6 @@ use futures_util::stream::poll_fn;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::running::{More, Running, Said, Stretch, Told};
@@ -24,6 +23,7 @@ use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::data::X_ACCEL_BUFFERING;
 use crate::http::events::{PIECE_BYTES, PING};
+use crate::http::streams::StreamPermit;
 use crate::task_log::TaskEnd;
 
 /// What the buffer begins with: room for some tokens of usual size.
@@ -53,7 +53,7 @@ pub(super) trait Speaker: Send + 'static {
 /// A place among the streams that may be open.
 pub(super) struct Place {
     keepalive: Duration,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 impl Place {
@@ -62,11 +62,7 @@ impl Place {
     /// # Errors
     /// [`Refusal::Crowded`] where there is none.
     pub(super) fn take(api: &Api) -> Result<Self, Refusal> {
-        let permit = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| Refusal::Crowded {
-            what: "streams",
-            limit: api.settings().streams,
-            option: "limits.streams",
-        })?;
+        let permit = api.open_stream()?;
         Ok(Self { keepalive: api.settings().keepalive, _permit: permit })
     }
 }

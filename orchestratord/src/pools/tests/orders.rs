@@ -8,7 +8,6 @@ use adapter_api::ExitReason;
 use pool_manager::{Demand, Reservation};
 
 use super::*;
-use crate::keeper::ReloadOrder;
 
 mod load;
 mod memory;
@@ -71,7 +70,7 @@ impl At {
 /// A controller and what it says.
 struct Rig {
     orders: mpsc::Sender<Order>,
-    events: mpsc::Receiver<(PoolId, PoolEvent)>,
+    events: mpsc::Receiver<(PoolKey, PoolEvent)>,
     /// The engines of the pool's own model.
     control: MockControl,
     /// The engines of the other model.
@@ -152,8 +151,9 @@ impl Rig {
         let shutdown = CancellationToken::new();
         let context = PoolContext {
             pool: pool("a"),
+            key: PoolKey::FIRST,
             store: Arc::new(Store::new(folder.path().join("store"), Surroundings::default())),
-            engines: Arc::new(move |model| {
+            engines: Arc::new(move |_, model| {
                 let is_other = model.to_string().ends_with("other.gguf");
                 Arc::clone(if is_other { &others } else { &own })
             }),
@@ -261,7 +261,8 @@ impl Rig {
     }
 
     async fn reload(&self, model: ModelRef) {
-        self.order(Order::Reload(ReloadOrder { model: PoolModel::Reference(model), sha256: None })).await;
+        let model = PoolModel::Reference(model);
+        self.order(Order::Reload(ReloadOrder { model, sha256: None, options: None })).await;
     }
 
     async fn reload_other(&self) {
@@ -283,6 +284,8 @@ impl Rig {
                     self.idle = Some(idle);
                     "Hold".to_owned()
                 }
+                PoolEvent::Adopted { .. } => "Adopted".to_owned(),
+                PoolEvent::Closed => "Closed".to_owned(),
                 PoolEvent::ReloadOver(Ok(_)) => "ReloadOver(Ok)".to_owned(),
                 PoolEvent::ReloadOver(Err(rollback)) => format!("ReloadOver({:?})", rollback.code),
                 PoolEvent::Replica(event) => match event.kind {
@@ -320,6 +323,11 @@ impl Rig {
                 answer(&mut stream);
             }
         });
+    }
+
+    /// The driver ends the controller.
+    fn close(&mut self) {
+        self.orders = mpsc::channel(1).0;
     }
 
     /// Everything that was held goes on.
@@ -435,15 +443,86 @@ async fn a_second_reload_is_refused_at_once_and_the_first_one_goes_on() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_shutdown_ends_a_controller_in_every_state() {
+/// What the driver does without a task in the pool.
+async fn ends_in_every_state(end: fn(&mut Rig)) {
     for at in ALL {
         let mut rig = Rig::at(at).await;
-        rig.shutdown.cancel();
+        end(&mut rig);
         let ended = now();
+        let before = rig.heard_until("Closed").await;
         rig._controller.join_next().await.unwrap().unwrap();
         let grace = ReplicaPolicy::default().stop_grace;
         assert!(now() - ended <= grace + Duration::from_millis(100), "{at:?}: {:?}", now() - ended);
+        let over = before.iter().filter(|event| event.starts_with("ReloadOver")).count();
+        assert_eq!(over, usize::from(at.is_reloading()), "{at:?}: {before:?}");
         assert!(rig.ledger.holdings().is_empty(), "{at:?}");
+        for control in [&rig.control, &rig.other] {
+            let counts = control.counts();
+            assert_eq!((counts.gone, counts.running), (counts.ready, 0), "{at:?}: nothing runs on");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shutdown_ends_a_controller_in_every_state() {
+    ends_in_every_state(|rig| rig.shutdown.cancel()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_its_orders_ends_a_controller_in_every_state_and_frees_all() {
+    ends_in_every_state(Rig::close).await;
+}
+
+/// The other model, as a new configuration has it.
+fn with_options(rig: &Rig, folder: &tempfile::TempDir) -> Order {
+    let model = PoolModel::Reference(ModelRef::File(rig.other_model.clone()));
+    let options = PoolConfig { model: model.clone(), slots: 3, ..pool_config("a", folder) };
+    Order::Reload(ReloadOrder { model, sha256: None, options: Some(Box::new(options)) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_options_are_tried_where_a_model_is_loaded_and_taken_over_where_none_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for at in ALL.into_iter().filter(|at| !at.is_reloading()) {
+        let mut rig = Rig::at(at).await;
+        rig.order(with_options(&rig, &folder)).await;
+        let before = rig.heard_until("ReloadOver(Ok)").await;
+        let expected: &[&str] = match at {
+            At::Starting | At::Ready | At::BackingOff => &["Swapped"],
+            At::Unloading => &["Unloaded", "Adopted"],
+            _ => &["Adopted"],
+        };
+        assert_eq!(before, expected, "{at:?}");
+        rig.release();
+        // What was being done goes on with the new model: it is loaded where the old one was to be.
+        match at {
+            At::Unloaded | At::Unloading => rig.order(Order::Load).await,
+            At::Starting | At::Ready | At::BackingOff => continue,
+            _ => {}
+        }
+        rig.until("Ready").await;
+        assert_eq!(rig.other.counts().ready, 1, "{at:?}");
+        assert_eq!(rig.ledger.holdings().len(), 1, "{at:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_that_fail_leave_the_replicas_and_the_options_that_they_had() {
+    let folder = tempfile::tempdir().unwrap();
+    for memory in [2 * NEEDS, NEEDS] {
+        let mut rig = Rig::new(&Setting { memory, ..Setting::default() });
+        rig.until("Ready").await;
+        rig.other.fail_starts(1, &StartError::Model("broken".into()));
+        rig.order(with_options(&rig, &folder)).await;
+        if memory == NEEDS {
+            rig.until("Hold").await;
+            rig.idle = None;
+        }
+        rig.until("ReloadOver(ModelInvalid)").await;
+        rig.order(Order::Unload).await;
+        rig.until("Unloaded").await;
+        rig.order(Order::Load).await;
+        rig.until("Ready").await;
+        assert_eq!(rig.other.counts().ready, 0, "the old model is loaded again");
     }
 }

@@ -1,0 +1,68 @@
+//! The controllers of pools: what each is started with, and the wait for their end.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adapter_api::EngineFactory;
+use config_schema::PoolConfig;
+use model_store::Store;
+use pool_manager::{MemoryAccount, ReplicaPolicy};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{self, Offload};
+use crate::keeper::{ORDERS_BOUND, Orders, PoolEvent, PoolKey};
+use crate::pools::{self, PoolContext};
+use crate::tasks;
+
+/// What every controller works with.
+pub(super) struct Means {
+    pub(super) store: Arc<Store>,
+    pub(super) built_in: Arc<dyn EngineFactory>,
+    pub(super) policy: ReplicaPolicy,
+    pub(super) offload: Offload,
+    pub(super) memory: MemoryAccount,
+    pub(super) events: mpsc::Sender<(PoolKey, PoolEvent)>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// The controllers that run.
+#[derive(Clone, Default)]
+pub(super) struct Controllers(Arc<Mutex<Vec<JoinHandle<()>>>>);
+
+impl Controllers {
+    /// Starts the controller of a pool. Returns the way to it.
+    pub(super) fn open(&self, means: &Means, key: PoolKey, pool: PoolConfig) -> Orders {
+        let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
+        let built_in = Arc::clone(&means.built_in);
+        let context = PoolContext {
+            pool: pool.id.clone(),
+            key,
+            store: Arc::clone(&means.store),
+            engines: Arc::new(move |pool, model| engine::for_pool(pool, model, &built_in)),
+            policy: means.policy.clone(),
+            offload: means.offload,
+            memory: means.memory.clone(),
+            events: means.events.clone(),
+            shutdown: means.shutdown.clone(),
+        };
+        let mut running = self.running();
+        running.retain(|controller| !controller.is_finished());
+        running.push(tasks::spawn(pools::keep(pool, ordered, context)));
+        orders
+    }
+
+    /// Resolves when all of them have ended.
+    pub(super) async fn ended(self) {
+        let running = std::mem::take(&mut *self.running());
+        for controller in running {
+            if let Err(error) = controller.await {
+                tracing::error!(%error, "a pool's controller did not end well");
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,154 @@
+//! What the parts of the daemon are given of the configuration, at the start and when it is read again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use config_schema::{Config, PoolConfig, WhenFull};
+use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
+use pool_manager::{ReplicaPolicy, RestartPolicy};
+use tokio::sync::watch;
+
+use crate::auth::ApiToken;
+use crate::backpressure::Refusal;
+use crate::driver::{PoolSetup, Retention};
+use crate::engine::kind;
+use crate::handle::DriverHandle;
+use crate::http::cors::Origins;
+use crate::http::guard::HostRules;
+use crate::http::image_url::ImageUrls;
+use crate::http::{Api, HttpSettings};
+use crate::keeper::ReloadOrder;
+use crate::protocol::{Configuration, PoolChanges};
+use crate::server::{ConnectionLimits, raise_limit};
+
+/// What of a running daemon a new configuration can change.
+#[derive(Clone)]
+pub struct Settings {
+    pub(super) driver: DriverHandle,
+    pub(super) api: Arc<Api>,
+    pub(super) limits: watch::Sender<ConnectionLimits>,
+    pub(super) address: SocketAddr,
+}
+
+impl Settings {
+    /// Takes over all that changes without a reload: the settings of requests and connections, the bounds of queues,
+    /// what is kept, and which pools there are.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the daemon stops: nothing was changed.
+    pub async fn take_over(&self, config: &Config, token: ApiToken) -> Result<PoolChanges, Refusal> {
+        let changes = self.driver.configure(configuration(config)).await?;
+        self.api.change(|settings| {
+            let build = settings.build.clone();
+            *settings = http_settings(config, token, self.address, build);
+        });
+        let limits = connection_limits(config);
+        if self.limits.borrow().connections != limits.connections {
+            raise_limit(limits.connections);
+        }
+        self.limits.send_replace(limits);
+        Ok(changes)
+    }
+
+    /// Serves a pool with these options, by the rules of a reload.
+    ///
+    /// # Errors
+    /// Why it is served as before.
+    pub async fn reload(&self, pool: &PoolConfig) -> Result<(), String> {
+        let options = Some(Box::new(pool.clone()));
+        let order = ReloadOrder { model: pool.model.clone(), sha256: pool.sha256.clone(), options };
+        match self.driver.reload(pool.id.clone(), order).await {
+            Ok(Ok(_)) => {
+                self.api.change(|settings| settings.serve(pool));
+                Ok(())
+            }
+            Ok(Err(rollback)) => Err(rollback.message),
+            Err(refusal) => Err(refusal.to_string()),
+        }
+    }
+}
+
+/// What the HTTP planes need to know of the configuration.
+pub(super) fn http_settings(
+    config: &Config,
+    token: ApiToken,
+    address: SocketAddr,
+    build: String,
+) -> HttpSettings {
+    let mut settings = HttpSettings {
+        token,
+        hosts: HostRules::new(address, &config.access.allowed_hosts),
+        origins: Origins::new(&config.access.allowed_origins),
+        image_urls: ImageUrls::new(&config.access.image_hosts),
+        body_bytes: config.limits.body_bytes,
+        streams: config.limits.streams,
+        keepalive: config.stream.keepalive,
+        sampler_profiles: config.sampler_profiles.clone(),
+        engines: Default::default(),
+        models: Default::default(),
+        build,
+    };
+    config.pools.iter().for_each(|pool| settings.serve(pool));
+    settings
+}
+
+/// What the driver needs to know of the configuration.
+pub(super) fn configuration(config: &Config) -> Configuration {
+    let retention = Retention {
+        time: config.stream.keep_finished,
+        tasks: config.stream.keep_finished_tasks as usize,
+        bytes: config.stream.keep_finished_bytes,
+    };
+    let pools = config.pools.iter().map(|pool| (setup(pool, config), pool.clone()));
+    Configuration { retention, pools: pools.collect() }
+}
+
+/// The limits of connections.
+pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: config.limits.connections,
+        header_timeout: config.limits.header_timeout,
+        authentication_timeout: config.limits.authentication_timeout,
+        write_timeout: config.limits.write_timeout,
+        header_bytes: usize::try_from(config.limits.header_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
+    PoolSetup {
+        id: pool.id.clone(),
+        model_ref: pool.model.to_string(),
+        engine: kind(pool.engine),
+        queue: QueueLimits {
+            interactive: pool.queue.interactive as usize,
+            batch: pool.queue.batch as usize,
+            full_policy: match pool.queue.when_full {
+                WhenFull::Reject => FullPolicy::Reject,
+                WhenFull::DropLru => FullPolicy::DropLru,
+            },
+            batch_max_wait: pool.queue.batch_max_wait,
+            batch_one_in: pool.queue.batch_one_in,
+            ..QueueLimits::default()
+        },
+        sessions: SessionLimits { ttl: config.sessions.ttl, max_sessions: config.sessions.max as usize },
+        preload: pool.preload,
+        idle_unload: pool.idle_unload,
+        hang_floor: config.worker.hang_after,
+        outage_wait: pool.queue.outage_wait,
+    }
+}
+
+/// How replicas are kept up.
+pub(super) fn policy(config: &Config) -> ReplicaPolicy {
+    let worker = &config.worker;
+    ReplicaPolicy {
+        restart: RestartPolicy {
+            min: worker.restart_min,
+            max: worker.restart_max,
+            waiting_max: worker.restart_waiting_max,
+            ..RestartPolicy::default()
+        },
+        load_timeout: worker.load_timeout,
+        ..ReplicaPolicy::default()
+    }
+}
