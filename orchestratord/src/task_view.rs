@@ -181,29 +181,36 @@ impl Asked {
     pub fn of(input: &Input) -> Self {
         let mut asked = Self { parts: Vec::new(), bytes: 0 };
         match input {
-            Input::Prompt(prompt) => asked.add(None, prompt),
+            Input::Prompt(prompt) => asked.add(None, [prompt.as_str()]),
             Input::Messages(messages) => {
                 messages.iter().for_each(|message| asked.add_turn(message));
             }
-            Input::Inputs(inputs) => inputs.iter().for_each(|text| asked.add(None, text)),
+            Input::Inputs(inputs) => inputs.iter().for_each(|text| asked.add(None, [text.as_str()])),
         }
         asked
     }
 
     /// A turn, the tools that it calls in words; pictures are left out.
     fn add_turn(&mut self, message: &Message) {
-        let calls = message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments));
-        let said = Some(message.content.clone()).filter(|said| !said.is_empty());
-        let text = said.into_iter().chain(calls).collect::<Vec<_>>().join("\n");
-        self.add(Some(message.role), &text);
+        let said = message.content.as_str();
+        let calls = message.tool_calls.iter();
+        let calls = calls.flat_map(|call| ["\n", &call.name, "(", &call.arguments, ")"]);
+        // Nothing stands before the first line.
+        let calls = calls.skip(usize::from(said.is_empty()));
+        self.add(Some(message.role), std::iter::once(said).chain(calls));
     }
 
-    fn add(&mut self, role: Option<Role>, text: &str) {
-        let room = ASKED_BYTES_MAX.saturating_sub(self.bytes);
-        self.bytes += text.len();
-        let kept = &text[..text.floor_char_boundary(room)];
-        if room > 0 {
-            self.parts.push((role, kept.to_owned()));
+    /// A part made of `texts`. What is not kept is counted, and not copied: it may be all of the largest request.
+    fn add<'t>(&mut self, role: Option<Role>, texts: impl IntoIterator<Item = &'t str>) {
+        let has_room = self.bytes < ASKED_BYTES_MAX;
+        let mut kept = String::new();
+        for text in texts {
+            let room = ASKED_BYTES_MAX.saturating_sub(self.bytes);
+            kept.push_str(&text[..text.floor_char_boundary(room)]);
+            self.bytes += text.len();
+        }
+        if has_room {
+            self.parts.push((role, kept));
         }
     }
 

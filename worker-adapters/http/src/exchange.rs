@@ -34,7 +34,7 @@ const BODY_END_LIMIT: Duration = Duration::from_millis(100);
 const JOINED_BYTES: usize = 64 * 1024;
 
 /// Bytes of a larger body written at a time; other tasks of the thread have their turn in between.
-const WRITE_BYTES: usize = 256 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// Asks one server. Clones ask the same one.
 #[derive(Clone, Debug)]

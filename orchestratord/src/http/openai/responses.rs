@@ -44,7 +44,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         return Ok(relay::stream(running, Events::new(telling), place));
     }
     let whole = running.gather().await?.pop().ok_or(Refusal::Internal)?;
-    let bytes = whole.bytes();
+    let bytes = telling.bytes(&whole);
     let work = move || Json(telling.whole(&whole)).into_response();
     let mut response = heavy::run(bytes, work).await?;
     response.extensions_mut().insert(about);

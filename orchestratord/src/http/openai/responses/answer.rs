@@ -4,6 +4,7 @@
 use adapter_api::{CallEvent, TokenLogprob};
 use bytes::BytesMut;
 use orchestrator_core::TaskId;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ impl Telling {
     }
 
     /// The whole response.
-    pub(super) fn whole(&self, whole: &Whole) -> Value {
+    pub(super) fn whole(&self, whole: &Whole) -> Response<'_> {
         let text = whole.text();
         let status = status_of(&whole.end);
         let tokens = self.style.logprobs.map(|_| tokens(&whole.logprobs));
@@ -48,7 +49,12 @@ impl Telling {
         self.response(reasoning.into_iter().chain(message).chain(calls).collect(), Some(&whole.end))
     }
 
-    fn response(&self, output: Vec<Value>, end: Option<&TaskEnd>) -> Value {
+    /// About how many bytes the whole response takes to tell.
+    pub(super) fn bytes(&self, whole: &Whole) -> usize {
+        whole.bytes() + self.echo.bytes()
+    }
+
+    fn response(&self, output: Vec<Value>, end: Option<&TaskEnd>) -> Response<'_> {
         let status = end.map_or("in_progress", status_of);
         let incomplete = (status == "incomplete").then(|| json!({"reason": "max_output_tokens"}));
         let usage = end.map(|end| {
@@ -59,24 +65,47 @@ impl Telling {
                 "total_tokens": end.tokens_in.0.saturating_add(end.tokens_out.0),
             })
         });
-        json!({
-            "id": self.id,
-            "object": "response",
-            "created_at": self.created_at,
-            "status": status,
-            "model": self.style.model,
-            "service_tier": self.style.lane.tier(),
-            "output": output,
-            "instructions": self.echo.instructions,
-            "tools": self.echo.tools,
-            "tool_choice": self.echo.tool_choice,
-            "parallel_tool_calls": self.echo.parallel_tool_calls,
-            "error": null,
-            "incomplete_details": incomplete,
-            "store": false,
-            "usage": usage,
-        })
+        Response {
+            id: &self.id,
+            object: "response",
+            created_at: self.created_at,
+            status,
+            model: &self.style.model,
+            service_tier: self.style.lane.tier(),
+            output,
+            echo: &self.echo,
+            error: (),
+            incomplete_details: incomplete,
+            store: false,
+            usage,
+        }
     }
+}
+
+/// A response, as far as it is there.
+#[derive(Serialize)]
+pub(super) struct Response<'t> {
+    id: &'t str,
+    object: &'static str,
+    created_at: u64,
+    status: &'static str,
+    model: &'t str,
+    service_tier: &'static str,
+    output: Vec<Value>,
+    #[serde(flatten)]
+    echo: &'t Echo,
+    error: (),
+    incomplete_details: Option<Value>,
+    store: bool,
+    usage: Option<Value>,
+}
+
+/// An event about the response itself.
+#[derive(Serialize)]
+struct OfResponse<'t> {
+    response: Response<'t>,
+    r#type: &'t str,
+    sequence_number: u64,
 }
 
 /// The response in events.
@@ -139,6 +168,13 @@ impl Events {
         relay::event(out, name, &event);
     }
 
+    /// An event about the response itself.
+    fn of_response(&mut self, out: &mut BytesMut, name: &str, output: Vec<Value>) {
+        let response = self.telling.response(output, self.ended.as_ref());
+        relay::event(out, name, &OfResponse { response, r#type: name, sequence_number: self.sequence });
+        self.sequence += 1;
+    }
+
     /// An event about the item that is being said.
     fn of_item(&mut self, out: &mut BytesMut, name: &str, mut event: Value) {
         event["output_index"] = Value::from(self.output.len());
@@ -150,8 +186,7 @@ impl Events {
         match std::mem::replace(&mut self.open, Open::Between) {
             Open::Nothing => {
                 for name in ["response.created", "response.in_progress"] {
-                    let response = self.telling.response(Vec::new(), None);
-                    self.event(out, name, json!({"response": response}));
+                    self.of_response(out, name, Vec::new());
                 }
             }
             Open::Between => {}
@@ -257,8 +292,7 @@ impl Speaker for Events {
             _ => "response.completed",
         };
         let output = std::mem::take(&mut self.output);
-        let response = self.telling.response(output, self.ended.as_ref());
-        self.event(out, name, json!({"response": response}));
+        self.of_response(out, name, output);
     }
 }
 

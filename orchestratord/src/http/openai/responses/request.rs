@@ -3,6 +3,7 @@
 use adapter_api::{Message, Role, Tool, ToolChoice, Tools};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::items::{self, Item};
@@ -92,22 +93,29 @@ pub(super) struct ToolSpec {
     strict: Option<bool>,
 }
 
-/// What an answer repeats of its request.
-#[derive(Clone, Debug)]
+/// What an answer repeats of its request, each as JSON: it is serialized once, where the request is parsed.
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Echo {
-    pub(super) instructions: Option<String>,
-    pub(super) tools: Vec<ToolSpec>,
-    pub(super) tool_choice: Value,
-    pub(super) parallel_tool_calls: bool,
+    instructions: Box<RawValue>,
+    tools: Box<RawValue>,
+    tool_choice: Box<RawValue>,
+    parallel_tool_calls: bool,
+}
+
+impl Echo {
+    /// How many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.instructions, &self.tools, &self.tool_choice].iter().map(|json| json.get().len()).sum()
+    }
 }
 
 impl ResponsesRequest {
     /// What its answer repeats of it.
     pub(super) fn echo(&self) -> Echo {
         Echo {
-            instructions: self.instructions.clone(),
-            tools: self.tools.clone().unwrap_or_default(),
-            tool_choice: self.tool_choice.clone().unwrap_or_else(|| Value::from("auto")),
+            instructions: json(&self.instructions),
+            tools: json(&self.tools.as_deref().unwrap_or_default()),
+            tool_choice: json(self.tool_choice.as_ref().unwrap_or(&Value::from("auto"))),
             parallel_tool_calls: self.parallel_tool_calls.unwrap_or(true),
         }
     }
@@ -203,4 +211,8 @@ fn choice_of(choice: &Value) -> Result<ToolChoice, Refusal> {
             )))
         }
     }
+}
+
+fn json(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("what was JSON is JSON again")
 }
