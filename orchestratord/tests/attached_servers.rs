@@ -30,15 +30,19 @@ const COMMENT: &[u8] = b"8\r\n: ping\n\n\r\n";
 
 /// A server of one model that answers everything with `word`.
 fn server(word: &'static str) -> FakeServer {
-    server_that_hangs(word, Arc::default())
+    server_that_falls_ill(word, Arc::default(), || unreachable!("it does not"))
 }
 
-/// As [`server`]. While it `hangs` its answers are comments without end.
-fn server_that_hangs(word: &'static str, hangs: Arc<AtomicBool>) -> FakeServer {
+/// As [`server`]. While it is `ill`, its streams are `instead`.
+fn server_that_falls_ill(
+    word: &'static str,
+    ill: Arc<AtomicBool>,
+    instead: impl Fn() -> Reply + Send + Sync + 'static,
+) -> FakeServer {
     FakeServer::start(move |request: &Request| {
         let streams = request.line == "POST /v1/completions" && request.json()["stream"] == true;
-        if streams && hangs.load(Ordering::SeqCst) {
-            return Some(Reply::repeating(sse(&[]), COMMENT));
+        if streams && ill.load(Ordering::SeqCst) {
+            return Some(instead());
         }
         Some(Reply::closing(match request.line.as_str() {
             "GET /v1/models" => json(200, r#"{"data":[{"id":"m","owned_by":"vllm","max_model_len":4096}]}"#),
@@ -123,7 +127,8 @@ async fn of_two_servers_one_goes_down_and_tasks_go_on_at_the_other() {
 #[tokio::test]
 async fn a_server_that_sends_comments_and_no_tokens_hangs_and_its_task_is_answered_by_another() {
     let hangs = Arc::new(AtomicBool::new(false));
-    let (well, ill) = (server("well"), server_that_hangs("ill", Arc::clone(&hangs)));
+    let comments = || Reply::repeating(sse(&[]), COMMENT);
+    let (well, ill) = (server("well"), server_that_falls_ill("ill", Arc::clone(&hangs), comments));
     let daemon = start(&[&well, &ill].map(|server| server.address().to_string()));
     let at = daemon.address();
     until_ready(at, 2).await;
@@ -135,4 +140,24 @@ async fn a_server_that_sends_comments_and_no_tokens_hangs_and_its_task_is_answer
     assert!(answers.iter().all(|answer| *answer == (200, json!("well"))), "{answers:?}");
     assert!(ill.seen()[before..].iter().any(|request| request.line == "POST /v1/completions"));
     let _ = daemon.stop(Duration::ZERO, std::future::pending()).await;
+}
+
+/// ORCH-ERR-7
+#[tokio::test]
+async fn what_an_adapter_logs_of_a_task_names_the_task() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let writer = Arc::new(file.reopen().unwrap());
+    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let _log = tracing::subscriber::set_default(log);
+    let breaks_off = Arc::new(AtomicBool::new(false));
+    let token = r#"{"choices":[{"index":0,"text":"a","finish_reason":null}]}"#;
+    let server = server_that_falls_ill("a", Arc::clone(&breaks_off), || Reply::closing(sse(&[token])));
+    let daemon = start(&[server.address().to_string()]);
+    until_ready(daemon.address(), 1).await;
+    breaks_off.store(true, Ordering::SeqCst);
+    assert_eq!(complete(daemon.address()).await.0, 500);
+    let _ = daemon.stop(Duration::ZERO, std::future::pending()).await;
+    let lines = std::fs::read_to_string(file.path()).unwrap();
+    let line = lines.lines().find(|line| line.contains("a task failed at its engine")).expect(&lines);
+    assert!(line.contains("task{task_id="), "{line}");
 }
