@@ -9,8 +9,8 @@
 //!   slow card beside a fast one is left alone while the queue is short, and carries its share once the
 //!   queue is long. (The threshold form is known to be optimal: W. Lin and P. R. Kumar, "Optimal control
 //!   of a queueing system with two heterogeneous servers", 1984.)
-//! - P-3: a warm session waits for the replica that holds its KV cache until that costs more than reading
-//!   its prompt elsewhere.
+//! - P-3: a warm session waits for the replica that holds its KV cache while it would be finished earlier there,
+//!   counted from when it first passed up a free slot: it waits no longer than it saves.
 //! - P-4: an overdue batch task takes any free slot.
 
 #[cfg(test)]
@@ -43,10 +43,10 @@ impl Candidate {
 }
 
 /// Whether a task may wait for a better slot than one that is free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Patience {
-    /// It may.
-    May,
+    /// It may. So long ago it first passed up a free slot for the replica that holds its KV cache.
+    May { waited_ms: f64 },
     /// It is overdue.
     Overdue,
 }
@@ -56,10 +56,10 @@ pub(crate) enum Patience {
 pub(crate) enum Placement {
     /// Hand it to this replica, which has a free slot.
     Go(usize),
-    /// Wait: a busy replica will have finished it earlier. Ask again after so many milliseconds, if
-    /// nothing happens before.
-    Wait(f64),
-    /// No slot is free.
+    /// Wait: a busy replica will have finished it earlier, which is `warm` where it holds the task's KV cache. Ask
+    /// again after so many milliseconds, if nothing happens before.
+    Wait { ms: f64, warm: Option<Candidate> },
+    /// No slot that it could use is free.
     Full,
 }
 
@@ -81,24 +81,26 @@ pub(crate) fn place(
     slots_of: impl Fn(&[usize]) -> Vec<Slot>,
 ) -> Placement {
     let Some(free) = best_free(candidates) else { return Placement::Full };
-    if patience == Patience::Overdue {
-        return Placement::Go(free.replica);
-    }
+    let Patience::May { waited_ms } = patience else { return Placement::Go(free.replica) };
+    let end_ms = |busy: &Candidate| busy.finish_ms() + if busy.warm { waited_ms } else { 0.0 };
     let busy_and_faster = || {
-        candidates.iter().filter(|c| c.free_slots == 0 && c.finish_ms() < free.finish_ms() * (1.0 - ALIKE))
+        let busy = candidates.iter().filter(|candidate| candidate.free_slots == 0);
+        busy.filter(|busy| end_ms(busy) < free.finish_ms() * (1.0 - ALIKE))
     };
     let Some(best) = busy_and_faster().min_by(|a, b| a.finish_ms().total_cmp(&b.finish_ms())) else {
         return Placement::Go(free.replica);
     };
     // While the busy slot is late, its expected end moves away twice as fast as the time goes by.
-    let again_after = best.ready_ms + (free.task_ms - best.task_ms).max(1.0);
+    let saved_ms = free.task_ms - best.task_ms;
+    let again_after = best.ready_ms + saved_ms.max(1.0);
     if best.warm {
-        return Placement::Wait(again_after);
+        let ms = again_after.min((saved_ms - waited_ms).max(1.0));
+        return Placement::Wait { ms, warm: Some(*best) };
     }
     let faster: Vec<usize> = busy_and_faster().map(|candidate| candidate.replica).collect();
     let mut slots = slots_of(&faster);
     if through_ms(&mut slots, rivals) < free.finish_ms() {
-        Placement::Wait(again_after)
+        Placement::Wait { ms: again_after, warm: None }
     } else {
         Placement::Go(free.replica)
     }

@@ -110,12 +110,12 @@ impl Ahead {
     }
 }
 
-/// The first task of a lane.
+/// A task that waits in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct QueuedTask {
+    pub(crate) ticket: Ticket,
     pub(crate) task: TaskId,
     pub(crate) since: Timestamp,
-    pub(crate) work: Work,
 }
 
 /// The queue of one pool.
@@ -237,8 +237,13 @@ impl Queue {
         self.lane_mut(ticket.priority).remove(ticket.number).map(|entry| entry.task)
     }
 
-    pub(crate) fn head(&self, priority: Priority) -> Option<Head> {
-        self.lane(priority).front().map(|e| Head { task: e.task, since: e.since, work: e.work })
+    /// The tasks of a lane in their order.
+    pub(crate) fn waiting(&self, priority: Priority) -> impl Iterator<Item = QueuedTask> + '_ {
+        self.lane(priority).iter().map(move |entry| QueuedTask {
+            ticket: Ticket { priority, number: entry.number },
+            task: entry.task,
+            since: entry.since,
+        })
     }
 
     /// Whether the first batch task has waited its bound.
@@ -265,14 +270,14 @@ impl Queue {
         }
     }
 
-    /// Takes the first task of a lane, whether it is the lane's turn or not.
-    pub(crate) fn take(&mut self, priority: Priority) -> Option<TaskId> {
-        let entry = self.lane_mut(priority).pop_front()?;
-        self.since_batch = match priority {
+    /// Takes a waiting task out to start it, whether it is the lane's turn or not.
+    pub(crate) fn start(&mut self, ticket: Ticket) -> Option<TaskId> {
+        let task = self.remove(ticket)?;
+        self.since_batch = match ticket.priority {
             Priority::Interactive => (self.since_batch + 1).min(spacing(&self.limits)),
             Priority::Batch => 0,
         };
-        Some(entry.task)
+        Some(task)
     }
 
     /// What goes before a waiting task; nothing when it does not wait.

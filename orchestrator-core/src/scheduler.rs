@@ -6,7 +6,9 @@
 //! - S-1: every admitted task leaves exactly once: canceled, evicted, or finished.
 //! - S-2: at most `slots` tasks are outstanding at a replica, and none at one that is retiring or gone
 //!   gets company.
-//! - S-3: tasks of one lane start in the order they were admitted; what comes back goes first.
+//! - S-3: tasks of one lane start in the order they were admitted; what comes back goes first. A task is overtaken only
+//!   while it leaves a free slot to others: it waits for the replica that holds its KV cache (P-3), or no free replica
+//!   holds its context.
 //! - S-4: batch tasks never hold the slots kept for interactive ones.
 //!
 //! An admission costs O(log n) of the queue's depth and O(s log s) of the pool's slots.

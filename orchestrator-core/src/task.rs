@@ -51,6 +51,8 @@ pub(crate) struct Waiting {
     pub(crate) ticket: Ticket,
     /// What it was told at its admission; nothing for a task that has run before.
     pub(crate) said: Option<StartForecast>,
+    /// When it first passed up a free slot to wait for the replica that holds its KV cache.
+    pub(crate) passed_up_at: Option<Timestamp>,
 }
 
 /// A task that a replica works on.
@@ -131,7 +133,7 @@ impl Running {
 impl Lost {
     /// It stands in the queue again.
     pub(crate) fn again(self, ticket: Ticket) -> Waiting {
-        Waiting { spec: self.spec, admitted_at: self.admitted_at, ticket, said: None }
+        Waiting { spec: self.spec, admitted_at: self.admitted_at, ticket, said: None, passed_up_at: None }
     }
 
     /// Nobody tries again.

@@ -116,12 +116,6 @@ impl Lane {
         number
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<Entry> {
-        let entry = *self.front()?;
-        self.take(self.head);
-        Some(entry)
-    }
-
     /// Takes the oldest task out that counts against the bound.
     pub(super) fn pop_oldest_counted(&mut self) -> Option<Entry> {
         if self.counted() == 0 {

@@ -79,14 +79,18 @@ impl Model {
     }
 
     pub(crate) fn take(&mut self, priority: Priority) -> Option<ModelEntry> {
-        if self.lane(priority).is_empty() {
+        self.take_at(priority, 0)
+    }
+
+    pub(crate) fn take_at(&mut self, priority: Priority, place: usize) -> Option<ModelEntry> {
+        if place >= self.lane(priority).len() {
             return None;
         }
         self.since_batch = match priority {
             Priority::Interactive => self.since_batch.map(|started| started + 1),
             Priority::Batch => Some(0),
         };
-        Some(self.lane(priority).remove(0))
+        Some(self.lane(priority).remove(place))
     }
 
     /// Who goes when, if nothing arrives and nothing more becomes overdue.

@@ -96,7 +96,7 @@ impl PoolScheduler {
                 self.queue.ahead_of(ticket, now).expect("it has just been put there").tasks()
             }
         };
-        let waiting = Waiting { spec, admitted_at: now, ticket, said: None };
+        let waiting = Waiting { spec, admitted_at: now, ticket, said: None, passed_up_at: None };
         self.tasks.insert(spec.id, Task::Waiting(waiting));
         self.promises[priority as usize].keep(caller, now);
         self.past.arrived(priority, now);

@@ -4,7 +4,7 @@ use super::PoolScheduler;
 use crate::placement::{Candidate, Patience, Placement, Rivals, place};
 use crate::prediction::Tokens;
 use crate::prediction::grade::whole_millis;
-use crate::queue::Head;
+use crate::queue::QueuedTask;
 use crate::replica::{Standing, ms_between};
 use crate::task::{Task, TaskSpec};
 use crate::{Millis, Priority, ReplicaId, TaskId, Timestamp};
@@ -21,11 +21,28 @@ pub struct Dispatch {
     pub queue_time: Millis,
 }
 
+/// Tasks of a lane that are looked at behind its first one, where those before them leave a free slot to others.
+const LOOKED_AT_MAX: usize = 16;
+
 /// What the scheduler would do next.
 enum Choice {
-    Start { priority: Priority, replica: usize },
+    Start { task: QueuedTask, replica: usize },
     Wait { until: Timestamp },
     Nothing,
+}
+
+/// A choice, and the tasks that pass up a free slot to wait for the replica that holds their KV cache.
+struct Decision {
+    choice: Choice,
+    passing_up: Vec<TaskId>,
+}
+
+/// Tasks that wait for a slot of one replica.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) tasks: u16,
+    /// How long they take together.
+    pub(super) sum_ms: f64,
 }
 
 impl PoolScheduler {
@@ -33,11 +50,18 @@ impl PoolScheduler {
     /// [`next_wake`](Self::next_wake).
     pub fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
         self.latest = self.latest.max(now);
-        let Choice::Start { priority, replica: index } = self.choose(now) else { return None };
-        let id = self.queue.take(priority)?;
+        let Decision { choice, passing_up } = self.decide(now);
+        for task in passing_up {
+            if let Some(Task::Waiting(waiting)) = self.tasks.get_mut(&task) {
+                waiting.passed_up_at.get_or_insert(now);
+            }
+        }
+        let Choice::Start { task, replica: index } = choice else { return None };
+        let id = self.queue.start(task.ticket)?;
         let Some(Task::Waiting(waiting)) = self.tasks.remove(&id) else {
             unreachable!("a queued task is in the table, waiting")
         };
+        let priority = waiting.spec.priority;
         let queue_time = waiting.waited(now);
         let waited_ms = ms_between(waiting.admitted_at, now);
         if let Some(said) = &waiting.said {
@@ -56,7 +80,7 @@ impl PoolScheduler {
     /// warmer replica, and its patience ends.
     #[must_use]
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.choose(now) {
+        match self.decide(now).choice {
             Choice::Start { .. } => Some(now),
             Choice::Wait { until } => Some(until),
             Choice::Nothing => None,
@@ -65,46 +89,68 @@ impl PoolScheduler {
 
     /// The task that would start now.
     pub(super) fn next_task(&self, now: Timestamp) -> Option<TaskId> {
-        let Choice::Start { priority, .. } = self.choose(now) else { return None };
-        self.queue.head(priority).map(|head| head.task)
+        let Choice::Start { task, .. } = self.decide(now).choice else { return None };
+        Some(task.task)
     }
 
     /// Decides what is next, without doing it.
-    fn choose(&self, now: Timestamp) -> Choice {
-        let Some(first) = self.queue.turn(now) else { return Choice::Nothing };
+    fn decide(&self, now: Timestamp) -> Decision {
+        let mut decision = Decision { choice: Choice::Nothing, passing_up: Vec::new() };
+        let Some(first) = self.queue.turn(now) else { return decision };
         if self.replicas.iter().all(|replica| replica.free() == 0) {
-            return Choice::Nothing;
+            return decision;
         }
         let second = match first {
             Priority::Interactive => Priority::Batch,
             Priority::Batch => Priority::Interactive,
         };
-        let mut until = None::<Timestamp>;
         for priority in [first, second] {
-            let Some(head) = self.queue.head(priority) else { continue };
             if priority == Priority::Batch && self.batch_running() >= self.batch_slots() {
                 continue;
             }
-            match self.place(priority, &head, now) {
-                Placement::Go(replica) => return Choice::Start { priority, replica },
+            self.decide_in_lane(priority, &mut decision, now);
+            if matches!(decision.choice, Choice::Start { .. }) {
+                break;
+            }
+        }
+        decision
+    }
+
+    /// The first task of a lane that starts. It may overtake those before it that cannot use a free slot (S-3): those
+    /// that wait for the replica that holds their KV cache, and those whose context no free replica holds.
+    fn decide_in_lane(&self, priority: Priority, decision: &mut Decision, now: Timestamp) {
+        let mut before = vec![Before::default(); self.replicas.len()];
+        for task in self.queue.waiting(priority).take(LOOKED_AT_MAX + 1) {
+            match self.place(&task, &before, now) {
+                Placement::Go(replica) => {
+                    decision.choice = Choice::Start { task, replica };
+                    return;
+                }
                 Placement::Full => {}
-                Placement::Wait(ms) => {
-                    let patience = now.after(whole_millis(ms).to_duration());
+                Placement::Wait { ms, warm } => {
+                    let end = now.after(whole_millis(ms).to_duration());
                     let end = match priority {
-                        Priority::Interactive => patience,
-                        Priority::Batch => patience.min(self.queue.overdue_at(head.since)),
+                        Priority::Interactive => end,
+                        Priority::Batch => end.min(self.queue.overdue_at(task.since)),
                     };
-                    until = Some(until.map_or(end, |until| until.min(end)));
+                    let until =
+                        if let Choice::Wait { until } = decision.choice { until.min(end) } else { end };
+                    decision.choice = Choice::Wait { until };
+                    let Some(warm) = warm else { return };
+                    before[warm.replica].tasks += 1;
+                    before[warm.replica].sum_ms += warm.task_ms;
+                    decision.passing_up.push(task.task);
                 }
             }
         }
-        until.map_or(Choice::Nothing, |until| Choice::Wait { until })
     }
 
-    fn place(&self, priority: Priority, head: &Head, now: Timestamp) -> Placement {
-        let Some(Task::Waiting(waiting)) = self.tasks.get(&head.task) else {
+    /// Where a task goes. `before` are, replica by replica, the tasks before it that wait for a slot there.
+    fn place(&self, task: &QueuedTask, before: &[Before], now: Timestamp) -> Placement {
+        let Some(Task::Waiting(waiting)) = self.tasks.get(&task.task) else {
             unreachable!("a queued task is in the table, waiting")
         };
+        let priority = waiting.spec.priority;
         let open =
             || self.replicas.iter().enumerate().filter(|(_, replica)| replica.standing == Standing::Open);
         // Where no replica holds it any more, the engine says so: the task does not wait for what may never come.
@@ -115,7 +161,7 @@ impl PoolScheduler {
                 let tokens = self.tokens_on(&waiting.spec, index, now);
                 Candidate {
                     replica: index,
-                    ready_ms: self.ready_ms(replica, now),
+                    ready_ms: self.ready_ms(replica, before[index], now),
                     task_ms: self.task_ms(replica, tokens, now),
                     warm: self.warm_tokens(&waiting.spec, index, now) > 0.0,
                     free_slots: replica.free(),
@@ -123,8 +169,12 @@ impl PoolScheduler {
                 }
             })
             .collect();
-        let overdue = priority == Priority::Batch && self.queue.batch_is_overdue(now);
-        let patience = if overdue { Patience::Overdue } else { Patience::May };
+        let overdue = priority == Priority::Batch && self.queue.overdue_at(task.since) <= now;
+        let patience = if overdue {
+            Patience::Overdue
+        } else {
+            Patience::May { waited_ms: waiting.passed_up_at.map_or(0.0, |since| ms_between(since, now)) }
+        };
         let rivals = Priority::ALL.into_iter().filter(|lane| *lane <= priority);
         let rivals = rivals.fold(Rivals::default(), |sum, lane| Rivals {
             waiting: sum.waiting + self.depth(lane),

@@ -1,9 +1,10 @@
 //! When slots will be free, as far as the scheduler's own figures say.
 
 use super::PoolScheduler;
+use super::dispatch::Before;
 use super::promises::Departures;
 use crate::prediction::Tokens;
-use crate::prediction::timeline::Slot;
+use crate::prediction::timeline::{Slot, kth_start};
 use crate::replica::{Replica, Seat, Standing};
 use crate::task::Task;
 use crate::work::Output;
@@ -123,13 +124,16 @@ impl PoolScheduler {
         busy.chain(free).collect()
     }
 
-    /// When the replica has a free slot.
-    pub(super) fn ready_ms(&self, replica: &Replica, now: Timestamp) -> f64 {
+    /// When the replica has a free slot, after those that wait for one of its slots.
+    pub(super) fn ready_ms(&self, replica: &Replica, before: Before, now: Timestamp) -> f64 {
         if replica.free() > 0 {
             return 0.0;
         }
-        let slots = self.slots_of(replica, Tokens::default(), now);
-        slots.iter().map(|slot| slot.ready).fold(f64::INFINITY, f64::min)
+        let mut slots = self.slots_of(replica, Tokens::default(), now);
+        for slot in &mut slots {
+            slot.task = before.sum_ms / f64::from(before.tasks.max(1));
+        }
+        kth_start(&mut slots, usize::from(before.tasks)).unwrap_or(f64::INFINITY)
     }
 
     /// How long a task takes at the replica if it joins the streams that run there.

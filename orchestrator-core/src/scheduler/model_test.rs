@@ -102,6 +102,14 @@ impl World {
         busy >= slots.saturating_sub(usize::from(self.queue.limits.interactive_reserve)).max(1)
     }
 
+    /// Whether a waiting task's KV cache is at a replica that is full.
+    fn waits_for_its_cache(&self, pool: &PoolScheduler, n: u32) -> bool {
+        let Some(Task::Waiting(waiting)) = pool.tasks.get(&task(n)) else { return false };
+        let session = waiting.spec.session.and_then(|session| pool.sessions.get(session, at(self.now)));
+        let home = session.and_then(|session| self.replicas.get(&session.home()?.replica.index));
+        home.is_some_and(|home| home.open && home.tasks.len() >= home.slots)
+    }
+
     fn has_free_slot(&self) -> bool {
         self.replicas.values().any(|replica| replica.open && replica.tasks.len() < replica.slots)
     }
@@ -136,16 +144,22 @@ fn spec(n: u32, priority: Priority, shape: u8) -> TaskSpec {
 fn hand_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseError> {
     while let Some(Dispatch { task, replica, queue_time }) = pool.next(at(world.now)) {
         let n = number(task);
-        let lane =
-            Priority::ALL.into_iter().find(|lane| world.queue.lane(*lane).first().is_some_and(|e| e.n == n));
-        prop_assert!(lane.is_some(), "S-3: {} is not the first of a lane in {:?}", n, world);
-        let lane = lane.expect("just checked");
+        let place = Priority::ALL
+            .into_iter()
+            .find_map(|lane| Some((lane, world.queue.lane(lane).iter().position(|entry| entry.n == n)?)));
+        prop_assert!(place.is_some(), "{} does not wait in {:?}", n, world);
+        let (lane, place) = place.expect("just checked");
+        for before in 0..place {
+            let other = world.queue.lane(lane)[before].n;
+            let waits = world.waits_for_its_cache(pool, other);
+            prop_assert!(waits, "S-3: {} overtakes {} in {:?}", n, other, world);
+        }
         let turn = world.queue.turn(world.now);
         if lane == Priority::Interactive && turn == Some(Priority::Batch) {
             prop_assert!(world.batch_is_capped(), "Q-2: an overdue batch task was passed in {:?}", world);
         }
         prop_assert!(lane == Priority::Interactive || !world.batch_is_capped(), "S-4 in {:?}", world);
-        let entry = world.queue.take(lane).expect("it is the first");
+        let entry = world.queue.take_at(lane, place).expect("it was found there");
         prop_assert_eq!(queue_time, Millis(world.now - entry.admitted));
         world.running.insert(n, (lane, entry));
         let at = world.replicas.get_mut(&replica.index);

@@ -379,6 +379,72 @@ fn a_task_goes_to_a_replica_whose_context_holds_it_while_there_is_one() {
 }
 
 #[test]
+fn s_3_a_task_whose_context_no_free_replica_holds_is_overtaken_by_those_that_fit() {
+    let small = ReplicaProfile { ctx: Some(TokenCount(2048)), ..profile(1, 50.0) };
+    let large = ReplicaProfile { ctx: Some(TokenCount(4096)), ..profile(1, 50.0) };
+    let mut pool = pool(limits(9, 9), &[small, large]);
+    let needs = |n, ctx| TaskSpec { ctx: Some(TokenCount(ctx)), ..spec(n, Priority::Interactive) };
+    for (n, ctx) in [(1, 3000), (2, 3000), (3, 1000), (4, 1000)] {
+        assert!(matches!(pool.admit(needs(n, ctx), 0, at(0)), Admission::Queued { .. }));
+    }
+    assert_eq!(hand_out(&mut pool, at(0)), [(1, 1), (3, 0)], "2 needs the replica that 1 has");
+    assert!(pool.finished(task(1), None, at(2000)));
+    assert_eq!(hand_out(&mut pool, at(2000)), [(2, 1)], "and has it before 4");
+}
+
+/// Two replicas of one slot, the first with the KV cache of two sessions and with a task that runs until `at(2200)`.
+fn pool_with_two_warm_sessions() -> (PoolScheduler, impl Fn(u128, u128) -> TaskSpec) {
+    let mut pool = pool(limits(9, 9), &[profile(1, 100.0), profile(1, 100.0)]);
+    let turn = |n, session| TaskSpec {
+        session: Some(SessionId(Uuid::from_u128(session))),
+        tokens_in: TokenCount(4000),
+        ..spec(n, Priority::Interactive)
+    };
+    let figures = EndFigures {
+        tokens_in: TokenCount(4000),
+        tokens_cached: TokenCount(0),
+        tokens_out: TokenCount(100),
+        prefill: Millis(4000),
+        decode: Millis(1000),
+    };
+    for session in [1, 2] {
+        assert!(matches!(pool.admit(turn(100 + session, session), 0, at(0)), Admission::Queued { .. }));
+        assert_eq!(hand_out(&mut pool, at(0)), [(100 + session, 0)]);
+        assert!(pool.finished(task(100 + session), Some(figures), at(0)));
+    }
+    admit(&mut pool, 0..1, Priority::Interactive, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(0, 0)]);
+    pool.first_token(task(0), at(100));
+    (pool, turn)
+}
+
+#[test]
+fn s_3_those_behind_a_task_that_waits_for_its_cache_take_the_slot_that_it_leaves() {
+    let (mut pool, turn) = pool_with_two_warm_sessions();
+    for n in [1, 2] {
+        assert!(matches!(pool.admit(turn(n, n), 0, at(200)), Admission::Queued { .. }));
+    }
+    assert_eq!(hand_out(&mut pool, at(200)), [], "reading 4,000 tokens again takes longer than both turns");
+    admit(&mut pool, 3..5, Priority::Interactive, at(300));
+    assert_eq!(hand_out(&mut pool, at(300)), [(3, 1)], "the first of those that have nothing to wait for");
+    assert!(pool.finished(task(0), None, at(1100)));
+    assert_eq!(hand_out(&mut pool, at(1100)), [(1, 0)], "the warm ones keep their places");
+}
+
+#[test]
+fn p_3_a_warm_task_takes_any_slot_once_it_has_waited_as_long_as_it_saves() {
+    let (mut pool, turn) = pool_with_two_warm_sessions();
+    assert!(matches!(pool.admit(turn(1, 1), 0, at(200)), Admission::Queued { .. }));
+    assert_eq!(hand_out(&mut pool, at(200)), []);
+    admit(&mut pool, 2..3, Priority::Interactive, at(200));
+    assert_eq!(hand_out(&mut pool, at(200)), [(2, 1)]);
+    admit(&mut pool, 3..4, Priority::Interactive, at(200));
+    // Its replica does not come free, and the other does when the time that it saves is over.
+    assert!(pool.finished(task(2), None, at(4300)));
+    assert_eq!(hand_out(&mut pool, at(4300)), [(1, 1)], "before the one behind it");
+}
+
+#[test]
 fn a_refused_caller_is_told_to_wait_for_as_long_as_the_task_that_runs_says_it_takes() {
     let told = |expected: u32| {
         let mut pool = pool(limits(1, 1), &[profile(1, 100.0)]);

@@ -65,6 +65,8 @@ pub(super) enum Operation {
 pub(super) struct Submission {
     pub(super) pool: usize,
     pub(super) priority: Priority,
+    /// The conversation that it belongs to.
+    pub(super) session: Option<u8>,
     /// Tokens of its prompt.
     pub(super) prompt: u32,
     /// Tokens of its answer.
@@ -127,6 +129,7 @@ fn operation(rng: &mut Rng, pools: usize) -> Operation {
         0..55 => Operation::Submit(Submission {
             pool,
             priority: if rng.bool() { Priority::Interactive } else { Priority::Batch },
+            session: rng.bool().then(|| rng.u8(0..3)),
             prompt: rng.u32(1..2000),
             answer: rng.u32(0..60),
             measure_ms: rng.u64(0..500),

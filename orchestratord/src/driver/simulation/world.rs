@@ -3,7 +3,8 @@
 //! - every admitted task gets exactly one end, within [`BOUND_MS`] of the last operation;
 //! - the text of an answer is written by one placement;
 //! - no engine has more tasks than slots, and none is unloaded with a task in it;
-//! - tasks of one lane start in the order of their admission;
+//! - tasks of one lane start in the order of their admission, but for those that wait for the replica that holds their
+//!   KV cache;
 //! - no slot is idle while an interactive task waits, unless the driver has set itself a time to start it;
 //! - a pool that was removed is gone, with its controller;
 //! - every command has its reply, and every order to a controller is followed by what it waits for;
@@ -20,7 +21,8 @@ use adapter_api::{
 use config_schema::PoolConfig;
 use fastrand::Rng;
 use orchestrator_core::{
-    FullPolicy, PoolId, Priority, QueueLimits, SessionLimits, TaskId, Timestamp, TokenCount,
+    FullPolicy, Millis, PoolId, Priority, QueueLimits, Session, SessionId, SessionLimits, TaskId, Timestamp,
+    TokenCount,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -400,7 +402,7 @@ impl World {
             _ => None,
         };
         if let Some(error) = failure {
-            let report = EndReport::short(Finish::Failed(error), 1);
+            let report = report(Finish::Failed(error), 0);
             return self.within(20, Happening::Event(Event::Task(run, TaskEvent::End(report))));
         }
         let run_state = SimRun { run, log, canceled: false, stalled: false, done: 0, left: answer };
@@ -440,7 +442,15 @@ impl World {
         }
         if engine.runs.get(&run.task).is_some_and(|state| state.run == run) {
             engine.runs.remove(&run.task);
-            self.handle(Event::Task(run, TaskEvent::End(EndReport::short(finish, 1))));
+            let report = report(finish, self.prompt_of(run.task));
+            self.handle(Event::Task(run, TaskEvent::End(report)));
+        }
+    }
+
+    fn prompt_of(&self, task: TaskId) -> u32 {
+        match &*self.tasks[&task].request.job.input {
+            Input::Prompt(text) => u32::try_from(text.len()).expect("a short prompt"),
+            _ => unreachable!("all are prompts"),
         }
     }
 
@@ -467,7 +477,7 @@ impl World {
                 self.handle(Event::Task(state.run, TaskEvent::FirstToken));
             }
             let event = if writes && self.rng.bool() {
-                TaskEvent::End(EndReport::short(Finish::Stop, 1))
+                TaskEvent::End(report(Finish::Stop, self.prompt_of(state.run.task)))
             } else {
                 TaskEvent::Lost
             };
@@ -485,12 +495,22 @@ impl World {
         let earlier = self.admitted.iter().take_while(|id| **id != run.task);
         for id in earlier {
             let Some(other) = self.tasks.get(id) else { continue };
+            let may_be_later =
+                other.started || other.ends > 0 || other.pool != pool || other.request.job.priority != lane;
             assert!(
-                other.started || other.ends > 0 || other.pool != pool || other.request.job.priority != lane,
+                may_be_later || self.waits_for_its_cache(other),
                 "a task of a lane starts before one that was admitted before it"
             );
         }
         self.tasks.get_mut(&run.task).expect("it is watched").started = true;
+    }
+
+    /// Whether a task's KV cache is at a replica without a free slot.
+    fn waits_for_its_cache(&self, task: &Watched) -> bool {
+        let scheduler = &self.driver.pools[task.pool].scheduler;
+        let session = task.request.job.session.and_then(|id| scheduler.sessions().get(id, self.now()));
+        let Some(home) = session.and_then(Session::home) else { return false };
+        scheduler.replicas().any(|replica| replica.replica == home.replica && replica.busy == replica.slots)
     }
 
     fn check(&mut self) {
@@ -535,6 +555,12 @@ fn write(log: &TaskLog, run: RunId) -> bool {
     log.append_piece(run.run, &Piece { text, tokens: vec![1], ..Piece::default() })
 }
 
+/// What an engine reports that read a prompt of so many tokens.
+fn report(finish: Finish, prompt: u32) -> EndReport {
+    let (tokens_in, prefill_ms) = (TokenCount(prompt), Millis(prompt.into()));
+    EndReport { tokens_in, prefill_ms, ..EndReport::short(finish, 1) }
+}
+
 pub(super) fn pool_id(index: usize) -> PoolId {
     PoolId::new(format!("p{index}")).expect("a name")
 }
@@ -563,7 +589,7 @@ fn setup(index: usize) -> PoolSetup {
 fn request(id: TaskId, task: &Submission) -> TaskRequest {
     let job = Job {
         task: id,
-        session: None,
+        session: task.session.map(|session| SessionId(Uuid::from_u128(session.into()))),
         priority: task.priority,
         workload: Workload::Completion,
         input: Input::Prompt("x".repeat(task.prompt as usize)).into(),
