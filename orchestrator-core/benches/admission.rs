@@ -149,3 +149,12 @@ fn position_and_start_of_any_task(bencher: Bencher<'_, '_>, depth: &usize) {
         black_box(pool.scheduler.predicted_start(task, pool.now)).expect("it waits");
     });
 }
+
+/// The starts of all rows that a console shows of a lane.
+#[divan::bench(args = DEPTHS[1..].iter(), sample_count = 20, sample_size = 10)]
+fn starts_of_sixty_rows(bencher: Bencher<'_, '_>, depth: &usize) {
+    let pool = Pool::with_depth(*depth);
+    bencher.bench_local(|| {
+        black_box(pool.scheduler.predicted_starts(Priority::Interactive, 60, pool.now));
+    });
+}

@@ -71,6 +71,15 @@ fn replayed_starts_are_predicted_nearly_as_well_as_who_knows_the_distributions_c
 }
 
 #[test]
+fn where_callers_name_the_lengths_their_starts_are_known_and_the_late_forecast_is_no_later() {
+    let traces = generated(0, 400.0);
+    let trace = traces.iter().find(|trace| trace.name == "exact hints 1.0").expect("it is generated");
+    let predictions = replay::play::play(trace, false);
+    let figures = figures(&predictions, Priority::Interactive).expect("many tasks waited");
+    assert!(figures.ours < 0.01 && figures.late_beside_expected < 1.02, "{figures:?}");
+}
+
+#[test]
 fn callers_who_come_back_when_they_were_told_to_find_their_place_though_newcomers_come() {
     for (run, least) in [(herd as fn(u64) -> Retries, 0.85), (open_loop, 0.8)] {
         let retries = (0..3).map(run).fold(Retries::default(), Retries::and);

@@ -20,11 +20,17 @@ pub(crate) const FUTURES: usize = 32;
 /// Steps of one lane: of a longer one, several tasks make one step.
 pub(crate) const LANE_STEPS: usize = 32;
 
+/// Tasks of one lane whose starts are told in one pass, each a step of its own.
+pub(crate) const LANE_ROWS: usize = 128;
+
 /// The most steps of one future.
 const STEPS_MAX: usize = 200;
 
 /// Slots looked at over all futures and steps: with many slots, fewer futures are played.
 const LOOKS_MAX: usize = 1 << 18;
+
+/// The scale of a logistic spread with a standard deviation of 1: √3 / π.
+const LOGISTIC_SCALE: f64 = 0.551_328_9;
 
 /// The fewest futures that are played.
 const FUTURES_MIN: usize = 8;
@@ -94,6 +100,8 @@ pub(crate) struct Outlook<'a> {
     pub(crate) since_batch: f64,
     /// How often a running task is canceled, by the millisecond.
     pub(crate) cuts_per_ms: f64,
+    /// How far the mean of the lengths that are not known may be off, as a share of it.
+    pub(crate) doubt: f64,
     /// The task whose start is asked for.
     pub(crate) priority: Priority,
     pub(crate) task: Step<'a>,
@@ -104,6 +112,11 @@ pub(crate) struct Outlook<'a> {
 pub(crate) struct Starts(Vec<f64>);
 
 impl Starts {
+    fn of(mut starts: Vec<f64>) -> Self {
+        starts.sort_unstable_by(f64::total_cmp);
+        Self(starts)
+    }
+
     /// The start that a share of the futures is not later than.
     pub(crate) fn at(&self, share: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
@@ -120,18 +133,43 @@ impl Starts {
 }
 
 impl Outlook<'_> {
-    /// Plays the futures through; nothing without a slot.
+    /// The starts of the task, from futures that are played through; nothing without a slot.
     pub(crate) fn starts(&self) -> Option<Starts> {
+        let own = self.own_steps();
+        let mut starts = Vec::with_capacity(FUTURES);
+        self.play(|step, at| {
+            if step == own {
+                starts.push(at);
+            }
+        });
+        (!starts.is_empty()).then(|| Starts::of(starts))
+    }
+
+    /// The same for every step of its lane as well, and the task last: in one pass, as the task starts after them.
+    pub(crate) fn starts_of_lane(&self) -> Vec<Starts> {
+        let mut starts = vec![Vec::with_capacity(FUTURES); self.own_steps() + 1];
+        self.play(|step, at| starts[step].push(at));
+        if self.slots.is_empty() { Vec::new() } else { starts.into_iter().map(Starts::of).collect() }
+    }
+
+    /// Tells of each future when each step of the task's lane starts, and the task last.
+    fn play(&self, mut started: impl FnMut(usize, f64)) {
         if self.slots.is_empty() {
-            return None;
+            return;
         }
         let steps = self.interactive.steps.len() + self.batch.steps.len() + 1;
         let futures = (LOOKS_MAX / (steps * self.slots.len())).clamp(FUTURES_MIN, FUTURES);
         let futures = 1 << futures.ilog2();
-        let mut starts: Vec<f64> =
-            (0..futures).map(|number| Future::new(self, number, futures).start()).collect();
-        starts.sort_unstable_by(f64::total_cmp);
-        Some(Starts(starts))
+        for number in 0..futures {
+            Future::new(self, number, futures).play(&mut started);
+        }
+    }
+
+    fn own_steps(&self) -> usize {
+        match self.priority {
+            Priority::Interactive => self.interactive.steps.len(),
+            Priority::Batch => self.batch.steps.len(),
+        }
     }
 }
 
@@ -145,6 +183,7 @@ enum Unknown {
     Gap(usize),
     Leaving(usize),
     Cut(usize),
+    MeanLength,
 }
 
 impl Unknown {
@@ -158,6 +197,7 @@ impl Unknown {
             Self::Gap(number) => (5, number),
             Self::Leaving(number) => (6, number),
             Self::Cut(number) => (7, number),
+            Self::MeanLength => (0, 1),
         };
         let mut z = (number as u64 * 8 + kind).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -195,6 +235,8 @@ struct Future<'a> {
     came: Vec<f64>,
     next_newcomer: f64,
     since_batch: f64,
+    /// How much longer all answers are than those seen.
+    longer: f64,
 }
 
 impl<'a> Future<'a> {
@@ -208,11 +250,14 @@ impl<'a> Future<'a> {
             came: Vec::new(),
             next_newcomer: f64::INFINITY,
             since_batch: outlook.since_batch,
+            longer: 1.0,
         };
+        future.longer = future.longer();
         for (index, slot) in outlook.slots.iter().enumerate() {
             let at = slot.holder.map_or(0.0, |holder| {
                 let share = future.share(Unknown::Holder(index));
-                let left = holder.prefill_ms + holder.length.left(holder.out, share).max(0.0) * slot.write_ms;
+                let left = holder.prefill_ms
+                    + holder.length.scaled_left(holder.out, share, future.longer) * slot.write_ms;
                 left.min(future.cut(Unknown::Cut(index)))
             });
             let batch = slot.holder.is_some_and(|holder| holder.priority == Priority::Batch);
@@ -233,6 +278,13 @@ impl<'a> Future<'a> {
         share
     }
 
+    /// The mean of the answers' lengths beside the mean of those seen, which few of them tell only roughly: a
+    /// logistic spread of its logarithm, whose quantiles are the simplest.
+    fn longer(&self) -> f64 {
+        let share = self.share(Unknown::MeanLength);
+        (share / (1.0 - share)).powf(self.outlook.doubt * LOGISTIC_SCALE)
+    }
+
     /// When a task that runs is canceled.
     fn cut(&self, unknown: Unknown) -> f64 {
         let per_ms = self.outlook.cuts_per_ms;
@@ -244,10 +296,11 @@ impl<'a> Future<'a> {
         exponential(newcomers.gap_ms, self.share(Unknown::Gap(number)))
     }
 
-    /// When the task starts.
-    fn start(mut self) -> f64 {
+    /// Tells when each step of the task's lane starts, and the task last.
+    fn play(mut self, mut started: impl FnMut(usize, f64)) {
+        let own = self.outlook.priority;
         let mut now = 0.0;
-        for step in 0..STEPS_MAX {
+        for _ in 0..STEPS_MAX {
             let slot = self.next_slot();
             now = self.ready[slot].at;
             if !now.is_finite() {
@@ -261,18 +314,19 @@ impl<'a> Future<'a> {
                 self.ready[slot] = Ready { at: self.next_newcomer, batch: false, ..self.ready[slot] };
                 continue;
             };
-            let (task, unknown) = self.first_of(lane);
-            let Some(task) = task else { return now };
-            self.take(slot, now, &First { lane, task, unknown });
-            if step + 1 == STEPS_MAX {
-                // Too far to play through: what has started tells how fast it goes on.
-                let own = self.started[self.outlook.priority as usize];
-                let all = self.lane(self.outlook.priority).steps.len() + 1;
-                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-                return now * all as f64 / own.max(1) as f64;
+            if lane == own {
+                started(self.started[own as usize], now);
             }
+            let (task, unknown) = self.first_of(lane);
+            let Some(task) = task else { return };
+            self.take(slot, now, &First { lane, task, unknown });
         }
-        now
+        // Too far to play through: what has started tells how fast it goes on.
+        let gone = self.started[own as usize];
+        for step in gone..=self.lane(own).steps.len() {
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            started(step, now * (step + 1) as f64 / gone.max(1) as f64);
+        }
     }
 
     /// The slot where the next task ends first: a slow one is left alone while the queue is short (P-2).
@@ -349,9 +403,10 @@ impl<'a> Future<'a> {
         let outlook = &self.outlook.slots[slot];
         let write = if task.tasks > 1.0 {
             let spread = task.length.at(self.share(unknown)) - task.mean;
-            (task.mean * task.tasks + spread * task.tasks.sqrt()).max(0.0)
+            let longer = if let Length::Known(_) = task.length { 1.0 } else { self.longer };
+            (task.mean * task.tasks + spread * task.tasks.sqrt()).max(0.0) * longer
         } else {
-            task.length.at(self.share(unknown))
+            task.length.scaled_at(self.share(unknown), self.longer)
         };
         // The first token belongs to the prefill.
         let took =

@@ -18,7 +18,7 @@ const LATE_SHARE: f64 = 0.9;
 const STRETCH_STEP: f64 = 0.15;
 
 /// The stretch before the first grade: speeds and lengths are not yet known well.
-const FIRST_STRETCH: f64 = 1.25;
+const FIRST_STRETCH: f64 = 2.0;
 
 /// The farthest that margin is stretched or shrunk.
 const MOST_STRETCHED: f64 = 8.0;

@@ -9,7 +9,7 @@ use crate::{Priority, TokenCount};
 pub const UNSEEN_OUTPUT: TokenCount = TokenCount(256);
 
 /// Fewer lengths than this say little of how they are spread.
-const TELLING_LENGTHS: usize = 8;
+const TELLING_LENGTHS: usize = 16;
 
 /// Share of the mean that the newest answer makes, once there are a few.
 const NEWEST_SHARE: f64 = 0.1;

@@ -5,9 +5,15 @@ use std::collections::VecDeque;
 /// Lengths that are remembered.
 const REMEMBERED: usize = 256;
 
-/// So many of the newest lengths on one side of the middle of all are a change, not chance: by a sign test, it
-/// happens to about 5 in 10,000 groups of that size that are like the others. The older ones are forgotten then.
-const ONE_SIDED: [(usize, usize); 2] = [(12, 12), (24, 21)];
+/// The newest lengths are compared with the older ones in groups of these sizes.
+const COMPARED: std::ops::RangeInclusive<usize> = 8..=32;
+
+/// A difference of the mean logarithms that is so many times its standard error is a change, not chance. The older
+/// lengths are forgotten then.
+const CHANGED_SIGMAS: f64 = 4.0;
+
+/// Lengths that differ by less than this share are taken to be as different as that: equal ones say nothing of chance.
+const LEAST_DEVIATION: f64 = 0.25;
 
 /// The last lengths, in the order they came and by size.
 #[derive(Clone, Debug, Default)]
@@ -41,14 +47,23 @@ impl Recent {
 
     /// How many of the newest lengths are unlike the older ones; nothing where they are alike.
     fn changed(&self) -> Option<usize> {
-        let middle = *self.sorted.get(self.sorted.len() / 2)?;
-        let (newest, _) = ONE_SIDED.into_iter().find(|(newest, one_sided)| {
-            let of_newest = || self.order.iter().rev().take(*newest);
-            let above = of_newest().filter(|length| **length > middle).count();
-            let below = of_newest().filter(|length| **length < middle).count();
-            self.order.len() >= 2 * newest && (above >= *one_sided || below >= *one_sided)
-        })?;
-        Some(newest)
+        let (mut newest, mut older) = (Logarithms::default(), Logarithms::default());
+        for length in &self.order {
+            older.add(*length, 1.0);
+        }
+        let mut best = None::<(f64, usize)>;
+        for (count, length) in (1..=*COMPARED.end()).zip(self.order.iter().rev()) {
+            newest.add(*length, 1.0);
+            older.add(*length, -1.0);
+            if older.count < newest.count {
+                break;
+            }
+            let sigma = newest.difference(&older);
+            if count >= *COMPARED.start() && sigma > best.map_or(CHANGED_SIGMAS, |(most, _)| most) {
+                best = Some((sigma, count));
+            }
+        }
+        best.map(|(_, count)| count)
     }
 
     /// Their mean; nothing before the first.
@@ -64,6 +79,31 @@ impl Recent {
 
     pub(crate) fn sorted(&self) -> &[u32] {
         &self.sorted
+    }
+}
+
+/// Sums over the logarithms of lengths.
+#[derive(Clone, Copy, Debug, Default)]
+struct Logarithms {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Logarithms {
+    fn add(&mut self, length: u32, weight: f64) {
+        let value = (f64::from(length) + 1.0).ln();
+        self.count += weight;
+        self.sum += weight * value;
+        self.squares += weight * value * value;
+    }
+
+    /// How many standard errors the mean is away from that of a larger group.
+    fn difference(&self, larger: &Self) -> f64 {
+        let mean = larger.sum / larger.count;
+        let deviation = (larger.squares / larger.count - mean * mean).max(0.0).sqrt().max(LEAST_DEVIATION);
+        let error = deviation * (1.0 / self.count + 1.0 / larger.count).sqrt();
+        (self.sum / self.count - mean).abs() / error
     }
 }
 
@@ -123,6 +163,24 @@ impl Length<'_> {
             Self::Known(tokens) => *tokens,
             Self::Seen { lengths, most } => f64::from(lengths[place(lengths.len(), share)]).min(*most),
             Self::Unseen { mean, most } => exponential(*mean, share).min(*most),
+        }
+    }
+
+    /// The length at a share of the spread, where answers are so much longer than those seen.
+    pub(crate) fn scaled_at(&self, share: f64, longer: f64) -> f64 {
+        match self {
+            Self::Known(tokens) => *tokens,
+            Self::Seen { most, .. } | Self::Unseen { most, .. } => (self.at(share) * longer).min(*most),
+        }
+    }
+
+    /// What is left of an answer, where answers are so much longer than those seen.
+    pub(crate) fn scaled_left(&self, out: f64, share: f64, longer: f64) -> f64 {
+        match self {
+            Self::Known(_) => self.left(out, share),
+            Self::Seen { most, .. } | Self::Unseen { most, .. } => {
+                (self.left(out / longer, share) * longer).min((*most - out).max(0.0))
+            }
         }
     }
 

@@ -120,14 +120,14 @@ fn what_is_left_of_an_answer_is_what_longer_ones_had_left() {
 }
 
 #[test]
-fn lengths_that_change_are_known_within_24_answers_and_chance_forgets_nothing() {
+fn lengths_that_change_are_known_within_a_dozen_answers_and_chance_forgets_nothing() {
     let mut recent = recent::Recent::default();
     // From 1 to 200 in an order without a pattern, then three times as long.
     let length = |step: u32| 1 + step * 7919 % 200;
     (0..600).for_each(|step| recent.add(length(step)));
     assert_eq!(recent.len(), 256);
-    (600..624).for_each(|step| recent.add(300 + length(step)));
-    assert!(recent.len() <= 24, "{}", recent.len());
+    (600..612).for_each(|step| recent.add(300 + length(step)));
+    assert!(recent.len() <= 16, "{}", recent.len());
     let mean = recent.mean().expect("many were seen");
     assert!((300.0..500.0).contains(&mean), "{mean}");
 }

@@ -2,7 +2,9 @@
 
 use super::PoolScheduler;
 use crate::prediction::StartForecast;
-use crate::prediction::futures::{Holder, LANE_STEPS, LaneOutlook, Newcomers, Outlook, SlotOutlook, Step};
+use crate::prediction::futures::{
+    Holder, LANE_ROWS, LANE_STEPS, LaneOutlook, Newcomers, Outlook, SlotOutlook, Step,
+};
 use crate::prediction::{Length, Tokens};
 use crate::replica::{Replica, Standing, TYPICAL_PROMPT, ms_between};
 use crate::task::{Task, Waiting};
@@ -25,13 +27,37 @@ impl PoolScheduler {
         if self.next_task(now) == Some(task) {
             return Some(StartForecast::default());
         }
-        let starts = self.outlook(waiting, now).starts();
+        let starts = self.outlook(waiting, LANE_STEPS, now).starts();
         let grader = self.grader(waiting.spec.priority);
         Some(
             starts.map_or_else(StartForecast::default, |starts| {
                 grader.forecast(starts.at(0.5), starts.at(0.9))
             }),
         )
+    }
+
+    /// When the first tasks of a lane will start, each as in [`predicted_start`](Self::predicted_start), in one pass:
+    /// at most `tasks` of them, and no more than a bound.
+    #[must_use]
+    pub fn predicted_starts(
+        &self,
+        lane: Priority,
+        tasks: usize,
+        now: Timestamp,
+    ) -> Vec<(TaskId, StartForecast)> {
+        let rows: Vec<TaskId> =
+            self.queue.waiting(lane).take(tasks.min(LANE_ROWS)).map(|queued| queued.task).collect();
+        let Some(Task::Waiting(last)) = rows.last().and_then(|last| self.tasks.get(last)) else {
+            return Vec::new();
+        };
+        let starts = self.outlook(last, LANE_ROWS, now).starts_of_lane();
+        let (at_once, grader) = (self.next_task(now), self.grader(lane));
+        let forecast = |(row, task): (usize, TaskId)| {
+            let starts = starts.get(row).filter(|_| at_once != Some(task));
+            let forecast = starts.map(|starts| grader.forecast(starts.at(0.5), starts.at(0.9)));
+            (task, forecast.unwrap_or_default())
+        };
+        rows.into_iter().enumerate().map(forecast).collect()
     }
 
     /// The same for a task that has just been admitted: what its caller is told is graded when it starts.
@@ -43,7 +69,8 @@ impl PoolScheduler {
         Some(forecast)
     }
 
-    fn outlook<'a>(&'a self, waiting: &Waiting, now: Timestamp) -> Outlook<'a> {
+    /// What a waiting task's start depends on. Its own lane makes at most so many steps.
+    fn outlook<'a>(&'a self, waiting: &Waiting, own_steps: usize, now: Timestamp) -> Outlook<'a> {
         let spec = &waiting.spec;
         let own = self.queue.rank(waiting.ticket).unwrap_or(0);
         let others = match spec.priority {
@@ -53,21 +80,24 @@ impl PoolScheduler {
             }
             Priority::Batch => self.queue.len(Priority::Interactive),
         };
+        let own = self.lane_outlook(spec.priority, own, own_steps, now);
         let (interactive, batch) = match spec.priority {
-            Priority::Interactive => (own, others),
-            Priority::Batch => (others, own),
+            Priority::Interactive => (own, self.lane_outlook(Priority::Batch, others, LANE_STEPS, now)),
+            Priority::Batch => (self.lane_outlook(Priority::Interactive, others, LANE_STEPS, now), own),
         };
-        let length = self.lengths.length(spec.priority, &spec.work(), self.running_tokens(now));
+        let running = self.running_tokens(now);
+        let length = self.lengths.length(spec.priority, &spec.work(), running);
         Outlook {
             slots: self.slot_outlooks(spec.priority, now),
             batch_slots: self.batch_slots(),
-            interactive: self.lane_outlook(Priority::Interactive, interactive, now),
-            batch: self.lane_outlook(Priority::Batch, batch, now),
+            interactive,
+            batch,
             newcomers: (spec.priority == Priority::Batch).then(|| self.newcomers(now)).flatten(),
             batch_max_wait_ms: self.queue.limits().batch_max_wait.as_secs_f64() * 1000.0,
             spacing: count(self.queue.spacing()),
             since_batch: count(self.queue.since_batch()),
             cuts_per_ms: self.past.cuts.per_ms(),
+            doubt: self.lengths.any_length(spec.priority, self.queue.load(spec.priority), running).doubt(),
             priority: spec.priority,
             task: Step {
                 tasks: 1.0,
@@ -164,12 +194,12 @@ impl PoolScheduler {
         }
     }
 
-    /// The first `tasks` tasks of a lane, in at most [`LANE_STEPS`] steps.
-    fn lane_outlook(&self, lane: Priority, tasks: usize, now: Timestamp) -> LaneOutlook<'_> {
+    /// The first `tasks` tasks of a lane, in at most `steps` steps.
+    fn lane_outlook(&self, lane: Priority, tasks: usize, steps: usize, now: Timestamp) -> LaneOutlook<'_> {
         let leaving_per_ms = self.past.leaving_per_ms(lane);
         let fresh = self.lengths.fresh_share(lane);
         let running = self.running_tokens(now);
-        if tasks <= LANE_STEPS {
+        if tasks <= steps {
             let steps = self.queue.first(lane, tasks).map(|(since, work)| Step {
                 tasks: 1.0,
                 waited_ms: ms_between(since, now),
@@ -192,9 +222,9 @@ impl PoolScheduler {
             .waits(lane)
             .map_or((0.0, 0.0), |(first, last)| (ms_between(first, now), ms_between(last, now)));
         let mean = length.mean();
-        let steps = (0..LANE_STEPS).map(|step| Step {
-            tasks: count(tasks) / count(LANE_STEPS),
-            waited_ms: first + (last - first) * count(step) / count(LANE_STEPS),
+        let steps = (0..steps).map(|step| Step {
+            tasks: count(tasks) / count(steps),
+            waited_ms: first + (last - first) * count(step) / count(steps),
             read: sum.read / count(tasks),
             length,
             mean,

@@ -73,7 +73,7 @@ pub(super) struct Promises {
 }
 
 /// Share of the promises that are to hold.
-const KEPT_SHARE: f64 = 0.94;
+const KEPT_SHARE: f64 = 0.90;
 /// How far one promise, kept or broken, moves the reserve.
 const RESERVE_STEP: f64 = 0.1;
 const RESERVE_RANGE: std::ops::RangeInclusive<f64> = 0.0..=4.0;

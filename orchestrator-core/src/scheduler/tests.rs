@@ -100,6 +100,21 @@ fn a_task_knows_its_place_and_its_start_from_admission_to_dispatch() {
 }
 
 #[test]
+fn one_pass_over_a_lane_tells_each_task_what_it_is_told_alone() {
+    let mut pool = pool(limits(99, 99), &[profile(2, 100.0), profile(1, 30.0)]);
+    admit(&mut pool, 0..30, Priority::Interactive, at(0));
+    admit(&mut pool, 30..50, Priority::Batch, at(0));
+    hand_out(&mut pool, at(0));
+    for lane in Priority::ALL {
+        let starts = pool.predicted_starts(lane, 20, at(300));
+        assert_eq!(starts.len(), 20);
+        for (task, forecast) in starts {
+            assert_eq!(pool.predicted_start(task, at(300)), Some(forecast), "{task}");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_is_there_already_is_not_admitted_twice() {
     let mut pool = pool(limits(9, 9), &[]);
     admit(&mut pool, 0..1, Priority::Batch, at(0));

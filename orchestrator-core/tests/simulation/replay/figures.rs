@@ -19,6 +19,8 @@ pub struct Figures {
     pub beside_bound: f64,
     /// Share that started within the late forecast.
     pub covered: f64,
+    /// The late forecast over the expected one, in the middle.
+    pub late_beside_expected: f64,
     /// Median error of polled forecasts as a share of the whole wait, by quarter of the wait.
     pub quarters: [f64; 4],
 }
@@ -57,6 +59,7 @@ pub fn figures(predictions: &[Prediction], priority: Priority) -> Option<Figures
             told().filter(|p| p.bound_ms.is_some()).map(|p| error(p.expected_ms, p)).collect(),
         ),
         covered: covered as f64 / graded as f64,
+        late_beside_expected: median(told().map(|p| p.late_ms.max(1.0) / p.expected_ms.max(1.0)).collect()),
         quarters: [quarter(0), quarter(1), quarter(2), quarter(3)],
     })
 }

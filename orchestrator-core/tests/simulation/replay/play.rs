@@ -288,7 +288,10 @@ impl World<'_> {
     fn end(&mut self, job: usize) {
         let Some(started) = self.running.remove(&job) else { return };
         let what = self.trace.jobs[job];
-        let written = self.trace.speed.work(started.first.min(self.now), self.now) * DECODE_TPS / 1000.0;
+        // The first token belongs to the prefill.
+        let first = if started.first <= self.now { 1.0 } else { 0.0 };
+        let written =
+            first + self.trace.speed.work(started.first.min(self.now), self.now) * DECODE_TPS / 1000.0;
         let figures = EndFigures {
             tokens_in: TokenCount(what.tokens_in),
             tokens_cached: TokenCount(0),
