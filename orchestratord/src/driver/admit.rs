@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use adapter_api::{Input, Job, KvHint, Measured, Workload};
 use orchestrator_core::{
-    Admission, Millis, PoolId, Priority, Rejection, RejectionReason, TaskId, TaskSpec, Timestamp, TokenCount,
+    Admission, Millis, PoolId, Priority, Rejection, RejectionReason, StartForecast, TaskId, TaskSpec,
+    Timestamp, TokenCount,
 };
 
 use super::effect::Count;
@@ -174,18 +175,25 @@ impl Driver {
     }
 
     pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
-        let zero = Millis(0);
-        let started = Standing { queue_position: 0, predicted_start: zero, predicted_start_p90: zero };
-        let Some(pool) = self.tasks.get(id).and_then(|task| self.pools.get(task.pool)) else {
-            return started;
-        };
-        match (pool.scheduler.position(id, now), pool.scheduler.predicted_start(id, now)) {
-            (Some(position), Some(start)) => Standing {
+        let task = self.tasks.get(id);
+        let pool = task.and_then(|task| self.pools.get(task.pool));
+        let start = pool.and_then(|pool| pool.scheduler.predicted_start(id, now));
+        self.standing_with(id, start.unwrap_or_default(), now)
+    }
+
+    /// The same for a task whose start has been computed.
+    pub(super) fn standing_with(&self, id: TaskId, start: StartForecast, now: Timestamp) -> Standing {
+        let pool = self.tasks.get(id).and_then(|task| self.pools.get(task.pool));
+        match pool.and_then(|pool| Some((pool.scheduler.position(id, now)?, pool.load_wait(now).0))) {
+            Some((position, load_wait)) => Standing {
                 queue_position: u32::try_from(position).unwrap_or(u32::MAX),
-                predicted_start: Millis(start.expected.0 + pool.load_wait(now).0),
-                predicted_start_p90: Millis(start.late.0 + pool.load_wait(now).0),
+                predicted_start: Millis(start.expected.0 + load_wait),
+                predicted_start_p90: Millis(start.late.0 + load_wait),
             },
-            _ => started,
+            None => {
+                let zero = Millis(0);
+                Standing { queue_position: 0, predicted_start: zero, predicted_start_p90: zero }
+            }
         }
     }
 

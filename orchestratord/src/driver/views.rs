@@ -1,9 +1,12 @@
 //! Tasks as they are shown: what is remembered of each beside its state, and the answers to whoever looks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use adapter_api::{EngineFacts, EngineKind, Job, ToolSpeech, Workload};
-use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
+use orchestrator_core::{
+    Millis, PoolId, Priority, ReplicaId, SessionId, StartForecast, TaskId, Timestamp, TokenCount,
+};
 
 use super::commands::no_task;
 use super::task::{Task, TaskState};
@@ -69,6 +72,12 @@ impl Record {
         self.started_at = Some(now);
         self.runs += 1;
         self.runs
+    }
+
+    /// Its lane.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
     }
 
     /// Placements so far.
@@ -167,6 +176,7 @@ impl Driver {
         }
         running.sort_unstable();
         waiting.sort_unstable();
+        let starts = self.predicted_starts(limit, now);
         let ended = leaving.iter().copied().chain(self.tasks.last_ended());
         let shown = running.iter().map(|(_, id)| *id).take(limit);
         let shown = shown.chain(waiting.iter().map(|(.., id)| *id).take(limit)).chain(ended.take(limit));
@@ -174,8 +184,16 @@ impl Driver {
             running: running.len(),
             waiting: waiting.len(),
             ended: leaving.len() + self.tasks.ended_count(),
-            tasks: shown.filter_map(|id| Some(self.task_record(id, self.tasks.get(id)?, now))).collect(),
+            tasks: shown
+                .filter_map(|id| Some(self.task_record(id, self.tasks.get(id)?, starts.get(&id), now)))
+                .collect(),
         }
+    }
+
+    /// When the first tasks of each lane will start, as many as may be shown.
+    fn predicted_starts(&self, limit: usize, now: Timestamp) -> HashMap<TaskId, StartForecast> {
+        let lanes = self.pools.iter().flat_map(|pool| Priority::ALL.map(|lane| (pool, lane)));
+        lanes.flat_map(|(pool, lane)| pool.scheduler.predicted_starts(lane, limit, now)).collect()
     }
 
     /// One task, with what it was asked and its output.
@@ -183,13 +201,23 @@ impl Driver {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
         let asked = task.record.asked.clone().or_else(|| Some(Arc::new(Asked::of(&task.job()?.input))));
         let asked = asked.ok_or(Refusal::Internal)?;
-        let TaskRecord { view, log } = self.task_record(id, task, now);
+        let TaskRecord { view, log } = self.task_record(id, task, None, now);
         Ok(TaskStory { view, asked, log })
     }
 
-    fn task_record(&self, id: TaskId, task: &Task, now: Timestamp) -> TaskRecord {
-        let phase = match &task.state {
-            TaskState::Waiting { .. } => TaskPhase::Waiting(self.standing(id, now)),
+    /// A task as it is shown. Its start is computed where it is not given.
+    fn task_record(
+        &self,
+        id: TaskId,
+        task: &Task,
+        start: Option<&StartForecast>,
+        now: Timestamp,
+    ) -> TaskRecord {
+        let phase = match (&task.state, start) {
+            (TaskState::Waiting { .. }, Some(start)) => {
+                TaskPhase::Waiting(self.standing_with(id, *start, now))
+            }
+            (TaskState::Waiting { .. }, None) => TaskPhase::Waiting(self.standing(id, now)),
             _ => TaskPhase::Running,
         };
         let view = TaskView {
