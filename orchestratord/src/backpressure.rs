@@ -123,15 +123,13 @@ pub enum Refusal {
     /// The daemon is going down.
     #[error("the daemon is stopping")]
     Stopping,
-    /// More streams or connections than the limit.
-    #[error("{what} are at the limit of {limit} (`{option}`)")]
-    Crowded {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much there may be.
+    /// More streams than the limit.
+    #[error("streams are at the limit of {limit} (`limits.streams`)")]
+    TooManyStreams {
+        /// How many may be open.
         limit: u32,
-        /// The option that says so.
-        option: &'static str,
+        /// Until one is expected to be closed.
+        retry_after: Millis,
     },
     /// A defect of the daemon. What happened is in the log, not here.
     #[error("the daemon has a defect; its log says more")]
@@ -152,13 +150,21 @@ pub enum Failure {
     Invalid(String),
     /// The engine died with the task in it.
     #[error("the engine died while it decoded this task")]
-    WorkerReset,
+    WorkerReset {
+        /// Until its pool is expected to take the task again.
+        retry_after: Millis,
+    },
     /// Two engines failed with the task in them, before its first token: it may be why.
     #[error("two engines failed with this task in them, so it is not tried again")]
     EnginesFailed,
     /// The engine made no progress.
-    #[error("the engine made no progress for {0}")]
-    DecodeTimeout(Millis),
+    #[error("the engine made no progress for {silent}")]
+    DecodeTimeout {
+        /// For how long.
+        silent: Millis,
+        /// Until its pool is expected to take the task again.
+        retry_after: Millis,
+    },
     /// The engine could not decode.
     #[error("the engine could not decode this task")]
     Decode,
@@ -199,8 +205,8 @@ impl Verdict {
         Self { status, code: Code::InvalidParams, retriable: false, retry_after: None }
     }
 
-    const fn later(status: u16, code: Code, after: Millis) -> Self {
-        Self { status, code, retriable: true, retry_after: Some(after) }
+    fn later(status: u16, code: Code, after: Millis) -> Self {
+        Self { status, code, retriable: true, retry_after: Some(after.max(Millis(1))) }
     }
 
     /// `Retry-After`: whole seconds, rounded up, within [`RETRY_AFTER_RANGE`].
@@ -211,8 +217,7 @@ impl Verdict {
     }
 }
 
-/// A stopping daemon is expected back after a restart takes its time; systemd's default is 100 ms and the
-/// model's load follows. The least that clients honour.
+/// Nothing is known of when a stopping daemon is back, or whether it is: the least that clients honour.
 const BACK_AFTER_STOP: Millis = Millis(*RETRY_AFTER_RANGE.start() * 1000);
 
 impl Refusal {
@@ -238,7 +243,9 @@ impl Refusal {
                 Verdict { status: 503, code: Code::PoolUnavailable, retriable: false, retry_after: None }
             }
             Self::Stopping => Verdict::later(503, Code::PoolUnavailable, BACK_AFTER_STOP),
-            Self::Crowded { .. } => Verdict::later(503, Code::ReplicaExhausted, BACK_AFTER_STOP),
+            Self::TooManyStreams { retry_after, .. } => {
+                Verdict::later(503, Code::ReplicaExhausted, *retry_after)
+            }
             Self::Internal => {
                 Verdict { status: 500, code: Code::Internal, retriable: false, retry_after: None }
             }
@@ -256,15 +263,11 @@ impl Failure {
             }
             Self::Evicted { retry_after } => Verdict::later(429, Code::QueueFullDropLru, *retry_after),
             Self::Invalid(_) => Verdict::fault(400),
-            Self::WorkerReset => {
-                Verdict { status: 503, code: Code::WorkerReset, retriable: true, retry_after: None }
-            }
+            Self::WorkerReset { retry_after } => Verdict::later(503, Code::WorkerReset, *retry_after),
             Self::EnginesFailed => {
                 Verdict { status: 503, code: Code::WorkerReset, retriable: false, retry_after: None }
             }
-            Self::DecodeTimeout(_) => {
-                Verdict { status: 503, code: Code::DecodeTimeout, retriable: true, retry_after: None }
-            }
+            Self::DecodeTimeout { retry_after, .. } => Verdict::later(503, Code::DecodeTimeout, *retry_after),
             Self::ModelRetired | Self::PoolRemoved => {
                 Verdict { status: 503, code: Code::PoolUnavailable, retriable: false, retry_after: None }
             }

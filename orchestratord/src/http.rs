@@ -121,7 +121,7 @@ impl Api {
             metrics,
             devices,
             ledger,
-            streams: Streams::default(),
+            streams: Streams::new(clock),
             clock,
             console: console::sessions(),
         })

@@ -275,7 +275,7 @@ pub struct ErrorEnvelope {
     pub engine: ::std::option::Option<Engine>,
     ///Whether the same request may succeed later.
     pub retriable: bool,
-    ///Milliseconds after which trying again makes sense; null where no time can be told.
+    ///Milliseconds after which trying again makes sense, never 0 where `retriable`; null where it is not.
     #[serde(deserialize_with = "::std::option::Option::deserialize")]
     pub retry_after_ms: ::std::option::Option<u64>,
 }

@@ -174,11 +174,15 @@ impl Driver {
             _ => None,
         };
         let Some(job) = again else {
+            let pool = &self.pools[task.pool];
+            let retry_after = pool.retry_after(task.record.priority(), task.fingerprint, now);
             let failure = match loss {
                 _ if !serving => Failure::Stopping,
                 _ if failures >= FAILURES_MAX && task.record.has_said_nothing() => Failure::EnginesFailed,
-                Loss::Hung(silent) => Failure::DecodeTimeout(*silent),
-                Loss::Died(_) | Loss::Failed(_) | Loss::Unavailable(_) => Failure::WorkerReset,
+                Loss::Hung(silent) => Failure::DecodeTimeout { silent: *silent, retry_after },
+                Loss::Died(_) | Loss::Failed(_) | Loss::Unavailable(_) => {
+                    Failure::WorkerReset { retry_after }
+                }
             };
             self.effects.push(Effect::Fence(Arc::clone(&task.log)));
             self.close(id, Ending::Failed(failure), now);

@@ -347,6 +347,7 @@ async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
     house.control.crash(&ExitReason::Signal(9));
     let (text, end) = house.end_of(1).await;
     assert_eq!(failure(&end), Code::WorkerReset);
+    assert!(end.failure.is_some_and(|failure| failure.verdict().retry_after > Some(Millis(0))));
     assert!(!text.is_empty());
     assert_eq!(house.control.counts().submitted, 2);
 }

@@ -55,7 +55,7 @@ impl Api {
             | Refusal::MethodNotAllowed(_)
             | Refusal::TooLarge { .. }
             | Refusal::Stopping
-            | Refusal::Crowded { .. }
+            | Refusal::TooManyStreams { .. }
             | Refusal::Internal => None,
         };
         let engine = pool.and_then(|pool| self.settings().engines.get(pool).copied());

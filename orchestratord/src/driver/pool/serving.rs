@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::Engine;
-use orchestrator_core::{Millis, Timestamp};
+use orchestrator_core::{Millis, Priority, Timestamp};
 use pool_manager::Breaker;
 
 use super::Pool;
@@ -153,6 +153,17 @@ impl Pool {
             }
         }
         first.map(|(why, until)| Down { why: why.to_owned(), until })
+    }
+
+    /// When a caller whose task was lost with its engine may send it again: once a replica takes tasks and the lane has
+    /// a place for it. An engine that has just gone takes as long as the last load.
+    pub(in crate::driver) fn retry_after(&self, lane: Priority, caller: u64, now: Timestamp) -> Millis {
+        let start = match self.replicas.open().next() {
+            Some(_) => Millis(0),
+            None => self.load_wait(now).max(Millis::from_duration(self.usage.last_load.unwrap_or_default())),
+        };
+        let place = self.scheduler.check(lane, caller, now).err();
+        place.map_or(start, |full| full.retry_after.max(start))
     }
 
     /// How long it is until a replica takes tasks: nothing when one does. From how long the last load took

@@ -1,4 +1,5 @@
 use super::*;
+use crate::backpressure::Failure;
 use crate::health_view::FetchView;
 use crate::keeper::PoolEvent;
 use adapter_api::Device;
@@ -69,4 +70,18 @@ fn of_several_replicas_the_one_that_is_back_first_speaks() {
     pool.backs_off(&id(1), at(59), Some("it crashed".into()), Breaker::Open);
     assert_eq!(wait_s(&pool, at(0)), 50);
     assert_eq!(pool.view().replicas[0].state, "backing_off");
+}
+
+#[test]
+fn who_lost_its_engine_may_come_back_when_a_replica_is_up_and_the_lane_has_a_place() {
+    let mut pool = pool();
+    let replica = ReplicaId { pool: PoolId::new("p").unwrap(), index: 0 };
+    let started = PoolEvent::Starting(vec![(replica.clone(), Device::Cpu)]);
+    pool.heard(started, at(0), &mut Vec::new());
+    pool.backs_off(&replica, at(9), Some("it crashed".into()), Breaker::Closed);
+    let failure = |pool: &Pool, now| Failure::WorkerReset {
+        retry_after: pool.retry_after(Priority::Interactive, 1, now),
+    };
+    assert_eq!(failure(&pool, at(2)).verdict().retry_after, Some(Millis(7_000)));
+    assert_eq!(failure(&pool, at(9)).verdict().retry_after, Some(Millis(1)), "never 0");
 }

@@ -21,7 +21,7 @@ impl Relay {
 async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
     let standing =
         Standing { queue_position: 3, predicted_start: Millis(420), predicted_start_p90: Millis(600) };
-    let permit = Streams::default().try_open(1).unwrap();
+    let permit = Streams::new(Clock::start()).try_open(1).unwrap();
     Relay::new(
         Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(from) },
         KEEPALIVE,
@@ -131,7 +131,7 @@ async fn any_text_is_one_line_of_json_that_reads_back() {
 #[tokio::test]
 async fn a_task_that_failed_ends_with_the_error_in_its_end() {
     let log = TaskLog::new();
-    log.close(end(FinishReason::Error, Some(Failure::WorkerReset)));
+    log.close(end(FinishReason::Error, Some(Failure::WorkerReset { retry_after: Millis(700) })));
     let piece = relay(&log, 0).await.next().await.unwrap();
     let (_, data) = text(&piece).split_once("event: end\ndata: ").unwrap();
     let event: EndEvent = serde_json::from_str(data.trim_end()).unwrap();
@@ -167,7 +167,7 @@ async fn silence_is_broken_by_a_comment_before_it_is_too_long() {
 #[tokio::test]
 async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let log = TaskLog::new();
-    let streams = Streams::default();
+    let streams = Streams::new(Clock::start());
     let permit = streams.try_open(1).unwrap();
     let standing = Standing { queue_position: 0, predicted_start: Millis(0), predicted_start_p90: Millis(0) };
     let body = Relay::new(
