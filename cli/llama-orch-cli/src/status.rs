@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use api_types::{Device, Health, HealthStatus, Holding, ModelInfo, Pool, PoolState, Replica, ReplicaState};
+use api_types::{
+    Device, Health, HealthStatus, Holding, ModelInfo, Pool, PoolState, Priority, Replica, ReplicaState,
+    TaskState, TaskSummary,
+};
 
 use crate::api::ApiError;
 use crate::args::StatusArgs;
@@ -15,23 +18,26 @@ use crate::text;
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+/// The most waiting tasks that are shown.
+const WAITING_SHOWN: u32 = 20;
+
 /// Shows it, once or again and again.
 ///
 /// # Errors
 /// The daemon cannot be asked, except while watching, or nobody reads.
 pub async fn status(cx: &mut Context, args: &StatusArgs) -> Result<Exit, Stop> {
     let Some(every) = args.watch.map(Duration::from_secs) else {
-        let health = ask(cx).await?.map_err(|error| cx.api.failure(error))?;
-        show(cx, &health, args.json)?;
+        let (health, waiting) = ask(cx, args.json).await?.map_err(|error| cx.api.failure(error))?;
+        show(cx, &health, &waiting, args.json)?;
         return Ok(Exit::Done);
     };
     loop {
-        let asked = ask(cx).await?;
+        let asked = ask(cx, args.json).await?;
         if cx.ui.output_is_terminal() && !args.json {
             cx.ui.print_raw(CLEAR)?;
         }
         match asked {
-            Ok(health) => show(cx, &health, args.json)?,
+            Ok((health, waiting)) => show(cx, &health, &waiting, args.json)?,
             // It may be on its way: whoever watches wants to see it come.
             Err(error @ (ApiError::Unreachable(_) | ApiError::Broken(_))) => {
                 let failure = cx.api.failure(error);
@@ -47,15 +53,30 @@ pub async fn status(cx: &mut Context, args: &StatusArgs) -> Result<Exit, Stop> {
     }
 }
 
-async fn ask(cx: &mut Context) -> Result<Result<Health, ApiError>, Stop> {
+/// The daemon's health, and the tasks that wait where some do.
+async fn ask(
+    cx: &mut Context,
+    only_health: bool,
+) -> Result<Result<(Health, Vec<TaskSummary>), ApiError>, Stop> {
+    let api = &cx.api;
+    let both = async {
+        let health = api.health().await?;
+        let waits = |pool: &Pool| pool.queue.interactive.depth + pool.queue.batch.depth > 0;
+        if only_health || !health.pools.iter().flatten().any(waits) {
+            return Ok((health, Vec::new()));
+        }
+        let mut tasks = api.tasks(WAITING_SHOWN).await?.tasks;
+        tasks.retain(|task| task.state == TaskState::Waiting);
+        Ok((health, tasks))
+    };
     tokio::select! {
         biased;
         exit = cx.interrupts.next() => Err(Stop::Signal(exit)),
-        health = cx.api.health() => Ok(health),
+        both = both => Ok(both),
     }
 }
 
-fn show(cx: &mut Context, health: &Health, json: bool) -> Result<(), Stop> {
+fn show(cx: &mut Context, health: &Health, waiting: &[TaskSummary], json: bool) -> Result<(), Stop> {
     // Only who has the token is told the version.
     if health.version.is_none() {
         return Err(cx.api.unauthorised().into());
@@ -64,7 +85,7 @@ fn show(cx: &mut Context, health: &Health, json: bool) -> Result<(), Stop> {
         return Ok(cx.ui.print(&to_json(health))?);
     }
     let palette = if cx.ui.output_has_colour() { Palette::Colour } else { Palette::Plain };
-    Ok(cx.ui.print(&render(health, cx.api.url(), palette))?)
+    Ok(cx.ui.print(&render(health, waiting, cx.api.url(), palette))?)
 }
 
 /// The daemon's answer on one line.
@@ -72,7 +93,7 @@ pub fn to_json(health: &Health) -> String {
     serde_json::to_string(health).expect("it came as JSON")
 }
 
-fn render(health: &Health, url: &str, palette: Palette) -> String {
+fn render(health: &Health, waiting: &[TaskSummary], url: &str, palette: Palette) -> String {
     let status = palette.paint(Some(tint_of_daemon(health.status)), &health.status.to_string());
     let version = health.version.as_deref().unwrap_or("?");
     let mut page = format!("orchestratord {version} at {url}: {status}\n");
@@ -82,6 +103,10 @@ fn render(health: &Health, url: &str, palette: Palette) -> String {
     for pool in health.pools.iter().flatten() {
         page.push('\n');
         page.push_str(&render_pool(pool, palette));
+    }
+    if !waiting.is_empty() {
+        page.push('\n');
+        page.push_str(&render_waiting(waiting, palette));
     }
     if let Some(devices) = &health.devices {
         page.push('\n');
@@ -159,6 +184,28 @@ fn replica_row(replica: &Replica) -> [Cell; 8] {
         speed(replica.decode_tokens_per_s),
         progress::of_replica(replica).into(),
     ]
+}
+
+/// The tasks that wait, in the order in which they will start.
+fn render_waiting(tasks: &[TaskSummary], palette: Palette) -> String {
+    let mut table = Table::new(["WAITING", "POOL", "LANE", "PLACE", "STARTS IN", "P90"]);
+    let span = |ms: Option<u64>| ms.map(|ms| text::span(Duration::from_millis(ms))).unwrap_or_default();
+    for task in tasks {
+        let lane = match task.priority {
+            Priority::Interactive => "interactive",
+            Priority::Batch => "batch",
+        };
+        let place = task.queue_position.map(|before| format!("{}.", u64::from(before) + 1));
+        table.row([
+            task.task_id.to_string().into(),
+            task.pool.as_str().into(),
+            lane.into(),
+            place.unwrap_or_default().into(),
+            span(task.predicted_start_ms).into(),
+            span(task.predicted_start_p90_ms).into(),
+        ]);
+    }
+    table.render(palette, "")
 }
 
 fn render_devices(devices: &[Device], palette: Palette) -> String {

@@ -56,15 +56,38 @@ fn health() -> Health {
     .unwrap()
 }
 
+fn waiting() -> Vec<TaskSummary> {
+    let task = |id: u32, position: u32| {
+        serde_json::from_value(serde_json::json!({
+            "task_id": format!("6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e{id:02}"), "pool": "starter",
+            "priority": "batch", "workload": "completion", "state": "waiting",
+            "queue_position": position, "predicted_start_ms": 1900 * (position + 1),
+            "predicted_start_p90_ms": 2600 * (position + 1), "tokens_in": 12, "tokens_out": 0, "age_ms": 250,
+            "promised_start_ms": 1840, "placements": 0
+        }))
+        .unwrap()
+    };
+    vec![task(1, 0), task(2, 1)]
+}
+
 #[test]
 fn a_page_shows_pools_queues_replicas_and_devices() {
-    insta::assert_snapshot!(render(&health(), "http://127.0.0.1:6173", Palette::Plain));
+    insta::assert_snapshot!(render(&health(), &[], "http://127.0.0.1:6173", Palette::Plain));
+}
+
+#[test]
+fn tasks_that_wait_are_shown_with_their_start_and_its_upper_estimate() {
+    insta::assert_snapshot!(render_waiting(&waiting(), Palette::Plain), @r"
+    WAITING                               POOL     LANE   PLACE  STARTS IN  P90
+    6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e01  starter  batch  1.     1.9 s      2.6 s
+    6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e02  starter  batch  2.     3.8 s      5.2 s
+    ");
 }
 
 #[test]
 fn colours_change_nothing_but_the_colour() {
-    let plain = render(&health(), "http://127.0.0.1:6173", Palette::Plain);
-    let coloured = render(&health(), "http://127.0.0.1:6173", Palette::Colour);
+    let plain = render(&health(), &waiting(), "http://127.0.0.1:6173", Palette::Plain);
+    let coloured = render(&health(), &waiting(), "http://127.0.0.1:6173", Palette::Colour);
     let mut stripped = String::new();
     let mut rest = coloured.as_str();
     while let Some((before, after)) = rest.split_once("\x1b[") {
