@@ -5,7 +5,8 @@
 //! - no engine has more tasks than slots, and none is unloaded with a task in it;
 //! - tasks of one lane start in the order of their admission, but for those that wait for the replica that holds their
 //!   KV cache;
-//! - no slot is idle while an interactive task waits, unless the driver has set itself a time to start it;
+//! - no slot is idle while a task waits, unless the task waits for its KV cache, and then for no longer than reading its
+//!   prompt takes;
 //! - a pool that was removed is gone, with its controller;
 //! - every command has its reply, and every order to a controller is followed by what it waits for;
 //! - the driver never wakes at once, and its counts agree with each other: its own debug assertions.
@@ -21,8 +22,8 @@ use adapter_api::{
 use config_schema::PoolConfig;
 use fastrand::Rng;
 use orchestrator_core::{
-    FullPolicy, Millis, PoolId, Priority, QueueLimits, Session, SessionId, SessionLimits, TaskId, Timestamp,
-    TokenCount,
+    FullPolicy, Millis, PoolId, Priority, QueueLimits, ReplicaSnapshot, Session, SessionId, SessionLimits,
+    Standing, TaskId, Timestamp, TokenCount,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -80,6 +81,18 @@ struct Watched {
     log: Arc<TaskLog>,
     ends: u32,
     started: bool,
+    /// Since when it waits while a slot is free.
+    passes_up_since: Option<u64>,
+}
+
+impl Watched {
+    /// Tokens of its prompt. Engines read one a millisecond.
+    fn prompt(&self) -> u32 {
+        match &*self.request.job.input {
+            Input::Prompt(text) => u32::try_from(text.len()).expect("a short prompt"),
+            _ => unreachable!("all are prompts"),
+        }
+    }
 }
 
 /// See the module.
@@ -375,8 +388,17 @@ impl World {
         let (to, mut reply) = ReplyTo::new();
         // The task may start, and even end, in the same step: it is watched from before.
         let log = TaskLog::new();
-        self.tasks
-            .insert(id, Watched { request: request.clone(), pool: index, log, ends: 0, started: false });
+        self.tasks.insert(
+            id,
+            Watched {
+                request: request.clone(),
+                pool: index,
+                log,
+                ends: 0,
+                started: false,
+                passes_up_since: None,
+            },
+        );
         self.admitted.push(id);
         self.handle(Event::Command(Command::Admit(request, pool, measured, to)));
         match reply.try_recv().expect("a command has its reply") {
@@ -442,15 +464,8 @@ impl World {
         }
         if engine.runs.get(&run.task).is_some_and(|state| state.run == run) {
             engine.runs.remove(&run.task);
-            let report = report(finish, self.prompt_of(run.task));
+            let report = report(finish, self.tasks[&run.task].prompt());
             self.handle(Event::Task(run, TaskEvent::End(report)));
-        }
-    }
-
-    fn prompt_of(&self, task: TaskId) -> u32 {
-        match &*self.tasks[&task].request.job.input {
-            Input::Prompt(text) => u32::try_from(text.len()).expect("a short prompt"),
-            _ => unreachable!("all are prompts"),
         }
     }
 
@@ -477,7 +492,7 @@ impl World {
                 self.handle(Event::Task(state.run, TaskEvent::FirstToken));
             }
             let event = if writes && self.rng.bool() {
-                TaskEvent::End(report(Finish::Stop, self.prompt_of(state.run.task)))
+                TaskEvent::End(report(Finish::Stop, self.tasks[&state.run.task].prompt()))
             } else {
                 TaskEvent::Lost
             };
@@ -507,20 +522,31 @@ impl World {
 
     /// Whether a task's KV cache is at a replica without a free slot.
     fn waits_for_its_cache(&self, task: &Watched) -> bool {
-        let scheduler = &self.driver.pools[task.pool].scheduler;
+        let Some(pool) = self.driver.pools.get(self.controllers[task.pool].key) else { return false };
+        let scheduler = &pool.scheduler;
         let session = task.request.job.session.and_then(|id| scheduler.sessions().get(id, self.now()));
         let Some(home) = session.and_then(Session::home) else { return false };
         scheduler.replicas().any(|replica| replica.replica == home.replica && replica.busy == replica.slots)
     }
 
     fn check(&mut self) {
+        let now = self.now();
         for pool in self.driver.pools.iter().filter(|_| !self.stopping) {
-            let waits = pool.scheduler.depth(Priority::Interactive) > 0;
-            let idle = pool.scheduler.replicas().any(|replica| {
-                replica.standing == orchestrator_core::Standing::Open && replica.busy < replica.slots
-            });
-            let planned = pool.scheduler.next_wake(self.now()).is_some();
-            assert!(!waits || !idle || planned, "a slot is idle while an interactive task waits");
+            let (index, scheduler) = (self.with_key(pool.key()), &pool.scheduler);
+            let open = |replica: &ReplicaSnapshot| replica.standing == Standing::Open;
+            let idle = scheduler.replicas().any(|replica| open(&replica) && replica.busy < replica.slots);
+            let waits = Priority::ALL.iter().any(|lane| scheduler.depth(*lane) > 0);
+            let planned = scheduler.next_wake(now).is_some();
+            assert!(!waits || !idle || planned, "a slot is idle while a task waits");
+            for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.pool == index) {
+                if !idle || scheduler.position(*id, now).is_none() {
+                    task.passes_up_since = None;
+                    continue;
+                }
+                let since = *task.passes_up_since.get_or_insert(self.now_ms);
+                let gains = u64::from(task.prompt()) + 1;
+                assert!(self.now_ms - since <= gains, "a task passes up a slot for longer than it gains");
+            }
         }
     }
 

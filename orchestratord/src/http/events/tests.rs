@@ -176,7 +176,7 @@ async fn a_stream_gives_its_place_back_when_it_is_dropped() {
         permit,
     )
     .into_body();
-    assert!(streams.try_open(1).is_none());
+    assert!(streams.try_open(1).is_err());
     drop(body);
-    assert!(streams.try_open(1).is_some());
+    assert!(streams.try_open(1).is_ok());
 }

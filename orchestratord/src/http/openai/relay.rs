@@ -60,7 +60,7 @@ impl Place {
     /// Takes one.
     ///
     /// # Errors
-    /// [`Refusal::Crowded`] where there is none.
+    /// [`Refusal::TooManyStreams`] where there is none.
     pub(super) fn take(api: &Api) -> Result<Self, Refusal> {
         let permit = api.open_stream()?;
         Ok(Self { keepalive: api.settings().keepalive, _permit: permit })
