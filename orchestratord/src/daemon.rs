@@ -11,6 +11,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use adapter_api::EngineFactory;
@@ -18,7 +19,7 @@ use config_schema::Config;
 use model_store::Store;
 use pool_manager::{DeviceProbe, Ledger, MemoryAccount, Telemetry};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,7 @@ mod settings;
 pub use settings::Settings;
 
 use controllers::{Controllers, Means};
+use settings::WorkerSettings;
 
 /// News of pools that wait for the driver.
 const POOL_EVENTS_BOUND: usize = 64;
@@ -73,6 +75,7 @@ pub struct Daemon {
     server: Server,
     api: Arc<Api>,
     controllers: Controllers,
+    worker: WorkerSettings,
     shutdown: CancellationToken,
     /// Keeps the devices read as long as the daemon runs.
     #[expect(dead_code, reason = "held, not used: its end is the end of the reading")]
@@ -105,18 +108,20 @@ impl Daemon {
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
         let (events, pools) = mpsc::channel(POOL_EVENTS_BOUND);
         let (ledger, shutdown) = (Arc::new(Ledger::default()), CancellationToken::new());
-        let (policy, margin_bytes) = (settings::policy(config), config.worker.memory_margin_bytes);
-        let stop_grace = policy.stop_grace;
+        let (policy, policies) = watch::channel(settings::policy(config));
+        let stop_grace = policy.borrow().stop_grace;
+        let margin_bytes = Arc::new(AtomicU64::new(config.worker.memory_margin_bytes));
+        let memory = MemoryAccount {
+            ledger: Arc::clone(&ledger),
+            devices: Arc::clone(&devices),
+            margin_bytes: Arc::clone(&margin_bytes),
+        };
         let means = Means {
             store: Arc::new(parts.store),
             built_in: parts.engines,
-            policy,
+            policy: policies,
             offload: parts.offload,
-            memory: MemoryAccount {
-                ledger: Arc::clone(&ledger),
-                devices: Arc::clone(&devices),
-                margin_bytes,
-            },
+            memory,
             events,
             shutdown: shutdown.clone(),
         };
@@ -136,7 +141,8 @@ impl Daemon {
         let api = Api::new(driver.clone(), settings, instruments);
         let limits = settings::connection_limits(config);
         let server = Server::start(parts.listener, api.router(), limits)?;
-        Ok(Self { driver, queues, server, api, controllers, shutdown, telemetry })
+        let worker = WorkerSettings { policy, margin_bytes };
+        Ok(Self { driver, queues, server, api, controllers, worker, shutdown, telemetry })
     }
 
     /// Where it listens.
@@ -158,6 +164,7 @@ impl Daemon {
             driver: self.driver.clone(),
             api: Arc::clone(&self.api),
             limits: self.server.limits(),
+            worker: self.worker.clone(),
             address: self.address(),
         }
     }

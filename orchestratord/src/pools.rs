@@ -9,7 +9,7 @@ use config_schema::{PoolConfig, PoolModel};
 use model_store::Store;
 use orchestrator_core::PoolId;
 use pool_manager::{MemoryAccount, ReplicaPolicy};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Offload;
@@ -41,8 +41,8 @@ pub struct PoolContext {
     pub store: Arc<Store>,
     /// What starts its engines, by its options and the model they are to serve.
     pub engines: Engines,
-    /// How replicas are kept up, but for what a server says of itself.
-    pub policy: ReplicaPolicy,
+    /// How replicas are kept up, but for what a server says of itself. May change: the next load has what it is then.
+    pub policy: watch::Receiver<ReplicaPolicy>,
     /// What the engines can compute on beside the processor.
     pub offload: Offload,
     /// The devices, and who holds how much of them.

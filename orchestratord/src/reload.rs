@@ -2,6 +2,7 @@
 //! named in the log; a configuration with a fault in it changes nothing.
 
 use config_schema::{Config, PoolConfig};
+use futures_util::future::join_all;
 use orchestratord::auth::ApiToken;
 use orchestratord::daemon::Settings;
 use orchestratord::exit::Exit;
@@ -9,17 +10,8 @@ use orchestratord::logging::Log;
 
 use crate::args::Options;
 
-/// The options that are read once, at the start. Those below them are too.
-const AT_THE_START: [&str; 8] = [
-    "allow_non_loopback",
-    "listen",
-    "log.file",
-    "log.format",
-    "models_dir",
-    "worker.load_timeout_s",
-    "worker.memory_margin_mb",
-    "worker.restart",
-];
+/// The options that are read once, at the start.
+const AT_THE_START: [&str; 5] = ["allow_non_loopback", "listen", "log.file", "log.format", "models_dir"];
 
 /// Reads the configuration again and gives the one that holds from here on. `current` holds where the new one has a
 /// fault, and for each pool that cannot be served as the new one has it; what takes a restart is told by what the
@@ -55,11 +47,14 @@ pub async fn reload(
     if !log.set_level(holds.log.level) && current.log.level != holds.log.level {
         tracing::warn!("`log.level` has no effect: `RUST_LOG` is set");
     }
-    for (wanted, holds) in new.pools.into_iter().zip(&mut holds.pools) {
-        if wanted != *holds && reload_pool(&wanted, holds, &settings).await {
+    // Each for itself: a model that is fetched holds up nobody.
+    let reloads = new.pools.into_iter().zip(&mut holds.pools).filter(|(wanted, holds)| wanted != *holds);
+    join_all(reloads.map(|(wanted, holds)| async {
+        if reload_pool(&wanted, holds, &settings).await {
             *holds = wanted;
         }
-    }
+    }))
+    .await;
     for difference in started.differences(&holds) {
         if is_read_at_the_start(&difference.path) {
             let (value, running) = (&difference.after, &difference.before);
@@ -105,7 +100,5 @@ async fn read(options: &Options) -> Result<(Config, ApiToken), Exit> {
 }
 
 fn is_read_at_the_start(path: &str) -> bool {
-    AT_THE_START
-        .iter()
-        .any(|option| path.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    AT_THE_START.contains(&path)
 }

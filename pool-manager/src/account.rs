@@ -2,6 +2,7 @@
 //! may have it, and when it wants it back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use orchestrator_core::ReplicaId;
 use tokio::sync::watch;
@@ -16,8 +17,8 @@ pub struct MemoryAccount {
     pub ledger: Arc<Ledger>,
     /// The last reading of the devices.
     pub devices: Arc<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
-    /// Bytes of each device that are left free.
-    pub margin_bytes: u64,
+    /// Bytes of each device that are left free. May change.
+    pub margin_bytes: Arc<AtomicU64>,
 }
 
 impl MemoryAccount {
@@ -25,7 +26,17 @@ impl MemoryAccount {
     #[must_use]
     pub fn unbounded() -> Self {
         let nothing = Arc::new(Snapshot::default());
-        Self { ledger: Arc::default(), devices: Arc::new(move || Arc::clone(&nothing)), margin_bytes: 0 }
+        Self {
+            ledger: Arc::default(),
+            devices: Arc::new(move || Arc::clone(&nothing)),
+            margin_bytes: Arc::default(),
+        }
+    }
+
+    /// Bytes of each device that are left free now.
+    #[must_use]
+    pub fn margin_bytes(&self) -> u64 {
+        self.margin_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn loaded(&self, replica: &ReplicaId, process: Option<u32>) {
@@ -41,7 +52,7 @@ impl MemoryAccount {
     }
 
     pub(crate) fn claim(&self, replica: &ReplicaId) -> Result<(), String> {
-        self.ledger.claim(replica, &(self.devices)(), self.margin_bytes)
+        self.ledger.claim(replica, &(self.devices)(), self.margin_bytes())
     }
 
     pub(crate) fn freed(&self) -> watch::Receiver<u64> {

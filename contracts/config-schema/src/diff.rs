@@ -58,8 +58,11 @@ fn differ(one: &Value, other: &Value, path: &str, differences: &mut Vec<Differen
             }
         }
         (one, other) if one != other => {
-            let shown =
-                |value: &Value| if is_secret(path) { "not shown".to_owned() } else { value.to_string() };
+            let shown = |value: &Value| match value {
+                _ if is_secret(path) => "not shown".to_owned(),
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
             differences.push(Difference { path: path.to_owned(), before: shown(one), after: shown(other) });
         }
         _ => {}

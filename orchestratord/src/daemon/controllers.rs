@@ -6,7 +6,7 @@ use adapter_api::EngineFactory;
 use config_schema::PoolConfig;
 use model_store::Store;
 use pool_manager::{MemoryAccount, ReplicaPolicy};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use crate::tasks;
 pub(super) struct Means {
     pub(super) store: Arc<Store>,
     pub(super) built_in: Arc<dyn EngineFactory>,
-    pub(super) policy: ReplicaPolicy,
+    pub(super) policy: watch::Receiver<ReplicaPolicy>,
     pub(super) offload: Offload,
     pub(super) memory: MemoryAccount,
     pub(super) events: mpsc::Sender<(PoolKey, PoolEvent)>,

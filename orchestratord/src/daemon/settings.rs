@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use config_schema::{Config, PoolConfig, WhenFull};
 use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
@@ -21,12 +22,20 @@ use crate::keeper::ReloadOrder;
 use crate::protocol::{Configuration, PoolChanges};
 use crate::server::{ConnectionLimits, raise_limit};
 
+/// How workers are started and what is left free, for all pools.
+#[derive(Clone)]
+pub(super) struct WorkerSettings {
+    pub(super) policy: watch::Sender<ReplicaPolicy>,
+    pub(super) margin_bytes: Arc<AtomicU64>,
+}
+
 /// What of a running daemon a new configuration can change.
 #[derive(Clone)]
 pub struct Settings {
     pub(super) driver: DriverHandle,
     pub(super) api: Arc<Api>,
     pub(super) limits: watch::Sender<ConnectionLimits>,
+    pub(super) worker: WorkerSettings,
     pub(super) address: SocketAddr,
 }
 
@@ -47,6 +56,8 @@ impl Settings {
             raise_limit(limits.connections);
         }
         self.limits.send_replace(limits);
+        self.worker.policy.send_replace(policy(config));
+        self.worker.margin_bytes.store(config.worker.memory_margin_bytes, Ordering::Relaxed);
         Ok(changes)
     }
 

@@ -235,7 +235,7 @@ impl PoolController {
 
     async fn set_demand(&mut self, demand: Demand) {
         self.pool.set_demand(demand);
-        let waiting_max = self.pool.context.policy.restart.waiting_max;
+        let waiting_max = self.pool.context.policy.borrow().restart.waiting_max;
         if let (Demand::Waiting, State::FetchDelay { why, until, .. }) = (demand, &mut self.state)
             && *until > now() + waiting_max
         {
@@ -261,7 +261,7 @@ impl PoolController {
     async fn fetch_failed(&mut self, goal: Goal, retry: Duration, why: String) {
         let retry_in = match self.pool.demand() {
             Demand::Idle => retry,
-            Demand::Waiting => retry.min(self.pool.context.policy.restart.waiting_max),
+            Demand::Waiting => retry.min(self.pool.context.policy.borrow().restart.waiting_max),
         };
         let (pool, model) = (&self.pool.context.pool, &self.model.reference);
         tracing::error!(%pool, %model, reason = why, retry_ms = retry_in.as_millis(), "no model");

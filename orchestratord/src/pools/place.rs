@@ -86,7 +86,7 @@ impl PoolResources {
     fn fit(&self, mut sites: Vec<Site>, view: &LedgerView<'_>) -> Fit {
         for site in &mut sites {
             let free = view.free_bytes(&site.device);
-            site.free_bytes = free.map(|free| free.saturating_sub(self.context.memory.margin_bytes));
+            site.free_bytes = free.map(|free| free.saturating_sub(self.context.memory.margin_bytes()));
         }
         FitQuery { sites, replicas: self.config.replicas, may_lower_ctx: self.config.fit_ctx }.answer()
     }

@@ -77,7 +77,7 @@ impl PoolResources {
     pub(super) fn replicas_of(&self, model: &PoolModel) -> ReplicaContext {
         ReplicaContext {
             factory: self.engines(model),
-            policy: policy_of(&self.config, &self.context.policy),
+            policy: policy_of(&self.config, &self.context.policy.borrow()),
             memory: self.context.memory.clone(),
             demand: self.demand.subscribe(),
             shutdown: self.context.shutdown.clone(),

@@ -116,7 +116,7 @@ impl House {
                 let devices = devices.clone();
                 move || Arc::clone(&devices.borrow())
             }),
-            margin_bytes: 0,
+            margin_bytes: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -132,7 +132,7 @@ impl House {
                     key,
                     store: Arc::new(Store::new(store.clone(), Surroundings::default())),
                     engines: Arc::new(move |_, _| Arc::clone(&engines)),
-                    policy: ReplicaPolicy::default(),
+                    policy: watch::channel(ReplicaPolicy::default()).1,
                     offload: Offload::None,
                     memory: memory.clone(),
                     events: events.clone(),

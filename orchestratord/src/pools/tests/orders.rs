@@ -157,12 +157,12 @@ impl Rig {
                 let is_other = model.to_string().ends_with("other.gguf");
                 Arc::clone(if is_other { &others } else { &own })
             }),
-            policy: ReplicaPolicy::default(),
+            policy: watch::channel(ReplicaPolicy::default()).1,
             offload: Offload::None,
             memory: MemoryAccount {
                 ledger: Arc::clone(&ledger),
                 devices: Arc::new(move || Arc::clone(&snapshot)),
-                margin_bytes: 0,
+                margin_bytes: Arc::default(),
             },
             events: events_out,
             shutdown: shutdown.clone(),

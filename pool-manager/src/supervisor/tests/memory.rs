@@ -20,7 +20,7 @@ fn account() -> MemoryAccount {
         let readings = readings.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
         Arc::new(Snapshot { devices: vec![reading.clone()], readings, ..Snapshot::default() })
     };
-    MemoryAccount { ledger: Arc::default(), devices: Arc::new(devices), margin_bytes: 0 }
+    MemoryAccount { ledger: Arc::default(), devices: Arc::new(devices), margin_bytes: Arc::default() }
 }
 
 fn take(account: &MemoryAccount, pool: &str, bytes: u64) -> Option<Reservation> {
