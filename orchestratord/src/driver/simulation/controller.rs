@@ -37,6 +37,17 @@ pub(super) enum Step {
 /// Replicas of one controller have numbers of their own, so that none of a later pool of its name has the same.
 const NUMBERS: u16 = 256;
 
+/// How far its end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It takes orders.
+    Open,
+    /// Its orders have ended.
+    Closing,
+    /// It has ended.
+    Closed,
+}
+
 /// A controller.
 pub(super) struct Controller {
     pub(super) key: PoolKey,
@@ -52,10 +63,7 @@ pub(super) struct Controller {
     loading: Option<bool>,
     /// An unload that is under way.
     unloading: bool,
-    /// Its orders have ended.
-    pub(super) closing: bool,
-    /// It has ended.
-    pub(super) closed: bool,
+    pub(super) phase: Phase,
     replicas: Vec<ReplicaId>,
     /// What tells that the replicas which give their place up are idle.
     held: Option<(oneshot::Receiver<()>, ReloadFate)>,
@@ -79,8 +87,7 @@ impl Controller {
             reloading: None,
             loading: None,
             unloading: false,
-            closing: false,
-            closed: false,
+            phase: Phase::Open,
             replicas: Vec::new(),
             held: None,
             displaced: Vec::new(),
@@ -178,7 +185,7 @@ impl World {
     pub(super) fn close_controller(&mut self, pool: usize) {
         let controller = &mut self.controllers[pool];
         controller.generation += 1;
-        controller.closing = true;
+        controller.phase = Phase::Closing;
         controller.orders.clear();
         (controller.loading, controller.held) = (None, None);
         let canceled = controller.reloading.take().is_some();
@@ -247,7 +254,7 @@ impl World {
                 self.event(pool, PoolEvent::Unloaded);
             }
             Step::Closed if controller.outgoing.is_empty() => {
-                controller.closed = true;
+                controller.phase = Phase::Closed;
                 self.event(pool, PoolEvent::Closed);
             }
             Step::Closed => self.step_within(pool, 500, Step::Closed),

@@ -28,7 +28,7 @@ use orchestrator_core::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::controller::{Controller, Step};
+use super::controller::{Controller, Phase, Step};
 use super::engine::{EngineId, EngineMode, SimEngine, SimRun, id_of};
 use super::scenario::{END_MS, Operation, Scenario, Submission};
 use crate::backpressure::Refusal;
@@ -253,7 +253,7 @@ impl World {
             }
             Effect::Order(key, order) => {
                 let pool = self.with_key(key);
-                assert!(!self.controllers[pool].closing, "an order after the end of all orders");
+                assert_eq!(self.controllers[pool].phase, Phase::Open, "an order after the end of all orders");
                 self.controllers[pool].orders.push_back(order);
             }
             Effect::Signal(idle) => _ = idle.send(()),
@@ -561,7 +561,8 @@ impl World {
         for controller in self.controllers.iter().filter(|_| !self.stopping) {
             let configured = self.driver.pools.get(controller.key).is_some_and(Pool::is_configured);
             assert_eq!(
-                controller.closed, !configured,
+                controller.phase == Phase::Closed,
+                !configured,
                 "{} is gone once it was removed, and not before",
                 controller.id
             );

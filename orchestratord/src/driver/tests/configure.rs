@@ -344,6 +344,25 @@ fn bounds_and_retention_change_for_pools_that_stay() {
 }
 
 #[test]
+fn new_options_are_for_the_next_load_where_nothing_is_loaded_and_a_retired_model_stays_retired() {
+    for at in [At::NoFit, At::Retired] {
+        let (mut bench, _) = Bench::at(at);
+        let model = PoolModel::Reference(ModelRef::Starter);
+        let (to, mut reply) = ReplyTo::new();
+        let options = Some(Box::new(pool_config(pool_id())));
+        let order = ReloadOrder { model, sha256: None, options };
+        bench.handle(Event::Command(Command::Reload(pool_id(), order, to)));
+        bench.event(PoolEvent::Adopted { model_ref: "new".into(), engine: EngineKind::Vllm });
+        bench.event(PoolEvent::ReloadOver(Ok("new".into())));
+        assert_eq!(reply.try_recv().unwrap(), Ok(Ok("new".to_owned())), "{at:?}");
+        let pool = bench.health().pools.remove(0);
+        assert_eq!((pool.model_ref.as_str(), pool.engine), ("new", EngineKind::Vllm), "{at:?}");
+        assert_eq!(pool.state == ModelState::Retired, at == At::Retired);
+        assert_eq!(bench.admit(2).is_ok(), at == At::NoFit, "what did not fit is tried anew");
+    }
+}
+
+#[test]
 fn a_task_of_a_pool_that_is_gone_stays_readable() {
     let mut bench = Bench::new(1);
     bench.admit(1).unwrap();
