@@ -3,7 +3,7 @@
 //! | task | canceled by | when it exits |
 //! |---|---|---|
 //! | driver | the last [`crate::handle::DriverHandle`] going away | nobody can ask for anything any more |
-//! | pool controller, one a pool | the daemon's shutdown token; a fetch that is under way is told | its replicas are gone |
+//! | pool controller, one a pool | the daemon's shutdown token, or the end of its orders when the pool was removed; a fetch that is under way is told | its replicas are gone |
 //! | a fleet that leaves, one a reload | the daemon's shutdown token: its tasks are not waited for then | its replicas are gone |
 //! | end of an engine that hangs, one an engine | nobody: it has the grace of a stop, and is killed then | the engine is gone |
 //! | cancel of what a client left behind | the driver going away | the driver has answered |

@@ -102,3 +102,18 @@ async fn a_load_whose_file_has_gone_is_answered_and_tried_until_the_file_is_back
     std::fs::write(&rig.model, "a model").unwrap();
     rig.until("Ready").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_preload_loads_where_there_is_room_and_waits_for_none() {
+    for (memory, answer) in [(2 * NEEDS, "Starting"), (NEEDS - 1, "Unloaded")] {
+        let mut rig = Rig::new(&Setting { memory, preload: false, ..Setting::default() });
+        rig.until("Unloaded").await;
+        rig.order(Order::Preload).await;
+        assert_eq!(rig.next().await, answer);
+    }
+    for (at, answer) in [(At::WaitingForRoom, "NoRoom"), (At::FetchDelay, "FetchFailed")] {
+        let mut rig = Rig::at(at).await;
+        rig.order(Order::Preload).await;
+        assert_eq!(rig.next().await, answer, "{at:?}: what is being done goes on");
+    }
+}
