@@ -54,6 +54,8 @@ pub enum Effect {
         /// The span of the task.
         span: tracing::Span,
     },
+    /// Let go of the job of a task that has ended.
+    Discard(Arc<Job>),
     /// Have an engine give back the KV cache of a session.
     EvictSession {
         /// The session.
@@ -114,6 +116,7 @@ impl std::fmt::Debug for Effect {
             Self::CloseLog { task, end, .. } => {
                 f.debug_struct("CloseLog").field("task", task).field("end", end).finish()
             }
+            Self::Discard(job) => f.debug_tuple("Discard").field(&job.task).finish(),
             Self::EvictSession { session, .. } => f.debug_tuple("EvictSession").field(session).finish(),
             Self::EndEngine { replica, .. } => f.debug_tuple("EndEngine").field(replica).finish(),
             Self::ReadProgress(runs) => f.debug_tuple("ReadProgress").field(&runs.len()).finish(),

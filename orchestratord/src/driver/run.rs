@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_api::Job;
 use config_schema::PoolConfig;
 use pool_manager::Snapshot;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +22,9 @@ use crate::tasks;
 
 /// The longest the driver sleeps when nothing is due: it needs no tick, but a bound has a name.
 const IDLE_WAKE: Duration = Duration::from_secs(3600);
+
+/// A job of up to so many bytes is freed at once.
+const DISCARDED_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// Where events come from.
 #[derive(Debug)]
@@ -161,6 +165,7 @@ impl Outside {
                 }
                 return Some(Event::LogClosed(task, log.bytes()));
             }
+            Effect::Discard(job) => discard(job),
             Effect::EvictSession { session, engine } => engine.evict_session(session),
             Effect::EndEngine { replica, engine } => {
                 let grace = self.stop_grace;
@@ -216,5 +221,14 @@ impl Outside {
 impl std::fmt::Debug for Outside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outside").field("orders", &self.orders).finish_non_exhaustive()
+    }
+}
+
+/// Frees a job that nobody else has; one of many parts on another thread, for that takes tens of milliseconds.
+fn discard(job: Arc<Job>) {
+    if let Some(job) = Arc::into_inner(job)
+        && job.bytes() > DISCARDED_AT_ONCE_BYTES
+    {
+        tokio::task::spawn_blocking(move || drop(job));
     }
 }

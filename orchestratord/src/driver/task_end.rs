@@ -247,6 +247,7 @@ impl Driver {
         };
         let (log, span) = (Arc::clone(&task.log), task.span.clone());
         self.effects.push(Effect::CloseLog { task: id, log, end, tokens_out, span });
+        self.effects.extend(job.map(Effect::Discard));
     }
 }
 

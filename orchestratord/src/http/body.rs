@@ -15,6 +15,9 @@ use crate::backpressure::Refusal;
 /// How long a client may be silent in the middle of a body.
 const BODY_SILENCE: Duration = Duration::from_secs(30);
 
+/// Bytes of a body after which other requests have their turn: a fast client keeps the socket readable.
+const TURN_BYTES: usize = 256 * 1024;
+
 /// Reads the body of `request` as JSON, whatever its `Content-Type` says.
 ///
 /// # Errors
@@ -64,6 +67,9 @@ async fn read(mut body: Body, limit_bytes: u64) -> Result<Bytes, Refusal> {
         if first.is_empty() {
             first = data;
             continue;
+        }
+        if length / TURN_BYTES > (length - data.len()) / TURN_BYTES {
+            tokio::task::yield_now().await;
         }
         if all.is_empty() {
             let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();

@@ -225,6 +225,7 @@ impl World {
             Effect::Submit { run, engine, log, .. } => self.submit(run, id_of(&engine), log),
             Effect::Cancel { task, engine, .. } => self.cancel_run(task, id_of(&engine)),
             Effect::Fence(log) => log.fence(),
+            Effect::Discard(_) => {}
             Effect::CloseLog { task, log, end, tokens_out, .. } => {
                 let closed = log.close(|written| match tokens_out {
                     TokensOut::Reported => end,
