@@ -421,7 +421,7 @@ impl World {
             Operation::Hang { .. } => engine.mode = EngineMode::Hung,
             Operation::Stall { .. } => {
                 if let Some(run) = engine.runs.values_mut().next() {
-                    run.stalled = true;
+                    run.stalled_at = Some(self.now_ms);
                 }
             }
             Operation::Slow { .. } => engine.slowness = 20,

@@ -18,6 +18,9 @@ use crate::task_log::TaskLog;
 /// An engine's name in the world.
 pub(in crate::driver) type EngineId = u32;
 
+/// No run stalls for longer: the floor, and four times the reading of the longest prompts in every slot.
+const STALL_BOUND_MS: u64 = 5_000 + 4 * 3 * 2_000 + 64 * 34 + 2_000;
+
 /// An engine in the world.
 pub(in crate::driver) struct SimEngine {
     pub(super) replica: ReplicaId,
@@ -49,8 +52,8 @@ pub(super) struct SimRun {
     pub(super) run: RunId,
     pub(super) log: Arc<TaskLog>,
     pub(super) canceled: bool,
-    /// It does not go on, though its engine works.
-    pub(super) stalled: bool,
+    /// Since when it does not go on, though its engine works.
+    pub(super) stalled_at: Option<u64>,
     /// Work done, as the engine reports it.
     pub(super) done: u64,
     /// Tokens still to come.
@@ -69,9 +72,10 @@ impl SimEngine {
         slots: u16,
         abilities: Abilities,
     ) -> Self {
+        let facts = EngineFacts { abilities, ctx: ctx_of(&replica), ..facts(slots) };
         Self {
             replica,
-            handle: Arc::new(Handle { id, facts: EngineFacts { abilities, ..facts(slots) } }),
+            handle: Arc::new(Handle { id, facts }),
             mode: EngineMode::Working,
             slowness: 1,
             fails_next: false,
@@ -79,10 +83,27 @@ impl SimEngine {
         }
     }
 
+    /// What must hold of the runs in an engine that works.
+    pub(super) fn check(&self, now_ms: u64, has_ended: impl Fn(TaskId) -> bool) {
+        if matches!(self.mode, EngineMode::Hung | EngineMode::Dead) {
+            return;
+        }
+        for (task, run) in self.runs.iter().filter(|(_, run)| !run.canceled) {
+            assert!(!has_ended(*task), "an engine is not told that a task has ended");
+            let stalls = run.stalled_at.map_or(0, |since| now_ms - since);
+            assert!(stalls <= STALL_BOUND_MS, "a run stalls for {stalls} ms beside others that go on");
+        }
+    }
+
     /// Runs that hold a slot.
     pub(super) fn busy(&self) -> usize {
         self.runs.values().filter(|run| !run.canceled).count()
     }
+}
+
+/// Tokens of context of a replica: of two, the second has less.
+pub(super) fn ctx_of(replica: &ReplicaId) -> TokenCount {
+    TokenCount(if replica.index.is_multiple_of(2) { 4096 } else { 1700 })
 }
 
 /// The name of the engine behind a handle.

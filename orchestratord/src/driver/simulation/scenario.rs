@@ -109,8 +109,10 @@ impl Scenario {
         let mut rng = Rng::with_seed(seed);
         let pools = rng.usize(1..=2);
         let count = rng.usize(5..60);
+        // In some, much happens in little time.
+        let within_ms = END_MS / rng.u64(1..=10);
         let mut operations: Vec<_> =
-            (0..count).map(|_| (rng.u64(0..END_MS), operation(&mut rng, pools))).collect();
+            (0..count).map(|_| (rng.u64(0..within_ms), operation(&mut rng, pools))).collect();
         // Some daemons are stopped, and some operations come after that.
         if rng.u8(0..5) == 0 {
             let at = rng.u64(0..END_MS);
@@ -129,7 +131,7 @@ fn operation(rng: &mut Rng, pools: usize) -> Operation {
         0..55 => Operation::Submit(Submission {
             pool,
             priority: if rng.bool() { Priority::Interactive } else { Priority::Batch },
-            session: rng.bool().then(|| rng.u8(0..3)),
+            session: rng.bool().then(|| rng.u8(0..2)),
             prompt: rng.u32(1..2000),
             answer: rng.u32(0..60),
             measure_ms: rng.u64(0..500),

@@ -1,15 +1,4 @@
-//! The world around the driver: time, clients, and the performance of its effects. It holds the invariants:
-//!
-//! - every admitted task gets exactly one end, within [`BOUND_MS`] of the last operation;
-//! - the text of an answer is written by one placement;
-//! - no engine has more tasks than slots, and none is unloaded with a task in it;
-//! - tasks of one lane start in the order of their admission, but for those that wait for the replica that holds their
-//!   KV cache;
-//! - no slot is idle while a task waits, unless the task waits for its KV cache, and then for no longer than reading its
-//!   prompt takes;
-//! - a pool that was removed is gone, with its controller;
-//! - every command has its reply, and every order to a controller is followed by what it waits for;
-//! - the driver never wakes at once, and its counts agree with each other: its own debug assertions.
+//! The world around the driver: time, clients, and the performance of its effects. What must hold is in [`invariants`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock};
@@ -22,8 +11,7 @@ use adapter_api::{
 use config_schema::PoolConfig;
 use fastrand::Rng;
 use orchestrator_core::{
-    FullPolicy, Millis, PoolId, Priority, QueueLimits, ReplicaSnapshot, Session, SessionId, SessionLimits,
-    Standing, TaskId, Timestamp, TokenCount,
+    FullPolicy, Millis, PoolId, QueueLimits, SessionId, SessionLimits, TaskId, Timestamp, TokenCount,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -32,13 +20,14 @@ use super::controller::{Controller, Phase, Step};
 use super::engine::{EngineId, EngineMode, SimEngine, SimRun, id_of};
 use super::scenario::{END_MS, Operation, Scenario, Submission};
 use crate::backpressure::Refusal;
-use crate::driver::pool::Pool;
 use crate::driver::tests::pool_config;
 use crate::driver::{Driver, Effect, Event, PoolSetup, Retention, RunId, TaskEvent, TokensOut, Work};
 use crate::keeper::{PoolKey, ReloadOrder, ReloadOutcome};
 use crate::protocol::{Command, Configuration, ReplyTo, RouteQuery, Routed, TaskRequest};
 use crate::state::ModelState;
 use crate::task_log::{TaskEnd, TaskLog};
+
+mod invariants;
 
 /// Every task has ended so long after the last operation.
 const BOUND_MS: u64 = 15 * 60_000;
@@ -81,6 +70,10 @@ struct Watched {
     log: Arc<TaskLog>,
     ends: u32,
     started: bool,
+    /// Tokens of context that it needs; nothing where it was not measured.
+    context: Option<u32>,
+    /// The event in which it last lost its placement.
+    lost_in: Option<u64>,
     /// Since when it waits while a slot is free.
     passes_up_since: Option<u64>,
 }
@@ -113,6 +106,8 @@ pub(super) struct World {
     admitted: Vec<TaskId>,
     pub(super) slots: u16,
     pub(super) stopping: bool,
+    /// Events that the driver has handled.
+    handled: u64,
     reloads: Vec<oneshot::Receiver<Result<ReloadOutcome, Refusal>>>,
     stops: Vec<oneshot::Receiver<()>>,
 }
@@ -153,6 +148,7 @@ impl World {
             admitted: Vec::new(),
             slots: scenario.slots,
             stopping: false,
+            handled: 0,
             reloads: Vec::new(),
             stops: Vec::new(),
         };
@@ -211,6 +207,7 @@ impl World {
     pub(super) fn handle(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            self.handled += 1;
             for effect in self.driver.handle(event, self.now()) {
                 events.extend(self.perform(effect));
             }
@@ -224,7 +221,13 @@ impl World {
             Effect::Reply(reply) => reply.send(),
             Effect::Submit { run, engine, log, .. } => self.submit(run, id_of(&engine), log),
             Effect::Cancel { task, engine, .. } => self.cancel_run(task, id_of(&engine)),
-            Effect::Fence(log) => log.fence(),
+            Effect::Fence(log) => {
+                log.fence();
+                let lost = self.tasks.values_mut().find(|task| Arc::ptr_eq(&task.log, &log));
+                if let Some(lost) = lost {
+                    lost.lost_in = Some(self.handled);
+                }
+            }
             Effect::Discard(_) => {}
             Effect::CloseLog { task, log, end, tokens_out, .. } => {
                 let closed = log.close(|written| match tokens_out {
@@ -267,7 +270,7 @@ impl World {
         let engine = self.engines.get_mut(&engine).expect("an engine stays in the world");
         let works = engine.mode != EngineMode::Hung;
         let done = engine.runs.get_mut(&run.task).map_or(0, |run| {
-            run.done += u64::from(works && !run.stalled);
+            run.done += u64::from(works && run.stalled_at.is_none());
             run.done
         });
         Work { done: Some(done), tokens: log.tokens().0 }
@@ -389,6 +392,7 @@ impl World {
         let (to, mut reply) = ReplyTo::new();
         // The task may start, and even end, in the same step: it is watched from before.
         let log = TaskLog::new();
+        let answer = request.job.max_tokens.map_or(0, |most| most.0);
         self.tasks.insert(
             id,
             Watched {
@@ -397,6 +401,8 @@ impl World {
                 log,
                 ends: 0,
                 started: false,
+                context: measured.map(|measured| measured.longest.0 + answer),
+                lost_in: None,
                 passes_up_since: None,
             },
         );
@@ -416,7 +422,8 @@ impl World {
         self.check_order(run);
         let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
         let answer = self.tasks[&run.task].request.job.max_tokens.map_or(0, |most| most.0);
-        if !log.begin(run.run) || engine.mode == EngineMode::Dead {
+        assert!(log.begin(run.run), "a placement may write: no other has, and the task has not ended");
+        if engine.mode == EngineMode::Dead {
             return self.at(self.now_ms, Happening::Event(Event::Task(run, TaskEvent::Lost)));
         }
         let failure = match engine.mode {
@@ -428,7 +435,7 @@ impl World {
             let report = report(Finish::Failed(error), 0);
             return self.within(20, Happening::Event(Event::Task(run, TaskEvent::End(report))));
         }
-        let run_state = SimRun { run, log, canceled: false, stalled: false, done: 0, left: answer };
+        let run_state = SimRun { run, log, canceled: false, stalled_at: None, done: 0, left: answer };
         engine.runs.insert(run.task, run_state);
         assert!(engine.busy() <= usize::from(self.slots), "more tasks than slots in {}", engine.replica);
         self.go_on_later(id, run, 500);
@@ -446,7 +453,7 @@ impl World {
             return;
         }
         let Some(state) = engine.runs.get_mut(&run.task).filter(|state| state.run == run) else { return };
-        if state.stalled || state.canceled {
+        if state.stalled_at.is_some() || state.canceled {
             return;
         }
         let Some(left) = state.left.checked_sub(1) else { return self.end_run(id, run, Finish::Stop) };
@@ -501,80 +508,6 @@ impl World {
         }
         self.replica_died(&replica);
     }
-
-    fn check_order(&mut self, run: RunId) {
-        let watched = &self.tasks[&run.task];
-        let (pool, lane) = (watched.pool, watched.request.job.priority);
-        if watched.started {
-            return;
-        }
-        let earlier = self.admitted.iter().take_while(|id| **id != run.task);
-        for id in earlier {
-            let Some(other) = self.tasks.get(id) else { continue };
-            let may_be_later =
-                other.started || other.ends > 0 || other.pool != pool || other.request.job.priority != lane;
-            assert!(
-                may_be_later || self.waits_for_its_cache(other),
-                "a task of a lane starts before one that was admitted before it"
-            );
-        }
-        self.tasks.get_mut(&run.task).expect("it is watched").started = true;
-    }
-
-    /// Whether a task's KV cache is at a replica without a free slot.
-    fn waits_for_its_cache(&self, task: &Watched) -> bool {
-        let Some(pool) = self.driver.pools.get(self.controllers[task.pool].key) else { return false };
-        let scheduler = &pool.scheduler;
-        let session = task.request.job.session.and_then(|id| scheduler.sessions().get(id, self.now()));
-        let Some(home) = session.and_then(Session::home) else { return false };
-        scheduler.replicas().any(|replica| replica.replica == home.replica && replica.busy == replica.slots)
-    }
-
-    fn check(&mut self) {
-        let now = self.now();
-        for pool in self.driver.pools.iter().filter(|_| !self.stopping) {
-            let (index, scheduler) = (self.with_key(pool.key()), &pool.scheduler);
-            let open = |replica: &ReplicaSnapshot| replica.standing == Standing::Open;
-            let idle = scheduler.replicas().any(|replica| open(&replica) && replica.busy < replica.slots);
-            let waits = Priority::ALL.iter().any(|lane| scheduler.depth(*lane) > 0);
-            let planned = scheduler.next_wake(now).is_some();
-            assert!(!waits || !idle || planned, "a slot is idle while a task waits");
-            for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.pool == index) {
-                if !idle || scheduler.position(*id, now).is_none() {
-                    task.passes_up_since = None;
-                    continue;
-                }
-                let since = *task.passes_up_since.get_or_insert(self.now_ms);
-                let gains = u64::from(task.prompt()) + 1;
-                assert!(self.now_ms - since <= gains, "a task passes up a slot for longer than it gains");
-            }
-        }
-    }
-
-    fn check_the_end(&mut self) {
-        for (id, task) in &self.tasks {
-            assert_eq!(task.ends, 1, "task {} ends once", id.0.as_u128());
-            let text = task.log.text();
-            let mut runs: Vec<&str> = text.split_terminator(' ').collect();
-            runs.dedup();
-            assert!(runs.len() <= 1, "one answer from several placements: {text}");
-        }
-        for controller in self.controllers.iter().filter(|_| !self.stopping) {
-            let configured = self.driver.pools.get(controller.key).is_some_and(Pool::is_configured);
-            assert_eq!(
-                controller.phase == Phase::Closed,
-                !configured,
-                "{} is gone once it was removed, and not before",
-                controller.id
-            );
-        }
-        for mut reload in std::mem::take(&mut self.reloads) {
-            assert!(reload.try_recv().is_ok() || self.stopping, "a reload has its reply");
-        }
-        for mut stop in std::mem::take(&mut self.stops) {
-            assert!(stop.try_recv().is_ok(), "whoever stopped the daemon is told when nothing runs any more");
-        }
-    }
 }
 
 /// A token of a run.
@@ -626,7 +559,7 @@ fn request(id: TaskId, task: &Submission) -> TaskRequest {
         sampling: Sampling::greedy(),
         seed: 0,
         determinism: Determinism::BestEffort,
-        kv: KvHint::None,
+        kv: KvHint::Reuse,
         tools: Tools::default().into(),
         logprobs: None,
         own: None,
