@@ -137,7 +137,7 @@ impl Outlook<'_> {
     pub(crate) fn starts(&self) -> Option<Starts> {
         let own = self.own_steps();
         let mut starts = Vec::with_capacity(FUTURES);
-        self.play(|step, at| {
+        self.play(&mut |step, at| {
             if step == own {
                 starts.push(at);
             }
@@ -148,12 +148,12 @@ impl Outlook<'_> {
     /// The same for every step of its lane as well, and the task last: in one pass, as the task starts after them.
     pub(crate) fn starts_of_lane(&self) -> Vec<Starts> {
         let mut starts = vec![Vec::with_capacity(FUTURES); self.own_steps() + 1];
-        self.play(|step, at| starts[step].push(at));
+        self.play(&mut |step, at| starts[step].push(at));
         if self.slots.is_empty() { Vec::new() } else { starts.into_iter().map(Starts::of).collect() }
     }
 
     /// Tells of each future when each step of the task's lane starts, and the task last.
-    fn play(&self, mut started: impl FnMut(usize, f64)) {
+    fn play(&self, started: &mut dyn FnMut(usize, f64)) {
         if self.slots.is_empty() {
             return;
         }
@@ -161,7 +161,7 @@ impl Outlook<'_> {
         let futures = (LOOKS_MAX / (steps * self.slots.len())).clamp(FUTURES_MIN, FUTURES);
         let futures = 1 << futures.ilog2();
         for number in 0..futures {
-            Future::new(self, number, futures).play(&mut started);
+            Future::new(self, number, futures).play(started);
         }
     }
 
@@ -297,7 +297,7 @@ impl<'a> Future<'a> {
     }
 
     /// Tells when each step of the task's lane starts, and the task last.
-    fn play(mut self, mut started: impl FnMut(usize, f64)) {
+    fn play(mut self, started: &mut dyn FnMut(usize, f64)) {
         let own = self.outlook.priority;
         let mut now = 0.0;
         for _ in 0..STEPS_MAX {

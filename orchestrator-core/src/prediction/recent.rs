@@ -170,7 +170,10 @@ impl Length<'_> {
     pub(crate) fn scaled_at(&self, share: f64, longer: f64) -> f64 {
         match self {
             Self::Known(tokens) => *tokens,
-            Self::Seen { most, .. } | Self::Unseen { most, .. } => (self.at(share) * longer).min(*most),
+            Self::Seen { lengths, most } => {
+                (f64::from(lengths[place(lengths.len(), share)]) * longer).min(*most)
+            }
+            Self::Unseen { mean, most } => exponential(*mean * longer, share).min(*most),
         }
     }
 
