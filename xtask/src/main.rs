@@ -71,7 +71,8 @@ enum Command {
     Setup,
     /// Fetch the starter model: resumed when it was broken off, its checksum checked.
     FetchStarter,
-    /// Build a real llama-server for the tests of its adapter, once (10 to 20 minutes on two cores).
+    /// Build a real llama-server for the tests of its adapter, once (10 to 20 minutes on two cores), and keep its
+    /// chat templates for those of the worker.
     ///
     /// It is kept in ~/.cache/llama-orch/llama-server, where the tests find it. Without it they say that they
     /// are skipped.
