@@ -2,25 +2,8 @@
 
 use adapter_api::ToolFormat;
 
-/// The marks that frame calls in any format. Where a model has one as a special token, its text belongs to
-/// the answer all the same.
-pub const MARKERS: [&str; 11] = [
-    "<tool_call>",
-    "</tool_call>",
-    "<|python_tag|>",
-    "[TOOL_CALLS]",
-    "[CALL_ID]",
-    "[ARGS]",
-    "<start_function_call>",
-    "<end_function_call>",
-    "<escape>",
-    "<tool_response>",
-    "</tool_response>",
-];
-
-/// The format in which the model of `template` was taught to write calls; nothing where the template knows no
-/// tools, or writes them in a way that is not read here. Such a model is told of its tools in words
-/// ([`crate::plain`]) and answers as [`ToolFormat::Hermes`].
+/// The format in which the model of `template` was taught to write calls, where it is one of those that are read here:
+/// of Hermes, of the coders of Qwen, or of Gemma's function models.
 #[must_use]
 pub fn detect(template: &str) -> Option<ToolFormat> {
     let has = |mark: &str| template.contains(mark);
@@ -28,20 +11,29 @@ pub fn detect(template: &str) -> Option<ToolFormat> {
         return None;
     }
     if has("<start_function_call>") {
-        Some(ToolFormat::Gemma)
-    } else if has("[TOOL_CALLS]") {
-        Some(if has("[ARGS]") { ToolFormat::MistralNamed } else { ToolFormat::MistralArray })
-    } else if has("<tool_call>") {
-        // GLM puts an XML of its own between the same marks.
-        match (has("<function="), has("<arg_key>")) {
-            (true, _) => Some(ToolFormat::QwenXml),
-            (false, true) => None,
-            (false, false) => Some(ToolFormat::Hermes),
+        return Some(ToolFormat::Gemma);
+    }
+    if !has("<tool_call>") {
+        return None;
+    }
+    // GLM puts an XML of its own between the same marks.
+    match (has("<function="), has("<arg_key>")) {
+        (true, _) => Some(ToolFormat::QwenXml),
+        (false, true) => None,
+        (false, false) => Some(ToolFormat::Hermes),
+    }
+}
+
+/// The marks that frame its calls. Where a model has one as a special token, its text belongs to the answer all the
+/// same.
+#[must_use]
+pub fn marks(format: ToolFormat) -> &'static [&'static str] {
+    match format {
+        ToolFormat::Hermes | ToolFormat::QwenXml => {
+            &["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
         }
-    } else if has("<|start_header_id|>") && (has("<|python_tag|>") || has("\"parameters\"")) {
-        Some(ToolFormat::Llama3)
-    } else {
-        None
+        ToolFormat::Gemma => &["<start_function_call>", "<end_function_call>", "<escape>"],
+        ToolFormat::Llama3 | ToolFormat::MistralArray | ToolFormat::MistralNamed => &[],
     }
 }
 

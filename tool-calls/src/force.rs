@@ -56,6 +56,13 @@ pub fn force(
     Ok(rules.join("\n"))
 }
 
+/// The grammar of a text that is in either of two.
+#[must_use]
+pub fn either(one: &str, other: &str) -> String {
+    let (one, other) = (prefixed(one, "a-"), prefixed(other, "b-"));
+    format!("{ROOT} ::= a-{ROOT} | b-{ROOT}\n{one}\n{other}")
+}
+
 /// What stands around the arguments of one call.
 fn frame(format: ToolFormat, name: &str) -> (String, &'static str) {
     match format {

@@ -16,6 +16,6 @@ pub mod parser;
 pub mod plain;
 mod xml;
 
-pub use detect::{MARKERS, detect};
-pub use force::{ROOT, force};
+pub use detect::{detect, marks};
+pub use force::{ROOT, either, force};
 pub use parser::{ToolEvent, ToolParser, closing};

@@ -18,6 +18,7 @@ use adapter_api::{CallEvent, Tool, ToolFormat};
 use serde_json::Value;
 
 use crate::json::{Fed, Span};
+use crate::xml;
 
 mod heads;
 
@@ -138,22 +139,25 @@ impl ToolParser {
     }
 
     fn text(&mut self, events: &mut Vec<ToolEvent>) -> Went {
-        let mark = heads::opening(self.format);
-        if let Some(at) = self.buffer.find(mark) {
+        let marks = heads::openings(self.format);
+        let first = marks.iter().filter_map(|mark| Some((self.buffer.find(mark)?, *mark))).min();
+        if let Some((at, mark)) = first {
             let before = self.take(at + mark.len());
             self.content(&before[..at], events);
             self.state = State::Opened(mark);
             return Went::On;
         }
-        let kept = if self.ended { 0 } else { tail_that_starts(&self.buffer, mark) };
+        let kept = marks.iter().map(|mark| tail_that_starts(&self.buffer, mark)).max().unwrap_or(0);
+        let kept = if self.ended { 0 } else { kept };
         let ready = self.take(self.buffer.len() - kept);
         self.content(&ready, events);
         Went::Waits
     }
 
     fn opened(&mut self, mark: &'static str, events: &mut Vec<ToolEvent>) -> Went {
-        let bare = mark.is_empty();
-        match heads::head(self.format, &self.buffer, &mut self.searched, self.ended, &self.tools) {
+        // What is no mark of calls begins one only of a tool that there is.
+        let bare = mark.is_empty() || mark == xml::FUNCTION;
+        match heads::head((self.format, mark), &self.buffer, &mut self.searched, self.ended, &self.tools) {
             Head::More if !self.ended => return Went::Waits,
             Head::Begins { name, consumed } if !bare || self.tools.contains_key(&name) => {
                 self.take(consumed);

@@ -11,14 +11,20 @@ pub const END: &str = "</function>";
 const PARAMETER: &str = "<parameter=";
 const PARAMETER_END: &str = "</parameter>";
 
+/// The beginning of a function, with which models begin a call that forget the mark before it.
+pub const FUNCTION: &str = "<function=";
+
 /// What stands between the marks of a call: the name, and the arguments as JSON. `schema_of` has the schema of
-/// a tool's arguments.
+/// a tool's arguments. The beginning of the function is there, or has been read as the `opening` of the call.
 pub fn call<'a>(
     cursor: &mut Cursor<'_>,
+    opening: &str,
     schema_of: impl Fn(&str) -> Option<&'a Value>,
 ) -> Result<(String, String), Stop> {
-    cursor.skip_white();
-    cursor.mark("<function=")?;
+    if opening != FUNCTION {
+        cursor.skip_white();
+        cursor.mark(FUNCTION)?;
+    }
     let name = name(cursor)?;
     let schema = schema_of(&name);
     let mut arguments = Map::new();
@@ -30,11 +36,8 @@ pub fn call<'a>(
             Err(Stop::Not) => cursor.mark(PARAMETER)?,
         }
         let key = self::name(cursor)?;
-        let rest = cursor.rest();
-        // A model may forget to close one.
-        let ends = [PARAMETER_END, END].map(|mark| rest.find(mark));
-        let len = ends.into_iter().flatten().min().ok_or(Stop::More)?;
-        let text = &rest[..len];
+        let len = value_len(cursor.rest())?;
+        let text = &cursor.rest()[..len];
         cursor.at += len;
         // Closed by its own mark, or by that of the function, which stays.
         let _ = cursor.mark(PARAMETER_END);
@@ -52,12 +55,42 @@ fn name(cursor: &mut Cursor<'_>) -> Result<String, Stop> {
     if name.is_empty() || name.contains(['<', '\n']) { Err(Stop::Not) } else { Ok(name) }
 }
 
-/// A text where the schema says so, and JSON where it reads as that.
-fn value(text: &str, schema: Option<&Value>) -> Value {
-    if schema.is_some_and(is_text) {
-        return Value::from(text);
+/// Bytes of a value, which ends at its mark where another parameter or the end of the function follows: the value may
+/// hold the same mark. A model may forget to close one.
+fn value_len(rest: &str) -> Result<usize, Stop> {
+    for (at, mark) in rest.match_indices(PARAMETER_END) {
+        let mut behind = Cursor { text: rest, at: at + mark.len() };
+        behind.skip_white();
+        match [PARAMETER, END].map(|next| behind.mark(next)) {
+            [Ok(()), _] | [_, Ok(())] => return Ok(at),
+            [Err(Stop::More), _] | [_, Err(Stop::More)] => return Err(Stop::More),
+            [Err(Stop::Not), Err(Stop::Not)] => {}
+        }
     }
-    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+    rest.find(END).ok_or(Stop::More)
+}
+
+/// The value of a type that the schema allows: a text, where it may be one.
+fn value(text: &str, schema: Option<&Value>) -> Value {
+    let may_be = |kind: &str| schema.is_some_and(|schema| allows(schema, kind));
+    match text.trim().to_ascii_lowercase().as_str() {
+        "null" | "none" if may_be("null") => Value::Null,
+        _ if may_be("string") => Value::from(text),
+        "true" if may_be("boolean") => Value::Bool(true),
+        "false" if may_be("boolean") => Value::Bool(false),
+        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+    }
+}
+
+/// Whether a schema names `kind` as a type of its values.
+fn allows(schema: &Value, kind: &str) -> bool {
+    let named = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(|named| named == kind),
+        Some(named) => named == kind,
+        None => false,
+    };
+    let any_of = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    named || any_of.into_iter().any(|option| allows(option, kind))
 }
 
 /// Whether a schema is one of texts.

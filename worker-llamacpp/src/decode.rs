@@ -200,7 +200,8 @@ impl DecodeLoop {
 
     fn place(&mut self, job: Prepared) {
         let Work::Complete(work) = job.work else { unreachable!("prepared for a model that makes text") };
-        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, marks, logprobs, opening } = *work;
+        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, lazy, marks, logprobs, reader } =
+            *work;
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
         let (at, found) = if job.determinism == Determinism::Strict {
             let at = slots::any_free(&views).expect("a slot is free");
@@ -216,7 +217,7 @@ impl DecodeLoop {
             (choice.slot, self.reuse(choice))
         };
         self.waiting.given += 1;
-        let text = TextOut::new(sampling.stop.clone(), opening);
+        let text = TextOut::new(sampling.stop.clone());
         let sampler = Sampler::new(sampling, seed, &prompt);
         let slot = &mut self.slots[at];
         slot.last_used = self.waiting.given;
@@ -232,9 +233,11 @@ impl DecodeLoop {
             limits: Limits { ctx, max_tokens },
             sampler,
             grammar,
+            lazy,
             marks,
             logprobs,
             text,
+            reader,
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },
         });

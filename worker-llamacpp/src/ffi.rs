@@ -1,6 +1,8 @@
 //! The edge to C: the few calls that `llama-cpp-2` does not wrap. The only unsafe code of the crate.
 #![expect(unsafe_code, reason = "calls into C; each block says why it is sound")]
 
+pub mod chat;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char, c_void};

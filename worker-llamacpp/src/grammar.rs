@@ -4,6 +4,7 @@
 //! ambiguous: see [`matcher`].
 
 pub mod gbnf;
+pub mod lazy;
 mod matcher;
 mod program;
 mod schema;
@@ -12,12 +13,13 @@ mod tests;
 
 use std::collections::HashMap;
 
-use adapter_api::{Constraint, EngineError, ToolFormat, Tools};
+use adapter_api::{EngineError, Tools};
 use llama_cpp_2::json_schema_to_grammar;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Marks, Vocabulary};
+use lazy::Calls;
 use matcher::{Matcher, Place, Stuck};
 use program::Program;
 
@@ -26,6 +28,9 @@ const MAX_BYTES: usize = 128 * 1024;
 
 /// The longest grammar made of a schema or of tools.
 const MAX_CONVERTED_BYTES: usize = 8 * 1024 * 1024;
+
+/// The field that a schema of the whole answer comes in.
+const SCHEMA_FIELD: &str = "sampling.json_schema";
 
 /// Masks of the whole vocabulary kept, by place in the grammar: text inside of a string is at one place for long.
 const MAX_MASKS: usize = 64;
@@ -38,6 +43,24 @@ pub struct Grammar {
     masks: HashMap<Place, Vec<u64>>,
     marks: Marks,
     field: &'static str,
+}
+
+/// A grammar (GBNF) of an answer, with a rule `root`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerGrammar {
+    /// Its text.
+    pub text: String,
+    /// From where on it holds.
+    pub begins: Begins,
+}
+
+/// From where on a grammar holds an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// From its start, of which the prompt holds so much already.
+    AtOnce(String),
+    /// From where the model begins to call.
+    AtCall(Calls),
 }
 
 /// Why an answer cannot go on.
@@ -58,81 +81,60 @@ impl From<GrammarError> for EngineError {
     }
 }
 
-/// Whether special tokens that frame calls of tools may be part of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marks {
-    /// They are taken out of it.
-    Hidden,
-    /// They stand in it as text.
-    Shown,
-}
-
 impl Grammar {
-    /// Compiles the constraint.
+    /// Compiles a grammar that a task brings.
     ///
     /// # Errors
     /// The field and what is wrong with it.
-    pub fn compile(model: &LlamaModel, constraint: &Constraint) -> Result<Self, String> {
-        let (field, text) = match constraint {
-            Constraint::Grammar(text) => ("sampling.grammar", text),
-            Constraint::JsonSchema(text) => ("sampling.json_schema", text),
-        };
-        if text.len() > MAX_BYTES {
-            return Err(format!("`{field}` has {} bytes; at most {MAX_BYTES} are taken", text.len()));
-        }
-        if text.contains('\0') {
-            return Err(format!("`{field}` holds a NUL character"));
-        }
-        match constraint {
-            Constraint::Grammar(text) => Self::of(model, text, field, Marks::Hidden),
-            Constraint::JsonSchema(text) => {
-                let grammar = schema_to_gbnf(text).map_err(|why| format!("`{field}` {why}"))?;
-                Self::of(model, &grammar, field, Marks::Hidden)
+    pub fn compile(model: &LlamaModel, text: &str) -> Result<Self, String> {
+        const FIELD: &str = "sampling.grammar";
+        check_text(FIELD, text)?;
+        Self::of(model, text, FIELD, Marks::default())
+    }
+
+    /// Compiles a JSON schema that a task brings.
+    ///
+    /// # Errors
+    /// The field and what is wrong with it.
+    pub fn of_schema(model: &LlamaModel, text: &str) -> Result<Self, String> {
+        let grammar = schema_to_gbnf(text).map_err(|why| format!("`{SCHEMA_FIELD}` {why}"))?;
+        Self::of(model, &grammar, SCHEMA_FIELD, Marks::default())
+    }
+
+    /// Compiles the grammar of an answer to a chat, in which `marks` stand as text, and goes on to where the prompt
+    /// leaves off.
+    ///
+    /// # Errors
+    /// The field that is at fault and what is wrong with it.
+    pub fn of_answer(
+        model: &LlamaModel,
+        grammar: &AnswerGrammar,
+        field: &'static str,
+        marks: Marks,
+    ) -> Result<Self, String> {
+        let mut compiled = Self::of(model, &grammar.text, field, marks)?;
+        match &grammar.begins {
+            Begins::AtOnce(begun) if !compiled.read(begun.as_bytes()) => {
+                Err(format!("`{field}`: llama.cpp's grammar does not begin as the prompt ends"))
             }
+            Begins::AtOnce(_) | Begins::AtCall(_) => Ok(compiled),
         }
     }
 
-    /// Compiles what holds an answer to calls of tools, where they are forced, and to the constraint beside
-    /// them.
-    ///
-    /// # Errors
-    /// The field and what is wrong with it.
-    pub fn for_tools(
-        model: &LlamaModel,
-        format: ToolFormat,
-        tools: &Tools,
-        constraint: Option<&Constraint>,
-    ) -> Result<Option<Self>, String> {
-        let otherwise = match constraint {
-            Some(Constraint::Grammar(_)) => {
-                return Err("`sampling.grammar` holds the whole answer and leaves no room for calls of `tools`: send \
-                            either"
-                    .to_owned());
+    /// Goes on with text that is there already. Whether it is in the grammar.
+    fn read(&mut self, text: &[u8]) -> bool {
+        let mut place = self.matcher.place();
+        for byte in text {
+            self.matcher.begin_token();
+            match self.matcher.byte(place, *byte) {
+                Ok(behind) => place = behind,
+                Err(_) => return false,
             }
-            None if !tools.are_forced() => return Ok(None),
-            // Calls are the whole answer.
-            _ if tools.are_forced() => None,
-            Some(Constraint::JsonSchema(text)) => {
-                Some(schema_to_gbnf(text).map_err(|why| format!("`sampling.json_schema` {why}"))?)
-            }
-            None => None,
-        };
-        let schemas = tools.offered.iter().map(|tool| tool.parameters.as_ref().map_or(0, String::len));
-        let bytes: usize = schemas.sum();
-        if bytes > MAX_BYTES {
-            return Err(format!(
-                "the schemas of `tools` have {bytes} bytes; at most {MAX_BYTES} can hold an answer"
-            ));
         }
-        // Not all of them are converted by `schema_to_gbnf`, and what it would reject is rejected all the same.
-        for (at, tool) in tools.offered.iter().enumerate() {
-            let schema = tool.parameters.as_deref().and_then(|text| serde_json::from_str(text).ok());
-            schema
-                .map_or(Ok(()), |schema| schema::check(&schema))
-                .map_err(|why| format!("`tools[{at}].parameters` (`{}`) {why}", tool.name))?;
+        if self.matcher.set_place(place) {
+            self.masks.clear();
         }
-        let grammar = tool_calls::force(format, tools, otherwise.as_deref(), schema_to_gbnf)?;
-        Self::of(model, &grammar, "tools", Marks::Shown).map(Some)
+        true
     }
 
     fn of(model: &LlamaModel, grammar: &str, field: &'static str, marks: Marks) -> Result<Self, String> {
@@ -201,7 +203,7 @@ impl Grammar {
         if vocabulary.ends_answer(token) {
             return Ok(self.matcher.may_end(here).then_some(here));
         }
-        if Self::is_silent(self.marks, token, vocabulary) {
+        if Self::is_silent(&self.marks, token, vocabulary) {
             return Ok(None);
         }
         match self.walk(here, token, vocabulary) {
@@ -252,7 +254,7 @@ impl Grammar {
                 }
             }
             let fits = dead_from == usize::MAX && self.matcher.can_complete(places[text.len()]);
-            if fits && !Self::is_silent(self.marks, entry.token, vocabulary) {
+            if fits && !Self::is_silent(&self.marks, entry.token, vocabulary) {
                 allow(entry.token);
             }
         }
@@ -266,8 +268,8 @@ impl Grammar {
     }
 
     /// Whether `token` steers the model and can be no part of the answer.
-    fn is_silent(marks: Marks, token: i32, vocabulary: &Vocabulary) -> bool {
-        vocabulary.is_control(token) && !(marks == Marks::Shown && vocabulary.is_mark(token))
+    fn is_silent(marks: &Marks, token: i32, vocabulary: &Vocabulary) -> bool {
+        vocabulary.is_control(token) && !marks.contains(token)
     }
 
     fn error(&self, stuck: Stuck) -> GrammarError {
@@ -283,8 +285,46 @@ fn too_ambiguous() -> String {
         .to_owned()
 }
 
+/// Finds what is wrong with the JSON schema of an answer.
+///
+/// # Errors
+/// The field and what is wrong with it.
+pub fn check_schema(text: &str) -> Result<(), String> {
+    check_text(SCHEMA_FIELD, text)?;
+    schema_to_gbnf(text).map(|_| ()).map_err(|why| format!("`{SCHEMA_FIELD}` {why}"))
+}
+
+/// Finds what is wrong with the schemas of tools that are forced, or whose calls are.
+///
+/// # Errors
+/// The tool, and what is wrong with its schema.
+pub fn check_tools(tools: &Tools) -> Result<(), String> {
+    let schemas = tools.offered.iter().map(|tool| tool.parameters.as_ref().map_or(0, String::len));
+    let bytes: usize = schemas.sum();
+    if bytes > MAX_BYTES {
+        return Err(format!(
+            "the schemas of `tools` have {bytes} bytes; at most {MAX_BYTES} can hold an answer"
+        ));
+    }
+    for (at, tool) in tools.offered.iter().enumerate() {
+        let Some(text) = &tool.parameters else { continue };
+        schema_to_gbnf(text).map_err(|why| format!("`tools[{at}].parameters` (`{}`) {why}", tool.name))?;
+    }
+    Ok(())
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!("`{field}` has {} bytes; at most {MAX_BYTES} are taken", text.len()));
+    }
+    if text.contains('\0') {
+        return Err(format!("`{field}` holds a NUL character"));
+    }
+    Ok(())
+}
+
 /// The schema as a grammar, or what is wrong with it.
-fn schema_to_gbnf(text: &str) -> Result<String, String> {
+pub fn schema_to_gbnf(text: &str) -> Result<String, String> {
     // serde_json bounds the depth, which llama.cpp's parser does not.
     let schema: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;

@@ -13,6 +13,7 @@
 
 pub mod budget;
 mod buffers;
+pub mod chat;
 mod clock;
 mod decode;
 mod embed;
@@ -30,7 +31,6 @@ mod outbox;
 mod prepare;
 pub mod sample;
 pub mod slots;
-mod template;
 pub mod text;
 mod vocabulary;
 mod worker;

@@ -4,6 +4,9 @@
 use std::ffi::CString;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use adapter_api::{
     Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec,
@@ -20,16 +23,19 @@ use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::{Millis, TokenCount};
 
 use crate::budget::Interrupts;
+use crate::chat::{ChatTemplate, SpecialTexts};
 use crate::clock;
 use crate::ffi::{self, ContextShape};
 use crate::heartbeat::{CallWatch, Heartbeat};
 use crate::machine;
 use crate::model_file;
 use crate::sample;
-use crate::template::{ChatTemplate, SpecialTexts};
 use crate::vocabulary::Vocabulary;
 
 /// Tokens of context of a slot when none are asked for and the model has more.
+/// How long a chat template may run when it is compiled: far longer than any sensible one does.
+const TEMPLATE_LIMIT: Duration = Duration::from_secs(30);
+
 const DEFAULT_CTX: u32 = 4096;
 
 /// Prompt tokens read in one call to llama.cpp at most.
@@ -212,7 +218,7 @@ fn open(
 
     let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
     let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
-    let template = template_of(model);
+    let template = template_of(model)?;
     let workload = workload_of(model);
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
@@ -297,9 +303,9 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
     if workload != Workload::Completion {
         return Abilities::default();
     }
-    let tools = template.and_then(|template| template.as_ref().ok()).map(ChatTemplate::tool_format);
+    let chats = template.is_some_and(Result::is_ok);
     Abilities {
-        tools: tools.map(ToolSpeech::InText),
+        tools: chats.then_some(ToolSpeech::Apart),
         logprobs: Some(sample::MAX_TOP),
         own_fields: OwnFieldsTaken::Template,
         ..Abilities::default()
@@ -324,8 +330,11 @@ fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {
     }
 }
 
-fn template_of(model: &LlamaModel) -> Option<Result<ChatTemplate, String>> {
-    let source = model.chat_template(None).ok()?;
+/// Its template, or why that cannot be used; nothing where it has none.
+type Template = Option<Result<ChatTemplate, String>>;
+
+fn template_of(model: &LlamaModel) -> Result<Template, StartError> {
+    let Ok(source) = model.chat_template(None) else { return Ok(None) };
     let vocab = model.vocab();
     let text = |token: LlamaToken| {
         if token.0 < 0 {
@@ -334,9 +343,22 @@ fn template_of(model: &LlamaModel) -> Option<Result<ChatTemplate, String>> {
         String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
     };
     let special = SpecialTexts { bos: text(vocab.bos()), eos: text(vocab.eos()) };
-    Some(match source.to_str() {
-        Ok(source) => ChatTemplate::compile(source.to_owned(), special),
+    let compiled = match source.to_str() {
+        Ok(source) => compile(source.to_owned(), special)?,
         Err(_) => Err("it is not UTF-8".into()),
+    };
+    Ok(Some(compiled))
+}
+
+/// Compiles a template, which runs it. One that never ends takes the process with it.
+fn compile(source: String, special: SpecialTexts) -> Result<Result<ChatTemplate, String>, StartError> {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || done.send(ChatTemplate::compile(source, &special)));
+    result.recv_timeout(TEMPLATE_LIMIT).map_err(|_| {
+        StartError::Model(format!(
+            "the model's chat template does not come to an end: it ran for {} s",
+            TEMPLATE_LIMIT.as_secs()
+        ))
     })
 }
 

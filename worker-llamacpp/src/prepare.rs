@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use adapter_api::{
-    Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Sampling, ToolFormat, ToolSpeech,
-    Tools, Workload, thoughts,
+    Constraint, Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Message, Sampling,
+    Workload,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 
-use crate::grammar::{Grammar, Marks};
+use crate::chat::{AnswerForm, AnswerReader, Conversation};
+use crate::grammar::lazy::LazyGrammar;
+use crate::grammar::{self, AnswerGrammar, Begins, Grammar};
 use crate::load::Loaded;
-use crate::vocabulary;
+use crate::vocabulary::{self, Marks};
 
 /// Set when a task is no longer wanted; looked at before each step.
 #[derive(Clone, Debug, Default)]
@@ -84,12 +86,14 @@ pub struct Completion {
     pub seed: u64,
     /// A form the answer must have.
     pub grammar: Option<Grammar>,
-    /// Whether marks around calls of tools are part of the answer.
+    /// One that holds the answer from where it calls a tool.
+    pub lazy: Option<LazyGrammar>,
+    /// Special tokens whose texts are part of the answer.
     pub marks: Marks,
     /// How many of the most probable tokens are told beside each.
     pub logprobs: Option<u8>,
-    /// What stands before the text of the answer.
-    pub opening: Option<&'static str>,
+    /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
+    pub reader: Option<AnswerReader>,
 }
 
 /// A job as it comes in.
@@ -124,8 +128,10 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
 /// # Errors
 /// [`MeasureError::Invalid`] with the field and what would be right.
 pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
-    let texts = check(loaded, job).and_then(|_| texts_of(loaded, job));
-    let texts = texts.and_then(|texts| tokens_of(loaded, job, &texts)).map_err(MeasureError::Invalid)?;
+    let texts = check(loaded, job)
+        .and_then(|()| to_read(loaded, job, Purpose::Measure))
+        .and_then(|read| tokens_of(loaded, job, &read.texts))
+        .map_err(MeasureError::Invalid)?;
     let count = |tokens: usize| TokenCount(u32::try_from(tokens).unwrap_or(u32::MAX));
     Ok(Measured {
         tokens: count(texts.iter().map(Vec::len).sum()),
@@ -133,8 +139,8 @@ pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
     })
 }
 
-/// Finds what is wrong with a job before its input is read, and compiles its grammar.
-fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
+/// Finds what is wrong with a job before its input is read.
+fn check(loaded: &Loaded, job: &Job) -> Result<(), String> {
     if !loaded.facts.workloads.contains(&job.workload) {
         return Err(not_offered(loaded, job.workload));
     }
@@ -146,7 +152,7 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
         (Input::Inputs(inputs), Workload::Rerank) if inputs.len() < 2 => {
             return Err("`inputs` of a rerank are the query and at least one document".into());
         }
-        (Input::Inputs(_), Workload::Embedding | Workload::Rerank) => return Ok(None),
+        (Input::Inputs(_), Workload::Embedding | Workload::Rerank) => return Ok(()),
         _ => return Err(format!("`workload` `{}` takes `inputs`", job.workload.as_str())),
     }
     let (slot, ctx) = (loaded.facts.ctx.0, ctx_of(loaded, job));
@@ -155,39 +161,41 @@ fn check(loaded: &Loaded, job: &Job) -> Result<Option<Grammar>, String> {
     }
     loaded.facts.abilities.check(job, loaded.facts.kind)?;
     check_sampling(&job.sampling, loaded)?;
-    match (tool_format(loaded, job)?, &job.sampling.constraint) {
-        (Some(format), constraint) => {
-            // A model that was never taught to call does not know when to stop either.
-            let taught = matches!(&loaded.template, Some(Ok(template)) if template.is_taught_tools());
-            let tools = Tools { single: job.tools.single || !taught, ..Tools::clone(&job.tools) };
-            Grammar::for_tools(loaded.model, format, &tools, constraint.as_ref())
-        }
-        (None, Some(constraint)) => Grammar::compile(loaded.model, constraint).map(Some),
-        (None, None) => Ok(None),
-    }
+    check_constraint(job)
 }
 
-/// How calls are written in the answer; nothing where there is nothing to call.
-fn tool_format(loaded: &Loaded, job: &Job) -> Result<Option<ToolFormat>, String> {
-    if !job.tools.are_shown() {
-        return Ok(None);
-    }
-    if !matches!(*job.input, Input::Messages(_)) {
+/// Finds what is wrong with the form that the answer must have.
+fn check_constraint(job: &Job) -> Result<(), String> {
+    let shown = job.tools.are_shown();
+    if shown && !matches!(*job.input, Input::Messages(_)) {
         return Err(
             "`tools` are shown to the model by its chat template: send `messages` with them".to_owned()
         );
     }
-    tool_calls::plain::functions(&job.tools.offered)?;
-    Ok(loaded.facts.abilities.tools.and_then(ToolSpeech::format))
+    match &job.sampling.constraint {
+        Some(Constraint::Grammar(_)) if shown => {
+            return Err(
+                "`sampling.grammar` holds the whole answer and leaves no room for calls of `tools`: send \
+                        either"
+                    .to_owned(),
+            );
+        }
+        Some(Constraint::JsonSchema(schema)) => grammar::check_schema(schema)?,
+        Some(Constraint::Grammar(_)) | None => {}
+    }
+    if shown {
+        tool_calls::plain::functions(&job.tools.offered)?;
+    }
+    if job.tools.are_forced() || shown && job.sampling.constraint.is_some() {
+        grammar::check_tools(&job.tools)?;
+    }
+    Ok(())
 }
 
 fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
-    let grammar = check(loaded, job)?;
-    let texts = texts_of(loaded, job)?;
+    check(loaded, job)?;
+    let ToRead { texts, grammar, lazy, marks, stops, form } = to_read(loaded, job, Purpose::Decode)?;
     let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
-    // What must have a form has no thoughts.
-    let may_think = matches!(*job.input, Input::Messages(_)) && grammar.is_none();
-    let opening = texts.last().filter(|_| may_think).and_then(|prompt| thoughts::opening(prompt));
     let ctx = ctx_of(loaded, job) as usize;
     if prompt.len() >= ctx {
         return Err(format!(
@@ -198,11 +206,7 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
         ));
     }
     let mut sampling = job.sampling.clone();
-    if job.tools.are_shown() && job.tools.single && !job.tools.are_forced() {
-        // A grammar sees to it where calls are forced.
-        let format = loaded.facts.abilities.tools.and_then(ToolSpeech::format);
-        sampling.stop.extend(format.and_then(tool_calls::closing).map(str::to_owned));
-    }
+    sampling.stop.extend(stops);
     Ok(Completion {
         prompt,
         ctx,
@@ -210,15 +214,16 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
         sampling,
         seed: job.seed,
         grammar,
-        marks: if job.tools.are_shown() { Marks::Shown } else { Marks::Hidden },
+        lazy,
+        marks,
         logprobs: job.logprobs,
-        opening,
+        reader: form.as_ref().map(AnswerReader::new).transpose()?,
     })
 }
 
 fn pooling(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
     check(loaded, job)?;
-    let texts = tokens_of(loaded, job, &texts_of(loaded, job)?)?;
+    let texts = tokens_of(loaded, job, &to_read(loaded, job, Purpose::Decode)?.texts)?;
     let ctx = ctx_of(loaded, job) as usize;
     match texts.iter().enumerate().find(|(_, tokens)| tokens.len() > ctx) {
         None => Ok(texts),
@@ -282,9 +287,30 @@ fn pairs(loaded: &Loaded, texts: &[Cow<'_, str>]) -> Vec<Vec<i32>> {
     documents.iter().map(|document| vocabulary::pair(loaded.model, query, document)).collect()
 }
 
-/// What the model is to read, as text.
-fn texts_of<'a>(loaded: &Loaded, job: &'a Job) -> Result<Vec<Cow<'a, str>>, String> {
-    Ok(match &*job.input {
+/// What the model is to read, and how it answers.
+#[derive(Default)]
+struct ToRead<'a> {
+    texts: Vec<Cow<'a, str>>,
+    grammar: Option<Grammar>,
+    /// One that holds the answer from where it calls a tool.
+    lazy: Option<LazyGrammar>,
+    /// Special tokens whose texts are part of the answer.
+    marks: Marks,
+    /// Texts that end the answer.
+    stops: Vec<String>,
+    /// How the answer is read; nothing where it is taken as it is.
+    form: Option<AnswerForm>,
+}
+
+/// What is done with a job next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Measure,
+    Decode,
+}
+
+fn to_read<'a>(loaded: &Loaded, job: &'a Job, purpose: Purpose) -> Result<ToRead<'a>, String> {
+    let texts = match &*job.input {
         Input::Prompt(_) if job.own.is_some() => {
             return Err(
                 "`chat_template_kwargs` go to the chat template: send `messages` with them".to_owned()
@@ -292,30 +318,66 @@ fn texts_of<'a>(loaded: &Loaded, job: &'a Job) -> Result<Vec<Cow<'a, str>>, Stri
         }
         Input::Prompt(prompt) => vec![prompt.into()],
         Input::Inputs(inputs) => inputs.iter().map(Cow::from).collect(),
-        Input::Messages(messages) => {
-            if messages.is_empty() {
-                return Err("`messages` is empty: it must hold at least one message".into());
-            }
-            let name = &loaded.facts.model.name;
-            let template = match &loaded.template {
-                None => {
-                    return Err(format!(
-                        "`messages`: the model `{name}` has no chat template; send a `prompt`"
-                    ));
-                }
-                Some(Err(why)) => {
-                    return Err(format!("`messages`: the chat template of `{name}` is broken: {why}"));
-                }
-                Some(Ok(template)) => template,
-            };
-            let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
-            let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
-            let text = template.render(messages, &job.tools, &arguments);
-            let text =
-                text.map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
-            vec![text.into()]
+        Input::Messages(messages) => return chat(loaded, job, messages, purpose),
+    };
+    let grammar = match &job.sampling.constraint {
+        Some(Constraint::Grammar(text)) => Some(Grammar::compile(loaded.model, text)?),
+        Some(Constraint::JsonSchema(text)) => Some(Grammar::of_schema(loaded.model, text)?),
+        None => None,
+    };
+    Ok(ToRead { texts, grammar, ..ToRead::default() })
+}
+
+/// A conversation through the model's chat template.
+fn chat<'a>(
+    loaded: &Loaded,
+    job: &'a Job,
+    messages: &'a [Message],
+    purpose: Purpose,
+) -> Result<ToRead<'a>, String> {
+    if messages.is_empty() {
+        return Err("`messages` is empty: it must hold at least one message".into());
+    }
+    let name = &loaded.facts.model.name;
+    let template = match &loaded.template {
+        None => {
+            return Err(format!("`messages`: the model `{name}` has no chat template; send a `prompt`"));
         }
-    })
+        Some(Err(why)) => {
+            return Err(format!("`messages`: the chat template of `{name}` is broken: {why}"));
+        }
+        Some(Ok(template)) => template,
+    };
+    let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
+    let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
+    let schema = match &job.sampling.constraint {
+        Some(Constraint::JsonSchema(schema)) => Some(schema.as_str()),
+        Some(Constraint::Grammar(_)) | None => None,
+    };
+    let rendered = template
+        .render(&Conversation { messages, tools: &job.tools, schema, arguments: &arguments })
+        .map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
+    let texts = vec![rendered.prompt.into()];
+    if let Some(Constraint::Grammar(text)) = &job.sampling.constraint {
+        // It holds the whole answer, whatever the model's format is.
+        let grammar = Some(Grammar::compile(loaded.model, text)?);
+        return Ok(ToRead { texts, grammar, ..ToRead::default() });
+    }
+    let marks = loaded.vocabulary.marks(&rendered.form.preserved_tokens);
+    let field = if job.tools.are_forced() { "tools" } else { "sampling.json_schema" };
+    let compiled = |grammar| Grammar::of_answer(loaded.model, grammar, field, marks.clone());
+    let (mut grammar, mut lazy) = (None, None);
+    match rendered.grammar {
+        // What the model may call, it may also call in a way that no grammar can follow.
+        Some(AnswerGrammar { begins: Begins::AtCall(_), .. }) if purpose == Purpose::Measure => {}
+        Some(AnswerGrammar { begins: Begins::AtCall(ref calls), .. }) => {
+            let compiled = rendered.grammar.as_ref().map(compiled).and_then(Result::ok);
+            lazy = compiled.map(|compiled| LazyGrammar::new(compiled, calls.clone()));
+        }
+        Some(ref bound) => grammar = Some(compiled(bound)?),
+        None => {}
+    }
+    Ok(ToRead { texts, grammar, lazy, marks, stops: rendered.stops, form: Some(rendered.form) })
 }
 
 fn not_offered(loaded: &Loaded, workload: Workload) -> String {

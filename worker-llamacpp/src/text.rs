@@ -18,8 +18,6 @@ pub enum Pushed {
 #[derive(Debug, Default)]
 pub struct TextOut {
     stops: Vec<String>,
-    /// What is still to be put before the text.
-    opening: Option<&'static str>,
     /// Bytes of a character that is not complete.
     bytes: Vec<u8>,
     /// Text that may be the start of a stop string.
@@ -31,11 +29,11 @@ pub struct TextOut {
 }
 
 impl TextOut {
-    /// An answer that begins with `opening` and ends at any of `stops`. Empty ones are of no meaning and left out.
+    /// An answer that ends at any of `stops`. Empty ones are of no meaning and left out.
     #[must_use]
-    pub fn new(mut stops: Vec<String>, opening: Option<&'static str>) -> Self {
+    pub fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|stop| !stop.is_empty());
-        Self { stops, opening, ..Self::default() }
+        Self { stops, ..Self::default() }
     }
 
     /// Notes how probable the token was that is pushed next.
@@ -125,10 +123,7 @@ impl TextOut {
         let rest = self.held.split_off(len);
         let told = self.logprobs.len() - self.tokens_within(rest.len() + self.bytes.len());
         let waiting = self.logprobs.split_off(told);
-        let mut text = std::mem::replace(&mut self.held, rest);
-        if let Some(opening) = self.opening.take() {
-            text.insert_str(0, opening);
-        }
+        let text = std::mem::replace(&mut self.held, rest);
         Some(Piece {
             text,
             tokens: std::mem::take(&mut self.tokens),

@@ -1,7 +1,7 @@
 //! The texts of all tokens, read off the model once: a lookup a token afterwards, and no call into C.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
@@ -15,8 +15,8 @@ pub struct Vocabulary {
     kinds: Vec<Kind>,
     /// The texts of those that have none in an answer.
     special: HashMap<i32, Vec<u8>>,
-    /// Of these, the ones that frame calls of tools.
-    marks: HashSet<i32>,
+    /// The same, by their texts.
+    by_name: HashMap<Vec<u8>, i32>,
     /// Bytes of text that one token stands for at most; nothing where text can vanish on its way to tokens.
     longest: Option<usize>,
     /// Made for the first grammar.
@@ -39,6 +39,18 @@ enum Kind {
     EndOfAnswer,
 }
 
+/// Special tokens whose texts are part of an answer: they frame what the model thinks, says and calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(Arc<[i32]>);
+
+impl Marks {
+    /// Whether `token` is one of them.
+    #[must_use]
+    pub fn contains(&self, token: i32) -> bool {
+        self.0.binary_search(&token).is_ok()
+    }
+}
+
 impl Vocabulary {
     /// Reads the model's vocabulary.
     #[must_use]
@@ -49,7 +61,7 @@ impl Vocabulary {
             ends: Vec::new(),
             kinds: Vec::new(),
             special: HashMap::new(),
-            marks: HashSet::new(),
+            by_name: HashMap::new(),
             longest: None,
             sorted: OnceLock::new(),
         };
@@ -61,9 +73,7 @@ impl Vocabulary {
             texts.ends.push(u32::try_from(texts.bytes.len()).expect("a vocabulary is smaller than 4 GiB"));
             longest = longest.max(whole.len());
             if plain.is_empty() {
-                if tool_calls::MARKERS.iter().any(|mark| mark.as_bytes() == whole) {
-                    texts.marks.insert(token.0);
-                }
+                texts.by_name.insert(whole.clone(), token.0);
                 texts.special.insert(token.0, whole);
             }
             texts.kinds.push(if vocab.is_eog(token) {
@@ -130,22 +140,25 @@ impl Vocabulary {
         &self.bytes[start..self.ends[token] as usize]
     }
 
-    /// The bytes of `token` where calls of tools are wanted in the answer, with the marks around them.
+    /// The bytes `token` adds to an answer in which `marks` stand as text.
     #[must_use]
-    pub fn text_with_marks(&self, token: i32) -> &[u8] {
-        if self.is_mark(token) { self.name(token) } else { self.text(token) }
+    pub fn text_with(&self, marks: &Marks, token: i32) -> &[u8] {
+        if marks.contains(token) { self.name(token) } else { self.text(token) }
+    }
+
+    /// The special tokens that are called one of `names`.
+    #[must_use]
+    pub fn marks(&self, names: &[String]) -> Marks {
+        let mut tokens: Vec<i32> =
+            names.iter().filter_map(|name| self.by_name.get(name.as_bytes())).copied().collect();
+        tokens.sort_unstable();
+        Marks(tokens.into())
     }
 
     /// What `token` is called: its text, also where that is no part of an answer.
     #[must_use]
     pub fn name(&self, token: i32) -> &[u8] {
         self.special.get(&token).map_or_else(|| self.text(token), Vec::as_slice)
-    }
-
-    /// Whether `token` is one without text that frames calls of tools.
-    #[must_use]
-    pub fn is_mark(&self, token: i32) -> bool {
-        self.marks.contains(&token)
     }
 
     /// Whether `token` ends an answer.

@@ -13,16 +13,10 @@ fn each_family_is_told_by_its_marks() {
         (
             "{%- if not tools_in_user_message is defined %}{{- '<|start_header_id|>user<|end_header_id|>' }}\
              {{- '{\"name\": \"' + tool_call.name + '\", ' }}{{- '\"parameters\": ' }}{{- \"<|python_tag|>\" + x }}",
-            Some(ToolFormat::Llama3),
+            None,
         ),
-        (
-            "{{- \"[AVAILABLE_TOOLS] [\" }}{% for tool in tools %}{{- \"[TOOL_CALLS] [\" }}",
-            Some(ToolFormat::MistralArray),
-        ),
-        (
-            "{%- for tool in tools %}{{- '[TOOL_CALLS]' + tool.function.name + '[ARGS]' + arguments }}",
-            Some(ToolFormat::MistralNamed),
-        ),
+        ("{{- \"[AVAILABLE_TOOLS] [\" }}{% for tool in tools %}{{- \"[TOOL_CALLS] [\" }}", None),
+        ("{%- for tool in tools %}{{- '[TOOL_CALLS]' + tool.function.name + '[ARGS]' + arguments }}", None),
         (
             "{%- if tools %}{{ '<start_function_declaration>' }}{{ '<start_function_call>call:' + name }}",
             Some(ToolFormat::Gemma),

@@ -23,7 +23,14 @@ pub fn rules(
     {
         let value = match texts_of(property) {
             Some(texts) => texts,
-            None if is_text(property) => text_of(property, &format!("{prefix}text")),
+            None if is_text(property) && !has_form(property) => text_of(property, &format!("{prefix}text")),
+            None if is_text(property) => {
+                let own = format!("{prefix}p{at}-");
+                let grammar = to_gbnf(&with_definitions(property, schema).to_string());
+                let grammar = grammar.and_then(|grammar| unquoted(&grammar));
+                lines.push(prefixed(&grammar.map_err(|why| format!("`{key}` {why}"))?, &own));
+                format!("{own}root")
+            }
             None => {
                 let own = format!("{prefix}p{at}-");
                 let grammar = to_gbnf(&with_definitions(property, schema).to_string());
@@ -39,8 +46,32 @@ pub fn rules(
     Ok(lines.join("\n"))
 }
 
+/// Whether a text must have a form of its own.
+fn has_form(schema: &Value) -> bool {
+    ["pattern", "format"].iter().any(|key| schema.get(key).is_some())
+}
+
+/// The grammar of a JSON string as that of a text without quotes.
+fn unquoted(grammar: &str) -> Result<String, String> {
+    const QUOTE: &str = "\"\\\"\"";
+    let bare = |line: &str| {
+        let rule = line.strip_prefix("root ::= ")?.trim_end().trim_end_matches("space").trim_end();
+        let inner = rule.strip_prefix(QUOTE)?.strip_suffix(QUOTE)?;
+        (!inner.contains(QUOTE)).then(|| format!("root ::= {inner}"))
+    };
+    let mut lines: Vec<String> = grammar.lines().map(str::to_owned).collect();
+    let root = lines.iter_mut().find_map(|line| bare(line).map(|bare| *line = bare));
+    root.map(|()| lines.join("\n")).ok_or_else(|| {
+        "has a form that a forced call cannot be held to in this model's format: leave out `pattern` or `format`"
+            .to_owned()
+    })
+}
+
 /// The texts of which it is one, where they are listed.
 fn texts_of(schema: &Value) -> Option<String> {
+    if let Some(text) = schema.get("const").and_then(Value::as_str) {
+        return Some(literal(text));
+    }
     let texts: Option<Vec<&str>> = schema.get("enum")?.as_array()?.iter().map(Value::as_str).collect();
     let texts: Vec<String> = texts?.into_iter().map(literal).collect();
     (!texts.is_empty()).then(|| format!("({})", texts.join(" | ")))

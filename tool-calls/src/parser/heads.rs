@@ -37,13 +37,14 @@ pub enum Tail {
     Another(usize),
 }
 
-/// The mark before a call.
-pub fn opening(format: ToolFormat) -> &'static str {
+/// The marks before a call, any of which may stand there.
+pub fn openings(format: ToolFormat) -> &'static [&'static str] {
     match format {
-        ToolFormat::Hermes | ToolFormat::QwenXml => "<tool_call>",
-        ToolFormat::Llama3 => "<|python_tag|>",
-        ToolFormat::MistralArray | ToolFormat::MistralNamed => "[TOOL_CALLS]",
-        ToolFormat::Gemma => "<start_function_call>",
+        ToolFormat::Hermes => &["<tool_call>"],
+        ToolFormat::QwenXml => &["<tool_call>", xml::FUNCTION],
+        ToolFormat::Llama3 => &["<|python_tag|>"],
+        ToolFormat::MistralArray | ToolFormat::MistralNamed => &["[TOOL_CALLS]"],
+        ToolFormat::Gemma => &["<start_function_call>"],
     }
 }
 
@@ -57,16 +58,18 @@ pub fn closing(format: ToolFormat) -> Option<&'static str> {
     }
 }
 
-/// Reads what follows an opening. `searched` is where the last look at it ended.
+/// Reads what follows an `opening`. `searched` is where the last look at it ended.
 pub fn head(
-    format: ToolFormat,
+    (format, opening): (ToolFormat, &str),
     text: &str,
     searched: &mut usize,
     ended: bool,
     tools: &HashMap<String, Value>,
 ) -> Head {
     let read = match format {
-        ToolFormat::Gemma | ToolFormat::QwenXml => return whole(format, text, searched, ended, tools),
+        ToolFormat::Gemma | ToolFormat::QwenXml => {
+            return whole((format, opening), text, searched, ended, tools);
+        }
         ToolFormat::Hermes | ToolFormat::Llama3 => json_head(Cursor::new(text)),
         ToolFormat::MistralArray | ToolFormat::MistralNamed => mistral_head(Cursor::new(text)),
     };
@@ -79,7 +82,7 @@ pub fn head(
 
 /// Arguments that are no JSON are read when all of the call is there.
 fn whole(
-    format: ToolFormat,
+    (format, opening): (ToolFormat, &str),
     text: &str,
     searched: &mut usize,
     ended: bool,
@@ -95,7 +98,7 @@ fn whole(
     let mut cursor = Cursor::new(text);
     let call = match format {
         ToolFormat::Gemma => gemma::call(&mut cursor),
-        _ => xml::call(&mut cursor, |name| tools.get(name)),
+        _ => xml::call(&mut cursor, opening, |name| tools.get(name)),
     };
     match call {
         Ok((name, arguments)) => Head::Whole { name, arguments, consumed: cursor.at },

@@ -6,6 +6,7 @@
 //! EngineFactory::start ──► Engine ──submit(Job, Box<dyn TaskSink>)──► TaskSink::tokens … TaskSink::end
 //! ```
 
+pub mod call_text;
 pub mod engine;
 pub mod job;
 pub mod report;

@@ -13,7 +13,6 @@
 //! Only `http://` addresses are spoken to: an engine of this machine or of the house's own network.
 
 mod address;
-mod calls;
 mod chat;
 mod clock;
 mod config;

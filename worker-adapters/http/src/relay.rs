@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::{CallEvent, OwnAnswer, Piece, TaskSink};
+use adapter_api::{CallEvent, OwnAnswer, Piece, TaskSink, call_text};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -21,7 +21,7 @@ use crate::framing::More;
 use crate::progress::EventsRead;
 use crate::shape::Shape;
 use crate::sse::SseReader;
-use crate::{calls, clock, large};
+use crate::{clock, large};
 
 /// The content type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -101,7 +101,7 @@ impl Told {
             CallEvent::Start { index, name, .. } => {
                 self.close_call();
                 self.open = Some(*index);
-                calls::beginning(name)
+                call_text::beginning(name)
             }
             CallEvent::Arguments { text, .. } => text.clone(),
             CallEvent::End { .. } => return self.close_call(),
@@ -116,7 +116,7 @@ impl Told {
     /// Ends the call that has begun, if one has.
     fn close_call(&mut self) {
         if let Some(index) = self.open.take() {
-            let (text, calls) = (calls::END.to_owned(), vec![CallEvent::End { index }]);
+            let (text, calls) = (call_text::END.to_owned(), vec![CallEvent::End { index }]);
             self.sink.tokens(Piece { text, calls, ..Piece::default() });
         }
     }

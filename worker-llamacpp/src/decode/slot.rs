@@ -11,11 +11,14 @@ use adapter_api::{EndReport, Finish, KvHint, SessionKv};
 use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
 use worker_protocol::TaskProgress;
 
-use crate::grammar::{Grammar, Marks};
+use crate::chat::AnswerReader;
+use crate::grammar::Grammar;
+use crate::grammar::lazy::LazyGrammar;
 use crate::prepare::CancelFlag;
 use crate::sample::Sampler;
 use crate::slots::SlotView;
 use crate::text::TextOut;
+use crate::vocabulary::Marks;
 
 /// A place for one sequence. Its number is the sequence's.
 #[derive(Debug, Default)]
@@ -82,12 +85,16 @@ pub struct Task {
     pub sampler: Sampler,
     /// A form the answer must have.
     pub grammar: Option<Grammar>,
-    /// Whether marks around calls of tools are part of its text.
+    /// One that holds the answer from where it calls a tool.
+    pub lazy: Option<LazyGrammar>,
+    /// Special tokens whose texts are part of its text.
     pub marks: Marks,
     /// How many of the most probable tokens it wants to hear of beside each; nothing when it does not ask.
     pub logprobs: Option<u8>,
     /// The answer's text.
     pub text: TextOut,
+    /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
+    pub reader: Option<AnswerReader>,
     /// Whether it is still wanted.
     pub canceled: CancelFlag,
     /// When it came and when its first token was there.

@@ -11,8 +11,9 @@ use super::slot::Task;
 use super::strict::StrictLane;
 use super::{DecodeLoop, sequence};
 use crate::budget::{Plan, StepShape, Strict, Wants};
+use crate::chat::AnswerReader;
 use crate::clock;
-use crate::grammar::Marks;
+use crate::grammar::lazy::Waited;
 use crate::heartbeat::CallWatch;
 use crate::log::{self, Level};
 use crate::sample::{self, Draw, Scratch};
@@ -286,13 +287,30 @@ impl DecodeLoop {
             Chosen::GoOn(piece) => (piece, None),
             Chosen::End(piece, finish) => (piece, Some(finish)),
         };
-        if let (Some(piece), Some(task)) = (piece, &self.slots[at].task) {
-            self.said.tasks.push(TaskUpdate { task: task.id, event: TaskEvent::Tokens(piece) });
-        }
-        if let Some(finish) = finish {
+        let Some(task) = &mut self.slots[at].task else { return };
+        let (pieces, is_complete) = read(&mut task.reader, piece, finish.as_ref());
+        let id = task.id;
+        let told = pieces.into_iter().map(|piece| TaskUpdate { task: id, event: TaskEvent::Tokens(piece) });
+        self.said.tasks.extend(told);
+        if let Some(finish) = finish.or(is_complete.then_some(Finish::Stop)) {
             self.end(at, finish);
         }
     }
+}
+
+/// What can be told of an answer that has come as far as `piece`, and whether it is complete.
+fn read(
+    reader: &mut Option<AnswerReader>,
+    piece: Option<Piece>,
+    finish: Option<&Finish>,
+) -> (Vec<Piece>, bool) {
+    let Some(reader) = reader else { return (piece.into_iter().collect(), false) };
+    let mut read = piece.map(|piece| reader.push(piece)).unwrap_or_default();
+    if read.is_complete || matches!(finish, Some(Finish::Stop | Finish::Length)) {
+        let is_whole = read.is_complete || finish == Some(&Finish::Stop);
+        read.pieces.extend(reader.finish(is_whole).pieces);
+    }
+    (read.pieces, read.is_complete)
 }
 
 /// Chooses the task's next token and adds it to its text.
@@ -311,10 +329,8 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
     if let Some(most) = task.logprobs {
         task.text.note(sample::logprob(logits, token, most, vocabulary));
     }
-    let bytes = match task.marks {
-        Marks::Hidden => vocabulary.text(token),
-        Marks::Shown => vocabulary.text_with_marks(token),
-    };
+    let bytes = vocabulary.text_with(&task.marks, token);
+    wait_for_call(task, bytes);
     let piece = match task.text.push(token, bytes) {
         Pushed::Stopped(piece) => return Chosen::End(piece, Finish::Stop),
         Pushed::Ready(piece) => Some(piece),
@@ -345,6 +361,22 @@ fn next_token(
         grammar.accept(token, vocabulary)?;
     }
     Ok(token)
+}
+
+/// Goes on with the grammar that waits for a call.
+fn wait_for_call(task: &mut Task, bytes: &[u8]) {
+    match task.lazy.take().map(|lazy| lazy.read(bytes)) {
+        Some(Waited::Still(lazy)) => task.lazy = Some(lazy),
+        Some(Waited::Begun(grammar)) => task.grammar = Some(grammar),
+        Some(Waited::Lost) => {
+            log::line(
+                Level::Debug,
+                "a call does not begin as its format wants",
+                &[("task", &task.id.to_string())],
+            );
+        }
+        None => {}
+    }
 }
 
 fn join(first: Option<Piece>, second: Option<Piece>) -> Option<Piece> {

@@ -7,7 +7,7 @@ use super::*;
 
 /// Feeds `chunks` as tokens 0, 1, … and returns the text, the tokens of all pieces and whether it stopped.
 fn feed(stops: &[&str], chunks: &[&[u8]]) -> (String, Vec<i32>, bool) {
-    let mut out = TextOut::new(stops.iter().map(|s| (*s).to_owned()).collect(), None);
+    let mut out = TextOut::new(stops.iter().map(|s| (*s).to_owned()).collect());
     let (mut text, mut tokens) = (String::new(), Vec::new());
     let mut take = |piece: Piece| {
         assert!(!piece.text.is_empty(), "a piece without text");
@@ -31,7 +31,7 @@ fn feed(stops: &[&str], chunks: &[&[u8]]) -> (String, Vec<i32>, bool) {
 #[test]
 fn bytes_of_a_split_character_wait_for_the_rest() {
     let crab = "🦀".as_bytes();
-    let mut out = TextOut::new(Vec::new(), None);
+    let mut out = TextOut::new(Vec::new());
     assert_eq!(out.push(1, &crab[..1]), Pushed::Held);
     assert_eq!(out.push(2, &crab[1..3]), Pushed::Held);
     assert_eq!(
@@ -84,7 +84,7 @@ fn the_tokens_of_a_stop_string_are_not_told_and_one_that_reaches_into_it_is() {
         (vec![b"Hello", b" Us", b"er", b":"], vec![0, 1]),
         (vec![b"HelloUser: and more"], vec![0]),
     ] {
-        let mut out = TextOut::new(vec!["User:".to_owned()], None);
+        let mut out = TextOut::new(vec!["User:".to_owned()]);
         let mut tokens = Vec::new();
         for (token, chunk) in (0..).zip(chunks) {
             out.note(noted(token, chunk));
@@ -104,7 +104,7 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
-        let mut out = TextOut::new(vec![stop], None);
+        let mut out = TextOut::new(vec![stop]);
         let (mut said, mut told) = (String::new(), Vec::new());
         let mut take = |piece: Piece| {
             said.push_str(&piece.text);
@@ -152,17 +152,8 @@ proptest! {
 }
 
 #[test]
-fn an_opening_stands_before_the_first_text_and_is_no_stop() {
-    let mut out = TextOut::new(vec!["\n".to_owned()], Some("<think>\n"));
-    assert_eq!(out.push(1, "é".as_bytes().split_at(1).0), Pushed::Held);
-    let Pushed::Ready(piece) = out.push(2, "é".as_bytes().split_at(1).1) else { panic!("it is whole") };
-    assert_eq!((piece.text.as_str(), piece.tokens.as_slice()), ("<think>\né", [1, 2].as_slice()));
-    assert!(matches!(out.push(3, b"a\n"), Pushed::Stopped(Some(piece)) if piece.text == "a"));
-}
-
-#[test]
 fn a_token_that_is_held_back_whole_is_told_with_its_own_text() {
-    let mut out = TextOut::new(vec!["→a→".to_owned()], None);
+    let mut out = TextOut::new(vec!["→a→".to_owned()]);
     let arrow = "→".as_bytes();
     let mut push = |bytes: &[u8]| {
         out.note(noted(0, bytes));

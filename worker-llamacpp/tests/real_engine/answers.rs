@@ -208,7 +208,7 @@ fn a_template_is_given_the_arguments_it_knows_and_others_are_refused_by_name() {
         (
             user("Hi"),
             r#"{"modd": 1}"#,
-            "`chat_template_kwargs.modd` is not known to the model's chat template; it knows `mood`",
+            "`chat_template_kwargs.modd` is not known to the model's chat template, which mentions it nowhere",
         ),
         (prompt("Hi"), "{}", "`chat_template_kwargs` go to the chat template: send `messages` with them"),
     ] {

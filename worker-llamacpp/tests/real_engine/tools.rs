@@ -1,15 +1,12 @@
 //! Calls of tools. The model is small and its template knows none: what holds its calls is the grammar.
 
-use std::sync::Arc;
-
 use adapter_api::{
     CallEvent, Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice,
     ToolFormat, ToolSpeech, Tools,
 };
 use tool_calls::{ToolEvent, ToolParser};
 
-use crate::files::changed;
-use crate::harness::{Worker, job, prompt, spec, user};
+use crate::harness::{Worker, job, prompt, user};
 
 const WEATHER: &str = r##"{
     "type": "object",
@@ -38,11 +35,7 @@ fn asks(choice: ToolChoice) -> Job {
 
 /// The content of an answer and its calls.
 fn read(text: &str) -> (String, Vec<(String, String)>) {
-    read_as(ToolFormat::Hermes, text)
-}
-
-fn read_as(format: ToolFormat, text: &str) -> (String, Vec<(String, String)>) {
-    let mut parser = ToolParser::new(format, &tools(ToolChoice::Auto).offered);
+    let mut parser = ToolParser::new(ToolFormat::Hermes, &tools(ToolChoice::Auto).offered);
     let (mut content, mut calls) = (String::new(), Vec::new());
     for event in parser.push(text).into_iter().chain(parser.finish()) {
         match event {
@@ -60,10 +53,7 @@ fn read_as(format: ToolFormat, text: &str) -> (String, Vec<(String, String)>) {
 #[test]
 fn a_forced_call_is_one_and_its_arguments_keep_to_the_schema_at_any_temperature() {
     let mut worker = Worker::start(4, 1024);
-    assert_eq!(
-        worker.facts.as_ref().expect("loaded").abilities.tools,
-        Some(ToolSpeech::InText(ToolFormat::Hermes))
-    );
+    assert_eq!(worker.facts.as_ref().expect("loaded").abilities.tools, Some(ToolSpeech::Apart));
     let tasks: Vec<_> = (0..6u64)
         .map(|seed| {
             let mut asked = asks(ToolChoice::Named("get_weather".to_owned()));
@@ -84,41 +74,6 @@ fn a_forced_call_is_one_and_its_arguments_keep_to_the_schema_at_any_temperature(
         assert!(arguments["city"].is_string(), "{arguments}");
         assert!(arguments["unit"] == "celsius" || arguments["unit"] == "fahrenheit", "{arguments}");
         assert!(arguments["days"].as_u64().is_some_and(|days| (1..=7).contains(&days)), "{arguments}");
-    }
-}
-
-#[test]
-fn a_call_is_forced_in_the_form_of_every_family_and_read_back() {
-    // Marks in the template are what a family is told by.
-    let named = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
-    let folder = tempfile::tempdir().expect("a folder");
-    for (marks, format) in [
-        ("tools <tool_call>", ToolFormat::Hermes),
-        ("tools <tool_call><function=", ToolFormat::QwenXml),
-        ("tools <|start_header_id|><|python_tag|>", ToolFormat::Llama3),
-        ("tools [TOOL_CALLS]", ToolFormat::MistralArray),
-        ("tools [TOOL_CALLS][ARGS]", ToolFormat::MistralNamed),
-        ("tools <start_function_call>", ToolFormat::Gemma),
-    ] {
-        let path = folder.path().join("model.gguf");
-        std::fs::write(&path, changed(named, &format!("{marks:.<width$}", width = named.len())))
-            .expect("written");
-        let mut worker = Worker::spawn();
-        worker.load(spec(&path, 1, 1024)).expect("it loads");
-        assert_eq!(worker.facts.as_ref().expect("loaded").abilities.tools, Some(ToolSpeech::InText(format)));
-        let mut asked = asks(ToolChoice::Named("get_weather".to_owned()));
-        asked.sampling.temperature = 0.7;
-        let answer = worker.answer(asked);
-        assert_eq!(answer.finish(), &Finish::Stop, "{format:?}: {}", answer.text);
-        let (content, calls) = read_as(format, &answer.text);
-        assert_eq!((content.as_str(), calls.len()), ("", 1), "{format:?}: {}", answer.text);
-        let arguments: serde_json::Value = serde_json::from_str(&calls[0].1).expect(&calls[0].1);
-        assert!(arguments["city"].is_string(), "{format:?}: {arguments}");
-        assert!(
-            arguments["unit"] == "celsius" || arguments["unit"] == "fahrenheit",
-            "{format:?}: {arguments}"
-        );
-        assert!(arguments.get("days").is_some(), "{format:?}: {arguments}");
     }
 }
 
@@ -187,8 +142,8 @@ fn what_does_not_go_with_tools_is_refused_by_name() {
     asked.sampling.constraint = Some(Constraint::Grammar("root ::= \"x\"".into()));
     told(asked, "`sampling.grammar` holds the whole answer");
     let mut asked = asks(ToolChoice::Required);
-    Arc::make_mut(&mut asked.tools).offered[0].parameters = Some("{\"type\": \"odd\"}".into());
-    told(asked, "`tools[0].parameters` (`get_time`): uses what cannot be turned into a grammar");
+    std::sync::Arc::make_mut(&mut asked.tools).offered[0].parameters = Some("{\"type\": \"odd\"}".into());
+    told(asked, "`tools[0].parameters` (`get_time`) uses what cannot be turned into a grammar");
     told(asks(ToolChoice::Named("nothing".into())), "`tool_choice` names `nothing`");
     let seen = Message { images: vec!["data:,".into()], ..Message::new(Role::User, "what?") };
     told(job(Input::Messages(vec![seen]), 1), "`messages[0]` holds an image");

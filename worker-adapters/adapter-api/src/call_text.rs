@@ -2,9 +2,10 @@
 //! the Hermes family write calls.
 
 /// What stands before the arguments of a call of `name`.
-pub(crate) fn beginning(name: &str) -> String {
+#[must_use]
+pub fn beginning(name: &str) -> String {
     format!("<tool_call>\n{{\"name\": {}, \"arguments\": ", serde_json::Value::from(name))
 }
 
 /// What stands behind them.
-pub(crate) const END: &str = "}\n</tool_call>";
+pub const END: &str = "}\n</tool_call>";

@@ -1,6 +1,6 @@
 //! Templates as they come in models, and broken ones.
 
-use adapter_api::{Role, Tool, ToolCall};
+use adapter_api::ToolCall;
 
 use super::*;
 
@@ -8,11 +8,12 @@ fn render(source: &str, messages: &[(Role, &str)]) -> Result<String, String> {
     let special = SpecialTexts { bos: "<s>".into(), eos: "</s>".into() };
     let messages: Vec<Message> =
         messages.iter().map(|(role, content)| Message::new(*role, *content)).collect();
-    ChatTemplate::compile(source.to_owned(), special)?.render(
-        &messages,
-        &Tools::default(),
-        &Arguments::default(),
-    )
+    let template = ChatTemplate::compile(source.to_owned(), &special)?;
+    rendered(&template, &messages, &Tools::default()).map(|rendered| rendered.prompt)
+}
+
+fn rendered(template: &ChatTemplate, messages: &[Message], tools: &Tools) -> Result<Rendered, String> {
+    template.render(&Conversation { messages, tools, schema: None, arguments: &Arguments::default() })
 }
 
 #[test]
@@ -46,17 +47,9 @@ fn loops_may_be_left_early_and_the_date_is_there() {
 }
 
 #[test]
-fn a_broken_template_is_an_error_with_its_line() {
+fn a_broken_template_is_an_error() {
     let error = render("a\n{% if %}", &[]).expect_err("broken");
-    assert!(error.contains("line 2"), "{error}");
-    let error = render("{{ missing.thing }}", &[]).expect_err("no such variable");
-    assert!(error.contains("line 1"), "{error}");
-}
-
-#[test]
-fn a_template_that_never_ends_runs_out_of_fuel() {
-    let source = "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}{% endfor %}{% endfor %}{% endfor %}";
-    assert!(render(source, &[]).is_err());
+    assert!(error.contains("Unexpected token"), "{error}");
 }
 
 /// The main lines of Qwen's template.
@@ -114,15 +107,15 @@ fn with_a_call() -> (Vec<Message>, Tools) {
 }
 
 fn compiled(source: &str) -> ChatTemplate {
-    ChatTemplate::compile(source.to_owned(), SpecialTexts::default()).expect("compiles")
+    ChatTemplate::compile(source.to_owned(), &SpecialTexts::default()).expect("compiles")
 }
 
 #[test]
 fn a_template_that_knows_tools_shows_them_itself() {
     let template = compiled(HERMES);
-    assert_eq!(template.tool_format(), ToolFormat::Hermes);
+    assert!(template.shows_tools);
     let (messages, tools) = with_a_call();
-    let text = template.render(&messages, &tools, &Arguments::default()).expect("rendered");
+    let text = rendered(&template, &messages, &tools).expect("rendered").prompt;
     assert_eq!(
         text,
         "<|im_start|>system\nWithin <tools></tools>:\n<tools>\n{\"type\": \"function\", \"function\": {\"name\": \
@@ -133,9 +126,7 @@ fn a_template_that_knows_tools_shows_them_itself() {
          <|im_end|>\n<|im_start|>user\n<tool_response>\nsun\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
     );
     let silent = Tools { choice: adapter_api::ToolChoice::None, ..tools };
-    assert!(
-        !template.render(&messages, &silent, &Arguments::default()).expect("rendered").contains("<tools>")
-    );
+    assert!(!rendered(&template, &messages, &silent).expect("rendered").prompt.contains("<tools>"));
 }
 
 #[test]
@@ -143,17 +134,16 @@ fn a_template_that_knows_no_tools_is_told_of_them_in_words() {
     let plain = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}<|assistant|>";
     let (messages, tools) = with_a_call();
     let template = compiled(plain);
-    assert_eq!(template.tool_format(), ToolFormat::Hermes);
-    let text = template.render(&messages, &tools, &Arguments::default()).expect("rendered");
+    assert!(!template.shows_tools);
+    let text = rendered(&template, &messages, &tools).expect("rendered").prompt;
     assert!(text.starts_with("<|system|>You may call one or more functions"), "{text}");
     let rest = "<|user|>How is Paris?<|assistant|><tool_call>\n{\"name\": \"weather\", \"arguments\": \
                 {\"city\":\"Paris\",\"days\":2}}\n</tool_call><|user|><tool_response>\nsun\n</tool_response><|assistant|>";
     assert!(text.ends_with(rest), "{text}");
     let none = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}\
                 <|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}<|assistant|>";
-    let text = compiled(none)
-        .render(&messages, &tools, &Arguments::default())
-        .expect("rendered without a system message");
+    let text =
+        rendered(&compiled(none), &messages, &tools).expect("rendered without a system message").prompt;
     assert!(
         text.starts_with("<|user|>You may call") && text.contains("</tool_call>\n\nHow is Paris?"),
         "{text}"
@@ -169,36 +159,73 @@ fn a_template_that_wants_parts_gets_parts() {
 
 #[test]
 fn mistral_gets_ids_of_nine_letters_and_results_know_their_tool() {
-    let mistral = "{% for tool in tools %}{% endfor %}[TOOL_CALLS]{% for m in messages %}{% for call in m.tool_calls %}\
-                   {% if call.id|length != 9 %}{{ raise_exception('nine') }}{% endif %}{{ call.id }}{% endfor %}\
-                   {% if m.role == 'tool' %}={{ m.tool_call_id }}{{ m.name }}{% endif %}{% endfor %}";
-    let (messages, tools) = with_a_call();
-    let text = compiled(mistral).render(&messages, &tools, &Arguments::default()).expect("rendered");
-    assert_eq!(text, "[TOOL_CALLS]bcdefghij=bcdefghijweather");
+    let (messages, _) = with_a_call();
+    let told = messages::of(&messages, CallIds::Short);
+    assert_eq!(told[1]["tool_calls"][0]["id"], "bcdefghij");
+    assert_eq!(told[2]["tool_call_id"], "bcdefghij");
+    assert_eq!(told[2]["name"], "weather");
 }
 
 #[test]
 fn a_template_takes_the_arguments_it_knows_and_refuses_others_by_name() {
     let thinks = "{%- set ns = namespace(a=1) %}{{- messages[0].content }}
-        {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think></think>' }}{%- endif %}
-        {%- if add_generation_prompt %}{{- bos_token ~ effort | default('low') ~ ns.a ~ strftime_now('') }}{%- endif %}";
+        {%- if enable_thinking %}{{- '<think>' }}{%- endif %}
+        {%- if add_generation_prompt %}{{- bos_token ~ effort | default('low') ~ ns.a ~ strftime_now('%%') }}{%- endif %}";
     let template = compiled(thinks);
     let messages = [Message::new(Role::User, "Hi")];
     let rendered = |arguments: &str| {
-        let arguments = template.arguments(arguments)?;
-        template.render(&messages, &Tools::default(), &arguments)
+        let (tools, arguments) = (Tools::default(), template.arguments(arguments)?);
+        let asked = Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
+        template.render(&asked).map(|rendered| rendered.prompt)
     };
-    assert_eq!(rendered("{}").expect("rendered"), "Hilow1");
-    let said = rendered(r#"{"enable_thinking": false, "effort": "high"}"#).expect("rendered");
-    assert_eq!(said, "Hi<think></think>high1");
+    assert_eq!(rendered("{}").expect("rendered"), "Hilow1%");
+    let said = rendered(r#"{"enable_thinking": true, "effort": "high"}"#).expect("rendered");
+    assert_eq!(said, "Hi<think>high1%");
     for (arguments, named) in
         [(r#"{"enable_thinkin": false}"#, "enable_thinkin"), (r#"{"messages": []}"#, "messages")]
     {
         let refused = rendered(arguments).expect_err("it is not known");
-        let knows = "is not known to the model's chat template; it knows `effort`, `enable_thinking`";
-        assert_eq!(refused, format!("`chat_template_kwargs.{named}` {knows}"));
+        assert!(refused.starts_with(&format!("`chat_template_kwargs.{named}` is not known")), "{refused}");
     }
+    let refused = rendered(r#"{"enable_thinking": "no"}"#).expect_err("no truth value");
+    assert!(refused.contains("`true` or `false` would be right"), "{refused}");
     assert!(
-        compiled("{{ messages }}").arguments(r#"{"a": 1}"#).expect_err("unknown").ends_with("it knows none")
+        compiled("{{ messages }}").arguments(r#"{"enable_thinking": false}"#).is_ok(),
+        "every template may"
     );
+}
+
+#[test]
+fn a_conversation_is_put_in_order_where_the_template_refuses_it() {
+    let strict = "{%- for message in messages %}
+        {%- if message.role == 'system' and not loop.first %}{{- raise_exception('system first') }}{%- endif %}
+        {%- if not loop.first and message.role == loop.previtem.role %}{{- raise_exception('alternate') }}{%- endif %}
+        {{- '<|' + message.role + '|>' + message.content }}
+    {%- endfor %}
+    {%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- endif %}";
+    let said = render(
+        strict,
+        &[
+            (Role::System, "Be brief."),
+            (Role::User, "Hi"),
+            (Role::System, "Be kind."),
+            (Role::User, "Well?"),
+            (Role::Assistant, "Ho"),
+            (Role::User, "!"),
+        ],
+    );
+    let ordered = "<|system|>Be brief.\n\nBe kind.<|user|>Hi\n\nWell?<|assistant|>Ho<|user|>!<|assistant|>";
+    assert_eq!(said.expect("rendered in order"), ordered);
+}
+
+#[test]
+fn arguments_of_the_past_that_are_no_object_are_shown_as_one() {
+    let (mut messages, tools) = with_a_call();
+    for (written, shown) in
+        [("", "{}"), ("{\"city\": ", r#"{"arguments": "{\"city\":"}"#), ("[1]", r#"{"arguments": "[1]"}"#)]
+    {
+        messages[1].tool_calls[0].arguments = written.to_owned();
+        let text = rendered(&compiled(HERMES), &messages, &tools).expect("rendered").prompt;
+        assert!(text.contains(&format!("\"name\": \"weather\", \"arguments\": {shown}}}\n")), "{text}");
+    }
 }
