@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineKind, Input, MeasureError, Measured, ToolSpeech};
+use adapter_api::{Engine, EngineKind, Input, MeasureError, Measured};
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
 
@@ -30,8 +30,6 @@ pub struct Subscription {
     pub standing: Standing,
     /// The engine of its pool.
     pub engine: EngineKind,
-    /// How the engine that it runs on tells calls of tools; nothing before it has been given to one.
-    pub tools: Option<ToolSpeech>,
     /// What it says.
     pub reader: LogReader,
 }
@@ -45,8 +43,8 @@ impl From<SubscriptionSource> for Subscription {
 
 impl Subscription {
     fn from_event(source: &SubscriptionSource, from: u32) -> Self {
-        let SubscriptionSource { standing, engine, tools, log } = source;
-        Self { standing: *standing, engine: *engine, tools: *tools, reader: log.read_from(from) }
+        let SubscriptionSource { standing, engine, log } = source;
+        Self { standing: *standing, engine: *engine, reader: log.read_from(from) }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Determinism, Engine, EngineKind, Job, Measured, ToolSpeech, Workload};
+use adapter_api::{Determinism, Engine, EngineKind, Job, Measured, Workload};
 use config_schema::PoolConfig;
 use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
@@ -80,8 +80,6 @@ pub struct SubscriptionSource {
     pub standing: Standing,
     /// The engine of its pool.
     pub engine: EngineKind,
-    /// How the engine that it runs on tells calls of tools; nothing before it has been given to one.
-    pub tools: Option<ToolSpeech>,
     /// The task's log.
     pub log: Arc<TaskLog>,
 }

@@ -1,6 +1,6 @@
 //! Which family a chat template is of, told from the marks in its text.
 
-use adapter_api::ToolFormat;
+use crate::ToolFormat;
 
 /// The format in which the model of `template` was taught to write calls, where it is one of those that are read here:
 /// of Hermes, of the coders of Qwen, or of Gemma's function models.
@@ -33,7 +33,6 @@ pub fn marks(format: ToolFormat) -> &'static [&'static str] {
             &["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
         }
         ToolFormat::Gemma => &["<start_function_call>", "<end_function_call>", "<escape>"],
-        ToolFormat::Llama3 | ToolFormat::MistralArray | ToolFormat::MistralNamed => &[],
     }
 }
 

@@ -1,8 +1,10 @@
 //! A grammar (GBNF) that leaves a model nothing but calls: the frame of its family, the names of the tools,
 //! and arguments held to each tool's schema.
 
-use adapter_api::{ToolChoice, ToolFormat, Tools};
+use adapter_api::{ToolChoice, Tools};
 use serde_json::Value;
+
+use crate::ToolFormat;
 
 mod gemma;
 mod xml;
@@ -44,7 +46,7 @@ pub fn force(
         calls.push(format!("call-{at}"));
     }
     rules.push(format!("call ::= {}", calls.join(" | ")));
-    let single = tools.single || matches!(tools.choice, ToolChoice::Named(_)) || format == ToolFormat::Llama3;
+    let single = tools.single || matches!(tools.choice, ToolChoice::Named(_));
     rules.push(format!("calls ::= {}", list(format, if single { 1 } else { MAX_CALLS })));
     match otherwise {
         None => rules.push(format!("{ROOT} ::= calls")),
@@ -70,9 +72,6 @@ fn frame(format: ToolFormat, name: &str) -> (String, &'static str) {
             (format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": "), "}\n</tool_call>")
         }
         ToolFormat::QwenXml => (format!("<tool_call>\n<function={name}>\n"), "</function>\n</tool_call>"),
-        ToolFormat::Llama3 => (format!("{{\"name\": \"{name}\", \"parameters\": "), "}"),
-        ToolFormat::MistralArray => (format!("{{\"name\": \"{name}\", \"arguments\": "), "}"),
-        ToolFormat::MistralNamed => (format!("[TOOL_CALLS]{name}[ARGS]"), ""),
         ToolFormat::Gemma => (format!("<start_function_call>call:{name}"), "<end_function_call>"),
     }
 }
@@ -85,10 +84,7 @@ fn list(format: ToolFormat, most: usize) -> String {
     };
     match format {
         ToolFormat::Hermes | ToolFormat::QwenXml => format!("call{}", more(&literal("\n"))),
-        ToolFormat::MistralArray => {
-            format!("{} call{} {}", literal("[TOOL_CALLS]["), more(&literal(", ")), literal("]"))
-        }
-        ToolFormat::Llama3 | ToolFormat::MistralNamed | ToolFormat::Gemma => format!("call{}", more("")),
+        ToolFormat::Gemma => format!("call{}", more("")),
     }
 }
 

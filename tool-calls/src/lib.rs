@@ -10,6 +10,7 @@
 
 pub mod detect;
 pub mod force;
+mod format;
 mod gemma;
 mod json;
 pub mod parser;
@@ -18,4 +19,5 @@ mod xml;
 
 pub use detect::{detect, marks};
 pub use force::{ROOT, either, force};
-pub use parser::{ToolEvent, ToolParser, closing};
+pub use format::ToolFormat;
+pub use parser::{ToolEvent, ToolParser};

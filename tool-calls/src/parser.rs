@@ -3,8 +3,8 @@
 //! ```text
 //!             opening mark            name, `{`                    `}`
 //! Text ────────────────────► Opened ────────────► Arguments ────────────────► Closing ─► Text
-//!   ▲                          │ no call                                         │ another call
-//!   └── as content ────────────┘                                    Opened ◄─────┘
+//!   ▲                          │ no call
+//!   └── as content ────────────┘
 //! ```
 //!
 //! A call has begun when its name and the `{` of its arguments are there; what only looked like one comes out
@@ -14,15 +14,15 @@
 
 use std::collections::HashMap;
 
-use adapter_api::{CallEvent, Tool, ToolFormat};
+use adapter_api::{CallEvent, Tool};
 use serde_json::Value;
 
+use crate::ToolFormat;
 use crate::json::{Fed, Span};
 use crate::xml;
 
 mod heads;
 
-pub use heads::closing;
 use heads::{Head, Tail};
 
 /// What a piece of an answer turned out to be.
@@ -56,8 +56,6 @@ pub struct ToolParser {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// At the start of the answer, where Llama writes calls without a mark.
-    Start,
     Text,
     /// Behind something that opens a call, and comes out as content if it does not.
     Opened(&'static str),
@@ -78,7 +76,7 @@ impl ToolParser {
         Self {
             format,
             tools: tools.iter().map(|tool| (tool.name.clone(), schema_of(tool))).collect(),
-            state: if format == ToolFormat::Llama3 { State::Start } else { State::Text },
+            state: State::Text,
             buffer: String::new(),
             searched: 0,
             space: String::new(),
@@ -117,7 +115,6 @@ impl ToolParser {
         let mut events = Vec::new();
         loop {
             let went = match self.state {
-                State::Start => self.at_start(),
                 State::Text => self.text(&mut events),
                 State::Opened(mark) => self.opened(mark, &mut events),
                 State::Arguments(span) => self.arguments(span, &mut events),
@@ -127,15 +124,6 @@ impl ToolParser {
                 return events;
             }
         }
-    }
-
-    fn at_start(&mut self) -> Went {
-        match self.buffer.trim_start().bytes().next() {
-            None if !self.ended => return Went::Waits,
-            Some(b'{') => self.state = State::Opened(""),
-            _ => self.state = State::Text,
-        }
-        Went::On
     }
 
     fn text(&mut self, events: &mut Vec<ToolEvent>) -> Went {
@@ -156,7 +144,7 @@ impl ToolParser {
 
     fn opened(&mut self, mark: &'static str, events: &mut Vec<ToolEvent>) -> Went {
         // What is no mark of calls begins one only of a tool that there is.
-        let bare = mark.is_empty() || mark == xml::FUNCTION;
+        let bare = mark == xml::FUNCTION;
         match heads::head((self.format, mark), &self.buffer, &mut self.searched, self.ended, &self.tools) {
             Head::More if !self.ended => return Went::Waits,
             Head::Begins { name, consumed } if !bare || self.tools.contains_key(&name) => {
@@ -204,10 +192,6 @@ impl ToolParser {
             Tail::Closed(len) => {
                 self.take(len);
                 self.state = State::Text;
-            }
-            Tail::Another(len) => {
-                self.take(len);
-                self.state = State::Opened("");
             }
         }
         Went::On

@@ -15,10 +15,12 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-use adapter_api::{Message, Role, Tool, ToolChoice, ToolFormat, Tools, thoughts};
+use std::collections::HashMap;
+
+use adapter_api::{Message, Role, Tool, ToolChoice, Tools, thoughts};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tool_calls::plain;
+use tool_calls::{ToolFormat, plain};
 
 use crate::ffi::chat::Templates;
 use crate::grammar::lazy::Calls;
@@ -57,23 +59,23 @@ pub struct ChatTemplate {
     templates: Templates,
     source: String,
     ids: CallIds,
-    /// Whether llama.cpp reads the calls that its model writes.
-    reads_calls: bool,
-    /// Whether it shows tools as well.
-    shows_tools: bool,
-    /// The format of its model's calls, where they are read here and not by llama.cpp: of what models of these
-    /// families get wrong, more is understood.
-    own_format: Option<ToolFormat>,
+    tools: ShowsTools,
     shows_system: bool,
     /// Whether its model thinks unless it is told not to.
     thinks: bool,
 }
 
-#[derive(Deserialize)]
-struct Abilities {
-    supports_tools: bool,
-    supports_system_role: bool,
-    thinking: bool,
+/// How a template shows tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ShowsTools {
+    /// It does. Calls are read here where there is a format, since more is understood of what models of these
+    /// families get wrong, and by llama.cpp otherwise.
+    Itself(Option<ToolFormat>),
+    /// It does not, or nobody could read the calls: they are told of in words.
+    InWords {
+        /// Whether llama.cpp knows how the model writes calls all the same.
+        calls_are_known: bool,
+    },
 }
 
 /// What is rendered.
@@ -164,30 +166,29 @@ impl ChatTemplate {
     pub fn compile(source: String, special: &SpecialTexts) -> Result<Self, String> {
         let templates =
             Templates::open(&source, &special.bos, &special.eos).map_err(|error| explain(&error))?;
-        let abilities: Abilities = from_json(&templates.abilities()?)?;
+        let abilities: HashMap<String, bool> = from_json(&templates.abilities()?)?;
+        let has = |ability: &str| abilities.get(ability).copied().unwrap_or(false);
+        let (shows_system, thinks) = (has("supports_system_role"), has("thinking"));
         let ids = if source.contains("[TOOL_CALLS]") { CallIds::Short } else { CallIds::Any };
-        let Abilities { supports_tools, supports_system_role: shows_system, thinking: thinks } = abilities;
-        let mut template = Self {
-            templates,
-            source,
-            ids,
-            reads_calls: false,
-            shows_tools: false,
-            own_format: None,
-            shows_system,
-            thinks,
+        let unknown = ShowsTools::InWords { calls_are_known: false };
+        let mut template = Self { templates, source, ids, tools: unknown, shows_system, thinks };
+        let calls_are_known =
+            template.asked_to_call(ToolChoice::Required).is_some_and(|forced| !forced.grammar.is_empty());
+        template.tools = if has("supports_tools") && calls_are_known {
+            ShowsTools::Itself(template.own_format())
+        } else {
+            ShowsTools::InWords { calls_are_known }
         };
-        let (forced, free) =
-            (template.asked_to_call(ToolChoice::Required), template.asked_to_call(ToolChoice::Auto));
-        template.reads_calls = forced.is_some_and(|forced| !forced.grammar.is_empty());
-        template.shows_tools = supports_tools && template.reads_calls;
-        let begins = free.and_then(|free| free.form.grammar_triggers.into_iter().next());
-        let own = tool_calls::detect(&template.source).filter(|_| template.shows_tools);
-        // Another format may have the same mark within marks of its own.
-        template.own_format = own.filter(|format| {
-            begins.is_none_or(|begins| tool_calls::marks(*format).contains(&begins.value.trim()))
-        });
         Ok(template)
+    }
+
+    /// The format of its model's calls, where that is one of those that are read here.
+    fn own_format(&self) -> Option<ToolFormat> {
+        let begins = self.asked_to_call(ToolChoice::Auto)?.form.grammar_triggers.into_iter().next();
+        // Another format may have the same mark within marks of its own.
+        tool_calls::detect(&self.source).filter(|format| {
+            begins.is_none_or(|begins| tool_calls::marks(*format).contains(&begins.value.trim()))
+        })
     }
 
     /// What llama.cpp makes of a tool; nothing where the template refuses it.
@@ -242,11 +243,14 @@ impl ChatTemplate {
     /// The field at fault, and what the template or llama.cpp says of it.
     pub fn render(&self, asked: &Conversation<'_>) -> Result<Rendered, String> {
         let Conversation { messages, tools, schema, .. } = *asked;
-        if !self.shows_tools && (tools.are_shown() || plain::speaks_of_tools(messages)) {
-            return self.render_in_words(asked);
-        }
-        if let Some(format) = self.own_format.filter(|_| tools.are_shown()) {
-            return self.render_in(format, asked);
+        match self.tools {
+            ShowsTools::Itself(Some(format)) if tools.are_shown() => return self.render_in(format, asked),
+            ShowsTools::InWords { calls_are_known }
+                if tools.are_shown() || plain::speaks_of_tools(messages) =>
+            {
+                return self.render_in_words(asked, calls_are_known);
+            }
+            ShowsTools::Itself(_) | ShowsTools::InWords { .. } => {}
         }
         let rendered = self.in_any_order(asked)?;
         let grammar = rendered.answer_grammar();
@@ -263,7 +267,7 @@ impl ChatTemplate {
     }
 
     /// The same for a template that shows no tools: they are told of in words.
-    fn render_in_words(&self, asked: &Conversation<'_>) -> Result<Rendered, String> {
+    fn render_in_words(&self, asked: &Conversation<'_>, calls_are_known: bool) -> Result<Rendered, String> {
         let Conversation { messages, tools, .. } = *asked;
         let turns = plain::in_words(messages, tools)?;
         let turns = if self.shows_system { turns } else { plain::without_system(turns) };
@@ -275,7 +279,7 @@ impl ChatTemplate {
             return Ok(rendered.told(grammar, tools));
         }
         // Its model may write calls in a way of its own all the same.
-        let read = if self.reads_calls { tools } else { &hidden };
+        let read = if calls_are_known { tools } else { &hidden };
         let rendered = self.in_any_order(&Conversation { tools: read, schema: None, ..in_words })?;
         // A model that was never taught to call does not know when to stop either.
         rendered.read_as(ToolFormat::Hermes, asked, Tools { single: true, ..tools.clone() })

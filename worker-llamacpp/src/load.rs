@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use adapter_api::{
     Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec,
-    StartError, ToolSpeech, Workload,
+    StartError, Workload,
 };
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -33,6 +33,9 @@ use crate::sample;
 use crate::vocabulary::Vocabulary;
 
 /// Tokens of context of a slot when none are asked for and the model has more.
+/// What the thread that compiles a template sends.
+const ONE_RESULT: usize = 1;
+
 /// How long a chat template may run when it is compiled: far longer than any sensible one does.
 const TEMPLATE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -305,7 +308,7 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
     }
     let chats = template.is_some_and(Result::is_ok);
     Abilities {
-        tools: chats.then_some(ToolSpeech::Apart),
+        tools: chats,
         logprobs: Some(sample::MAX_TOP),
         own_fields: OwnFieldsTaken::Template,
         ..Abilities::default()
@@ -352,7 +355,7 @@ fn template_of(model: &LlamaModel) -> Result<Template, StartError> {
 
 /// Compiles a template, which runs it. One that never ends takes the process with it.
 fn compile(source: String, special: SpecialTexts) -> Result<Result<ChatTemplate, String>, StartError> {
-    let (done, result) = mpsc::channel();
+    let (done, result) = mpsc::sync_channel(ONE_RESULT);
     thread::spawn(move || done.send(ChatTemplate::compile(source, &special)));
     result.recv_timeout(TEMPLATE_LIMIT).map_err(|_| {
         StartError::Model(format!(

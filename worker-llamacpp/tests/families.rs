@@ -2,6 +2,8 @@
 //! which an answer comes, its thoughts, its content and its calls are the same, and no mark of the format is left.
 //! The templates are fetched by `cargo xtask llama-server`; where they are not, each test says so and does nothing.
 
+#![expect(clippy::print_stderr, reason = "says what is skipped, which is shown")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -51,8 +51,8 @@ impl Driver {
         standing: Standing,
     ) -> Result<SubscriptionSource, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        let (engine, tools) = (task.record.engine(), task.record.tools());
-        Ok(SubscriptionSource { standing, engine, tools, log: Arc::clone(&task.log) })
+        let engine = task.record.engine();
+        Ok(SubscriptionSource { standing, engine, log: Arc::clone(&task.log) })
     }
 
     fn reload(&mut self, pool: &PoolId, order: ReloadOrder, to: ReplyTo<Result<ReloadOutcome, Refusal>>) {

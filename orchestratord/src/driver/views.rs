@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, EngineKind, Job, ToolSpeech, Workload};
+use adapter_api::{EngineFacts, EngineKind, Job, Workload};
 use orchestrator_core::{
     Millis, PoolId, Priority, ReplicaId, SessionId, StartForecast, TaskId, Timestamp, TokenCount,
 };
@@ -31,8 +31,6 @@ pub struct Record {
     ended_at: Option<Timestamp>,
     /// What it was asked, once its job is gone.
     asked: Option<Arc<Asked>>,
-    /// How the engine that it was given to last tells calls of tools.
-    tools: Option<ToolSpeech>,
     /// Placements so far.
     runs: u32,
     /// Engines that failed with it.
@@ -57,7 +55,6 @@ impl Record {
             first_token_at: None,
             ended_at: None,
             asked: None,
-            tools: None,
             runs: 0,
             failures: 0,
             held_bytes: 0,
@@ -68,7 +65,6 @@ impl Record {
     pub fn started(&mut self, replica: ReplicaId, facts: &EngineFacts, now: Timestamp) -> u32 {
         self.replica = Some(replica);
         self.engine = facts.kind;
-        self.tools = facts.abilities.tools;
         self.started_at = Some(now);
         self.runs += 1;
         self.runs
@@ -102,12 +98,6 @@ impl Record {
     #[must_use]
     pub fn engine(&self) -> EngineKind {
         self.engine
-    }
-
-    /// How its engine tells calls of tools; nothing before it has one.
-    #[must_use]
-    pub fn tools(&self) -> Option<ToolSpeech> {
-        self.tools
     }
 
     /// Whether no token of it has come.

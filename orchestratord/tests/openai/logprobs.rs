@@ -1,22 +1,18 @@
 //! How probable the tokens of an answer were.
 
-use adapter_api::{Abilities, Candidate, Piece, TokenLogprob, ToolFormat, ToolSpeech};
+use adapter_api::{Abilities, Candidate, Piece, TokenLogprob};
 use adapter_mock::Answer as Says;
 use serde_json::{Value, json};
 
 use crate::contract;
 use crate::house::{House, Manners};
-use crate::tools::{CALLS, weather};
+use crate::tools::{call_of_rome, weather};
 use crate::wire::Ask;
 use crate::{Audit, chat, completion, events, with};
 
 /// A daemon whose model tells, and answers `says`.
 async fn telling(says: Says) -> House {
-    let abilities = Abilities {
-        logprobs: Some(20),
-        tools: Some(ToolSpeech::InText(ToolFormat::Hermes)),
-        ..Abilities::default()
-    };
+    let abilities = Abilities { logprobs: Some(20), tools: true, ..Abilities::default() };
     let house = House::with(Manners { says, abilities, ..Manners::default() });
     house.bring_up().await;
     house
@@ -103,7 +99,14 @@ async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_
 
 #[tokio::test]
 async fn tokens_of_a_call_are_not_among_those_of_the_text() {
-    let (audit, house) = (Audit::new(), telling(Says::Canned(CALLS.to_owned())).await);
+    let token = |text: &str| TokenLogprob {
+        chosen: Candidate { token: 7, bytes: text.as_bytes().to_vec(), logprob: -0.5 },
+        top: Vec::new(),
+    };
+    let weighed = |piece: Piece| Piece { logprobs: vec![token(&piece.text)], tokens: vec![7], ..piece };
+    let text = Piece { text: "Let me see.".to_owned(), ..Piece::default() };
+    let pieces = [text].into_iter().chain(call_of_rome()).map(weighed).collect();
+    let (audit, house) = (Audit::new(), telling(Says::Pieces(pieces)).await);
     let asked = json!({"logprobs": true, "tools": weather()});
     let whole = audit.expect(200, house.address, chat("Rome?", &asked)).await.json();
     let choice = &whole["choices"][0];

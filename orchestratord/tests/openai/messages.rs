@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::contract::events;
 use crate::house::House;
-use crate::tools::{CALLS, calling};
+use crate::tools::{a_call, calling};
 use crate::wire::{Answer, Ask};
 use crate::{Audit, with};
 
@@ -40,7 +40,7 @@ async fn a_message_is_answered_whole_and_in_events_alike() {
 
 #[tokio::test]
 async fn a_call_is_a_block_of_its_own() {
-    let (audit, house) = (Audit::new(), calling(CALLS).await);
+    let (audit, house) = (Audit::new(), calling(a_call()).await);
     let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
     let whole = message(&audit, house.address, &json!({"tools": tools})).await.json();
     assert_eq!(whole["stop_reason"], "tool_use");

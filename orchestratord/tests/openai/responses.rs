@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::contract::events;
 use crate::house::House;
-use crate::tools::{CALLS, calling};
+use crate::tools::{a_call, calling};
 use crate::wire::{Answer, Ask};
 use crate::{Audit, with};
 
@@ -45,7 +45,7 @@ async fn a_response_is_told_whole_and_in_events_alike() {
 
 #[tokio::test]
 async fn a_call_is_an_item_of_its_own() {
-    let (audit, house) = (Audit::new(), calling(CALLS).await);
+    let (audit, house) = (Audit::new(), calling(a_call()).await);
     let tools = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
     let whole = respond(&audit, house.address, &json!({"tools": tools})).await.json();
     assert_eq!(whole["output"][0]["content"][0]["text"], "Let me see.");

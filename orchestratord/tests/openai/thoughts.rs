@@ -1,21 +1,23 @@
 //! What a model thinks before it answers.
 
-use adapter_api::{Abilities, Piece, ToolFormat, ToolSpeech};
+use adapter_api::{Abilities, Piece};
 use adapter_mock::Answer as Says;
 use serde_json::{Value, json};
 
 use crate::contract;
 use crate::house::{House, Manners};
-use crate::tools::weather;
+use crate::tools::{call_of_rome, text_piece, weather};
 use crate::wire::Ask;
 use crate::{Audit, chat, completion, events, with};
 
 /// A daemon whose model says these, each with a token.
 async fn saying(texts: &[&str]) -> House {
-    let piece = |text: &&str| Piece { text: (*text).to_owned(), tokens: vec![1], ..Piece::default() };
-    let tools = Some(ToolSpeech::InText(ToolFormat::Hermes));
-    let abilities = Abilities { tools, logprobs: Some(0), ..Abilities::default() };
-    let says = Says::Pieces(texts.iter().map(piece).collect());
+    answering(texts.iter().map(|text| text_piece(text)).collect()).await
+}
+
+async fn answering(pieces: Vec<Piece>) -> House {
+    let abilities = Abilities { tools: true, logprobs: Some(0), ..Abilities::default() };
+    let says = Says::Pieces(pieces);
     let house = House::with(Manners { says, abilities, ..Manners::default() });
     house.bring_up().await;
     house
@@ -59,7 +61,8 @@ async fn thoughts_that_were_cut_off_are_no_text() {
 #[tokio::test]
 async fn a_call_that_is_only_thought_of_is_none() {
     let called = r#"<tool_call>{"name": "get_weather", "arguments": {"city": "Rome"}}</tool_call>"#;
-    let house = saying(&["<think>", called, "</think>", called]).await;
+    let thought = ["<think>", called, "</think>"].map(text_piece);
+    let house = answering(thought.into_iter().chain(call_of_rome()).collect()).await;
     let audit = Audit::new();
     let more = json!({"tools": weather(), "logprobs": true});
     let whole = audit.expect(200, house.address, chat("x", &more)).await.json();

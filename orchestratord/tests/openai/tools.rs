@@ -1,6 +1,6 @@
 //! Calls of tools.
 
-use adapter_api::{Abilities, CallEvent, Piece, ToolFormat, ToolSpeech};
+use adapter_api::{Abilities, CallEvent, Piece};
 use adapter_mock::Answer as Says;
 use serde_json::{Value, json};
 
@@ -9,17 +9,36 @@ use crate::house::{House, Manners};
 use crate::wire::Ask;
 use crate::{Audit, chat, events, with};
 
-/// A daemon whose model answers `says` in Hermes' form.
-pub async fn calling(says: &str) -> House {
-    let abilities = Abilities { tools: Some(ToolSpeech::InText(ToolFormat::Hermes)), ..Abilities::default() };
-    let says = Says::Canned(says.to_owned());
-    let house = House::with(Manners { says, abilities, ..Manners::default() });
+/// A daemon whose engine takes tools, and answers `pieces`.
+pub async fn calling(pieces: Vec<Piece>) -> House {
+    let abilities = Abilities { tools: true, ..Abilities::default() };
+    let house = House::with(Manners { says: Says::Pieces(pieces), abilities, ..Manners::default() });
     house.bring_up().await;
     house
 }
 
-pub const CALLS: &str =
-    r#"Let me see. <tool_call> {"name": "weather", "arguments": {"city": "Rome"}} </tool_call>"#;
+/// A call with text before it.
+pub fn a_call() -> Vec<Piece> {
+    let mut pieces = vec![text_piece("Let me see.")];
+    pieces.extend(call_of_rome());
+    pieces
+}
+
+/// The call alone.
+pub fn call_of_rome() -> Vec<Piece> {
+    let call = |text: &str, call: CallEvent| Piece { calls: vec![call], ..text_piece(text) };
+    let start = CallEvent::Start { index: 0, id: String::new(), name: "weather".to_owned() };
+    let arguments = |text: &str| CallEvent::Arguments { index: 0, text: text.to_owned() };
+    vec![
+        call(r#"<tool_call>{"name": "weather", "arguments": "#, start),
+        call(r#"{"city": "#, arguments(r#"{"city": "#)),
+        call(r#""Rome"}"#, arguments(r#""Rome"}"#)),
+        call("}</tool_call>", CallEvent::End { index: 0 }),
+    ]
+}
+
+/// How the call stands in the text of the answer.
+const CALLS: &str = r#"Let me see.<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>"#;
 
 pub fn weather() -> Value {
     json!([{"type": "function", "function": {"name": "weather", "description": "Tells the weather.",
@@ -28,7 +47,7 @@ pub fn weather() -> Value {
 
 #[tokio::test]
 async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
-    let (audit, house) = (Audit::new(), calling(CALLS).await);
+    let (audit, house) = (Audit::new(), calling(a_call()).await);
     let whole = audit.expect(200, house.address, chat("Rome?", &json!({"tools": weather()}))).await.json();
     let choice = &whole["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
@@ -54,7 +73,7 @@ async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
 
 #[tokio::test]
 async fn an_answer_without_tools_is_not_read_for_calls() {
-    let (audit, house) = (Audit::new(), calling(CALLS).await);
+    let (audit, house) = (Audit::new(), calling(a_call()).await);
     for more in [json!({}), json!({"tools": weather(), "tool_choice": "none"})] {
         let whole = audit.expect(200, house.address, chat("Rome?", &more)).await.json();
         assert_eq!(whole["choices"][0]["message"]["content"], CALLS);
@@ -64,7 +83,7 @@ async fn an_answer_without_tools_is_not_read_for_calls() {
 
 #[tokio::test]
 async fn a_conversation_with_calls_and_results_goes_on() {
-    let (audit, house) = (Audit::new(), calling("Sunny.").await);
+    let (audit, house) = (Audit::new(), calling(vec![text_piece("Sunny.")]).await);
     let messages = json!([
         {"role": "user", "content": "Rome?"},
         {"role": "assistant", "content": null, "tool_calls": [
@@ -119,13 +138,10 @@ async fn telling_apart() -> House {
         more(1, "{not JSON"),
         end(1),
     ];
-    let abilities = Abilities { tools: Some(ToolSpeech::Apart), ..Abilities::default() };
-    let house = House::with(Manners { says: Says::Pieces(pieces), abilities, ..Manners::default() });
-    house.bring_up().await;
-    house
+    calling(pieces).await
 }
 
-fn text_piece(text: &str) -> Piece {
+pub fn text_piece(text: &str) -> Piece {
     Piece { text: text.to_owned(), tokens: vec![7], ..Piece::default() }
 }
 

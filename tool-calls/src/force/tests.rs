@@ -29,22 +29,16 @@ fn rules_of_several_grammars_stand_side_by_side() {
 #[test]
 fn one_that_is_named_is_the_only_one_and_is_called_once() {
     let named = Tools { choice: ToolChoice::Named("b".to_owned()), ..tools(&["a", "b"]) };
-    let grammar = force(ToolFormat::MistralArray, &named, None, any_object).expect("good schemas");
+    let grammar = force(ToolFormat::Hermes, &named, None, any_object).expect("good schemas");
     assert!(!grammar.contains("call-0"), "{grammar}");
-    assert!(
-        grammar.ends_with("call ::= call-1\ncalls ::= \"[TOOL_CALLS][\" call \"]\"\nroot ::= calls"),
-        "{grammar}"
-    );
+    assert!(grammar.ends_with("call ::= call-1\ncalls ::= call\nroot ::= calls"), "{grammar}");
 }
 
 #[test]
 fn an_answer_of_another_form_may_stand_beside_the_calls() {
     let grammar =
-        force(ToolFormat::Llama3, &tools(&["a"]), Some("root ::= \"x\""), any_object).expect("good");
-    assert!(
-        grammar.ends_with("calls ::= call\nanswer-root ::= \"x\"\nroot ::= calls | answer-root"),
-        "{grammar}"
-    );
+        force(ToolFormat::Hermes, &tools(&["a"]), Some("root ::= \"x\""), any_object).expect("good");
+    assert!(grammar.ends_with("\nanswer-root ::= \"x\"\nroot ::= calls | answer-root"), "{grammar}");
 }
 
 #[test]
@@ -53,7 +47,7 @@ fn arguments_are_an_object_whatever_the_schema_leaves_open() {
     let mut open = tools(&["a", "b", "c"]);
     open.offered[0].parameters = Some("{\"properties\":{\"x\":{}}}".to_owned());
     open.offered[1].parameters = Some("{\"$ref\":\"#/$defs/a\"}".to_owned());
-    force(ToolFormat::MistralNamed, &open, None, |schema| {
+    force(ToolFormat::Hermes, &open, None, |schema| {
         asked.push(schema.to_owned());
         any_object(schema)
     })
@@ -130,4 +124,21 @@ fn texts_are_as_long_as_their_schema_allows_in_the_notations_that_are_not_json()
             assert!(grammar.contains(text), "{format:?}: `{text}` in {grammar}");
         }
     }
+}
+
+#[test]
+fn a_text_of_a_fixed_form_keeps_it_in_xml_or_is_refused() {
+    let mut one = tools(&["f"]);
+    one.offered[0].parameters = Some(
+        "{\"properties\":{\"a\":{\"type\":\"string\",\"const\":\"fixed\"},\"b\":{\"type\":\"string\",\"pattern\":\"^x+$\"}}}"
+            .to_owned(),
+    );
+    let pattern = "root ::= \"\\\"\" (\"x\"+) \"\\\"\" space\nspace ::= \" \"?";
+    let grammar =
+        force(ToolFormat::QwenXml, &one, None, |_| Ok(pattern.to_owned())).expect("the form is kept");
+    assert!(grammar.contains("<parameter=a>\\n\" \"fixed\" \"\\n"), "{grammar}");
+    assert!(grammar.contains("t0-p1-root ::= (\"x\"+)\n"), "{grammar}");
+    let other = "root ::= date\ndate ::= \"\\\"\" [0-9]+ \"\\\"\" space";
+    let refused = force(ToolFormat::QwenXml, &one, None, |_| Ok(other.to_owned())).expect_err("not kept");
+    assert!(refused.contains("`b` has a form that a forced call cannot be held to"), "{refused}");
 }

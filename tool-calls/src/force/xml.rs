@@ -57,7 +57,7 @@ fn unquoted(grammar: &str) -> Result<String, String> {
     let bare = |line: &str| {
         let rule = line.strip_prefix("root ::= ")?.trim_end().trim_end_matches("space").trim_end();
         let inner = rule.strip_prefix(QUOTE)?.strip_suffix(QUOTE)?;
-        (!inner.contains(QUOTE)).then(|| format!("root ::= {inner}"))
+        (!inner.contains(QUOTE)).then(|| format!("root ::= {}", inner.trim()))
     };
     let mut lines: Vec<String> = grammar.lines().map(str::to_owned).collect();
     let root = lines.iter_mut().find_map(|line| bare(line).map(|bare| *line = bare));

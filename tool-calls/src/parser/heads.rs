@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use adapter_api::ToolFormat;
 use serde_json::Value;
 
+use crate::ToolFormat;
 use crate::gemma;
 use crate::json::{Cursor, Stop};
 use crate::xml;
@@ -33,8 +33,6 @@ pub enum Tail {
     More,
     /// The call is closed after so many bytes.
     Closed(usize),
-    /// Another follows after so many bytes.
-    Another(usize),
 }
 
 /// The marks before a call, any of which may stand there.
@@ -42,19 +40,15 @@ pub fn openings(format: ToolFormat) -> &'static [&'static str] {
     match format {
         ToolFormat::Hermes => &["<tool_call>"],
         ToolFormat::QwenXml => &["<tool_call>", xml::FUNCTION],
-        ToolFormat::Llama3 => &["<|python_tag|>"],
-        ToolFormat::MistralArray | ToolFormat::MistralNamed => &["[TOOL_CALLS]"],
         ToolFormat::Gemma => &["<start_function_call>"],
     }
 }
 
-/// The mark behind a call, where the format has one.
-#[must_use]
-pub fn closing(format: ToolFormat) -> Option<&'static str> {
+/// The mark behind a call.
+fn closing(format: ToolFormat) -> &'static str {
     match format {
-        ToolFormat::Hermes | ToolFormat::QwenXml => Some("</tool_call>"),
-        ToolFormat::Gemma => Some(GEMMA_END),
-        ToolFormat::Llama3 | ToolFormat::MistralArray | ToolFormat::MistralNamed => None,
+        ToolFormat::Hermes | ToolFormat::QwenXml => "</tool_call>",
+        ToolFormat::Gemma => GEMMA_END,
     }
 }
 
@@ -66,14 +60,10 @@ pub fn head(
     ended: bool,
     tools: &HashMap<String, Value>,
 ) -> Head {
-    let read = match format {
-        ToolFormat::Gemma | ToolFormat::QwenXml => {
-            return whole((format, opening), text, searched, ended, tools);
-        }
-        ToolFormat::Hermes | ToolFormat::Llama3 => json_head(Cursor::new(text)),
-        ToolFormat::MistralArray | ToolFormat::MistralNamed => mistral_head(Cursor::new(text)),
-    };
-    match read {
+    if format != ToolFormat::Hermes {
+        return whole((format, opening), text, searched, ended, tools);
+    }
+    match json_head(Cursor::new(text)) {
         Ok(head) => head,
         Err(Stop::More) if text.len() <= MAX_HEAD_BYTES => Head::More,
         Err(_) => Head::Not,
@@ -106,45 +96,6 @@ fn whole(
         Err(Stop::More) if !ended => Head::More,
         Err(_) => Head::Not,
     }
-}
-
-fn mistral_head(mut cursor: Cursor<'_>) -> Result<Head, Stop> {
-    match cursor.next()? {
-        b'[' => {
-            cursor.at += 1;
-            json_head(cursor)
-        }
-        // The next one of a list.
-        b'{' => json_head(cursor),
-        _ => named_head(cursor),
-    }
-}
-
-fn named_head(mut cursor: Cursor<'_>) -> Result<Head, Stop> {
-    let letters = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
-    let len = cursor.rest().bytes().take_while(letters).count();
-    let name = cursor.rest()[..len].to_owned();
-    cursor.at += len;
-    if cursor.peek().is_none() {
-        return Err(Stop::More);
-    }
-    if name.is_empty() {
-        return Err(Stop::Not);
-    }
-    if cursor.next()? == b'[' {
-        const ID: &str = "[CALL_ID]";
-        const ARGS: &str = "[ARGS]";
-        match cursor.mark(ID) {
-            Ok(()) => cursor.at += cursor.rest().find('[').ok_or(Stop::More)?,
-            Err(Stop::More) => return Err(Stop::More),
-            Err(Stop::Not) => {}
-        }
-        cursor.mark(ARGS)?;
-    }
-    if cursor.next()? != b'{' {
-        return Err(Stop::Not);
-    }
-    Ok(Head::Begins { name, consumed: cursor.at })
 }
 
 /// `{"name": …, "arguments": …}`, the arguments by either of the names that models use.
@@ -198,16 +149,8 @@ fn json_head(mut cursor: Cursor<'_>) -> Result<Head, Stop> {
 /// not missed.
 pub fn tail(format: ToolFormat, text: &str, ended: bool) -> Tail {
     let mut cursor = Cursor::new(text);
-    let read = match format {
-        ToolFormat::MistralNamed => Ok(Tail::Closed(0)),
-        ToolFormat::Gemma | ToolFormat::QwenXml => close(&mut cursor, format),
-        ToolFormat::Hermes => rest_of_object(&mut cursor).and_then(|()| close(&mut cursor, format)),
-        ToolFormat::Llama3 => rest_of_object(&mut cursor).and_then(|()| next_of(&mut cursor, b';', None)),
-        ToolFormat::MistralArray => {
-            rest_of_object(&mut cursor).and_then(|()| next_of(&mut cursor, b',', Some(b']')))
-        }
-    };
-    match read {
+    let object = if format == ToolFormat::Hermes { rest_of_object(&mut cursor) } else { Ok(()) };
+    match object.and_then(|()| close(&mut cursor, format)) {
         Ok(tail) => tail,
         // What came so far belongs to the frame; there is no more of it.
         Err(Stop::More) if ended => Tail::Closed(text.len()),
@@ -247,24 +190,9 @@ fn rest_of_object(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
 fn close(cursor: &mut Cursor<'_>, format: ToolFormat) -> Result<Tail, Stop> {
     let mut ahead = *cursor;
     ahead.skip_white();
-    match closing(format).map_or(Err(Stop::Not), |mark| ahead.mark(mark)) {
+    match ahead.mark(closing(format)) {
         Ok(()) => Ok(Tail::Closed(ahead.at)),
         Err(Stop::More) => Err(Stop::More),
         Err(Stop::Not) => Ok(Tail::Closed(cursor.at)),
     }
-}
-
-/// Another call behind `between`, or the end of the list.
-fn next_of(cursor: &mut Cursor<'_>, between: u8, end: Option<u8>) -> Result<Tail, Stop> {
-    let mut ahead = *cursor;
-    let next = ahead.next()?;
-    if Some(next) == end {
-        return Ok(Tail::Closed(ahead.at + 1));
-    }
-    if next != between {
-        return Ok(Tail::Closed(cursor.at));
-    }
-    ahead.at += 1;
-    let another = ahead.next()? == b'{';
-    Ok(if another { Tail::Another(ahead.at) } else { Tail::Closed(cursor.at) })
 }

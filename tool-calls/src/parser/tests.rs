@@ -8,7 +8,11 @@ fn tools() -> Vec<Tool> {
     let schema = "{\"type\":\"object\",\"properties\":{\"zip\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}}}";
     let tool =
         |name: &str| Tool { name: name.to_owned(), parameters: Some(schema.to_owned()), ..Tool::default() };
-    ["weather", "write_file", "now"].map(tool).to_vec()
+    let types = "{\"type\":\"object\",\"properties\":{\"yes\":{\"type\":\"boolean\"},\
+                 \"text\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"null\"}]},\
+                 \"none\":{\"type\":[\"integer\",\"null\"]}}}";
+    let types = Tool { name: "types".to_owned(), parameters: Some(types.to_owned()), ..Tool::default() };
+    ["weather", "write_file", "now"].map(tool).into_iter().chain([types]).collect()
 }
 
 /// What an answer came to: its content, and its calls with their arguments.
@@ -132,67 +136,35 @@ const CASES: &[Case] = &[
         "I look.",
         &[("weather", "{\"zip\":\"75001\",\"days\":2,\"note\":\"a < b\\n\\nc\"}"), ("now", "{}")],
     ),
+    // The mark before a call is forgotten, a value holds the mark behind values, values are of the schema's types.
+    (
+        ToolFormat::QwenXml,
+        "Well: <function=weather>\n<parameter=zip>\n75001</parameter>\n<parameter=days>\n2</parameter>\n</function>\n\
+         </tool_call>",
+        "Well:",
+        &[("weather", "{\"zip\":\"75001\",\"days\":2}")],
+    ),
+    (ToolFormat::QwenXml, "Write <function=name> first.", "Write <function=name> first.", &[]),
+    (
+        ToolFormat::QwenXml,
+        "<tool_call>\n<function=weather>\n<parameter=note>\n<parameter>\n<a></a>\n</parameter>\n</parameter>\n\
+         </function>\n</tool_call>",
+        "",
+        &[("weather", "{\"note\":\"<parameter>\\n<a></a>\\n</parameter>\"}")],
+    ),
+    (
+        ToolFormat::QwenXml,
+        "<tool_call>\n<function=types>\n<parameter=yes>\nTrue\n</parameter>\n<parameter=text>\n123\n</parameter>\n\
+         <parameter=none>\nNone\n</parameter>\n</function>\n</tool_call>",
+        "",
+        &[("types", "{\"yes\":true,\"text\":\"123\",\"none\":null}")],
+    ),
     (
         ToolFormat::QwenXml,
         "<tool_call>\n<function=weather>\n<parameter=zip>\n750",
         "<tool_call>\n<function=weather>\n<parameter=zip>\n750",
         &[],
     ),
-    (
-        ToolFormat::Llama3,
-        "{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}",
-        "",
-        &[("weather", "{\"city\": \"Paris\"}")],
-    ),
-    (
-        ToolFormat::Llama3,
-        "\n{\"type\": \"function\", \"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}; {\"name\": \"now\", \
-         \"parameters\": {}}",
-        "",
-        &[("weather", "{\"city\": \"Paris\"}"), ("now", "{}")],
-    ),
-    (
-        ToolFormat::Llama3,
-        "<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Oslo\"}}",
-        "",
-        &[("weather", "{\"city\": \"Oslo\"}")],
-    ),
-    (
-        ToolFormat::Llama3,
-        "<|python_tag|>brave_search.call(query=\"x\")",
-        "<|python_tag|>brave_search.call(query=\"x\")",
-        &[],
-    ),
-    // JSON that somebody asked for is no call, nor is one of a tool that is not there.
-    (ToolFormat::Llama3, "{\"name\": \"Ada\", \"age\": 36}", "{\"name\": \"Ada\", \"age\": 36}", &[]),
-    (
-        ToolFormat::Llama3,
-        "{\"name\": \"Ada\", \"parameters\": {}}",
-        "{\"name\": \"Ada\", \"parameters\": {}}",
-        &[],
-    ),
-    (
-        ToolFormat::Llama3,
-        "It is {\"name\": \"now\", \"parameters\": {}}",
-        "It is {\"name\": \"now\", \"parameters\": {}}",
-        &[],
-    ),
-    (
-        ToolFormat::MistralArray,
-        "[TOOL_CALLS] [{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}, \"id\": \"9Ae3bDc2F\"}, {\"name\": \
-         \"now\", \"arguments\": {}}]",
-        "",
-        &[("weather", "{\"city\": \"Paris\"}"), ("now", "{}")],
-    ),
-    (ToolFormat::MistralArray, "[TOOL_CALLS] none", "[TOOL_CALLS] none", &[]),
-    (
-        ToolFormat::MistralNamed,
-        "Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}[TOOL_CALLS]now[CALL_ID]abc123def[ARGS]{}",
-        "Sure.",
-        &[("weather", "{\"city\": \"Paris\"}"), ("now", "{}")],
-    ),
-    (ToolFormat::MistralNamed, "[TOOL_CALLS]now{}", "", &[("now", "{}")]),
-    (ToolFormat::MistralNamed, "[TOOL_CALLS]now or never", "[TOOL_CALLS]now or never", &[]),
     (
         ToolFormat::Gemma,
         "<start_function_call>call:weather{city:<escape>Paris, \"TX\"<escape>,days:2,at:{lat:1.5,on:true},tags:[<escape>a\
@@ -270,14 +242,7 @@ fn a_long_text_that_never_becomes_a_call_is_not_kept_back_for_ever() {
 }
 
 fn any_format() -> impl Strategy<Value = ToolFormat> {
-    prop::sample::select(vec![
-        ToolFormat::Hermes,
-        ToolFormat::QwenXml,
-        ToolFormat::Llama3,
-        ToolFormat::MistralArray,
-        ToolFormat::MistralNamed,
-        ToolFormat::Gemma,
-    ])
+    prop::sample::select(vec![ToolFormat::Hermes, ToolFormat::QwenXml, ToolFormat::Gemma])
 }
 
 /// Text of what calls are made of, in any order.

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Input, Job, Workload};
 use crate::report::{EndReport, Piece};
-use crate::tools::ToolSpeech;
 
 /// The engines that can serve a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,8 +112,8 @@ pub struct EngineFacts {
 /// What an engine can be asked for beside text. What it cannot is refused by name: see [`Abilities::check`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
-    /// How it tells calls of tools; nothing where it takes no tools.
-    pub tools: Option<ToolSpeech>,
+    /// Whether it takes tools, and tells calls of them.
+    pub tools: bool,
     /// The most alternatives it names beside a token's probability; nothing where it tells no probabilities.
     pub logprobs: Option<u8>,
     /// Whether it sees pictures.
@@ -148,7 +147,7 @@ impl Abilities {
             (Some(own), _) => return Err(own.refusal.clone()),
         }
         job.tools.check()?;
-        if job.tools.are_shown() && self.tools.is_none() {
+        if job.tools.are_shown() && !self.tools {
             return Err(format!(
                 "`tools` are sent, which engine `{engine}` does not take here: leave them out, or set `tool_choice` to \
                  `none`"

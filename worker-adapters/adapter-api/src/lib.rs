@@ -24,4 +24,4 @@ pub use job::{
 };
 pub use report::{CallEvent, Candidate, EndReport, EngineError, Finish, OwnAnswer, Piece, TokenLogprob};
 pub use thoughts::{THOUGHTS_BEGIN, THOUGHTS_END, ThoughtReader};
-pub use tools::{Tool, ToolCall, ToolChoice, ToolFormat, ToolSpeech, Tools};
+pub use tools::{Tool, ToolCall, ToolChoice, Tools};

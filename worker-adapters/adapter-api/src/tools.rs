@@ -1,5 +1,5 @@
 //! Tools a model may call, and the calls it makes. How a model writes a call in its text is its family's
-//! own affair ([`ToolFormat`]); the crate `tool-calls` reads and forces those forms.
+//! own affair, and that of whoever runs it: an engine tells calls beside the text ([`crate::Piece::calls`]).
 
 use std::collections::HashSet;
 
@@ -113,44 +113,3 @@ const MAX_TOOLS: usize = 1024;
 
 /// The longest name of a tool: what OpenAI takes.
 const MAX_NAME_BYTES: usize = 64;
-
-/// How an engine tells calls of tools from the text of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolSpeech {
-    /// It does not: they stand in the text, as its model writes them.
-    InText(ToolFormat),
-    /// It reads them itself, and tells them beside the text ([`crate::Piece::calls`]).
-    Apart,
-}
-
-impl ToolSpeech {
-    /// How calls stand in the text, where they do.
-    #[must_use]
-    pub const fn format(self) -> Option<ToolFormat> {
-        match self {
-            Self::InText(format) => Some(format),
-            Self::Apart => None,
-        }
-    }
-}
-
-/// How a model writes a call in its text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolFormat {
-    /// `<tool_call>{"name": …, "arguments": …}</tool_call>`: Hermes, Qwen, and every model whose template knows
-    /// no tools and is told of them in the system message.
-    Hermes,
-    /// `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`: the coders of Qwen,
-    /// and Qwen since 3.5.
-    QwenXml,
-    /// `{"name": …, "parameters": …}` as the whole answer, or behind `<|python_tag|>`: Llama 3.
-    Llama3,
-    /// `[TOOL_CALLS][{"name": …, "arguments": …}, …]`: Mistral up to 2024.
-    MistralArray,
-    /// `[TOOL_CALLS]name[ARGS]{…}`: Mistral since.
-    MistralNamed,
-    /// `<start_function_call>call:name{key:<escape>text<escape>}<end_function_call>`: Gemma's function models.
-    Gemma,
-}

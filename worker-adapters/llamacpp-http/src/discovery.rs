@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use adapter_api::{
-    Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError, ToolSpeech,
-    Workload,
+    Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError, Workload,
 };
 use adapter_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use adapter_openai_http::{Counting, Flavor, OpenAi, WeighedToken, whole};
@@ -162,7 +161,7 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
         Some(caps) => caps.supports_tools && caps.supports_tool_calls,
         None => props.chat_template.as_ref().is_some_and(|template| template.contains("tools")),
     };
-    let tools = (has_template && knows_tools).then_some(ToolSpeech::Apart);
+    let tools = has_template && knows_tools;
     let images = has_template && props.modalities.vision;
     Abilities { tools, logprobs: None, images, own_fields: OwnFieldsTaken::All }
 }

@@ -1,8 +1,7 @@
 //! What a server is: asked once, when it is attached or has been started.
 
 use adapter_api::{
-    Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError, ToolSpeech,
-    Workload,
+    Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError, Workload,
 };
 use adapter_http::{Answered, Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use orchestrator_core::{Millis, TokenCount};
@@ -237,12 +236,7 @@ async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Resu
             break;
         }
     }
-    Ok(Abilities {
-        tools: takes_tools.then_some(ToolSpeech::Apart),
-        logprobs,
-        images,
-        own_fields: OwnFieldsTaken::All,
-    })
+    Ok(Abilities { tools: takes_tools, logprobs, images, own_fields: OwnFieldsTaken::All })
 }
 
 /// How many alternatives to a token a server may be asked for: what OpenAI takes today, and took before. A server may

@@ -39,7 +39,8 @@ pub struct AnswerReader {
     opening: Option<&'static str>,
     single: bool,
     calls: u32,
-    call_is_open: bool,
+    /// The call that has not ended.
+    open_call: Option<u32>,
     /// Whether thoughts were told, and not their end.
     thinking: bool,
     /// Tokens that nothing was told of, and what was noted of them.
@@ -92,7 +93,7 @@ impl AnswerReader {
             opening: form.opening,
             single: form.single,
             calls: 0,
-            call_is_open: false,
+            open_call: None,
             thinking: false,
             tokens: Vec::new(),
             logprobs: Vec::new(),
@@ -164,7 +165,7 @@ impl AnswerReader {
         // What was told already is not news.
         let again = if self.state == State::Thought { &mut news.reasoning } else { &mut news.content };
         let told = std::mem::take(&mut self.unparsed).min(again.len());
-        again.drain(..again.ceil_char_boundary(told));
+        again.replace_range(..again.ceil_char_boundary(told), "");
         self.read = self.written.len();
         Ok(news)
     }
@@ -217,9 +218,9 @@ impl AnswerReader {
             let (index, text) = (self.calls, call_text::beginning(&name));
             self.add(text, vec![CallEvent::Start { index, id, name }], pieces);
             self.calls += 1;
-            self.call_is_open = true;
+            self.open_call = Some(index);
         }
-        if let Some(index) = self.calls.checked_sub(1)
+        if let Some(index) = self.open_call
             && !arguments.is_empty()
         {
             self.add(arguments.clone(), vec![CallEvent::Arguments { index, text: arguments }], pieces);
@@ -227,8 +228,7 @@ impl AnswerReader {
     }
 
     fn end_call(&mut self, pieces: &mut Vec<Piece>) {
-        if std::mem::take(&mut self.call_is_open) {
-            let index = self.calls - 1;
+        if let Some(index) = self.open_call.take() {
             self.add(call_text::END.to_owned(), vec![CallEvent::End { index }], pieces);
         }
     }
@@ -265,7 +265,7 @@ impl AnswerReader {
         }
         let tokens = std::mem::take(&mut self.tokens);
         let mut logprobs = std::mem::take(&mut self.logprobs);
-        logprobs.drain(..logprobs.len() - lying_within(&logprobs, text.len()));
+        let logprobs = logprobs.split_off(logprobs.len() - lying_within(&logprobs, text.len()));
         pieces.push(Piece { text, tokens, logprobs, calls, own: None });
     }
 }

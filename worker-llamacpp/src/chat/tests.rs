@@ -113,7 +113,7 @@ fn compiled(source: &str) -> ChatTemplate {
 #[test]
 fn a_template_that_knows_tools_shows_them_itself() {
     let template = compiled(HERMES);
-    assert!(template.shows_tools);
+    assert_eq!(template.tools, ShowsTools::Itself(Some(ToolFormat::Hermes)));
     let (messages, tools) = with_a_call();
     let text = rendered(&template, &messages, &tools).expect("rendered").prompt;
     assert_eq!(
@@ -134,7 +134,7 @@ fn a_template_that_knows_no_tools_is_told_of_them_in_words() {
     let plain = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}<|assistant|>";
     let (messages, tools) = with_a_call();
     let template = compiled(plain);
-    assert!(!template.shows_tools);
+    assert_eq!(template.tools, ShowsTools::InWords { calls_are_known: false });
     let text = rendered(&template, &messages, &tools).expect("rendered").prompt;
     assert!(text.starts_with("<|system|>You may call one or more functions"), "{text}");
     let rest = "<|user|>How is Paris?<|assistant|><tool_call>\n{\"name\": \"weather\", \"arguments\": \

@@ -68,7 +68,7 @@ impl LazyGrammar {
                 self.forget();
                 return Waited::Still(self);
             };
-            self.text.drain(..end);
+            self.text = self.text.split_off(end);
             self.calls.is_thinking = false;
         }
         if let Some(at) = self.call_begins() {
@@ -79,7 +79,7 @@ impl LazyGrammar {
         if !start.is_empty()
             && let Some(at) = memmem::find(&self.text, start)
         {
-            self.text.drain(..at + start.len());
+            self.text = self.text.split_off(at + start.len());
             self.calls.is_thinking = true;
         }
         if self.patterns.is_empty() {
@@ -112,7 +112,7 @@ impl LazyGrammar {
     /// Keeps what a mark may begin in.
     fn forget(&mut self) {
         if self.text.len() > 2 * KEPT_BYTES {
-            self.text.drain(..self.text.len() - KEPT_BYTES);
+            self.text = self.text.split_off(self.text.len() - KEPT_BYTES);
         }
     }
 }

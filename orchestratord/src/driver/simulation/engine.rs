@@ -62,17 +62,7 @@ pub(super) struct SimRun {
 
 impl SimEngine {
     pub(in crate::driver) fn new(id: EngineId, replica: ReplicaId, slots: u16) -> Self {
-        Self::with_abilities(id, replica, slots, Abilities::default())
-    }
-
-    /// One that can be asked for more than text.
-    pub(in crate::driver) fn with_abilities(
-        id: EngineId,
-        replica: ReplicaId,
-        slots: u16,
-        abilities: Abilities,
-    ) -> Self {
-        let facts = EngineFacts { abilities, ctx: ctx_of(&replica), ..facts(slots) };
+        let facts = EngineFacts { ctx: ctx_of(&replica), ..facts(slots) };
         Self {
             replica,
             handle: Arc::new(Handle { id, facts }),

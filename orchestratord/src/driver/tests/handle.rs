@@ -7,7 +7,7 @@ use crate::keeper::PoolEvent;
 use crate::protocol::{Command, ReplyTo};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
-use adapter_api::{Abilities, EndReport, Engine, EngineError, Finish, StartError, ToolSpeech};
+use adapter_api::{EndReport, Engine, EngineError, Finish, StartError};
 use orchestrator_core::Timestamp;
 use pool_manager::{Breaker, DownReason};
 
@@ -91,12 +91,7 @@ impl Bench {
     }
 
     pub(super) fn ready(&mut self, index: u16) {
-        self.ready_with(index, Abilities::default());
-    }
-
-    fn ready_with(&mut self, index: u16, abilities: Abilities) {
-        let engine: Arc<dyn Engine> =
-            SimEngine::with_abilities(index.into(), replica_id(index), 2, abilities).handle;
+        let engine: Arc<dyn Engine> = SimEngine::new(index.into(), replica_id(index), 2).handle;
         let self_test = SelfTest {
             prefill_tps: 1000.0,
             decode_tps: Some(100.0),
@@ -303,16 +298,4 @@ fn a_stopping_daemon_sleeps_though_tasks_of_it_were_put_back() {
     bench.replica(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(9) });
     assert_eq!(bench.ends.len(), 3);
     assert!(bench.driver.next_wake(bench.now).is_none_or(|wake| wake > bench.now));
-}
-
-#[test]
-fn calls_of_tools_are_read_as_the_engine_of_the_task_tells_them_and_not_as_the_newest_does() {
-    let mut bench = Bench::new(0);
-    bench.pool(vec![(replica_id(0), Device::Cpu), (replica_id(1), Device::Cpu)]);
-    bench.ready_with(0, Abilities { tools: Some(ToolSpeech::Apart), ..Abilities::default() });
-    bench.admit(1).unwrap();
-    bench.ready_with(1, Abilities::default());
-    let task = TaskId(Uuid::from_u128(1));
-    let source = bench.command(|to| Command::Subscribe(task, to)).unwrap();
-    assert_eq!(source.tools, Some(ToolSpeech::Apart));
 }

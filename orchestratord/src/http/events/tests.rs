@@ -23,7 +23,7 @@ async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
         Standing { queue_position: 3, predicted_start: Millis(420), predicted_start_p90: Millis(600) };
     let permit = Streams::new(Clock::start()).try_open(1).unwrap();
     Relay::new(
-        Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(from) },
+        Subscription { standing, engine: EngineKind::Llamacpp, reader: log.read_from(from) },
         KEEPALIVE,
         permit,
     )
@@ -171,7 +171,7 @@ async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let permit = streams.try_open(1).unwrap();
     let standing = Standing { queue_position: 0, predicted_start: Millis(0), predicted_start_p90: Millis(0) };
     let body = Relay::new(
-        Subscription { standing, engine: EngineKind::Llamacpp, tools: None, reader: log.read_from(0) },
+        Subscription { standing, engine: EngineKind::Llamacpp, reader: log.read_from(0) },
         KEEPALIVE,
         permit,
     )

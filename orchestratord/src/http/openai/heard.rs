@@ -2,22 +2,17 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, OwnAnswer, ThoughtReader, TokenLogprob, ToolSpeech, Tools, thoughts};
-use orchestrator_core::TaskId;
-use tool_calls::{ToolEvent, ToolParser};
+use adapter_api::{EngineKind, OwnAnswer, ThoughtReader, TokenLogprob, thoughts};
 
 use super::refusal::failed;
 use super::running::{More, Said, Stretch, Told};
-use crate::handle::{DriverHandle, Subscription};
-use crate::http::heavy;
+use crate::handle::Subscription;
 use crate::task_log::{Beside, Chunk, LogReader, TaskEnd};
 
 /// One task's log.
 pub(super) struct Heard {
     reader: LogReader,
     engine: EngineKind,
-    task: TaskId,
-    driver: DriverHandle,
     /// Reads thoughts, as long as there may be more of them.
     thoughts: Option<ThoughtReader>,
     reading: Reading,
@@ -56,26 +51,18 @@ impl Waiting {
 enum Reading {
     /// For text.
     Text,
-    /// For calls of these, as soon as the model is known that writes them.
-    Offered(Arc<Tools>),
-    /// For calls.
-    Calls(ToolParser),
-    /// For nothing: its engine tells calls apart.
-    Apart,
+    /// For calls as well, which its engine tells beside the text.
+    Calls,
     /// It has ended, and this is left to say.
     Ended(Option<TaskEnd>),
 }
 
 impl Heard {
-    /// Of a task in which the tools `offered` may be called.
-    pub(super) fn new(
-        subscription: Subscription,
-        (task, driver): (TaskId, DriverHandle),
-        offered: Option<Arc<Tools>>,
-    ) -> Self {
-        let reading = offered.map_or(Reading::Text, Reading::Offered);
+    /// Of a task that may call tools where `may_call`.
+    pub(super) fn new(subscription: Subscription, may_call: bool) -> Self {
+        let reading = if may_call { Reading::Calls } else { Reading::Text };
         let Subscription { engine, reader, .. } = subscription;
-        Self { reader, engine, task, driver, thoughts: None, reading, waiting: Waiting::default() }
+        Self { reader, engine, thoughts: None, reading, waiting: Waiting::default() }
     }
 
     /// Says how probable tokens were as well.
@@ -100,10 +87,7 @@ impl Heard {
                 return end.take().map(|end| self.ended(end));
             }
             let mut chunk = self.reader.next().await?;
-            if matches!(self.reading, Reading::Offered(_)) {
-                self.learn_format().await;
-            }
-            let is_read = matches!(self.reading, Reading::Calls(_) | Reading::Apart);
+            let is_read = matches!(self.reading, Reading::Calls);
             let besides = self.besides(&chunk);
             if let Chunk::Tokens { texts, .. } = &mut chunk
                 && !is_read
@@ -124,7 +108,7 @@ impl Heard {
     fn besides(&self, chunk: &Chunk) -> Vec<Beside> {
         let is_told = self.waiting.tells_own
             || self.waiting.logprobs.is_some()
-            || matches!(self.reading, Reading::Calls(_) | Reading::Apart);
+            || matches!(self.reading, Reading::Calls);
         match chunk {
             Chunk::Tokens { first, texts } if is_told => {
                 let after = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
@@ -143,10 +127,12 @@ impl Heard {
                 for text in texts {
                     let Beside { logprobs, calls, own } = besides.next().unwrap_or_default();
                     self.waiting.add(logprobs, own);
-                    let stretches = if calls.is_empty() {
-                        self.read(text)
-                    } else {
+                    // Whoever offers no tools is told no calls.
+                    let is_call = !calls.is_empty() && matches!(self.reading, Reading::Calls);
+                    let stretches = if is_call {
                         calls.into_iter().map(Stretch::Call).collect()
+                    } else {
+                        self.read(text)
                     };
                     said.extend(stretches.into_iter().map(|stretch| self.waiting.go_with(stretch)));
                 }
@@ -170,61 +156,18 @@ impl Heard {
         if self.thoughts.as_ref().is_some_and(ThoughtReader::is_over) {
             self.thoughts = None;
         }
-        stretches.into_iter().flat_map(|stretch| self.read_calls(stretch)).collect()
+        stretches
     }
 
     /// What was held back of an answer that has ended.
-    fn rest(&mut self) -> Vec<Stretch> {
-        let held = self.thoughts.take().and_then(|mut thoughts| thoughts.finish()).map(Stretch::from);
-        let mut rest: Vec<Stretch> = held.into_iter().flat_map(|stretch| self.read_calls(stretch)).collect();
-        if let Reading::Calls(parser) = &mut self.reading {
-            rest.extend(parser.finish().into_iter().map(Stretch::from));
-        }
-        rest
-    }
-
-    fn read_calls(&mut self, stretch: Stretch) -> Vec<Stretch> {
-        match (stretch, &mut self.reading) {
-            (Stretch::Text(text), Reading::Calls(parser)) => {
-                parser.push(&text).into_iter().map(Stretch::from).collect()
-            }
-            (stretch, _) => vec![stretch],
-        }
-    }
-
-    /// The engine has answered, so that its model is known now.
-    async fn learn_format(&mut self) {
-        let speech =
-            self.driver.subscribe(self.task, 0).await.ok().and_then(|subscription| subscription.tools);
-        if let (Reading::Offered(tools), Some(speech)) = (&self.reading, speech) {
-            self.reading = match speech {
-                ToolSpeech::InText(format) => {
-                    let tools = Arc::clone(tools);
-                    let schemas = tools.offered.iter().filter_map(|tool| tool.parameters.as_ref());
-                    let bytes = schemas.map(String::len).sum();
-                    let parser = heavy::run(bytes, move || ToolParser::new(format, &tools.offered)).await;
-                    // None where the runtime ends.
-                    let Ok(parser) = parser else { return };
-                    Reading::Calls(parser)
-                }
-                ToolSpeech::Apart => Reading::Apart,
-            };
-        }
+    fn rest(&mut self) -> Option<Stretch> {
+        self.thoughts.take().and_then(|mut thoughts| thoughts.finish()).map(Stretch::from)
     }
 
     fn ended(&self, end: TaskEnd) -> Said {
         match &end.failure {
             Some(failure) => Said::Failed(failed(failure, self.engine)),
             None => Said::End(end),
-        }
-    }
-}
-
-impl From<ToolEvent> for Stretch {
-    fn from(event: ToolEvent) -> Self {
-        match event {
-            ToolEvent::Content(text) => Self::Text(text),
-            ToolEvent::Call(call) => Self::Call(call),
         }
     }
 }

@@ -139,15 +139,14 @@ impl Running {
         let mut measured = LastMeasured::default();
         for request in requests {
             let task = request.id();
-            let tools = &request.job.tools;
-            let offered = tools.are_shown().then(|| Arc::clone(tools));
+            let may_call = request.job.tools.are_shown();
             let (weighed, tells_own) = (request.job.logprobs.is_some(), request.job.tells_own);
             let chats = matches!(*request.job.input, Input::Messages(_));
             // Before it is admitted, so that there is no moment at which it would be left behind.
             unended.tasks.push(Some(task));
             let admitted = api.driver.submit_and_subscribe(request, &mut measured).await;
             let subscription = admitted.map_err(|refusal| not_admitted(api, refusal))?;
-            let mut heard = Heard::new(subscription, (task, api.driver.clone()), offered);
+            let mut heard = Heard::new(subscription, may_call);
             if weighed {
                 heard.weigh();
             }

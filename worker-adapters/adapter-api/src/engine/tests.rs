@@ -3,7 +3,7 @@
 use orchestrator_core::Priority;
 
 use super::*;
-use crate::{Determinism, KvHint, Message, OwnFields, Role, Sampling, Tool, ToolChoice, ToolFormat, Tools};
+use crate::{Determinism, KvHint, Message, OwnFields, Role, Sampling, Tool, ToolChoice, Tools};
 
 fn job() -> Job {
     Job {
@@ -30,12 +30,7 @@ fn tool(name: &str) -> Tool {
 }
 
 fn all() -> Abilities {
-    Abilities {
-        tools: Some(ToolSpeech::InText(ToolFormat::Hermes)),
-        logprobs: Some(20),
-        images: true,
-        own_fields: OwnFieldsTaken::All,
-    }
+    Abilities { tools: true, logprobs: Some(20), images: true, own_fields: OwnFieldsTaken::All }
 }
 
 fn told(job: &Job, abilities: Abilities) -> String {

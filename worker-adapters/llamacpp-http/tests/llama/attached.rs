@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapter_api::{
     CallEvent, Constraint, Engine, EngineError, EngineFactory, Finish, Input, Job, LogitBias, MeasureError,
-    Message, OwnFields, Role, StartError, Tool, ToolChoice, ToolSpeech, Tools, Workload,
+    Message, OwnFields, Role, StartError, Tool, ToolChoice, Tools, Workload,
 };
 use adapter_http::testing::{
     FakeServer, Reply, Request, Story, chunked, job, json, listen, spec, sse, within,
@@ -262,7 +262,7 @@ async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
         _ => server(request),
     });
     let engine = attach(&server).await.expect("starts");
-    assert_eq!(engine.facts().abilities.tools, Some(ToolSpeech::Apart));
+    assert!(engine.facts().abilities.tools);
     assert!(engine.facts().abilities.images);
     let tool = |name: &str| Tool { name: name.into(), ..Tool::default() };
     let tools =
@@ -315,7 +315,7 @@ async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_
 
     let blind = FakeServer::start(server);
     let engine = attach(&blind).await.expect("starts");
-    assert_eq!(engine.facts().abilities.tools, None, "its template knows no tools");
+    assert!(!engine.facts().abilities.tools, "its template knows no tools");
     let refused = within(engine.measure(Arc::new(asked))).await;
     let Err(MeasureError::Invalid(text)) = refused else { panic!("{refused:?}") };
     assert!(text.starts_with("`messages[0]` holds an image"), "{text}");

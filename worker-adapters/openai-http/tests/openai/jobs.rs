@@ -2,7 +2,7 @@
 
 use adapter_api::{
     CallEvent, Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, MeasureError,
-    Message, OwnFields, OwnFieldsTaken, Role, StopOutcome, Tool, ToolChoice, ToolSpeech, Tools, Workload,
+    Message, OwnFields, OwnFieldsTaken, Role, StopOutcome, Tool, ToolChoice, Tools, Workload,
 };
 use adapter_http::testing::{FakeServer, Heard, Reply, Story, chunked, job, json, listen, sse, within};
 use orchestrator_core::TokenCount;
@@ -81,7 +81,7 @@ async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as
         _ => vllm(request),
     });
     let engine = attach(&server).await;
-    assert_eq!(engine.facts().abilities.tools, Some(ToolSpeech::Apart));
+    assert!(engine.facts().abilities.tools);
     assert!(engine.facts().abilities.images);
     let mut turn = Message::new(Role::User, "What is it?");
     turn.images = vec!["https://example.org/a.png".to_owned()];
