@@ -12,6 +12,7 @@
 
 mod answer;
 mod messages;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +23,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tool_calls::{ToolFormat, plain};
 
+use crate::clock;
 use crate::ffi::chat::Templates;
 use crate::grammar::lazy::Calls;
 use crate::grammar::{self, AnswerGrammar, Begins};
 pub use answer::AnswerReader;
 use messages::CallIds;
+use recent::Recent;
 
 /// Texts of a model's special tokens that templates know.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +60,7 @@ pub struct Arguments(Map<String, Value>);
 #[derive(Debug)]
 pub struct ChatTemplate {
     templates: Templates,
+    recent: Recent,
     source: String,
     ids: CallIds,
     tools: ShowsTools,
@@ -171,7 +175,8 @@ impl ChatTemplate {
         let (shows_system, thinks) = (has("supports_system_role"), has("thinking"));
         let ids = if source.contains("[TOOL_CALLS]") { CallIds::Short } else { CallIds::Any };
         let unknown = ShowsTools::InWords { calls_are_known: false };
-        let mut template = Self { templates, source, ids, tools: unknown, shows_system, thinks };
+        let mut template =
+            Self { templates, recent: Recent::default(), source, ids, tools: unknown, shows_system, thinks };
         let calls_are_known =
             template.asked_to_call(ToolChoice::Required).is_some_and(|forced| !forced.grammar.is_empty());
         template.tools = if has("supports_tools") && calls_are_known {
@@ -331,7 +336,10 @@ impl ChatTemplate {
             "continue_final_message": false,
             "template_arguments": arguments,
         });
-        from_json(&self.templates.render(&request.to_string()).map_err(|error| explain(&error))?)
+        let rendered = self.recent.result(request.to_string(), clock::now(), |request| {
+            self.templates.render(request).map_err(|error| explain(&error))
+        });
+        from_json(&rendered?)
     }
 }
 
