@@ -6,6 +6,7 @@
 pub mod gbnf;
 pub mod lazy;
 mod matcher;
+mod pattern;
 mod program;
 mod schema;
 #[cfg(test)]
@@ -323,18 +324,27 @@ fn check_text(field: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The schema as a grammar, or what is wrong with it.
-pub fn schema_to_gbnf(text: &str) -> Result<String, String> {
+/// A JSON schema in what llama.cpp's converter keeps to.
+///
+/// # Errors
+/// What is wrong with it, or cannot be kept, to be put behind the name of the field.
+pub fn portable_schema(text: &str) -> Result<String, String> {
     // serde_json bounds the depth, which llama.cpp's parser does not.
-    let schema: serde_json::Value =
+    let mut schema: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
     if !schema.is_object() && !schema.is_boolean() {
         return Err("is JSON, but not a schema: it should be an object".into());
     }
     schema::check(&schema)?;
-    json_schema_to_grammar(text).map_err(|_| {
+    schema::make_portable(&mut schema)?;
+    Ok(schema.to_string())
+}
+
+/// The schema as a grammar, or what is wrong with it.
+pub fn schema_to_gbnf(text: &str) -> Result<String, String> {
+    json_schema_to_grammar(&portable_schema(text)?).map_err(|_| {
         "uses what cannot be turned into a grammar (an unknown `type`, an unresolved `$ref`, \
-         or a `pattern` that is not anchored with `^` and `$`)"
+         or a `pattern` that is no regular expression)"
             .to_owned()
     })
 }

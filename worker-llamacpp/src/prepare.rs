@@ -351,11 +351,16 @@ fn chat<'a>(
     let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
     let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
     let schema = match &job.sampling.constraint {
-        Some(Constraint::JsonSchema(schema)) => Some(schema.as_str()),
+        Some(Constraint::JsonSchema(schema)) => Some(grammar::portable_schema(schema)?),
         Some(Constraint::Grammar(_)) | None => None,
     };
     let rendered = template
-        .render(&Conversation { messages, tools: &job.tools, schema, arguments: &arguments })
+        .render(&Conversation {
+            messages,
+            tools: &job.tools,
+            schema: schema.as_deref(),
+            arguments: &arguments,
+        })
         .map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
     let texts = vec![rendered.prompt.into()];
     if let Some(Constraint::Grammar(text)) = &job.sampling.constraint {

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::gbnf::check_repeats;
+use super::pattern;
 
 /// Optional properties of one object: the converter takes time by the third power of their number.
 const MAX_OPTIONAL: usize = 256;
@@ -71,6 +72,42 @@ fn visit(root: &Value, part: &Value, path: &mut String) -> Result<usize, String>
     }
     let types = object.get("type").and_then(Value::as_array).map_or(1, |types| types.len().max(1));
     Ok(types.saturating_mul(visits.saturating_add(1)))
+}
+
+/// Writes all patterns in what llama.cpp's converter knows.
+///
+/// # Errors
+/// Where one is that cannot be kept, and why.
+pub fn make_portable(schema: &mut Value) -> Result<(), String> {
+    rewrite(schema, &mut String::from("#"))
+}
+
+fn rewrite(part: &mut Value, path: &mut String) -> Result<(), String> {
+    let object = match part {
+        Value::Object(object) => object,
+        Value::Array(parts) => {
+            let mut parts = parts.iter_mut().enumerate();
+            return parts
+                .try_for_each(|(at, part)| within(path, &at.to_string(), |path| rewrite(part, path)));
+        }
+        _ => return Ok(()),
+    };
+    if let Some(Value::String(pattern)) = object.get_mut("pattern") {
+        let portable = pattern::portable(pattern);
+        *pattern = portable.map_err(|why| format!("at `{path}`: `pattern` `{pattern}`: {why}"))?;
+    }
+    for (key, value) in object {
+        match value {
+            _ if NO_SCHEMAS.contains(&key.as_str()) => {}
+            Value::Object(named) if NAMED_SCHEMAS.contains(&key.as_str()) => {
+                for (name, part) in named {
+                    within(path, &format!("{key}/{name}"), |path| rewrite(part, path))?;
+                }
+            }
+            value => within(path, key, |path| rewrite(value, path))?,
+        }
+    }
+    Ok(())
 }
 
 fn within<T>(path: &mut String, name: &str, then: impl FnOnce(&mut String) -> T) -> T {

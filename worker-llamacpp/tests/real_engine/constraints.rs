@@ -9,9 +9,10 @@ const SCHEMA: &str = r#"{
     "properties": {
         "name": {"type": "string", "maxLength": 20},
         "age": {"type": "integer", "minimum": 0, "maximum": 120},
+        "born": {"type": "string", "pattern": "^\\d{4}-[\\d]{2}$"},
         "likes": {"type": "array", "items": {"enum": ["tea", "coffee"]}, "minItems": 1, "maxItems": 3}
     },
-    "required": ["name", "age", "likes"],
+    "required": ["name", "age", "born", "likes"],
     "additionalProperties": false
 }"#;
 
@@ -33,9 +34,11 @@ fn output_by_a_json_schema_parses_and_conforms_at_any_temperature() {
         assert_eq!(answer.finish(), &Finish::Stop, "{}", answer.text);
         let value: serde_json::Value = serde_json::from_str(&answer.text).expect(&answer.text);
         let object = value.as_object().expect("an object");
-        assert_eq!(object.len(), 3, "{value}");
+        assert_eq!(object.len(), 4, "{value}");
         assert!(object["name"].as_str().is_some_and(|name| name.chars().count() <= 20), "{value}");
         assert!(object["age"].as_u64().is_some_and(|age| age <= 120), "{value}");
+        let born = object["born"].as_str().expect("a text");
+        assert!(born.len() == 7 && born.bytes().filter(u8::is_ascii_digit).count() == 6, "{value}");
         let likes = object["likes"].as_array().expect("a list");
         assert!((1..=3).contains(&likes.len()) && likes.iter().all(|like| like == "tea" || like == "coffee"));
     }
@@ -92,6 +95,10 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
         ("`sampling.json_schema` is not JSON", schema("{\"type\": ")),
         ("`sampling.json_schema` is not JSON", schema(&deep_schema)),
         ("`sampling.json_schema` is JSON, but not a schema", schema("[1]")),
+        (
+            "`sampling.json_schema` at `#`: `pattern` `^\\p{L}$`: `\\p` is not supported",
+            schema(r#"{"type": "string", "pattern": "^\\p{L}$"}"#),
+        ),
         ("`sampling.json_schema` uses what cannot", schema(r#"{"type": "nonsense"}"#)),
     ] {
         let mut job = job(prompt("Hello"), 4);
