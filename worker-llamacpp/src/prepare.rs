@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use adapter_api::{
     Constraint, Determinism, EngineError, Input, Job, KvHint, MeasureError, Measured, Message, Sampling,
-    Workload,
+    Tools, Workload,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
+use serde_json::Value;
 
 use crate::chat::{AnswerForm, AnswerReader, Conversation};
 use crate::grammar::lazy::LazyGrammar;
@@ -184,10 +185,31 @@ fn check_constraint(job: &Job) -> Result<(), String> {
         Some(Constraint::Grammar(_)) | None => {}
     }
     if shown {
-        tool_calls::plain::functions(&job.tools.offered)?;
+        check_arguments(&job.tools)?;
     }
     if job.tools.are_forced() || shown && job.sampling.constraint.is_some() {
         grammar::check_tools(&job.tools)?;
+    }
+    Ok(())
+}
+
+/// Finds a tool whose arguments are no object.
+fn check_arguments(tools: &Tools) -> Result<(), String> {
+    for (at, function) in tool_calls::plain::functions(&tools.offered)?.iter().enumerate() {
+        let function = &function["function"];
+        let is_object = match &function["parameters"]["type"] {
+            Value::Null => true,
+            Value::String(kind) => kind == "object",
+            Value::Array(kinds) => kinds.iter().any(|kind| kind == "object"),
+            _ => false,
+        };
+        if !is_object {
+            let (name, kind) =
+                (function["name"].as_str().unwrap_or_default(), &function["parameters"]["type"]);
+            return Err(format!(
+                "`tools[{at}].parameters` (`{name}`) is a schema of `type` {kind}: the arguments of a call are an `object`"
+            ));
+        }
     }
     Ok(())
 }

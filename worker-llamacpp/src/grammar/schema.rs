@@ -140,6 +140,7 @@ fn check_bounds(object: &Map<String, Value>) -> Result<(), String> {
             return Err(format!("`{low}` {least} leaves no number below `{high}` {most}"));
         }
     }
+    check_integers(object)?;
     for key in ["minLength", "minItems"] {
         if let Some(least) = object.get(key).and_then(Value::as_u64) {
             check_repeats(least, None).map_err(|why| format!("`{key}` {least}: {why}"))?;
@@ -156,6 +157,26 @@ fn check_bounds(object: &Map<String, Value>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Finds bounds with no integer between them.
+fn check_integers(object: &Map<String, Value>) -> Result<(), String> {
+    if object.get("type").is_none_or(|kind| kind != "integer") {
+        return Ok(());
+    }
+    let number = |key: &str| object.get(key).and_then(Value::as_f64);
+    let least =
+        [number("minimum").map(f64::ceil), number("exclusiveMinimum").map(|bound| bound.floor() + 1.0)];
+    let most =
+        [number("maximum").map(f64::floor), number("exclusiveMaximum").map(|bound| bound.ceil() - 1.0)];
+    let least = least.into_iter().flatten().reduce(f64::max);
+    let most = most.into_iter().flatten().reduce(f64::min);
+    match (least, most) {
+        (Some(least), Some(most)) if least > most => {
+            Err("there is no `integer` between its lower and its upper bound".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Finds repetitions `{m,n}` of a regular expression that contradict themselves.
@@ -232,6 +253,11 @@ mod tests {
                 json!({"type": "integer", "exclusiveMinimum": 2, "maximum": 2}),
                 "leaves no number below `maximum` 2",
             ),
+            (
+                json!({"type": "integer", "exclusiveMinimum": 5, "exclusiveMaximum": 6}),
+                "no `integer` between",
+            ),
+            (json!({"type": "integer", "minimum": 1.5, "maximum": 1.6}), "no `integer` between"),
             (json!({"type": "string", "pattern": "^a{5,2}$"}), "repetition `{5,2}`"),
             (json!({"type": "string", "pattern": "^[{](b|\\{{1}c{7,1})$"}), "repetition `{7,1}`"),
             (

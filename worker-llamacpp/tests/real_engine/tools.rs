@@ -141,8 +141,12 @@ fn what_does_not_go_with_tools_is_refused_by_name() {
     asked.sampling.constraint = Some(Constraint::Grammar("root ::= \"x\"".into()));
     told(asked, "`sampling.grammar` holds the whole answer");
     let mut asked = asks(ToolChoice::Required);
-    std::sync::Arc::make_mut(&mut asked.tools).offered[0].parameters = Some("{\"type\": \"odd\"}".into());
+    std::sync::Arc::make_mut(&mut asked.tools).offered[0].parameters =
+        Some("{\"properties\": {\"a\": {\"type\": \"odd\"}}}".into());
     told(asked, "`tools[0].parameters` (`get_time`) uses what cannot be turned into a grammar");
+    let mut asked = asks(ToolChoice::Auto);
+    std::sync::Arc::make_mut(&mut asked.tools).offered[0].parameters = Some("{\"type\": \"integer\"}".into());
+    told(asked, "`tools[0].parameters` (`get_time`) is a schema of `type` \"integer\"");
     told(asks(ToolChoice::Named("nothing".into())), "`tool_choice` names `nothing`");
     let seen = Message { images: vec!["data:,".into()], ..Message::new(Role::User, "what?") };
     told(job(Input::Messages(vec![seen]), 1), "`messages[0]` holds an image");
