@@ -155,7 +155,7 @@ async fn what_an_adapter_logs_of_a_task_names_the_task() {
     let daemon = start(&[server.address().to_string()]);
     until_ready(daemon.address(), 1).await;
     breaks_off.store(true, Ordering::SeqCst);
-    assert_eq!(complete(daemon.address()).await.0, 500);
+    assert_eq!(complete(daemon.address()).await.0, 503, "`WORKER_RESET`");
     let _ = daemon.stop(Duration::ZERO, std::future::pending()).await;
     let lines = std::fs::read_to_string(file.path()).unwrap();
     let line = lines.lines().find(|line| line.contains("a task failed at its engine")).expect(&lines);

@@ -159,8 +159,18 @@ pub struct Event<'a> {
     pub own: Option<Arc<OwnAnswer>>,
     /// What the engine tells of calls of tools, behind the text; their ends need not be told.
     pub calls: Vec<CallEvent>,
+    /// Whether it reports on the reading of the prompt.
+    pub reads_prompt: bool,
     /// Nothing comes after it.
     pub last: Option<Last>,
+}
+
+impl Event<'_> {
+    /// Whether the engine has got on with the answer since the event before.
+    pub(crate) fn is_progress(&self) -> bool {
+        let has_answer = !(self.text.is_empty() && self.tokens.is_empty() && self.calls.is_empty());
+        has_answer || self.reads_prompt || self.last.is_some()
+    }
 }
 
 /// How an answer ended, and what the engine said of it. What it did not say is counted here.

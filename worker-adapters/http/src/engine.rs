@@ -63,7 +63,9 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         match self.inner.enter(job.task) {
             Ok((canceled, read)) => {
                 let inner = Arc::clone(&self.inner);
-                tasks::spawn(run(inner, job, Told::new(sink, read), canceled).in_current_span());
+                let most = job.max_tokens.unwrap_or(job.ctx.unwrap_or(self.facts.ctx));
+                let told = Told::new(sink, read).at_most(most);
+                tasks::spawn(run(inner, job, told, canceled).in_current_span());
             }
             Err(NotTaken::Gone) => drop(sink),
             Err(NotTaken::Suspended(reason)) => sink.end(EndReport::failed(EngineError::Unavailable(reason))),
@@ -98,7 +100,7 @@ impl<D: Dialect> Engine for HttpEngine<D> {
                         Fault::Absent(why) | Fault::Unanswered(why) | Fault::Unready(why) => {
                             inner.suspend(&why, Proof::Health);
                         }
-                        _ => inner.pulse.wanted.notify_one(),
+                        _ => inner.probe_wanted.notify_one(),
                     }
                     MeasureError::Gone
                 }
@@ -240,10 +242,6 @@ async fn run<D: Dialect>(
             } else {
                 if let Fault::Transport(why) = fault {
                     inner.suspend(why, Proof::Generation);
-                    // Only the engine's end loses a task: where it is still there, the task itself failed.
-                    if !survives(&inner, &mut canceled).await {
-                        return;
-                    }
                 }
                 Finish::Failed(fault.clone().into_late_error())
             }
@@ -259,14 +257,6 @@ async fn run<D: Dialect>(
     told.sink.end(report);
     if let Some(rest) = rest {
         inner.client.keep(rest).await;
-    }
-}
-
-/// Whether the engine is still there after a broken connection; a cancel meanwhile needs no answer.
-async fn survives<D: Dialect>(inner: &Inner<D>, canceled: &mut oneshot::Receiver<()>) -> bool {
-    tokio::select! {
-        well = inner.is_well() => well,
-        word = canceled => word.is_ok(),
     }
 }
 

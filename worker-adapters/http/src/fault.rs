@@ -29,17 +29,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What the task is told once its first token is out. Before, the engine is suspended, too: see
+    /// What the task is told once its first token is out: a connection that broke says nothing against the task. Before, the engine is suspended, too: see
     /// [`Inner::fail_early`](crate::inner::Inner::fail_early).
     pub(crate) fn into_late_error(self) -> EngineError {
         match self {
             Self::Refused(text) => EngineError::Invalid(text),
-            Self::Absent(text)
-            | Self::Unanswered(text)
-            | Self::Transport(text)
-            | Self::Nonsense(text)
-            | Self::Failed(text)
-            | Self::Unready(text) => EngineError::Decode(text),
+            Self::Absent(_) | Self::Unanswered(_) | Self::Transport(_) => EngineError::Lost,
+            Self::Nonsense(text) | Self::Failed(text) | Self::Unready(text) => EngineError::Decode(text),
         }
     }
 }

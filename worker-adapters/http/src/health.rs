@@ -56,21 +56,16 @@ async fn wait<D: Dialect>(inner: &Inner<D>, tries: u32) -> Woken {
     let every = if suspended { suspension::delay(timeouts, tries) } else { timeouts.probe_every };
     tokio::select! {
         () = tokio::time::sleep(every) => Woken::Due,
-        () = inner.pulse.wanted.notified() => Woken::Due,
+        () = inner.probe_wanted.notified() => Woken::Due,
         Ok(_) = suspension.wait_for(Option::is_some), if !suspended => Woken::Suspended,
         _ = inner.until_gone() => Woken::Gone,
     }
 }
 
 async fn probe_once<D: Dialect>(inner: &Inner<D>, findings: &mut Findings) {
-    let mut number = 0;
-    inner.pulse.found.send_modify(|found| {
-        found.begun += 1;
-        number = found.begun;
-    });
     let limit = inner.client.timeouts().probe;
     match timeout(limit, is_well(inner)).await {
-        Ok(Ok(())) => inner.pulse.found.send_modify(|found| found.well = number),
+        Ok(Ok(())) => {}
         Ok(Err(fault)) => return failed(inner, findings, &fault.to_string()),
         Err(_) => {
             let limit = limit.as_secs_f32();

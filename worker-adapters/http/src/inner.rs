@@ -35,7 +35,7 @@ pub(crate) struct Inner<D> {
     /// Places for the requests of large jobs that are submitted, which wait for no measure.
     pub(crate) large_requests: Semaphore,
     pub(crate) gone: watch::Sender<Option<ExitReason>>,
-    pub(crate) pulse: Pulse,
+    pub(crate) probe_wanted: Notify,
     /// Why it takes no new work; nothing while it does.
     pub(crate) suspension: watch::Sender<Option<Suspension>>,
     /// Why the managed process is being ended, where it does not end by itself.
@@ -48,21 +48,6 @@ pub(crate) struct Inner<D> {
 struct Running {
     cancel: oneshot::Sender<()>,
     read: EventsRead,
-}
-
-/// What the probe and those who wait for its word share.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    /// Asks for a probe at once.
-    pub(crate) wanted: Notify,
-    /// Probes begun, and the number of the last one that found the engine well.
-    pub(crate) found: watch::Sender<Found>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) begun: u64,
-    pub(crate) well: u64,
 }
 
 /// Why a job was not taken in.
@@ -84,7 +69,7 @@ impl<D> Inner<D> {
             large_measures: Semaphore::new(large::THREADS),
             large_requests: Semaphore::new(large::THREADS),
             gone: watch::Sender::new(None),
-            pulse: Pulse { wanted: Notify::new(), found: watch::Sender::new(Found::default()) },
+            probe_wanted: Notify::new(),
             suspension: watch::Sender::new(None),
             cause: OnceLock::new(),
             running: Mutex::new(Some(HashMap::new())),
@@ -152,17 +137,6 @@ impl<D> Inner<D> {
         let mut gone = self.gone.subscribe();
         let reason = gone.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
         reason.expect("the sender is held here")
-    }
-
-    /// Whether the engine is still there, by a probe that begins now.
-    pub(crate) async fn is_well(&self) -> bool {
-        let before = self.pulse.found.borrow().begun;
-        let mut found = self.pulse.found.subscribe();
-        self.pulse.wanted.notify_one();
-        tokio::select! {
-            _ = found.wait_for(|found| found.well > before) => true,
-            _ = self.until_gone() => false,
-        }
     }
 
     /// Takes no new work from now on, until the engine shows `proof` that it is well.

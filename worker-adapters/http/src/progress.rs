@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Events of one answer: its tokens, and reports on the reading of its prompt. Comments, with which a server only keeps
-/// the connection open, are none. Clones count together; only one of them adds.
+/// Events of one answer: its tokens, and reports on the reading of its prompt. Comments and events without text, with
+/// which a server only keeps the connection open, are none. Clones count together; only one of them adds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventsRead(Arc<AtomicU64>);
 

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use adapter_api::{CallEvent, OwnAnswer, Piece, TaskSink, call_text};
+use orchestrator_core::TokenCount;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::dialect::{Answer, DONE, Event, Last, Reading, UNKNOWN_TOKEN};
+use crate::dialect::{Answer, DONE, Ending, Event, Last, Reading, UNKNOWN_TOKEN};
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
@@ -25,6 +26,9 @@ use crate::{clock, large};
 
 /// The content type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
+
+/// Tokens by which the count of an engine may differ from the one here.
+const SLACK_TOKENS: u32 = 16;
 
 /// Bytes taken from a socket at a time: some hundred tokens.
 const READ_BYTES: usize = 64 * 1024;
@@ -40,6 +44,8 @@ pub(crate) struct Told {
     pub(crate) first: Option<Instant>,
     /// Tokens counted.
     pub(crate) tokens: u32,
+    /// Tokens beyond which the answer is cut.
+    most: Option<u32>,
     /// What came without text of its own.
     waiting: Piece,
     /// The call that has begun and not ended.
@@ -50,7 +56,13 @@ pub(crate) struct Told {
 impl Told {
     /// Nothing so far; what is read is counted in `read`.
     pub(crate) fn new(sink: Box<dyn TaskSink>, read: EventsRead) -> Self {
-        Self { sink, first: None, tokens: 0, waiting: Piece::default(), open: None, read }
+        Self { sink, first: None, tokens: 0, most: None, waiting: Piece::default(), open: None, read }
+    }
+
+    /// The same of an answer of at most `asked` tokens, of an engine that may not keep to that. What an engine holds
+    /// back and tells with its last event may be counted again.
+    pub(crate) fn at_most(self, asked: TokenCount) -> Self {
+        Self { most: Some(asked.0.saturating_add(SLACK_TOKENS)), ..self }
     }
 
     /// Hands on a piece; what came before without text goes with it.
@@ -269,20 +281,26 @@ impl<A: Answer> Events<A> {
         if self.last.is_some() {
             return Ok(());
         }
-        told.read.add();
         if A::REPEATS
             && let Some(text) = self.shape.text(data)
         {
+            if !text.is_empty() {
+                told.read.add();
+            }
             let own = self.shape.own();
             told.piece(Piece { text: text.to_owned(), tokens: vec![UNKNOWN_TOKEN], own, ..Piece::default() });
+            self.cut_beyond(told);
             return Ok(());
         }
         if !data.trim_ascii_start().starts_with(b"{") && data.trim_ascii() != DONE {
             return Err(Fault::Nonsense("an event of the stream is not a JSON object".to_owned()));
         }
         let event = self.answer.read(data)?;
+        if event.is_progress() {
+            told.read.add();
+        }
         self.last = event.last;
-        let Event { text, tokens, logprobs, own, calls, last } = event;
+        let Event { text, tokens, logprobs, own, calls, last, .. } = event;
         let only_text =
             last.is_none() && calls.is_empty() && logprobs.is_empty() && tokens == [UNKNOWN_TOKEN];
         if A::REPEATS && !text.is_empty() && only_text {
@@ -292,6 +310,14 @@ impl<A: Answer> Events<A> {
         }
         told.piece(Piece { text: text.into_owned(), tokens, logprobs, own, ..Piece::default() });
         calls.into_iter().for_each(|call| told.call(call));
+        self.cut_beyond(told);
         Ok(())
+    }
+
+    /// Ends an answer that goes on beyond what was asked for.
+    fn cut_beyond(&mut self, told: &Told) {
+        if self.last.is_none() && told.most.is_some_and(|most| told.tokens > most) {
+            self.last = Some(Last { ending: Ending::Length, is_cut: true, ..Last::default() });
+        }
     }
 }

@@ -147,8 +147,9 @@ impl Completion {
         {
             text = Cow::Owned(format!("{opening}{text}"));
         }
-        let tokens = if chunk.prompt_progress.is_some() { Vec::new() } else { chunk.tokens };
-        Ok(Event { text, tokens, logprobs, own, last, ..Event::default() })
+        let reads_prompt = chunk.prompt_progress.is_some();
+        let tokens = if reads_prompt { Vec::new() } else { chunk.tokens };
+        Ok(Event { text, tokens, logprobs, own, reads_prompt, last, ..Event::default() })
     }
 }
 

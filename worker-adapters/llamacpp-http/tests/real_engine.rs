@@ -240,7 +240,8 @@ async fn one_that_is_killed_loses_its_tasks_and_says_so() {
     engine.submit(Arc::new(endless()), sink);
     assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
     child.kill().await.expect("killed");
-    assert_eq!(Story::of(heard).await.end, None, "the engine was lost with the task in it");
+    let end = Story::of(heard).await.end.expect("an end");
+    assert_eq!(end.finish, Finish::Failed(EngineError::Lost));
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains("nothing listens there"), "{why}");
 }

@@ -26,6 +26,9 @@ struct Chunk<'a> {
     error: Option<Code>,
     #[serde(borrow, default)]
     object: Option<Text<'a>>,
+    /// How much of the prompt `llama-server` has read.
+    #[serde(default)]
+    prompt_progress: Option<IgnoredAny>,
 }
 
 /// Borrowed where it has no escapes; serde borrows a `Cow` only where it stands by itself.
@@ -159,7 +162,8 @@ impl Answer for OpenAiAnswer {
                 usage.prompt_tokens_details.and_then(|details| details.cached_tokens).map(TokenCount);
         }
         let own = if self.tells_own { own::fields(event) } else { None };
-        let Some(choice) = chunk.choices else { return Ok(Event { own, ..Event::default() }) };
+        let reads_prompt = chunk.prompt_progress.is_some();
+        let Some(choice) = chunk.choices else { return Ok(Event { own, reads_prompt, ..Event::default() }) };
         let finish = choice.finish_reason.as_ref().map(|reason| reason.0.as_ref());
         if let Some(reason) = finish {
             self.ending = Some(ending(reason)?);
@@ -179,7 +183,7 @@ impl Answer for OpenAiAnswer {
         let tokens = vec![UNKNOWN_TOKEN; logprobs.len().max(usize::from(!text.is_empty()))];
         let mut calls = Vec::new();
         deltas.into_iter().for_each(|delta| self.called(delta, &mut calls));
-        Ok(Event { text, tokens, logprobs, own, calls, last: None })
+        Ok(Event { text, tokens, logprobs, own, calls, reads_prompt, last: None })
     }
 
     fn at_end(&mut self) -> Option<Last> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineFactory, ExitReason, Finish, Input, StartError, StopOutcome};
+use adapter_api::{Engine, EngineError, EngineFactory, ExitReason, Finish, Input, StartError, StopOutcome};
 use adapter_http::testing::{Story, job, listen, spec, within};
 use adapter_http::{Attach, HttpEngineConfig, Timeouts};
 use adapter_llamacpp_http::LlamaServerFactory;
@@ -65,7 +65,8 @@ async fn one_that_dies_with_a_task_in_it_loses_the_task() {
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt("die here".into()))), sink);
     let story = Story::of(heard).await;
-    assert_eq!((story.text().as_str(), story.end), ("die ", None));
+    let end = story.end.as_ref().map(|end| end.finish.clone());
+    assert_eq!((story.text().as_str(), end), ("die ", Some(Finish::Failed(EngineError::Lost))));
     assert_eq!(within(engine.gone()).await, ExitReason::Code(9));
 }
 

@@ -43,7 +43,7 @@ async fn a_failure_before_the_first_token_is_the_engines_and_one_after_it_the_ta
         (json(502, ""), "", EngineError::Failed, "answers with status 502"),
         (json(503, "overloaded"), "", EngineError::Unavailable, "is not ready (status 503): overloaded"),
         (json(429, "later"), "", EngineError::Unavailable, "is not ready (status 429): later"),
-        (beginning(&["so", " far"]), "so far", EngineError::Decode, "stopped before the end of the answer"),
+        (beginning(&["so", " far"]), "so far", |_| EngineError::Lost, "went away"),
         (beginning(&[]), "", EngineError::Failed, "stopped before the end of the answer"),
         (b"garbage\r\n\r\n".to_vec(), "", EngineError::Failed, "is not HTTP/1.1 as an engine speaks it"),
         (Vec::new(), "", EngineError::Failed, "it closed the connection without an answer"),
@@ -139,7 +139,7 @@ async fn an_answer_that_does_not_begin_or_falls_silent_is_given_up_and_its_conne
         (Reply::holding(Vec::new()), "", EngineError::Failed as Kind, "did not answer within 0.1 s"),
         (Reply::holding(b"HTTP/1.1 200".to_vec()), "", EngineError::Failed, "did not answer within 0.1 s"),
         (Reply::holding(beginning(&[])), "", EngineError::Failed, silent),
-        (Reply::holding(beginning(&["so", " far"])), "so far", EngineError::Decode, silent),
+        (Reply::holding(beginning(&["so", " far"])), "so far", |_| EngineError::Lost, "went away"),
     ] {
         let (server, engine) = impatient(reply).await;
         let (sink, heard) = listen();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineError, ExitReason, Finish, Input};
+use adapter_api::{Engine, EngineError, ExitReason, Finish, Input, Job};
 use adapter_http::Attach;
 use adapter_http::testing::{FakeServer, Heard, Reply, Request, Story, job, json, listen, within};
 use orchestrator_core::TokenCount;
@@ -21,7 +21,8 @@ const LOADING: u8 = 2;
 const HUNG: u8 = 3;
 
 /// An event without text, as `llama-server` reports on the reading of a prompt, and a comment; each as a chunk.
-const READING: &[u8] = b"16\r\ndata: {\"choices\":[]}\n\n\r\n";
+const READING: &[u8] = b"2b\r\ndata: {\"choices\":[],\"prompt_progress\":{}}\n\n\r\n";
+const EMPTY: &[u8] = b"21\r\ndata: {\"choices\":[{\"text\":\"\"}]}\n\n\r\n";
 const COMMENT: &[u8] = b"11\r\n: still reading\n\n\r\n";
 
 struct Patient {
@@ -133,15 +134,16 @@ async fn an_engine_that_is_healthy_and_generates_nothing_is_gone_in_the_end() {
 
 /// ORCH-ENG-22
 #[tokio::test]
-async fn events_of_an_answer_are_its_progress_and_comments_are_none() {
+async fn tokens_and_reports_of_reading_are_progress_and_comments_and_events_without_text_are_none() {
     let server = FakeServer::start(|request| match request.json()["prompt"].as_str() {
         Some("reads") => Some(Reply::repeating(beginning(&[]), READING)),
         Some("comments") => Some(Reply::repeating(beginning(&["a"]), COMMENT)),
+        Some("empty") => Some(Reply::repeating(beginning(&["a"]), EMPTY)),
         _ => vllm(request),
     });
     let engine = attach(&server).await;
-    let asked = ["reads", "comments"].map(|prompt| job(Input::Prompt(prompt.into())));
-    let [reads, comments] = [asked[0].task, asked[1].task];
+    let asked = ["reads", "comments", "empty"].map(|prompt| job(Input::Prompt(prompt.into())));
+    let [reads, comments, empty] = [asked[0].task, asked[1].task, asked[2].task];
     let mut heard = Vec::new();
     for job in asked {
         let (sink, hears) = listen();
@@ -156,13 +158,33 @@ async fn events_of_an_answer_are_its_progress_and_comments_are_none() {
         })
         .await;
     };
-    assert!(matches!(within(heard[1].recv()).await, Some(Heard::Token(_))));
+    for heard in &mut heard[1..] {
+        assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+    }
     let said = engine.work_done(comments);
     assert_eq!(said, Some(1));
     // As many events of one answer as comments of the other.
     until_more_than(20).await;
-    assert_eq!(engine.work_done(comments), said);
+    assert_eq!((engine.work_done(comments), engine.work_done(empty)), (said, Some(1)));
     assert_eq!(within(engine.stop(Duration::ZERO)).await, adapter_api::StopOutcome::Ended);
     assert_eq!(engine.work_done(reads), None, "it is not there any more");
     assert_eq!(TokenCount(0), Story::of(heard.remove(0)).await.end.expect("canceled").tokens_out);
+}
+
+/// ORCH-ENG-29
+#[tokio::test]
+async fn an_answer_that_goes_on_beyond_its_limit_is_cut() {
+    let token = b"23\r\ndata: {\"choices\":[{\"text\":\" a\"}]}\n\n\r\n";
+    let server = FakeServer::start(|request| match request.json()["prompt"].as_str() {
+        Some("endless") => Some(Reply::repeating(beginning(&[]), token)),
+        _ => vllm(request),
+    });
+    let engine = attach(&server).await;
+    let (sink, heard) = listen();
+    let asked = Job { max_tokens: Some(TokenCount(4)), ..job(Input::Prompt("endless".into())) };
+    engine.submit(Arc::new(asked), sink);
+    let end = Story::of(heard).await.end.expect("it ends");
+    assert_eq!(end.finish, Finish::Length);
+    assert!((5..64).contains(&end.tokens_out.0), "{end:?}");
+    assert_eq!(within(engine.stop(Duration::ZERO)).await, adapter_api::StopOutcome::Ended);
 }
