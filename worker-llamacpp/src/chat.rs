@@ -247,7 +247,10 @@ impl ChatTemplate {
     /// # Errors
     /// The field at fault, and what the template or llama.cpp says of it.
     pub fn render(&self, asked: &Conversation<'_>) -> Result<Rendered, String> {
-        let Conversation { messages, tools, schema, .. } = *asked;
+        let Conversation { messages, tools, .. } = *asked;
+        // Calls that are forced are the whole answer.
+        let schema = asked.schema.filter(|_| !tools.are_forced());
+        let asked = &Conversation { schema, ..*asked };
         match self.tools {
             ShowsTools::Itself(Some(format)) if tools.are_shown() => return self.render_in(format, asked),
             ShowsTools::InWords { calls_are_known }
@@ -259,7 +262,7 @@ impl ChatTemplate {
         }
         let rendered = self.in_any_order(asked)?;
         let grammar = rendered.answer_grammar();
-        if schema.is_none() || !tools.are_shown() || tools.are_forced() {
+        if schema.is_none() || !tools.are_shown() {
             return Ok(rendered.told(grammar, tools));
         }
         // llama.cpp forgets the tools beside a schema.
@@ -362,8 +365,7 @@ impl FromTemplate {
         asked: &Conversation<'_>,
         tools: Tools,
     ) -> Result<Rendered, String> {
-        let schema = asked.schema.filter(|_| !tools.are_forced());
-        let otherwise = schema.map(grammar::schema_to_gbnf).transpose()?;
+        let otherwise = asked.schema.map(grammar::schema_to_gbnf).transpose()?;
         let mut grammar = None;
         if tools.are_forced() || otherwise.is_some() {
             let text = tool_calls::force(format, &tools, otherwise.as_deref(), grammar::schema_to_gbnf)?;
