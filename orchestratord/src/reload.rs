@@ -1,11 +1,13 @@
 //! Reading the configuration again (`SIGHUP`). What can change while the daemon runs does; what takes a restart is
 //! named in the log; a configuration with a fault in it changes nothing.
 
+use std::path::Path;
+
 use config_schema::{Config, PoolConfig};
 use futures_util::future::join_all;
 use orchestratord::auth::ApiToken;
 use orchestratord::daemon::Settings;
-use orchestratord::exit::Exit;
+use orchestratord::exit::{self, Exit};
 use orchestratord::logging::Log;
 
 use crate::args::Options;
@@ -90,13 +92,22 @@ async fn read(options: &Options) -> Result<(Config, ApiToken), Exit> {
     let options = options.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let loaded = crate::read_config(&options)?;
+        if let Some(file) = loaded.source.as_ref().filter(|file| is_empty(file)) {
+            let why =
+                "it is empty, as a file is for a moment while it is written: remove it for the defaults";
+            return Err(Exit::because(exit::CONFIG, anyhow::anyhow!("`{}`: {why}", file.display())));
+        }
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
         let token = crate::token(&loaded.config)?;
         Ok((loaded.config, token))
     });
-    reading.await.unwrap_or_else(|error| Err(Exit::because(orchestratord::exit::FAILED, error)))
+    reading.await.unwrap_or_else(|error| Err(Exit::because(exit::FAILED, error)))
+}
+
+fn is_empty(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|file| file.len() == 0)
 }
 
 fn is_read_at_the_start(path: &str) -> bool {

@@ -115,6 +115,10 @@ fn a_broken_configuration_changes_nothing_and_is_told_with_its_place() {
     unit.signal("HUP");
     let text = logged(&unit, "configuration not changed");
     assert!(text.contains("llama-orch.yaml:5:10: `limits.bodymb` is not an option"), "{text}");
+    // What an editor leaves for a moment.
+    std::fs::write(unit.path("llama-orch.yaml"), "").unwrap();
+    unit.signal("HUP");
+    logged(&unit, "it is empty, as a file is for a moment");
     assert_eq!(with_token(&address, "the-first-token-of-all"), 200);
 }
 

@@ -20,14 +20,15 @@ fn starting() -> Exchange {
 
 #[test]
 fn status_shows_a_daemon_that_is_not_ready_yet() {
-    let daemon = Daemon::with(vec![starting()]);
+    let tasks = r#"{"counts":{"running":0,"waiting":1,"ended":0},"tasks":[]}"#;
+    let daemon = Daemon::with(vec![starting(), Exchange::json("200 OK", "", tasks)]);
     let url = daemon.url();
     let done = run(at(&url, &["status"]));
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.out.starts_with(&format!("orchestratord 0.1.0 at {url}: starting\n")), "{done:?}");
     assert!(done.out.contains("loading: 42 %") && done.out.contains("interactive 1 of 256"), "{done:?}");
     assert!(!done.out.contains('\x1b'), "a pipe gets no colours: {done:?}");
-    drop(daemon.requests());
+    assert_eq!(daemon.requests()[1].line(), "GET /v1/tasks?limit=20", "which wait, since one does");
 }
 
 #[test]
