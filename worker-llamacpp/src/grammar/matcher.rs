@@ -143,9 +143,13 @@ impl Matcher {
         let (bits, missing) = match (place.missing, byte) {
             (0, 0) => return Err(Stuck::NotAllowed),
             (0, 1..=0x7F) => (u32::from(byte), 0),
-            (0, 0xC0..=0xDF) => (u32::from(byte & 0x1F), 1),
+            (0, 0xC2..=0xDF) => (u32::from(byte & 0x1F), 1),
             (0, 0xE0..=0xEF) => (u32::from(byte & 0x0F), 2),
-            (0, 0xF0..=0xF7) => (u32::from(byte & 0x07), 3),
+            (0, 0xF0..=0xF4) => (u32::from(byte & 0x07), 3),
+            // More bytes than the character takes, half of a pair of UTF-16, and beyond the last character.
+            (2, 0x80..=0x9F) | (3, 0x80..=0x8F) if place.bits == 0 => return Err(Stuck::NotAllowed),
+            (2, 0xA0..=0xBF) if place.bits == 0xD => return Err(Stuck::NotAllowed),
+            (3, 0x90..=0xBF) if place.bits == 4 => return Err(Stuck::NotAllowed),
             (missing @ 1.., 0x80..=0xBF) => (place.bits << 6 | u32::from(byte & 0x3F), missing - 1),
             _ => return Err(Stuck::NotAllowed),
         };

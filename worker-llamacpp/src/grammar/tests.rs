@@ -132,6 +132,32 @@ fn states_that_are_forgotten_leave_the_place_as_it_was() {
 }
 
 #[test]
+fn bytes_that_are_no_utf8_are_no_characters() {
+    let any = "root ::= [^a]";
+    for (bytes, is_one) in [
+        (&b"-"[..], true),
+        (b"\xC3\xA9", true),
+        (b"\xF0\x9F\xA6\x80", true),
+        (b"\xF4\x8F\xBF\xBF", true),
+        // Longer than they have to be.
+        (b"\xC0\xAD", false),
+        (b"\xE0\x80\xAD", false),
+        (b"\xF0\x80\x80\xAD", false),
+        // Half of a pair, beyond the last one, and no beginning.
+        (b"\xED\xA0\x80", false),
+        (b"\xF4\x90\x80\x80", false),
+        (b"\xF5\x80\x80\x80", false),
+        (b"\xAD", false),
+    ] {
+        let mut matcher = matcher(any).expect("a grammar");
+        let start = matcher.place();
+        let place = bytes.iter().try_fold(start, |place, byte| matcher.byte(place, *byte));
+        assert_eq!(place.is_ok_and(|place| matcher.may_end(place)), is_one, "{bytes:?}");
+        assert_eq!(std::str::from_utf8(bytes).is_ok(), is_one, "{bytes:?}");
+    }
+}
+
+#[test]
 fn tokens_are_named_by_name_and_number() {
     let mut matcher = matcher("root ::= <think> \"a\" !<[9]>").expect("a grammar");
     let start = matcher.place();
