@@ -98,7 +98,7 @@ impl Grammar {
     /// # Errors
     /// The field and what is wrong with it.
     pub fn of_schema(model: &LlamaModel, text: &str) -> Result<Self, String> {
-        let grammar = schema_to_gbnf(text).map_err(|why| format!("`{SCHEMA_FIELD}` {why}"))?;
+        let grammar = checked_schema(text)?.gbnf;
         Self::of(model, &grammar, SCHEMA_FIELD, Marks::default())
     }
 
@@ -286,13 +286,24 @@ fn too_ambiguous() -> String {
         .to_owned()
 }
 
+/// The JSON schema of an answer, which llama.cpp can turn into a grammar.
+pub struct CheckedSchema {
+    /// The schema in what its converter keeps to.
+    pub portable: String,
+    gbnf: String,
+}
+
 /// Finds what is wrong with the JSON schema of an answer.
 ///
 /// # Errors
 /// The field and what is wrong with it.
-pub fn check_schema(text: &str) -> Result<(), String> {
+pub fn checked_schema(text: &str) -> Result<CheckedSchema, String> {
     check_text(SCHEMA_FIELD, text)?;
-    schema_to_gbnf(text).map(|_| ()).map_err(|why| format!("`{SCHEMA_FIELD}` {why}"))
+    let checked = portable_schema(text).and_then(|portable| {
+        let gbnf = portable_to_gbnf(&portable)?;
+        Ok(CheckedSchema { portable, gbnf })
+    });
+    checked.map_err(|why| format!("`{SCHEMA_FIELD}` {why}"))
 }
 
 /// Finds what is wrong with the schemas of tools that are forced, or whose calls are.
@@ -328,7 +339,7 @@ fn check_text(field: &str, text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong with it, or cannot be kept, to be put behind the name of the field.
-pub fn portable_schema(text: &str) -> Result<String, String> {
+fn portable_schema(text: &str) -> Result<String, String> {
     // serde_json bounds the depth, which llama.cpp's parser does not.
     let mut schema: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
@@ -342,7 +353,11 @@ pub fn portable_schema(text: &str) -> Result<String, String> {
 
 /// The schema as a grammar, or what is wrong with it.
 pub fn schema_to_gbnf(text: &str) -> Result<String, String> {
-    json_schema_to_grammar(&portable_schema(text)?).map_err(|_| {
+    portable_to_gbnf(&portable_schema(text)?)
+}
+
+fn portable_to_gbnf(schema: &str) -> Result<String, String> {
+    json_schema_to_grammar(schema).map_err(|_| {
         "uses what cannot be turned into a grammar (an unknown `type`, an unresolved `$ref`, \
          or a `pattern` that is no regular expression)"
             .to_owned()

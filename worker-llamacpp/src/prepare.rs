@@ -173,16 +173,12 @@ fn check_constraint(job: &Job) -> Result<(), String> {
             "`tools` are shown to the model by its chat template: send `messages` with them".to_owned()
         );
     }
-    match &job.sampling.constraint {
-        Some(Constraint::Grammar(_)) if shown => {
-            return Err(
-                "`sampling.grammar` holds the whole answer and leaves no room for calls of `tools`: send \
-                        either"
-                    .to_owned(),
-            );
-        }
-        Some(Constraint::JsonSchema(schema)) => grammar::check_schema(schema)?,
-        Some(Constraint::Grammar(_)) | None => {}
+    if shown && matches!(job.sampling.constraint, Some(Constraint::Grammar(_))) {
+        return Err(
+            "`sampling.grammar` holds the whole answer and leaves no room for calls of `tools`: send \
+                    either"
+                .to_owned(),
+        );
     }
     if shown {
         check_arguments(&job.tools)?;
@@ -373,7 +369,7 @@ fn chat<'a>(
     let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
     let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
     let schema = match &job.sampling.constraint {
-        Some(Constraint::JsonSchema(schema)) => Some(grammar::portable_schema(schema)?),
+        Some(Constraint::JsonSchema(schema)) => Some(grammar::checked_schema(schema)?.portable),
         Some(Constraint::Grammar(_)) | None => None,
     };
     let rendered = template
