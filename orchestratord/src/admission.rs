@@ -1,7 +1,8 @@
 //! Whether a task is one for an engine, and whether its measured prompt fits there. Pure: facts and numbers
 //! in, an answer with the numbers out.
 
-use adapter_api::{Determinism, EngineFacts, Measured};
+use engine_api::{EngineFacts, Measured};
+use generation::Determinism;
 use orchestrator_core::TokenCount;
 
 use crate::backpressure::Refusal;
@@ -47,7 +48,7 @@ pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts)
     let job = &request.job;
     let ctx = job.ctx.unwrap_or(facts.ctx);
     let prompt = measured.longest;
-    if job.workload != adapter_api::Workload::Completion {
+    if job.workload != generation::Workload::Completion {
         return if prompt > ctx {
             Err(Refusal::Invalid(format!(
                 "the longest of `inputs` has {prompt} tokens, more than the {ctx} that a slot holds: shorten it"

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use adapter_api::EngineFactory;
 use config_schema::Config;
+use engine_api::EngineFactory;
 use model_store::Store;
 use pool_manager::{DeviceProbe, Ledger, MemoryAccount, Telemetry};
 use tokio::net::TcpListener;

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, StartError};
-use adapter_http::{Address, Attach, HttpEngineConfig, Secret, Timeouts};
-use adapter_llamacpp_http::LlamaServerFactory;
-use adapter_openai_http::OpenAiFactory;
-use adapter_tgi_http::TgiFactory;
-use adapter_triton_http::TritonFactory;
 use config_schema::{PoolConfig, PoolModel, ServerConfig, ServerSource};
+use engine_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, StartError};
+use engine_http::{Address, Attach, HttpEngineConfig, Secret, Timeouts};
+use engine_llama_server::LlamaServerFactory;
+use engine_openai::OpenAiFactory;
+use engine_tgi::TgiFactory;
+use engine_triton::TritonFactory;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
 mod servers;
@@ -50,7 +50,7 @@ const WORKER: &str = "worker";
 #[cfg(feature = "llamacpp")]
 pub fn built_in() -> std::io::Result<Arc<dyn EngineFactory>> {
     let program = std::env::current_exe()?;
-    Ok(Arc::new(adapter_llamacpp::LlamacppFactory::new(program, vec![WORKER.into()])))
+    Ok(Arc::new(engine_llamacpp::LlamacppFactory::new(program, vec![WORKER.into()])))
 }
 
 /// How the built-in engine was compiled.

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineKind, Input, MeasureError, Measured};
+use engine_api::{Engine, EngineKind, MeasureError, Measured};
+use generation::Input;
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
 

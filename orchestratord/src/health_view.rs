@@ -1,7 +1,7 @@
 //! The daemon at one moment: its pools, their lanes and replicas, as `/health`, the metrics and systemd are told
 //! of them. Values only: the driver makes them, and nothing here asks for more.
 
-use adapter_api::{EngineFacts, EngineKind};
+use engine_api::{EngineFacts, EngineKind};
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId};
 use pool_manager::Placement;
 

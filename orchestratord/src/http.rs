@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use adapter_api::EngineKind;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use config_schema::{PoolConfig, PoolModel, SamplerProfile};
+use engine_api::EngineKind;
 use orchestrator_core::PoolId;
 use pool_manager::{Ledger, Snapshot};
 

@@ -19,8 +19,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, EngineKind};
 use config_schema::{PoolConfig, PoolModel};
+use engine_api::{Device, Engine, EngineKind};
 use orchestrator_core::ReplicaId;
 pub use pool_manager::Demand;
 use pool_manager::{DownReason, Placement, ReplicaEvent, SelfTest};
@@ -131,7 +131,7 @@ impl Rollback {
     /// What a replica that failed says of the model.
     #[must_use]
     pub fn of_failure(reason: &DownReason) -> Self {
-        use adapter_api::StartError;
+        use engine_api::StartError;
         let code = match reason {
             DownReason::Start(StartError::Model(_)) => RollbackCode::ModelInvalid,
             DownReason::Start(StartError::Memory(_)) | DownReason::NoRoom(_) => RollbackCode::DoesNotFit,

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use adapter_api::EngineFactory;
 use config_schema::{PoolConfig, PoolModel};
+use engine_api::EngineFactory;
 use model_store::Store;
 use orchestrator_core::PoolId;
 use pool_manager::{MemoryAccount, ReplicaPolicy};

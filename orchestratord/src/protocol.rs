@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Determinism, Engine, EngineKind, Job, Measured, Workload};
 use config_schema::PoolConfig;
+use engine_api::{Engine, EngineKind, Measured};
+use generation::{Determinism, Job, Workload};
 use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 

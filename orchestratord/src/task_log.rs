@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use adapter_api::{OwnAnswer, Piece};
+use generation::{OwnAnswer, Piece};
 use orchestrator_core::{Millis, TokenCount};
 
 use crate::backpressure::Failure;

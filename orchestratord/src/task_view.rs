@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, Input, Message, Role, Workload};
+use engine_api::EngineKind;
+use generation::{Input, Message, Role, Workload};
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 
 use crate::protocol::Standing;

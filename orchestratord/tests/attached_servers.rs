@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapter_http::testing::{FakeServer, Reply, Request, chunked, json, sse};
 use config_schema::LoadRequest;
+use engine_http::testing::{FakeServer, Reply, Request, chunked, json, sse};
 use model_store::{Store, Surroundings};
 use orchestratord::auth::ApiToken;
 use orchestratord::daemon::{Daemon, Parts};

@@ -12,7 +12,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 
-use adapter_mock::Phase;
+use engine_mock::Phase;
 use house::{House, Manners};
 use orchestrator_core::TaskId;
 use orchestratord::backpressure::Refusal;

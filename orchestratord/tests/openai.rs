@@ -33,8 +33,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use adapter_api::Workload;
 use contract::Contract;
+use generation::Workload;
 use house::{House, Manners};
 use serde_json::{Value, json};
 use wire::{Answer, Ask};

@@ -23,9 +23,9 @@ mod wire;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use adapter_api::ExitReason;
-use adapter_mock::Phase;
 use audit::{Audit, SOME_ID, open_stream, prompt, task};
+use engine_api::ExitReason;
+use engine_mock::Phase;
 use house::{BrokenHouse, House, LANE_BOUND, Manners, STREAMS};
 use orchestrator_core::FullPolicy;
 use pool_manager::ReplicaEventKind;

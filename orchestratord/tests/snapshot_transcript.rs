@@ -19,10 +19,10 @@ mod wire;
 
 use std::sync::{Arc, LazyLock};
 
-use adapter_api::ExitReason;
-use adapter_mock::Phase;
 use audit::{Audit, prompt, task};
 use contract::Event;
+use engine_api::ExitReason;
+use engine_mock::Phase;
 use house::House;
 use orchestrator_core::FullPolicy;
 use pool_manager::ReplicaEventKind;

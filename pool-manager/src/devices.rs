@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use adapter_api::Device;
+use engine_api::Device;
 
 use self::amd::AmdCards;
 use self::host::Host;

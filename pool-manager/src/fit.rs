@@ -1,7 +1,7 @@
 //! Whether a model fits the devices there are, reckoned before it is loaded. Pure: what it needs and what
 //! is free go in, and the devices of its replicas come out, with the reckoning in words.
 
-use adapter_api::Device;
+use engine_api::Device;
 use orchestrator_core::TokenCount;
 
 /// Contexts are lowered in steps of this many tokens.

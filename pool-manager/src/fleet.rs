@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, ExitReason, ReplicaSpec, StopOutcome};
+use engine_api::{Engine, ExitReason, ReplicaSpec, StopOutcome};
 use futures_core::future::BoxFuture;
 use orchestrator_core::ReplicaId;
 use tokio::sync::mpsc;

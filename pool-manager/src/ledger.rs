@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adapter_api::Device;
+use engine_api::Device;
 use orchestrator_core::{PoolId, ReplicaId};
 use tokio::sync::watch;
 

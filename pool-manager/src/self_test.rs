@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{
-    Determinism, EndReport, Engine, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, TaskSink,
-    Tools, Workload,
+use engine_api::{Engine, TaskSink};
+use generation::{
+    Determinism, EndReport, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, Tools, Workload,
 };
 use orchestrator_core::{Company, Millis, Priority, TaskId, TokenCount};
 use tokio::sync::{oneshot, watch};

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, ExitReason, StartError};
+use engine_api::{Engine, ExitReason, StartError};
 use orchestrator_core::ReplicaId;
 use tokio::time::Instant;
 

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Engine, EngineFactory, ExitReason, ReplicaSpec, StartError, StopOutcome};
+use engine_api::{Engine, EngineFactory, ExitReason, ReplicaSpec, StartError, StopOutcome};
 use fastrand::Rng;
 use orchestrator_core::ReplicaId;
 use tokio::sync::{mpsc, watch};

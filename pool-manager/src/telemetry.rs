@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use adapter_api::Device;
+use engine_api::Device;
 use tokio::sync::watch;
 
 use crate::devices::{DeviceProbe, DeviceReading, ProcessReading, process_memory};

@@ -4,10 +4,10 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use adapter_api::ThoughtReader;
-use adapter_api::thoughts::Said;
 use api_types::{EndEvent, FinishReason, StartedEvent, TaskAccepted, TaskRequest, TokenEvent};
 use futures_util::{Stream, StreamExt};
+use generation::ThoughtReader;
+use generation::reasoning::Said;
 use serde::Serialize;
 
 use crate::clock;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use adapter_api::{Abilities, EngineKind, Input, Job, KvHint, ModelFacts, Sampling, Tools, Workload};
+use engine_api::{Abilities, EngineKind, ModelFacts};
+use generation::{Input, Job, KvHint, Sampling, Tools, Workload};
 use orchestrator_core::{Millis, Priority, TaskId};
 
 use super::*;

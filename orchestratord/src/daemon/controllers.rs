@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adapter_api::EngineFactory;
 use config_schema::PoolConfig;
+use engine_api::EngineFactory;
 use model_store::Store;
 use pool_manager::{MemoryAccount, ReplicaPolicy};
 use tokio::sync::{mpsc, watch};

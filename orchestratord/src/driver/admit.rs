@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Input, Job, KvHint, Measured, Workload};
+use engine_api::Measured;
+use generation::{Input, Job, KvHint, Workload};
 use orchestrator_core::{
     Admission, Millis, PoolId, Priority, Rejection, RejectionReason, StartForecast, TaskId, TaskSpec,
     Timestamp, TokenCount,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Engine, Job};
 use config_schema::PoolConfig;
+use engine_api::Engine;
+use generation::Job;
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId};
 
 use super::event::RunId;

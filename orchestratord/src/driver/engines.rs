@@ -1,6 +1,6 @@
 //! What engines and replicas report.
 
-use adapter_api::ExitReason;
+use engine_api::ExitReason;
 use orchestrator_core::{ReplicaId, Timestamp};
 use pool_manager::{DownReason, ReplicaEvent, ReplicaEventKind};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::EndReport;
+use generation::EndReport;
 use orchestrator_core::TaskId;
 use pool_manager::Snapshot;
 
@@ -51,7 +51,7 @@ pub enum TaskEvent {
 /// The work an engine has done for a task, in units that only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// As the engine counts it ([`Engine::work_done`](adapter_api::Engine::work_done)); `None` where it does not.
+    /// As the engine counts it ([`Engine::work_done`](engine_api::Engine::work_done)); `None` where it does not.
     pub done: Option<u64>,
     /// Tokens that reached the task's log.
     pub tokens: u32,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{EngineFacts, EngineKind, Workload};
+use engine_api::{EngineFacts, EngineKind};
+use generation::Workload;
 use orchestrator_core::{PoolId, PoolScheduler, Priority, QueueLimits, SessionLimits, Timestamp};
 use pool_manager::Placement;
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::Job;
 use config_schema::PoolConfig;
+use generation::Job;
 use pool_manager::Snapshot;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;

@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adapter_api::{EndReport, Piece, TaskSink};
+use engine_api::TaskSink;
+use generation::{EndReport, Piece};
 use tokio::sync::Notify;
 
 use super::event::{RunId, TaskEvent};

@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::Job;
+use generation::Job;
 use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
 use super::event::Work;

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EndReport, EngineError, Finish};
+use generation::{EndReport, EngineError, Finish};
 use orchestrator_core::{CancelOutcome, EndFigures, Millis, ReplicaId, TaskId, Timestamp, TokenCount};
 
 use super::commands::no_task;

@@ -1,11 +1,9 @@
 use std::collections::HashMap;
 
-use adapter_api::{
-    Determinism, Device, EngineFactory, EngineKind, ExitReason, Input, Job, KvHint, ReplicaSpec, Sampling,
-    Tools, Workload,
-};
-use adapter_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
 use config_schema::{LoadRequest, PoolConfig};
+use engine_api::{Device, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
+use engine_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
+use generation::{Determinism, Input, Job, KvHint, Sampling, Tools, Workload};
 use orchestrator_core::{
     FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
 };
@@ -524,7 +522,7 @@ async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
     house.control.until(|counts: &Counts| counts.running == 1).await;
     house.control.crash(&ExitReason::Signal(9));
     let kind = ReplicaEventKind::Failed {
-        error: adapter_api::StartError::Model("the file is gone".into()),
+        error: engine_api::StartError::Model("the file is gone".into()),
         retry_in: Duration::from_secs(9),
     };
     house.tell(0, kind).await;

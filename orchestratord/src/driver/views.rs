@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use adapter_api::{EngineFacts, EngineKind, Job, Workload};
+use engine_api::{EngineFacts, EngineKind};
+use generation::{Job, Workload};
 use orchestrator_core::{
     Millis, PoolId, Priority, ReplicaId, SessionId, StartForecast, TaskId, Timestamp, TokenCount,
 };

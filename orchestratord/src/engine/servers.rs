@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use adapter_api::{Engine, EngineFactory, EngineFacts, EngineKind, LoadProgress, ReplicaSpec, StartError};
+use engine_api::{Engine, EngineFactory, EngineFacts, EngineKind, LoadProgress, ReplicaSpec, StartError};
 use futures_util::future::{BoxFuture, FutureExt};
 use orchestrator_core::ReplicaId;
 

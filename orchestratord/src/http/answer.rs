@@ -1,11 +1,11 @@
 //! Every answer that is not plain success: the error envelope, its headers, and the answers of paths and
 //! methods that are not there. Status, code and waits come from [`crate::backpressure`] alone.
 
-use adapter_api::EngineKind;
 use api_types::{EndEvent, Engine, ErrorCode, ErrorEnvelope, FinishReason, StartedEvent};
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use engine_api::EngineKind;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use orchestrator_core::Millis;

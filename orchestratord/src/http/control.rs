@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Device, EngineFacts};
 use api_types::{self as wire, Health, HealthStatus, PoolState, ReplicaState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use engine_api::{Device, EngineFacts};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use orchestrator_core::Priority;

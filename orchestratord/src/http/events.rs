@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use adapter_api::EngineKind;
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
+use engine_api::EngineKind;
 use futures_util::stream::poll_fn;
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior};

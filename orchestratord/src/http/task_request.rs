@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_api::{Determinism, EngineKind, Input, Job, KvHint, Message, Role, Tools, Workload};
 use api_types as wire;
 use api_types::limits::task_request as limits;
 use config_schema::SamplerProfile;
+use engine_api::EngineKind;
+use generation::{Determinism, Input, Job, KvHint, Message, Role, Tools, Workload};
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

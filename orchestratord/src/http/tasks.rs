@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Role, Workload};
 use api_types::{self as wire, InputPart, TaskCounts, TaskDetail, TaskInput, TaskList, TaskSummary};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
+use generation::{Role, Workload};
 use orchestrator_core::{Priority, TaskId};
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use adapter_api::EngineKind;
+use engine_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, ReplicaId};
 use serde::Deserialize;
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use adapter_api::Device;
+use engine_api::Device;
 use pool_manager::fit::Need;
 
 use super::fetch::ModelFile;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use adapter_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
 use config_schema::{DeviceChoice, DevicesChoice, PoolModel};
+use engine_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
 use orchestrator_core::{PoolId, ReplicaId};
 use pool_manager::fit::{FitQuery, Need, Seat, Site};
 use pool_manager::{Fit, Holding, LedgerView, Placement, Reservation, Snapshot};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, EngineFactory, EngineKind, ReplicaSpec};
 use config_schema::{PoolConfig, PoolModel, ServerSource};
+use engine_api::{Device, EngineFactory, EngineKind, ReplicaSpec};
 use futures_util::FutureExt;
 use orchestrator_core::ReplicaId;
 use pool_manager::{Demand, Fleet, Outlet, ReplicaContext, ReplicaEvent, ReplicaPolicy, Reservation};

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use adapter_api::{Determinism, Device, EngineKind, Input, Job, Sampling, StartError, Tools, Workload};
-use adapter_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
 use config_schema::{Config, LoadRequest, PoolModel};
+use engine_api::{Device, EngineKind, StartError};
+use engine_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
+use generation::{Determinism, Input, Job, Sampling, Tools, Workload};
 use model_store::{ModelRef, Surroundings};
 use orchestrator_core::{Priority, QueueLimits, SessionLimits, TaskId};
 use pool_manager::devices::MemoryReading;
@@ -203,7 +204,7 @@ impl House {
             sampling: Sampling::greedy(),
             seed: 1,
             determinism: Determinism::BestEffort,
-            kv: adapter_api::KvHint::default(),
+            kv: generation::KvHint::default(),
             tools: Tools::default().into(),
             logprobs: None,
             own: None,

@@ -1,4 +1,4 @@
-use adapter_api::EngineKind;
+use engine_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, Priority};
 
 use super::*;

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use adapter_api::{CallEvent, OwnAnswer, Piece, TokenLogprob};
+use generation::{CallEvent, OwnAnswer, Piece, TokenLogprob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

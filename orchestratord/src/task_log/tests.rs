@@ -1,4 +1,4 @@
-use adapter_api::{CallEvent, Candidate, OwnAnswer, Piece, TokenLogprob};
+use generation::{CallEvent, Candidate, OwnAnswer, Piece, TokenLogprob};
 
 use super::*;
 

@@ -1,4 +1,4 @@
-use adapter_api::{Message, ToolCall};
+use generation::{Message, ToolCall};
 
 use super::*;
 

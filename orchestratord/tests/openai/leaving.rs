@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use adapter_mock::Phase;
-use adapter_mock::control::UNTIL_LIMIT;
+use engine_mock::Phase;
+use engine_mock::control::UNTIL_LIMIT;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,7 +1,8 @@
 //! How probable the tokens of an answer were.
 
-use adapter_api::{Abilities, Candidate, Piece, TokenLogprob};
-use adapter_mock::Answer as Says;
+use engine_api::Abilities;
+use engine_mock::Answer as Says;
+use generation::{Candidate, Piece, TokenLogprob};
 use serde_json::{Value, json};
 
 use crate::contract;

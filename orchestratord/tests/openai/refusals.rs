@@ -1,7 +1,7 @@
 //! What is refused, and how it is said.
 
-use adapter_api::ExitReason;
-use adapter_mock::Phase;
+use engine_api::ExitReason;
+use engine_mock::Phase;
 use orchestrator_core::FullPolicy;
 use orchestratord::tasks::spawn;
 use pool_manager::ReplicaEventKind;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Abilities, OwnAnswer, OwnFieldsTaken, Piece};
-use adapter_mock::{Answer as Says, Phase};
+use engine_api::{Abilities, OwnFieldsTaken};
+use engine_mock::{Answer as Says, Phase};
+use generation::{OwnAnswer, Piece};
 use orchestratord::tasks::spawn;
 use serde_json::{Value, json};
 

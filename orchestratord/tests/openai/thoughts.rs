@@ -1,7 +1,8 @@
 //! What a model thinks before it answers.
 
-use adapter_api::{Abilities, Piece};
-use adapter_mock::Answer as Says;
+use engine_api::Abilities;
+use engine_mock::Answer as Says;
+use generation::Piece;
 use serde_json::{Value, json};
 
 use crate::contract;

@@ -1,7 +1,8 @@
 //! Calls of tools.
 
-use adapter_api::{Abilities, CallEvent, Piece};
-use adapter_mock::Answer as Says;
+use engine_api::Abilities;
+use engine_mock::Answer as Says;
+use generation::{CallEvent, Piece};
 use serde_json::{Value, json};
 
 use crate::contract;

@@ -1,6 +1,7 @@
 //! Vectors and scores.
 
-use adapter_api::{Abilities, OwnFieldsTaken, Workload};
+use engine_api::{Abilities, OwnFieldsTaken};
+use generation::Workload;
 use serde_json::json;
 
 use crate::house::{House, Manners};

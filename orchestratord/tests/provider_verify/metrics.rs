@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use adapter_api::ExitReason;
-use adapter_mock::Phase;
+use engine_api::ExitReason;
+use engine_mock::Phase;
 use orchestrator_core::FullPolicy;
 use pool_manager::ReplicaEventKind;
 use serde_json::json;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::audit::{Audit, prompt, task};
 use super::house::{House, LANE_BOUND};
 use super::wire::Ask;
-use adapter_mock::Phase;
+use engine_mock::Phase;
 
 /// The task and the session that the pact is about.
 const TASK: &str = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";

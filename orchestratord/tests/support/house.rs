@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec, Workload};
-use adapter_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
 use config_schema::{LoadRequest, PoolConfig, PoolModel, SamplerProfile};
+use engine_api::{Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
+use engine_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
+use generation::Workload;
 use model_store::ModelRef;
 use orchestrator_core::{FullPolicy, Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
 use orchestratord::auth::ApiToken;

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_api::{
-    Abilities, EndReport, Engine, EngineError, EngineFacts, EngineKind, ExitReason, Finish, Job,
-    MeasureError, Measured, ModelFacts, Piece, SessionKv, StopOutcome, TaskSink, Workload,
+use engine_api::{
+    Abilities, Engine, EngineFacts, EngineKind, ExitReason, MeasureError, Measured, ModelFacts, SessionKv,
+    StopOutcome, TaskSink,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use generation::{EndReport, EngineError, Finish, Job, Piece, Workload};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use proptest::prelude::*;
 use tokio::sync::{Notify, mpsc};

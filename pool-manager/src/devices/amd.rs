@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use adapter_api::Device;
+use engine_api::Device;
 
 use super::{DeviceReading, MemoryReading, PciAddress};
 

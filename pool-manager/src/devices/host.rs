@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use adapter_api::Device;
+use engine_api::Device;
 use sysinfo::{
     CGroupLimits, CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System,
     get_current_pid,

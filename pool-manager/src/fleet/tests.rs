@@ -1,5 +1,5 @@
-use adapter_api::{Device, ExitReason};
-use adapter_mock::{MockConfig, MockControl, MockFactory};
+use engine_api::{Device, ExitReason};
+use engine_mock::{MockConfig, MockControl, MockFactory};
 use orchestrator_core::PoolId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,7 @@ async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
 #[tokio::test(start_paused = true)]
 async fn a_candidate_of_which_one_replica_fails_has_failed() {
     let (context, control) = context(MockConfig::instant());
-    control.fail_starts(1, &adapter_api::StartError::Model("no such file".into()));
+    control.fail_starts(1, &engine_api::StartError::Model("no such file".into()));
     let mut candidate = Candidate::start(vec![spec(0)], &context);
     let why = candidate.passed(|_| {}).await.unwrap_err();
     assert_eq!(why.to_string(), "no such file");

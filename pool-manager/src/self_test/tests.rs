@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use adapter_api::{
+use engine_api::{
     Device, EngineFactory, EngineFacts, ExitReason, MeasureError, Measured, ReplicaSpec, SessionKv,
     StopOutcome,
 };
-use adapter_mock::{MockConfig, MockControl, MockFactory, Phase};
+use engine_mock::{MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::{PoolId, ReplicaId, SessionId};
 
 use super::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::LoadProgress;
+use engine_api::LoadProgress;
 use orchestrator_core::ReplicaId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use adapter_api::Device;
-use adapter_mock::{MockConfig, MockControl, MockFactory, Phase};
+use engine_api::Device;
+use engine_mock::{MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::PoolId;
 
 use super::*;

@@ -113,11 +113,11 @@ fn the_core_may_depend_on_neither_our_crates_nor_anything_that_does_io() {
     let head = "orchestrator-core v0.1.0 (/somewhere/orchestrator-core)\n";
     let pure = format!("{head}serde v1.0.0\nserde_derive v1.0.0 (proc-macro)\nuuid v1.0.0\n");
     assert_eq!(core_rules(&pure, &pure), Vec::<String>::new());
-    let direct = format!("{pure}adapter-api v0.1.0 (/somewhere/adapter-api)\n");
+    let direct = format!("{pure}engine-api v0.1.0 (/somewhere/engine-api)\n");
     let shipped = format!("{pure}tokio v1.0.0\ntokio v1.0.0 (*)\n");
     let found = core_rules(&direct, &shipped);
     assert!(
-        found.len() == 2 && found[0].contains("`adapter-api`") && found[1].contains("`tokio`"),
+        found.len() == 2 && found[0].contains("`engine-api`") && found[1].contains("`tokio`"),
         "{found:?}"
     );
 }

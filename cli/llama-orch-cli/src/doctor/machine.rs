@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use adapter_api::Device;
+use engine_api::Device;
 use pool_manager::DeviceReading;
 use rustix::fs::{Access, access};
 

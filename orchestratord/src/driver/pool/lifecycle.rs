@@ -26,7 +26,7 @@
 
 use std::time::Duration;
 
-use adapter_api::Device;
+use engine_api::Device;
 use orchestrator_core::{ReplicaId, Timestamp};
 
 use super::Pool;

@@ -8,7 +8,7 @@
 //! about to have; where there are none, tasks that wait end. So a fetch, a wait for room or a retired model holds a
 //! removal up no longer than a load, a crash loop no longer than `queue.outage_wait_s`.
 
-use adapter_api::EngineKind;
+use engine_api::EngineKind;
 use orchestrator_core::Timestamp;
 
 use super::Pool;

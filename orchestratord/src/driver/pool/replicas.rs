@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{Device, Engine, ExitReason};
+use engine_api::{Device, Engine, ExitReason};
 use orchestrator_core::{PoolScheduler, ReplicaId, ReplicaProfile, Timestamp};
 use pool_manager::{Breaker, SelfTest, Snapshot};
 

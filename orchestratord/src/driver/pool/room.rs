@@ -1,6 +1,6 @@
 //! Memory for the pools that wait for it: which other model makes room, and when nobody can.
 
-use adapter_api::Device;
+use engine_api::Device;
 use orchestrator_core::{Eviction, Resident, Timestamp};
 use std::time::Duration;
 

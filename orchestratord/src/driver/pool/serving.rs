@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::Engine;
+use engine_api::Engine;
 use orchestrator_core::{Millis, Priority, Timestamp};
 use pool_manager::Breaker;
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::backpressure::Failure;
 use crate::health_view::FetchView;
 use crate::keeper::PoolEvent;
-use adapter_api::Device;
+use engine_api::Device;
 use orchestrator_core::{Millis, ReplicaId};
 use pool_manager::Breaker;
 

@@ -1,6 +1,6 @@
 //! A pool as `/health` shows it.
 
-use adapter_api::Device;
+use engine_api::Device;
 use orchestrator_core::{Priority, ReplicaId};
 
 use super::Pool;

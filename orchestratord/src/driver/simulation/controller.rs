@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use adapter_api::{Device, EngineKind, ExitReason, StartError};
+use engine_api::{Device, EngineKind, ExitReason, StartError};
 use orchestrator_core::{Millis, PoolId, ReplicaId};
 use pool_manager::{Breaker, DownReason, ReplicaEvent, ReplicaEventKind, SelfTest};
 use tokio::sync::oneshot;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_api::{
-    Abilities, Engine, EngineFacts, EngineKind, ExitReason, Job, MeasureError, Measured, ModelFacts,
-    SessionKv, StopOutcome, TaskSink, Workload,
+use engine_api::{
+    Abilities, Engine, EngineFacts, EngineKind, ExitReason, MeasureError, Measured, ModelFacts, SessionKv,
+    StopOutcome, TaskSink,
 };
 use futures_util::future::BoxFuture;
+use generation::{Job, Workload};
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 
 use crate::driver::RunId;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use adapter_api::{
-    Determinism, EndReport, EngineError, EngineKind, Finish, Input, Job, KvHint, Measured, Piece, Sampling,
-    Tools, Workload,
-};
 use config_schema::PoolConfig;
+use engine_api::{EngineKind, Measured};
 use fastrand::Rng;
+use generation::{
+    Determinism, EndReport, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, Tools, Workload,
+};
 use orchestrator_core::{
     FullPolicy, Millis, PoolId, QueueLimits, SessionId, SessionLimits, TaskId, Timestamp, TokenCount,
 };

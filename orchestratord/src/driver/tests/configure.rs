@@ -6,8 +6,8 @@ use crate::health_view::HealthView;
 use crate::keeper::{PoolEvent, ReloadOrder, Rollback, RollbackCode};
 use crate::protocol::{Command, PoolChanges, ReplyTo, RouteQuery, Routed};
 use crate::state::ModelState;
-use adapter_api::Finish;
 use config_schema::PoolModel;
+use generation::Finish;
 use model_store::ModelRef;
 use pool_manager::{Breaker, DownReason};
 

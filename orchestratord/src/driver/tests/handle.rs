@@ -7,7 +7,8 @@ use crate::keeper::PoolEvent;
 use crate::protocol::{Command, ReplyTo};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
-use adapter_api::{EndReport, Engine, EngineError, Finish, StartError};
+use engine_api::{Engine, StartError};
+use generation::{EndReport, EngineError, Finish};
 use orchestrator_core::Timestamp;
 use pool_manager::{Breaker, DownReason};
 
@@ -271,7 +272,7 @@ fn a_stream_that_stalls_beside_a_live_one_is_retried_alone() {
     assert_eq!(bench.canceled, [stalled.task]);
     assert_eq!(bench.last_run(), RunId { run: 2, ..stalled });
     let (_, log) = &bench.submitted[0];
-    let late = adapter_api::Piece { text: "late".into(), tokens: vec![1], ..adapter_api::Piece::default() };
+    let late = generation::Piece { text: "late".into(), tokens: vec![1], ..generation::Piece::default() };
     assert!(!log.append_piece(stalled.run, &late), "what the stalled placement still writes goes nowhere");
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use adapter_api::{Device, StopOutcome};
-use adapter_mock::{MockConfig, MockFactory};
+use engine_api::{Device, StopOutcome};
+use engine_mock::{MockConfig, MockFactory};
 use orchestrator_core::PoolId;
 
 use super::*;

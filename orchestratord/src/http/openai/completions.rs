@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use adapter_api::{Input, OwnAnswer, TokenLogprob, Tools};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
+use generation::{Input, OwnAnswer, TokenLogprob, Tools};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

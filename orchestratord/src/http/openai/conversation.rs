@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use adapter_api::{Input, Message, Tools};
 use config_schema::SamplerProfile;
+use generation::{Input, Message, Tools};
 
 use super::shared::Plan;
 use crate::backpressure::Refusal;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use adapter_api::OwnFields;
 use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use generation::OwnFields;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

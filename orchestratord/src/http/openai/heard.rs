@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use adapter_api::{EngineKind, OwnAnswer, ThoughtReader, TokenLogprob, thoughts};
+use engine_api::EngineKind;
+use generation::{OwnAnswer, ThoughtReader, TokenLogprob, reasoning};
 
 use super::refusal::failed;
 use super::running::{More, Said, Stretch, Told};
@@ -172,11 +173,11 @@ impl Heard {
     }
 }
 
-impl From<thoughts::Said> for Stretch {
-    fn from(said: thoughts::Said) -> Self {
+impl From<reasoning::Said> for Stretch {
+    fn from(said: reasoning::Said) -> Self {
         match said {
-            thoughts::Said::Thought(text) => Self::Thought(text),
-            thoughts::Said::Text(text) => Self::Text(text),
+            reasoning::Said::Thought(text) => Self::Thought(text),
+            reasoning::Said::Text(text) => Self::Text(text),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How probable tokens were, asked for and told as OpenAI does: one form for chats and responses, and the
 //! older one of completions.
 
-use adapter_api::{Candidate, TokenLogprob};
+use generation::{Candidate, TokenLogprob};
 use serde::{Serialize, Serializer};
 
 use crate::backpressure::Refusal;

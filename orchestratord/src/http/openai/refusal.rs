@@ -1,9 +1,9 @@
 //! A refusal in the words of this plane: OpenAI's envelope, and the names that fields have here. Status, code
 //! and waits are those of [`crate::backpressure`].
 
-use adapter_api::EngineKind;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use engine_api::EngineKind;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;

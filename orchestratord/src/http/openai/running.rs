@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use adapter_api::{CallEvent, Input, OwnAnswer, OwnFields, TokenLogprob, ToolCall};
 use api_types as wire;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
+use generation::{CallEvent, Input, OwnAnswer, OwnFields, TokenLogprob, ToolCall};
 use orchestrator_core::TaskId;
 use uuid::Uuid;
 

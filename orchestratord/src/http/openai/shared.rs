@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_api::{Input, OwnFields, Tools};
 use api_types as wire;
 use config_schema::SamplerProfile;
+use generation::{Input, OwnFields, Tools};
 use http::HeaderMap;
 use orchestrator_core::TaskId;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use adapter_api::OwnAnswer;
 use bytes::BytesMut;
+use generation::OwnAnswer;
 use serde_json::json;
 
 use super::relay::Framed;

@@ -3,7 +3,8 @@
 
 use std::io;
 
-use adapter_api::{Determinism, EngineKind, Input, KvHint, Sampling, Workload};
+use engine_api::EngineKind;
+use generation::{Determinism, Input, KvHint, Sampling, Workload};
 use orchestrator_core::{Priority, SessionId, TokenCount};
 use serde::Serialize;
 use sha2::{Digest, Sha256};

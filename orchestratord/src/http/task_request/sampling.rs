@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use adapter_api::{Constraint, LogitBias, Sampling};
 use api_types as wire;
 use api_types::limits::logit_bias::BIAS;
 use api_types::limits::{sampling as limits, task_request};
 use config_schema::SamplerProfile;
+use generation::{Constraint, LogitBias, Sampling};
 
 use super::check::{above, chars, count, no_nul, within};
 use super::{invalid, shown};

@@ -1,4 +1,4 @@
-use adapter_api::{Constraint, LogitBias, Sampling};
+use generation::{Constraint, LogitBias, Sampling};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use adapter_api::ExitReason;
+use engine_api::ExitReason;
 use pool_manager::{Demand, Reservation};
 
 use super::*;

@@ -1,7 +1,7 @@
 //! How a chat completion is told: whole, and in chunks.
 
-use adapter_api::{CallEvent, OwnAnswer, ToolCall};
 use bytes::BytesMut;
+use generation::{CallEvent, OwnAnswer, ToolCall};
 use orchestrator_core::TaskId;
 use serde::Serialize;
 use serde_json::{Map, Value};

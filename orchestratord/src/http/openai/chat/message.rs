@@ -1,6 +1,6 @@
 //! One turn of a conversation, as OpenAI's clients send it.
 
-use adapter_api::Message as Resolved;
+use generation::Message as Resolved;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -79,10 +79,10 @@ impl Message {
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
         refuse_unserved(&[unserved(&call, &self.function_call, &[]), unserved(&audio, &self.audio, &[])])?;
         let role = match self.role {
-            Role::System | Role::Developer => adapter_api::Role::System,
-            Role::User => adapter_api::Role::User,
-            Role::Assistant => adapter_api::Role::Assistant,
-            Role::Tool => adapter_api::Role::Tool,
+            Role::System | Role::Developer => generation::Role::System,
+            Role::User => generation::Role::User,
+            Role::Assistant => generation::Role::Assistant,
+            Role::Tool => generation::Role::Tool,
         };
         let tool_calls = tools::calls(&field("tool_calls"), self.tool_calls.unwrap_or_default())?;
         let mut images = Vec::new();

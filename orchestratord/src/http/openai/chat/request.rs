@@ -1,7 +1,7 @@
 //! What a chat completion asks.
 
-use adapter_api::Tools;
 use api_types::limits::task_request as limits;
+use generation::Tools;
 use serde_json::Value;
 
 use super::message::Message;

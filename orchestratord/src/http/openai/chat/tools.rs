@@ -1,6 +1,6 @@
 //! Tools, their choice and their calls, as OpenAI's clients send them.
 
-use adapter_api::{Tool, ToolCall, ToolChoice};
+use generation::{Tool, ToolCall, ToolChoice};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};

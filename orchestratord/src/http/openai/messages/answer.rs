@@ -1,7 +1,7 @@
 //! How a message is told: whole, and in events.
 
-use adapter_api::{CallEvent, ToolCall};
 use bytes::BytesMut;
+use generation::{CallEvent, ToolCall};
 use orchestrator_core::TaskId;
 use serde::Serialize;
 use serde_json::{Map, Value, json};

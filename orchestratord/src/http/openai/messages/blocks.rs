@@ -1,6 +1,6 @@
 //! What is said in Anthropic's form: blocks of text, images, calls of tools and their results.
 
-use adapter_api::{Message, Role, ToolCall};
+use generation::{Message, Role, ToolCall};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};

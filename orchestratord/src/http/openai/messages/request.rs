@@ -1,6 +1,6 @@
 //! What Anthropic's clients ask.
 
-use adapter_api::{Message, Role, Tool, ToolChoice, Tools};
+use generation::{Message, Role, Tool, ToolChoice, Tools};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};

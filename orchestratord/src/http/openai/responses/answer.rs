@@ -1,8 +1,8 @@
 //! How a response is told: whole, and in events. Its output is a list of items: what was thought, one message, and the
 //! calls.
 
-use adapter_api::{CallEvent, TokenLogprob};
 use bytes::BytesMut;
+use generation::{CallEvent, TokenLogprob};
 use orchestrator_core::TaskId;
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What a response goes on from: messages, calls of tools and their results, each an item of its own.
 
-use adapter_api::{Message, Role, ToolCall};
+use generation::{Message, Role, ToolCall};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 

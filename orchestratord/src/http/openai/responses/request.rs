@@ -1,6 +1,6 @@
 //! What a request for a response asks.
 
-use adapter_api::{Message, Role, Tool, ToolChoice, Tools};
+use generation::{Message, Role, Tool, ToolChoice, Tools};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use adapter_api::Constraint;
+use generation::Constraint;
 use http::HeaderMap;
 use serde_json::json;
 

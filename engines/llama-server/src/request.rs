@@ -1,0 +1,130 @@
+//! The request of a completion: `POST /completion`, or `POST /v1/chat/completions` where the server is to read
+//! calls and pictures itself.
+
+use std::borrow::Cow;
+
+use engine_http::{Call, Fault, Reading, with_own_fields};
+use engine_openai::request as openai;
+use generation::{Constraint, Input, Job, reasoning};
+use orchestrator_core::TokenCount;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::dialect::LlamaServer;
+use crate::stream::LlamaAnswer;
+
+#[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the server's fields")]
+struct Body<'a> {
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    stream: bool,
+    return_tokens: bool,
+    /// An event for each batch of the prompt: the heartbeat of a task that has no token yet. Versions before it was
+    /// there ignore it.
+    return_progress: bool,
+    cache_prompt: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_slot: Option<i32>,
+    /// -1 is no limit.
+    n_predict: i64,
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    repeat_penalty: f32,
+    repeat_last_n: u32,
+    seed: u32,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logit_bias: Vec<(i32, Bias)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<&'a RawValue>,
+    /// 0 tells no probabilities at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_probs: Option<u8>,
+}
+
+/// An addition to a logit; `false` bans the token.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Bias {
+    Added(f32),
+    Banned(bool),
+}
+
+/// The request of `job`, whose prompt is `prompt`, with at most `most` tokens of an answer.
+pub(crate) fn completion(
+    server: &LlamaServer,
+    job: &Job,
+    prompt: &str,
+    most: Option<TokenCount>,
+) -> Result<Call<LlamaAnswer>, Fault> {
+    let sampling = &job.sampling;
+    let (grammar, json_schema) = match &sampling.constraint {
+        None => (None, None),
+        Some(Constraint::Grammar(grammar)) => (Some(grammar.as_str()), None),
+        Some(Constraint::JsonSchema(schema)) => {
+            let schema = serde_json::from_str(schema)
+                .map_err(|error| Fault::Refused(format!("`sampling.json_schema` is not JSON: {error}")))?;
+            (None, Some(schema))
+        }
+    };
+    let stay = server.sessions.begin(job.session, prompt);
+    let body = Body {
+        prompt,
+        model: server.model.as_deref(),
+        stream: true,
+        return_tokens: true,
+        return_progress: true,
+        cache_prompt: true,
+        id_slot: stay.slot(),
+        n_predict: most.map_or(-1, |most| i64::from(most.0)),
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: sampling.min_p,
+        repeat_penalty: sampling.repeat_penalty,
+        repeat_last_n: sampling.repeat_last_n,
+        seed: openai::llama_server_seed(job.seed),
+        stop: &sampling.stop,
+        logit_bias: sampling.logit_bias.iter().map(|entry| (entry.token, bias(entry.bias))).collect(),
+        grammar,
+        json_schema,
+        n_probs: job.logprobs.map(|most| most.max(1)),
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
+    let body = with_own_fields(body, job.own.as_ref())?;
+    // What must have a form has no thoughts.
+    let may_think = matches!(*job.input, Input::Messages(_)) && sampling.constraint.is_none();
+    let opening = if may_think { reasoning::opening(prompt) } else { None };
+    Ok(Call {
+        path: Cow::Borrowed("/completion"),
+        body,
+        reading: Reading::Stream(LlamaAnswer::of_completion(stay, job, opening)),
+    })
+}
+
+/// The request of `job` where the server renders the conversation itself, with at most `most` tokens of an
+/// answer. Which slot it takes is left to the server: it does not say it here.
+pub(crate) fn chat(
+    server: &LlamaServer,
+    job: &Job,
+    most: Option<TokenCount>,
+) -> Result<Call<LlamaAnswer>, Fault> {
+    let Call { path, body, reading } = openai::completion(&server.chat, job, most)?;
+    let stay = server.sessions.begin(None, "");
+    let reading = match reading {
+        Reading::Stream(answer) => Reading::Stream(LlamaAnswer::Chat { answer, _stay: stay }),
+        Reading::Whole(read) => Reading::Whole(read),
+    };
+    Ok(Call { path, body, reading })
+}
+
+fn bias(bias: f32) -> Bias {
+    if bias == f32::NEG_INFINITY { Bias::Banned(false) } else { Bias::Added(bias) }
+}

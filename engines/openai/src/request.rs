@@ -1,0 +1,275 @@
+//! The request of a completion. What the server cannot be asked for is refused by name.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use engine_http::{
+    Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
+    with_own_fields,
+};
+use generation::{Constraint, Input, Job, KvHint, Sampling};
+use orchestrator_core::TokenCount;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::dialect::{Flavor, OpenAi};
+use crate::stream::OpenAiAnswer;
+
+/// The name of the engine in refusals.
+const SERVER: &str = "this server";
+
+/// The bias that bans a token: the least the API knows.
+const LEAST_BIAS: f32 = -100.0;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<ChatMessage<'a>>>,
+    #[serde(flatten)]
+    tools: ChatTools<'a>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(flatten)]
+    most: Option<MaxTokens>,
+    temperature: f32,
+    top_p: f32,
+    seed: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    logit_bias: BTreeMap<String, f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f32>,
+    #[serde(flatten)]
+    beyond: Beyond<'a>,
+    #[serde(flatten)]
+    logprobs: Option<Logprobs>,
+}
+
+/// How probable the tokens are to be told, as each endpoint is asked for it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Logprobs {
+    Chat {
+        logprobs: bool,
+        top_logprobs: u8,
+    },
+    Prompt {
+        logprobs: u8,
+    },
+    /// `llama-server`: none are told where none are asked for.
+    LlamaServer {
+        n_probs: u8,
+    },
+}
+
+impl Logprobs {
+    fn new(most: u8, flavor: Flavor, is_prompt: bool) -> Self {
+        match (flavor, is_prompt) {
+            (Flavor::LlamaServer, true) => Self::LlamaServer { n_probs: most.max(1) },
+            (Flavor::LlamaServer, false) => Self::Chat { logprobs: true, top_logprobs: most.max(1) },
+            (_, true) => Self::Prompt { logprobs: most },
+            (_, false) => Self::Chat { logprobs: true, top_logprobs: most },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// A limit of the answer; `null` lifts the few tokens that vLLM gives a prompt by default.
+#[derive(Serialize)]
+struct MaxTokens {
+    max_tokens: Option<u32>,
+}
+
+/// What only some servers know.
+#[derive(Default, Serialize)]
+struct Beyond<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_last_n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_outputs: Option<StructuredOutputs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guided_grammar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ebnf: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
+    /// vLLM: what nobody else says keeps the cache of this task to itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_salt: Option<String>,
+    /// `llama-server`: thoughts are told apart, also those that the template begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_format: Option<&'a str>,
+    /// `llama-server`: an event for each batch of the prompt, the heartbeat of a task that has no token yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_progress: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct StructuredOutputs<'a> {
+    grammar: &'a str,
+}
+
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    r#type: &'static str,
+    json_schema: JsonSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'static str,
+    schema: &'a RawValue,
+    strict: bool,
+}
+
+/// The request of `job`, with at most `most` tokens of an answer.
+///
+/// # Errors
+/// [`Fault::Refused`] naming what the server cannot be asked for.
+pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Result<Call<OpenAiAnswer>, Fault> {
+    let (path, prompt, messages) = match &*job.input {
+        Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
+        Input::Messages(messages) => ("/v1/chat/completions", None, Some(chat_messages(messages))),
+        Input::Inputs(_) => {
+            let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
+            return Err(Fault::Refused(text.to_owned()));
+        }
+    };
+    let tools = match server.flavor {
+        Flavor::LlamaServer => ChatTools::of_words(&job.tools)?,
+        _ => ChatTools::new(&job.tools)?,
+    };
+    let sampling = &job.sampling;
+    let mut beyond = beyond(server, sampling, prompt.is_some())?;
+    // Where the caller is told the server's own fields, this one would be among them unasked.
+    if server.flavor == Flavor::LlamaServer && !job.tells_own {
+        beyond.return_progress = Some(true);
+    }
+    match server.flavor {
+        Flavor::Vllm { .. } if job.kv == KvHint::None => beyond.cache_salt = Some(job.task.to_string()),
+        Flavor::Vllm { .. } => {}
+        _ => refuse_private_cache(SERVER, job)?,
+    }
+    let most = match (most, server.flavor) {
+        (Some(most), _) => Some(MaxTokens { max_tokens: Some(most.0) }),
+        (None, Flavor::Vllm { .. }) => Some(MaxTokens { max_tokens: None }),
+        // It cuts the number down to the room there is.
+        (None, Flavor::Sglang) => Some(MaxTokens { max_tokens: Some(server.ctx.0) }),
+        (None, Flavor::LlamaServer | Flavor::Other) => None,
+    };
+    let body = Body {
+        model: &server.model,
+        prompt,
+        messages,
+        tools,
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        most,
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        seed: match server.flavor {
+            Flavor::LlamaServer => llama_server_seed(job.seed).into(),
+            // The API's seeds are signed.
+            _ => job.seed & (u64::MAX >> 1),
+        },
+        stop: &sampling.stop,
+        logit_bias: sampling
+            .logit_bias
+            .iter()
+            .map(|entry| (entry.token.to_string(), entry.bias.clamp(LEAST_BIAS, -LEAST_BIAS)))
+            .collect(),
+        top_k: (sampling.top_k > 0).then_some(sampling.top_k),
+        min_p: (sampling.min_p > 0.0).then_some(sampling.min_p),
+        beyond,
+        logprobs: job.logprobs.map(|most| Logprobs::new(most, server.flavor, prompt.is_some())),
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
+    let body = with_own_fields(body, job.own.as_ref())?;
+    Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::to(job)) })
+}
+
+/// A seed of 32 bits. The largest one is the server's word for a random seed.
+#[must_use]
+pub fn llama_server_seed(seed: u64) -> u32 {
+    let folded = u32::try_from((seed ^ (seed >> 32)) & u64::from(u32::MAX)).unwrap_or_default();
+    if folded == u32::MAX { 0 } else { folded }
+}
+
+fn beyond<'a>(server: &OpenAi, sampling: &'a Sampling, is_prompt: bool) -> Result<Beyond<'a>, Fault> {
+    let mut beyond = Beyond::default();
+    penalty(server, sampling, &mut beyond)?;
+    if server.flavor == Flavor::LlamaServer && !is_prompt {
+        beyond.reasoning_format = Some("deepseek");
+    }
+    match &sampling.constraint {
+        None => {}
+        Some(Constraint::JsonSchema(_)) if is_prompt && server.flavor == Flavor::Other => {
+            let instead = "send `messages`, with which it knows it";
+            return Err(refuse(SERVER, "sampling.json_schema", "set on a `prompt`", instead));
+        }
+        Some(Constraint::JsonSchema(schema)) => {
+            let schema = serde_json::from_str(schema)
+                .map_err(|error| Fault::Refused(format!("`sampling.json_schema` is not JSON: {error}")))?;
+            let json_schema = JsonSchema { name: "answer", schema, strict: true };
+            beyond.response_format = Some(ResponseFormat { r#type: "json_schema", json_schema });
+        }
+        Some(Constraint::Grammar(grammar)) => match server.flavor {
+            Flavor::Vllm { structured_outputs: true } => {
+                beyond.structured_outputs = Some(StructuredOutputs { grammar });
+            }
+            Flavor::Vllm { structured_outputs: false } => beyond.guided_grammar = Some(grammar),
+            Flavor::Sglang => beyond.ebnf = Some(grammar),
+            Flavor::LlamaServer => beyond.grammar = Some(grammar),
+            Flavor::Other => {
+                return Err(refuse(
+                    SERVER,
+                    "sampling.grammar",
+                    "set",
+                    "use `sampling.json_schema` with `messages`",
+                ));
+            }
+        },
+    }
+    Ok(beyond)
+}
+
+/// The repetition penalty: `llama-server` looks at the last tokens, vLLM and `SGLang` at all of them.
+fn penalty(server: &OpenAi, sampling: &Sampling, beyond: &mut Beyond<'_>) -> Result<(), Fault> {
+    let &Sampling { repeat_penalty: penalty, repeat_last_n: last_n, .. } = sampling;
+    if last_n == 0 || (penalty - 1.0).abs() < f32::EPSILON {
+        return Ok(());
+    }
+    match server.flavor {
+        Flavor::LlamaServer => {
+            (beyond.repeat_penalty, beyond.repeat_last_n) = (Some(penalty), Some(last_n));
+            Ok(())
+        }
+        Flavor::Vllm { .. } | Flavor::Sglang if last_n >= server.ctx.0 => {
+            beyond.repetition_penalty = Some(penalty);
+            Ok(())
+        }
+        Flavor::Vllm { .. } | Flavor::Sglang => {
+            let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
+            Err(refuse(SERVER, "sampling.repeat_last_n", last_n, &instead))
+        }
+        Flavor::Other => {
+            Err(refuse(SERVER, "sampling.repeat_penalty", penalty, "leave it out, or set it to 1"))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The buffers llama.cpp makes, in main memory and on a card, as it logs them or counts them beforehand.
+
+use engine_api::{Device, MemoryEstimate};
+use orchestrator_core::TokenCount;
+
+/// Bytes in one kind of memory, by what they are for; laid out as `memory.cpp` declares it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Use {
+    /// The weights.
+    pub weights: u64,
+    /// The keys and values of all sequences.
+    pub kv_cache: u64,
+    /// The buffers that a step computes in.
+    pub compute: u64,
+}
+
+/// All buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffers {
+    /// In main memory, that which is pinned for a card included.
+    pub host: Use,
+    /// On a card.
+    pub card: Use,
+}
+
+impl Buffers {
+    /// None.
+    pub const NONE: Self = {
+        let nothing = Use { weights: 0, kv_cache: 0, compute: 0 };
+        Self { host: nothing, card: nothing }
+    };
+
+    /// As it is told of a replica on `device`.
+    #[must_use]
+    pub fn on(self, device: &Device, ctx: TokenCount) -> MemoryEstimate {
+        let (here, beside) = match device {
+            Device::Cpu => (self.host, Use::default()),
+            Device::Gpu { .. } => (self.card, self.host),
+        };
+        MemoryEstimate {
+            weights_bytes: here.weights,
+            kv_bytes: here.kv_cache,
+            compute_bytes: here.compute,
+            host_bytes: beside.weights + beside.kv_cache + beside.compute,
+            ctx,
+        }
+    }
+}
+
+/// Adds the buffer that a line of the log tells of, if it does:
+/// `load_tensors:   CPU_Mapped model buffer size =    94.50 MiB`.
+pub fn add(to: &mut Buffers, line: &str) {
+    let Some((head, size)) = line.split_once(" buffer size = ") else { return };
+    let mut words = head.split_whitespace().rev();
+    let (Some(kind), Some(name)) = (words.next(), words.next()) else { return };
+    let Some(mib) = size.trim().strip_suffix(" MiB").and_then(|mib| mib.trim().parse::<f64>().ok()) else {
+        return;
+    };
+    let of_host = name.starts_with("CPU") || name.ends_with("_Host");
+    let place = if of_host { &mut to.host } else { &mut to.card };
+    let sum = match kind {
+        "model" => &mut place.weights,
+        "KV" | "RS" => &mut place.kv_cache,
+        "compute" | "output" => &mut place.compute,
+        _ => return,
+    };
+    *sum = sum.saturating_add((mib * 1024.0 * 1024.0) as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_told_apart_by_place_and_purpose() {
+        let mut all = Buffers::default();
+        for line in [
+            "load_tensors:   CPU_Mapped model buffer size =    94.50 MiB",
+            "load_tensors:        CUDA0 model buffer size =  4096.00 MiB",
+            "load_tensors:    CUDA_Host model buffer size =     1.00 MiB",
+            "llama_kv_cache:      CUDA0 KV buffer size =   512.00 MiB",
+            "llama_memory_recurrent: CUDA0 RS buffer size =     2.00 MiB",
+            "llama_context:         CPU  output buffer size =     0.50 MiB",
+            "sched_reserve:       CUDA0 compute buffer size =   100.00 MiB",
+            "sched_reserve:   CUDA_Host compute buffer size =     8.00 MiB",
+            "llama_kv_cache: size =   45.00 MiB (  2048 cells,  30 layers,  4/1 seqs)",
+        ] {
+            add(&mut all, line);
+        }
+        let mib = |mib: f64| (mib * 1024.0 * 1024.0) as u64;
+        assert_eq!(all.host, Use { weights: mib(95.5), kv_cache: 0, compute: mib(8.5) });
+        assert_eq!(all.card, Use { weights: mib(4096.0), kv_cache: mib(514.0), compute: mib(100.0) });
+    }
+}

@@ -1,0 +1,445 @@
+//! Conversations and answers through llama.cpp's own chat layer: a model's chat template, the format in which it
+//! writes thoughts and calls of tools, and the grammar of that format. llama.cpp knows the formats of all families
+//! and finds out that of an unknown one from its template.
+//!
+//! ```text
+//! conversation, tools ──render──► prompt, grammar, AnswerForm ──► AnswerReader: text ─► thoughts, content, calls
+//! ```
+//!
+//! A template that shows no tools gets them in words (`tool_calls::plain`): instructions in the system message, calls
+//! and results as text. Calls of the families of Hermes and of Qwen's coders are read by `tool_calls`, which forgives
+//! more than llama.cpp does.
+
+mod answer;
+mod messages;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use generation::{Message, Role, Tool, ToolChoice, Tools, reasoning};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tool_calls::{ToolFormat, plain};
+
+use crate::clock;
+use crate::ffi::chat::Templates;
+use crate::grammar::lazy::Calls;
+use crate::grammar::{self, AnswerGrammar, Begins};
+pub use answer::AnswerReader;
+use messages::CallIds;
+use recent::Recent;
+
+/// Texts of a model's special tokens that templates know.
+#[derive(Clone, Debug, Default)]
+pub struct SpecialTexts {
+    /// The start of a text.
+    pub bos: String,
+    /// Its end.
+    pub eos: String,
+}
+
+/// What messages call the arguments of a template.
+const ARGUMENTS: &str = "chat_template_kwargs";
+
+/// What every template is given, so that it is no argument of its own.
+const GIVEN: [&str; 5] = ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
+
+/// The argument that switches thoughts on and off.
+const THINKING: &str = "enable_thinking";
+
+/// The argument that has thoughts of earlier turns shown.
+const KEPT_THOUGHTS: &str = "preserve_reasoning";
+
+/// Arguments that a template knows beside the conversation.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments(Map<String, Value>);
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    templates: Templates,
+    recent: Recent,
+    source: String,
+    ids: CallIds,
+    tools: ShowsTools,
+    shows_system: bool,
+    /// Whether its model thinks unless it is told not to.
+    thinks: bool,
+}
+
+/// How a template shows tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ShowsTools {
+    /// It does. Calls are read here where there is a format, since more is understood of what models of these
+    /// families get wrong, and by llama.cpp otherwise.
+    Itself(Option<ToolFormat>),
+    /// It does not, or nobody could read the calls: they are told of in words.
+    InWords {
+        /// Whether llama.cpp knows how the model writes calls all the same.
+        calls_are_known: bool,
+    },
+}
+
+/// What is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    /// Its turns.
+    pub messages: &'a [Message],
+    /// What may be called.
+    pub tools: &'a Tools,
+    /// A JSON schema that the answer must keep to.
+    pub schema: Option<&'a str>,
+    /// What the template knows besides.
+    pub arguments: &'a Arguments,
+}
+
+/// A rendered conversation.
+#[derive(Debug)]
+pub struct Rendered {
+    /// What the model reads.
+    pub prompt: String,
+    /// What holds the answer to the schema or to calls; nothing where it is free.
+    pub grammar: Option<AnswerGrammar>,
+    /// Texts that end the answer.
+    pub stops: Vec<String>,
+    /// How the answer is read.
+    pub form: AnswerForm,
+}
+
+/// How a model writes an answer.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct AnswerForm {
+    /// llama.cpp's number of it.
+    format: i32,
+    /// The end of the prompt, which belongs to what is parsed.
+    generation_prompt: String,
+    /// llama.cpp's parser, as a text of its own.
+    parser: String,
+    /// Special tokens whose texts are part of the answer.
+    pub preserved_tokens: Vec<String>,
+    thinking_start: String,
+    thinking_ends: Vec<String>,
+    grammar_triggers: Vec<Trigger>,
+    /// The format in which calls of these tools are read out of the content, where that is done here.
+    #[serde(skip)]
+    own: Option<(ToolFormat, Vec<Tool>)>,
+    /// What is put before the answer: the beginning of thoughts that llama.cpp knows nothing of.
+    #[serde(skip)]
+    opening: Option<&'static str>,
+    /// Whether the answer may hold calls.
+    #[serde(skip)]
+    may_call: bool,
+    /// Whether it ends after one call.
+    #[serde(skip)]
+    single: bool,
+}
+
+/// What a format begins calls with.
+#[derive(Clone, Debug, Deserialize)]
+struct Trigger {
+    kind: u8,
+    value: String,
+}
+
+impl Trigger {
+    /// llama.cpp's number of a trigger that is a text.
+    const WORD: u8 = 1;
+    /// Of a pattern that is searched.
+    const PATTERN: u8 = 2;
+    /// Of a pattern that is all of the answer so far.
+    const WHOLE: u8 = 3;
+}
+
+#[derive(Deserialize)]
+struct FromTemplate {
+    prompt: String,
+    grammar: String,
+    grammar_lazy: bool,
+    stops: Vec<String>,
+    #[serde(flatten)]
+    form: AnswerForm,
+}
+
+impl ChatTemplate {
+    /// Compiles the template's text.
+    ///
+    /// # Errors
+    /// What the template's author got wrong.
+    pub fn compile(source: String, special: &SpecialTexts) -> Result<Self, String> {
+        let templates =
+            Templates::open(&source, &special.bos, &special.eos).map_err(|error| explain(&error))?;
+        let abilities: HashMap<String, bool> = from_json(&templates.abilities()?)?;
+        let has = |ability: &str| abilities.get(ability).copied().unwrap_or(false);
+        let (shows_system, thinks) = (has("supports_system_role"), has("thinking"));
+        let ids = if source.contains("[TOOL_CALLS]") { CallIds::Short } else { CallIds::Any };
+        let unknown = ShowsTools::InWords { calls_are_known: false };
+        let mut template =
+            Self { templates, recent: Recent::default(), source, ids, tools: unknown, shows_system, thinks };
+        let calls_are_known =
+            template.asked_to_call(ToolChoice::Required).is_some_and(|forced| !forced.grammar.is_empty());
+        template.tools = if has("supports_tools") && calls_are_known {
+            ShowsTools::Itself(template.own_format())
+        } else {
+            ShowsTools::InWords { calls_are_known }
+        };
+        Ok(template)
+    }
+
+    /// The format of its model's calls, where that is one of those that are read here.
+    fn own_format(&self) -> Option<ToolFormat> {
+        let begins = self.asked_to_call(ToolChoice::Auto)?.form.grammar_triggers.into_iter().next();
+        // Another format may have the same mark within marks of its own.
+        tool_calls::detect(&self.source).filter(|format| {
+            begins.is_none_or(|begins| tool_calls::marks(*format).contains(&begins.value.trim()))
+        })
+    }
+
+    /// What llama.cpp makes of a tool; nothing where the template refuses it.
+    fn asked_to_call(&self, choice: ToolChoice) -> Option<FromTemplate> {
+        let offered = vec![Tool { name: "zebra".to_owned(), ..Tool::default() }];
+        let tools = Tools { offered, choice, single: true };
+        let messages = [Message::new(Role::User, "x")];
+        let arguments = Arguments::default();
+        self.rendered(&Conversation {
+            messages: &messages,
+            tools: &tools,
+            schema: None,
+            arguments: &arguments,
+        })
+        .ok()
+    }
+
+    /// Reads arguments of the template's own out of the text of a JSON object.
+    ///
+    /// # Errors
+    /// The first one that the template does not know.
+    pub fn arguments(&self, text: &str) -> Result<Arguments, String> {
+        let arguments: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|error| format!("`{ARGUMENTS}` is no JSON object: {error}"))?;
+        let known = |name: &str| [THINKING, KEPT_THOUGHTS].contains(&name) || self.mentions(name);
+        if let Some(unknown) = arguments.keys().find(|name| !known(name)) {
+            return Err(format!(
+                "`{ARGUMENTS}.{unknown}` is not known to the model's chat template, which mentions it nowhere"
+            ));
+        }
+        match arguments.get(THINKING) {
+            None | Some(Value::Bool(_)) => Ok(Arguments(arguments)),
+            Some(other) => {
+                Err(format!("`{ARGUMENTS}.{THINKING}` is {other}: `true` or `false` would be right"))
+            }
+        }
+    }
+
+    /// Whether `name` stands in the template as a word, and is not what every template is given.
+    fn mentions(&self, name: &str) -> bool {
+        let is_of_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        !(name.is_empty() || GIVEN.contains(&name))
+            && self.source.match_indices(name).any(|(at, _)| {
+                !self.source[..at].ends_with(is_of_word)
+                    && !self.source[at + name.len()..].starts_with(is_of_word)
+            })
+    }
+
+    /// A conversation and its tools as text, with the start of the model's turn at its end.
+    ///
+    /// # Errors
+    /// The field at fault, and what the template or llama.cpp says of it.
+    pub fn render(&self, asked: &Conversation<'_>) -> Result<Rendered, String> {
+        let Conversation { messages, tools, .. } = *asked;
+        // Calls that are forced are the whole answer.
+        let schema = asked.schema.filter(|_| !tools.are_forced());
+        let asked = &Conversation { schema, ..*asked };
+        match self.tools {
+            ShowsTools::Itself(Some(format)) if tools.are_shown() => return self.render_in(format, asked),
+            ShowsTools::InWords { calls_are_known }
+                if tools.are_shown() || plain::speaks_of_tools(messages) =>
+            {
+                return self.render_in_words(asked, calls_are_known);
+            }
+            ShowsTools::Itself(_) | ShowsTools::InWords { .. } => {}
+        }
+        let rendered = self.in_any_order(asked)?;
+        let grammar = rendered.answer_grammar();
+        if schema.is_none() || !tools.are_shown() {
+            return Ok(rendered.told(grammar, tools));
+        }
+        // llama.cpp forgets the tools beside a schema.
+        let forced = Tools { choice: ToolChoice::Required, ..tools.clone() };
+        let calls = self.in_any_order(&Conversation { tools: &forced, schema: None, ..*asked })?;
+        let free = self.in_any_order(&Conversation { schema: None, ..*asked })?;
+        let begins = Begins::AtOnce(rendered.form.generation_prompt.clone());
+        let text = tool_calls::either(&calls.grammar, &rendered.grammar);
+        Ok(free.told(Some(AnswerGrammar { text, begins }), tools))
+    }
+
+    /// The same for a template that shows no tools: they are told of in words.
+    fn render_in_words(&self, asked: &Conversation<'_>, calls_are_known: bool) -> Result<Rendered, String> {
+        let Conversation { messages, tools, .. } = *asked;
+        let turns = plain::in_words(messages, tools)?;
+        let turns = if self.shows_system { turns } else { plain::without_system(turns) };
+        let hidden = Tools::default();
+        let in_words = Conversation { messages: &turns, tools: &hidden, ..*asked };
+        if !tools.are_shown() {
+            let rendered = self.in_any_order(&in_words)?;
+            let grammar = rendered.answer_grammar();
+            return Ok(rendered.told(grammar, tools));
+        }
+        // Its model may write calls in a way of its own all the same.
+        let read = if calls_are_known { tools } else { &hidden };
+        let rendered = self.in_any_order(&Conversation { tools: read, schema: None, ..in_words })?;
+        // A model that was never taught to call does not know when to stop either.
+        rendered.read_as(ToolFormat::Hermes, asked, Tools { single: true, ..tools.clone() })
+    }
+
+    /// The same for a template of a family whose calls are read and forced here.
+    fn render_in(&self, format: ToolFormat, asked: &Conversation<'_>) -> Result<Rendered, String> {
+        let shown = self.in_any_order(&Conversation { schema: None, ..*asked })?;
+        let hidden = Conversation { tools: &Tools::default(), schema: None, ..*asked };
+        let read = self.in_any_order(&hidden)?;
+        FromTemplate { prompt: shown.prompt, ..read }.read_as(format, asked, asked.tools.clone())
+    }
+
+    /// Renders the conversation, put in order where the template refuses it as it is.
+    fn in_any_order(&self, asked: &Conversation<'_>) -> Result<FromTemplate, String> {
+        self.rendered(asked).or_else(|why| {
+            let ordered = messages::in_order(asked.messages);
+            if ordered == asked.messages {
+                return Err(why);
+            }
+            self.rendered(&Conversation { messages: &ordered, ..*asked }).map_err(|_| why)
+        })
+    }
+
+    /// All tools are shown to the model, also where one of them is named that must be called.
+    fn rendered(&self, asked: &Conversation<'_>) -> Result<FromTemplate, String> {
+        let Tools { offered, choice, .. } = asked.tools;
+        let ToolChoice::Named(named) = choice else { return self.rendered_with(asked, offered) };
+        let tool = offered.iter().find(|tool| tool.name == *named);
+        let rendered = self.rendered_with(asked, tool.map(std::slice::from_ref).unwrap_or_default())?;
+        let FromTemplate { prompt, .. } = self.rendered_with(asked, offered)?;
+        Ok(FromTemplate { prompt, ..rendered })
+    }
+
+    fn rendered_with(&self, asked: &Conversation<'_>, offered: &[Tool]) -> Result<FromTemplate, String> {
+        let Conversation { messages, tools, schema, arguments: Arguments(arguments) } = *asked;
+        let shown = tools.are_shown();
+        let offered = if shown { plain::functions(offered)? } else { Vec::new() };
+        let mut arguments = arguments.clone();
+        arguments.entry(KEPT_THOUGHTS).or_insert(Value::Bool(true));
+        let request = json!({
+            "messages": messages::of(messages, self.ids),
+            "tools": offered,
+            "tool_choice": if !shown { "none" } else if tools.are_forced() { "required" } else { "auto" },
+            // An answer that may hold one call is ended behind it, and a grammar holds one that must be a call.
+            "parallel_tool_calls": !(tools.are_forced() && tools.single),
+            THINKING: arguments.get(THINKING).and_then(Value::as_bool).unwrap_or(self.thinks),
+            "json_schema": schema.unwrap_or_default(),
+            "continue_final_message": false,
+            "template_arguments": arguments,
+        });
+        let rendered = self.recent.result(request.to_string(), clock::now(), |request| {
+            self.templates.render(request).map_err(|error| explain(&error))
+        });
+        from_json(&rendered?)
+    }
+}
+
+impl FromTemplate {
+    /// The grammar of the answer, or of the calls in it.
+    fn answer_grammar(&self) -> Option<AnswerGrammar> {
+        let text = self.grammar.clone();
+        let begins = if self.grammar_lazy {
+            Begins::AtCall(self.form.calls())
+        } else {
+            Begins::AtOnce(self.form.generation_prompt.clone())
+        };
+        (!text.is_empty()).then_some(AnswerGrammar { text, begins })
+    }
+
+    /// Has calls of `tools` read out of the content in `format`, and forced in it where they must be.
+    fn read_as(
+        mut self,
+        format: ToolFormat,
+        asked: &Conversation<'_>,
+        tools: Tools,
+    ) -> Result<Rendered, String> {
+        let otherwise = asked.schema.map(grammar::schema_to_gbnf).transpose()?;
+        let mut grammar = None;
+        if tools.are_forced() || otherwise.is_some() {
+            let text = tool_calls::force(format, &tools, otherwise.as_deref(), grammar::schema_to_gbnf)?;
+            grammar = Some(AnswerGrammar { text, begins: Begins::AtOnce(String::new()) });
+            // What must have a form has no thoughts.
+            self.form = AnswerForm::default();
+        }
+        self.form.preserved_tokens.extend(tool_calls::marks(format).iter().map(|mark| (*mark).to_owned()));
+        self.form.own = Some((format, tools.offered.clone()));
+        Ok(self.told(grammar, &tools))
+    }
+
+    fn told(self, grammar: Option<AnswerGrammar>, tools: &Tools) -> Rendered {
+        let Self { prompt, stops, mut form, .. } = self;
+        // What must have a form has no thoughts.
+        let is_free = grammar.as_ref().is_none_or(|grammar| matches!(grammar.begins, Begins::AtCall(_)));
+        form.opening = reasoning::opening(&prompt).filter(|_| is_free && form.thinking_start.is_empty());
+        form.may_call = tools.are_shown();
+        form.single = tools.single;
+        Rendered { prompt, grammar, stops, form }
+    }
+}
+
+impl AnswerForm {
+    /// What calls begin with, for a grammar that waits for one.
+    fn calls(&self) -> Calls {
+        let of_kind = |kind| {
+            let triggers = self.grammar_triggers.iter().filter(move |trigger| trigger.kind == kind);
+            triggers.map(|trigger| trigger.value.clone())
+        };
+        let whole = of_kind(Trigger::WHOLE).map(|pattern| format!("^(?:{pattern})$"));
+        let start = self.thinking_start.clone();
+        Calls {
+            words: of_kind(Trigger::WORD).collect(),
+            patterns: of_kind(Trigger::PATTERN).chain(whole).collect(),
+            is_thinking: !start.is_empty() && self.generation_prompt.trim_end().ends_with(&start),
+            thinking_start: start,
+            thinking_ends: self.thinking_ends.clone(),
+        }
+    }
+
+    /// Bytes with which what is not content may begin; nothing where that cannot be told.
+    fn marks(&self) -> Option<[bool; 256]> {
+        if self.grammar_triggers.iter().any(|trigger| trigger.kind != Trigger::WORD) {
+            return None;
+        }
+        if self.may_call && self.grammar_triggers.is_empty() && self.own.is_none() {
+            return None;
+        }
+        let mut marks = [false; 256];
+        let triggers = self.grammar_triggers.iter().map(|trigger| &trigger.value);
+        let texts = triggers.chain(&self.preserved_tokens).chain(&self.thinking_ends);
+        for text in texts.chain([&self.thinking_start]) {
+            text.trim_start().bytes().next().into_iter().for_each(|byte| marks[usize::from(byte)] = true);
+        }
+        for byte in *b"<[{`\n" {
+            marks[usize::from(byte)] = true;
+        }
+        Some(marks)
+    }
+}
+
+/// One line: what llama.cpp says is wrong with a template or its use, and where.
+fn explain(error: &str) -> String {
+    let what = error.rsplit("Error: ").next().unwrap_or(error).trim();
+    let what = what.strip_prefix("Jinja Exception: ").unwrap_or(what);
+    let line = error.rsplit(" at line ").next().filter(|_| error.contains(" at line "));
+    let line = line.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    match line {
+        Some(line) if !line.is_empty() => format!("{what} (line {line} of the template)"),
+        _ => what.to_owned(),
+    }
+}
+
+fn from_json<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| format!("llama.cpp told something else: {error}"))
+}

@@ -1,0 +1,392 @@
+//! One step: the next token of every running sequence and as much of the prompts as the budget allows, in
+//! one call to llama.cpp, so that its weights are read once for all of them.
+
+use generation::{EngineError, Finish, Piece};
+use llama_cpp_2::DecodeError;
+use llama_cpp_2::token::LlamaToken;
+use orchestrator_core::Priority;
+use worker_protocol::{TaskEvent, TaskUpdate};
+
+use super::slot::Task;
+use super::strict::StrictLane;
+use super::{DecodeLoop, sequence};
+use crate::budget::{Plan, StepShape, Strict, Wants};
+use crate::chat::AnswerReader;
+use crate::clock;
+use crate::grammar::lazy::Waited;
+use crate::heartbeat::CallWatch;
+use crate::log::{self, Level};
+use crate::sample::{self, Draw, Scratch};
+use crate::text::Pushed;
+use crate::vocabulary::Vocabulary;
+
+/// What one slot contributes to a call.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    slot: usize,
+    tokens: usize,
+    /// The row of the call's output to choose the next token by; none while the prompt goes on.
+    row: Option<i32>,
+}
+
+/// How a call ended that gave no result.
+#[derive(Debug)]
+enum CallError {
+    /// For a cancel or a more urgent prompt. What it computed is gone.
+    Interrupted,
+    Failed(String),
+}
+
+/// What llama.cpp returns of a call that its callback aborted.
+const ABORTED: i32 = 2;
+
+/// What choosing a token led to.
+enum Chosen {
+    GoOn(Option<Piece>),
+    End(Option<Piece>, Finish),
+}
+
+impl DecodeLoop {
+    /// Runs one step, if there is anything to compute.
+    pub(super) fn step(&mut self) {
+        let started = clock::now();
+        let mut shares = self.writing();
+        let decoding = shares.len();
+        let plan = self.budget.plan(self.wants(decoding));
+        let reading = self.add_reading(&mut shares, plan);
+        if !shares.is_empty() && !self.compute(&shares) {
+            self.budget.interrupted();
+            return;
+        }
+        // A strict sequence is not in this batch, and its time is no measure of it.
+        let took = clock::now().duration_since(started);
+        self.budget.observe(StepShape { decoding, reading }, took);
+        let mut strict = 0;
+        while strict < plan.strict {
+            strict += 1;
+            if !self.strict_step() {
+                break;
+            }
+        }
+        if log::is_wanted(Level::Debug) {
+            let shown = [decoding, reading, strict].map(|count| count.to_string());
+            let fields = [("decoding", &*shown[0]), ("reading", &*shown[1]), ("strict", &*shown[2])];
+            log::line(Level::Debug, "step", &fields);
+        }
+    }
+
+    /// What waits to be done.
+    fn wants(&self, decoding: usize) -> Wants {
+        let mut wants = Wants { decoding, ..Wants::default() };
+        let strict = self.strict.slot();
+        for (at, slot) in self.slots.iter().enumerate() {
+            let Some(task) = &slot.task else { continue };
+            let interactive = task.priority == Priority::Interactive;
+            let reading = task.is_reading();
+            if strict == Some(at) {
+                wants.strict = Some(Strict { reading, interactive });
+            } else if reading {
+                let waiting = task.prompt.len() - task.read;
+                *(if interactive { &mut wants.interactive } else { &mut wants.batch }) += waiting;
+            }
+            wants.interactive_streams += usize::from(interactive && !reading);
+        }
+        wants
+    }
+
+    /// A share for each sequence with a next token.
+    fn writing(&self) -> Vec<Share> {
+        let strict = self.strict.slot();
+        let writes = |at: &usize| {
+            strict != Some(*at) && self.slots[*at].task.as_ref().is_some_and(|task| !task.is_reading())
+        };
+        (0..self.slots.len()).filter(writes).map(|slot| Share { slot, tokens: 1, row: None }).collect()
+    }
+
+    /// Adds shares for prompts: in each lane the first to come first. The tokens added.
+    fn add_reading(&self, shares: &mut Vec<Share>, plan: Plan) -> usize {
+        let strict = self.strict.slot();
+        let mut waiting: Vec<_> = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| strict != Some(*at))
+            .filter_map(|(at, slot)| {
+                slot.task.as_ref().filter(|task| task.is_reading()).map(|task| (at, task))
+            })
+            .collect();
+        waiting.sort_by_key(|(at, task)| (task.times.arrived, *at));
+        let mut left = plan;
+        for (slot, task) in waiting {
+            let left = match task.priority {
+                Priority::Interactive => &mut left.interactive,
+                Priority::Batch => &mut left.batch,
+            };
+            let tokens = (*left).min(task.prompt.len() - task.read);
+            if tokens > 0 {
+                shares.push(Share { slot, tokens, row: None });
+                *left -= tokens;
+            }
+        }
+        plan.interactive + plan.batch - left.interactive - left.batch
+    }
+
+    /// Decodes the shares in one call and goes on with every sequence that has a result. A call that fails
+    /// is repeated for each sequence by itself, so that one cannot take the others with it. Whether it was not
+    /// interrupted.
+    fn compute(&mut self, shares: &[Share]) -> bool {
+        let mut shares = shares.to_vec();
+        match self.watched_call(&mut shares) {
+            Ok(()) => self.go_on(&shares),
+            Err(CallError::Interrupted) => {
+                log::line(Level::Debug, "a call was interrupted", &[]);
+                // llama.cpp has taken the tokens out of the cache already, where the call got as far.
+                shares.iter().for_each(|share| self.trim(share.slot));
+                return false;
+            }
+            Err(CallError::Failed(why)) => {
+                log::line(
+                    Level::Warn,
+                    "a decode call failed",
+                    &[("reason", &why), ("sequences", &shares.len().to_string())],
+                );
+                for share in &shares {
+                    self.trim(share.slot);
+                }
+                if let [only] = shares[..] {
+                    self.end(only.slot, Finish::Failed(EngineError::Decode(why)));
+                    return true;
+                }
+                for share in shares {
+                    self.compute(&[share]);
+                }
+            }
+        }
+        true
+    }
+
+    /// A call that a cancel of one of its tasks ends, and an interactive task when only batch prompts are read
+    /// and there is a slot for it. A call that decodes is short, and is not interrupted.
+    fn watched_call(&mut self, shares: &mut [Share]) -> Result<(), CallError> {
+        let tasks = || shares.iter().filter_map(|share| Some((self.slots[share.slot].task.as_ref()?, share)));
+        let mut watch = CallWatch {
+            tokens: shares.iter().map(|share| share.tokens).sum(),
+            reads: tasks()
+                .filter(|(task, _)| task.is_reading())
+                .map(|(task, share)| (task.progress(), share.tokens))
+                .collect(),
+            ..CallWatch::default()
+        };
+        if self.budget.may_interrupt() && tasks().all(|(task, _)| task.is_reading()) {
+            let urgent = tasks().any(|(task, _)| task.priority == Priority::Interactive);
+            watch.yields = !urgent && self.slots.iter().any(|slot| slot.task.is_none());
+            watch.canceled = tasks().map(|(task, _)| task.canceled.clone()).collect();
+        }
+        self.loaded.heartbeat.begin(watch, clock::now());
+        let result = self.call(shares);
+        self.loaded.heartbeat.end(result.is_ok(), clock::now());
+        result
+    }
+
+    /// Takes out of the cache what a failed call may have put there.
+    fn trim(&mut self, slot: usize) {
+        let end = u32::try_from(self.slots[slot].cached.len()).expect("a cache is smaller than 2^32 tokens");
+        if self.context.kv_cache_seq_rm(sequence(slot), Some(end), None).is_err() {
+            log::line(Level::Error, "the KV cache cannot be cut", &[("slot", &slot.to_string())]);
+        }
+    }
+
+    fn call(&mut self, shares: &mut [Share]) -> Result<(), CallError> {
+        self.batch.clear();
+        for share in shares.iter_mut() {
+            let slot = &self.slots[share.slot];
+            let Some(task) = &slot.task else { continue };
+            let mut add = |token: i32, at: usize, output: bool| {
+                let position = i32::try_from(slot.cached.len() + at).expect("a context is smaller than 2^31");
+                self.batch
+                    .add(LlamaToken(token), position, &[sequence(share.slot)], output)
+                    .map_err(|error| CallError::Failed(error.to_string()))
+            };
+            match task.next {
+                Some(token) => add(token, 0, true)?,
+                None => {
+                    for at in 0..share.tokens {
+                        let place = task.read + at;
+                        add(task.prompt[place], at, place + 1 == task.prompt.len())?;
+                    }
+                }
+            }
+            let ends = task.next.is_some() || task.read + share.tokens == task.prompt.len();
+            share.row = ends.then(|| self.batch.n_tokens() - 1);
+        }
+        self.context.decode(&mut self.batch).map_err(|error| match error {
+            DecodeError::Unknown(ABORTED) => CallError::Interrupted,
+            error => CallError::Failed(error.to_string()),
+        })?;
+        self.context.synchronize();
+        Ok(())
+    }
+
+    /// Notes what is in the cache now, and chooses the next tokens.
+    fn go_on(&mut self, shares: &[Share]) {
+        for share in shares {
+            let slot = &mut self.slots[share.slot];
+            let Some(task) = &mut slot.task else { continue };
+            match task.next {
+                Some(token) => slot.cached.push(token),
+                None => {
+                    slot.cached.extend_from_slice(&task.prompt[task.read..task.read + share.tokens]);
+                    task.read += share.tokens;
+                }
+            }
+            let Some(row) = share.row else { continue };
+            let logits = self.context.get_logits_ith(row);
+            let chosen = choose(task, logits, &mut self.scratch, self.loaded.vocabulary);
+            self.say(share.slot, chosen);
+        }
+    }
+
+    /// One fixed-shape call for the task that must not depend on others; whether its prompt goes on.
+    fn strict_step(&mut self) -> bool {
+        let Some(at) = self.strict.slot() else { return false };
+        let Some(task) = &mut self.slots[at].task else { return false };
+        let started = clock::now();
+        let reading = task.is_reading();
+        let one;
+        let tokens = match task.next {
+            Some(token) => {
+                one = [token];
+                &one[..]
+            }
+            None => {
+                let end = task.read + StrictLane::reads(task.prompt.len() - task.read);
+                let part = &task.prompt[task.read..end];
+                task.read = end;
+                part
+            }
+        };
+        let watch =
+            CallWatch { canceled: vec![task.canceled.clone()], tokens: tokens.len(), ..CallWatch::default() };
+        self.loaded.heartbeat.begin(watch, started);
+        let decoded = self.strict.decode(tokens);
+        self.loaded.heartbeat.end(decoded.is_ok(), clock::now());
+        self.budget.observe_strict(reading, clock::now().duration_since(started));
+        let chosen = match decoded {
+            Ok(_) if task.next.is_none() && task.read < task.prompt.len() => return true,
+            Ok(logits) => choose(task, logits, &mut self.scratch, self.loaded.vocabulary),
+            // It ends with the next step.
+            Err(_) if task.canceled.is_set() => return false,
+            Err(why) => Chosen::End(None, Finish::Failed(EngineError::Decode(why))),
+        };
+        self.say(at, chosen);
+        false
+    }
+
+    fn say(&mut self, at: usize, chosen: Chosen) {
+        let (piece, finish) = match chosen {
+            Chosen::GoOn(piece) => (piece, None),
+            Chosen::End(piece, finish) => (piece, Some(finish)),
+        };
+        let Some(task) = &mut self.slots[at].task else { return };
+        let (pieces, is_complete) = read(&mut task.reader, piece, finish.as_ref());
+        let id = task.id;
+        let told = pieces.into_iter().map(|piece| TaskUpdate { task: id, event: TaskEvent::Tokens(piece) });
+        self.said.tasks.extend(told);
+        if let Some(finish) = finish.or(is_complete.then_some(Finish::Stop)) {
+            self.end(at, finish);
+        }
+    }
+}
+
+/// What can be told of an answer that has come as far as `piece`, and whether it is complete.
+fn read(
+    reader: &mut Option<AnswerReader>,
+    piece: Option<Piece>,
+    finish: Option<&Finish>,
+) -> (Vec<Piece>, bool) {
+    let Some(reader) = reader else { return (piece.into_iter().collect(), false) };
+    let mut read = piece.map(|piece| reader.push(piece)).unwrap_or_default();
+    if read.is_complete || matches!(finish, Some(Finish::Stop | Finish::Length)) {
+        let is_whole = read.is_complete || finish == Some(&Finish::Stop);
+        read.pieces.extend(reader.finish(is_whole).pieces);
+    }
+    (read.pieces, read.is_complete)
+}
+
+/// Chooses the task's next token and adds it to its text.
+fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &Vocabulary) -> Chosen {
+    task.times.first.get_or_insert_with(clock::now);
+    let token = match next_token(task, logits, scratch, vocabulary) {
+        Ok(token) => token,
+        Err(why) => return Chosen::End(None, Finish::Failed(why)),
+    };
+    if vocabulary.ends_answer(token) {
+        return Chosen::End(task.text.finish(), Finish::Stop);
+    }
+    task.written += 1;
+    task.sampler.accept(token);
+    task.next = Some(token);
+    if let Some(most) = task.logprobs {
+        task.text.note(sample::logprob(logits, token, most, vocabulary));
+    }
+    let bytes = vocabulary.text_with(&task.marks, token);
+    wait_for_call(task, bytes);
+    let piece = match task.text.push(token, bytes) {
+        Pushed::Stopped(piece) => return Chosen::End(piece, Finish::Stop),
+        Pushed::Ready(piece) => Some(piece),
+        Pushed::Held => None,
+    };
+    if !task.is_full() {
+        return Chosen::GoOn(piece);
+    }
+    Chosen::End(join(piece, task.text.finish()), Finish::Length)
+}
+
+fn next_token(
+    task: &mut Task,
+    logits: &[f32],
+    scratch: &mut Scratch,
+    vocabulary: &Vocabulary,
+) -> Result<i32, EngineError> {
+    const NOTHING: &str = "the model's output holds no number";
+    let none = |why: &str| EngineError::Decode(why.to_owned());
+    let mut token = task.sampler.pick(logits, scratch).ok_or_else(|| none(NOTHING))?;
+    let Some(grammar) = &mut task.grammar else { return Ok(token) };
+    if !grammar.allows(token, vocabulary)? {
+        grammar.mask(scratch.load(logits), vocabulary)?;
+        let within = task.sampler.pick_edited(Draw::AfterRejection, scratch);
+        token = within.ok_or_else(|| none("the grammar leaves no token of this model"))?;
+    }
+    if !vocabulary.ends_answer(token) {
+        grammar.accept(token, vocabulary)?;
+    }
+    Ok(token)
+}
+
+/// Goes on with the grammar that waits for a call.
+fn wait_for_call(task: &mut Task, bytes: &[u8]) {
+    match task.lazy.take().map(|lazy| lazy.read(bytes)) {
+        Some(Waited::Still(lazy)) => task.lazy = Some(lazy),
+        Some(Waited::Begun(grammar)) => task.grammar = Some(grammar),
+        Some(Waited::Lost) => {
+            log::line(
+                Level::Debug,
+                "a call does not begin as its format wants",
+                &[("task", &task.id.to_string())],
+            );
+        }
+        None => {}
+    }
+}
+
+fn join(first: Option<Piece>, second: Option<Piece>) -> Option<Piece> {
+    match (first, second) {
+        (Some(mut first), Some(second)) => {
+            first.text.push_str(&second.text);
+            first.tokens.extend(second.tokens);
+            first.logprobs.extend(second.logprobs);
+            Some(first)
+        }
+        (first, second) => first.or(second),
+    }
+}

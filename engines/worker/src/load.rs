@@ -1,0 +1,397 @@
+//! Loads a model and says what it is. Everything in the facts is read off the file, the build or the
+//! loaded engine.
+
+use std::ffi::CString;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use engine_api::{
+    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec,
+    StartError,
+};
+use generation::Workload;
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::session::LlamaStateSeqFlags;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::{LlamaModelParams, LlamaSplitMode};
+use llama_cpp_2::token::LlamaToken;
+use orchestrator_core::{Millis, TokenCount};
+
+use crate::budget::Interrupts;
+use crate::chat::{ChatTemplate, SpecialTexts};
+use crate::clock;
+use crate::ffi::{self, ContextShape};
+use crate::heartbeat::{CallWatch, Heartbeat};
+use crate::machine;
+use crate::model_file;
+use crate::sample;
+use crate::vocabulary::Vocabulary;
+
+/// Tokens of context of a slot when none are asked for and the model has more.
+/// What the thread that compiles a template sends.
+const ONE_RESULT: usize = 1;
+
+/// How long a chat template may run when it is compiled: far longer than any sensible one does.
+const TEMPLATE_LIMIT: Duration = Duration::from_secs(30);
+
+const DEFAULT_CTX: u32 = 4096;
+
+/// Prompt tokens read in one call to llama.cpp at most.
+pub const READ_BATCH: usize = 512;
+
+/// The version of `llama-cpp-2`, and with it of the llama.cpp in it.
+const BINDINGS_VERSION: &str = "0.1.160";
+
+/// A model in memory, with what is needed to use it from several threads. It lives as long as the process,
+/// which serves one model only.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The back end, kept initialised.
+    pub backend: &'static LlamaBackend,
+    /// The weights.
+    pub model: &'static LlamaModel,
+    /// The texts of its tokens.
+    pub vocabulary: &'static Vocabulary,
+    /// Its chat template, or why it cannot be used; nothing when it has none.
+    pub template: Option<Result<ChatTemplate, String>>,
+    /// What it is.
+    pub facts: EngineFacts,
+    /// Threads to compute with.
+    threads: i32,
+    /// Whether its layers are on a card.
+    pub on_card: bool,
+    /// What its contexts report to.
+    pub heartbeat: &'static Heartbeat,
+}
+
+impl Loaded {
+    /// A context that decodes `sequences` at a time, over one KV cache.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn context(&self, sequences: u16) -> Result<LlamaContext<'static>, String> {
+        let shape = self.shape(sequences);
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(shape.cells))
+            .with_n_batch(shape.batch)
+            .with_n_ubatch(shape.batch)
+            .with_n_seq_max(shape.sequences)
+            .with_kv_unified(true)
+            .with_n_threads(self.threads)
+            .with_n_threads_batch(self.threads)
+            .with_offload_kqv(shape.on_card)
+            .with_op_offload(shape.on_card)
+            .with_embeddings(shape.embeddings);
+        ffi::take_errors();
+        let context = self
+            .model
+            .new_context(self.backend, params)
+            .map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))?;
+        ffi::watch(&context, self.heartbeat);
+        Ok(context)
+    }
+
+    /// Whether a call can be aborted and what it left in the KV cache removed: a card does not look for it, and
+    /// the state of a recurrent model cannot be cut.
+    #[must_use]
+    pub fn interrupts(&self) -> Interrupts {
+        if self.heartbeat.is_heard() && !self.on_card && self.cuts_cache() {
+            Interrupts::AtOnce
+        } else {
+            Interrupts::Never
+        }
+    }
+
+    /// Whether the KV cache of a sequence can be cut off at a place in the middle.
+    #[must_use]
+    pub fn cuts_cache(&self) -> bool {
+        !self.model.is_recurrent() && !self.model.is_hybrid()
+    }
+
+    fn shape(&self, sequences: u16) -> ContextShape {
+        let embeddings = self.pools();
+        let ctx = self.facts.ctx.0;
+        let sequences = u32::from(sequences);
+        ContextShape {
+            cells: if embeddings { ctx } else { ctx.saturating_mul(sequences) },
+            batch: if embeddings { ctx } else { (READ_BATCH as u32).max(sequences) },
+            sequences,
+            embeddings,
+            on_card: self.on_card,
+        }
+    }
+
+    /// Whether the model pools what it read into a vector or a score instead of making text.
+    #[must_use]
+    pub fn pools(&self) -> bool {
+        !self.facts.workloads.contains(&Workload::Completion)
+    }
+}
+
+/// Loads what `spec` names. `progress` hears how far it is, from 0 to 1.
+///
+/// # Errors
+/// [`StartError`], with the file and what is wrong.
+pub fn load(
+    spec: &ReplicaSpec,
+    progress: impl Fn(f32) + 'static,
+) -> Result<(Loaded, LlamaContext<'static>), StartError> {
+    let started = clock::now();
+    let mut loaded = open(spec, Weights::Read, progress)?;
+    let slots = loaded.facts.slots;
+    let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
+    if !loaded.pools() {
+        loaded.facts.kv_bytes_per_token = warm_up(&mut context, loaded.heartbeat)?;
+    }
+    loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, loaded.facts.ctx));
+    loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
+    Ok((loaded, context))
+}
+
+/// What loading `spec` would take of memory, by llama.cpp's own count of the same model with the same
+/// contexts, that of `strict` tasks included. No weights are read.
+///
+/// # Errors
+/// As [`load`].
+pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
+    let loaded = open(spec, Weights::Skip, |_| {})?;
+    let mut shapes = vec![loaded.shape(loaded.facts.slots)];
+    if !loaded.pools() {
+        shapes.push(loaded.shape(1));
+    }
+    ffi::take_errors();
+    let file = CString::new(spec.model.as_os_str().as_encoded_bytes())
+        .map_err(|_| StartError::Model("the name of the model file holds a NUL byte".into()))?;
+    let gpu_layers = i32::try_from(gpu_layers(spec)).unwrap_or(i32::MAX);
+    let buffers = ffi::memory_of(&file, gpu_layers, &shapes).ok_or_else(|| {
+        let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
+        StartError::Engine(format!("the memory for `{}` cannot be told: {reason}", spec.model.display()))
+    })?;
+    Ok(buffers.on(&spec.device, loaded.facts.ctx))
+}
+
+/// Whether a model's weights are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weights {
+    Read,
+    Skip,
+}
+
+/// Layers put on a card.
+fn gpu_layers(spec: &ReplicaSpec) -> u32 {
+    match spec.device {
+        Device::Cpu => 0,
+        Device::Gpu { .. } => spec.gpu_layers.unwrap_or(u32::from(u16::MAX)),
+    }
+}
+
+/// Everything but a context.
+fn open(
+    spec: &ReplicaSpec,
+    weights: Weights,
+    progress: impl Fn(f32) + 'static,
+) -> Result<Loaded, StartError> {
+    model_file::check(&spec.model).map_err(|error| StartError::Model(error.to_string()))?;
+    ffi::route_log();
+    let backend = LlamaBackend::init().map_err(|error| StartError::Engine(error.to_string()))?;
+    let on_card = matches!(spec.device, Device::Gpu { .. });
+    if on_card && !backend.supports_gpu_offload() {
+        let hint = "build it with one of the features `cuda`, `vulkan`, `metal`, `rocm`, or use the cpu";
+        return Err(StartError::Engine(format!("this build has no back end for {}; {hint}", spec.device)));
+    }
+    let params = LlamaModelParams::default()
+        .with_n_gpu_layers(gpu_layers(spec))
+        .with_split_mode(LlamaSplitMode::None)
+        .with_progress_callback(move |part| {
+            progress(part);
+            true
+        });
+    let params = if weights == Weights::Skip { params.with_no_alloc(true) } else { params };
+    ffi::take_errors();
+    ffi::take_buffers();
+    let model =
+        LlamaModel::load_from_file(&backend, &spec.model, &params).map_err(|_| cannot_load(&spec.model))?;
+    let (backend, model): (&'static LlamaBackend, &'static LlamaModel) =
+        (Box::leak(Box::new(backend)), Box::leak(Box::new(model)));
+
+    let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
+    let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
+    let template = template_of(model)?;
+    let workload = workload_of(model);
+    let facts = EngineFacts {
+        kind: EngineKind::Llamacpp,
+        version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
+        build: machine::build(&ffi::system_info()),
+        slots: spec.slots.max(1),
+        ctx: TokenCount(ctx_of(spec, model)?),
+        kv_bytes_per_token: 0,
+        workloads: vec![workload],
+        strict: true,
+        abilities: abilities_of(workload, template.as_ref()),
+        model: model_facts(spec, model),
+        load_ms: Millis(0),
+        memory: None,
+    };
+    let heartbeat = Box::leak(Box::new(Heartbeat::new(clock::now())));
+    Ok(Loaded {
+        backend,
+        model,
+        vocabulary,
+        template,
+        facts,
+        threads: i32::from(threads),
+        on_card,
+        heartbeat,
+    })
+}
+
+/// Decodes a few tokens, which sets everything up that is set up late, and measures the KV cache by it.
+fn warm_up(context: &mut LlamaContext<'_>, heartbeat: &Heartbeat) -> Result<u64, StartError> {
+    const HALF: usize = 8;
+    let failed =
+        |error: &dyn std::fmt::Display| StartError::Engine(format!("a first decode failed: {error}"));
+    let mut batch = LlamaBatch::new(HALF, 1);
+    let mut sizes = [0; 2];
+    for (round, size) in sizes.iter_mut().enumerate() {
+        batch.clear();
+        for at in 0..HALF {
+            let position = i32::try_from(round * HALF + at).expect("a few tokens");
+            batch.add(LlamaToken(0), position, &[0], at + 1 == HALF).map_err(|error| failed(&error))?;
+        }
+        // What the second call takes is the first that is known of how long a call may be silent: the first one
+        // sets things up.
+        heartbeat.begin(
+            CallWatch { tokens: if round == 0 { 0 } else { HALF }, ..CallWatch::default() },
+            clock::now(),
+        );
+        context.decode(&mut batch).map_err(|error| failed(&error))?;
+        context.synchronize();
+        heartbeat.end(true, clock::now());
+        *size = context.state_seq_get_size_ext(0, LlamaStateSeqFlags::default());
+    }
+    context.clear_kv_cache();
+    heartbeat.waits();
+    Ok((sizes[1].saturating_sub(sizes[0]) / HALF) as u64)
+}
+
+fn ctx_of(spec: &ReplicaSpec, model: &LlamaModel) -> Result<u32, StartError> {
+    let trained = model.n_ctx_train();
+    match spec.ctx {
+        None => Ok(trained.min(DEFAULT_CTX)),
+        Some(TokenCount(asked)) if asked == 0 || asked > trained => Err(StartError::Engine(format!(
+            "`ctx` is {asked}; the model `{}` was trained with {trained} tokens of context, so 1 to {trained} would be right",
+            spec.model.display()
+        ))),
+        Some(TokenCount(asked)) => Ok(asked),
+    }
+}
+
+/// A model that names a way to pool its output makes vectors or scores; one that does not makes text.
+fn workload_of(model: &LlamaModel) -> Workload {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    match model.meta_val_str(&format!("{architecture}.pooling_type")).as_deref() {
+        Ok("1" | "2" | "3") => Workload::Embedding,
+        Ok("4") => Workload::Rerank,
+        _ => Workload::Completion,
+    }
+}
+
+/// Tools go through the chat template, and both go with text alone.
+fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, String>>) -> Abilities {
+    if workload != Workload::Completion {
+        return Abilities::default();
+    }
+    let chats = template.is_some_and(Result::is_ok);
+    Abilities {
+        tools: chats,
+        logprobs: Some(sample::MAX_TOP),
+        own_fields: OwnFieldsTaken::Template,
+        ..Abilities::default()
+    }
+}
+
+fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {
+    let file = spec.model.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    ModelFacts {
+        name: model
+            .meta_val_str("general.name")
+            .ok()
+            .filter(|name| !name.is_empty())
+            .or(file)
+            .unwrap_or_default(),
+        architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
+        parameters: model.n_params(),
+        size_bytes: model.size(),
+        ctx_train: TokenCount(model.n_ctx_train()),
+        chat_template: model.chat_template(None).is_ok(),
+        embedding_size: u32::try_from(model.n_embd_out()).unwrap_or(0),
+    }
+}
+
+/// Its template, or why that cannot be used; nothing where it has none.
+type Template = Option<Result<ChatTemplate, String>>;
+
+fn template_of(model: &LlamaModel) -> Result<Template, StartError> {
+    let Ok(source) = model.chat_template(None) else { return Ok(None) };
+    let vocab = model.vocab();
+    let text = |token: LlamaToken| {
+        if token.0 < 0 {
+            return String::new();
+        }
+        String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
+    };
+    let special = SpecialTexts { bos: text(vocab.bos()), eos: text(vocab.eos()) };
+    let compiled = match source.to_str() {
+        Ok(source) => compile(source.to_owned(), special)?,
+        Err(_) => Err("it is not UTF-8".into()),
+    };
+    Ok(Some(compiled))
+}
+
+/// Compiles a template, which runs it. One that never ends takes the process with it.
+fn compile(source: String, special: SpecialTexts) -> Result<Result<ChatTemplate, String>, StartError> {
+    let (done, result) = mpsc::sync_channel(ONE_RESULT);
+    thread::spawn(move || done.send(ChatTemplate::compile(source, &special)));
+    result.recv_timeout(TEMPLATE_LIMIT).map_err(|_| {
+        StartError::Model(format!(
+            "the model's chat template does not come to an end: it ran for {} s",
+            TEMPLATE_LIMIT.as_secs()
+        ))
+    })
+}
+
+fn cannot_load(path: &Path) -> StartError {
+    let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
+    if reason.contains("allocate") || reason.contains("out of memory") {
+        return StartError::Memory(format!("no memory for the model `{}`: {reason}", path.display()));
+    }
+    StartError::Model(format!("the model file `{}` cannot be loaded: {reason}", path.display()))
+}
+
+fn no_memory(facts: &EngineFacts, why: &str) -> StartError {
+    StartError::Memory(format!(
+        "no memory for {} slots of {} tokens: {why}\nhint: a smaller `ctx` or fewer `slots` take less",
+        facts.slots, facts.ctx
+    ))
+}
+
+/// The first error llama.cpp logged: the later ones only repeat that something failed.
+fn reason() -> Option<String> {
+    let first = ffi::take_errors().into_iter().next()?;
+    let mut reason = first.as_str();
+    for lead in [
+        "llama_model_load: ",
+        "gguf_init_from_file_impl: ",
+        "error loading model: ",
+        "error loading model architecture: ",
+    ] {
+        reason = reason.strip_prefix(lead).unwrap_or(reason);
+    }
+    Some(reason.to_owned())
+}

@@ -1,0 +1,444 @@
+//! Makes a job ready to decode: template, tokens, limits, grammar. All of it happens beside the decode
+//! loop, which it must never hold up; what is wrong with a job is said here, by field.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use engine_api::{MeasureError, Measured};
+use generation::{
+    Constraint, Determinism, EngineError, Input, Job, KvHint, Message, Sampling, Tools, Workload,
+};
+use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
+use serde_json::Value;
+
+use crate::chat::{AnswerForm, AnswerReader, Conversation};
+use crate::grammar::lazy::LazyGrammar;
+use crate::grammar::{self, AnswerGrammar, Begins, Grammar};
+use crate::load::Loaded;
+use crate::vocabulary::{self, Marks};
+
+/// Set when a task is no longer wanted; looked at before each step.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// The task is no longer wanted.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is no longer wanted.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody but the holder of this one can look at it any more.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
+/// A job in tokens.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The task.
+    pub task: TaskId,
+    /// Its conversation.
+    pub session: Option<SessionId>,
+    /// Whose prompt is read first.
+    pub priority: Priority,
+    /// Whether the same seed must give the same tokens.
+    pub determinism: Determinism,
+    /// What it uses of the KV cache and leaves there.
+    pub kv: KvHint,
+    /// What to do.
+    pub work: Work,
+    /// Whether it is still wanted.
+    pub canceled: CancelFlag,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+/// What to do with a job.
+#[derive(Debug)]
+pub enum Work {
+    /// Go on from a prompt.
+    Complete(Box<Completion>),
+    /// A vector or a score of each.
+    Pool(Vec<Vec<i32>>),
+}
+
+/// A prompt and how to go on from it.
+#[derive(Debug)]
+pub struct Completion {
+    /// The prompt.
+    pub prompt: Vec<i32>,
+    /// The most tokens of prompt and answer together.
+    pub ctx: usize,
+    /// The most tokens of the answer.
+    pub max_tokens: usize,
+    /// How to choose tokens.
+    pub sampling: Sampling,
+    /// The start of the random numbers.
+    pub seed: u64,
+    /// A form the answer must have.
+    pub grammar: Option<Grammar>,
+    /// One that holds the answer from where it calls a tool.
+    pub lazy: Option<LazyGrammar>,
+    /// Special tokens whose texts are part of the answer.
+    pub marks: Marks,
+    /// How many of the most probable tokens are told beside each.
+    pub logprobs: Option<u8>,
+    /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
+    pub reader: Option<AnswerReader>,
+}
+
+/// A job as it comes in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Whether it is still wanted.
+    pub canceled: CancelFlag,
+    /// When it came.
+    pub arrived: Instant,
+}
+
+/// Makes `arrival` ready.
+///
+/// # Errors
+/// [`EngineError::Invalid`] with the field and what would be right.
+pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineError> {
+    let Arrival { job, canceled, arrived } = arrival;
+    let work = match job.workload {
+        Workload::Completion => completion(loaded, &job).map(|work| Work::Complete(Box::new(work))),
+        Workload::Embedding | Workload::Rerank => pooling(loaded, &job).map(Work::Pool),
+    };
+    let Job { task, session, priority, determinism, kv, .. } = *job;
+    let work = work.map_err(EngineError::Invalid)?;
+    Ok(Prepared { task, session, priority, determinism, kv, work, canceled, arrived })
+}
+
+/// Counts the tokens of the job's input and finds what [`prepare`] would refuse in it. Whether it fits the
+/// context to the token is for whoever knows how long the answer may be.
+///
+/// # Errors
+/// [`MeasureError::Invalid`] with the field and what would be right.
+pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
+    let texts = check(loaded, job)
+        .and_then(|()| to_read(loaded, job, Purpose::Measure))
+        .and_then(|read| tokens_of(loaded, job, &read.texts))
+        .map_err(MeasureError::Invalid)?;
+    let count = |tokens: usize| TokenCount(u32::try_from(tokens).unwrap_or(u32::MAX));
+    Ok(Measured {
+        tokens: count(texts.iter().map(Vec::len).sum()),
+        longest: count(texts.iter().map(Vec::len).max().unwrap_or(0)),
+    })
+}
+
+/// Finds what is wrong with a job before its input is read.
+fn check(loaded: &Loaded, job: &Job) -> Result<(), String> {
+    if !loaded.facts.workloads.contains(&job.workload) {
+        return Err(not_offered(loaded, job.workload));
+    }
+    match (&*job.input, job.workload) {
+        (Input::Prompt(_) | Input::Messages(_), Workload::Completion) => {}
+        (Input::Inputs(_), Workload::Completion) => {
+            return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
+        }
+        (Input::Inputs(inputs), Workload::Rerank) if inputs.len() < 2 => {
+            return Err("`inputs` of a rerank are the query and at least one document".into());
+        }
+        (Input::Inputs(_), Workload::Embedding | Workload::Rerank) => return Ok(()),
+        _ => return Err(format!("`workload` `{}` takes `inputs`", job.workload.as_str())),
+    }
+    let (slot, ctx) = (loaded.facts.ctx.0, ctx_of(loaded, job));
+    if ctx == 0 || ctx > slot {
+        return Err(format!("`ctx` is {ctx}; a slot of this model holds 1 to {slot} tokens"));
+    }
+    loaded.facts.abilities.check(job, loaded.facts.kind)?;
+    check_sampling(&job.sampling, loaded)?;
+    check_constraint(job)
+}
+
+/// Finds what is wrong with the form that the answer must have.
+fn check_constraint(job: &Job) -> Result<(), String> {
+    let shown = job.tools.are_shown();
+    if shown && !matches!(*job.input, Input::Messages(_)) {
+        return Err(
+            "`tools` are shown to the model by its chat template: send `messages` with them".to_owned()
+        );
+    }
+    if shown && matches!(job.sampling.constraint, Some(Constraint::Grammar(_))) {
+        return Err(
+            "`sampling.grammar` holds the whole answer and leaves no room for calls of `tools`: send \
+                    either"
+                .to_owned(),
+        );
+    }
+    if shown {
+        check_arguments(&job.tools)?;
+    }
+    if job.tools.are_forced() || shown && job.sampling.constraint.is_some() {
+        grammar::check_tools(&job.tools)?;
+    }
+    Ok(())
+}
+
+/// Finds a tool whose arguments are no object.
+fn check_arguments(tools: &Tools) -> Result<(), String> {
+    for (at, function) in tool_calls::plain::functions(&tools.offered)?.iter().enumerate() {
+        let function = &function["function"];
+        let is_object = match &function["parameters"]["type"] {
+            Value::Null => true,
+            Value::String(kind) => kind == "object",
+            Value::Array(kinds) => kinds.iter().any(|kind| kind == "object"),
+            _ => false,
+        };
+        if !is_object {
+            let (name, kind) =
+                (function["name"].as_str().unwrap_or_default(), &function["parameters"]["type"]);
+            return Err(format!(
+                "`tools[{at}].parameters` (`{name}`) is a schema of `type` {kind}: the arguments of a call are an `object`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
+    check(loaded, job)?;
+    let ToRead { texts, grammar, lazy, marks, stops, form } = to_read(loaded, job, Purpose::Decode)?;
+    let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
+    let ctx = ctx_of(loaded, job) as usize;
+    if prompt.len() >= ctx {
+        return Err(format!(
+            "`{}` takes {} tokens and the context holds {ctx}: at most {} leave room for an answer",
+            field_of(&job.input, 0),
+            prompt.len(),
+            ctx - 1
+        ));
+    }
+    let mut sampling = job.sampling.clone();
+    sampling.stop.extend(stops);
+    Ok(Completion {
+        prompt,
+        ctx,
+        max_tokens: job.max_tokens.map_or(usize::MAX, |most| most.0 as usize),
+        sampling,
+        seed: job.seed,
+        grammar,
+        lazy,
+        marks,
+        logprobs: job.logprobs,
+        reader: form.as_ref().map(AnswerReader::new).transpose()?,
+    })
+}
+
+fn pooling(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
+    check(loaded, job)?;
+    let texts = tokens_of(loaded, job, &to_read(loaded, job, Purpose::Decode)?.texts)?;
+    let ctx = ctx_of(loaded, job) as usize;
+    match texts.iter().enumerate().find(|(_, tokens)| tokens.len() > ctx) {
+        None => Ok(texts),
+        Some((at, tokens)) => {
+            let count = tokens.len();
+            let (at, together) = match job.workload {
+                Workload::Rerank => (at + 1, " together with the query"),
+                _ => (at, ""),
+            };
+            Err(format!(
+                "`inputs[{at}]` takes {count} tokens{together}; this model takes 1 to {ctx} at a time"
+            ))
+        }
+    }
+}
+
+/// Tokens that the job's context holds.
+fn ctx_of(loaded: &Loaded, job: &Job) -> u32 {
+    job.ctx.unwrap_or(loaded.facts.ctx).0
+}
+
+/// The field that the input's text number `at` came in.
+fn field_of(input: &Input, at: usize) -> String {
+    match input {
+        Input::Prompt(_) => "prompt".into(),
+        Input::Messages(_) => "messages".into(),
+        Input::Inputs(_) => format!("inputs[{at}]"),
+    }
+}
+
+fn tokens_of(loaded: &Loaded, job: &Job, texts: &[Cow<'_, str>]) -> Result<Vec<Vec<i32>>, String> {
+    // Before anything is tokenised: what is too long by its bytes alone should cost nothing.
+    let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
+    for (at, text) in texts.iter().enumerate() {
+        let least = loaded.vocabulary.least_tokens(text.len());
+        if least > ctx {
+            return Err(format!(
+                "`{}` has {} bytes, which take at least {least} tokens, and the context holds {ctx}: shorten it",
+                field_of(&job.input, at),
+                text.len()
+            ));
+        }
+    }
+    let read = |(at, text): (usize, &Cow<'_, str>)| {
+        let tokens = vocabulary::tokenize(loaded.model, text);
+        if tokens.is_empty() {
+            let field = field_of(&job.input, at);
+            return Err(format!("`{field}` is empty: it must hold at least one token"));
+        }
+        Ok(tokens)
+    };
+    if job.workload == Workload::Rerank {
+        return Ok(pairs(loaded, texts));
+    }
+    texts.iter().enumerate().map(read).collect()
+}
+
+/// The query with each document, as the model was taught to read them.
+fn pairs(loaded: &Loaded, texts: &[Cow<'_, str>]) -> Vec<Vec<i32>> {
+    let Some((query, documents)) = texts.split_first() else { return Vec::new() };
+    documents.iter().map(|document| vocabulary::pair(loaded.model, query, document)).collect()
+}
+
+/// What the model is to read, and how it answers.
+#[derive(Default)]
+struct ToRead<'a> {
+    texts: Vec<Cow<'a, str>>,
+    grammar: Option<Grammar>,
+    /// One that holds the answer from where it calls a tool.
+    lazy: Option<LazyGrammar>,
+    /// Special tokens whose texts are part of the answer.
+    marks: Marks,
+    /// Texts that end the answer.
+    stops: Vec<String>,
+    /// How the answer is read; nothing where it is taken as it is.
+    form: Option<AnswerForm>,
+}
+
+/// What is done with a job next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Measure,
+    Decode,
+}
+
+fn to_read<'a>(loaded: &Loaded, job: &'a Job, purpose: Purpose) -> Result<ToRead<'a>, String> {
+    let texts = match &*job.input {
+        Input::Prompt(_) if job.own.is_some() => {
+            return Err(
+                "`chat_template_kwargs` go to the chat template: send `messages` with them".to_owned()
+            );
+        }
+        Input::Prompt(prompt) => vec![prompt.into()],
+        Input::Inputs(inputs) => inputs.iter().map(Cow::from).collect(),
+        Input::Messages(messages) => return chat(loaded, job, messages, purpose),
+    };
+    let grammar = match &job.sampling.constraint {
+        Some(Constraint::Grammar(text)) => Some(Grammar::compile(loaded.model, text)?),
+        Some(Constraint::JsonSchema(text)) => Some(Grammar::of_schema(loaded.model, text)?),
+        None => None,
+    };
+    Ok(ToRead { texts, grammar, ..ToRead::default() })
+}
+
+/// A conversation through the model's chat template.
+fn chat<'a>(
+    loaded: &Loaded,
+    job: &'a Job,
+    messages: &'a [Message],
+    purpose: Purpose,
+) -> Result<ToRead<'a>, String> {
+    if messages.is_empty() {
+        return Err("`messages` is empty: it must hold at least one message".into());
+    }
+    let name = &loaded.facts.model.name;
+    let template = match &loaded.template {
+        None => {
+            return Err(format!("`messages`: the model `{name}` has no chat template; send a `prompt`"));
+        }
+        Some(Err(why)) => {
+            return Err(format!("`messages`: the chat template of `{name}` is broken: {why}"));
+        }
+        Some(Ok(template)) => template,
+    };
+    let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
+    let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
+    let schema = match &job.sampling.constraint {
+        Some(Constraint::JsonSchema(schema)) => Some(grammar::checked_schema(schema)?.portable),
+        Some(Constraint::Grammar(_)) | None => None,
+    };
+    let rendered = template
+        .render(&Conversation {
+            messages,
+            tools: &job.tools,
+            schema: schema.as_deref(),
+            arguments: &arguments,
+        })
+        .map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
+    let texts = vec![rendered.prompt.into()];
+    if let Some(Constraint::Grammar(text)) = &job.sampling.constraint {
+        // It holds the whole answer, whatever the model's format is.
+        let grammar = Some(Grammar::compile(loaded.model, text)?);
+        return Ok(ToRead { texts, grammar, ..ToRead::default() });
+    }
+    let marks = loaded.vocabulary.marks(&rendered.form.preserved_tokens);
+    let field = if job.tools.are_forced() { "tools" } else { "sampling.json_schema" };
+    let compiled = |grammar| Grammar::of_answer(loaded.model, grammar, field, marks.clone());
+    let (mut grammar, mut lazy) = (None, None);
+    match rendered.grammar {
+        // What the model may call, it may also call in a way that no grammar can follow.
+        Some(AnswerGrammar { begins: Begins::AtCall(_), .. }) if purpose == Purpose::Measure => {}
+        Some(AnswerGrammar { begins: Begins::AtCall(ref calls), .. }) => {
+            let compiled = rendered.grammar.as_ref().map(compiled).and_then(Result::ok);
+            lazy = compiled.map(|compiled| LazyGrammar::new(compiled, calls.clone()));
+        }
+        Some(ref bound) => grammar = Some(compiled(bound)?),
+        None => {}
+    }
+    Ok(ToRead { texts, grammar, lazy, marks, stops: rendered.stops, form: Some(rendered.form) })
+}
+
+fn not_offered(loaded: &Loaded, workload: Workload) -> String {
+    let offered: Vec<String> =
+        loaded.facts.workloads.iter().map(|workload| format!("`{}`", workload.as_str())).collect();
+    format!(
+        "`workload` `{}` is not offered by this model; it offers {}",
+        workload.as_str(),
+        offered.join(", ")
+    )
+}
+
+fn check_sampling(how: &Sampling, loaded: &Loaded) -> Result<(), String> {
+    let within = |field: &str, value: f32, low: f32, high: f32| {
+        if value >= low && value <= high {
+            Ok(())
+        } else {
+            Err(format!("`{field}` is {value}; {low} to {high} would be right"))
+        }
+    };
+    within("sampling.temperature", how.temperature, 0.0, 100.0)?;
+    within("sampling.top_p", how.top_p, 0.0, 1.0)?;
+    within("sampling.min_p", how.min_p, 0.0, 1.0)?;
+    within("sampling.repeat_penalty", how.repeat_penalty, 0.01, 100.0)?;
+    if let Some(at) = how.stop.iter().position(String::is_empty) {
+        return Err(format!("`sampling.stop[{at}]` is empty: it must hold at least one character"));
+    }
+    for bias in &how.logit_bias {
+        if !loaded.vocabulary.contains(bias.token) {
+            let last = loaded.vocabulary.len() - 1;
+            return Err(format!(
+                "`sampling.logit_bias` names the token {}; this model has 0 to {last}",
+                bias.token
+            ));
+        }
+        if bias.bias.is_nan() {
+            return Err(format!("`sampling.logit_bias` of the token {} is not a number", bias.token));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! Answers in the formats of model families, under the real chat templates of llama.cpp's tree: whatever the pieces in
+//! which an answer comes, its thoughts, its content and its calls are the same, and no mark of the format is left.
+//! The templates are fetched by `cargo xtask llama-server`; where they are not, each test says so and does nothing.
+
+#![expect(clippy::print_stderr, reason = "says what is skipped, which is shown")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use generation::{CallEvent, Message, Piece, Role, THOUGHTS_BEGIN, THOUGHTS_END, Tool, ToolCall, Tools};
+use serde_json::{Value, json};
+use worker_llamacpp::chat::{AnswerForm, AnswerReader, Arguments, ChatTemplate, Conversation, SpecialTexts};
+
+/// Where the templates are, below the home folder.
+const TEMPLATES: &str = ".cache/llama-orch/llama-server/templates";
+
+/// The server that they are compared with.
+const SERVER: &str = ".cache/llama-orch/llama-server/bin/llama-server";
+
+/// The model that it loads.
+const STARTER: &str = ".cache/llama-orch/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+fn home() -> PathBuf {
+    std::env::home_dir().expect("a home")
+}
+
+/// An answer in the format of one family.
+struct Family {
+    template: &'static str,
+    answer: &'static str,
+    thought: &'static str,
+    content: &'static str,
+    calls: &'static [&'static str],
+}
+
+const PARIS: &str = r#"weather {"city":"Paris"}"#;
+
+const FAMILIES: &[Family] = &[
+    Family {
+        template: "Qwen-Qwen3-0.6B",
+        answer: "<think>\nHm.\n</think>\n\nSure.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "Qwen-Qwen2.5-7B-Instruct",
+        answer: "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>",
+        thought: "",
+        content: "",
+        calls: &[PARIS, r#"weather {"city":"Rome"}"#],
+    },
+    Family {
+        template: "Qwen3-Coder",
+        answer: "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
+        thought: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "meta-llama-Llama-3.1-8B-Instruct",
+        answer: "{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}",
+        thought: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "mistralai-Mistral-Nemo-Instruct-2407",
+        answer: "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}, \"id\": \"abcdef123\"}]",
+        thought: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "unsloth-mistral-Devstral-Small-2507",
+        answer: "Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}",
+        thought: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "mistralai-Ministral-3-14B-Reasoning-2512",
+        answer: "[THINK]Hm.[/THINK]Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "openai-gpt-oss-120b",
+        answer: "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Paris\"}",
+        thought: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "openai-gpt-oss-120b",
+        answer: "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Sure.",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[],
+    },
+    Family {
+        template: "GLM-4.6",
+        answer: "\n<think>Hm.</think>\nSure.\n<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n</tool_call>",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "Kimi-K2-Instruct",
+        answer: "Sure.<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\"}<|tool_call_end|><|tool_calls_section_end|>",
+        thought: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "deepseek-ai-DeepSeek-V3.1",
+        answer: "Hm.</think>Sure.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Paris\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "google-gemma-4-31B-it",
+        answer: "<|channel>thought\nHm.<channel|>Sure.<|tool_call>call:weather{city:<|\"|>Paris<|\"|>}<tool_call|>",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "LFM2.5-8B-A1B",
+        answer: "<think>Hm.</think><|tool_call_start|>[weather(city=\"Paris\")]<|tool_call_end|>",
+        thought: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "MiniMax-M2",
+        answer: "Hm.\n</think>\n\nSure.\n<minimax:tool_call>\n<invoke name=\"weather\">\n<parameter name=\"city\">Paris</parameter>\n</invoke>\n</minimax:tool_call>",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
+        answer: "<|START_THINKING|>Hm.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}\n]<|END_ACTION|>",
+        thought: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "ByteDance-Seed-OSS",
+        answer: "<seed:think>Hm.</seed:think>Sure.<seed:tool_call>\n<function=weather>\n<parameter=city>Paris</parameter>\n</function>\n</seed:tool_call>",
+        thought: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "NVIDIA-Nemotron-Nano-v2",
+        answer: "Hm.\n</think>\n<TOOLCALL>[{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}]</TOOLCALL>",
+        thought: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "ibm-granite-granite-4.0",
+        answer: "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+        thought: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "Apertus-8B-Instruct",
+        answer: "Sure.<|tools_prefix|>[{\"weather\": {\"city\": \"Paris\"}}]<|tools_suffix|>",
+        thought: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "google-gemma-2-2b-it",
+        answer: "Sure.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+        thought: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+];
+
+fn template(name: &str) -> Option<ChatTemplate> {
+    let path = home().join(TEMPLATES).join(format!("{name}.jinja"));
+    let Ok(source) = std::fs::read_to_string(&path) else {
+        eprintln!("`{}` is not there: `cargo xtask llama-server` fetches it", path.display());
+        return None;
+    };
+    let special = SpecialTexts { bos: "<s>".to_owned(), eos: "</s>".to_owned() };
+    Some(ChatTemplate::compile(source, &special).expect("it compiles"))
+}
+
+fn tools() -> Tools {
+    let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#;
+    let weather = Tool {
+        name: "weather".to_owned(),
+        description: Some("The weather of a city".to_owned()),
+        parameters: Some(parameters.to_owned()),
+    };
+    Tools { offered: vec![weather], ..Tools::default() }
+}
+
+fn form_of(template: &ChatTemplate) -> AnswerForm {
+    let messages = [Message::new(Role::User, "How is Paris?")];
+    let (tools, arguments) = (tools(), Arguments::default());
+    let asked = Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
+    template.render(&asked).expect("rendered").form
+}
+
+/// What an answer says, as its reader tells it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Story {
+    thought: String,
+    content: String,
+    calls: Vec<String>,
+}
+
+impl Story {
+    fn of(pieces: Vec<Piece>) -> Self {
+        let (mut story, mut arguments, mut text) = (Self::default(), Vec::<String>::new(), String::new());
+        for piece in pieces {
+            if piece.calls.is_empty() {
+                text.push_str(&piece.text);
+            }
+            for call in piece.calls {
+                match call {
+                    CallEvent::Start { name, .. } => {
+                        story.calls.push(name);
+                        arguments.push(String::new());
+                    }
+                    CallEvent::Arguments { text, .. } => arguments.last_mut().expect("begun").push_str(&text),
+                    CallEvent::End { .. } => {}
+                }
+            }
+        }
+        for (call, arguments) in story.calls.iter_mut().zip(arguments) {
+            let value: Value = serde_json::from_str(&arguments).expect(&arguments);
+            *call = format!("{call} {value}");
+        }
+        let thought = text.strip_prefix(THOUGHTS_BEGIN).map(|rest| rest.split_once(THOUGHTS_END));
+        let (thought, content) = match thought {
+            Some(Some((thought, content))) => (thought, content),
+            Some(None) => (&text[THOUGHTS_BEGIN.len()..], ""),
+            None => ("", text.as_str()),
+        };
+        story.thought = thought.trim().to_owned();
+        story.content = content.trim().to_owned();
+        story
+    }
+}
+
+fn read(form: &AnswerForm, parts: &[&str]) -> Story {
+    let mut reader = AnswerReader::new(form).expect("a reader");
+    let mut pieces = Vec::new();
+    for part in parts {
+        let piece = Piece { text: (*part).to_owned(), tokens: vec![1], ..Piece::default() };
+        pieces.extend(reader.push(piece).pieces);
+    }
+    pieces.extend(reader.finish(true).pieces);
+    Story::of(pieces)
+}
+
+#[test]
+fn an_answer_of_any_family_reads_the_same_at_every_split() {
+    let mut wrong = Vec::new();
+    for family in FAMILIES {
+        let Some(template) = template(family.template) else { return };
+        let form = form_of(&template);
+        let right = Story {
+            thought: family.thought.to_owned(),
+            content: family.content.to_owned(),
+            calls: family.calls.iter().map(|call| (*call).to_owned()).collect(),
+        };
+        let answer = family.answer;
+        let halves = answer.char_indices().map(|(at, _)| vec![&answer[..at], &answer[at..]]);
+        let letters: Vec<&str> = answer.split_inclusive(|_: char| true).collect();
+        let first = halves.chain([letters]).find_map(|parts| {
+            let story = read(&form, &parts);
+            (story != right).then(|| format!("{}: {parts:?} reads {story:?}", family.template))
+        });
+        wrong.extend(first);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Templates that show tools, and whose calls llama.cpp does not read.
+const UNREAD: [&str; 1] = ["ibm-granite-granite-3.3-2B-Instruct"];
+
+/// A `llama-server` with one template, which ends with it.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Nothing where it does not start, as with a template that it cannot read.
+    fn start(program: &Path, template: &Path) -> Option<Self> {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("bound").port();
+        drop(free);
+        let child = Command::new(program)
+            .args(["--jinja", "-c", "256", "-np", "1", "-t", "1", "--no-warmup", "--port", &port.to_string()])
+            .arg("-m")
+            .arg(home().join(STARTER))
+            .arg("--chat-template-file")
+            .arg(template)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut server = Self { child, port };
+        loop {
+            if server.child.try_wait().expect("a child").is_some() {
+                return None;
+            }
+            if server.post("/health", "").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                return Some(server);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The whole answer; nothing where nobody answers.
+    fn post(&self, path: &str, body: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        Some(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// The prompt of a request; nothing where it refuses it.
+    fn prompt(&self, request: &Value) -> Option<String> {
+        let answer = self.post("/apply-template", &request.to_string())?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let value: Value = head.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(body).ok())??;
+        Some(value["prompt"].as_str()?.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The conversations that are compared: with and without a system message, tools, a call in the past, and thoughts.
+fn conversations() -> Vec<(Vec<Message>, Tools, &'static str)> {
+    let user = || Message::new(Role::User, "How is Paris?");
+    let system = || Message::new(Role::System, "Be brief.");
+    let call = ToolCall {
+        id: "abcdef123".to_owned(),
+        name: "weather".to_owned(),
+        arguments: r#"{"city": "Paris", "days": 2}"#.to_owned(),
+    };
+    let called = Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "") };
+    let result = Message {
+        tool_call_id: Some("abcdef123".to_owned()),
+        name: Some("weather".to_owned()),
+        ..Message::new(Role::Tool, "sun")
+    };
+    let answered = || Message::new(Role::Assistant, "Fine.");
+    vec![
+        (vec![user()], Tools::default(), "{}"),
+        (vec![system(), user(), answered(), user()], Tools::default(), "{}"),
+        (vec![system(), user()], Tools::default(), r#"{"enable_thinking": false}"#),
+        (vec![system(), user()], tools(), "{}"),
+        (vec![user(), called, result], tools(), "{}"),
+    ]
+}
+
+/// The same as a request.
+fn request(messages: &[Message], tools: &Tools, arguments: &str) -> Value {
+    let message = |message: &Message| {
+        let mut told = json!({ "role": message.role.as_str(), "content": message.content });
+        let call = |call: &ToolCall| {
+            let function = json!({ "name": call.name, "arguments": call.arguments });
+            json!({ "id": call.id, "type": "function", "function": function })
+        };
+        if !message.tool_calls.is_empty() {
+            told["tool_calls"] = message.tool_calls.iter().map(call).collect();
+        }
+        for (key, value) in [("tool_call_id", &message.tool_call_id), ("name", &message.name)] {
+            if let Some(value) = value {
+                told[key] = json!(value);
+            }
+        }
+        told
+    };
+    let mut request = json!({
+        "messages": messages.iter().map(message).collect::<Vec<_>>(),
+        "chat_template_kwargs": serde_json::from_str::<Value>(arguments).expect("JSON"),
+        "parallel_tool_calls": true,
+    });
+    if tools.are_shown() {
+        request["tools"] = tool_calls::plain::functions(&tools.offered).expect("schemas").into();
+    }
+    request
+}
+
+#[test]
+fn prompts_are_those_of_llama_server_under_every_template() {
+    let program = home().join(SERVER);
+    let Ok(templates) = std::fs::read_dir(home().join(TEMPLATES)) else {
+        eprintln!("there are no templates: `cargo xtask llama-server` fetches them");
+        return;
+    };
+    if !program.is_file() {
+        eprintln!("`{}` is not there: `cargo xtask llama-server` builds it", program.display());
+        return;
+    }
+    let special = SpecialTexts { bos: "<|im_start|>".to_owned(), eos: "<|im_end|>".to_owned() };
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for entry in templates {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "jinja") {
+            continue;
+        }
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let source = std::fs::read_to_string(&path).expect("a template");
+        let Ok(template) = ChatTemplate::compile(source, &special) else {
+            wrong.push(format!("{name} does not compile"));
+            continue;
+        };
+        let Some(server) = Server::start(&program, &path) else { continue };
+        for (messages, tools, arguments) in conversations() {
+            let Some(right) = server.prompt(&request(&messages, &tools, arguments)) else { continue };
+            // Where a template shows no tools, or llama.cpp cannot read its calls, they are told of in words here.
+            let in_words = tools.are_shown() && !right.contains("The weather of a city");
+            if in_words || messages.len() > 1 && UNREAD.contains(&&*name) {
+                continue;
+            }
+            let arguments = template.arguments(arguments).expect("every template takes it");
+            let asked =
+                Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
+            compared += 1;
+            match template.render(&asked) {
+                Ok(rendered) if rendered.prompt == right => {}
+                Ok(rendered) => wrong.push(format!("{name}: {:?} is not {right:?}", rendered.prompt)),
+                Err(why) => wrong.push(format!("{name} refuses: {why}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {compared} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(compared > 200, "only {compared} prompts were compared");
+}
