@@ -1,16 +1,11 @@
 //! A form the answer must have: GBNF, or a JSON schema that llama.cpp turns into it. A token is chosen first and
 //! checked then; only when it is rejected is the whole vocabulary masked, so that a grammar costs next to nothing
 //! where the model keeps to it by itself. Every step is bounded in work and memory, also where a grammar is
-//! ambiguous: see [`matcher`].
+//! ambiguous: see `constrained_decoding`.
 
-pub mod gbnf;
 pub mod lazy;
-mod matcher;
 mod pattern;
-mod program;
 mod schema;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 
@@ -20,9 +15,10 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
 use crate::vocabulary::{Marks, Vocabulary};
+use constrained_decoding::gbnf;
+use constrained_decoding::matcher::{Matcher, Place, Stuck};
+use constrained_decoding::program::Program;
 use lazy::Calls;
-use matcher::{Matcher, Place, Stuck};
-use program::Program;
 
 /// The longest grammar or schema: parsers work by recursion, and their cost grows with its size.
 const MAX_BYTES: usize = 128 * 1024;

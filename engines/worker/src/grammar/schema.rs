@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::gbnf::check_repeats;
 use super::pattern;
+use constrained_decoding::gbnf::check_repeats;
 
 /// Optional properties of one object: the converter takes time by the third power of their number.
 const MAX_OPTIONAL: usize = 256;

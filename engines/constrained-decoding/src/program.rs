@@ -57,8 +57,7 @@ impl Program {
         reject_left_recursion(tree)?;
         let mut compiler = Compiler { code: Vec::new(), sets: Vec::new(), known: HashMap::new(), visits: 0 };
         let mut starts = vec![0; tree.rules.len()];
-        let order = std::iter::once(tree.root).chain((0..tree.rules.len()).filter(|at| *at != tree.root));
-        for rule in order {
+        for rule in reached(tree) {
             starts[rule] = compiler.here();
             compiler.node(&tree.rules[rule])?;
             compiler.emit(Op::Return)?;
@@ -165,6 +164,30 @@ impl Compiler {
 
 fn too_large() -> String {
     format!("it is too large: its rules and counted repetitions take more than {MAX_INSTRUCTIONS} steps")
+}
+
+/// The rules that are of use, the root first.
+fn reached(tree: &Tree) -> Vec<usize> {
+    let mut seen = vec![false; tree.rules.len()];
+    let mut order = Vec::new();
+    let mut todo = vec![tree.root];
+    while let Some(rule) = todo.pop() {
+        if !std::mem::replace(&mut seen[rule], true) {
+            order.push(rule);
+            called(&tree.rules[rule], &mut todo);
+        }
+    }
+    order
+}
+
+/// Rules that `node` calls.
+fn called(node: &Node, found: &mut Vec<usize>) {
+    match node {
+        Node::Sequence(parts) | Node::Choice(parts) => parts.iter().for_each(|part| called(part, found)),
+        Node::Char(_) | Node::Token { .. } => {}
+        Node::Rule(rule) => found.push(*rule),
+        Node::Repeat { item, .. } => called(item, found),
+    }
 }
 
 /// Finds a rule that calls itself before it has read anything: its run would never end.

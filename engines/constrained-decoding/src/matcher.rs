@@ -183,6 +183,36 @@ impl Matcher {
         self.states[place.state as usize].threads.iter().any(touches)
     }
 
+    /// Where in the program a text may go on at `place`, each with its return addresses, the last one first.
+    #[cfg(test)]
+    pub(crate) fn threads(&self, place: Place) -> Vec<(u32, Vec<u32>)> {
+        let threads = self.states[place.state as usize].threads.iter();
+        threads
+            .map(|(at, stack)| {
+                let mut back = Vec::new();
+                let mut top = *stack;
+                while top != EMPTY {
+                    let (address, rest) = self.stacks[top as usize];
+                    back.push(address);
+                    top = rest;
+                }
+                (*at, back)
+            })
+            .collect()
+    }
+
+    /// Instructions run since the token began.
+    #[cfg(test)]
+    pub(crate) fn work(&self) -> usize {
+        self.work
+    }
+
+    /// The program that it runs.
+    #[cfg(test)]
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Whether the grammar names tokens at `place`, and `id` is one that may come.
     #[must_use]
     pub fn names_token(&self, place: Place, id: i32) -> bool {
