@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
-use generation::{EndReport, Input, Job, Piece, Workload};
+use generation::{EndReport, GenerateRequest, Input, OutputChunk, Workload};
 
 /// The engines that can serve a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,12 +118,12 @@ pub struct Abilities {
     /// Whether it sees pictures.
     pub images: bool,
     /// Which fields it takes with a request that nobody here knows.
-    pub own_fields: OwnFieldsTaken,
+    pub extra_body: ExtraBodySupport,
 }
 
-/// Fields of a request that an engine takes beyond those of a [`Job`].
+/// Fields of a request that an engine takes beyond those of a [`GenerateRequest`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OwnFieldsTaken {
+pub enum ExtraBodySupport {
     /// None.
     #[default]
     None,
@@ -138,11 +138,11 @@ impl Abilities {
     ///
     /// # Errors
     /// The field, its value and what would be right.
-    pub fn check(&self, job: &Job, kind: EngineKind) -> Result<(), String> {
+    pub fn check(&self, job: &GenerateRequest, kind: EngineKind) -> Result<(), String> {
         let engine = kind.as_str();
-        match (&job.own, self.own_fields) {
-            (None, _) | (Some(_), OwnFieldsTaken::All) => {}
-            (Some(own), OwnFieldsTaken::Template) if own.template.is_some() => {}
+        match (&job.extra_body, self.extra_body) {
+            (None, _) | (Some(_), ExtraBodySupport::All) => {}
+            (Some(own), ExtraBodySupport::Template) if own.template.is_some() => {}
             (Some(own), _) => return Err(own.refusal.clone()),
         }
         job.tools.check()?;
@@ -245,7 +245,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Hands over one job. Whatever becomes of it is said through `sink`; a sink that is dropped without
     /// its `end` says that the engine was lost.
-    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>);
+    fn submit(&self, job: Arc<GenerateRequest>, sink: Box<dyn TaskSink>);
 
     /// Ends a job within one decode step. Its sink still gets `end`, with [`generation::Finish::Canceled`].
     /// A task that is not there is no error: it may have ended meanwhile.
@@ -254,7 +254,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Counts the tokens of the job's input exactly as [`Engine::submit`] would, template included, and
     /// finds what else would make it end as invalid there: a grammar that cannot be compiled, a token that
     /// the model does not have. Nothing is computed for it and nothing kept.
-    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>>;
+    fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>>;
 
     /// What is in the KV cache of a session; nothing when it is not here.
     fn session_kv(&self, session: SessionId) -> Option<SessionKv>;
@@ -295,8 +295,8 @@ pub trait Engine: Send + Sync + 'static {
 
 /// How an engine answers for one job. Calls come in order; `end` comes once, last.
 pub trait TaskSink: Send + 'static {
-    /// Tokens of one decode step.
-    fn tokens(&mut self, piece: Piece);
+    /// The output of one decode step.
+    fn output(&mut self, chunk: OutputChunk);
 
     /// The last word. A sink dropped without it means that the engine was lost.
     fn end(self: Box<Self>, report: EndReport);

@@ -3,13 +3,13 @@
 //! placement and retries are made before a job reaches it.
 //!
 //! ```text
-//! EngineFactory::start ──► Engine ──submit(Job, Box<dyn TaskSink>)──► TaskSink::tokens … TaskSink::end
+//! EngineFactory::start ──► Engine ──submit(GenerateRequest, Box<dyn TaskSink>)──► TaskSink::output … TaskSink::end
 //! ```
 
 pub mod engine;
 
 pub use engine::{
-    Abilities, Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, LoadProgress,
-    MeasureError, Measured, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec, SessionKv, StartError,
+    Abilities, Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, ExtraBodySupport,
+    LoadProgress, MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError,
     StopOutcome, TaskSink,
 };

@@ -4,16 +4,25 @@
 //! endpoint ──GenerateRequest──► engine ──OutputChunk … EndReport──► log of the task ──► endpoint
 //! ```
 
-pub mod call_text;
 pub mod output;
+pub mod pending;
+pub mod raw_text;
 pub mod reasoning;
 pub mod request;
 pub mod shared;
 pub mod tools;
+pub mod transcript;
 
-pub use output::{CallEvent, Candidate, EndReport, EngineError, Finish, OwnAnswer, Piece, TokenLogprob};
-pub use reasoning::{THOUGHTS_BEGIN, THOUGHTS_END, ThoughtReader};
+pub use output::{
+    EndReport, EngineError, ExtraFields, Finish, OutputChunk, OutputEvent, TokenCandidate, TokenLogprob,
+    ToolCallDelta, ToolCallStart,
+};
+pub use pending::PendingOutput;
+pub use raw_text::RawTextWriter;
+pub use reasoning::{InlineReasoningParser, REASONING_END, REASONING_START};
 pub use request::{
-    Constraint, Determinism, Input, Job, KvHint, LogitBias, Message, OwnFields, Role, Sampling, Workload,
+    Constraint, Determinism, ExtraBody, GenerateRequest, Input, KvHint, LogitBias, Message, ReasoningOptions,
+    Role, Sampling, Workload,
 };
 pub use tools::{Tool, ToolCall, ToolChoice, Tools};
+pub use transcript::Transcript;

@@ -1,4 +1,4 @@
-//! What an engine says of a task while it runs and when it ends.
+//! The output of a generation: chunks while it runs, a report when it ends.
 
 use std::sync::Arc;
 
@@ -6,30 +6,127 @@ use orchestrator_core::{Millis, TokenCount};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A stretch of the answer: whole UTF-8, never empty text except for an embedding's or rerank's result.
+/// What one decode step adds to the output: raw text, and what that text was parsed into.
+///
+/// The raw text is what the model wrote. An engine that parses it sends both together: raw text waits until it is
+/// decided what it is. Text that waits at the end of an output is sent with events and no raw text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Piece {
-    /// The text.
+pub struct OutputChunk {
+    /// The raw text: whole UTF-8. Empty where the output is vectors or scores.
     pub text: String,
-    /// The tokens it was made of, in order: more than one where bytes of a split character or the start
+    /// What the raw text was parsed into; nothing where all of it is text of the answer.
+    pub events: Option<Vec<OutputEvent>>,
+    /// The tokens of the raw text, in order: more than one where bytes of a split character or the start
     /// of a stop string had to wait.
     pub tokens: Vec<i32>,
-    /// Of each token that begins in `text`, where the job asks for them; otherwise none. A token without bytes goes with
-    /// the one before it.
+    /// Probabilities of the tokens of the answer's text, where the request asks for them. A token without bytes goes
+    /// with the one before it; tokens of reasoning, tool calls and markup have none.
     pub logprobs: Vec<TokenLogprob>,
-    /// What `text` is of, where the engine itself tells calls of tools from the rest: then it is the call as a
-    /// model would write it, for people to read. Nothing of text that is no call.
-    pub calls: Vec<CallEvent>,
-    /// What the engine says with it in fields of its own, where the job asks for them. Only engines that are
-    /// spoken to in JSON have any.
+    /// Fields of the engine's own, where the request asks for them. Only engines whose API is JSON have any.
     #[serde(skip)]
-    pub own: Option<Arc<OwnAnswer>>,
+    pub extra: Option<Arc<ExtraFields>>,
 }
 
-/// Fields of an answer that nobody here knows, of an engine that speaks the same endpoint itself: where it has
-/// them in OpenAI's form of a streamed answer.
+/// A typed part of an output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OutputEvent {
+    /// Text of the answer.
+    Text(String),
+    /// Text that the model writes for itself before or between answers.
+    Reasoning(String),
+    /// More of a tool call.
+    ToolCall(ToolCallDelta),
+    /// The vector of one input.
+    Embedding(Vec<f32>),
+    /// The score of one document.
+    Score(f32),
+}
+
+/// More of a tool call. Calls of an output are numbered from 0 and come one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCallDelta {
+    /// Which call of the output it is.
+    pub index: u32,
+    /// Id and name, with the first delta of a call and no other.
+    pub start: Option<ToolCallStart>,
+    /// What comes next of the arguments: JSON text, as the model wrote it.
+    pub arguments: String,
+}
+
+/// The beginning of a tool call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCallStart {
+    /// The engine's id of the call; empty where it has none.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+}
+
+impl OutputChunk {
+    /// Text of the answer.
+    #[must_use]
+    pub fn text(text: impl Into<String>, tokens: Vec<i32>) -> Self {
+        Self { text: text.into(), tokens, ..Self::default() }
+    }
+
+    /// A result that is no text: a vector or a score.
+    #[must_use]
+    pub fn result(event: OutputEvent) -> Self {
+        Self { events: Some(vec![event]), ..Self::default() }
+    }
+
+    /// What it was parsed into.
+    #[must_use]
+    pub fn into_events(self) -> Vec<OutputEvent> {
+        let Self { text, events, .. } = self;
+        events.unwrap_or_else(|| vec![OutputEvent::Text(text)])
+    }
+
+    /// Whether it has neither raw text nor events.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.events.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Whether it is reasoning and nothing else: its tokens count as reasoning tokens.
+    #[must_use]
+    pub fn is_reasoning(&self) -> bool {
+        let is_reasoning = |event: &OutputEvent| matches!(event, OutputEvent::Reasoning(_));
+        self.events.as_ref().is_some_and(|events| !events.is_empty() && events.iter().all(is_reasoning))
+    }
+
+    /// Adds what comes behind it.
+    pub fn append(&mut self, mut next: Self) {
+        if self.is_empty() && self.events.is_none() {
+            self.events = next.events.take();
+        } else if self.events.is_some() || next.events.is_some() {
+            let before = self.events.take().unwrap_or_else(|| vec![OutputEvent::Text(self.text.clone())]);
+            let after = next.events.take().unwrap_or_else(|| vec![OutputEvent::Text(next.text.clone())]);
+            self.events = Some(before.into_iter().chain(after).filter(|event| !event.is_empty()).collect());
+        }
+        self.text.push_str(&next.text);
+        self.tokens.append(&mut next.tokens);
+        self.logprobs.append(&mut next.logprobs);
+        self.extra = ExtraFields::joined(self.extra.take(), next.extra);
+    }
+}
+
+impl OutputEvent {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) | Self::Reasoning(text) => text.is_empty(),
+            Self::ToolCall(delta) => delta.start.is_none() && delta.arguments.is_empty(),
+            Self::Embedding(_) | Self::Score(_) => false,
+        }
+    }
+}
+
+/// Fields of a response that the contract does not know, from an engine with the same API: by their place in
+/// a streamed chat completion of OpenAI's form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnAnswer {
+pub struct ExtraFields {
     /// Beside `choices`.
     pub chunk: Map<String, Value>,
     /// In the choice.
@@ -38,7 +135,7 @@ pub struct OwnAnswer {
     pub delta: Map<String, Value>,
 }
 
-impl OwnAnswer {
+impl ExtraFields {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -100,45 +197,18 @@ fn join(
     }
 }
 
-/// A step of a call that an engine tells apart from the text. Calls are numbered from 0, and come one after
-/// the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CallEvent {
-    /// A call begins.
-    Start {
-        /// Which call of the answer it is.
-        index: u32,
-        /// What the engine calls it; empty where it has no name for it.
-        id: String,
-        /// The tool.
-        name: String,
-    },
-    /// More of its arguments: JSON text, as the model wrote it.
-    Arguments {
-        /// The call.
-        index: u32,
-        /// What comes next.
-        text: String,
-    },
-    /// Nothing more belongs to the call.
-    End {
-        /// The call.
-        index: u32,
-    },
-}
-
 /// How probable a token was. Natural logarithms of what the model gave it, before anything that sampling does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprob {
     /// The token that was chosen.
-    pub chosen: Candidate,
+    pub chosen: TokenCandidate,
     /// The most probable ones in its place, the best first.
-    pub top: Vec<Candidate>,
+    pub top: Vec<TokenCandidate>,
 }
 
 /// A token that might have been chosen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
+pub struct TokenCandidate {
     /// The token.
     pub token: i32,
     /// Its text; a part of a character may stand alone.
@@ -191,15 +261,17 @@ pub struct EndReport {
     pub tokens_in: TokenCount,
     /// Of these, how many were found in the KV cache and not computed again.
     pub tokens_cached: TokenCount,
-    /// Tokens of the answer.
+    /// Tokens of the output, reasoning included.
     pub tokens_out: TokenCount,
+    /// Of these, tokens of reasoning, where the engine counts them; counted from the chunks otherwise.
+    pub tokens_reasoning: Option<TokenCount>,
     /// From the job's arrival at the engine to its first token.
     pub prefill_ms: Millis,
     /// From the first token to the end.
     pub decode_ms: Millis,
-    /// As [`Piece::own`], behind the last piece.
+    /// As [`OutputChunk::extra`], behind the last chunk.
     #[serde(skip)]
-    pub own: Option<Arc<OwnAnswer>>,
+    pub extra: Option<Arc<ExtraFields>>,
 }
 
 impl EndReport {
@@ -211,9 +283,10 @@ impl EndReport {
             tokens_in: TokenCount(0),
             tokens_cached: TokenCount(0),
             tokens_out: TokenCount(0),
+            tokens_reasoning: None,
             prefill_ms: Millis(0),
             decode_ms: Millis(0),
-            own: None,
+            extra: None,
         }
     }
 

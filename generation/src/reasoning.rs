@@ -1,39 +1,30 @@
-//! How what a model thinks before it answers stands in the text of its answer: at its very beginning, between the
-//! marks that most models write themselves. An engine that tells thoughts apart has them put between the same marks by
-//! its adapter. Marks anywhere else are text like any other.
+//! Reasoning that an engine leaves in the text of a chat: at its very beginning, between the tags that most models
+//! write. Tags anywhere else are text like any other.
 //!
 //! ```text
-//! Undecided ── `<think>` ──► Thinking ── `</think>` ──► Answering
-//!     └────────────────── anything else ───────────────────▲
+//! Undecided ── `<think>` ──► Reasoning ── `</think>` ──► Answer
+//!     └────────────────── anything else ──────────────────▲
 //! ```
 
-/// What stands before thoughts.
-pub const THOUGHTS_BEGIN: &str = "<think>";
+use crate::output::OutputEvent;
 
-/// What stands behind them.
-pub const THOUGHTS_END: &str = "</think>";
+/// The tag before reasoning.
+pub const REASONING_START: &str = "<think>";
 
-/// What is put before the answer to a conversation that was rendered as `prompt`: some templates write the first mark
-/// themselves, so that the model does not, and nobody could tell its thoughts from its answer.
+/// The tag behind it.
+pub const REASONING_END: &str = "</think>";
+
+/// Whether a chat that was rendered as `prompt` begins within reasoning: some templates write the start tag themselves.
 #[must_use]
-pub fn opening(prompt: &str) -> Option<&'static str> {
-    prompt.trim_end().ends_with(THOUGHTS_BEGIN).then_some("<think>\n")
+pub fn is_prefilled(prompt: &str) -> bool {
+    prompt.trim_end().ends_with(REASONING_START)
 }
 
-/// A piece of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// What the model thought before.
-    Thought(String),
-    /// The answer itself.
-    Text(String),
-}
-
-/// Reads one answer. White space around thoughts is neither thought nor text.
+/// Parses one output. White space around reasoning is part of neither reasoning nor answer.
 #[derive(Debug, Default)]
-pub struct ThoughtReader {
+pub struct InlineReasoningParser {
     state: State,
-    /// What may still turn out to be a mark, or white space before one.
+    /// What may still turn out to be a tag, or white space before one.
     held: String,
 }
 
@@ -41,89 +32,96 @@ pub struct ThoughtReader {
 enum State {
     #[default]
     Undecided,
-    Thinking {
+    Reasoning {
         begun: bool,
     },
-    Answering {
+    Answer {
         begun: bool,
     },
 }
 
-impl ThoughtReader {
-    /// Whether all that comes is text.
+impl InlineReasoningParser {
+    /// A parser of an output that begins within reasoning where `prefilled`.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.state == State::Answering { begun: true }
+    pub fn new(prefilled: bool) -> Self {
+        let state = if prefilled { State::Reasoning { begun: false } } else { State::Undecided };
+        Self { state, held: String::new() }
     }
 
-    /// Reads the next piece.
-    pub fn push(&mut self, text: String) -> Vec<Said> {
-        if self.is_over() {
-            return vec![Said::Text(text)];
+    /// Whether all that comes is text of the answer.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Answer { begun: true }
+    }
+
+    /// Parses what comes next.
+    pub fn push(&mut self, text: &str) -> Vec<OutputEvent> {
+        if self.is_done() {
+            return vec![OutputEvent::Text(text.to_owned())];
         }
-        self.held.push_str(&text);
-        let mut said = Vec::new();
+        self.held.push_str(text);
+        let mut events = Vec::new();
         if self.state == State::Undecided {
             self.decide();
         }
-        if let State::Thinking { begun } = self.state {
-            self.think(begun, &mut said);
+        if let State::Reasoning { begun } = self.state {
+            self.reason(begun, &mut events);
         }
-        if let State::Answering { begun } = self.state {
+        if let State::Answer { begun } = self.state {
             let rest = std::mem::take(&mut self.held);
             let rest = if begun { rest } else { rest.trim_start().to_owned() };
             if !rest.is_empty() {
-                self.state = State::Answering { begun: true };
-                said.push(Said::Text(rest));
+                self.state = State::Answer { begun: true };
+                events.push(OutputEvent::Text(rest));
             }
         }
-        said
+        events
     }
 
     /// What was held back, once nothing more comes.
-    pub fn finish(&mut self) -> Option<Said> {
+    pub fn finish(&mut self) -> Option<OutputEvent> {
         let held = std::mem::take(&mut self.held);
         match self.state {
-            State::Undecided if !held.is_empty() => Some(Said::Text(held)),
-            State::Thinking { .. } if !held.trim_end().is_empty() => {
-                Some(Said::Thought(held.trim_end().to_owned()))
+            State::Undecided if !held.is_empty() => Some(OutputEvent::Text(held)),
+            State::Reasoning { .. } if !held.trim_end().is_empty() => {
+                Some(OutputEvent::Reasoning(held.trim_end().to_owned()))
             }
-            State::Undecided | State::Thinking { .. } | State::Answering { .. } => None,
+            State::Undecided | State::Reasoning { .. } | State::Answer { .. } => None,
         }
     }
 
     fn decide(&mut self) {
         let begins = self.held.trim_start();
-        if let Some(rest) = begins.strip_prefix(THOUGHTS_BEGIN) {
+        if let Some(rest) = begins.strip_prefix(REASONING_START) {
             self.held = rest.to_owned();
-            self.state = State::Thinking { begun: false };
-        } else if !THOUGHTS_BEGIN.starts_with(begins) {
-            self.state = State::Answering { begun: true };
+            self.state = State::Reasoning { begun: false };
+        } else if !REASONING_START.starts_with(begins) {
+            self.state = State::Answer { begun: true };
         }
     }
 
-    fn think(&mut self, begun: bool, said: &mut Vec<Said>) {
-        let end = self.held.find(THOUGHTS_END);
+    fn reason(&mut self, begun: bool, events: &mut Vec<OutputEvent>) {
+        let end = self.held.find(REASONING_END);
         let sure = match end {
             Some(end) => self.held[..end].trim_end(),
             None => self.held[..self.held.len() - possible_end(&self.held)].trim_end(),
         };
-        let (sure, thought) = (sure.len(), if begun { sure } else { sure.trim_start() }.to_owned());
-        self.held.replace_range(..end.map_or(sure, |end| end + THOUGHTS_END.len()), "");
+        let (sure, reasoning) = (sure.len(), if begun { sure } else { sure.trim_start() }.to_owned());
+        self.held.replace_range(..end.map_or(sure, |end| end + REASONING_END.len()), "");
         self.state = match end {
-            Some(_) => State::Answering { begun: false },
-            None => State::Thinking { begun: begun || !thought.is_empty() },
+            Some(_) => State::Answer { begun: false },
+            None => State::Reasoning { begun: begun || !reasoning.is_empty() },
         };
-        if !thought.is_empty() {
-            said.push(Said::Thought(thought));
+        if !reasoning.is_empty() {
+            events.push(OutputEvent::Reasoning(reasoning));
         }
     }
 }
 
-/// Bytes at the end of `text` that may be the beginning of the mark behind thoughts.
+/// Bytes at the end of `text` that may be the beginning of the end tag.
 fn possible_end(text: &str) -> usize {
-    let longest = (THOUGHTS_END.len() - 1).min(text.len());
-    let is_beginning = |len: &usize| text.as_bytes().ends_with(&THOUGHTS_END.as_bytes()[..*len]);
+    let longest = (REASONING_END.len() - 1).min(text.len());
+    let is_beginning = |len: &usize| text.as_bytes().ends_with(&REASONING_END.as_bytes()[..*len]);
     (1..=longest).rev().find(is_beginning).unwrap_or(0)
 }
 

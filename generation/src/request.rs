@@ -1,4 +1,4 @@
-//! One task as an engine sees it.
+//! What is asked of a model.
 
 use std::sync::Arc;
 
@@ -89,6 +89,8 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// What [`Role::Assistant`] reasoned before it.
+    pub reasoning: Option<String>,
     /// Pictures that come before it, as `data:` or `https:` URLs.
     pub images: Vec<String>,
     /// Tools that [`Role::Assistant`] called with it.
@@ -110,7 +112,7 @@ impl Message {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let calls = self.tool_calls.iter().map(|call| call.id.len() + call.name.len() + call.arguments.len());
-        let names = [&self.tool_call_id, &self.name].into_iter().flatten().map(String::len);
+        let names = [&self.tool_call_id, &self.name, &self.reasoning].into_iter().flatten().map(String::len);
         let images = self.images.iter().map(String::len);
         self.content.len() + calls.chain(names).chain(images).sum::<usize>()
     }
@@ -187,9 +189,20 @@ impl Sampling {
     }
 }
 
-/// Fields of a request that nobody here knows, for an engine that speaks the same endpoint itself.
+/// How a model reasons before it answers a chat. What is absent is left to the model's chat template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasoningOptions {
+    /// Whether it reasons.
+    pub enabled: Option<bool>,
+    /// How much, in a word that chat templates know (`low`, `medium`, `high`).
+    pub effort: Option<String>,
+    /// The most tokens of reasoning; after them it is closed and the answer follows.
+    pub budget: Option<TokenCount>,
+}
+
+/// Fields of a request that the contract does not know, for an engine with the same API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnFields {
+pub struct ExtraBody {
     /// The fields, as the text of a JSON object.
     pub fields: String,
     /// The arguments of the chat template, as the text of a JSON object, where there is nothing else among them.
@@ -198,9 +211,9 @@ pub struct OwnFields {
     pub refusal: String,
 }
 
-/// One task as it is handed to an engine.
+/// One task as an engine gets it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Job {
+pub struct GenerateRequest {
     /// The task.
     pub task: TaskId,
     /// The conversation it belongs to, whose KV cache it may find and leaves behind.
@@ -224,21 +237,49 @@ pub struct Job {
     pub determinism: Determinism,
     /// What it uses of the KV cache and leaves there.
     pub kv: KvHint,
+    /// How the model reasons before it answers a chat.
+    pub reasoning: ReasoningOptions,
+    /// Whether the output continues the chat's last message, which is the assistant's, instead of a new one.
+    pub continue_final_message: bool,
     /// What the model may call. The tasks of one request share it.
     #[serde(with = "crate::shared")]
     pub tools: Arc<Tools>,
     /// Wanted beside each token: its probability, and so many of the most probable ones in its place.
     pub logprobs: Option<u8>,
-    /// What only the engine itself may know of.
-    pub own: Option<OwnFields>,
-    /// Wanted beside the answer: what the engine says in fields of its own.
-    pub tells_own: bool,
+    /// Fields that only the engine may know.
+    pub extra_body: Option<ExtraBody>,
+    /// Whether the output comes with fields of the engine's own.
+    pub include_extra: bool,
 }
 
 /// What one entry of a list takes at most when it is encoded, beside its texts.
 const ENTRY_BYTES: usize = 16;
 
-impl Job {
+impl GenerateRequest {
+    /// Greedy text of `task` that goes on from `input`, with nothing else asked for.
+    #[must_use]
+    pub fn new(task: TaskId, input: Input) -> Self {
+        Self {
+            task,
+            session: None,
+            priority: Priority::Interactive,
+            workload: Workload::Completion,
+            input: input.into(),
+            ctx: None,
+            max_tokens: None,
+            sampling: Sampling::greedy(),
+            seed: 0,
+            determinism: Determinism::BestEffort,
+            kv: KvHint::Reuse,
+            reasoning: ReasoningOptions::default(),
+            continue_final_message: false,
+            tools: Tools::default().into(),
+            logprobs: None,
+            extra_body: None,
+            include_extra: false,
+        }
+    }
+
     /// About how many bytes it takes when it is encoded: its texts, and what each entry of a list takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -252,7 +293,7 @@ impl Job {
             tool.name.len() + optional.sum::<usize>() + 3 * ENTRY_BYTES
         };
         let tools: usize = self.tools.offered.iter().map(tool).sum();
-        let own = self.own.as_ref().map_or(0, |own| {
+        let own = self.extra_body.as_ref().map_or(0, |own| {
             own.fields.len() + own.template.as_ref().map_or(0, String::len) + own.refusal.len()
         });
         let biases = self.sampling.logit_bias.len() * ENTRY_BYTES;

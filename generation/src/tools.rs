@@ -1,5 +1,5 @@
 //! Tools a model may call, and the calls it makes. How a model writes a call in its text is its family's
-//! own affair, and that of whoever runs it: an engine tells calls beside the text ([`crate::Piece::calls`]).
+//! own affair, and that of whoever runs it: an engine tells calls beside the text ([`crate::OutputChunk::calls`]).
 
 use std::collections::HashSet;
 

@@ -35,7 +35,7 @@ pub mod guard;
 mod heavy;
 pub mod image_url;
 pub mod models;
-mod openai;
+mod openai_api;
 pub mod problem;
 mod streams;
 pub mod task_request;
@@ -156,7 +156,7 @@ impl Api {
             .route("/v1/models/{id}/state", post(models::set_model_state).fallback(answer::only_post))
             .route("/health", get(control::get_health).fallback(answer::only_get))
             .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
-            .merge(openai::routes())
+            .merge(openai_api::routes())
             .merge(console::routes())
             .fallback(answer::unknown_path)
             .layer(from_fn_with_state(Arc::clone(self), access::around))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config_schema::PoolConfig;
 use engine_api::{Engine, EngineKind, Measured};
-use generation::{Determinism, Job, Workload};
+use generation::{Determinism, GenerateRequest, Workload};
 use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ use crate::task_view::{TaskRecords, TaskStory};
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
     /// The task as the engine will get it.
-    pub job: Arc<Job>,
+    pub job: Arc<GenerateRequest>,
     /// The model asked for; the first pool that serves the workload when absent.
     pub model_ref: Option<String>,
     /// The engine asked for.

@@ -1,4 +1,4 @@
-//! What a task has said so far: written once by its engine, read by any number of subscribers from any
+//! The output of a task so far: written once by its engine, read by any number of subscribers from any
 //! place, each at its own pace. A reader holds no buffer of its own, so a slow one costs nothing and
 //! slows nobody; the log itself is bounded by the task's context.
 //!
@@ -14,15 +14,15 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use generation::{OwnAnswer, Piece};
+use generation::{ExtraFields, OutputChunk};
 use orchestrator_core::{Millis, TokenCount};
 
 use crate::backpressure::Failure;
 
-mod beside;
+mod metadata;
 
-pub use beside::Beside;
-use beside::{Besides, bytes_of};
+pub use metadata::EventMetadata;
+use metadata::{Metadata, bytes_of};
 
 /// Why a task ended, on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,10 @@ pub enum FinishReason {
 /// The last event of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskEnd {
-    /// Tokens of the answer.
+    /// Tokens of the output, reasoning included.
     pub tokens_out: TokenCount,
+    /// Of these, tokens of reasoning: the engine's count, or what the log counted.
+    pub tokens_reasoning: Option<TokenCount>,
     /// Tokens of the prompt.
     pub tokens_in: TokenCount,
     /// Of these, how many were in the KV cache already.
@@ -54,8 +56,8 @@ pub struct TaskEnd {
     pub finish: FinishReason,
     /// What went wrong: with [`FinishReason::Error`] and only then.
     pub failure: Option<Failure>,
-    /// What the engine said in fields of its own behind the last token.
-    pub own: Option<Arc<OwnAnswer>>,
+    /// Fields of the engine's own behind the last token.
+    pub extra: Option<Arc<ExtraFields>>,
 }
 
 /// One task's log. Shared between its engine's sink, the driver and its readers.
@@ -70,20 +72,22 @@ struct Written {
     text: String,
     /// Where each event's text ends in `text`.
     ends: Vec<u32>,
-    /// Engine tokens in `text`: at least as many as events.
+    /// Engine tokens in `text`.
     tokens: u32,
-    /// What events have beside their texts, where one has anything.
-    besides: Option<Box<Besides>>,
+    /// Of these, tokens of reasoning.
+    reasoning_tokens: u32,
+    /// What events have beside their raw texts, where one has anything.
+    metadata: Option<Box<Metadata>>,
     end: Option<TaskEnd>,
     /// The placement that writes, from 1; 0 while none does.
     writer: u32,
     /// Who reads, each at the place its reader knows.
-    seats: Vec<Seat>,
+    slots: Vec<ReaderSlot>,
 }
 
 /// What a log knows of one of its readers.
 #[derive(Debug)]
-enum Seat {
+enum ReaderSlot {
     /// It is gone, and another may have its place.
     Free,
     /// It is at work, and will look for more by itself.
@@ -129,41 +133,40 @@ impl TaskLog {
         self.lock().writer = 0;
     }
 
-    /// Appends what an engine wrote in one placement, with all that it has beside its text. Returns whether it was
-    /// written: a closed log takes nothing more, nor does any log from a placement that it does not belong to.
-    pub fn append_piece(&self, run: u32, piece: &Piece) -> bool {
-        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
-        self.write(run, &piece.text, tokens, Besides::are_in(piece).then_some(piece))
-    }
-
-    /// Appends one event for whoever writes.
-    #[cfg(test)]
-    pub(crate) fn append(&self, text: &str, tokens: u32) -> bool {
-        let writer = self.lock().writer;
-        self.write(writer, text, tokens, None)
-    }
-
-    fn write(&self, run: u32, text: &str, tokens: u32, beside: Option<&Piece>) -> bool {
+    /// Appends what an engine wrote in one placement. Returns whether it was written: a closed log takes nothing more,
+    /// nor does any log from a placement that it does not belong to.
+    pub fn append(&self, run: u32, chunk: &OutputChunk) -> bool {
         let mut written = self.lock();
         if written.end.is_some() || written.writer != run {
             return false;
         }
-        let Ok(end) = u32::try_from(written.text.len() + text.len()) else { return false };
+        let Ok(end) = u32::try_from(written.text.len() + chunk.text.len()) else { return false };
         let event = written.ends.len();
-        match (beside, &mut written.besides) {
-            (Some(piece), besides) => {
-                if !besides.get_or_insert_default().add(event, piece) {
+        match (Metadata::is_in(chunk), &mut written.metadata) {
+            (true, metadata) => {
+                if !metadata.get_or_insert_default().add(event, chunk) {
                     return false;
                 }
             }
-            (None, Some(besides)) => besides.go_on(event, None),
-            (None, None) => {}
+            (false, Some(metadata)) => metadata.go_on(event, None),
+            (false, None) => {}
         }
-        written.text.push_str(text);
+        let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);
+        written.text.push_str(&chunk.text);
         written.ends.push(end);
-        written.tokens += tokens;
+        written.tokens = written.tokens.saturating_add(tokens);
+        if chunk.is_reasoning() {
+            written.reasoning_tokens = written.reasoning_tokens.saturating_add(tokens);
+        }
         written.wake_readers();
         true
+    }
+
+    /// Appends text for whoever writes.
+    #[cfg(test)]
+    pub(crate) fn append_text(&self, text: &str, tokens: usize) -> bool {
+        let writer = self.lock().writer;
+        self.append(writer, &OutputChunk::text(text, vec![0; tokens]))
     }
 
     /// Writes the last event, with the tokens written so far in it. The first close counts.
@@ -172,11 +175,13 @@ impl TaskLog {
         if written.end.is_some() {
             return false;
         }
-        written.end = Some(end(TokenCount(written.tokens)));
+        let mut end = end(TokenCount(written.tokens));
+        end.tokens_reasoning.get_or_insert(TokenCount(written.reasoning_tokens));
+        written.end = Some(end);
         written.text.shrink_to_fit();
         written.ends.shrink_to_fit();
-        if let Some(besides) = &mut written.besides {
-            besides.shrink();
+        if let Some(metadata) = &mut written.metadata {
+            metadata.shrink();
         }
         written.wake_readers();
         true
@@ -188,10 +193,14 @@ impl TaskLog {
         self.lock().end.clone()
     }
 
-    /// All that was said so far.
+    /// The raw text so far.
     #[must_use]
     pub fn text(&self) -> String {
-        self.lock().text.clone()
+        let written = self.lock();
+        if written.text.is_empty() && written.metadata.is_some() {
+            return (0..written.ends.len()).map(|event| written.raw_text(event, false)).collect();
+        }
+        written.text.clone()
     }
 
     /// Engine tokens written so far.
@@ -204,17 +213,17 @@ impl TaskLog {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let written = self.lock();
-        let besides = written.besides.as_ref().map_or(0, |besides| besides.bytes());
-        let own = written.end.as_ref().and_then(|end| end.own.as_deref()).map_or(0, bytes_of);
+        let metadata = written.metadata.as_ref().map_or(0, |metadata| metadata.bytes());
+        let extra = written.end.as_ref().and_then(|end| end.extra.as_deref()).map_or(0, bytes_of);
         let events = written.text.capacity() + written.ends.capacity() * size_of::<u32>();
-        events + besides + own + size_of::<Self>()
+        events + metadata + extra + size_of::<Self>()
     }
 
     /// A reader whose first event is `from`.
     #[must_use]
     pub fn read_from(self: &Arc<Self>, from: u32) -> LogReader {
-        let seat = self.lock().take_seat();
-        LogReader { log: Arc::clone(self), seat, next: from, ended: false }
+        let slot = self.lock().take_slot();
+        LogReader { log: Arc::clone(self), slot, next: from, is_typed: false, ended: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
@@ -225,42 +234,47 @@ impl TaskLog {
 
 impl Written {
     /// Everyone who waits looks again. Done under the lock: a reader that has just seen nothing new is either
-    /// seated by then or sees this.
+    /// sloted by then or sees this.
     fn wake_readers(&mut self) {
-        for seat in &mut self.seats {
-            if matches!(seat, Seat::Waits(_))
-                && let Seat::Waits(waker) = std::mem::replace(seat, Seat::Busy)
+        for slot in &mut self.slots {
+            if matches!(slot, ReaderSlot::Waits(_))
+                && let ReaderSlot::Waits(waker) = std::mem::replace(slot, ReaderSlot::Busy)
             {
                 waker.wake();
             }
         }
     }
 
-    fn take_seat(&mut self) -> usize {
-        let free = self.seats.iter().position(|seat| matches!(seat, Seat::Free));
-        let seat = free.unwrap_or(self.seats.len());
+    fn take_slot(&mut self) -> usize {
+        let free = self.slots.iter().position(|slot| matches!(slot, ReaderSlot::Free));
+        let slot = free.unwrap_or(self.slots.len());
         if free.is_none() {
-            self.seats.push(Seat::Busy);
+            self.slots.push(ReaderSlot::Busy);
         } else {
-            self.seats[seat] = Seat::Busy;
+            self.slots[slot] = ReaderSlot::Busy;
         }
-        seat
+        slot
     }
 
     /// What comes after the first `seen` events; nothing, where that is still to come.
-    fn after(&self, seen: u32) -> Option<Chunk> {
+    fn after(&self, seen: u32, is_typed: bool) -> Option<Chunk> {
         let unread = self.ends.get(seen as usize..).unwrap_or_default();
         if unread.is_empty() {
             return self.end.clone().map(Chunk::End);
         }
-        let unread = &unread[..unread.len().min(CHUNK_EVENTS)];
-        let mut start = seen.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
-        let texts = unread.iter().map(|&end| {
-            let text = self.text[start as usize..end as usize].to_owned();
-            start = end;
-            text
-        });
+        let count = unread.len().min(CHUNK_EVENTS);
+        let first = seen as usize;
+        let texts = (first..first + count).map(|event| self.raw_text(event, is_typed));
         Some(Chunk::Tokens { first: seen, texts: texts.collect() })
+    }
+
+    /// The raw text of an event: where it is vectors or scores, their JSON unless `is_typed`.
+    fn raw_text(&self, event: usize, is_typed: bool) -> String {
+        let start = event.checked_sub(1).map_or(0, |before| self.ends[before]);
+        match (&self.text[start as usize..self.ends[event] as usize], &self.metadata) {
+            ("", Some(metadata)) if !is_typed => metadata.raw_text_of(event),
+            (text, _) => text.to_owned(),
+        }
     }
 }
 
@@ -268,12 +282,21 @@ impl Written {
 #[derive(Debug)]
 pub struct LogReader {
     log: Arc<TaskLog>,
-    seat: usize,
+    slot: usize,
     next: u32,
+    /// Whether it reads vectors and scores from the metadata, so that nobody needs them as text.
+    is_typed: bool,
     ended: bool,
 }
 
 impl LogReader {
+    /// The same for a reader that takes output that is no text from the metadata.
+    #[must_use]
+    pub fn typed(mut self) -> Self {
+        self.is_typed = true;
+        self
+    }
+
     /// All that is there and not yet read, waiting until there is something. Nothing after the end.
     /// Safe to drop and call again: what was not returned is not lost.
     pub async fn next(&mut self) -> Option<Chunk> {
@@ -286,23 +309,23 @@ impl LogReader {
             return Poll::Ready(None);
         }
         let mut written = self.log.lock();
-        if let Some(chunk) = written.after(self.next) {
+        if let Some(chunk) = written.after(self.next, self.is_typed) {
             drop(written);
             self.pass(&chunk);
             return Poll::Ready(Some(chunk));
         }
-        let seat = &mut written.seats[self.seat];
-        if !matches!(seat, Seat::Waits(waker) if waker.will_wake(cx.waker())) {
-            *seat = Seat::Waits(cx.waker().clone());
+        let slot = &mut written.slots[self.slot];
+        if !matches!(slot, ReaderSlot::Waits(waker) if waker.will_wake(cx.waker())) {
+            *slot = ReaderSlot::Waits(cx.waker().clone());
         }
         Poll::Pending
     }
 
-    /// What each of `events` has beside its text; nothing at all where none of the log has anything.
+    /// What each of `events` has beside its raw text; nothing at all where none of the log has anything.
     #[must_use]
-    pub fn beside(&self, events: Range<u32>) -> Vec<Beside> {
+    pub fn metadata(&self, events: Range<u32>) -> Vec<EventMetadata> {
         let events = events.start as usize..events.end as usize;
-        self.log.lock().besides.as_ref().map_or_else(Vec::new, |besides| besides.of(events))
+        self.log.lock().metadata.as_ref().map_or_else(Vec::new, |metadata| metadata.of(events))
     }
 
     /// All that is there and not yet read, without waiting.
@@ -310,7 +333,7 @@ impl LogReader {
         if self.ended {
             return None;
         }
-        let chunk = self.log.lock().after(self.next)?;
+        let chunk = self.log.lock().after(self.next, self.is_typed)?;
         self.pass(&chunk);
         Some(chunk)
     }
@@ -327,7 +350,7 @@ impl LogReader {
 
 impl Drop for LogReader {
     fn drop(&mut self) {
-        self.log.lock().seats[self.seat] = Seat::Free;
+        self.log.lock().slots[self.slot] = ReaderSlot::Free;
     }
 }
 

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::{Engine, TaskSink};
-use generation::{
-    Determinism, EndReport, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, Tools, Workload,
-};
-use orchestrator_core::{Company, Millis, Priority, TaskId, TokenCount};
+use generation::{EndReport, EngineError, Finish, GenerateRequest, Input, OutputChunk, Workload};
+use orchestrator_core::{Company, Millis, TaskId, TokenCount};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -201,29 +199,13 @@ async fn cancel(
     }
 }
 
-fn job(workload: Workload, max_tokens: Option<TokenCount>) -> Job {
+fn job(workload: Workload, max_tokens: Option<TokenCount>) -> GenerateRequest {
     let input = match workload {
         Workload::Completion => Input::Prompt(PROMPT.to_owned()),
         Workload::Embedding => Input::Inputs(vec![PROMPT.to_owned()]),
         Workload::Rerank => Input::Inputs(vec!["What did the keeper see?".to_owned(), PROMPT.to_owned()]),
     };
-    Job {
-        task: TaskId(Uuid::new_v4()),
-        session: None,
-        priority: Priority::Interactive,
-        workload,
-        input: input.into(),
-        ctx: None,
-        max_tokens,
-        sampling: Sampling::greedy(),
-        seed: 0,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
-    }
+    GenerateRequest { workload, max_tokens, ..GenerateRequest::new(TaskId(Uuid::new_v4()), input) }
 }
 
 /// The first piece of an answer.
@@ -265,7 +247,7 @@ struct Probe {
 }
 
 impl Probe {
-    fn submit(engine: &Arc<dyn Engine>, job: Job) -> Self {
+    fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> Self {
         let (heard_tx, heard) = watch::channel(Heard::default());
         let (ended_tx, ended) = oneshot::channel();
         let task = job.task;
@@ -326,8 +308,8 @@ struct ProbeSink {
 }
 
 impl TaskSink for ProbeSink {
-    fn tokens(&mut self, piece: Piece) {
-        let tokens = u32::try_from(piece.tokens.len()).unwrap_or(u32::MAX);
+    fn output(&mut self, chunk: OutputChunk) {
+        let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);
         self.heard.send_modify(|heard| heard.piece(now(), tokens));
     }
 

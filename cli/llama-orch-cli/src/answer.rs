@@ -4,10 +4,8 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use api_types::{EndEvent, FinishReason, StartedEvent, TaskAccepted, TaskRequest, TokenEvent};
+use api_types::{EndEvent, FinishReason, OutputPart, StartedEvent, TaskAccepted, TaskRequest, TokenEvent};
 use futures_util::{Stream, StreamExt};
-use generation::ThoughtReader;
-use generation::reasoning::Said;
 use serde::Serialize;
 
 use crate::clock;
@@ -61,7 +59,7 @@ pub enum Ending {
 
 /// What came of it.
 pub struct Answer {
-    /// Without what was thought before.
+    /// The answer, without reasoning and markup.
     pub text: String,
     pub ending: Ending,
 }
@@ -128,8 +126,6 @@ struct Progress<'a> {
     sent: Instant,
     place: Place,
     first_token: Option<Duration>,
-    /// Tells thoughts from the answer, where the answer is one to a conversation.
-    thoughts: Option<ThoughtReader>,
     text: String,
 }
 
@@ -137,8 +133,7 @@ impl<'a> Progress<'a> {
     fn new(ui: &'a mut Ui, ask: &'a Ask, submitted: Submitted) -> Self {
         let Submitted { accepted, sent } = submitted;
         let place = Place::heard_now(accepted.queue_position, accepted.predicted_start_ms);
-        let thoughts = ask.request.messages.is_some().then(ThoughtReader::default);
-        Self { ui, ask, accepted, sent, place, first_token: None, thoughts, text: String::new() }
+        Self { ui, ask, accepted, sent, place, first_token: None, text: String::new() }
     }
 
     const fn waits(&self) -> bool {
@@ -204,36 +199,26 @@ impl<'a> Progress<'a> {
             self.ui.clear_live();
         }
         self.line(&Line::Token(token))?;
-        let said = match &mut self.thoughts {
-            Some(thoughts) => thoughts.push(token.t.clone()),
-            None => vec![Said::Text(token.t.clone())],
-        };
-        said.into_iter().try_for_each(|said| self.said(said))
-    }
-
-    /// The answer is what was asked for; thoughts are for who looks.
-    fn said(&mut self, said: Said) -> Result<(), OutputClosed> {
-        match (said, self.ask.form) {
-            (Said::Text(text), form) => {
-                self.text.push_str(&text);
-                if form == Form::Text { self.ui.answer(&text) } else { Ok(()) }
-            }
-            (Said::Thought(text), Form::Text) => {
-                self.ui.thought(&text);
-                Ok(())
-            }
-            (Said::Thought(_), Form::Json) => Ok(()),
+        match &token.output {
+            None => self.answer(&token.t),
+            Some(parts) => parts.iter().try_for_each(|part| self.part(part)),
         }
     }
 
-    /// What was held back of the answer.
-    fn rest(&mut self) -> Result<(), OutputClosed> {
-        let held = self.thoughts.as_mut().and_then(ThoughtReader::finish);
-        held.map_or(Ok(()), |said| self.said(said))
+    /// The answer goes to standard output; reasoning is shown where somebody looks.
+    fn part(&mut self, part: &OutputPart) -> Result<(), OutputClosed> {
+        if let Some(reasoning) = part.reasoning.as_deref().filter(|_| self.ask.form == Form::Text) {
+            self.ui.reasoning(reasoning);
+        }
+        part.text.as_deref().map_or(Ok(()), |text| self.answer(text))
+    }
+
+    fn answer(&mut self, text: &str) -> Result<(), OutputClosed> {
+        self.text.push_str(text);
+        if self.ask.form == Form::Text { self.ui.answer(text) } else { Ok(()) }
     }
 
     fn end(&mut self, end: &EndEvent) -> Result<(), Stop> {
-        self.rest()?;
         let figures = Figures { first_token: self.first_token, tokens_per_s: tokens_per_s(end) };
         self.line(&Line::End {
             end,
@@ -276,7 +261,6 @@ impl<'a> Progress<'a> {
     }
 
     fn over(mut self, ending: Ending) -> Result<Answer, OutputClosed> {
-        self.rest()?;
         self.ui.clear_live();
         self.ui.end_answer()?;
         Ok(Answer { text: std::mem::take(&mut self.text), ending })

@@ -54,8 +54,8 @@ pub struct Ui {
     notices: Notices,
     /// Whether the last line of standard output has been ended.
     line: Line,
-    /// Whether the last line of thoughts has been.
-    thought: Line,
+    /// Whether the last line of reasoning has ended.
+    reasoning: Line,
     live: Live,
 }
 
@@ -93,7 +93,7 @@ impl Ui {
             err: Stream { to: Box::new(err), terminal: err_terminal, colour: err_terminal && !plain },
             notices,
             line: Line::Ended,
-            thought: Line::Ended,
+            reasoning: Line::Ended,
             live: Live::Absent,
         }
     }
@@ -131,7 +131,7 @@ impl Ui {
             return Ok(());
         }
         self.clear_live();
-        self.end_thought();
+        self.end_reasoning();
         if self.out.terminal {
             self.write_out(&text::for_terminal(stretch))?;
         } else {
@@ -142,19 +142,19 @@ impl Ui {
     }
 
     /// Shows a stretch of what the model thinks before it answers, where notes are said.
-    pub fn thought(&mut self, stretch: &str) {
+    pub fn reasoning(&mut self, stretch: &str) {
         if !self.has_notes() || stretch.is_empty() {
             return;
         }
         self.clear_live();
         let painted = self.paint(Ink::Dim, &text::for_terminal(stretch));
         self.write_err(&painted);
-        self.thought = Line::Open;
+        self.reasoning = Line::Open;
     }
 
-    /// Ends thoughts, with an empty line behind them.
-    fn end_thought(&mut self) {
-        if std::mem::replace(&mut self.thought, Line::Ended) == Line::Open {
+    /// Ends reasoning, with an empty line behind them.
+    fn end_reasoning(&mut self) {
+        if std::mem::replace(&mut self.reasoning, Line::Ended) == Line::Open {
             self.write_err("\n\n");
         }
     }
@@ -248,7 +248,7 @@ impl Ui {
 
     /// A note must not go on in the middle of the answer's last line where both are the same terminal.
     fn break_shared_line(&mut self) {
-        self.end_thought();
+        self.end_reasoning();
         if self.out.terminal && self.err.terminal && self.line == Line::Open {
             self.line = Line::Ended;
             self.write_err("\n");

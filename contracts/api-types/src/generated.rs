@@ -636,6 +636,18 @@ pub struct ModelStatus {
     pub model_id: ::std::string::String,
     pub state: ModelState,
 }
+///A typed part of an answer; exactly one of its fields is there.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
+pub struct OutputPart {
+    ///Text of the answer.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub text: ::std::option::Option<::std::string::String>,
+    ///What the model writes for itself before it answers.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub reasoning: ::std::option::Option<::std::string::String>,
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub tool_call: ::std::option::Option<ToolCallPart>,
+}
 ///Whether the model fits a device, as reckoned before its last load.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct Placement {
@@ -1604,10 +1616,24 @@ pub struct TaskSummary {
 ///The data of an event `token`. One event may hold the text of several tokens, where the bytes of one character came in parts or a stop string might have begun.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct TokenEvent {
-    ///The text, always whole UTF-8; for an embedding the JSON array of a vector, for a rerank a score.
+    ///The raw text as the model wrote it, always whole UTF-8; for an embedding the JSON array of a vector, for a rerank a score. Of an attached engine that sends reasoning and tool calls apart, reasoning stands between `<think>` and `</think>` and calls in the form of Hermes. Empty only where `output` is there.
     pub t: ::std::string::String,
+    ///What `t` was parsed into, in order; absent where all of `t` is text of the answer. Empty where `t` is markup alone.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub output: ::std::option::Option<::std::vec::Vec<OutputPart>>,
     ///Counts the stream's `token` events, from 0 without gaps.
     pub i: u64,
+}
+///More of a tool call.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct ToolCallPart {
+    ///Which call of the answer it is, from 0.
+    pub index: u32,
+    ///The tool, with the first part of a call.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub name: ::std::option::Option<::std::string::String>,
+    ///What comes next of the arguments, as JSON text.
+    pub arguments: ::std::string::String,
 }
 ///What is asked of the model. `completion` is text that goes on, `embedding` one vector for each input, `rerank` a score of each document against a query. A pool that cannot do it refuses with 400.
 #[derive(

@@ -89,7 +89,7 @@ fn events_are_written_in_the_order_the_contract_lists() {
         serde_json::to_string(&started).expect("JSON"),
         r#"{"queue_position":1,"predicted_start_ms":2}"#
     );
-    let token = TokenEvent { t: "a".to_owned(), i: 0 };
+    let token = TokenEvent { t: "a".to_owned(), i: 0, output: None };
     assert_eq!(serde_json::to_string(&token).expect("JSON"), r#"{"t":"a","i":0}"#);
     let end = EndEvent {
         tokens_out: 1,

@@ -1,28 +1,10 @@
 //! What an engine cannot do is refused by name.
 
-use orchestrator_core::Priority;
-
 use super::*;
-use generation::{Determinism, KvHint, Message, OwnFields, Role, Sampling, Tool, ToolChoice, Tools};
+use generation::{ExtraBody, Message, Role, Tool, ToolChoice, Tools};
 
-fn job() -> Job {
-    Job {
-        task: TaskId(uuid::Uuid::nil()),
-        session: None,
-        priority: Priority::Interactive,
-        workload: Workload::Completion,
-        input: Input::Messages(vec![Message::new(Role::User, "hi")]).into(),
-        ctx: None,
-        max_tokens: None,
-        sampling: Sampling::greedy(),
-        seed: 0,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
-    }
+fn job() -> GenerateRequest {
+    GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Messages(vec![Message::new(Role::User, "hi")]))
 }
 
 fn tool(name: &str) -> Tool {
@@ -30,10 +12,10 @@ fn tool(name: &str) -> Tool {
 }
 
 fn all() -> Abilities {
-    Abilities { tools: true, logprobs: Some(20), images: true, own_fields: OwnFieldsTaken::All }
+    Abilities { tools: true, logprobs: Some(20), images: true, extra_body: ExtraBodySupport::All }
 }
 
-fn told(job: &Job, abilities: Abilities) -> String {
+fn told(job: &GenerateRequest, abilities: Abilities) -> String {
     abilities.check(job, EngineKind::Llamacpp).expect_err("refused")
 }
 
@@ -51,14 +33,17 @@ fn tools_logprobs_and_images_are_refused_by_name_where_the_engine_has_none() {
     Arc::make_mut(&mut asked.tools).choice = ToolChoice::None;
     assert_eq!(Abilities::default().check(&asked, EngineKind::Llamacpp), Ok(()), "they are not shown");
 
-    let asked = Job { logprobs: Some(20), ..job() };
+    let asked = GenerateRequest { logprobs: Some(20), ..job() };
     assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
     assert!(told(&asked, Abilities::default()).starts_with("`logprobs` are asked for"));
-    let asked = Job { logprobs: Some(21), ..job() };
+    let asked = GenerateRequest { logprobs: Some(21), ..job() };
     assert_eq!(told(&asked, all()), "`top_logprobs` is 21; 0 to 20 would be right");
 
     let seen = Message { images: vec!["data:,".to_owned()], ..Message::new(Role::User, "what is it?") };
-    let asked = Job { input: Input::Messages(vec![Message::new(Role::System, "s"), seen]).into(), ..job() };
+    let asked = GenerateRequest {
+        input: Input::Messages(vec![Message::new(Role::System, "s"), seen]).into(),
+        ..job()
+    };
     assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
     assert!(told(&asked, Abilities::default()).starts_with("`messages[1]` holds an image"));
 }
@@ -87,18 +72,18 @@ fn a_tool_that_cannot_be_called_is_named() {
 
 #[test]
 fn fields_of_its_own_are_refused_in_the_given_words_where_an_engine_takes_none() {
-    let own = |template: Option<&str>| OwnFields {
+    let own = |template: Option<&str>| ExtraBody {
         fields: r#"{"mirostat":2}"#.to_owned(),
         template: template.map(str::to_owned),
         refusal: "`mirostat` is not a field".to_owned(),
     };
-    let asked = Job { own: Some(own(None)), ..job() };
+    let asked = GenerateRequest { extra_body: Some(own(None)), ..job() };
     assert_eq!(all().check(&asked, EngineKind::Llamacpp), Ok(()));
-    let template = Abilities { own_fields: OwnFieldsTaken::Template, ..Abilities::default() };
+    let template = Abilities { extra_body: ExtraBodySupport::Template, ..Abilities::default() };
     for abilities in [Abilities::default(), template] {
         assert_eq!(told(&asked, abilities), "`mirostat` is not a field");
     }
-    let asked = Job { own: Some(own(Some("{}"))), ..job() };
+    let asked = GenerateRequest { extra_body: Some(own(Some("{}"))), ..job() };
     assert_eq!(template.check(&asked, EngineKind::Llamacpp), Ok(()));
     assert_eq!(told(&asked, Abilities::default()), "`mirostat` is not a field");
 }

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use engine_api::{Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink};
 use futures_core::future::BoxFuture;
-use generation::{Determinism, EndReport, EngineError, Finish, Job};
+use generation::{Determinism, EndReport, EngineError, Finish, GenerateRequest};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::backend::{Call, Ending, HttpBackend, Last};
 use crate::clock;
-use crate::dialect::{Call, Dialect, Ending, Last};
+use crate::delivery::Delivery;
 use crate::estimate::estimated_tokens;
 use crate::exchange::Incoming;
 use crate::fault::Fault;
 use crate::inner::{Inner, NotTaken};
 use crate::large;
-use crate::relay::Told;
 use crate::suspension::Proof;
 use crate::{relay, tasks};
 
@@ -45,7 +45,7 @@ impl<D> Drop for HttpEngine<D> {
     }
 }
 
-impl<D: Dialect> Engine for HttpEngine<D> {
+impl<D: HttpBackend> Engine for HttpEngine<D> {
     fn facts(&self) -> &EngineFacts {
         &self.facts
     }
@@ -54,7 +54,7 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         self.inner.process.as_ref().and_then(crate::process::Process::id)
     }
 
-    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<GenerateRequest>, sink: Box<dyn TaskSink>) {
         if let Err(fault) = check(&job, &self.facts) {
             return sink.end(EndReport::failed(EngineError::Invalid(fault)));
         }
@@ -62,8 +62,8 @@ impl<D: Dialect> Engine for HttpEngine<D> {
             Ok((canceled, read)) => {
                 let inner = Arc::clone(&self.inner);
                 let most = job.max_tokens.unwrap_or(job.ctx.unwrap_or(self.facts.ctx));
-                let told = Told::new(sink, read).at_most(most);
-                tasks::spawn(run(inner, job, told, canceled).in_current_span());
+                let delivery = Delivery::new(sink, read).of(&job, most);
+                tasks::spawn(run(inner, job, delivery, canceled).in_current_span());
             }
             Err(NotTaken::Gone) => drop(sink),
             Err(NotTaken::Suspended(reason)) => sink.end(EndReport::failed(EngineError::Unavailable(reason))),
@@ -78,7 +78,7 @@ impl<D: Dialect> Engine for HttpEngine<D> {
         self.inner.cancel(task);
     }
 
-    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let inner = Arc::clone(&self.inner);
         let checked = check(&job, &self.facts);
         Box::pin(async move {
@@ -88,7 +88,7 @@ impl<D: Dialect> Engine for HttpEngine<D> {
                 return Err(MeasureError::Gone);
             }
             let bytes = job.bytes();
-            let measure = Arc::clone(&inner.dialect).measure(inner.client.clone(), job);
+            let measure = Arc::clone(&inner.backend).measure(inner.client.clone(), job);
             let measured = large::run(&inner.large_measures, bytes, measure).await;
             measured.map_err(|fault| match fault {
                 Fault::Refused(text) => MeasureError::Invalid(text),
@@ -107,11 +107,11 @@ impl<D: Dialect> Engine for HttpEngine<D> {
     }
 
     fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
-        if self.inner.is_gone() { None } else { self.inner.dialect.session_kv(session) }
+        if self.inner.is_gone() { None } else { self.inner.backend.session_kv(session) }
     }
 
     fn evict_session(&self, session: SessionId) {
-        self.inner.dialect.evict_session(session);
+        self.inner.backend.evict_session(session);
     }
 
     fn work_done(&self, task: TaskId) -> Option<u64> {
@@ -169,7 +169,7 @@ impl<D: Dialect> Engine for HttpEngine<D> {
 }
 
 /// What no engine behind HTTP can be asked for.
-fn check(job: &Job, facts: &EngineFacts) -> Result<(), String> {
+fn check(job: &GenerateRequest, facts: &EngineFacts) -> Result<(), String> {
     if job.determinism == Determinism::Strict {
         let engine = facts.kind.as_str();
         return Err(format!(
@@ -201,17 +201,17 @@ enum End {
 }
 
 /// One job from its arrival to its end.
-async fn run<D: Dialect>(
+async fn run<D: HttpBackend>(
     inner: Arc<Inner<D>>,
-    job: Arc<Job>,
-    mut told: Told,
+    job: Arc<GenerateRequest>,
+    mut delivery: Delivery,
     mut canceled: oneshot::Receiver<()>,
 ) {
     let arrived = clock::now();
     let (task, most, guessed) = (job.task, job.max_tokens, estimated_tokens(&job.input));
     let mut rest = None;
     let end = {
-        let mut answer = std::pin::pin!(answer(&inner, job, &mut told));
+        let mut answer = std::pin::pin!(answer(&inner, job, &mut delivery));
         poll_fn(|cx| {
             if let Poll::Ready(word) = std::pin::Pin::new(&mut canceled).poll(cx) {
                 return Poll::Ready(if word.is_ok() { End::Canceled } else { End::Lost });
@@ -227,7 +227,7 @@ async fn run<D: Dialect>(
         End::Last(last) => match last.ending {
             Ending::Stop => Finish::Stop,
             Ending::Length => Finish::Length,
-            Ending::Unsaid if most.is_some_and(|most| told.tokens >= most.0) => Finish::Length,
+            Ending::Unsaid if most.is_some_and(|most| delivery.tokens >= most.0) => Finish::Length,
             Ending::Unsaid => Finish::Stop,
         },
         End::Canceled => Finish::Canceled,
@@ -235,7 +235,7 @@ async fn run<D: Dialect>(
         End::Fault(fault @ Fault::Refused(_)) => Finish::Failed(inner.fail_early(fault.clone())),
         End::Fault(fault) => {
             tracing::warn!(engine = D::NAME, %fault, "a task failed at its engine");
-            if told.first.is_none() {
+            if delivery.first.is_none() {
                 Finish::Failed(inner.fail_early(fault.clone()))
             } else {
                 if let Fault::Transport(why) = fault {
@@ -247,47 +247,48 @@ async fn run<D: Dialect>(
     };
     inner.leave(task);
     let mut last = if let End::Last(last) = end { last } else { Last::default() };
-    if told.first.is_some() {
+    if delivery.first.is_some() {
         // An engine that does not count, or was not let to its end.
         last.tokens_in.get_or_insert(guessed);
     }
-    let report = report(finish, last, &mut told, arrived);
-    told.sink.end(report);
+    let report = report(finish, last, &mut delivery, arrived);
+    delivery.sink.end(report);
     if let Some(rest) = rest {
         inner.client.keep(rest).await;
     }
 }
 
-fn report(finish: Finish, last: Last, told: &mut Told, arrived: Instant) -> EndReport {
+fn report(finish: Finish, last: Last, delivery: &mut Delivery, arrived: Instant) -> EndReport {
     let now = clock::now();
-    let first = told.first.unwrap_or(now);
+    let first = delivery.first.unwrap_or(now);
     EndReport {
         finish,
         tokens_in: last.tokens_in.unwrap_or_default(),
         tokens_cached: last.tokens_cached.unwrap_or_default(),
-        tokens_out: last.tokens_out.unwrap_or(TokenCount(told.tokens)),
+        tokens_out: last.tokens_out.unwrap_or(TokenCount(delivery.tokens)),
+        tokens_reasoning: last.tokens_reasoning,
         prefill_ms: last.prefill.unwrap_or_else(|| Millis::from_duration(first - arrived)),
         decode_ms: last.decode.unwrap_or_else(|| Millis::from_duration(now - first)),
-        own: told.take_own(),
+        extra: delivery.take_extra(),
     }
 }
 
 /// The answer to `job`, and the connection that it came over where that may carry another one.
-pub(crate) async fn answer<D: Dialect>(
+pub(crate) async fn answer<D: HttpBackend>(
     inner: &Inner<D>,
-    job: Arc<Job>,
-    told: &mut Told,
+    job: Arc<GenerateRequest>,
+    delivery: &mut Delivery,
 ) -> (Result<Last, Fault>, Option<Incoming>) {
     let client = &inner.client;
     let begun = async {
         let bytes = job.bytes();
-        let prepare = Arc::clone(&inner.dialect).prepare(client.clone(), job);
+        let prepare = Arc::clone(&inner.backend).prepare(client.clone(), job);
         let Call { path, body, reading } = large::run(&inner.large_requests, bytes, prepare).await?;
         Ok((client.start(&path, &body).await?, reading))
     };
     match begun.await {
         Ok((mut opened, reading)) => {
-            let last = relay::relay(client, &mut opened, reading, told).await;
+            let last = relay::relay(client, &mut opened, reading, delivery).await;
             let incoming = opened.incoming;
             let persists = incoming.persists && (last.is_ok() || incoming.framing.is_over());
             (last, persists.then_some(incoming))

@@ -144,7 +144,7 @@ impl Client {
     /// Gets what is at `path`.
     ///
     /// # Errors
-    /// A fault of the connection or [`Fault::Nonsense`]; a status that is no success is an answer.
+    /// A fault of the connection or [`Fault::Protocol`]; a status that is no success is an answer.
     pub async fn get(&self, path: &str) -> Result<Answered, Fault> {
         let opened = self.open(&self.request("GET", path, None), self.0.timeouts.probe).await?;
         self.whole_and_keep(opened).await
@@ -384,7 +384,7 @@ impl Client {
     }
 
     pub(crate) fn nonsense(&self, what: &str) -> Fault {
-        Fault::Nonsense(format!(
+        Fault::Protocol(format!(
             "the answer of {} is not HTTP/1.1 as an engine speaks it: {what}",
             self.server()
         ))

@@ -16,7 +16,7 @@ pub enum Fault {
     Transport(String),
     /// What came back is not what this engine speaks.
     #[error("{0}")]
-    Nonsense(String),
+    Protocol(String),
     /// The engine does not take this request, which would fail again.
     #[error("{0}")]
     Refused(String),
@@ -35,7 +35,7 @@ impl Fault {
         match self {
             Self::Refused(text) => EngineError::Invalid(text),
             Self::Absent(_) | Self::Unanswered(_) | Self::Transport(_) => EngineError::Lost,
-            Self::Nonsense(text) | Self::Failed(text) | Self::Unready(text) => EngineError::Decode(text),
+            Self::Protocol(text) | Self::Failed(text) | Self::Unready(text) => EngineError::Decode(text),
         }
     }
 }

@@ -185,7 +185,7 @@ fn after_size(size: u64) -> ChunkState {
 }
 
 fn broken(what: &str) -> Fault {
-    Fault::Nonsense(format!("the answer is not HTTP/1.1: {what}"))
+    Fault::Protocol(format!("the answer is not HTTP/1.1: {what}"))
 }
 
 #[cfg(test)]

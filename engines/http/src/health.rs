@@ -8,8 +8,8 @@ use std::time::Duration;
 use engine_api::ExitReason;
 use tokio::time::{Instant, timeout};
 
+use crate::backend::HttpBackend;
 use crate::clock;
-use crate::dialect::Dialect;
 use crate::fault::Fault;
 use crate::inner::Inner;
 use crate::process;
@@ -34,7 +34,7 @@ enum Woken {
 }
 
 /// Probes until the engine is gone or its handle is dropped.
-pub(crate) async fn probe<D: Dialect>(engine: Weak<Inner<D>>) {
+pub(crate) async fn probe<D: HttpBackend>(engine: Weak<Inner<D>>) {
     let mut findings = Findings::default();
     loop {
         let Some(inner) = engine.upgrade() else { return };
@@ -49,7 +49,7 @@ pub(crate) async fn probe<D: Dialect>(engine: Weak<Inner<D>>) {
     }
 }
 
-async fn wait<D: Dialect>(inner: &Inner<D>, tries: u32) -> Woken {
+async fn wait<D: HttpBackend>(inner: &Inner<D>, tries: u32) -> Woken {
     let timeouts = inner.client.timeouts();
     let mut suspension = inner.suspension.subscribe();
     let suspended = suspension.borrow_and_update().is_some();
@@ -62,7 +62,7 @@ async fn wait<D: Dialect>(inner: &Inner<D>, tries: u32) -> Woken {
     }
 }
 
-async fn probe_once<D: Dialect>(inner: &Inner<D>, findings: &mut Findings) {
+async fn probe_once<D: HttpBackend>(inner: &Inner<D>, findings: &mut Findings) {
     let limit = inner.client.timeouts().probe;
     match timeout(limit, is_well(inner)).await {
         Ok(Ok(())) => {}
@@ -89,14 +89,14 @@ async fn probe_once<D: Dialect>(inner: &Inner<D>, findings: &mut Findings) {
     inner.suspension.send_if_modified(|suspension| suspension.take().is_some());
 }
 
-async fn is_well<D: Dialect>(inner: &Inner<D>) -> Result<(), Fault> {
-    let answered = inner.client.get(inner.dialect.health_path()).await?;
+async fn is_well<D: HttpBackend>(inner: &Inner<D>) -> Result<(), Fault> {
+    let answered = inner.client.get(inner.backend.health_path()).await?;
     if answered.is_ok() { Ok(()) } else { Err(inner.client.fault_of(&answered)) }
 }
 
 /// Counts a failure, suspends the engine at the first and ends it at the last one that is borne. A burst of failures
 /// is no end: the engine has the time between two regular probes.
-fn failed<D: Dialect>(inner: &Inner<D>, findings: &mut Findings, what: &str) {
+fn failed<D: HttpBackend>(inner: &Inner<D>, findings: &mut Findings, what: &str) {
     let (now, timeouts) = (clock::now(), inner.client.timeouts());
     findings.failures = findings.failures.saturating_add(1);
     let failing_for: Duration = now - *findings.failing_since.get_or_insert(now);
@@ -117,7 +117,7 @@ fn failed<D: Dialect>(inner: &Inner<D>, findings: &mut Findings, what: &str) {
 }
 
 /// Waits for the end of a managed engine's process.
-pub(crate) async fn watch<D: Dialect>(engine: Weak<Inner<D>>) {
+pub(crate) async fn watch<D: HttpBackend>(engine: Weak<Inner<D>>) {
     let Some(exited) =
         engine.upgrade().and_then(|inner| inner.process.as_ref().map(|process| process.watch()))
     else {

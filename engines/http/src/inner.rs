@@ -24,7 +24,7 @@ const MAX_MEASURES: usize = 64;
 
 /// See the module.
 pub(crate) struct Inner<D> {
-    pub(crate) dialect: Arc<D>,
+    pub(crate) backend: Arc<D>,
     pub(crate) client: Client,
     /// The engine's own process, where it is managed.
     pub(crate) process: Option<Process>,
@@ -60,9 +60,9 @@ pub(crate) enum NotTaken {
 }
 
 impl<D> Inner<D> {
-    pub(crate) fn new(dialect: Arc<D>, client: Client, process: Option<Process>, workload: Workload) -> Self {
+    pub(crate) fn new(backend: Arc<D>, client: Client, process: Option<Process>, workload: Workload) -> Self {
         Self {
-            dialect,
+            backend,
             client,
             process,
             workload,
@@ -172,7 +172,7 @@ impl<D> Inner<D> {
             }
             Fault::Unanswered(text)
             | Fault::Transport(text)
-            | Fault::Nonsense(text)
+            | Fault::Protocol(text)
             | Fault::Failed(text) => {
                 self.suspend(&text, Proof::Generation);
                 EngineError::Failed(text)

@@ -1,4 +1,4 @@
-//! What the adapters of engines that speak HTTP have in common. A crate for one engine brings a [`Dialect`]:
+//! What the adapters of engines that speak HTTP have in common. A crate for one engine brings a [`HttpBackend`]:
 //! what it asks of its server and how it reads the answer. Everything else is here: the address, the
 //! connection, the stream, the managed process, the health probe, the end of it all.
 //!
@@ -13,14 +13,16 @@
 //! Only `http://` addresses are spoken to: an engine of this machine or of the house's own network.
 
 mod address;
+mod backend;
 mod chat;
 mod clock;
 mod config;
-mod dialect;
+mod delivery;
 mod engine;
 mod errors;
 mod estimate;
 mod exchange;
+mod extra_body;
 mod family;
 mod fault;
 mod framing;
@@ -30,7 +32,6 @@ mod idle;
 mod inner;
 mod large;
 mod output;
-mod own;
 mod process;
 mod progress;
 mod relay;
@@ -45,17 +46,18 @@ mod tasks;
 pub mod testing;
 
 pub use address::{Address, InvalidAddress};
+pub use backend::{
+    Answer, Call, DONE, Discovered, Ending, Event, HttpBackend, Last, Reading, UNKNOWN_TOKEN, Undiscovered,
+    Whole,
+};
 pub use chat::{ChatMessage, ChatTools, chat_messages};
 pub use config::{Attach, HttpEngineConfig, InvalidSecret, Secret, Timeouts};
-pub use dialect::{
-    Answer, Call, DONE, Dialect, Discovered, Ending, Event, Last, Reading, UNKNOWN_TOKEN, Undiscovered, Whole,
-};
 pub use errors::message_of;
 pub use estimate::{estimated_tokens, measured_by_estimate};
 pub use exchange::{Answered, Client};
+pub use extra_body::with_extra_body;
 pub use fault::Fault;
 pub use inner::MAX_TASKS;
-pub use own::with_own_fields;
 pub use sampling::{
     DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse, refuse_private_cache,
 };

@@ -1,7 +1,7 @@
 //! Sampling that an engine may not know. What is asked for and cannot be had is refused by name; the values
 //! that stand in a request that asks for nothing are no wish, and leave the choice to the engine.
 
-use generation::{Job, KvHint};
+use generation::{GenerateRequest, KvHint};
 
 use crate::fault::Fault;
 
@@ -33,7 +33,7 @@ pub fn refuse(engine: &str, field: &str, value: impl std::fmt::Display, instead:
 ///
 /// # Errors
 /// [`Fault::Refused`] naming the field.
-pub fn refuse_private_cache(engine: &str, job: &Job) -> Result<(), Fault> {
+pub fn refuse_private_cache(engine: &str, job: &GenerateRequest) -> Result<(), Fault> {
     match job.kv {
         KvHint::Reuse => Ok(()),
         KvHint::None => Err(refuse(engine, "kv_hint", "`none`", "leave it out")),

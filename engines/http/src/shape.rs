@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use generation::OwnAnswer;
+use generation::ExtraFields;
 
 /// The bytes around the text of an event that was parsed.
 #[derive(Debug, Default)]
@@ -13,13 +13,13 @@ pub(crate) struct Shape {
     /// Where the text was: the bytes behind it begin here in `around`.
     at: usize,
     /// What the engine says in fields of its own there.
-    own: Option<Arc<OwnAnswer>>,
+    extra: Option<Arc<ExtraFields>>,
 }
 
 impl Shape {
     /// Remembers what is around `text`, which is a part of `event`; nothing, where it is not: an escape in it
     /// made a copy.
-    pub(crate) fn learn(&mut self, event: &[u8], text: &str, own: Option<&Arc<OwnAnswer>>) {
+    pub(crate) fn learn(&mut self, event: &[u8], text: &str, extra: Option<&Arc<ExtraFields>>) {
         self.forget();
         let Some(at) = (text.as_ptr() as usize).checked_sub(event.as_ptr() as usize) else { return };
         let end = at + text.len();
@@ -29,19 +29,19 @@ impl Shape {
         self.around.extend_from_slice(&event[..at]);
         self.around.extend_from_slice(&event[end..]);
         self.at = at;
-        self.own = own.cloned();
+        self.extra = extra.cloned();
     }
 
     /// Remembers nothing any more.
     pub(crate) fn forget(&mut self) {
         self.around.clear();
         self.at = 0;
-        self.own = None;
+        self.extra = None;
     }
 
     /// The fields of the engine's own that stand around the text.
-    pub(crate) fn own(&self) -> Option<Arc<OwnAnswer>> {
-        self.own.clone()
+    pub(crate) fn extra(&self) -> Option<Arc<ExtraFields>> {
+        self.extra.clone()
     }
 
     /// The text of `event`, where it looks as the one that was learned; never an empty one.

@@ -46,7 +46,7 @@ impl SseReader {
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if self.partial.len() + bytes.len() > MAX_LINE_BYTES {
-            return Err(Fault::Nonsense(format!("a line of the stream is over {MAX_LINE_BYTES} bytes")));
+            return Err(Fault::Protocol(format!("a line of the stream is over {MAX_LINE_BYTES} bytes")));
         }
         self.partial.extend_from_slice(bytes);
         Ok(())

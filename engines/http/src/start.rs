@@ -9,9 +9,9 @@ use orchestrator_core::Millis;
 use tokio::time::timeout;
 
 use crate::address::Address;
+use crate::backend::{Discovered, HttpBackend, Undiscovered};
 use crate::clock;
 use crate::config::{Attach, HttpEngineConfig};
-use crate::dialect::{Dialect, Discovered, Undiscovered};
 use crate::engine::HttpEngine;
 use crate::exchange::Client;
 use crate::inner::Inner;
@@ -29,7 +29,7 @@ const PORT: &str = "{port}";
 /// # Errors
 /// [`StartError::Engine`] with what the server or its process did, [`StartError::Model`] where only a change
 /// of the configuration helps.
-pub async fn start<D: Dialect>(
+pub async fn start<D: HttpBackend>(
     config: &HttpEngineConfig,
     spec: &ReplicaSpec,
     progress: &LoadProgress,
@@ -51,7 +51,7 @@ pub async fn start<D: Dialect>(
             Err(StartError::Engine(format!("{} was not ready within {limit} s", client.server())))
         }
     };
-    let Discovered { dialect, facts } = match (discovered, &process) {
+    let Discovered { backend, facts } = match (discovered, &process) {
         (Ok(discovered), _) => discovered,
         (Err(error), None) => return Err(error),
         (Err(error), Some(process)) => {
@@ -64,14 +64,14 @@ pub async fn start<D: Dialect>(
     let facts = EngineFacts { load_ms: Millis::from_duration(clock::now() - begun), ..facts };
     client.idle().limit_to(facts.slots);
     let workload = facts.workloads.first().copied().unwrap_or_default();
-    let inner = Arc::new(Inner::new(Arc::new(dialect), client, process, workload));
+    let inner = Arc::new(Inner::new(Arc::new(backend), client, process, workload));
     tasks::spawn(health::probe(Arc::downgrade(&inner)));
     tasks::spawn(health::watch(Arc::downgrade(&inner)));
     Ok(Arc::new(HttpEngine::new(facts, inner)))
 }
 
 /// Looks until the server is ready or cannot become so.
-async fn look<D: Dialect>(
+async fn look<D: HttpBackend>(
     client: &Client,
     process: Option<&Process>,
     config: &HttpEngineConfig,

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::{Answer, Ending, Event, Last};
+use crate::backend::{Answer, Ending, Event, Last};
 use crate::fault::Fault;
 
 /// An answer whose stop strings are no part of it.

@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::TaskSink;
-use generation::{Determinism, EndReport, Input, Job, KvHint, Piece, Sampling, Tools, Workload};
-use orchestrator_core::{Priority, TaskId, TokenCount};
+use generation::{EndReport, GenerateRequest, Input, OutputChunk, Workload};
+use orchestrator_core::{TaskId, TokenCount};
 
+use crate::backend::HttpBackend;
 use crate::config::Timeouts;
-use crate::dialect::Dialect;
+use crate::delivery::Delivery;
 use crate::engine::answer;
 use crate::fault::Fault;
 use crate::inner::Inner;
 use crate::progress::EventsRead;
-use crate::relay::Told;
 
 /// The first probe of a suspended engine comes after this part of the time between two regular ones: 100 ms of 5 s.
 const FIRST_PART: u32 = 50;
@@ -64,13 +64,14 @@ pub(crate) fn delay(timeouts: &Timeouts, tries: u32) -> Duration {
 }
 
 /// Has the engine generate one token, in the words that every job is asked in.
-pub(crate) async fn try_one_token<D: Dialect>(inner: &Inner<D>) -> Tried {
+pub(crate) async fn try_one_token<D: HttpBackend>(inner: &Inner<D>) -> Tried {
     let timeouts = inner.client.timeouts();
     let limit = timeouts.probe.min(timeouts.silence);
     let before = inner.read_of_all();
-    let mut told = Told::new(Box::new(Nobody), EventsRead::default());
+    let mut delivery = Delivery::new(Box::new(Nobody), EventsRead::default());
     let tried =
-        tokio::time::timeout(limit, answer(inner, Arc::new(smallest_job(inner.workload)), &mut told)).await;
+        tokio::time::timeout(limit, answer(inner, Arc::new(smallest_job(inner.workload)), &mut delivery))
+            .await;
     match tried {
         Ok((Ok(_), incoming)) => {
             if let Some(incoming) = incoming {
@@ -89,36 +90,25 @@ pub(crate) async fn try_one_token<D: Dialect>(inner: &Inner<D>) -> Tried {
     }
 }
 
-fn smallest_job(workload: Workload) -> Job {
+fn smallest_job(workload: Workload) -> GenerateRequest {
     let word = || "a".to_owned();
     let input = match workload {
         Workload::Completion => Input::Prompt(word()),
         Workload::Embedding => Input::Inputs(vec![word()]),
         Workload::Rerank => Input::Inputs(vec![word(), word()]),
     };
-    Job {
-        task: TaskId(uuid::Uuid::nil()),
-        session: None,
-        priority: Priority::Interactive,
+    GenerateRequest {
         workload,
-        input: input.into(),
-        ctx: None,
+
         max_tokens: (workload == Workload::Completion).then_some(TokenCount(1)),
-        sampling: Sampling::greedy(),
-        seed: 0,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), input)
     }
 }
 
 struct Nobody;
 
 impl TaskSink for Nobody {
-    fn tokens(&mut self, _piece: Piece) {}
+    fn output(&mut self, _chunk: OutputChunk) {}
 
     fn end(self: Box<Self>, _report: EndReport) {}
 }

@@ -2,10 +2,10 @@
 //! sink that listens; and an exchange replayed under every split of its bytes, through the same code that
 //! reads a socket.
 
-mod ear;
+mod recording_sink;
 mod replay;
 mod server;
 
-pub use ear::{Ear, Heard, Story, job, listen, spec, within};
+pub use recording_sink::{Heard, Recording, RecordingSink, job, listen, spec, within};
 pub use replay::{Replayed, replay_every_split};
 pub use server::{FakeServer, Reply, Request, Then, chunked, json, sse};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine_api::{Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError};
+use engine_api::{Abilities, EngineFacts, EngineKind, ExtraBodySupport, ModelFacts, ReplicaSpec, StartError};
 use engine_http::{Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use engine_openai::{Counting, Flavor, OpenAi, WeighedToken, whole};
 use generation::Workload;
@@ -10,7 +10,7 @@ use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::dialect::LlamaServer;
+use crate::backend::LlamaServer;
 use crate::prompts::Prompts;
 use crate::sessions::Sessions;
 
@@ -137,7 +137,7 @@ pub(crate) async fn discover(
         load_ms: Millis(0),
         memory: None,
     };
-    let dialect = LlamaServer {
+    let backend = LlamaServer {
         model: config.model.clone(),
         has_template,
         ctx: holds,
@@ -151,7 +151,7 @@ pub(crate) async fn discover(
             health_path: "/health",
         },
     };
-    Ok(Discovered { dialect, facts })
+    Ok(Discovered { backend, facts })
 }
 
 /// A template that knows no tools would be shown none, and nobody told.
@@ -162,7 +162,7 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
     };
     let tools = has_template && knows_tools;
     let images = has_template && props.modalities.vision;
-    Abilities { tools, logprobs: None, images, own_fields: OwnFieldsTaken::All }
+    Abilities { tools, logprobs: None, images, extra_body: ExtraBodySupport::All }
 }
 
 /// The most alternatives to a token that are asked for.
@@ -204,7 +204,7 @@ async fn meta(client: &Client) -> Result<Meta, Undiscovered> {
 async fn ask(client: &Client, path: &str, body: &serde_json::Value) -> Result<Option<Vec<u8>>, Undiscovered> {
     match client.post(path, body.to_string().as_bytes()).await {
         Ok(answered) if answered.is_ok() => Ok(Some(answered.body)),
-        Ok(_) | Err(Fault::Nonsense(_)) => Ok(None),
+        Ok(_) | Err(Fault::Protocol(_)) => Ok(None),
         Err(fault) => Err(fault.into()),
     }
 }

@@ -6,7 +6,7 @@ use engine_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, S
 use engine_http::HttpEngineConfig;
 use futures_core::future::BoxFuture;
 
-use crate::dialect::LlamaServer;
+use crate::backend::LlamaServer;
 
 /// Starts or attaches `llama-server`. A command of its own looks like
 /// `["llama-server", "--port", "{port}", "-m", "{model}", "-np", "{slots}"]`.

@@ -11,7 +11,7 @@
 //! | `POST /v1/chat/completions` | conversations with tools or pictures, whose calls it reads itself |
 //! | `POST /v1/embeddings`, `POST /v1/rerank` | vectors and scores, where it was started for them |
 
-mod dialect;
+mod backend;
 mod discovery;
 mod factory;
 mod prompts;

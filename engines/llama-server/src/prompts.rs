@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engine_http::{ChatMessage, ChatTools, Client, Fault, chat_messages, with_own_fields};
-use generation::{Job, Message, OwnFields, Tools};
+use engine_http::{ChatMessage, ChatTools, Client, Fault, chat_messages, with_extra_body};
+use generation::{ExtraBody, GenerateRequest, Message, Tools};
 use orchestrator_core::TokenCount;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -60,12 +60,12 @@ struct Conversation<'a> {
 pub(crate) struct Shown<'a> {
     pub(crate) tools: &'a Tools,
     /// Arguments of the template may be among them.
-    pub(crate) own: Option<&'a OwnFields>,
+    pub(crate) extra_body: Option<&'a ExtraBody>,
 }
 
 impl<'a> Shown<'a> {
-    pub(crate) fn of(job: &'a Job) -> Self {
-        Self { tools: &job.tools, own: job.own.as_ref() }
+    pub(crate) fn of(job: &'a GenerateRequest) -> Self {
+        Self { tools: &job.tools, extra_body: job.extra_body.as_ref() }
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn render(client: &Client, messages: &[Message], shown: Shown<'
     let (messages, tools) = (chat_messages(messages), ChatTools::of_words(shown.tools)?);
     let body = serde_json::to_vec(&Conversation { messages, tools })
         .map_err(|error| Fault::Refused(error.to_string()))?;
-    let body = with_own_fields(body, shown.own)?;
+    let body = with_extra_body(body, shown.extra_body)?;
     let rendered: Rendered = ask(client, "/apply-template", body).await?;
     Ok(rendered.prompt)
 }
@@ -127,5 +127,5 @@ async fn ask<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, body: Ve
         return Err(client.fault_of(&answered));
     }
     serde_json::from_slice(&answered.body)
-        .map_err(|error| Fault::Nonsense(format!("`{path}` of {} makes no sense: {error}", client.server())))
+        .map_err(|error| Fault::Protocol(format!("`{path}` of {} makes no sense: {error}", client.server())))
 }

@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 
-use engine_http::{Call, Fault, Reading, with_own_fields};
+use engine_http::{Call, Fault, Reading, with_extra_body};
 use engine_openai::request as openai;
-use generation::{Constraint, Input, Job, reasoning};
+use generation::{Constraint, GenerateRequest, Input, reasoning};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::LlamaServer;
+use crate::backend::LlamaServer;
 use crate::stream::LlamaAnswer;
 
 #[derive(Serialize)]
@@ -60,7 +60,7 @@ enum Bias {
 /// The request of `job`, whose prompt is `prompt`, with at most `most` tokens of an answer.
 pub(crate) fn completion(
     server: &LlamaServer,
-    job: &Job,
+    job: &GenerateRequest,
     prompt: &str,
     most: Option<TokenCount>,
 ) -> Result<Call<LlamaAnswer>, Fault> {
@@ -98,14 +98,14 @@ pub(crate) fn completion(
         n_probs: job.logprobs.map(|most| most.max(1)),
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
-    let body = with_own_fields(body, job.own.as_ref())?;
-    // What must have a form has no thoughts.
-    let may_think = matches!(*job.input, Input::Messages(_)) && sampling.constraint.is_none();
-    let opening = if may_think { reasoning::opening(prompt) } else { None };
+    let body = with_extra_body(body, job.extra_body.as_ref())?;
+    // An answer that must have a form has no reasoning.
+    let may_reason = matches!(*job.input, Input::Messages(_)) && sampling.constraint.is_none();
+    let prefilled = may_reason && reasoning::is_prefilled(prompt);
     Ok(Call {
         path: Cow::Borrowed("/completion"),
         body,
-        reading: Reading::Stream(LlamaAnswer::of_completion(stay, job, opening)),
+        reading: Reading::Stream(LlamaAnswer::of_completion(stay, job, prefilled)),
     })
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn completion(
 /// answer. Which slot it takes is left to the server: it does not say it here.
 pub(crate) fn chat(
     server: &LlamaServer,
-    job: &Job,
+    job: &GenerateRequest,
     most: Option<TokenCount>,
 ) -> Result<Call<LlamaAnswer>, Fault> {
     let Call { path, body, reading } = openai::completion(&server.chat, job, most)?;

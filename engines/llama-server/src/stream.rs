@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use generation::{Job, OwnAnswer};
+use generation::{ExtraFields, GenerateRequest};
 
 use engine_http::{Answer, Ending, Event, Fault, Last, message_of};
 use engine_openai::{OpenAiAnswer, WeighedToken};
@@ -80,16 +80,16 @@ pub(crate) struct Completion {
     /// How many alternatives to each token are wanted with its probability.
     logprobs: Option<u8>,
     /// Whether fields that only this server knows are wanted.
-    tells_own: bool,
-    /// What is still to be put before the text.
-    opening: Option<&'static str>,
+    include_extra: bool,
+    /// Whether the prompt ends within reasoning.
+    prefilled: bool,
 }
 
 impl LlamaAnswer {
-    /// Of the answer to `job` from `/completion`, with `opening` before its text.
-    pub(crate) fn of_completion(stay: Stay, job: &Job, opening: Option<&'static str>) -> Self {
-        let (logprobs, tells_own) = (job.logprobs, job.tells_own);
-        Self::Completion(Completion { stay, logprobs, tells_own, opening })
+    /// Of the answer to `job` from `/completion`, which begins within reasoning where `prefilled`.
+    pub(crate) fn of_completion(stay: Stay, job: &GenerateRequest, prefilled: bool) -> Self {
+        let (logprobs, include_extra) = (job.logprobs, job.include_extra);
+        Self::Completion(Completion { stay, logprobs, include_extra, prefilled })
     }
 }
 
@@ -104,6 +104,10 @@ impl Answer for LlamaAnswer {
         }
     }
 
+    fn is_reasoning_prefilled(&self) -> bool {
+        matches!(self, Self::Completion(completion) if completion.prefilled)
+    }
+
     fn at_end(&mut self) -> Option<Last> {
         match self {
             Self::Completion(_) => None,
@@ -115,7 +119,7 @@ impl Answer for LlamaAnswer {
 impl Completion {
     fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
         let chunk: Chunk<'a> = serde_json::from_slice(event).map_err(|error| {
-            Fault::Nonsense(format!("an event of the stream is not JSON of a completion: {error}"))
+            Fault::Protocol(format!("an event of the stream is not JSON of a completion: {error}"))
         })?;
         if let Some(code) = chunk.error {
             return Err(fault(event, &code));
@@ -135,28 +139,22 @@ impl Completion {
                 ..Last::default()
             }
         });
-        let own = if last.is_some() && self.tells_own { timings(event) } else { None };
+        let extra = if last.is_some() && self.include_extra { timings(event) } else { None };
         let probabilities = chunk.completion_probabilities.into_iter();
         let logprobs = match self.logprobs {
             Some(most) => probabilities.map(|token| token.told(most)).collect(),
             None => Vec::new(),
         };
-        let mut text = chunk.content;
-        if !text.is_empty()
-            && let Some(opening) = self.opening.take()
-        {
-            text = Cow::Owned(format!("{opening}{text}"));
-        }
         let reads_prompt = chunk.prompt_progress.is_some();
         let tokens = if reads_prompt { Vec::new() } else { chunk.tokens };
-        Ok(Event { text, tokens, logprobs, own, reads_prompt, last, ..Event::default() })
+        Ok(Event { text: chunk.content, tokens, logprobs, extra, reads_prompt, last, ..Event::default() })
     }
 }
 
-fn timings(event: &[u8]) -> Option<Arc<OwnAnswer>> {
+fn timings(event: &[u8]) -> Option<Arc<ExtraFields>> {
     let Timed { timings } = serde_json::from_slice(event).ok()?;
     let chunk = Map::from_iter([("timings".to_owned(), Value::Object(timings))]);
-    Some(Arc::new(OwnAnswer { chunk, ..OwnAnswer::default() }))
+    Some(Arc::new(ExtraFields { chunk, ..ExtraFields::default() }))
 }
 
 fn fault(event: &[u8], code: &Code) -> Fault {

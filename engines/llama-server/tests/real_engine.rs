@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::{Device, Engine, EngineFactory, ExitReason, ReplicaSpec, StopOutcome};
-use engine_http::testing::{Heard, Story, job, listen, spec, within};
+use engine_http::testing::{Heard, Recording, job, listen, spec, within};
 use engine_http::{Address, Attach, HttpEngineConfig};
 use engine_llama_server::LlamaServerFactory;
 use generation::{
-    CallEvent, Constraint, EngineError, Finish, Input, Job, LogitBias, Message, OwnFields, Role, Tool,
-    ToolCall, ToolChoice, Tools, Workload,
+    Constraint, EngineError, ExtraBody, Finish, GenerateRequest, Input, LogitBias, Message, Role, Tool,
+    ToolCall, ToolChoice, Tools, Transcript, Workload,
 };
 use orchestrator_core::{SessionId, TokenCount};
 use uuid::Uuid;
@@ -78,18 +78,18 @@ async fn start_with(more: &[&str]) -> Option<Arc<dyn Engine>> {
     Some(within(factory.start(spec, Arc::new(|_| {}))).await.expect("the real server starts"))
 }
 
-async fn answer(engine: &Arc<dyn Engine>, job: Job) -> Story {
+async fn answer(engine: &Arc<dyn Engine>, job: GenerateRequest) -> Recording {
     let (sink, heard) = listen();
     engine.submit(Arc::new(job), sink);
-    Story::of(heard).await
+    Recording::of(heard).await
 }
 
-fn asked(prompt: &str, most: u32) -> Job {
-    Job { max_tokens: Some(TokenCount(most)), ..job(Input::Prompt(prompt.to_owned())) }
+fn asked(prompt: &str, most: u32) -> GenerateRequest {
+    GenerateRequest { max_tokens: Some(TokenCount(most)), ..job(Input::Prompt(prompt.to_owned())) }
 }
 
 /// A job that does not end by itself.
-fn endless() -> Job {
+fn endless() -> GenerateRequest {
     let mut endless = job(Input::Prompt("Once upon a time".to_owned()));
     endless.sampling.logit_bias =
         ENDS.iter().map(|token| LogitBias { token: *token, bias: f32::NEG_INFINITY }).collect();
@@ -119,13 +119,14 @@ async fn counts_agree_with_what_the_server_reads_for_prompts_and_conversations()
     ]);
     for input in [Input::Prompt("The old lighthouse stood at the end".to_owned()), conversation] {
         let measured = within(engine.measure(Arc::new(job(input.clone())))).await.expect("counts");
-        let story = answer(&engine, Job { max_tokens: Some(TokenCount(8)), ..job(input) }).await;
-        let end = story.end.clone().expect("an end");
+        let recording =
+            answer(&engine, GenerateRequest { max_tokens: Some(TokenCount(8)), ..job(input) }).await;
+        let end = recording.end.clone().expect("an end");
         assert_eq!(end.tokens_in, measured.tokens);
-        assert!(!story.text().is_empty());
-        let tokens: usize = story.pieces.iter().map(|piece| piece.tokens.len()).sum();
+        assert!(!recording.text().is_empty());
+        let tokens: usize = recording.pieces.iter().map(|piece| piece.tokens.len()).sum();
         assert!(tokens <= end.tokens_out.0 as usize && tokens > 0, "{tokens} of {}", end.tokens_out);
-        assert!(story.pieces.iter().all(|piece| piece.tokens.iter().all(|token| *token >= 0)));
+        assert!(recording.pieces.iter().all(|piece| piece.tokens.iter().all(|token| *token >= 0)));
     }
 }
 
@@ -135,7 +136,7 @@ async fn the_same_seed_gives_the_same_answer_and_a_limit_is_a_limit() {
     let sampled = || {
         let mut sampled = endless();
         sampled.sampling.temperature = 1.0;
-        Job { max_tokens: Some(TokenCount(12)), ..sampled }
+        GenerateRequest { max_tokens: Some(TokenCount(12)), ..sampled }
     };
     let (one, two) = (answer(&engine, sampled()).await, answer(&engine, sampled()).await);
     assert_eq!(one.text(), two.text());
@@ -148,9 +149,9 @@ async fn stop_strings_schemas_and_grammars_are_kept_to() {
     let Some(engine) = start().await else { return };
     let mut stopped = asked("1, 2, 3, 4, 5,", 40);
     stopped.sampling.stop = vec![" 9".to_owned()];
-    let story = answer(&engine, stopped).await;
-    assert!(story.text().contains('8') && !story.text().contains('9'), "{:?}", story.text());
-    assert_eq!(story.end.expect("an end").finish, Finish::Stop);
+    let recording = answer(&engine, stopped).await;
+    assert!(recording.text().contains('8') && !recording.text().contains('9'), "{:?}", recording.text());
+    assert_eq!(recording.end.expect("an end").finish, Finish::Stop);
     let mut schema = asked("A number and a word as JSON:", 60);
     schema.sampling.constraint = Some(Constraint::JsonSchema(
         r#"{"type":"object","properties":{"z":{"type":"integer"},"a":{"enum":["x","y"]}},"required":["z","a"],"additionalProperties":false}"#.to_owned(),
@@ -172,10 +173,10 @@ async fn a_second_turn_of_a_session_finds_its_cache() {
     let id = SessionId(Uuid::new_v4());
     let session = Some(id);
     let first = "The old lighthouse stood at the end of the long stone pier, and every evening";
-    let story = answer(&engine, Job { session, ..asked(first, 8) }).await;
-    let turn = format!("{first}{} And then", story.text());
+    let recording = answer(&engine, GenerateRequest { session, ..asked(first, 8) }).await;
+    let turn = format!("{first}{} And then", recording.text());
     assert!(engine.session_kv(id).is_some());
-    let end = answer(&engine, Job { session, ..asked(&turn, 4) }).await.end.expect("an end");
+    let end = answer(&engine, GenerateRequest { session, ..asked(&turn, 4) }).await.end.expect("an end");
     assert!(end.tokens_cached.0 * 2 > end.tokens_in.0, "{} of {}", end.tokens_cached, end.tokens_in);
 }
 
@@ -194,10 +195,10 @@ async fn a_cancel_frees_the_slot() {
     for (task, mut heard) in jobs {
         assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
         engine.cancel(task);
-        assert_eq!(Story::of(heard).await.end.expect("an end").finish, Finish::Canceled);
+        assert_eq!(Recording::of(heard).await.end.expect("an end").finish, Finish::Canceled);
     }
-    let story = answer(&engine, asked("Both slots were taken", 3)).await;
-    assert!(story.end.is_some_and(|end| matches!(end.finish, Finish::Length | Finish::Stop)));
+    let recording = answer(&engine, asked("Both slots were taken", 3)).await;
+    assert!(recording.end.is_some_and(|end| matches!(end.finish, Finish::Length | Finish::Stop)));
 }
 
 #[tokio::test]
@@ -240,7 +241,7 @@ async fn one_that_is_killed_loses_its_tasks_and_says_so() {
     engine.submit(Arc::new(endless()), sink);
     assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
     child.kill().await.expect("killed");
-    let end = Story::of(heard).await.end.expect("an end");
+    let end = Recording::of(heard).await.end.expect("an end");
     assert_eq!(end.finish, Finish::Failed(EngineError::Lost));
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains("nothing listens there"), "{why}");
@@ -295,25 +296,17 @@ async fn a_forced_call_of_the_real_server_is_told_as_one() {
         single: true,
     };
     let input = Input::Messages(conversation_with_calls());
-    let asked = Job { tools: tools.into(), max_tokens: Some(TokenCount(96)), ..job(input) };
+    let asked = GenerateRequest { tools: tools.into(), max_tokens: Some(TokenCount(96)), ..job(input) };
     let measured = within(engine.measure(Arc::new(asked.clone()))).await.expect("counts");
-    let story = answer(&engine, asked).await;
-    let end = story.end.clone().expect("an end");
+    let recording = answer(&engine, asked).await;
+    let end = recording.end.clone().expect("an end");
     assert_eq!(end.tokens_in, measured.tokens, "measured with the tools in it");
-    let (mut name, mut arguments) = (String::new(), String::new());
-    for event in story.pieces.iter().flat_map(|piece| piece.calls.clone()) {
-        match event {
-            CallEvent::Start { index, id, name: called } => {
-                assert_eq!(index, 0, "one call");
-                assert!(!id.is_empty());
-                name = called;
-            }
-            CallEvent::Arguments { text, .. } => arguments.push_str(&text),
-            CallEvent::End { .. } => {}
-        }
-    }
-    assert_eq!(name, "weather", "{}", story.text());
-    let arguments: serde_json::Value = serde_json::from_str(&arguments).expect("JSON");
+    let text = recording.text();
+    let calls = Transcript::of(recording.pieces).tool_calls;
+    let [ToolCall { id, name, arguments }] = &*calls else { panic!("one call: {text}") };
+    assert!(!id.is_empty());
+    assert_eq!(name, "weather", "{text}");
+    let arguments: serde_json::Value = serde_json::from_str(arguments).expect("JSON");
     assert!(["Rome", "Oslo"].contains(&arguments["city"].as_str().expect("a city")), "{arguments}");
 }
 
@@ -329,21 +322,25 @@ async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing
     assert_eq!(engine.facts().abilities.logprobs, Some(20));
     let chat = Input::Messages(vec![Message::new(Role::User, "Name three colors.")]);
     let asked = |input: Input| {
-        let mut asked = Job { max_tokens: Some(TokenCount(12)), tells_own: true, ..job(input) };
+        let mut asked =
+            GenerateRequest { max_tokens: Some(TokenCount(12)), include_extra: true, ..job(input) };
         asked.sampling.temperature = 0.0;
         asked
     };
-    let own = OwnFields { fields: "{}".to_owned(), template: None, refusal: String::new() };
+    let own = ExtraBody { fields: "{}".to_owned(), template: None, refusal: String::new() };
     // The second is answered by `/v1/chat/completions`.
-    let jobs = [asked(Input::Prompt("The colors are".into())), Job { own: Some(own), ..asked(chat) }];
+    let jobs = [
+        asked(Input::Prompt("The colors are".into())),
+        GenerateRequest { extra_body: Some(own), ..asked(chat) },
+    ];
     for plain in jobs {
-        let story = async |asked: Job| {
+        let recording = async |asked: GenerateRequest| {
             let (sink, heard) = listen();
             engine.submit(Arc::new(asked), sink);
-            Story::of(heard).await
+            Recording::of(heard).await
         };
-        let weighed = Job { logprobs: Some(2), ..plain.clone() };
-        let (plain, weighed) = (story(plain).await, story(weighed).await);
+        let weighed = GenerateRequest { logprobs: Some(2), ..plain.clone() };
+        let (plain, weighed) = (recording(plain).await, recording(weighed).await);
         assert_eq!(plain.text(), weighed.text());
         let tokens: Vec<_> = weighed.pieces.iter().flat_map(|piece| &piece.logprobs).collect();
         let spelled: Vec<u8> = tokens.iter().flat_map(|token| token.chosen.bytes.clone()).collect();
@@ -354,7 +351,7 @@ async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing
             assert_eq!(token.top[0], token.chosen, "a greedy answer is made of the best");
         }
         assert!(plain.pieces.iter().all(|piece| piece.logprobs.is_empty()));
-        let own = plain.end.expect("an end").own.expect("it says how long it took");
+        let own = plain.end.expect("an end").extra.expect("it says how long it took");
         assert!(own.chunk["timings"]["predicted_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{own:?}");
     }
 }

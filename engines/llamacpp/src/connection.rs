@@ -151,10 +151,10 @@ impl Reader {
             self.sinks.extend(shared.arrivals());
         }
         match event {
-            TaskEvent::Tokens(piece) => {
+            TaskEvent::Output(piece) => {
                 shared.note_tokens(task, piece.tokens.len());
                 if let Some(sink) = self.sinks.get_mut(&task) {
-                    sink.tokens(piece);
+                    sink.output(piece);
                 }
             }
             TaskEvent::End(report) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine_api::{Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink};
 use futures_core::future::BoxFuture;
-use generation::{EndReport, EngineError, Job};
+use generation::{EndReport, EngineError, GenerateRequest};
 use orchestrator_core::{SessionId, TaskId};
 use worker_protocol::{MAX_FRAME_BYTES, ToWorker};
 
@@ -44,7 +44,7 @@ impl Engine for LlamacppEngine {
         &self.facts
     }
 
-    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<GenerateRequest>, sink: Box<dyn TaskSink>) {
         let bytes = job.bytes();
         if bytes > MAX_TEXT_BYTES {
             return sink.end(EndReport::failed(EngineError::Invalid(too_large(bytes))));
@@ -72,7 +72,7 @@ impl Engine for LlamacppEngine {
         }
     }
 
-    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let bytes = job.bytes();

@@ -11,7 +11,7 @@ use engine_api::{
     Abilities, EngineFacts, EngineKind, MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec,
     SessionKv, StartError,
 };
-use generation::{EndReport, Finish, Input, Job, Piece, Workload};
+use generation::{EndReport, Finish, GenerateRequest, Input, OutputChunk, Workload};
 use orchestrator_core::{Millis, TaskId, TokenCount};
 use worker_protocol::{
     EXIT_HUNG, FrameError, FromWorker, PROTOCOL_VERSION, Pong, SessionUpdate, Step, TaskEvent, TaskProgress,
@@ -109,7 +109,11 @@ fn serve(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
     Ok(())
 }
 
-fn submit(channel: &mut UnixStream, running: &mut HashSet<TaskId>, job: &Job) -> Result<(), FrameError> {
+fn submit(
+    channel: &mut UnixStream,
+    running: &mut HashSet<TaskId>,
+    job: &GenerateRequest,
+) -> Result<(), FrameError> {
     let Input::Prompt(prompt) = &*job.input else { std::process::exit(DIES_WITH) };
     let task = job.task;
     match prompt.as_str() {
@@ -169,7 +173,11 @@ fn measure(input: &Input, forgotten: u32) -> Result<Measured, MeasureError> {
 fn token(task: TaskId, text: &str) -> TaskUpdate {
     TaskUpdate {
         task,
-        event: TaskEvent::Tokens(Piece { text: text.to_owned(), tokens: vec![1], ..Piece::default() }),
+        event: TaskEvent::Output(OutputChunk {
+            text: text.to_owned(),
+            tokens: vec![1],
+            ..OutputChunk::default()
+        }),
     }
 }
 

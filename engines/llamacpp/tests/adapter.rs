@@ -9,11 +9,8 @@ use engine_api::{
     Device, Engine, EngineFactory, ExitReason, MeasureError, ReplicaSpec, StartError, StopOutcome, TaskSink,
 };
 use engine_llamacpp::{LlamacppFactory, MAX_TASKS};
-use generation::{
-    Determinism, EndReport, EngineError, Finish, Input, Job, KvHint, Message, Piece, Role, Sampling, Tools,
-    Workload,
-};
-use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
+use generation::{EndReport, EngineError, Finish, GenerateRequest, Input, Message, OutputChunk, Role};
+use orchestrator_core::{PoolId, ReplicaId, SessionId, TaskId, TokenCount};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::sync::{mpsc, watch};
 
@@ -60,44 +57,31 @@ fn is_reaped(pid: Pid) -> bool {
 }
 
 enum Heard {
-    Token(Piece),
+    Token(OutputChunk),
     End(EndReport),
 }
 
-struct Ear(mpsc::Sender<Heard>);
+struct RecordingSink(mpsc::Sender<Heard>);
 
-impl TaskSink for Ear {
-    fn tokens(&mut self, piece: Piece) {
-        self.0.try_send(Heard::Token(piece)).expect("room");
+impl TaskSink for RecordingSink {
+    fn output(&mut self, chunk: OutputChunk) {
+        self.0.try_send(Heard::Token(chunk)).expect("room");
     }
     fn end(self: Box<Self>, report: EndReport) {
         self.0.try_send(Heard::End(report)).expect("room");
     }
 }
 
-fn job(prompt: &str) -> Job {
-    Job {
-        task: TaskId(uuid::Uuid::new_v4()),
-        session: None,
-        priority: Priority::Interactive,
-        workload: Workload::Completion,
-        input: Input::Prompt(prompt.to_owned()).into(),
-        ctx: None,
-        max_tokens: None,
-        sampling: Sampling::greedy(),
+fn job(prompt: &str) -> GenerateRequest {
+    GenerateRequest {
         seed: 1,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(uuid::Uuid::new_v4()), Input::Prompt(prompt.to_owned()))
     }
 }
 
-fn submit(engine: &Arc<dyn Engine>, job: Job) -> mpsc::Receiver<Heard> {
+fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> mpsc::Receiver<Heard> {
     let (tx, rx) = mpsc::channel(64);
-    engine.submit(Arc::new(job), Box::new(Ear(tx)));
+    engine.submit(Arc::new(job), Box::new(RecordingSink(tx)));
     rx
 }
 
@@ -124,7 +108,7 @@ async fn first_token(stream: &mut mpsc::Receiver<Heard>) -> String {
 async fn a_job_streams_its_tokens_and_its_end_and_leaves_its_session() {
     let engine = start("serve").await;
     let session = SessionId(uuid::Uuid::new_v4());
-    let turn = Job { session: Some(session), ..job("one two three") };
+    let turn = GenerateRequest { session: Some(session), ..job("one two three") };
     let (text, end) = hear_out(submit(&engine, turn)).await;
     assert_eq!((text.as_str(), end), ("one two three", Some(Finish::Stop)));
     assert_eq!(engine.session_kv(session).map(|kv| (kv.tokens, kv.bytes)), Some((TokenCount(3), 24)));
@@ -167,7 +151,7 @@ async fn measures_are_answered_each_with_its_own_answer() {
     };
     assert_eq!((one.unwrap().tokens, three.unwrap().tokens), (TokenCount(1), TokenCount(3)));
     let chat = Input::Messages(vec![Message::new(Role::User, "hi")]);
-    let refused = within(engine.measure(Arc::new(Job { input: chat.into(), ..job("") }))).await;
+    let refused = within(engine.measure(Arc::new(GenerateRequest { input: chat.into(), ..job("") }))).await;
     assert_eq!(refused, Err(MeasureError::Invalid("`messages` is not for me".to_owned())));
 }
 
@@ -222,7 +206,7 @@ async fn the_end_of_a_worker_is_told_with_its_reason_and_after_its_last_words() 
 async fn whoever_loses_a_sink_can_see_that_the_engine_is_gone() {
     struct Loss(Arc<dyn Engine>, Arc<Mutex<Option<bool>>>);
     impl TaskSink for Loss {
-        fn tokens(&mut self, _: Piece) {}
+        fn output(&mut self, _chunk: OutputChunk) {}
         fn end(self: Box<Self>, _: EndReport) {}
     }
     impl Drop for Loss {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine_api::{Abilities, EngineKind, ExitReason};
-use generation::{Piece, Workload};
+use generation::{OutputChunk, Workload};
 use orchestrator_core::TokenCount;
 
 /// What a pretend engine answers.
@@ -16,7 +16,7 @@ pub enum Answer {
     /// `w0 w1 w2 …`, without an end of its own.
     Endless,
     /// These, whatever is asked. What one without text has in fields of its own goes with the end.
-    Pieces(Vec<Piece>),
+    Chunks(Vec<OutputChunk>),
 }
 
 /// What a pretend engine is like.

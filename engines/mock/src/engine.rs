@@ -13,8 +13,8 @@ use engine_api::{
 };
 use futures_core::future::BoxFuture;
 use generation::{
-    Candidate, Determinism, EndReport, EngineError, Finish, Job, KvHint, OwnAnswer, Piece, TokenLogprob,
-    Workload,
+    Determinism, EndReport, EngineError, ExtraFields, Finish, GenerateRequest, InlineReasoningParser, Input,
+    KvHint, OutputChunk, PendingOutput, TokenCandidate, TokenLogprob, Workload,
 };
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use tokio::runtime::Handle;
@@ -87,7 +87,7 @@ impl Engine for MockEngine {
         &self.inner.facts
     }
 
-    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<GenerateRequest>, sink: Box<dyn TaskSink>) {
         let inner = Arc::clone(&self.inner);
         inner.shared.submitted(job.task);
         if let Some(reason) = inner.suspended.borrow().clone() {
@@ -123,7 +123,7 @@ impl Engine for MockEngine {
         }
     }
 
-    fn measure(&self, job: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let inner = Arc::clone(&self.inner);
         inner.shared.count(|counts| counts.measures += 1);
         Box::pin(async move {
@@ -263,13 +263,16 @@ struct Run {
     cached: usize,
     arrived: Instant,
     first: Option<Instant>,
-    /// What it says in fields of its own at the end.
-    own: Option<Arc<OwnAnswer>>,
+    /// Fields of its own behind the last chunk.
+    extra: Option<Arc<ExtraFields>>,
+    /// Parses reasoning out of a chat's text, as long as there may be some.
+    inline: Option<InlineReasoningParser>,
+    pending: PendingOutput,
     running: bool,
 }
 
 impl Run {
-    fn new(job: &Job, sink: Box<dyn TaskSink>) -> Self {
+    fn new(job: &GenerateRequest, sink: Box<dyn TaskSink>) -> Self {
         let prompt = words::words_of(&job.input);
         let tokens: Vec<i32> = prompt.iter().map(|word| words::token_of(word)).collect();
         Self {
@@ -279,13 +282,20 @@ impl Run {
             cached: 0,
             arrived: now(),
             first: None,
-            own: None,
+            extra: None,
+            inline: matches!(*job.input, Input::Messages(_)).then(InlineReasoningParser::default),
+            pending: PendingOutput::default(),
             running: false,
         }
     }
 
     /// Every phase of the job, up to its end or its cancel.
-    async fn until_end(&mut self, inner: &Inner, job: &Job, mut orders: watch::Receiver<Order>) -> Finish {
+    async fn until_end(
+        &mut self,
+        inner: &Inner,
+        job: &GenerateRequest,
+        mut orders: watch::Receiver<Order>,
+    ) -> Finish {
         if let Some(error) = refusal(inner, job, self.tokens.len()) {
             return Finish::Failed(EngineError::Invalid(error));
         }
@@ -296,7 +306,7 @@ impl Run {
         }
     }
 
-    async fn phases(&mut self, inner: &Inner, job: &Job) -> Finish {
+    async fn phases(&mut self, inner: &Inner, job: &GenerateRequest) -> Finish {
         let _slot = inner.slots.acquire().await.expect("never closed");
         self.running = true;
         self.cached = session_cache(job).map_or(0, |session| inner.cached(session, &self.tokens));
@@ -307,20 +317,20 @@ impl Run {
             Workload::Completion => self.decode(inner, job).await,
             Workload::Embedding | Workload::Rerank => {
                 self.first = Some(now());
-                for text in words::results(job) {
-                    self.tell(Piece { text, ..Piece::default() });
+                for result in words::results(job) {
+                    self.send(OutputChunk::result(result));
                 }
                 Finish::Stop
             }
         }
     }
 
-    async fn decode(&mut self, inner: &Inner, job: &Job) -> Finish {
+    async fn decode(&mut self, inner: &Inner, job: &GenerateRequest) -> Finish {
         let ctx = job.ctx.map_or(inner.config.ctx, |ctx| ctx.min(inner.config.ctx)).0 as usize;
         let room = ctx.saturating_sub(self.prompt.len());
         let most = job.max_tokens.map_or(room, |most| room.min(most.0 as usize));
-        if let Answer::Pieces(pieces) = &inner.config.answer {
-            return self.play(inner, pieces).await;
+        if let Answer::Chunks(chunks) = &inner.config.answer {
+            return self.play(inner, chunks).await;
         }
         for (index, word) in words::answer_words(&inner.config.answer, &self.prompt).enumerate() {
             if index >= most {
@@ -333,7 +343,7 @@ impl Run {
             self.tokens.push(token);
             let text = if index == 0 { word } else { format!(" {word}") };
             let logprobs = job.logprobs.map(|most| certain(token, &text, most)).into_iter().collect();
-            self.tell(Piece { text, tokens: vec![token], logprobs, ..Piece::default() });
+            self.send_text(OutputChunk { logprobs, ..OutputChunk::text(text, vec![token]) });
             if !inner.decoded_one() {
                 inner.die(inner.config.dies_with.clone());
                 std::future::pending::<()>().await;
@@ -342,29 +352,44 @@ impl Run {
         Finish::Stop
     }
 
-    /// Says what it was given to say.
-    async fn play(&mut self, inner: &Inner, pieces: &[Piece]) -> Finish {
-        for piece in pieces {
+    /// Sends what it was given to send.
+    async fn play(&mut self, inner: &Inner, chunks: &[OutputChunk]) -> Finish {
+        for chunk in chunks {
             inner.shared.gate(Phase::Decode).await;
             pass_time(MockConfig::span(1, inner.config.decode_tps)).await;
             self.first.get_or_insert_with(now);
-            self.tokens.extend(&piece.tokens);
-            if piece.text.is_empty() {
-                self.own.clone_from(&piece.own);
+            self.tokens.extend(&chunk.tokens);
+            if chunk.is_empty() {
+                self.extra.clone_from(&chunk.extra);
+            } else if chunk.events.is_none() {
+                self.send_text(chunk.clone());
             } else {
-                self.tell(piece.clone());
+                self.send(chunk.clone());
             }
             inner.decoded_one();
         }
         Finish::Stop
     }
 
-    fn tell(&mut self, piece: Piece) {
-        self.sink.as_mut().expect("kept until the end").tokens(piece);
+    /// Sends text of a chat without the reasoning in it, as real engines do.
+    fn send_text(&mut self, raw: OutputChunk) {
+        let Some(inline) = &mut self.inline else { return self.send(raw) };
+        let events = inline.push(&raw.text);
+        self.pending.push(raw);
+        if inline.is_done() {
+            self.inline = None;
+        }
+        if let Some(chunk) = self.pending.take(events) {
+            self.send(chunk);
+        }
+    }
+
+    fn send(&mut self, chunk: OutputChunk) {
+        self.sink.as_mut().expect("kept until the end").output(chunk);
     }
 
     /// Says the end, or drops the sink where there is none.
-    fn close(mut self, inner: &Inner, job: &Job, finish: Option<Finish>) {
+    fn close(mut self, inner: &Inner, job: &GenerateRequest, finish: Option<Finish>) {
         if self.running {
             inner.shared.count(|counts| counts.running -= 1);
         }
@@ -373,6 +398,10 @@ impl Run {
             inner.shared.count(|counts| counts.lost += 1);
             return;
         };
+        let held = self.inline.take().and_then(|mut inline| inline.finish());
+        if let Some(chunk) = self.pending.finish(held.into_iter().collect()) {
+            self.send(chunk);
+        }
         let now = now();
         let first = self.first.unwrap_or(now);
         let report = EndReport {
@@ -380,9 +409,10 @@ impl Run {
             tokens_in: words::count(self.prompt.len()),
             tokens_cached: words::count(self.cached),
             tokens_out: words::count(self.tokens.len() - self.prompt.len()),
+            tokens_reasoning: None,
             prefill_ms: Millis::from_duration(first - self.arrived),
             decode_ms: Millis::from_duration(now - first),
-            own: self.own.take(),
+            extra: self.extra.take(),
         };
         if let Some(session) = session_cache(job) {
             inner.remember(session, std::mem::take(&mut self.tokens));
@@ -395,12 +425,12 @@ impl Run {
 }
 
 /// The session whose cache a job uses and leaves behind.
-fn session_cache(job: &Job) -> Option<SessionId> {
+fn session_cache(job: &GenerateRequest) -> Option<SessionId> {
     job.session.filter(|_| job.kv == KvHint::Reuse)
 }
 
 /// What is wrong with a job for this engine, if anything is.
-fn refusal(inner: &Inner, job: &Job, tokens: usize) -> Option<String> {
+fn refusal(inner: &Inner, job: &GenerateRequest, tokens: usize) -> Option<String> {
     let facts = &inner.facts;
     if !facts.workloads.contains(&job.workload) {
         return Some(format!("`workload` `{}` is not one this model offers", job.workload.as_str()));
@@ -421,7 +451,7 @@ fn refusal(inner: &Inner, job: &Job, tokens: usize) -> Option<String> {
 
 /// The only token there could have been.
 fn certain(token: i32, text: &str, most: u8) -> TokenLogprob {
-    let chosen = Candidate { token, bytes: text.as_bytes().to_vec(), logprob: 0.0 };
+    let chosen = TokenCandidate { token, bytes: text.as_bytes().to_vec(), logprob: 0.0 };
     let top = std::iter::repeat_n(chosen.clone(), usize::from(most.min(1))).collect();
     TokenLogprob { chosen, top }
 }

@@ -3,22 +3,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::{Device, Engine, EngineFactory, ExitReason, ReplicaSpec, StartError, StopOutcome, TaskSink};
-use generation::{Determinism, EndReport, Finish, Input, Job, KvHint, Piece, Sampling, Tools, Workload};
-use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
+use generation::{Determinism, EndReport, Finish, GenerateRequest, Input, KvHint, OutputChunk, Workload};
+use orchestrator_core::{Millis, PoolId, ReplicaId, SessionId, TaskId, TokenCount};
 use tokio::sync::mpsc;
 
 use super::*;
 
 enum Heard {
-    Token(Piece),
+    Token(OutputChunk),
     End(EndReport),
 }
 
-struct Ear(mpsc::Sender<Heard>);
+struct RecordingSink(mpsc::Sender<Heard>);
 
-impl TaskSink for Ear {
-    fn tokens(&mut self, piece: Piece) {
-        self.0.try_send(Heard::Token(piece)).expect("room");
+impl TaskSink for RecordingSink {
+    fn output(&mut self, chunk: OutputChunk) {
+        self.0.try_send(Heard::Token(chunk)).expect("room");
     }
     fn end(self: Box<Self>, report: EndReport) {
         self.0.try_send(Heard::End(report)).expect("room");
@@ -37,23 +37,11 @@ fn spec() -> ReplicaSpec {
     }
 }
 
-fn job(prompt: &str, most: u32) -> Job {
-    Job {
-        task: TaskId(uuid::Uuid::new_v4()),
-        session: None,
-        priority: Priority::Interactive,
-        workload: Workload::Completion,
-        input: Input::Prompt(prompt.to_owned()).into(),
-        ctx: None,
+fn job(prompt: &str, most: u32) -> GenerateRequest {
+    GenerateRequest {
         max_tokens: Some(TokenCount(most)),
-        sampling: Sampling::greedy(),
         seed: 1,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(uuid::Uuid::new_v4()), Input::Prompt(prompt.to_owned()))
     }
 }
 
@@ -63,9 +51,9 @@ async fn start(config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
     (engine, control)
 }
 
-fn submit(engine: &Arc<dyn Engine>, job: Job) -> mpsc::Receiver<Heard> {
+fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> mpsc::Receiver<Heard> {
     let (tx, rx) = mpsc::channel(1000);
-    engine.submit(Arc::new(job), Box::new(Ear(tx)));
+    engine.submit(Arc::new(job), Box::new(RecordingSink(tx)));
     rx
 }
 
@@ -163,14 +151,14 @@ async fn stop_cancels_what_runs_and_kills_what_hangs() {
 async fn a_session_keeps_its_words_until_it_is_evicted() {
     let (engine, _) = start(MockConfig::instant().answering("yes no")).await;
     let session = SessionId(uuid::Uuid::new_v4());
-    let turn = |text: &str| Job { session: Some(session), ..job(text, 10) };
+    let turn = |text: &str| GenerateRequest { session: Some(session), ..job(text, 10) };
     let (_, end) = hear_out(submit(&engine, turn("a b c"))).await;
     assert_eq!(end.expect("an end").tokens_cached, TokenCount(0));
     let kv = engine.session_kv(session).expect("held");
     assert_eq!((kv.tokens, kv.bytes), (TokenCount(5), 5 * 1024));
     let (_, end) = hear_out(submit(&engine, turn("a b c yes no d"))).await;
     assert_eq!(end.expect("an end").tokens_cached, TokenCount(5));
-    let (_, end) = hear_out(submit(&engine, Job { kv: KvHint::None, ..turn("a b c yes") })).await;
+    let (_, end) = hear_out(submit(&engine, GenerateRequest { kv: KvHint::None, ..turn("a b c yes") })).await;
     assert_eq!(end.expect("an end").tokens_cached, TokenCount(0), "a task without the cache finds nothing");
     assert_eq!(engine.session_kv(session).expect("held").tokens, TokenCount(8), "and leaves nothing");
     engine.evict_session(session);
@@ -182,8 +170,8 @@ async fn what_it_cannot_do_it_refuses_by_name() {
     let config = MockConfig { strict: false, ctx: TokenCount(3), ..MockConfig::instant() };
     let (engine, _) = start(config).await;
     let refused = [
-        (Job { determinism: Determinism::Strict, ..job("a", 1) }, "`determinism` `strict`"),
-        (Job { workload: Workload::Embedding, ..job("a", 1) }, "`workload` `embedding`"),
+        (GenerateRequest { determinism: Determinism::Strict, ..job("a", 1) }, "`determinism` `strict`"),
+        (GenerateRequest { workload: Workload::Embedding, ..job("a", 1) }, "`workload` `embedding`"),
         (job("a b c", 1), "3 tokens"),
     ];
     for (job, words) in refused {
@@ -207,7 +195,8 @@ async fn starts_fail_as_often_as_told_and_then_succeed() {
     }
     let engine = factory.start(spec(), Arc::new(|_| {})).await.expect("starts");
     assert_eq!(engine.facts().model.name, "tiny");
-    let two = Job { input: Input::Inputs(vec!["a b".to_owned(), "c".to_owned()]).into(), ..job("", 1) };
+    let two =
+        GenerateRequest { input: Input::Inputs(vec!["a b".to_owned(), "c".to_owned()]).into(), ..job("", 1) };
     let measured = engine.measure(Arc::new(two)).await;
     assert_eq!(measured.map(|m| (m.tokens.0, m.longest.0)), Ok((3, 2)));
     control.crash(&ExitReason::Code(7));

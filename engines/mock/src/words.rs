@@ -1,7 +1,7 @@
 //! The pretend model: a token is a word.
 
 use engine_api::Measured;
-use generation::{Input, Job, Workload};
+use generation::{GenerateRequest, Input, OutputEvent, Workload};
 use orchestrator_core::TokenCount;
 
 use crate::config::Answer;
@@ -49,16 +49,20 @@ pub(crate) fn answer_words(answer: &Answer, prompt: &[String]) -> Box<dyn Iterat
             Box::new(words.into_iter())
         }
         Answer::Endless => Box::new((0_u64..).map(|i| format!("w{i}"))),
-        Answer::Pieces(_) => Box::new(std::iter::empty()),
+        Answer::Chunks(_) => Box::new(std::iter::empty()),
     }
 }
 
 /// The vector of each text, or the score of each document, which is the number of its words.
-pub(crate) fn results(job: &Job) -> Vec<String> {
+pub(crate) fn results(job: &GenerateRequest) -> Vec<OutputEvent> {
     let Input::Inputs(texts) = &*job.input else { return Vec::new() };
     match job.workload {
-        Workload::Rerank => texts.iter().skip(1).map(|text| format!("{}.5", split(text).len())).collect(),
-        Workload::Completion | Workload::Embedding => texts.iter().map(|_| "[0.6,0.8]".to_owned()).collect(),
+        Workload::Rerank => {
+            texts.iter().skip(1).map(|text| OutputEvent::Score(split(text).len() as f32 + 0.5)).collect()
+        }
+        Workload::Completion | Workload::Embedding => {
+            texts.iter().map(|_| OutputEvent::Embedding(vec![0.6, 0.8])).collect()
+        }
     }
 }
 

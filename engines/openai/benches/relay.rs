@@ -21,7 +21,7 @@ use engine_api::{Engine, EngineFactory, TaskSink};
 use engine_http::testing::{job, spec};
 use engine_http::{Address, Attach, HttpEngineConfig};
 use engine_openai::OpenAiFactory;
-use generation::{EndReport, Finish, Input, Piece};
+use generation::{EndReport, Finish, Input, OutputChunk};
 use harness::engine::{APART, CLOSING, IN_BULK, serve};
 use orchestrator_core::TokenCount;
 use rustix::time::{ClockId, clock_gettime};
@@ -153,8 +153,8 @@ struct Counter {
 }
 
 impl TaskSink for Counter {
-    fn tokens(&mut self, piece: Piece) {
-        self.tokens.fetch_add(piece.tokens.len() as u64, Ordering::Relaxed);
+    fn output(&mut self, chunk: OutputChunk) {
+        self.tokens.fetch_add(chunk.tokens.len() as u64, Ordering::Relaxed);
     }
 
     fn end(self: Box<Self>, report: EndReport) {

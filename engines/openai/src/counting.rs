@@ -2,12 +2,12 @@
 
 use engine_api::Measured;
 use engine_http::{ChatMessage, ChatTools, Client, Fault, chat_messages, measured_by_estimate};
-use generation::{Input, Job};
+use generation::{GenerateRequest, Input};
 use orchestrator_core::TokenCount;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::dialect::{Counting, OpenAi};
+use crate::backend::{Counting, OpenAi};
 
 /// Inputs of one embedding that are counted one by one; more are estimated.
 const MAX_COUNTED_INPUTS: usize = 64;
@@ -29,7 +29,11 @@ struct Conversation<'a> {
 }
 
 /// Counts the tokens of a job's input.
-pub(crate) async fn measure(server: &OpenAi, client: &Client, job: &Job) -> Result<Measured, Fault> {
+pub(crate) async fn measure(
+    server: &OpenAi,
+    client: &Client,
+    job: &GenerateRequest,
+) -> Result<Measured, Fault> {
     let (model, input) = (&server.model, &*job.input);
     let one = |count: TokenCount| Measured { tokens: count, longest: count };
     match input {
@@ -63,7 +67,7 @@ pub(crate) async fn count(client: &Client, body: &impl Serialize) -> Result<Toke
     match serde_json::from_slice::<Counted>(&answered.body) {
         Ok(counted) => Ok(TokenCount(counted.count)),
         Err(error) => {
-            Err(Fault::Nonsense(format!("`/tokenize` of {} gives no count: {error}", client.server())))
+            Err(Fault::Protocol(format!("`/tokenize` of {} gives no count: {error}", client.server())))
         }
     }
 }

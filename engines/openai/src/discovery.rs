@@ -1,14 +1,14 @@
 //! What a server is: asked once, when it is attached or has been started.
 
-use engine_api::{Abilities, EngineFacts, EngineKind, ModelFacts, OwnFieldsTaken, ReplicaSpec, StartError};
+use engine_api::{Abilities, EngineFacts, EngineKind, ExtraBodySupport, ModelFacts, ReplicaSpec, StartError};
 use engine_http::{Answered, Client, Discovered, Fault, HttpEngineConfig, Undiscovered};
 use generation::Workload;
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::backend::{Counting, Flavor, OpenAi};
 use crate::counting;
-use crate::dialect::{Counting, Flavor, OpenAi};
 use crate::whole;
 
 /// Tokens of context of a server that does not say: it refuses what does not fit by itself.
@@ -106,8 +106,8 @@ pub(crate) async fn discover(
         memory: None,
     };
     // What the server holds decides what may be asked of it; what the replica was given decides what is.
-    let dialect = OpenAi { model: card.id, flavor, counting, ctx: said.unwrap_or(ctx), health_path };
-    Ok(Discovered { dialect, facts })
+    let backend = OpenAi { model: card.id, flavor, counting, ctx: said.unwrap_or(ctx), health_path };
+    Ok(Discovered { backend, facts })
 }
 
 fn tracing_ctx(client: &Client, model: &str) {
@@ -235,7 +235,7 @@ async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Resu
             break;
         }
     }
-    Ok(Abilities { tools: takes_tools, logprobs, images, own_fields: OwnFieldsTaken::All })
+    Ok(Abilities { tools: takes_tools, logprobs, images, extra_body: ExtraBodySupport::All })
 }
 
 /// How many alternatives to a token a server may be asked for: what OpenAI takes today, and took before. A server may
@@ -261,7 +261,7 @@ const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAI
 async fn ask(client: &Client, path: &str, body: &serde_json::Value) -> Result<Option<Vec<u8>>, Undiscovered> {
     match client.post(path, body.to_string().as_bytes()).await {
         Ok(answered) if answered.is_ok() => Ok(Some(answered.body)),
-        Ok(_) | Err(Fault::Nonsense(_)) => Ok(None),
+        Ok(_) | Err(Fault::Protocol(_)) => Ok(None),
         Err(fault) => Err(fault.into()),
     }
 }

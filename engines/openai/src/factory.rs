@@ -6,7 +6,7 @@ use engine_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, S
 use engine_http::{Attach, HttpEngineConfig};
 use futures_core::future::BoxFuture;
 
-use crate::dialect::OpenAi;
+use crate::backend::OpenAi;
 
 /// Starts engines that speak the OpenAI API.
 #[derive(Clone, Debug)]

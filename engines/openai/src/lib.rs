@@ -13,14 +13,14 @@
 //! same: local servers know them, and one that does not says so. Everything else beyond it goes to the
 //! servers that are known to take it, and is refused by name where they are not.
 
+mod backend;
 mod counting;
-mod dialect;
 mod discovery;
 mod factory;
 pub mod request;
 mod stream;
 pub mod whole;
 
-pub use dialect::{Counting, Flavor, OpenAi};
+pub use backend::{Counting, Flavor, OpenAi};
 pub use factory::OpenAiFactory;
 pub use stream::{OpenAiAnswer, WeighedToken};

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use engine_http::{
     Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
-    with_own_fields,
+    with_extra_body,
 };
-use generation::{Constraint, Input, Job, KvHint, Sampling};
+use generation::{Constraint, GenerateRequest, Input, KvHint, Sampling};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::{Flavor, OpenAi};
+use crate::backend::{Flavor, OpenAi};
 use crate::stream::OpenAiAnswer;
 
 /// The name of the engine in refusals.
@@ -142,7 +142,11 @@ struct JsonSchema<'a> {
 ///
 /// # Errors
 /// [`Fault::Refused`] naming what the server cannot be asked for.
-pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Result<Call<OpenAiAnswer>, Fault> {
+pub fn completion(
+    server: &OpenAi,
+    job: &GenerateRequest,
+    most: Option<TokenCount>,
+) -> Result<Call<OpenAiAnswer>, Fault> {
     let (path, prompt, messages) = match &*job.input {
         Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
         Input::Messages(messages) => ("/v1/chat/completions", None, Some(chat_messages(messages))),
@@ -158,7 +162,7 @@ pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Resul
     let sampling = &job.sampling;
     let mut beyond = beyond(server, sampling, prompt.is_some())?;
     // Where the caller is told the server's own fields, this one would be among them unasked.
-    if server.flavor == Flavor::LlamaServer && !job.tells_own {
+    if server.flavor == Flavor::LlamaServer && !job.include_extra {
         beyond.return_progress = Some(true);
     }
     match server.flavor {
@@ -200,7 +204,7 @@ pub fn completion(server: &OpenAi, job: &Job, most: Option<TokenCount>) -> Resul
         logprobs: job.logprobs.map(|most| Logprobs::new(most, server.flavor, prompt.is_some())),
     };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
-    let body = with_own_fields(body, job.own.as_ref())?;
+    let body = with_extra_body(body, job.extra_body.as_ref())?;
     Ok(Call { path: Cow::Borrowed(path), body, reading: Reading::Stream(OpenAiAnswer::to(job)) })
 }
 

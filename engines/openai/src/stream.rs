@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use engine_http::{Answer, DONE, Ending, Event, Fault, Last, UNKNOWN_TOKEN, message_of};
-use generation::{CallEvent, Job, THOUGHTS_BEGIN, THOUGHTS_END};
+use generation::{GenerateRequest, ToolCallDelta, ToolCallStart};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
+mod extra;
 mod logprobs;
-mod own;
 
 use logprobs::Logprobs;
 pub use logprobs::WeighedToken;
@@ -85,13 +85,21 @@ struct Usage {
     #[serde(default)]
     completion_tokens: Option<u32>,
     #[serde(default)]
-    prompt_tokens_details: Option<Details>,
+    prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<CompletionDetails>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
-struct Details {
+struct PromptDetails {
     #[serde(default)]
     cached_tokens: Option<u32>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct CompletionDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u32>,
 }
 
 /// An error's code, which may be a number, a name or not there at all.
@@ -131,10 +139,9 @@ pub struct OpenAiAnswer {
     /// How many alternatives to each token are wanted with its probability.
     logprobs: Option<u8>,
     /// Whether fields that are not known here are wanted.
-    tells_own: bool,
+    include_extra: bool,
     ending: Option<Ending>,
     last: Last,
-    thinking: bool,
     /// Calls that have begun.
     calls: u32,
     /// What the server calls the last of them.
@@ -149,7 +156,7 @@ impl Answer for OpenAiAnswer {
             return Ok(Event { last: Some(self.told()), ..Event::default() });
         }
         let chunk: Chunk<'a> = serde_json::from_slice(event).map_err(|error| {
-            Fault::Nonsense(format!("an event of the stream is not JSON of a completion: {error}"))
+            Fault::Protocol(format!("an event of the stream is not JSON of a completion: {error}"))
         })?;
         let is_error = chunk.object.is_some_and(|object| object.0 == "error");
         if chunk.error.is_some() || is_error {
@@ -160,30 +167,35 @@ impl Answer for OpenAiAnswer {
             self.last.tokens_out = usage.completion_tokens.map(TokenCount);
             self.last.tokens_cached =
                 usage.prompt_tokens_details.and_then(|details| details.cached_tokens).map(TokenCount);
+            let details = usage.completion_tokens_details;
+            // Servers that count none write 0.
+            let reasoning = details.and_then(|details| details.reasoning_tokens).filter(|tokens| *tokens > 0);
+            self.last.tokens_reasoning = reasoning.map(TokenCount);
         }
-        let own = if self.tells_own { own::fields(event) } else { None };
+        let extra = if self.include_extra { extra::fields(event) } else { None };
         let reads_prompt = chunk.prompt_progress.is_some();
-        let Some(choice) = chunk.choices else { return Ok(Event { own, reads_prompt, ..Event::default() }) };
+        let Some(choice) = chunk.choices else {
+            return Ok(Event { extra, reads_prompt, ..Event::default() });
+        };
         let finish = choice.finish_reason.as_ref().map(|reason| reason.0.as_ref());
         if let Some(reason) = finish {
             self.ending = Some(ending(reason)?);
         }
-        let (text, thoughts, deltas) = match choice.delta {
+        let (text, reasoning, deltas) = match choice.delta {
             Some(delta) => (delta.content, delta.reasoning_content.or(delta.reasoning), delta.tool_calls),
             None => (choice.text, None, None),
         };
-        let deltas = deltas.unwrap_or_default();
-        let text = self.joined(text.unwrap_or_default().0, thoughts.unwrap_or_default().0);
-        let text = if deltas.is_empty() { text } else { self.thought_out(text) };
+        let (text, reasoning) = (text.unwrap_or_default().0, reasoning.unwrap_or_default().0);
+        let deltas = deltas.unwrap_or_default().into_iter();
+        let tool_calls: Vec<_> = deltas.filter_map(|delta| self.tool_call(delta)).collect();
         let logprobs = match (self.logprobs, choice.logprobs) {
             (Some(most), Some(logprobs)) => logprobs.told(most),
             _ => Vec::new(),
         };
         // A token may come without text, as the first part of a character.
-        let tokens = vec![UNKNOWN_TOKEN; logprobs.len().max(usize::from(!text.is_empty()))];
-        let mut calls = Vec::new();
-        deltas.into_iter().for_each(|delta| self.called(delta, &mut calls));
-        Ok(Event { text, tokens, logprobs, own, calls, reads_prompt, last: None })
+        let has_output = !(text.is_empty() && reasoning.is_empty() && tool_calls.is_empty());
+        let tokens = vec![UNKNOWN_TOKEN; logprobs.len().max(usize::from(has_output))];
+        Ok(Event { reasoning, text, tool_calls, tokens, logprobs, extra, reads_prompt, last: None })
     }
 
     fn at_end(&mut self) -> Option<Last> {
@@ -194,8 +206,8 @@ impl Answer for OpenAiAnswer {
 impl OpenAiAnswer {
     /// Reads the answer to `job`.
     #[must_use]
-    pub fn to(job: &Job) -> Self {
-        Self { logprobs: job.logprobs, tells_own: job.tells_own, ..Self::default() }
+    pub fn to(job: &GenerateRequest) -> Self {
+        Self { logprobs: job.logprobs, include_extra: job.include_extra, ..Self::default() }
     }
 
     fn told(&self) -> Last {
@@ -203,41 +215,19 @@ impl OpenAiAnswer {
     }
 
     /// What a delta says of a call. The first one of a call has its name; some servers number each call 0.
-    fn called(&mut self, delta: CallDelta<'_>, calls: &mut Vec<CallEvent>) {
+    fn tool_call(&mut self, delta: CallDelta<'_>) -> Option<ToolCallDelta> {
         let FunctionDelta { name, arguments } = delta.function.unwrap_or_default();
         let (name, id) = (name.unwrap_or_default().0, delta.id.unwrap_or_default().0);
         let another = delta.index.is_none_or(|index| index >= self.calls);
-        if !name.is_empty() && (another || !id.is_empty() && id != self.call_id) {
-            let (index, id) = (self.calls, id.into_owned());
+        let begins = !name.is_empty() && (another || !id.is_empty() && id != self.call_id);
+        let start = begins.then(|| {
             self.calls += 1;
-            self.call_id.clone_from(&id);
-            calls.push(CallEvent::Start { index, id, name: name.into_owned() });
-        }
-        let text = arguments.unwrap_or_default().0;
-        if let Some(last) = self.calls.checked_sub(1)
-            && !text.is_empty()
-        {
-            calls.push(CallEvent::Arguments { index: last, text: text.into_owned() });
-        }
-    }
-
-    /// `text`, behind which thoughts that were open are not any more.
-    fn thought_out<'a>(&mut self, text: Cow<'a, str>) -> Cow<'a, str> {
-        if std::mem::take(&mut self.thinking) { Cow::Owned(format!("{text}{THOUGHTS_END}")) } else { text }
-    }
-
-    /// Thoughts and text of one event as one text.
-    fn joined<'a>(&mut self, text: Cow<'a, str>, thoughts: Cow<'a, str>) -> Cow<'a, str> {
-        let (was, is) = (self.thinking, !thoughts.is_empty());
-        let ends = (was || is) && !text.is_empty();
-        self.thinking = (was || is) && !ends;
-        match (was, is, ends) {
-            (false, false, _) | (true, false, false) => text,
-            (true, true, false) => thoughts,
-            (false, true, false) => Cow::Owned(format!("{THOUGHTS_BEGIN}{thoughts}")),
-            (true, _, true) => Cow::Owned(format!("{thoughts}{THOUGHTS_END}{text}")),
-            (false, true, true) => Cow::Owned(format!("{THOUGHTS_BEGIN}{thoughts}{THOUGHTS_END}{text}")),
-        }
+            self.call_id = id.clone().into_owned();
+            ToolCallStart { id: id.into_owned(), name: name.into_owned() }
+        });
+        let index = self.calls.checked_sub(1)?;
+        let arguments = arguments.unwrap_or_default().0.into_owned();
+        (start.is_some() || !arguments.is_empty()).then_some(ToolCallDelta { index, start, arguments })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use engine_http::{Call, Fault, Reading, Whole, with_own_fields};
-use generation::{Input, Job};
+use engine_http::{Call, Fault, Reading, Whole, with_extra_body};
+use generation::{GenerateRequest, Input, OutputEvent};
 use orchestrator_core::TokenCount;
 use serde::Deserialize;
 use serde_json::json;
@@ -31,7 +31,7 @@ struct Ranks {
 #[derive(Deserialize)]
 struct Rank {
     index: usize,
-    relevance_score: f64,
+    relevance_score: f32,
 }
 
 #[derive(Deserialize)]
@@ -52,12 +52,12 @@ impl Usage {
 ///
 /// # Errors
 /// [`Fault::Refused`] where the job has no inputs.
-pub fn embedding<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
+pub fn embedding<A>(model: &str, job: &GenerateRequest) -> Result<Call<A>, Fault> {
     let Input::Inputs(inputs) = &*job.input else {
         return Err(Fault::Refused("an embedding takes `inputs`".to_owned()));
     };
     let body = json!({ "model": model, "input": inputs, "encoding_format": "float" });
-    let body = with_own_fields(body.to_string().into_bytes(), job.own.as_ref())?;
+    let body = with_extra_body(body.to_string().into_bytes(), job.extra_body.as_ref())?;
     Ok(Call { path: Cow::Borrowed("/v1/embeddings"), body, reading: Reading::Whole(read_embeddings) })
 }
 
@@ -65,7 +65,7 @@ pub fn embedding<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
 ///
 /// # Errors
 /// [`Fault::Refused`] where the job has no query or no documents.
-pub fn rerank<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
+pub fn rerank<A>(model: &str, job: &GenerateRequest) -> Result<Call<A>, Fault> {
     let (query, documents) = match &*job.input {
         Input::Inputs(inputs) => match inputs.split_first() {
             Some((query, documents)) if !documents.is_empty() => (query, documents),
@@ -74,24 +74,23 @@ pub fn rerank<A>(model: &str, job: &Job) -> Result<Call<A>, Fault> {
         _ => return Err(Fault::Refused("a rerank takes `inputs`".to_owned())),
     };
     let body = json!({ "model": model, "query": query, "documents": documents });
-    let body = with_own_fields(body.to_string().into_bytes(), job.own.as_ref())?;
+    let body = with_extra_body(body.to_string().into_bytes(), job.extra_body.as_ref())?;
     Ok(Call { path: Cow::Borrowed("/v1/rerank"), body, reading: Reading::Whole(read_ranks) })
 }
 
 fn read_embeddings(body: &[u8]) -> Result<Whole, String> {
     let Embeddings { mut data, usage } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     data.sort_by_key(|one| one.index);
-    let pieces =
-        data.iter().map(|one| serde_json::to_string(&one.embedding).map_err(|error| error.to_string()));
-    Ok(Whole { pieces: pieces.collect::<Result<_, _>>()?, tokens_in: usage.and_then(Usage::tokens_in) })
+    let results = data.into_iter().map(|one| OutputEvent::Embedding(one.embedding)).collect();
+    Ok(Whole { results, tokens_in: usage.and_then(Usage::tokens_in) })
 }
 
 /// Scores come ordered by score; they are given in the order of the documents.
 fn read_ranks(body: &[u8]) -> Result<Whole, String> {
     let Ranks { mut results, usage } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     results.sort_by_key(|one| one.index);
-    let pieces = results.iter().map(|one| one.relevance_score.to_string()).collect();
-    Ok(Whole { pieces, tokens_in: usage.and_then(Usage::tokens_in) })
+    let results = results.iter().map(|one| OutputEvent::Score(one.relevance_score)).collect();
+    Ok(Whole { results, tokens_in: usage.and_then(Usage::tokens_in) })
 }
 
 /// The size of the first vector in an answer.

@@ -6,7 +6,7 @@ use generation::Workload;
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
 
-use crate::dialect::Tgi;
+use crate::backend::Tgi;
 
 #[derive(Deserialize)]
 struct Info {
@@ -64,7 +64,7 @@ pub(crate) async fn discover(
         load_ms: Millis(0),
         memory: None,
     };
-    Ok(Discovered { dialect: Tgi { ctx: holds }, facts })
+    Ok(Discovered { backend: Tgi { ctx: holds }, facts })
 }
 
 fn told(client: &Client, fault: Fault, status: u16) -> Undiscovered {

@@ -6,7 +6,7 @@ use engine_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, S
 use engine_http::HttpEngineConfig;
 use futures_core::future::BoxFuture;
 
-use crate::dialect::Tgi;
+use crate::backend::Tgi;
 
 /// Starts or attaches Text Generation Inference. A command of its own looks like
 /// `["text-generation-launcher", "--port", "{port}", "--model-id", "{model}"]`.

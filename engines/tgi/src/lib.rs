@@ -8,7 +8,7 @@
 //! | `POST /generate_stream` | prompts, streamed with their token numbers |
 //! | `POST /v1/chat/completions` | conversations, through the model's own chat template |
 
-mod dialect;
+mod backend;
 mod discovery;
 mod factory;
 mod request;

@@ -6,12 +6,12 @@ use engine_http::{
     Call, ChatMessage, Fault, Reading, Stopped, asks_for_min_p, asks_for_top_k, chat_messages, refuse,
     refuse_private_cache,
 };
-use generation::{Constraint, Input, Job, Sampling};
+use generation::{Constraint, GenerateRequest, Input, Sampling};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::Tgi;
+use crate::backend::Tgi;
 use crate::stream::TgiAnswer;
 
 /// The name of the engine in refusals.
@@ -82,7 +82,7 @@ struct Grammar<'a> {
 /// The request of `job`, with at most `most` tokens of an answer.
 pub(crate) fn completion(
     server: &Tgi,
-    job: &Job,
+    job: &GenerateRequest,
     most: TokenCount,
 ) -> Result<Call<Stopped<TgiAnswer>>, Fault> {
     refuse_private_cache(TGI, job)?;

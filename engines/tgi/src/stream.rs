@@ -75,7 +75,7 @@ impl Answer for TgiAnswer {
 
 fn generated(event: &[u8]) -> Result<Event<'_>, Fault> {
     let chunk: Chunk<'_> = serde_json::from_slice(event).map_err(|error| {
-        Fault::Nonsense(format!("an event of the stream is not JSON of a token: {error}"))
+        Fault::Protocol(format!("an event of the stream is not JSON of a token: {error}"))
     })?;
     if let Some(said) = chunk.error {
         return Err(match chunk.error_type.as_deref() {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use engine_api::{Engine, EngineFactory, StartError};
 use engine_http::testing::{
-    FakeServer, Reply, Request, Story, chunked, job, json, listen, spec, sse, within,
+    FakeServer, Recording, Reply, Request, chunked, job, json, listen, spec, sse, within,
 };
 use engine_http::{Attach, HttpEngineConfig};
 use engine_tgi::TgiFactory;
-use generation::{Constraint, EngineError, Finish, Input, Job, Message, Role};
+use generation::{Constraint, EngineError, Finish, GenerateRequest, Input, Message, Role};
 use orchestrator_core::TokenCount;
 
 /// TGI 2.4, `GET /info`.
@@ -79,10 +79,10 @@ async fn a_prompt_gets_the_room_there_is_and_its_end() {
     asked.sampling.min_p = 0.05;
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    assert_eq!(story.text(), "Hi all");
-    assert_eq!(story.pieces[1].tokens, [6]);
-    assert_eq!(story.end.expect("an end").finish, Finish::Length);
+    let recording = Recording::of(heard).await;
+    assert_eq!(recording.text(), "Hi all");
+    assert_eq!(recording.pieces[1].tokens, [6]);
+    assert_eq!(recording.end.expect("an end").finish, Finish::Length);
     let request = server.last("POST /generate_stream");
     let sent = &request.json()["parameters"];
     assert_eq!(sent["max_new_tokens"], 1021);
@@ -101,10 +101,10 @@ async fn a_conversation_goes_through_the_models_template() {
     let measured = within(engine.measure(Arc::new(job(conversation())))).await.expect("counts");
     assert_eq!(measured.tokens, TokenCount(5));
     let (sink, heard) = listen();
-    engine.submit(Arc::new(Job { max_tokens: Some(TokenCount(8)), ..job(conversation()) }), sink);
-    let story = Story::of(heard).await;
-    assert_eq!(story.text(), "Hello");
-    let end = story.end.expect("an end");
+    engine.submit(Arc::new(GenerateRequest { max_tokens: Some(TokenCount(8)), ..job(conversation()) }), sink);
+    let recording = Recording::of(heard).await;
+    assert_eq!(recording.text(), "Hello");
+    let end = recording.end.expect("an end");
     assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(9), TokenCount(2)));
     assert_eq!(server.last("POST /v1/chat/completions").json()["max_tokens"], 8);
 }
@@ -128,7 +128,7 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
     ] {
         let (sink, heard) = listen();
         engine.submit(Arc::new(job), sink);
-        let end = Story::of(heard).await.end.expect("an end");
+        let end = Recording::of(heard).await.end.expect("an end");
         let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
         assert!(why.starts_with(wanted), "{why}");
     }

@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 
-use generation::{CallEvent, Tool};
+use generation::Tool;
 use serde_json::Value;
 
 use crate::ToolFormat;
@@ -30,8 +30,15 @@ use heads::{Head, Tail};
 pub enum ToolEvent {
     /// Text of the answer.
     Content(String),
-    /// A step of a call. Calls have no names here by which their results could refer to them.
-    Call(CallEvent),
+    /// A call begins. Calls come one after the other and have no ids here.
+    Start {
+        /// The tool.
+        name: String,
+    },
+    /// More of the call's arguments, as the model wrote them.
+    Arguments(String),
+    /// Nothing more belongs to the call.
+    End,
 }
 
 /// The parser of one answer.
@@ -154,8 +161,8 @@ impl ToolParser {
             }
             Head::Whole { name, arguments, consumed } if !bare || self.tools.contains_key(&name) => {
                 self.take(consumed);
-                let index = self.start(name, events);
-                events.push(ToolEvent::Call(CallEvent::Arguments { index, text: arguments }));
+                self.start(name, events);
+                events.push(ToolEvent::Arguments(arguments));
                 self.end(events);
             }
             _ => {
@@ -168,7 +175,6 @@ impl ToolParser {
     }
 
     fn arguments(&mut self, mut span: Span, events: &mut Vec<ToolEvent>) -> Went {
-        let index = self.calls - 1;
         let fed = span.feed(&self.buffer);
         let len = match fed {
             Fed::Open => self.buffer.len(),
@@ -176,7 +182,7 @@ impl ToolParser {
         };
         if len > 0 {
             let text = self.take(len);
-            events.push(ToolEvent::Call(CallEvent::Arguments { index, text }));
+            events.push(ToolEvent::Arguments(text));
         }
         if fed == Fed::Open {
             self.state = State::Arguments(span);
@@ -197,16 +203,14 @@ impl ToolParser {
         Went::On
     }
 
-    fn start(&mut self, name: String, events: &mut Vec<ToolEvent>) -> u32 {
-        let index = self.calls;
+    fn start(&mut self, name: String, events: &mut Vec<ToolEvent>) {
         self.calls += 1;
         self.space.clear();
-        events.push(ToolEvent::Call(CallEvent::Start { index, id: String::new(), name }));
-        index
+        events.push(ToolEvent::Start { name });
     }
 
     fn end(&mut self, events: &mut Vec<ToolEvent>) {
-        events.push(ToolEvent::Call(CallEvent::End { index: self.calls - 1 }));
+        events.push(ToolEvent::End);
         self.after_call = true;
         self.searched = 0;
         self.state = State::Closing;

@@ -6,7 +6,7 @@ use generation::Workload;
 use orchestrator_core::{Millis, TokenCount};
 use serde::Deserialize;
 
-use crate::dialect::Triton;
+use crate::backend::Triton;
 
 /// Tokens of context where the pool does not say: the server does not either.
 const UNSAID_CTX: TokenCount = TokenCount(4096);
@@ -98,8 +98,8 @@ pub(crate) async fn discover(
         load_ms: Millis(0),
         memory: None,
     };
-    let dialect = Triton { health_path: format!("{path}/ready"), model: name, inputs, ctx };
-    Ok(Discovered { dialect, facts })
+    let backend = Triton { health_path: format!("{path}/ready"), model: name, inputs, ctx };
+    Ok(Discovered { backend, facts })
 }
 
 /// The only model that is ready.

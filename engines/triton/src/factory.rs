@@ -6,7 +6,7 @@ use engine_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, S
 use engine_http::HttpEngineConfig;
 use futures_core::future::BoxFuture;
 
-use crate::dialect::Triton;
+use crate::backend::Triton;
 
 /// Starts or attaches Triton. A command of its own looks like
 /// `["tritonserver", "--http-port", "{port}", "--model-repository", "/models"]`.

@@ -11,7 +11,7 @@
 //! the vLLM back end has `sampling_parameters`, TensorRT-LLM has an input for each of them. Triton counts no
 //! tokens and knows no chat template.
 
-mod dialect;
+mod backend;
 mod discovery;
 mod factory;
 mod request;

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use engine_http::{
     Call, Fault, Reading, Stopped, asks_for_min_p, estimated_tokens, refuse, refuse_private_cache,
 };
-use generation::{Input, Job, Sampling};
+use generation::{GenerateRequest, Input, Sampling};
 use serde_json::{Map, Value, json};
 
-use crate::dialect::Triton;
+use crate::backend::Triton;
 use crate::stream::TritonAnswer;
 
 /// The input that tells the vLLM back end.
@@ -33,7 +33,10 @@ pub(crate) fn prompt_of(input: &Input) -> Result<&str, Fault> {
 }
 
 /// The request of `job`.
-pub(crate) fn completion(server: &Triton, job: &Job) -> Result<Call<Stopped<TritonAnswer>>, Fault> {
+pub(crate) fn completion(
+    server: &Triton,
+    job: &GenerateRequest,
+) -> Result<Call<Stopped<TritonAnswer>>, Fault> {
     refuse_private_cache("Triton", job)?;
     let prompt = prompt_of(&job.input)?;
     let sampling = &job.sampling;
@@ -61,7 +64,7 @@ pub(crate) fn completion(server: &Triton, job: &Job) -> Result<Call<Stopped<Trit
 }
 
 /// It takes any number of tokens and ends at its own context.
-fn for_vllm(server: &Triton, job: &Job) -> Result<Map<String, Value>, Fault> {
+fn for_vllm(server: &Triton, job: &GenerateRequest) -> Result<Map<String, Value>, Fault> {
     let sampling = &job.sampling;
     let mut wanted = json!({
         "max_tokens": job.max_tokens.unwrap_or(server.ctx),
@@ -93,7 +96,7 @@ fn for_vllm(server: &Triton, job: &Job) -> Result<Map<String, Value>, Fault> {
 }
 
 /// It refuses more tokens than there is room for: without a limit, the room is estimated.
-fn for_tensorrt(server: &Triton, job: &Job) -> Result<Map<String, Value>, Fault> {
+fn for_tensorrt(server: &Triton, job: &GenerateRequest) -> Result<Map<String, Value>, Fault> {
     let sampling = &job.sampling;
     let guessed = estimated_tokens(&job.input).0.saturating_mul(2);
     let room = server.ctx.0.saturating_sub(guessed).max(LEAST_ANSWER);

@@ -41,14 +41,14 @@ impl Answer for TritonAnswer {
 
     fn read<'a>(&mut self, event: &'a [u8]) -> Result<Event<'a>, Fault> {
         let chunk: Chunk<'a> = serde_json::from_slice(event).map_err(|error| {
-            Fault::Nonsense(format!("an event of the stream is not JSON of the generate extension: {error}"))
+            Fault::Protocol(format!("an event of the stream is not JSON of the generate extension: {error}"))
         })?;
         if let Some(said) = chunk.error {
             return Err(Fault::Failed(format!("the engine reports an error: {}", said.0)));
         }
         let Some(text) = chunk.text_output else {
             let what = "an event of the stream has no `text_output`";
-            return Err(Fault::Nonsense(what.to_owned()));
+            return Err(Fault::Protocol(what.to_owned()));
         };
         self.begun = true;
         match chunk.finish_reason.as_ref().map(|reason| reason.0.as_ref()) {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use engine_api::{Engine, EngineFactory, MeasureError, StartError};
 use engine_http::testing::{
-    FakeServer, Reply, Request, Story, chunked, job, json, listen, spec, sse, within,
+    FakeServer, Recording, Reply, Request, chunked, job, json, listen, spec, sse, within,
 };
 use engine_http::{Attach, HttpEngineConfig};
 use engine_triton::TritonFactory;
-use generation::{Constraint, EngineError, Finish, Input, Job, Message, Role};
+use generation::{Constraint, EngineError, Finish, GenerateRequest, Input, Message, Role};
 use orchestrator_core::TokenCount;
 
 const SERVER: &str = r#"{"name":"triton","version":"2.51.0","extensions":["classification","sequence","model_repository","schedule_policy","model_configuration","system_shared_memory","statistics","trace","logging"]}"#;
@@ -82,12 +82,12 @@ async fn the_only_model_is_found_and_the_vllm_back_end_asked_in_its_way() {
         ("2.51.0", "vllm_model")
     );
     let (sink, heard) = listen();
-    let mut asked = Job { max_tokens: Some(TokenCount(2)), ..job(Input::Prompt("x".into())) };
+    let mut asked = GenerateRequest { max_tokens: Some(TokenCount(2)), ..job(Input::Prompt("x".into())) };
     asked.sampling.stop = vec!["\n".into()];
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    assert_eq!(story.text(), "Hi all");
-    let end = story.end.expect("an end");
+    let recording = Recording::of(heard).await;
+    assert_eq!(recording.text(), "Hi all");
+    let end = recording.end.expect("an end");
     assert_eq!((end.finish, end.tokens_out), (Finish::Length, TokenCount(2)), "as many as were asked for");
     let sent = server.last("POST /v2/models/vllm_model/generate_stream").json();
     assert_eq!((&sent["text_input"], &sent["stream"]), (&"x".into(), &true.into()));
@@ -106,9 +106,12 @@ async fn tensorrt_llm_is_asked_with_an_input_for_each() {
     let server = FakeServer::start(triton("ensemble", &TENSORRT));
     let engine = attach(&server, Some("ensemble")).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(Arc::new(Job { max_tokens: Some(TokenCount(9)), ..job(Input::Prompt("x".into())) }), sink);
-    let story = Story::of(heard).await;
-    assert_eq!(story.end.expect("an end").finish, Finish::Stop);
+    engine.submit(
+        Arc::new(GenerateRequest { max_tokens: Some(TokenCount(9)), ..job(Input::Prompt("x".into())) }),
+        sink,
+    );
+    let recording = Recording::of(heard).await;
+    assert_eq!(recording.end.expect("an end").finish, Finish::Stop);
     let sent = server.last("POST /v2/models/ensemble/generate_stream").json();
     assert_eq!((&sent["max_tokens"], &sent["random_seed"]), (&9.into(), &7.into()));
     assert_eq!(
@@ -133,11 +136,14 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
         (job(conversation.clone()), "`messages`: Triton knows no chat template; send a `prompt`"),
         (min_p, "`sampling.min_p` is "),
         (schema, "`sampling.grammar` and `sampling.json_schema` cannot be asked of Triton"),
-        (Job { ctx: Some(TokenCount(9)), ..prompt() }, "`ctx` is 9, which Triton cannot be asked for"),
+        (
+            GenerateRequest { ctx: Some(TokenCount(9)), ..prompt() },
+            "`ctx` is 9, which Triton cannot be asked for",
+        ),
     ] {
         let (sink, heard) = listen();
         engine.submit(Arc::new(job), sink);
-        let end = Story::of(heard).await.end.expect("an end");
+        let end = Recording::of(heard).await.end.expect("an end");
         let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
         assert!(why.starts_with(wanted), "{why}");
     }

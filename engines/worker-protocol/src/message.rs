@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use engine_api::{EngineFacts, MeasureError, Measured, MemoryEstimate, ReplicaSpec, SessionKv, StartError};
-use generation::{EndReport, Job, Piece};
+use generation::{EndReport, GenerateRequest, OutputChunk};
 use orchestrator_core::{SessionId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes: daemon and worker are one executable, so a difference means that
 /// the file was replaced under a running daemon.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 
 /// The exit code of a worker that ends because one of its threads hangs.
 pub const EXIT_HUNG: i32 = 5;
@@ -39,10 +39,10 @@ pub enum ToWorker {
         request: u64,
         /// The job, which is not to be decoded.
         #[serde(with = "generation::shared")]
-        job: Arc<Job>,
+        job: Arc<GenerateRequest>,
     },
     /// Decode a job.
-    Submit(#[serde(with = "generation::shared")] Arc<Job>),
+    Submit(#[serde(with = "generation::shared")] Arc<GenerateRequest>),
     /// End a job within one step.
     Cancel(TaskId),
     /// Give a session's KV cache back.
@@ -143,7 +143,7 @@ pub struct TaskUpdate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TaskEvent {
     /// More of its answer.
-    Tokens(Piece),
+    Output(OutputChunk),
     /// Its end.
     End(EndReport),
 }

@@ -92,7 +92,7 @@ fn start(slots: u16, ctx: u32) -> Worker {
 }
 
 /// A job that writes all its tokens: what ends an answer is banned.
-fn stream(number: usize, tokens: u32) -> generation::Job {
+fn stream(number: usize, tokens: u32) -> generation::GenerateRequest {
     let mut job = job(prompt(&format!("Chapter {number}. Once upon a time there was")), tokens);
     job.sampling.logit_bias = (0..3).map(|token| LogitBias { token, bias: f32::NEG_INFINITY }).collect();
     job

@@ -3,15 +3,15 @@
 //! and finds out that of an unknown one from its template.
 //!
 //! ```text
-//! conversation, tools ──render──► prompt, grammar, AnswerForm ──► AnswerReader: text ─► thoughts, content, calls
+//! conversation, tools ──render──► prompt, grammar, OutputFormat ──► OutputParser: text ─► thoughts, content, calls
 //! ```
 //!
 //! A template that shows no tools gets them in words (`tool_calls::plain`): instructions in the system message, calls
 //! and results as text. Calls of the families of Hermes and of Qwen's coders are read by `tool_calls`, which forgives
 //! more than llama.cpp does.
 
-mod answer;
 mod messages;
+mod output;
 mod recent;
 #[cfg(test)]
 mod tests;
@@ -27,8 +27,8 @@ use crate::clock;
 use crate::ffi::chat::Templates;
 use crate::grammar::lazy::Calls;
 use crate::grammar::{self, AnswerGrammar, Begins};
-pub use answer::AnswerReader;
 use messages::CallIds;
+pub use output::{OutputParser, Parsed};
 use recent::Recent;
 
 /// Texts of a model's special tokens that templates know.
@@ -105,14 +105,15 @@ pub struct Rendered {
     /// Texts that end the answer.
     pub stops: Vec<String>,
     /// How the answer is read.
-    pub form: AnswerForm,
+    pub format: OutputFormat,
 }
 
 /// How a model writes an answer.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct AnswerForm {
+pub struct OutputFormat {
     /// llama.cpp's number of it.
-    format: i32,
+    #[serde(rename = "format")]
+    number: i32,
     /// The end of the prompt, which belongs to what is parsed.
     generation_prompt: String,
     /// llama.cpp's parser, as a text of its own.
@@ -125,9 +126,9 @@ pub struct AnswerForm {
     /// The format in which calls of these tools are read out of the content, where that is done here.
     #[serde(skip)]
     own: Option<(ToolFormat, Vec<Tool>)>,
-    /// What is put before the answer: the beginning of thoughts that llama.cpp knows nothing of.
+    /// Whether the output begins within reasoning, where it may hold reasoning that llama.cpp knows nothing of.
     #[serde(skip)]
-    opening: Option<&'static str>,
+    inline_reasoning: Option<bool>,
     /// Whether the answer may hold calls.
     #[serde(skip)]
     may_call: bool,
@@ -159,7 +160,7 @@ struct FromTemplate {
     grammar_lazy: bool,
     stops: Vec<String>,
     #[serde(flatten)]
-    form: AnswerForm,
+    format: OutputFormat,
 }
 
 impl ChatTemplate {
@@ -189,7 +190,7 @@ impl ChatTemplate {
 
     /// The format of its model's calls, where that is one of those that are read here.
     fn own_format(&self) -> Option<ToolFormat> {
-        let begins = self.asked_to_call(ToolChoice::Auto)?.form.grammar_triggers.into_iter().next();
+        let begins = self.asked_to_call(ToolChoice::Auto)?.format.grammar_triggers.into_iter().next();
         // Another format may have the same mark within marks of its own.
         tool_calls::detect(&self.source).filter(|format| {
             begins.is_none_or(|begins| tool_calls::marks(*format).contains(&begins.value.trim()))
@@ -269,7 +270,7 @@ impl ChatTemplate {
         let forced = Tools { choice: ToolChoice::Required, ..tools.clone() };
         let calls = self.in_any_order(&Conversation { tools: &forced, schema: None, ..*asked })?;
         let free = self.in_any_order(&Conversation { schema: None, ..*asked })?;
-        let begins = Begins::AtOnce(rendered.form.generation_prompt.clone());
+        let begins = Begins::AtOnce(rendered.format.generation_prompt.clone());
         let text = tool_calls::either(&calls.grammar, &rendered.grammar);
         Ok(free.told(Some(AnswerGrammar { text, begins }), tools))
     }
@@ -351,9 +352,9 @@ impl FromTemplate {
     fn answer_grammar(&self) -> Option<AnswerGrammar> {
         let text = self.grammar.clone();
         let begins = if self.grammar_lazy {
-            Begins::AtCall(self.form.calls())
+            Begins::AtCall(self.format.calls())
         } else {
-            Begins::AtOnce(self.form.generation_prompt.clone())
+            Begins::AtOnce(self.format.generation_prompt.clone())
         };
         (!text.is_empty()).then_some(AnswerGrammar { text, begins })
     }
@@ -370,26 +371,27 @@ impl FromTemplate {
         if tools.are_forced() || otherwise.is_some() {
             let text = tool_calls::force(format, &tools, otherwise.as_deref(), grammar::schema_to_gbnf)?;
             grammar = Some(AnswerGrammar { text, begins: Begins::AtOnce(String::new()) });
-            // What must have a form has no thoughts.
-            self.form = AnswerForm::default();
+            // What must have a format has no thoughts.
+            self.format = OutputFormat::default();
         }
-        self.form.preserved_tokens.extend(tool_calls::marks(format).iter().map(|mark| (*mark).to_owned()));
-        self.form.own = Some((format, tools.offered.clone()));
+        self.format.preserved_tokens.extend(tool_calls::marks(format).iter().map(|mark| (*mark).to_owned()));
+        self.format.own = Some((format, tools.offered.clone()));
         Ok(self.told(grammar, &tools))
     }
 
     fn told(self, grammar: Option<AnswerGrammar>, tools: &Tools) -> Rendered {
-        let Self { prompt, stops, mut form, .. } = self;
-        // What must have a form has no thoughts.
+        let Self { prompt, stops, mut format, .. } = self;
+        // What must have a format has no thoughts.
         let is_free = grammar.as_ref().is_none_or(|grammar| matches!(grammar.begins, Begins::AtCall(_)));
-        form.opening = reasoning::opening(&prompt).filter(|_| is_free && form.thinking_start.is_empty());
-        form.may_call = tools.are_shown();
-        form.single = tools.single;
-        Rendered { prompt, grammar, stops, form }
+        let is_unknown = is_free && format.thinking_start.is_empty();
+        format.inline_reasoning = is_unknown.then(|| reasoning::is_prefilled(&prompt));
+        format.may_call = tools.are_shown();
+        format.single = tools.single;
+        Rendered { prompt, grammar, stops, format }
     }
 }
 
-impl AnswerForm {
+impl OutputFormat {
     /// What calls begin with, for a grammar that waits for one.
     fn calls(&self) -> Calls {
         let of_kind = |kind| {

@@ -200,7 +200,7 @@ impl DecodeLoop {
 
     fn place(&mut self, job: Prepared) {
         let Work::Complete(work) = job.work else { unreachable!("prepared for a model that makes text") };
-        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, lazy, marks, logprobs, reader } =
+        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, lazy, marks, logprobs, parser } =
             *work;
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
         let (at, found) = if job.determinism == Determinism::Strict {
@@ -237,7 +237,7 @@ impl DecodeLoop {
             marks,
             logprobs,
             text,
-            reader,
+            parser,
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },
         });

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use generation::{EndReport, EngineError, Finish, Piece, Workload};
+use generation::{EndReport, EngineError, Finish, OutputChunk, OutputEvent, Workload};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
@@ -110,7 +110,7 @@ fn answer(
     job: Prepared,
     outbox: &Outbox,
     heartbeat: &Heartbeat,
-    mut result_of: impl FnMut(&[i32], TaskProgress) -> Result<String, String>,
+    mut result_of: impl FnMut(&[i32], TaskProgress) -> Result<OutputEvent, String>,
 ) {
     let Work::Pool(inputs) = job.work else { unreachable!("a model that pools takes nothing else") };
     let mut finish = Finish::Stop;
@@ -121,11 +121,11 @@ fn answer(
             break;
         }
         match result_of(input, progress) {
-            Ok(text) => {
+            Ok(result) => {
                 progress.inputs += 1;
                 progress.prompt_tokens += u32::try_from(input.len()).unwrap_or(u32::MAX);
                 heartbeat.report(clock::now(), || vec![progress]);
-                let event = TaskEvent::Tokens(Piece { text, ..Piece::default() });
+                let event = TaskEvent::Output(OutputChunk::result(result));
                 outbox.send_step(Step {
                     tasks: vec![TaskUpdate { task: job.task, event }],
                     sessions: Vec::new(),
@@ -166,24 +166,23 @@ fn pooled<'a>(
     context.embeddings_seq_ith(0).map_err(|error| error.to_string())
 }
 
-/// A vector, made of length 1, as JSON. JSON has no words for what is no finite number.
-fn unit_vector(vector: &[f32]) -> Result<String, String> {
+/// A vector, made of length 1. JSON has no words for what is no finite number.
+fn unit_vector(vector: &[f32]) -> Result<OutputEvent, String> {
     let length = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
     if !length.is_finite() {
         return Err("the model's vector holds a number that is not finite".to_owned());
     }
     let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-    let unit: Vec<f32> = vector.iter().map(|x| (f64::from(*x) * scale) as f32).collect();
-    serde_json::to_string(&unit).map_err(|error| error.to_string())
+    Ok(OutputEvent::Embedding(vector.iter().map(|x| (f64::from(*x) * scale) as f32).collect()))
 }
 
-/// A score as JSON: the first of the model's classes, which is how well the document answers the query.
-fn score(classes: &[f32]) -> Result<String, String> {
-    let score = classes.first().ok_or("the model gives no score")?;
+/// A score: the first of the model's classes, which is how well the document answers the query.
+fn score(classes: &[f32]) -> Result<OutputEvent, String> {
+    let score = *classes.first().ok_or("the model gives no score")?;
     if !score.is_finite() {
         return Err(format!("the model's score is {score}, which is no finite number"));
     }
-    serde_json::to_string(score).map_err(|error| error.to_string())
+    Ok(OutputEvent::Score(score))
 }
 
 #[cfg(test)]
@@ -196,10 +195,11 @@ mod tests {
             assert!(unit_vector(&[0.5, bad]).expect_err("bad").contains("not finite"));
             assert!(score(&[bad]).expect_err("bad").contains("no finite number"));
         }
-        assert_eq!(unit_vector(&[3.0, 4.0]).as_deref(), Ok("[0.6,0.8]"));
-        assert_eq!(unit_vector(&[0.0, 0.0]).as_deref(), Ok("[0.0,0.0]"));
+        let vector = |numbers: [f32; 2]| Ok(OutputEvent::Embedding(numbers.to_vec()));
+        assert_eq!(unit_vector(&[3.0, 4.0]), vector([0.6, 0.8]));
+        assert_eq!(unit_vector(&[0.0, 0.0]), vector([0.0, 0.0]));
         // The squares are larger than any number of the vector's own kind.
-        assert_eq!(unit_vector(&[f32::MAX, 0.0]).as_deref(), Ok("[1.0,0.0]"));
-        assert_eq!(score(&[-1.5, 2.0]).as_deref(), Ok("-1.5"));
+        assert_eq!(unit_vector(&[f32::MAX, 0.0]), vector([1.0, 0.0]));
+        assert_eq!(score(&[-1.5, 2.0]), Ok(OutputEvent::Score(-1.5)));
     }
 }

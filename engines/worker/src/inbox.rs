@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use generation::{Determinism, EndReport, EngineError, Finish, Job};
+use generation::{Determinism, EndReport, EngineError, Finish, GenerateRequest};
 use llama_cpp_2::context::LlamaContext;
 use orchestrator_core::{Millis, Priority, SessionId, TaskId};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -205,7 +205,7 @@ impl Reader {
         true
     }
 
-    fn submit(&mut self, job: Arc<Job>) -> bool {
+    fn submit(&mut self, job: Arc<GenerateRequest>) -> bool {
         let canceled = CancelFlag::default();
         if self.flags.len() >= self.tidy_at {
             self.flags.retain(|_, flag| !flag.is_last());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use engine_api::{
-    Abilities, Device, EngineFacts, EngineKind, MemoryEstimate, ModelFacts, OwnFieldsTaken, ReplicaSpec,
+    Abilities, Device, EngineFacts, EngineKind, ExtraBodySupport, MemoryEstimate, ModelFacts, ReplicaSpec,
     StartError,
 };
 use generation::Workload;
@@ -311,7 +311,7 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
     Abilities {
         tools: chats,
         logprobs: Some(sample::MAX_TOP),
-        own_fields: OwnFieldsTaken::Template,
+        extra_body: ExtraBodySupport::Template,
         ..Abilities::default()
     }
 }

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine_api::{MeasureError, Measured};
-use generation::Job;
+use generation::GenerateRequest;
 
 use crate::clock;
 use crate::log::{self, Level};
@@ -37,7 +37,7 @@ pub type Answer = Result<Measured, MeasureError>;
 /// What the desk needs of its surroundings.
 pub struct Hands {
     /// Measures a job.
-    pub measure: Box<dyn Fn(&Job) -> Answer + Send + Sync>,
+    pub measure: Box<dyn Fn(&GenerateRequest) -> Answer + Send + Sync>,
     /// Takes the answer to a request.
     pub answer: Box<dyn Fn(u64, Answer) + Send + Sync>,
     /// Ends the process: measuring cannot go on.
@@ -57,7 +57,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(u64, Arc<Job>)>,
+    waiting: VecDeque<(u64, Arc<GenerateRequest>)>,
     running: Option<Running>,
     /// The number of the thread that takes the next job: one of a lower number was given up.
     thread: u64,
@@ -84,7 +84,7 @@ impl Measuring {
     }
 
     /// Takes a job in, or answers that there are too many. Never blocks.
-    pub fn push(&self, request: u64, job: Arc<Job>) {
+    pub fn push(&self, request: u64, job: Arc<GenerateRequest>) {
         let mut state = self.state();
         if state.waiting.len() >= MAX_WAITING {
             drop(state);
@@ -177,30 +177,17 @@ impl Measuring {
 mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-    use generation::{Determinism, Input, KvHint, Sampling, Tools, Workload};
-    use orchestrator_core::{Priority, TaskId, TokenCount};
+    use generation::Input;
+    use orchestrator_core::{TaskId, TokenCount};
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn job(prompt: &str) -> Arc<Job> {
-        Arc::new(Job {
-            task: TaskId(uuid::Uuid::nil()),
-            session: None,
-            priority: Priority::Interactive,
-            workload: Workload::Completion,
-            input: Input::Prompt(prompt.to_owned()).into(),
-            ctx: None,
-            max_tokens: None,
-            sampling: Sampling::greedy(),
+    fn job(prompt: &str) -> Arc<GenerateRequest> {
+        Arc::new(GenerateRequest {
             seed: 1,
-            determinism: Determinism::BestEffort,
-            kv: KvHint::Reuse,
-            tools: Tools::default().into(),
-            logprobs: None,
-            own: None,
-            tells_own: false,
+            ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt(prompt.to_owned()))
         })
     }
 

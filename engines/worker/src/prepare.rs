@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use engine_api::{MeasureError, Measured};
 use generation::{
-    Constraint, Determinism, EngineError, Input, Job, KvHint, Message, Sampling, Tools, Workload,
+    Constraint, Determinism, EngineError, GenerateRequest, Input, KvHint, Message, Sampling, Tools, Workload,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde_json::Value;
 
-use crate::chat::{AnswerForm, AnswerReader, Conversation};
+use crate::chat::{Conversation, OutputFormat, OutputParser};
 use crate::grammar::lazy::LazyGrammar;
 use crate::grammar::{self, AnswerGrammar, Begins, Grammar};
 use crate::load::Loaded;
@@ -85,7 +85,7 @@ pub struct Completion {
     pub sampling: Sampling,
     /// The start of the random numbers.
     pub seed: u64,
-    /// A form the answer must have.
+    /// A format the answer must have.
     pub grammar: Option<Grammar>,
     /// One that holds the answer from where it calls a tool.
     pub lazy: Option<LazyGrammar>,
@@ -94,14 +94,14 @@ pub struct Completion {
     /// How many of the most probable tokens are told beside each.
     pub logprobs: Option<u8>,
     /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
-    pub reader: Option<AnswerReader>,
+    pub parser: Option<OutputParser>,
 }
 
 /// A job as it comes in.
 #[derive(Debug)]
 pub struct Arrival {
     /// The job.
-    pub job: Arc<Job>,
+    pub job: Arc<GenerateRequest>,
     /// Whether it is still wanted.
     pub canceled: CancelFlag,
     /// When it came.
@@ -118,7 +118,7 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
         Workload::Completion => completion(loaded, &job).map(|work| Work::Complete(Box::new(work))),
         Workload::Embedding | Workload::Rerank => pooling(loaded, &job).map(Work::Pool),
     };
-    let Job { task, session, priority, determinism, kv, .. } = *job;
+    let GenerateRequest { task, session, priority, determinism, kv, .. } = *job;
     let work = work.map_err(EngineError::Invalid)?;
     Ok(Prepared { task, session, priority, determinism, kv, work, canceled, arrived })
 }
@@ -128,7 +128,7 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
 ///
 /// # Errors
 /// [`MeasureError::Invalid`] with the field and what would be right.
-pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
+pub fn measure(loaded: &Loaded, job: &GenerateRequest) -> Result<Measured, MeasureError> {
     let texts = check(loaded, job)
         .and_then(|()| to_read(loaded, job, Purpose::Measure))
         .and_then(|read| tokens_of(loaded, job, &read.texts))
@@ -141,7 +141,7 @@ pub fn measure(loaded: &Loaded, job: &Job) -> Result<Measured, MeasureError> {
 }
 
 /// Finds what is wrong with a job before its input is read.
-fn check(loaded: &Loaded, job: &Job) -> Result<(), String> {
+fn check(loaded: &Loaded, job: &GenerateRequest) -> Result<(), String> {
     if !loaded.facts.workloads.contains(&job.workload) {
         return Err(not_offered(loaded, job.workload));
     }
@@ -165,8 +165,8 @@ fn check(loaded: &Loaded, job: &Job) -> Result<(), String> {
     check_constraint(job)
 }
 
-/// Finds what is wrong with the form that the answer must have.
-fn check_constraint(job: &Job) -> Result<(), String> {
+/// Finds what is wrong with the format that the answer must have.
+fn check_constraint(job: &GenerateRequest) -> Result<(), String> {
     let shown = job.tools.are_shown();
     if shown && !matches!(*job.input, Input::Messages(_)) {
         return Err(
@@ -210,9 +210,9 @@ fn check_arguments(tools: &Tools) -> Result<(), String> {
     Ok(())
 }
 
-fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
+fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, String> {
     check(loaded, job)?;
-    let ToRead { texts, grammar, lazy, marks, stops, form } = to_read(loaded, job, Purpose::Decode)?;
+    let ToRead { texts, grammar, lazy, marks, stops, format } = to_read(loaded, job, Purpose::Decode)?;
     let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
     let ctx = ctx_of(loaded, job) as usize;
     if prompt.len() >= ctx {
@@ -235,11 +235,11 @@ fn completion(loaded: &Loaded, job: &Job) -> Result<Completion, String> {
         lazy,
         marks,
         logprobs: job.logprobs,
-        reader: form.as_ref().map(AnswerReader::new).transpose()?,
+        parser: format.as_ref().map(OutputParser::new).transpose()?,
     })
 }
 
-fn pooling(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
+fn pooling(loaded: &Loaded, job: &GenerateRequest) -> Result<Vec<Vec<i32>>, String> {
     check(loaded, job)?;
     let texts = tokens_of(loaded, job, &to_read(loaded, job, Purpose::Decode)?.texts)?;
     let ctx = ctx_of(loaded, job) as usize;
@@ -259,7 +259,7 @@ fn pooling(loaded: &Loaded, job: &Job) -> Result<Vec<Vec<i32>>, String> {
 }
 
 /// Tokens that the job's context holds.
-fn ctx_of(loaded: &Loaded, job: &Job) -> u32 {
+fn ctx_of(loaded: &Loaded, job: &GenerateRequest) -> u32 {
     job.ctx.unwrap_or(loaded.facts.ctx).0
 }
 
@@ -272,7 +272,11 @@ fn field_of(input: &Input, at: usize) -> String {
     }
 }
 
-fn tokens_of(loaded: &Loaded, job: &Job, texts: &[Cow<'_, str>]) -> Result<Vec<Vec<i32>>, String> {
+fn tokens_of(
+    loaded: &Loaded,
+    job: &GenerateRequest,
+    texts: &[Cow<'_, str>],
+) -> Result<Vec<Vec<i32>>, String> {
     // Before anything is tokenised: what is too long by its bytes alone should cost nothing.
     let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
     for (at, text) in texts.iter().enumerate() {
@@ -317,7 +321,7 @@ struct ToRead<'a> {
     /// Texts that end the answer.
     stops: Vec<String>,
     /// How the answer is read; nothing where it is taken as it is.
-    form: Option<AnswerForm>,
+    format: Option<OutputFormat>,
 }
 
 /// What is done with a job next.
@@ -327,9 +331,9 @@ enum Purpose {
     Decode,
 }
 
-fn to_read<'a>(loaded: &Loaded, job: &'a Job, purpose: Purpose) -> Result<ToRead<'a>, String> {
+fn to_read<'a>(loaded: &Loaded, job: &'a GenerateRequest, purpose: Purpose) -> Result<ToRead<'a>, String> {
     let texts = match &*job.input {
-        Input::Prompt(_) if job.own.is_some() => {
+        Input::Prompt(_) if job.extra_body.is_some() => {
             return Err(
                 "`chat_template_kwargs` go to the chat template: send `messages` with them".to_owned()
             );
@@ -349,7 +353,7 @@ fn to_read<'a>(loaded: &Loaded, job: &'a Job, purpose: Purpose) -> Result<ToRead
 /// A conversation through the model's chat template.
 fn chat<'a>(
     loaded: &Loaded,
-    job: &'a Job,
+    job: &'a GenerateRequest,
     messages: &'a [Message],
     purpose: Purpose,
 ) -> Result<ToRead<'a>, String> {
@@ -366,7 +370,7 @@ fn chat<'a>(
         }
         Some(Ok(template)) => template,
     };
-    let arguments = job.own.as_ref().and_then(|own| own.template.as_deref());
+    let arguments = job.extra_body.as_ref().and_then(|own| own.template.as_deref());
     let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
     let schema = match &job.sampling.constraint {
         Some(Constraint::JsonSchema(schema)) => Some(grammar::checked_schema(schema)?.portable),
@@ -386,7 +390,7 @@ fn chat<'a>(
         let grammar = Some(Grammar::compile(loaded.model, text)?);
         return Ok(ToRead { texts, grammar, ..ToRead::default() });
     }
-    let marks = loaded.vocabulary.marks(&rendered.form.preserved_tokens);
+    let marks = loaded.vocabulary.marks(&rendered.format.preserved_tokens);
     let field = if job.tools.are_forced() { "tools" } else { "sampling.json_schema" };
     let compiled = |grammar| Grammar::of_answer(loaded.model, grammar, field, marks.clone());
     let (mut grammar, mut lazy) = (None, None);
@@ -400,7 +404,7 @@ fn chat<'a>(
         Some(ref bound) => grammar = Some(compiled(bound)?),
         None => {}
     }
-    Ok(ToRead { texts, grammar, lazy, marks, stops: rendered.stops, form: Some(rendered.form) })
+    Ok(ToRead { texts, grammar, lazy, marks, stops: rendered.stops, format: Some(rendered.format) })
 }
 
 fn not_offered(loaded: &Loaded, workload: Workload) -> String {

@@ -1,7 +1,7 @@
 //! From token bytes to pieces of text: whole characters only, and never a part of a stop string. What
 //! might still become either is held back, and no more than that.
 
-use generation::{Piece, TokenLogprob};
+use generation::{OutputChunk, TokenLogprob};
 
 /// What one token led to.
 #[derive(Debug, PartialEq)]
@@ -9,9 +9,9 @@ pub enum Pushed {
     /// Nothing yet: the bytes wait.
     Held,
     /// Text that nothing can take back.
-    Ready(Piece),
+    Ready(OutputChunk),
     /// A stop string is complete; the text before it, if there is any.
-    Stopped(Option<Piece>),
+    Stopped(Option<OutputChunk>),
 }
 
 /// The text of one answer as it grows.
@@ -58,7 +58,7 @@ impl TextOut {
 
     /// The end without a stop string: what was held back, with `U+FFFD` for a character that never became
     /// complete.
-    pub fn finish(&mut self) -> Option<Piece> {
+    pub fn finish(&mut self) -> Option<OutputChunk> {
         if !self.bytes.is_empty() {
             self.bytes.clear();
             self.held.push(char::REPLACEMENT_CHARACTER);
@@ -116,7 +116,7 @@ impl TextOut {
         self.logprobs.iter().rev().take_while(lies_within).count()
     }
 
-    fn release(&mut self, len: usize) -> Option<Piece> {
+    fn release(&mut self, len: usize) -> Option<OutputChunk> {
         if len == 0 {
             return None;
         }
@@ -124,11 +124,11 @@ impl TextOut {
         let told = self.logprobs.len() - self.tokens_within(rest.len() + self.bytes.len());
         let waiting = self.logprobs.split_off(told);
         let text = std::mem::replace(&mut self.held, rest);
-        Some(Piece {
+        Some(OutputChunk {
             text,
             tokens: std::mem::take(&mut self.tokens),
             logprobs: std::mem::replace(&mut self.logprobs, waiting),
-            ..Piece::default()
+            ..OutputChunk::default()
         })
     }
 }

@@ -1,5 +1,5 @@
 //! Answers in the formats of model families, under the real chat templates of llama.cpp's tree: whatever the pieces in
-//! which an answer comes, its thoughts, its content and its calls are the same, and no mark of the format is left.
+//! which an answer comes, its reasoning, its content and its calls are the same, and no mark of the format is left.
 //! The templates are fetched by `cargo xtask llama-server`; where they are not, each test says so and does nothing.
 
 #![expect(clippy::print_stderr, reason = "says what is skipped, which is shown")]
@@ -11,9 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use generation::{CallEvent, Message, Piece, Role, THOUGHTS_BEGIN, THOUGHTS_END, Tool, ToolCall, Tools};
+use generation::{Message, OutputChunk, Role, Tool, ToolCall, Tools, Transcript};
 use serde_json::{Value, json};
-use worker_llamacpp::chat::{AnswerForm, AnswerReader, Arguments, ChatTemplate, Conversation, SpecialTexts};
+use worker_llamacpp::chat::{
+    Arguments, ChatTemplate, Conversation, OutputFormat, OutputParser, SpecialTexts,
+};
 
 /// Where the templates are, below the home folder.
 const TEMPLATES: &str = ".cache/llama-orch/llama-server/templates";
@@ -32,7 +34,7 @@ fn home() -> PathBuf {
 struct Family {
     template: &'static str,
     answer: &'static str,
-    thought: &'static str,
+    reasoning: &'static str,
     content: &'static str,
     calls: &'static [&'static str],
 }
@@ -43,147 +45,147 @@ const FAMILIES: &[Family] = &[
     Family {
         template: "Qwen-Qwen3-0.6B",
         answer: "<think>\nHm.\n</think>\n\nSure.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "Qwen-Qwen2.5-7B-Instruct",
         answer: "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>",
-        thought: "",
+        reasoning: "",
         content: "",
         calls: &[PARIS, r#"weather {"city":"Rome"}"#],
     },
     Family {
         template: "Qwen3-Coder",
         answer: "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
-        thought: "",
+        reasoning: "",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "meta-llama-Llama-3.1-8B-Instruct",
         answer: "{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}",
-        thought: "",
+        reasoning: "",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "mistralai-Mistral-Nemo-Instruct-2407",
         answer: "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}, \"id\": \"abcdef123\"}]",
-        thought: "",
+        reasoning: "",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "unsloth-mistral-Devstral-Small-2507",
         answer: "Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}",
-        thought: "",
+        reasoning: "",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "mistralai-Ministral-3-14B-Reasoning-2512",
         answer: "[THINK]Hm.[/THINK]Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "openai-gpt-oss-120b",
         answer: "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Paris\"}",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "openai-gpt-oss-120b",
         answer: "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Sure.",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[],
     },
     Family {
         template: "GLM-4.6",
         answer: "\n<think>Hm.</think>\nSure.\n<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n</tool_call>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "Kimi-K2-Instruct",
         answer: "Sure.<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\"}<|tool_call_end|><|tool_calls_section_end|>",
-        thought: "",
+        reasoning: "",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "deepseek-ai-DeepSeek-V3.1",
         answer: "Hm.</think>Sure.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Paris\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "google-gemma-4-31B-it",
         answer: "<|channel>thought\nHm.<channel|>Sure.<|tool_call>call:weather{city:<|\"|>Paris<|\"|>}<tool_call|>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "LFM2.5-8B-A1B",
         answer: "<think>Hm.</think><|tool_call_start|>[weather(city=\"Paris\")]<|tool_call_end|>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "MiniMax-M2",
         answer: "Hm.\n</think>\n\nSure.\n<minimax:tool_call>\n<invoke name=\"weather\">\n<parameter name=\"city\">Paris</parameter>\n</invoke>\n</minimax:tool_call>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
         answer: "<|START_THINKING|>Hm.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}\n]<|END_ACTION|>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "ByteDance-Seed-OSS",
         answer: "<seed:think>Hm.</seed:think>Sure.<seed:tool_call>\n<function=weather>\n<parameter=city>Paris</parameter>\n</function>\n</seed:tool_call>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "NVIDIA-Nemotron-Nano-v2",
         answer: "Hm.\n</think>\n<TOOLCALL>[{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}]</TOOLCALL>",
-        thought: "Hm.",
+        reasoning: "Hm.",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "ibm-granite-granite-4.0",
         answer: "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
-        thought: "",
+        reasoning: "",
         content: "",
         calls: &[PARIS],
     },
     Family {
         template: "Apertus-8B-Instruct",
         answer: "Sure.<|tools_prefix|>[{\"weather\": {\"city\": \"Paris\"}}]<|tools_suffix|>",
-        thought: "",
+        reasoning: "",
         content: "Sure.",
         calls: &[PARIS],
     },
     Family {
         template: "google-gemma-2-2b-it",
         answer: "Sure.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
-        thought: "",
+        reasoning: "",
         content: "Sure.",
         calls: &[PARIS],
     },
@@ -209,64 +211,49 @@ fn tools() -> Tools {
     Tools { offered: vec![weather], ..Tools::default() }
 }
 
-fn form_of(template: &ChatTemplate) -> AnswerForm {
+fn format_of(template: &ChatTemplate) -> OutputFormat {
     let messages = [Message::new(Role::User, "How is Paris?")];
     let (tools, arguments) = (tools(), Arguments::default());
     let asked = Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
-    template.render(&asked).expect("rendered").form
+    template.render(&asked).expect("rendered").format
 }
 
-/// What an answer says, as its reader tells it.
+/// What an output comes to, with calls as `name {"arguments": …}`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Story {
-    thought: String,
+struct Parsed {
+    reasoning: String,
     content: String,
     calls: Vec<String>,
 }
 
-impl Story {
-    fn of(pieces: Vec<Piece>) -> Self {
-        let (mut story, mut arguments, mut text) = (Self::default(), Vec::<String>::new(), String::new());
-        for piece in pieces {
-            if piece.calls.is_empty() {
-                text.push_str(&piece.text);
-            }
-            for call in piece.calls {
-                match call {
-                    CallEvent::Start { name, .. } => {
-                        story.calls.push(name);
-                        arguments.push(String::new());
-                    }
-                    CallEvent::Arguments { text, .. } => arguments.last_mut().expect("begun").push_str(&text),
-                    CallEvent::End { .. } => {}
-                }
-            }
-        }
-        for (call, arguments) in story.calls.iter_mut().zip(arguments) {
-            let value: Value = serde_json::from_str(&arguments).expect(&arguments);
-            *call = format!("{call} {value}");
-        }
-        let thought = text.strip_prefix(THOUGHTS_BEGIN).map(|rest| rest.split_once(THOUGHTS_END));
-        let (thought, content) = match thought {
-            Some(Some((thought, content))) => (thought, content),
-            Some(None) => (&text[THOUGHTS_BEGIN.len()..], ""),
-            None => ("", text.as_str()),
+impl Parsed {
+    fn of(chunks: Vec<OutputChunk>) -> Self {
+        let Transcript { text, reasoning, tool_calls, .. } = Transcript::of(chunks);
+        let call = |call: ToolCall| {
+            let arguments: Value = serde_json::from_str(&call.arguments).expect(&call.arguments);
+            format!("{} {arguments}", call.name)
         };
-        story.thought = thought.trim().to_owned();
-        story.content = content.trim().to_owned();
-        story
+        Self {
+            reasoning: reasoning.trim().to_owned(),
+            content: text.trim().to_owned(),
+            calls: tool_calls.into_iter().map(call).collect(),
+        }
     }
 }
 
-fn read(form: &AnswerForm, parts: &[&str]) -> Story {
-    let mut reader = AnswerReader::new(form).expect("a reader");
-    let mut pieces = Vec::new();
+/// Parses an output that comes in these parts, whose raw text must come out as it went in.
+fn parse(format: &OutputFormat, parts: &[&str]) -> Parsed {
+    let mut parser = OutputParser::new(format).expect("a parser");
+    let mut chunks = Vec::new();
     for part in parts {
-        let piece = Piece { text: (*part).to_owned(), tokens: vec![1], ..Piece::default() };
-        pieces.extend(reader.push(piece).pieces);
+        chunks.extend(parser.push(OutputChunk::text(*part, vec![1])).chunk);
     }
-    pieces.extend(reader.finish(true).pieces);
-    Story::of(pieces)
+    chunks.extend(parser.finish(true));
+    let raw: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
+    assert_eq!(raw, parts.concat(), "the raw text is the model's");
+    let tokens: usize = chunks.iter().map(|chunk| chunk.tokens.len()).sum();
+    assert_eq!(tokens, parts.len(), "every token is counted once");
+    Parsed::of(chunks)
 }
 
 #[test]
@@ -274,9 +261,9 @@ fn an_answer_of_any_family_reads_the_same_at_every_split() {
     let mut wrong = Vec::new();
     for family in FAMILIES {
         let Some(template) = template(family.template) else { return };
-        let form = form_of(&template);
-        let right = Story {
-            thought: family.thought.to_owned(),
+        let format = format_of(&template);
+        let right = Parsed {
+            reasoning: family.reasoning.to_owned(),
             content: family.content.to_owned(),
             calls: family.calls.iter().map(|call| (*call).to_owned()).collect(),
         };
@@ -284,8 +271,8 @@ fn an_answer_of_any_family_reads_the_same_at_every_split() {
         let halves = answer.char_indices().map(|(at, _)| vec![&answer[..at], &answer[at..]]);
         let letters: Vec<&str> = answer.split_inclusive(|_: char| true).collect();
         let first = halves.chain([letters]).find_map(|parts| {
-            let story = read(&form, &parts);
-            (story != right).then(|| format!("{}: {parts:?} reads {story:?}", family.template))
+            let parsed = parse(&format, &parts);
+            (parsed != right).then(|| format!("{}: {parts:?} is parsed into {parsed:?}", family.template))
         });
         wrong.extend(first);
     }

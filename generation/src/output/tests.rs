@@ -6,8 +6,8 @@ fn fields(of: Value) -> Map<String, Value> {
     serde_json::from_value(of).unwrap()
 }
 
-fn own(chunk: Value, choice: Value, delta: Value) -> OwnAnswer {
-    OwnAnswer { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }
+fn own(chunk: Value, choice: Value, delta: Value) -> ExtraFields {
+    ExtraFields { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }
 }
 
 #[test]
@@ -26,5 +26,5 @@ fn fields_of_an_answer_go_on_as_its_pieces_do() {
     );
     assert_eq!(all, expected);
     assert!(!all.is_empty());
-    assert!(OwnAnswer::default().is_empty());
+    assert!(ExtraFields::default().is_empty());
 }

@@ -1,29 +1,41 @@
 use super::*;
 
-/// The thoughts and the text of an answer that comes in these pieces.
-fn read<'p>(pieces: impl IntoIterator<Item = &'p str>) -> (String, String) {
-    let mut thoughts = ThoughtReader::default();
-    let mut said: Vec<Said> = pieces.into_iter().flat_map(|piece| thoughts.push(piece.to_owned())).collect();
-    said.extend(thoughts.finish());
-    let (mut thought, mut text) = (String::new(), String::new());
-    for said in said {
-        match said {
-            Said::Thought(more) => {
-                assert!(text.is_empty() && !more.is_empty(), "thoughts come first");
-                thought.push_str(&more);
+/// Reasoning and answer of an output that comes in these pieces.
+fn parse<'p>(
+    mut parser: InlineReasoningParser,
+    pieces: impl IntoIterator<Item = &'p str>,
+) -> (String, String) {
+    let mut events: Vec<OutputEvent> = pieces.into_iter().flat_map(|piece| parser.push(piece)).collect();
+    events.extend(parser.finish());
+    let (mut reasoning, mut answer) = (String::new(), String::new());
+    for event in events {
+        assert!(!event.is_empty());
+        match event {
+            OutputEvent::Reasoning(more) => {
+                assert!(answer.is_empty(), "reasoning comes first");
+                reasoning.push_str(&more);
             }
-            Said::Text(more) => {
-                assert!(!more.is_empty());
-                text.push_str(&more);
-            }
+            OutputEvent::Text(more) => answer.push_str(&more),
+            other => panic!("{other:?}"),
         }
     }
-    (thought, text)
+    (reasoning, answer)
+}
+
+fn assert_at_every_split(prefilled: bool, output: &str, reasoning: &str, answer: &str) {
+    let expected = (reasoning.to_owned(), answer.to_owned());
+    let parser = || InlineReasoningParser::new(prefilled);
+    assert_eq!(parse(parser(), [output]), expected, "{output}");
+    let letters = output.char_indices().map(|(at, letter)| &output[at..at + letter.len_utf8()]);
+    assert_eq!(parse(parser(), letters), expected, "{output}");
+    for (at, _) in output.char_indices() {
+        assert_eq!(parse(parser(), [&output[..at], &output[at..]]), expected, "{output} at {at}");
+    }
 }
 
 #[test]
-fn what_stands_between_the_marks_is_thought_under_every_split() {
-    for (answer, thought, text) in [
+fn what_stands_between_the_tags_is_reasoning_at_every_split() {
+    for (output, reasoning, answer) in [
         ("<think>\nIt is <b> é.\n\nSo.\n</think>\n\nYes. </think>", "It is <b> é.\n\nSo.", "Yes. </think>"),
         (" \n<think>a</think>b", "a", "b"),
         ("<think>\n\n</think>\n\nYes.", "", "Yes."),
@@ -32,38 +44,33 @@ fn what_stands_between_the_marks_is_thought_under_every_split() {
         ("<think>", "", ""),
         ("<think>all</think>\n", "all", ""),
     ] {
-        assert_eq!(read([answer]), (thought.to_owned(), text.to_owned()), "{answer}");
-        let letters = answer.char_indices().map(|(at, letter)| &answer[at..at + letter.len_utf8()]);
-        assert_eq!(read(letters), (thought.to_owned(), text.to_owned()), "{answer}");
-        for (at, _) in answer.char_indices() {
-            assert_eq!(
-                read([&answer[..at], &answer[at..]]),
-                (thought.to_owned(), text.to_owned()),
-                "{answer} at {at}"
-            );
-        }
+        assert_at_every_split(false, output, reasoning, answer);
     }
 }
 
 #[test]
-fn an_answer_that_does_not_begin_with_thoughts_comes_out_as_it_went_in() {
-    for answer in
+fn an_output_after_a_prefilled_tag_begins_with_reasoning() {
+    assert_at_every_split(true, "\nIt is.\n</think>\n\nYes.", "It is.", "Yes.");
+    assert_at_every_split(true, "cut", "cut", "");
+}
+
+#[test]
+fn an_output_that_does_not_begin_with_the_tag_is_all_answer() {
+    for output in
         ["Yes <think>no</think>", "  plain", "<thin", " \n", "<thinking>a</thinking>", "{\"a\": 1}", ""]
     {
-        assert_eq!(read([answer]), (String::new(), answer.to_owned()));
-        let letters = answer.char_indices().map(|(at, letter)| &answer[at..at + letter.len_utf8()]);
-        assert_eq!(read(letters), (String::new(), answer.to_owned()), "{answer}");
+        assert_at_every_split(false, output, "", output);
     }
-    let mut plain = ThoughtReader::default();
-    assert_eq!(plain.push("Yes".to_owned()), [Said::Text("Yes".to_owned())], "nothing is held back for it");
-    assert!(plain.is_over());
+    let mut plain = InlineReasoningParser::default();
+    assert_eq!(plain.push("Yes"), [OutputEvent::Text("Yes".to_owned())], "nothing is held back for it");
+    assert!(plain.is_done());
 }
 
 #[test]
-fn only_a_prompt_that_ends_inside_of_thoughts_opens_them() {
-    assert_eq!(opening("<|im_start|>assistant\n<think>\n"), Some("<think>\n"));
-    assert_eq!(opening("<｜Assistant｜><think>"), Some("<think>\n"));
+fn only_a_prompt_that_ends_within_reasoning_is_prefilled() {
+    assert!(is_prefilled("<|im_start|>assistant\n<think>\n"));
+    assert!(is_prefilled("<｜Assistant｜><think>"));
     for prompt in ["<|im_start|>assistant\n", "<think>\n\n</think>\n\n", "What is <think>?", ""] {
-        assert_eq!(opening(prompt), None, "{prompt}");
+        assert!(!is_prefilled(prompt), "{prompt}");
     }
 }

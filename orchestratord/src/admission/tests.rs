@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use engine_api::{Abilities, EngineKind, ModelFacts};
-use generation::{Input, Job, KvHint, Sampling, Tools, Workload};
-use orchestrator_core::{Millis, Priority, TaskId};
+use generation::{GenerateRequest, Input, Workload};
+use orchestrator_core::{Millis, TaskId};
 
 use super::*;
 
@@ -32,22 +32,11 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
 }
 
 fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
-    let job = Job {
-        task: TaskId(uuid::Uuid::nil()),
-        session: None,
-        priority: Priority::Interactive,
-        workload: Workload::Completion,
-        input: Input::Prompt("x".into()).into(),
+    let job = GenerateRequest {
         ctx: ctx.map(TokenCount),
         max_tokens: max_tokens.map(TokenCount),
-        sampling: Sampling::greedy(),
-        seed: 0,
         determinism: Determinism::Strict,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt("x".into()))
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use engine_api::Measured;
-use generation::{Input, Job, KvHint, Workload};
+use generation::{GenerateRequest, Input, KvHint, Workload};
 use orchestrator_core::{
     Admission, Millis, PoolId, Priority, Rejection, RejectionReason, StartForecast, TaskId, TaskSpec,
     Timestamp, TokenCount,
@@ -219,7 +219,7 @@ fn spec(request: &TaskRequest, tokens_in: TokenCount, measured: Option<Measured>
 }
 
 /// Tokens of context that a measured task needs: its prompt and its answer, or what it asks for.
-fn context_of(job: &Job, measured: Measured) -> TokenCount {
+fn context_of(job: &GenerateRequest, measured: Measured) -> TokenCount {
     let answer = match job.workload {
         Workload::Completion => job.max_tokens.map_or(1, |most| most.0),
         Workload::Embedding | Workload::Rerank => 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use config_schema::PoolConfig;
 use engine_api::Engine;
-use generation::Job;
+use generation::GenerateRequest;
 use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId};
 
 use super::event::RunId;
@@ -23,7 +23,7 @@ pub enum Effect {
         /// The placement.
         run: RunId,
         /// The job.
-        job: Arc<Job>,
+        job: Arc<GenerateRequest>,
         /// The engine.
         engine: Arc<dyn Engine>,
         /// Where the output goes.
@@ -56,7 +56,7 @@ pub enum Effect {
         span: tracing::Span,
     },
     /// Let go of the job of a task that has ended.
-    Discard(Arc<Job>),
+    Discard(Arc<GenerateRequest>),
     /// Have an engine give back the KV cache of a session.
     EvictSession {
         /// The session.

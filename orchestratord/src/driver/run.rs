@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config_schema::PoolConfig;
-use generation::Job;
+use generation::GenerateRequest;
 use pool_manager::Snapshot;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -225,7 +225,7 @@ impl std::fmt::Debug for Outside {
 }
 
 /// Frees a job that nobody else has; one of many parts on another thread, for that takes tens of milliseconds.
-fn discard(job: Arc<Job>) {
+fn discard(job: Arc<GenerateRequest>) {
     if let Some(job) = Arc::into_inner(job)
         && job.bytes() > DISCARDED_AT_ONCE_BYTES
     {

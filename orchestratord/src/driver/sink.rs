@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine_api::TaskSink;
-use generation::{EndReport, Piece};
+use generation::{EndReport, OutputChunk};
 use tokio::sync::Notify;
 
 use super::event::{RunId, TaskEvent};
@@ -62,10 +62,10 @@ impl LogSink {
 }
 
 impl TaskSink for LogSink {
-    fn tokens(&mut self, piece: Piece) {
+    fn output(&mut self, chunk: OutputChunk) {
         // Not written when the task has ended or was placed elsewhere meanwhile: the engine will have heard of it by
         // its next step.
-        let written = self.log.append_piece(self.run.run, &piece);
+        let written = self.log.append(self.run.run, &chunk);
         if written && self.reported == Reported::Nothing {
             self.reported = Reported::FirstToken;
             self.inbox.leave(self.run, TaskEvent::FirstToken);

@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use generation::Job;
+use generation::GenerateRequest;
 use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
 use super::event::Work;
@@ -59,7 +59,7 @@ pub struct Task {
 impl Task {
     /// What an engine got or will get of it; nothing once it has ended.
     #[must_use]
-    pub fn job(&self) -> Option<&Arc<Job>> {
+    pub fn job(&self) -> Option<&Arc<GenerateRequest>> {
         match &self.state {
             TaskState::Waiting { job } | TaskState::Running(Running { job, .. }) => Some(job),
             TaskState::Leaving { .. } | TaskState::Ended => None,
@@ -89,7 +89,7 @@ pub enum TaskState {
     /// In its pool's queue.
     Waiting {
         /// What the engine will get.
-        job: Arc<Job>,
+        job: Arc<GenerateRequest>,
     },
     /// In an engine.
     Running(Running),
@@ -108,7 +108,7 @@ pub enum TaskState {
 #[derive(Debug)]
 pub struct Running {
     /// What the engine got, to place it again if need be.
-    pub job: Arc<Job>,
+    pub job: Arc<GenerateRequest>,
     /// Where.
     pub replica: ReplicaId,
     /// Since when.

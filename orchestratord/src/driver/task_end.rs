@@ -255,13 +255,14 @@ impl Driver {
 fn reported(report: EndReport, queue_ms: Millis) -> TaskEnd {
     TaskEnd {
         tokens_out: report.tokens_out,
+        tokens_reasoning: report.tokens_reasoning,
         tokens_in: report.tokens_in,
         tokens_cached: report.tokens_cached,
         decode_ms: report.decode_ms,
         queue_ms,
         finish: if report.finish == Finish::Length { FinishReason::Length } else { FinishReason::Stop },
         failure: None,
-        own: report.own,
+        extra: report.extra,
     }
 }
 
@@ -269,12 +270,13 @@ fn reported(report: EndReport, queue_ms: Millis) -> TaskEnd {
 fn early(tokens_in: TokenCount, queue_ms: Millis, decode_ms: Millis, failure: Option<Failure>) -> TaskEnd {
     TaskEnd {
         tokens_out: TokenCount(0),
+        tokens_reasoning: None,
         tokens_in,
         tokens_cached: TokenCount(0),
         decode_ms,
         queue_ms,
         finish: if failure.is_some() { FinishReason::Error } else { FinishReason::Canceled },
         failure,
-        own: None,
+        extra: None,
     }
 }

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use config_schema::{LoadRequest, PoolConfig};
 use engine_api::{Device, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
 use engine_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
-use generation::{Determinism, Input, Job, KvHint, Sampling, Tools, Workload};
+use generation::{GenerateRequest, Input, KvHint, Workload};
 use orchestrator_core::{
     FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
 };
@@ -160,22 +160,11 @@ impl House {
 }
 
 fn request(task: u128, priority: Priority) -> TaskRequest {
-    let job = Job {
-        task: TaskId(Uuid::from_u128(task)),
-        session: None,
+    let job = GenerateRequest {
         priority,
-        workload: Workload::Completion,
-        input: Input::Prompt("one two three".into()).into(),
-        ctx: None,
+
         max_tokens: Some(TokenCount(5)),
-        sampling: Sampling::greedy(),
-        seed: 0,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(Uuid::from_u128(task)), Input::Prompt("one two three".into()))
     };
     TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use engine_api::{EngineFacts, EngineKind};
-use generation::{Job, Workload};
+use generation::{GenerateRequest, Workload};
 use orchestrator_core::{
     Millis, PoolId, Priority, ReplicaId, SessionId, StartForecast, TaskId, Timestamp, TokenCount,
 };
@@ -43,7 +43,7 @@ pub struct Record {
 impl Record {
     /// Of a task that was just admitted.
     #[must_use]
-    pub fn new(job: &Job, pool: &PoolSetup) -> Self {
+    pub fn new(job: &GenerateRequest, pool: &PoolSetup) -> Self {
         Self {
             pool: pool.id.clone(),
             engine: pool.engine,
@@ -118,7 +118,7 @@ impl Record {
     }
 
     /// It has ended.
-    pub fn ended(&mut self, job: Option<&Job>, now: Timestamp) {
+    pub fn ended(&mut self, job: Option<&GenerateRequest>, now: Timestamp) {
         self.ended_at.get_or_insert(now);
         if let Some(job) = job {
             self.asked.get_or_insert_with(|| Arc::new(Asked::of(&job.input)));

@@ -12,7 +12,7 @@ use http::Method;
 use orchestrator_core::{TaskId, Timestamp};
 
 use super::answer::Refused;
-use super::openai::refusal::in_words_of_the_plane;
+use super::openai_api::error::in_api_flavor;
 use super::{Api, cors, guard};
 use crate::backpressure::Refusal;
 use crate::clock::Clock;
@@ -27,13 +27,13 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
     let origin = api.settings().origins.of(request.headers());
     let answered = AssertUnwindSafe(guard::guarded(&api, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|panic| {
-        // A panic is a defect; its place goes to the log through the panic hook, and its caller gets a 500.
+        // A panic is a defect; its permit goes to the log through the panic hook, and its caller gets a 500.
         let what = panic.downcast_ref::<String>().map(String::as_str);
         let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
         tracing::error!(path = line.path, panic = what, "a request handler panicked");
         Refused::from(Refusal::Internal).into_response()
     });
-    let mut response = in_words_of_the_plane(&line.path, response);
+    let mut response = in_api_flavor(&line.path, response);
     if let Some(origin) = origin {
         cors::allow(origin, &mut response);
     }

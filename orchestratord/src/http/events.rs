@@ -6,10 +6,12 @@ use std::fmt::Write as _;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use api_types::{OutputPart, ToolCallPart};
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use engine_api::EngineKind;
 use futures_util::stream::poll_fn;
+use generation::{OutputEvent, ToolCallDelta};
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -90,8 +92,14 @@ impl Relay {
     fn write(&mut self, chunk: Chunk) {
         match chunk {
             Chunk::Tokens { first, texts } => {
-                for (i, text) in (first..).zip(texts) {
-                    token(&mut self.buffer, i, &text);
+                let after = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
+                let mut metadata = self.reader.metadata(first..after).into_iter();
+                for (i, text) in (first..after).zip(texts) {
+                    let events = metadata.next().and_then(|metadata| metadata.events);
+                    match events.as_deref().and_then(output_parts) {
+                        Some(parts) => parsed_token(&mut self.buffer, i, &text, &parts),
+                        None => token(&mut self.buffer, i, &text),
+                    }
                 }
             }
             Chunk::End(end) => event(&mut self.buffer, "end", &answer::end_event(&end, self.engine)),
@@ -103,6 +111,33 @@ fn token(buffer: &mut BytesMut, i: u32, text: &str) {
     write!(buffer, "event: token\nid: {i}\ndata: {{\"t\":").expect(GROWS);
     serde_json::to_writer(buffer.writer(), text).expect(GROWS);
     write!(buffer, ",\"i\":{i}}}\n\n").expect(GROWS);
+}
+
+/// A token whose text is more than text of the answer.
+fn parsed_token(buffer: &mut BytesMut, i: u32, text: &str, parts: &[OutputPart]) {
+    write!(buffer, "event: token\nid: {i}\ndata: {{\"t\":").expect(GROWS);
+    serde_json::to_writer(buffer.writer(), text).expect(GROWS);
+    write!(buffer, ",\"i\":{i},\"output\":").expect(GROWS);
+    serde_json::to_writer(buffer.writer(), parts).expect(GROWS);
+    buffer.put_slice(b"}\n\n");
+}
+
+/// The parts on the wire; nothing for vectors and scores, which `t` holds.
+fn output_parts(events: &[OutputEvent]) -> Option<Vec<OutputPart>> {
+    let part = |event: &OutputEvent| {
+        let none = OutputPart { text: None, reasoning: None, tool_call: None };
+        match event {
+            OutputEvent::Text(text) => Some(OutputPart { text: Some(text.clone()), ..none }),
+            OutputEvent::Reasoning(text) => Some(OutputPart { reasoning: Some(text.clone()), ..none }),
+            OutputEvent::ToolCall(ToolCallDelta { index, start, arguments }) => {
+                let name = start.as_ref().map(|start| start.name.clone());
+                let call = ToolCallPart { index: *index, name, arguments: arguments.clone() };
+                Some(OutputPart { tool_call: Some(call), ..none })
+            }
+            OutputEvent::Embedding(_) | OutputEvent::Score(_) => None,
+        }
+    };
+    events.iter().map(part).collect()
 }
 
 fn started(buffer: &mut BytesMut, standing: Standing) {

@@ -12,7 +12,9 @@ use api_types as wire;
 use api_types::limits::task_request as limits;
 use config_schema::SamplerProfile;
 use engine_api::EngineKind;
-use generation::{Determinism, Input, Job, KvHint, Message, Role, Tools, Workload};
+use generation::{
+    Determinism, GenerateRequest, Input, KvHint, Message, ReasoningOptions, Role, Tools, Workload,
+};
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -65,7 +67,7 @@ pub(super) fn resolve_with(
     let input = input()?;
     check_input(&input, workload)?;
     let task = TaskId(request.task_id.unwrap_or_else(new_id));
-    let job = Job {
+    let job = GenerateRequest {
         task,
         session: request.session_id.map(SessionId),
         priority: match request.priority {
@@ -92,8 +94,10 @@ pub(super) fn resolve_with(
         },
         tools: Tools::default().into(),
         logprobs: None,
-        own: None,
-        tells_own: false,
+        extra_body: None,
+        reasoning: ReasoningOptions::default(),
+        continue_final_message: false,
+        include_extra: false,
     };
     let mut request = TaskRequest {
         job: Arc::new(job),

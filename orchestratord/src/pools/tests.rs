@@ -7,9 +7,9 @@ use std::time::Duration;
 use config_schema::{Config, LoadRequest, PoolModel};
 use engine_api::{Device, EngineKind, StartError};
 use engine_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
-use generation::{Determinism, Input, Job, Sampling, Tools, Workload};
+use generation::{GenerateRequest, Input};
 use model_store::{ModelRef, Surroundings};
-use orchestrator_core::{Priority, QueueLimits, SessionLimits, TaskId};
+use orchestrator_core::{QueueLimits, SessionLimits, TaskId};
 use pool_manager::devices::MemoryReading;
 use pool_manager::{DeviceReading, Ledger, ReplicaEventKind, Snapshot};
 use tokio::sync::watch;
@@ -193,22 +193,10 @@ impl House {
     async fn submit(&self, model: &str) -> Accepted {
         let task = self.next.get();
         self.next.set(task + 1);
-        let job = Job {
-            task: TaskId(Uuid::from_u128(task)),
-            session: None,
-            priority: Priority::Interactive,
-            workload: Workload::Completion,
-            input: Input::Prompt("one two three".into()).into(),
-            ctx: None,
-            max_tokens: None,
-            sampling: Sampling::greedy(),
+        let job = GenerateRequest {
             seed: 1,
-            determinism: Determinism::BestEffort,
             kv: generation::KvHint::default(),
-            tools: Tools::default().into(),
-            logprobs: None,
-            own: None,
-            tells_own: false,
+            ..GenerateRequest::new(TaskId(Uuid::from_u128(task)), Input::Prompt("one two three".into()))
         };
         let request = TaskRequest {
             job: Arc::new(job),

@@ -2,7 +2,7 @@
 
 use engine_api::Abilities;
 use engine_mock::Answer as Says;
-use generation::{Candidate, Piece, TokenLogprob};
+use generation::{OutputChunk, TokenCandidate, TokenLogprob};
 use serde_json::{Value, json};
 
 use crate::contract;
@@ -101,13 +101,14 @@ async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_
 #[tokio::test]
 async fn tokens_of_a_call_are_not_among_those_of_the_text() {
     let token = |text: &str| TokenLogprob {
-        chosen: Candidate { token: 7, bytes: text.as_bytes().to_vec(), logprob: -0.5 },
+        chosen: TokenCandidate { token: 7, bytes: text.as_bytes().to_vec(), logprob: -0.5 },
         top: Vec::new(),
     };
-    let weighed = |piece: Piece| Piece { logprobs: vec![token(&piece.text)], tokens: vec![7], ..piece };
-    let text = Piece { text: "Let me see.".to_owned(), ..Piece::default() };
+    let weighed =
+        |piece: OutputChunk| OutputChunk { logprobs: vec![token(&piece.text)], tokens: vec![7], ..piece };
+    let text = OutputChunk { text: "Let me see.".to_owned(), ..OutputChunk::default() };
     let pieces = [text].into_iter().chain(call_of_rome()).map(weighed).collect();
-    let (audit, house) = (Audit::new(), telling(Says::Pieces(pieces)).await);
+    let (audit, house) = (Audit::new(), telling(Says::Chunks(pieces)).await);
     let asked = json!({"logprobs": true, "tools": weather()});
     let whole = audit.expect(200, house.address, chat("Rome?", &asked)).await.json();
     let choice = &whole["choices"][0];
@@ -147,17 +148,17 @@ async fn a_response_includes_them_where_it_is_asked_to() {
 async fn a_character_in_several_tokens_is_told_with_all_of_them_beside_its_text() {
     let llama = "🦙".as_bytes();
     let token = |bytes: &[u8]| {
-        let chosen = Candidate { token: 7, bytes: bytes.to_vec(), logprob: -0.5 };
+        let chosen = TokenCandidate { token: 7, bytes: bytes.to_vec(), logprob: -0.5 };
         TokenLogprob { top: vec![chosen.clone()], chosen }
     };
-    let piece = |text: &str, tokens: &[&[u8]]| Piece {
+    let piece = |text: &str, tokens: &[&[u8]]| OutputChunk {
         text: text.to_owned(),
         tokens: vec![7; tokens.len()],
         logprobs: tokens.iter().map(|bytes| token(bytes)).collect(),
-        ..Piece::default()
+        ..OutputChunk::default()
     };
     let pieces = vec![piece("a", &[b"a"]), piece("🦙!", &[&llama[..1], &llama[1..3], &[llama[3], b'!']])];
-    let (audit, house) = (Audit::new(), telling(Says::Pieces(pieces)).await);
+    let (audit, house) = (Audit::new(), telling(Says::Chunks(pieces)).await);
     let more = json!({"logprobs": true, "top_logprobs": 1, "stream": true});
     let stream = audit.expect(200, house.address, chat("one", &more)).await;
     let events = events(&stream);

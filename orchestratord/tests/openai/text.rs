@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use engine_api::{Abilities, OwnFieldsTaken};
+use engine_api::{Abilities, ExtraBodySupport};
 use engine_mock::{Answer as Says, Phase};
-use generation::{OwnAnswer, Piece};
+use generation::{ExtraFields, OutputChunk};
 use orchestratord::tasks::spawn;
 use serde_json::{Value, json};
 
@@ -187,7 +187,7 @@ async fn wire_send(at: std::net::SocketAddr, ask: Ask) -> wire::Answer {
 
 #[tokio::test]
 async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refused_by_name_elsewhere() {
-    let abilities = Abilities { own_fields: OwnFieldsTaken::All, ..Abilities::default() };
+    let abilities = Abilities { extra_body: ExtraBodySupport::All, ..Abilities::default() };
     let own = House::with(Manners { abilities, ..Manners::default() });
     own.bring_up().await;
     let (audit, none) = (Audit::new(), House::new().await);
@@ -216,14 +216,14 @@ async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refu
 }
 
 /// What an engine says in fields of its own.
-fn own(chunk: Value, choice: Value, delta: Value) -> Option<Arc<OwnAnswer>> {
+fn own(chunk: Value, choice: Value, delta: Value) -> Option<Arc<ExtraFields>> {
     let fields = |of| serde_json::from_value(of).unwrap();
-    Some(Arc::new(OwnAnswer { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }))
+    Some(Arc::new(ExtraFields { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }))
 }
 
 #[tokio::test]
 async fn what_an_engine_adds_to_its_answer_comes_out_where_and_as_it_was() {
-    let piece = |text: &str, own| Piece { text: text.to_owned(), tokens: vec![1], own, ..Piece::default() };
+    let piece = |text: &str, extra| OutputChunk { extra, ..OutputChunk::text(text, vec![1]) };
     let same = own(json!({"fingerprint": "x"}), json!({}), json!({"mood": "a"}));
     let pieces = vec![
         piece("one", own(json!({"prompt_token_ids": [1, 2]}), json!({"token_ids": [7]}), json!({}))),
@@ -239,7 +239,7 @@ async fn what_an_engine_adds_to_its_answer_comes_out_where_and_as_it_was() {
             ),
         ),
     ];
-    let house = House::with(Manners { says: Says::Pieces(pieces), ..Manners::default() });
+    let house = House::with(Manners { says: Says::Chunks(pieces), ..Manners::default() });
     house.bring_up().await;
     let audit = Audit::new();
 

@@ -2,7 +2,7 @@
 
 use engine_api::Abilities;
 use engine_mock::Answer as Says;
-use generation::Piece;
+use generation::OutputChunk;
 use serde_json::{Value, json};
 
 use crate::contract;
@@ -16,9 +16,9 @@ async fn saying(texts: &[&str]) -> House {
     answering(texts.iter().map(|text| text_piece(text)).collect()).await
 }
 
-async fn answering(pieces: Vec<Piece>) -> House {
+async fn answering(pieces: Vec<OutputChunk>) -> House {
     let abilities = Abilities { tools: true, logprobs: Some(0), ..Abilities::default() };
-    let says = Says::Pieces(pieces);
+    let says = Says::Chunks(pieces);
     let house = House::with(Manners { says, abilities, ..Manners::default() });
     house.bring_up().await;
     house

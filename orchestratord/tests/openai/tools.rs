@@ -2,7 +2,7 @@
 
 use engine_api::Abilities;
 use engine_mock::Answer as Says;
-use generation::{CallEvent, Piece};
+use generation::{OutputChunk, OutputEvent, ToolCallDelta, ToolCallStart};
 use serde_json::{Value, json};
 
 use crate::contract;
@@ -11,35 +11,39 @@ use crate::wire::Ask;
 use crate::{Audit, chat, events, with};
 
 /// A daemon whose engine takes tools, and answers `pieces`.
-pub async fn calling(pieces: Vec<Piece>) -> House {
+pub async fn calling(pieces: Vec<OutputChunk>) -> House {
     let abilities = Abilities { tools: true, ..Abilities::default() };
-    let house = House::with(Manners { says: Says::Pieces(pieces), abilities, ..Manners::default() });
+    let house = House::with(Manners { says: Says::Chunks(pieces), abilities, ..Manners::default() });
     house.bring_up().await;
     house
 }
 
 /// A call with text before it.
-pub fn a_call() -> Vec<Piece> {
+pub fn a_call() -> Vec<OutputChunk> {
     let mut pieces = vec![text_piece("Let me see.")];
     pieces.extend(call_of_rome());
     pieces
 }
 
 /// The call alone.
-pub fn call_of_rome() -> Vec<Piece> {
-    let call = |text: &str, call: CallEvent| Piece { calls: vec![call], ..text_piece(text) };
-    let start = CallEvent::Start { index: 0, id: String::new(), name: "weather".to_owned() };
-    let arguments = |text: &str| CallEvent::Arguments { index: 0, text: text.to_owned() };
-    vec![
-        call(r#"<tool_call>{"name": "weather", "arguments": "#, start),
-        call(r#"{"city": "#, arguments(r#"{"city": "#)),
-        call(r#""Rome"}"#, arguments(r#""Rome"}"#)),
-        call("}</tool_call>", CallEvent::End { index: 0 }),
-    ]
+pub fn call_of_rome() -> Vec<OutputChunk> {
+    vec![call_start(0, "", "weather"), call_arguments(0, r#"{"city": "#), call_arguments(0, r#""Rome"}"#)]
 }
 
-/// How the call stands in the text of the answer.
-const CALLS: &str = r#"Let me see.<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>"#;
+/// The beginning of a call.
+fn call_start(index: u32, id: &str, name: &str) -> OutputChunk {
+    let start = ToolCallStart { id: id.to_owned(), name: name.to_owned() };
+    call("<tool_call>", ToolCallDelta { index, start: Some(start), arguments: String::new() })
+}
+
+/// More of the arguments of a call.
+fn call_arguments(index: u32, text: &str) -> OutputChunk {
+    call(text, ToolCallDelta { index, start: None, arguments: text.to_owned() })
+}
+
+fn call(text: &str, delta: ToolCallDelta) -> OutputChunk {
+    OutputChunk { events: Some(vec![OutputEvent::ToolCall(delta)]), ..text_piece(text) }
+}
 
 pub fn weather() -> Value {
     json!([{"type": "function", "function": {"name": "weather", "description": "Tells the weather.",
@@ -70,16 +74,6 @@ async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
     let text: String = calls.iter().filter_map(|call| call["function"]["arguments"].as_str()).collect();
     assert_eq!(arguments(&json!(text)), json!({"city": "Rome"}));
     assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
-}
-
-#[tokio::test]
-async fn an_answer_without_tools_is_not_read_for_calls() {
-    let (audit, house) = (Audit::new(), calling(a_call()).await);
-    for more in [json!({}), json!({"tools": weather(), "tool_choice": "none"})] {
-        let whole = audit.expect(200, house.address, chat("Rome?", &more)).await.json();
-        assert_eq!(whole["choices"][0]["message"]["content"], CALLS);
-        assert_eq!(whole["choices"][0]["finish_reason"], "stop");
-    }
 }
 
 #[tokio::test]
@@ -122,28 +116,20 @@ async fn what_the_engine_does_not_take_is_refused_by_name() {
 
 /// A daemon whose engine reads calls itself: a text that looks like a call and is none, and two calls.
 async fn telling_apart() -> House {
-    let call = |text: &str, call: CallEvent| Piece { calls: vec![call], ..text_piece(text) };
-    let start = |index: u32, id: &str, name: &str| {
-        call("<tool_call>", CallEvent::Start { index, id: id.to_owned(), name: name.to_owned() })
-    };
-    let more = |index: u32, text: &str| call(text, CallEvent::Arguments { index, text: text.to_owned() });
-    let end = |index: u32| call("</tool_call>", CallEvent::End { index });
     let pieces = vec![
         text_piece("I write "),
         text_piece(LOOKS_LIKE_A_CALL),
-        start(0, "Qx7", "weather"),
-        more(0, "{\"city\":"),
-        more(0, "\"Rome\"}"),
-        end(0),
-        start(1, "", "weather"),
-        more(1, "{not JSON"),
-        end(1),
+        call_start(0, "Qx7", "weather"),
+        call_arguments(0, "{\"city\":"),
+        call_arguments(0, "\"Rome\"}"),
+        call_start(1, "", "weather"),
+        call_arguments(1, "{not JSON"),
     ];
     calling(pieces).await
 }
 
-pub fn text_piece(text: &str) -> Piece {
-    Piece { text: text.to_owned(), tokens: vec![7], ..Piece::default() }
+pub fn text_piece(text: &str) -> OutputChunk {
+    OutputChunk::text(text, vec![7])
 }
 
 /// What a model of the Hermes family would call with.

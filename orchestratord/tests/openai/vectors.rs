@@ -1,6 +1,6 @@
 //! Vectors and scores.
 
-use engine_api::{Abilities, OwnFieldsTaken};
+use engine_api::{Abilities, ExtraBodySupport};
 use generation::Workload;
 use serde_json::json;
 
@@ -40,7 +40,7 @@ async fn documents_come_back_best_first() {
 #[tokio::test]
 async fn a_size_of_vectors_and_fields_of_an_engines_own_are_taken_where_it_takes_them() {
     let workloads = vec![Workload::Embedding, Workload::Rerank];
-    let abilities = Abilities { own_fields: OwnFieldsTaken::All, ..Abilities::default() };
+    let abilities = Abilities { extra_body: ExtraBodySupport::All, ..Abilities::default() };
     let own = House::with(Manners { workloads, abilities, ..Manners::default() });
     own.bring_up().await;
     let (audit, none) = (Audit::new(), all_workloads().await);

@@ -10,7 +10,7 @@ use engine_api::{
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use generation::{EndReport, EngineError, Finish, Job, Piece, Workload};
+use generation::{EndReport, EngineError, Finish, GenerateRequest, OutputChunk, Workload};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use proptest::prelude::*;
 use tokio::sync::{Notify, mpsc};
@@ -154,20 +154,24 @@ impl Engine for ScriptedEngine {
         &self.facts
     }
 
-    fn submit(&self, _: Arc<Job>, mut sink: Box<dyn TaskSink>) {
+    fn submit(&self, _: Arc<GenerateRequest>, mut sink: Box<dyn TaskSink>) {
         let attempt = self.attempts.lock().unwrap().pop_front();
         let Attempt { says, fate } = attempt.unwrap_or_else(|| Attempt::new(&[], Fate::Stop));
         let (happens, heard) = (self.happens.clone(), Arc::clone(&self.heard));
         tokio::runtime::Handle::current().spawn(async move {
             let tokens_out = u32::try_from(says.len()).unwrap();
             for text in says {
-                sink.tokens(Piece { text, tokens: vec![7], ..Piece::default() });
+                sink.output(OutputChunk { text, tokens: vec![7], ..OutputChunk::default() });
                 tokio::task::yield_now().await;
             }
             if fate == Fate::Canceled {
                 happens.send(Happens::WaitsForCancel).await.unwrap();
                 heard.notified().await;
-                sink.tokens(Piece { text: "too late".to_owned(), tokens: vec![7], ..Piece::default() });
+                sink.output(OutputChunk {
+                    text: "too late".to_owned(),
+                    tokens: vec![7],
+                    ..OutputChunk::default()
+                });
             }
             match fate.finish() {
                 Some(finish) => {
@@ -183,7 +187,7 @@ impl Engine for ScriptedEngine {
 
     fn cancel(&self, _: TaskId) {}
 
-    fn measure(&self, _: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, _: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         std::future::ready(Ok(Measured { tokens: TokenCount(3), longest: TokenCount(3) })).boxed()
     }
 

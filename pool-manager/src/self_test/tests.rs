@@ -114,7 +114,7 @@ impl Engine for InItsStep {
     fn facts(&self) -> &EngineFacts {
         self.inner.facts()
     }
-    fn submit(&self, job: Arc<Job>, sink: Box<dyn TaskSink>) {
+    fn submit(&self, job: Arc<GenerateRequest>, sink: Box<dyn TaskSink>) {
         self.inner.submit(job, sink);
     }
     fn cancel(&self, task: TaskId) {
@@ -124,7 +124,7 @@ impl Engine for InItsStep {
             inner.cancel(task);
         });
     }
-    fn measure(&self, job: Arc<Job>) -> BoxFuture<Result<Measured, MeasureError>> {
+    fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<Result<Measured, MeasureError>> {
         self.inner.measure(job)
     }
     fn session_kv(&self, session: SessionId) -> Option<SessionKv> {

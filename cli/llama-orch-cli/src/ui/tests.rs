@@ -27,7 +27,7 @@ fn ui(terminal: bool, notices: Notices) -> (Ui, Shared) {
             err: stream(),
             notices,
             line: Line::Ended,
-            thought: Line::Ended,
+            reasoning: Line::Ended,
             live: Live::Absent,
         },
         seen,
@@ -56,20 +56,20 @@ fn a_note_never_goes_on_in_the_middle_of_the_answers_line() {
 }
 
 #[test]
-fn thoughts_are_shown_to_who_looks_with_an_empty_line_behind_them() {
+fn reasoning_is_shown_to_who_looks_with_an_empty_line_behind_them() {
     let (mut terminal, seen) = ui(true, Notices::Auto);
     terminal.live("in the queue: 2 before it");
-    terminal.thought("Is it");
-    terminal.thought(" Paris?\x1b[2J");
+    terminal.reasoning("Is it");
+    terminal.reasoning(" Paris?\x1b[2J");
     terminal.answer("Paris").unwrap();
     terminal.end_answer().unwrap();
-    terminal.thought("Hm");
+    terminal.reasoning("Hm");
     terminal.note("2 tokens");
     let live = "\r\x1b[2Kin the queue: 2 before it\r\x1b[2K";
     assert_eq!(text_of(&seen), format!("{live}Is it Paris?[2J\n\nParis\nHm\n\n2 tokens\n"));
     for (terminal, notices) in [(false, Notices::Auto), (true, Notices::Quiet)] {
         let (mut ui, seen) = ui(terminal, notices);
-        ui.thought("Is it Paris?");
+        ui.reasoning("Is it Paris?");
         ui.answer("Paris").unwrap();
         assert_eq!(text_of(&seen), "Paris");
     }

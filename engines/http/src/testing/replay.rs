@@ -6,27 +6,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use generation::{OwnAnswer, Piece};
+use generation::{ExtraFields, OutputChunk};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::ear::{Heard, listen};
+use super::recording_sink::{Heard, listen};
 use crate::address::Address;
+use crate::backend::{Answer, Last, Reading};
 use crate::config::Timeouts;
-use crate::dialect::{Answer, Last, Reading};
+use crate::delivery::Delivery;
 use crate::exchange::Client;
 use crate::fault::Fault;
 use crate::progress::EventsRead;
-use crate::relay::{self, Told};
+use crate::relay;
 
 /// What came of an exchange.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replayed {
     /// The pieces, in order.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<OutputChunk>,
     /// Its end.
     pub end: Result<Last, Fault>,
     /// What came in fields of the engine's own behind the last piece.
-    pub own: Option<Arc<OwnAnswer>>,
+    pub extra: Option<Arc<ExtraFields>>,
 }
 
 impl Replayed {
@@ -79,18 +80,18 @@ pub async fn replay_every_split<A: Answer>(bytes: &[u8], reading: impl Fn() -> R
 async fn replay<A: Answer>(parts: VecDeque<Vec<u8>>, reading: Reading<A>) -> Replayed {
     let client = Client::new("an engine", Address::of_this_machine(1), None, Timeouts::default());
     let (sink, mut heard) = listen();
-    let mut told = Told::new(sink, EventsRead::default());
+    let mut delivery = Delivery::new(sink, EventsRead::default());
     let end = match client.read_head(Parts(parts)).await {
-        Ok(mut opened) => relay::relay(&client, &mut opened, reading, &mut told).await,
+        Ok(mut opened) => relay::relay(&client, &mut opened, reading, &mut delivery).await,
         Err(fault) => Err(fault),
     };
-    let own = told.take_own();
-    drop(told);
+    let extra = delivery.take_extra();
+    drop(delivery);
     let mut pieces = Vec::new();
     while let Ok(heard) = heard.try_recv() {
         if let Heard::Token(piece) = heard {
             pieces.push(piece);
         }
     }
-    Replayed { pieces, end, own }
+    Replayed { pieces, end, extra }
 }

@@ -12,7 +12,7 @@ async fn replay(bytes: &[u8]) -> Replayed {
     let sessions = Arc::new(Sessions::default());
     let asked = job(Input::Prompt("x".to_owned()));
     replay_every_split(bytes, || {
-        Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None, ""), &asked, None))
+        Reading::Stream(LlamaAnswer::of_completion(sessions.begin(None, ""), &asked, false))
     })
     .await
 }
@@ -82,5 +82,5 @@ async fn a_stream_without_a_last_event_was_cut_off() {
     let mut bytes = sse(&[r#"{"index":0,"content":"a","tokens":[1],"stop":false}"#]);
     bytes.extend(chunked(b""));
     assert!(matches!(replay(&bytes).await.end, Err(Fault::Transport(_))));
-    assert!(matches!(replay(&sse(&["{\"content\":7}"])).await.end, Err(Fault::Nonsense(_))));
+    assert!(matches!(replay(&sse(&["{\"content\":7}"])).await.end, Err(Fault::Protocol(_))));
 }

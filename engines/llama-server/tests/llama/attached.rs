@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use engine_api::{Engine, EngineFactory, MeasureError, StartError};
 use engine_http::testing::{
-    FakeServer, Reply, Request, Story, chunked, job, json, listen, spec, sse, within,
+    FakeServer, Recording, Reply, Request, chunked, job, json, listen, spec, sse, within,
 };
 use engine_http::{Attach, HttpEngineConfig};
 use engine_llama_server::LlamaServerFactory;
 use generation::{
-    CallEvent, Constraint, EngineError, Finish, Input, Job, LogitBias, Message, OwnFields, Role, Tool,
-    ToolChoice, Tools, Workload,
+    Constraint, EngineError, ExtraBody, Finish, GenerateRequest, Input, LogitBias, Message, Role, Tool,
+    ToolCall, ToolChoice, Tools, Transcript, Workload,
 };
 use orchestrator_core::{SessionId, TokenCount};
 use uuid::Uuid;
@@ -101,9 +101,9 @@ async fn a_conversation_is_rendered_counted_and_asked_for_with_one_rendering() {
     assert_eq!((&tokenized["add_special"], &tokenized["parse_special"]), (&true.into(), &true.into()));
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(input)), sink);
-    let story = Story::of(heard).await;
-    assert_eq!((story.text().as_str(), story.pieces[0].tokens.as_slice()), ("Hi", [7].as_slice()));
-    let end = story.end.expect("an end");
+    let recording = Recording::of(heard).await;
+    assert_eq!((recording.text().as_str(), recording.pieces[0].tokens.as_slice()), ("Hi", [7].as_slice()));
+    let end = recording.end.expect("an end");
     assert_eq!(end.finish, Finish::Length);
     assert_eq!(
         (end.tokens_in, end.tokens_cached, end.tokens_out),
@@ -118,7 +118,8 @@ async fn a_conversation_is_rendered_counted_and_asked_for_with_one_rendering() {
 async fn everything_that_can_be_asked_is_asked() {
     let server = FakeServer::start(server);
     let engine = attach(&server).await.expect("starts");
-    let mut asked = Job { seed: u64::MAX, max_tokens: Some(TokenCount(5)), ..job(Input::Prompt("x".into())) };
+    let mut asked =
+        GenerateRequest { seed: u64::MAX, max_tokens: Some(TokenCount(5)), ..job(Input::Prompt("x".into())) };
     asked.sampling.top_k = 40;
     asked.sampling.repeat_penalty = 1.5;
     asked.sampling.repeat_last_n = 64;
@@ -128,7 +129,7 @@ async fn everything_that_can_be_asked_is_asked() {
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
     let (sink, heard) = listen();
     engine.submit(Arc::new(asked), sink);
-    let _ = Story::of(heard).await;
+    let _ = Recording::of(heard).await;
     let request = server.last("POST /completion");
     let sent = request.json();
     assert_eq!(sent["n_predict"], 5);
@@ -154,8 +155,11 @@ async fn a_session_goes_back_to_the_slot_that_holds_it() {
     let session = SessionId(Uuid::new_v4());
     for bound in [serde_json::Value::Null, 1.into()] {
         let (sink, heard) = listen();
-        engine.submit(Arc::new(Job { session: Some(session), ..job(Input::Prompt("x".into())) }), sink);
-        assert!(Story::of(heard).await.end.is_some());
+        engine.submit(
+            Arc::new(GenerateRequest { session: Some(session), ..job(Input::Prompt("x".into())) }),
+            sink,
+        );
+        assert!(Recording::of(heard).await.end.is_some());
         assert_eq!(server.last("POST /completion").json()["id_slot"], bound);
     }
     assert_eq!(engine.session_kv(session).map(|kv| kv.tokens), Some(TokenCount(4)));
@@ -168,13 +172,19 @@ async fn a_smaller_context_leaves_less_room_for_the_answer() {
     let server = FakeServer::start(server);
     let engine = attach(&server).await.expect("starts");
     let (sink, heard) = listen();
-    engine.submit(Arc::new(Job { ctx: Some(TokenCount(9)), ..job(Input::Prompt("a b c".into())) }), sink);
-    let _ = Story::of(heard).await;
+    engine.submit(
+        Arc::new(GenerateRequest { ctx: Some(TokenCount(9)), ..job(Input::Prompt("a b c".into())) }),
+        sink,
+    );
+    let _ = Recording::of(heard).await;
     assert_eq!(server.last("POST /completion").json()["n_predict"], 6);
     let (sink, heard) = listen();
-    engine.submit(Arc::new(Job { ctx: Some(TokenCount(3)), ..job(Input::Prompt("a b c".into())) }), sink);
+    engine.submit(
+        Arc::new(GenerateRequest { ctx: Some(TokenCount(3)), ..job(Input::Prompt("a b c".into())) }),
+        sink,
+    );
     let wanted = "the prompt takes 3 tokens and `ctx` is 3: nothing is left for an answer".to_owned();
-    let end = Story::of(heard).await.end.expect("an end");
+    let end = Recording::of(heard).await.end.expect("an end");
     assert_eq!(end.finish, Finish::Failed(EngineError::Invalid(wanted)));
 }
 
@@ -206,7 +216,7 @@ async fn what_it_refuses_is_invalid_with_its_own_words() {
     let engine = attach(&server).await.expect("starts");
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt("a".into()))), sink);
-    let end = Story::of(heard).await.end.expect("an end");
+    let end = Recording::of(heard).await.end.expect("an end");
     let Finish::Failed(EngineError::Invalid(why)) = end.finish else { panic!("{end:?}") };
     assert!(why.ends_with("refuses the task: failed to parse grammar"), "{why}");
 }
@@ -225,10 +235,10 @@ async fn a_server_started_for_embeddings_says_so() {
     assert_eq!(engine.facts().model.embedding_size, 3);
     let (sink, heard) = listen();
     engine.submit(
-        Arc::new(Job { workload: Workload::Embedding, ..job(Input::Inputs(vec!["a".into()])) }),
+        Arc::new(GenerateRequest { workload: Workload::Embedding, ..job(Input::Inputs(vec!["a".into()])) }),
         sink,
     );
-    assert_eq!(Story::of(heard).await.text(), "[1.0,0.0,0.0]");
+    assert_eq!(Transcript::of(Recording::of(heard).await.pieces).vectors, [[1.0, 0.0, 0.0]]);
 }
 
 #[tokio::test]
@@ -268,16 +278,16 @@ async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
     let tool = |name: &str| Tool { name: name.into(), ..Tool::default() };
     let tools =
         Tools { offered: vec![tool("f"), tool("g")], choice: ToolChoice::Named("g".into()), single: false };
-    let asked = Job { tools: tools.into(), seed: u64::MAX, ..job(conversation("what now")) };
+    let asked = GenerateRequest { tools: tools.into(), seed: u64::MAX, ..job(conversation("what now")) };
     within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");
     let rendered = server.last("POST /apply-template").json();
     assert_eq!(rendered["tools"][0]["function"]["name"], "g", "rendered as it is asked");
     let (sink, heard) = listen();
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    let calls: Vec<_> = story.pieces.iter().flat_map(|piece| piece.calls.clone()).collect();
-    assert_eq!(calls[0], CallEvent::Start { index: 0, id: "Qx7".into(), name: "g".into() });
-    let end = story.end.expect("an end");
+    let recording = Recording::of(heard).await;
+    let calls = Transcript::of(recording.pieces).tool_calls;
+    assert_eq!(calls, [ToolCall { id: "Qx7".into(), name: "g".into(), arguments: "{}".into() }]);
+    let end = recording.end.expect("an end");
     assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(40), TokenCount(9)));
     let sent = server.last("POST /v1/chat/completions").json();
     // The server knows words for a choice and no tool: it is shown the one that is meant.
@@ -288,7 +298,7 @@ async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
 
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(conversation("what now"))), sink);
-    assert_eq!(Story::of(heard).await.text(), "Hi", "without tools it is asked as before");
+    assert_eq!(Recording::of(heard).await.text(), "Hi", "without tools it is asked as before");
 }
 
 #[tokio::test]
@@ -309,7 +319,7 @@ async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_
     let engine = attach(&seeing).await.expect("starts");
     let (sink, heard) = listen();
     engine.submit(Arc::new(asked.clone()), sink);
-    assert_eq!(Story::of(heard).await.text(), "A llama.");
+    assert_eq!(Recording::of(heard).await.text(), "A llama.");
     let sent = seeing.last("POST /v1/chat/completions").json();
     assert_eq!(sent["messages"][0]["content"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
     assert_eq!(sent["messages"][0]["content"][1]["text"], "What is it?");
@@ -335,8 +345,8 @@ async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
     });
     let engine = attach(&server).await.expect("starts");
     let fields = r#"{"cache_prompt":false,"chat_template_kwargs":{"enable_thinking":false},"mirostat":2}"#;
-    let own = OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() };
-    let asked = |input| Job { own: Some(own.clone()), ..job(input) };
+    let own = ExtraBody { fields: fields.to_owned(), template: None, refusal: String::new() };
+    let asked = |input| GenerateRequest { extra_body: Some(own.clone()), ..job(input) };
     within(engine.measure(Arc::new(asked(conversation("what now"))))).await.expect("it is counted");
     let rendered = server.last("POST /apply-template").json();
     assert_eq!(rendered["chat_template_kwargs"]["enable_thinking"], false, "they change the prompt");
@@ -346,7 +356,7 @@ async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
     ] {
         let (sink, heard) = listen();
         engine.submit(Arc::new(asked(input)), sink);
-        assert!(Story::of(heard).await.end.is_some_and(|end| !matches!(end.finish, Finish::Failed(_))));
+        assert!(Recording::of(heard).await.end.is_some_and(|end| !matches!(end.finish, Finish::Failed(_))));
         let sent = server.last(line).json();
         assert_eq!((&sent["mirostat"], &sent["cache_prompt"]), (&2.into(), &false.into()), "{line}");
         assert_eq!(sent["stream"], true);
@@ -387,12 +397,17 @@ async fn probabilities_and_times_are_told_where_they_are_asked_for() {
     });
     let engine = attach(&server).await.expect("starts");
     assert_eq!(engine.facts().abilities.logprobs, Some(20));
-    let story = async |asked: Job| {
+    let recording = async |asked: GenerateRequest| {
         let (sink, heard) = listen();
         engine.submit(Arc::new(asked), sink);
-        Story::of(heard).await
+        Recording::of(heard).await
     };
-    let asked = story(Job { logprobs: Some(1), tells_own: true, ..job(Input::Prompt("x".into())) }).await;
+    let asked = recording(GenerateRequest {
+        logprobs: Some(1),
+        include_extra: true,
+        ..job(Input::Prompt("x".into()))
+    })
+    .await;
     let [piece] = asked.pieces.as_slice() else { panic!("{asked:?}") };
     let [token] = piece.logprobs.as_slice() else { panic!("{piece:?}") };
     assert_eq!(
@@ -400,14 +415,14 @@ async fn probabilities_and_times_are_told_where_they_are_asked_for() {
         (7, b"a".as_slice(), -0.5)
     );
     assert_eq!(token.top.iter().map(|one| one.token).collect::<Vec<_>>(), [1]);
-    let own = asked.end.expect("an end").own.expect("it says how long it took");
+    let own = asked.end.expect("an end").extra.expect("it says how long it took");
     assert_eq!(own.chunk["timings"]["predicted_ms"], 1.5);
-    let silent = story(job(Input::Prompt("x".into()))).await;
-    assert!(silent.pieces[0].logprobs.is_empty() && silent.end.expect("an end").own.is_none());
+    let silent = recording(job(Input::Prompt("x".into()))).await;
+    assert!(silent.pieces[0].logprobs.is_empty() && silent.end.expect("an end").extra.is_none());
 }
 
 #[tokio::test]
-async fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_any() {
+async fn an_answer_begins_with_reasoning_where_the_template_wrote_its_tag_unless_it_must_have_a_form() {
     let server = FakeServer::start(|request| match request.line.as_str() {
         "POST /apply-template" => Some(Reply::closing(json(200, r#"{"prompt":"<|ai|>\n<think>\n"}"#))),
         _ => server(request),
@@ -416,9 +431,14 @@ async fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_
     let mut formed = job(conversation("x"));
     formed.sampling.constraint = Some(Constraint::Grammar("root ::= \"Hi\"".to_owned()));
     let prompt = job(Input::Prompt("<think>".to_owned()));
-    for (asked, text) in [(job(conversation("x")), "<think>\nHi"), (formed, "Hi"), (prompt, "Hi")] {
+    for (asked, reasoning, text) in
+        [(job(conversation("x")), "Hi", ""), (formed, "", "Hi"), (prompt, "", "Hi")]
+    {
         let (sink, heard) = listen();
         engine.submit(Arc::new(asked), sink);
-        assert_eq!(Story::of(heard).await.text(), text);
+        let recording = Recording::of(heard).await;
+        assert_eq!(recording.text(), "Hi", "raw text is what the server wrote");
+        let transcript = Transcript::of(recording.pieces);
+        assert_eq!((transcript.reasoning.as_str(), transcript.text.as_str()), (reasoning, text));
     }
 }

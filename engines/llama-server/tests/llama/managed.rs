@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::{Engine, EngineFactory, ExitReason, StartError, StopOutcome};
-use engine_http::testing::{Story, job, listen, spec, within};
+use engine_http::testing::{Recording, job, listen, spec, within};
 use engine_http::{Attach, HttpEngineConfig, Timeouts};
 use engine_llama_server::LlamaServerFactory;
 use generation::{EngineError, Finish, Input};
@@ -39,9 +39,9 @@ async fn a_managed_server_is_waited_for_serves_and_ends_when_asked() {
     assert_eq!((engine.facts().slots, engine.facts().ctx), (2, TokenCount(512)));
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt("three words here".into()))), sink);
-    let story = Story::of(heard).await;
-    assert_eq!((story.text().as_str(), story.pieces.len()), ("three words here", 3));
-    assert_eq!(story.end.expect("an end").finish, Finish::Stop);
+    let recording = Recording::of(heard).await;
+    assert_eq!((recording.text().as_str(), recording.pieces.len()), ("three words here", 3));
+    assert_eq!(recording.end.expect("an end").finish, Finish::Stop);
     let pid = pid(&engine);
     assert!(!is_reaped(pid));
     assert_eq!(within(engine.stop(Duration::from_secs(30))).await, StopOutcome::Ended);
@@ -65,9 +65,9 @@ async fn one_that_dies_with_a_task_in_it_loses_the_task() {
     let engine = start(config(&[PROGRAM, "serve", "{port}"])).await.expect("starts");
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt("die here".into()))), sink);
-    let story = Story::of(heard).await;
-    let end = story.end.as_ref().map(|end| end.finish.clone());
-    assert_eq!((story.text().as_str(), end), ("die ", Some(Finish::Failed(EngineError::Lost))));
+    let recording = Recording::of(heard).await;
+    let end = recording.end.as_ref().map(|end| end.finish.clone());
+    assert_eq!((recording.text().as_str(), end), ("die ", Some(Finish::Failed(EngineError::Lost))));
     assert_eq!(within(engine.gone()).await, ExitReason::Code(9));
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine_http::UNKNOWN_TOKEN;
-use generation::{Candidate, TokenLogprob};
+use generation::{TokenCandidate, TokenLogprob};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ impl WeighedToken {
 }
 
 impl Weighed {
-    fn told(self) -> Candidate {
+    fn told(self) -> TokenCandidate {
         let Self { id, token, bytes, logprob } = self;
         let mut candidate = candidate(token, logprob);
         candidate.token = id.unwrap_or(UNKNOWN_TOKEN);
@@ -84,14 +84,14 @@ impl Weighed {
     }
 }
 
-fn candidate(token: String, logprob: Option<f32>) -> Candidate {
+fn candidate(token: String, logprob: Option<f32>) -> TokenCandidate {
     let logprob = logprob.unwrap_or(f32::NEG_INFINITY);
-    Candidate { token: UNKNOWN_TOKEN, bytes: token.into_bytes(), logprob }
+    TokenCandidate { token: UNKNOWN_TOKEN, bytes: token.into_bytes(), logprob }
 }
 
 /// The most probable ones, the best first; some servers add the chosen one behind them.
-fn best(candidates: impl Iterator<Item = Candidate>, most: u8) -> Vec<Candidate> {
-    let mut all: Vec<Candidate> = candidates.collect();
+fn best(candidates: impl Iterator<Item = TokenCandidate>, most: u8) -> Vec<TokenCandidate> {
+    let mut all: Vec<TokenCandidate> = candidates.collect();
     all.sort_by(|a, b| b.logprob.total_cmp(&a.logprob));
     all.truncate(most.into());
     all

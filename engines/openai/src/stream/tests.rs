@@ -1,6 +1,6 @@
 use engine_http::testing::{Replayed, chunked, job, replay_every_split, sse};
 use engine_http::{Ending, Fault, Last, Reading, UNKNOWN_TOKEN};
-use generation::{CallEvent, Candidate, Input, Job, OwnAnswer, TokenLogprob};
+use generation::{ExtraFields, GenerateRequest, Input, TokenCandidate, TokenLogprob, Transcript};
 use orchestrator_core::TokenCount;
 
 use super::OpenAiAnswer;
@@ -121,7 +121,7 @@ async fn a_plain_server_that_closes_at_the_end_is_read_too() {
 }
 
 #[tokio::test]
-async fn thoughts_that_a_server_takes_apart_stay_in_the_text_between_marks() {
+async fn reasoning_that_a_server_sends_apart_stays_apart() {
     let event =
         |delta: &str| format!(r#"{{"choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#);
     let events = [
@@ -135,7 +135,9 @@ async fn thoughts_that_a_server_takes_apart_stay_in_the_text_between_marks() {
         "[DONE]".to_owned(),
     ];
     let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
-    assert_eq!(replayed.text(), "<think>hm, so, yes</think>42<think>?</think>!");
+    let Transcript { text, reasoning, .. } = Transcript::of(replayed.pieces.clone());
+    assert_eq!((reasoning.as_str(), text.as_str()), ("hm, so, yes?", "42!"));
+    assert_eq!(replayed.text(), "<think>hm, so, yes</think>42<think>?</think>!", "raw text has tags");
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn bytes_that_are_no_utf8_are_a_fault_and_never_a_text() {
     bytes.extend(chunked(b"data: {\"choices\":[{\"text\":\"\xff\xfe\",\"finish_reason\":null}]}\n\n"));
     let replayed = replay(&over(bytes)).await;
     assert_eq!(replayed.text(), "a");
-    assert!(matches!(replayed.end, Err(Fault::Nonsense(_))), "{:?}", replayed.end);
+    assert!(matches!(replayed.end, Err(Fault::Protocol(_))), "{:?}", replayed.end);
 }
 
 #[tokio::test]
@@ -187,24 +189,13 @@ async fn broken_framing_is_named() {
 
 /// The calls of an answer: what the server calls each, its tool, its arguments.
 fn calls(replayed: &Replayed) -> Vec<(String, String, String)> {
-    let mut calls: Vec<(String, String, String)> = Vec::new();
-    for event in replayed.pieces.iter().flat_map(|piece| &piece.calls) {
-        match event {
-            CallEvent::Start { index, id, name } => {
-                assert_eq!(*index as usize, calls.len());
-                calls.push((id.clone(), name.clone(), String::new()));
-            }
-            CallEvent::Arguments { index, text } => calls[*index as usize].2.push_str(text),
-            CallEvent::End { index } => assert_eq!(*index as usize, calls.len() - 1),
-        }
-    }
-    calls
+    let calls = Transcript::of(replayed.pieces.clone()).tool_calls;
+    calls.into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
 }
 
-/// The text of an answer that is no call.
+/// The answer, without reasoning and calls.
 fn content(replayed: &Replayed) -> String {
-    let pieces = replayed.pieces.iter().filter(|piece| piece.calls.is_empty());
-    pieces.map(|piece| piece.text.as_str()).collect()
+    Transcript::of(replayed.pieces.clone()).text
 }
 
 fn owned(calls: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
@@ -256,7 +247,7 @@ async fn calls_of_vllm_come_apart_from_the_text_under_every_split() {
 /// `llama-server` b11434: the beginning of the arguments may come with the name (`server_chat_msg_diff_to_json_oaicompat`,
 /// `tools/server/server-chat.cpp`), and thoughts may come before.
 #[tokio::test]
-async fn calls_of_llama_server_come_apart_from_its_thoughts_under_every_split() {
+async fn calls_of_llama_server_come_apart_from_its_reasoning_under_every_split() {
     let event = |delta: &str, finish: &str| {
         format!(
             r#"{{"choices":[{{"finish_reason":{finish},"index":0,"delta":{delta}}}],"created":1,"id":"chatcmpl-A","model":"smol","system_fingerprint":"b11434-abc","object":"chat.completion.chunk"}}"#
@@ -275,7 +266,8 @@ async fn calls_of_llama_server_come_apart_from_its_thoughts_under_every_split() 
         "[DONE]".to_owned(),
     ];
     let replayed = replay(&over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))).await;
-    assert_eq!(content(&replayed), "<think>The sky?</think>");
+    assert_eq!(content(&replayed), "");
+    assert_eq!(Transcript::of(replayed.pieces.clone()).reasoning, "The sky?");
     assert_eq!(calls(&replayed), owned(&[("Qx7", "weather", "{\"city\":\"M\\u00fcnchen 🦙\"}")]));
 }
 
@@ -320,16 +312,16 @@ async fn a_call_that_is_cut_off_stays_open_and_what_is_behind_one_is_text_again(
 }
 
 /// The same, where more than the text is asked for.
-async fn replay_asked(events: &[&str], asked: &Job) -> Replayed {
+async fn replay_asked(events: &[&str], asked: &GenerateRequest) -> Replayed {
     replay_every_split(&over(sse(events)), || Reading::Stream(OpenAiAnswer::to(asked))).await
 }
 
-fn weighed(logprobs: u8) -> Job {
-    Job { logprobs: Some(logprobs), ..job(Input::Prompt("x".into())) }
+fn weighed(logprobs: u8) -> GenerateRequest {
+    GenerateRequest { logprobs: Some(logprobs), ..job(Input::Prompt("x".into())) }
 }
 
-fn candidate(token: i32, bytes: &[u8], logprob: f32) -> Candidate {
-    Candidate { token, bytes: bytes.to_vec(), logprob }
+fn candidate(token: i32, bytes: &[u8], logprob: f32) -> TokenCandidate {
+    TokenCandidate { token, bytes: bytes.to_vec(), logprob }
 }
 
 /// The shape of vLLM's `ChatCompletionLogProbs`; a token that ends no character has an empty `content`.
@@ -415,13 +407,13 @@ async fn fields_that_are_not_known_are_told_with_the_text_they_came_with_or_the_
         "[DONE]".to_owned(),
     ];
     let events = events.iter().map(String::as_str).collect::<Vec<_>>();
-    let asked = Job { tells_own: true, ..job(Input::Prompt("x".into())) };
+    let asked = GenerateRequest { include_extra: true, ..job(Input::Prompt("x".into())) };
     let replayed = replay_asked(&events, &asked).await;
     let told: Vec<_> =
-        replayed.pieces.iter().map(|piece| (piece.text.as_str(), piece.own.as_deref().cloned())).collect();
+        replayed.pieces.iter().map(|piece| (piece.text.as_str(), piece.extra.as_deref().cloned())).collect();
     let own = |chunk: serde_json::Value, choice: serde_json::Value, delta: serde_json::Value| {
         let fields = |of| serde_json::from_value(of).expect("an object");
-        Some(OwnAnswer { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) })
+        Some(ExtraFields { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) })
     };
     let none = serde_json::json!({});
     let expected = [
@@ -450,7 +442,10 @@ async fn fields_that_are_not_known_are_told_with_the_text_they_came_with_or_the_
         serde_json::json!({"matched_stop": 2}),
         none,
     );
-    assert_eq!(replayed.own.as_deref(), last.as_ref());
+    assert_eq!(replayed.extra.as_deref(), last.as_ref());
     let silent = replay_asked(&events, &job(Input::Prompt("x".into()))).await;
-    assert!(silent.own.is_none() && silent.pieces.iter().all(|piece| piece.own.is_none()), "nobody asked");
+    assert!(
+        silent.extra.is_none() && silent.pieces.iter().all(|piece| piece.extra.is_none()),
+        "nobody asked"
+    );
 }

@@ -2,7 +2,7 @@
 
 use engine_api::{Engine, ExitReason, MeasureError};
 use engine_http::Attach;
-use engine_http::testing::{FakeServer, Reply, Request, Story, job, json, listen, within};
+use engine_http::testing::{FakeServer, Recording, Reply, Request, job, json, listen, within};
 use generation::{EngineError, Finish, Input};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +27,8 @@ async fn ending(bytes: Vec<u8>) -> (String, Option<Finish>) {
     let engine = attach(&server).await;
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
-    let story = Story::of(heard).await;
-    (story.text(), story.end.map(|end| end.finish))
+    let recording = Recording::of(heard).await;
+    (recording.text(), recording.end.map(|end| end.finish))
 }
 
 /// ORCH-ENG-21
@@ -98,8 +98,8 @@ async fn an_engine_whose_probes_fail_is_gone_and_loses_its_jobs() {
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains(" probes failed in a row: "), "{why}");
     assert!(why.ends_with("answers with status 500: dead"), "{why}");
-    let story = Story::of(heard).await;
-    assert_eq!(story.end, None, "the engine was lost with the task in it");
+    let recording = Recording::of(heard).await;
+    assert_eq!(recording.end, None, "the engine was lost with the task in it");
     let measured = within(engine.measure(Arc::new(job(Input::Prompt("a".into()))))).await;
     assert_eq!(measured, Err(MeasureError::Gone));
 }
@@ -114,7 +114,7 @@ async fn a_server_that_goes_away_in_the_middle_loses_its_jobs() {
     drop(server);
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
-    let finish = Story::of(heard).await.end.map(|end| end.finish);
+    let finish = Recording::of(heard).await.end.map(|end| end.finish);
     assert!(matches!(finish, Some(Finish::Failed(EngineError::Unavailable(_)))), "{finish:?}");
     let ExitReason::Channel(why) = within(engine.gone()).await else { panic!("not the probes") };
     assert!(why.contains("nothing listens there"), "{why}");
@@ -145,9 +145,9 @@ async fn an_answer_that_does_not_begin_or_falls_silent_is_given_up_and_its_conne
         let (server, engine) = impatient(reply).await;
         let (sink, heard) = listen();
         engine.submit(Arc::new(job(Input::Prompt("hi".into()))), sink);
-        let story = Story::of(heard).await;
-        assert_eq!(story.text(), text);
-        let Some(Finish::Failed(error)) = story.end.map(|end| end.finish) else { panic!() };
+        let recording = Recording::of(heard).await;
+        assert_eq!(recording.text(), text);
+        let Some(Finish::Failed(error)) = recording.end.map(|end| end.finish) else { panic!() };
         let why = error.to_string();
         assert!(why.ends_with(wanted), "{why}");
         assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&kind(String::new())), "{why}");

@@ -1,10 +1,10 @@
 //! Jobs that go well, or are refused by name.
 
-use engine_api::{MeasureError, OwnFieldsTaken, StopOutcome};
-use engine_http::testing::{FakeServer, Heard, Reply, Story, chunked, job, json, listen, sse, within};
+use engine_api::{ExtraBodySupport, MeasureError, StopOutcome};
+use engine_http::testing::{FakeServer, Heard, Recording, Reply, chunked, job, json, listen, sse, within};
 use generation::{
-    CallEvent, Constraint, Determinism, EngineError, Finish, Input, Job, KvHint, LogitBias, Message,
-    OwnFields, Role, Tool, ToolChoice, Tools, Workload,
+    Constraint, Determinism, EngineError, ExtraBody, Finish, GenerateRequest, Input, KvHint, LogitBias,
+    Message, Role, Tool, ToolCall, ToolChoice, Tools, Transcript, Workload,
 };
 use orchestrator_core::TokenCount;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::house::{answer, attach, beginning, vllm};
 
-fn prompt() -> Job {
+fn prompt() -> GenerateRequest {
     job(Input::Prompt("Say hello.".into()))
 }
 
@@ -21,11 +21,11 @@ async fn a_prompt_is_answered_and_the_usage_is_the_servers() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    let asked = Job { max_tokens: Some(TokenCount(12)), seed: u64::MAX, ..prompt() };
+    let asked = GenerateRequest { max_tokens: Some(TokenCount(12)), seed: u64::MAX, ..prompt() };
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    assert_eq!(story.text(), "Hello world");
-    let end = story.end.expect("an end");
+    let recording = Recording::of(heard).await;
+    assert_eq!(recording.text(), "Hello world");
+    let end = recording.end.expect("an end");
     assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(3), TokenCount(2)));
     let sent = server.last("POST /v1/completions").json();
     assert_eq!(sent["prompt"], "Say hello.");
@@ -53,7 +53,7 @@ async fn everything_that_can_be_asked_is_asked() {
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
     let (sink, heard) = listen();
     engine.submit(Arc::new(asked), sink);
-    assert_eq!(Story::of(heard).await.text(), "Hello world");
+    assert_eq!(Recording::of(heard).await.text(), "Hello world");
     let request = server.last("POST /v1/chat/completions");
     let sent = request.json();
     assert_eq!(sent["messages"][0]["role"], "system");
@@ -89,17 +89,15 @@ async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as
     let tool =
         Tool { name: "look".into(), description: None, parameters: Some("{\"type\":\"object\"}".into()) };
     let tools = Tools { offered: vec![tool], choice: ToolChoice::Named("look".into()), single: true };
-    let asked = Job { tools: tools.into(), ..job(Input::Messages(vec![turn])) };
+    let asked = GenerateRequest { tools: tools.into(), ..job(Input::Messages(vec![turn])) };
     within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");
     let counted = server.last("POST /tokenize").json();
     assert_eq!(counted["tools"][0]["function"]["name"], "look");
     let (sink, heard) = listen();
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    let told: Vec<_> = story.pieces.iter().flat_map(|piece| piece.calls.clone()).collect();
-    let start = CallEvent::Start { index: 0, id: "c1".into(), name: "look".into() };
-    let arguments = CallEvent::Arguments { index: 0, text: "{}".into() };
-    assert_eq!(told, [start, arguments, CallEvent::End { index: 0 }]);
+    let recording = Recording::of(heard).await;
+    let calls = Transcript::of(recording.pieces).tool_calls;
+    assert_eq!(calls, [ToolCall { id: "c1".into(), name: "look".into(), arguments: "{}".into() }]);
     let sent = server.last("POST /v1/chat/completions").json();
     assert_eq!(sent["messages"][0]["content"][0]["image_url"]["url"], "https://example.org/a.png");
     assert_eq!(sent["tools"][0]["function"]["parameters"]["type"], "object");
@@ -131,7 +129,7 @@ async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
     let asked_before = server.seen().len();
     let mut turn = Message::new(Role::User, "What is it?");
     let tools = Tools { offered: vec![Tool { name: "look".into(), ..Tool::default() }], ..Tools::default() };
-    let with_tools = Job { tools: tools.into(), ..job(Input::Messages(vec![turn.clone()])) };
+    let with_tools = GenerateRequest { tools: tools.into(), ..job(Input::Messages(vec![turn.clone()])) };
     turn.images = vec!["https://example.org/a.png".to_owned()];
     for (asked, named) in [(with_tools, "`tools`"), (job(Input::Messages(vec![turn])), "`messages[0]`")] {
         let measured = within(engine.measure(Arc::new(asked))).await;
@@ -145,16 +143,16 @@ async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
 async fn fields_of_its_own_reach_the_server_untouched() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
-    assert_eq!(engine.facts().abilities.own_fields, OwnFieldsTaken::All);
+    assert_eq!(engine.facts().abilities.extra_body, ExtraBodySupport::All);
     let fields = r#"{"chat_template_kwargs":{"z":1,"a":[0.10]},"min_p":0.5,"repetition_penalty":1.3}"#;
-    let own = OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() };
+    let own = ExtraBody { fields: fields.to_owned(), template: None, refusal: String::new() };
     for (input, line) in [
         (Input::Prompt("x".to_owned()), "POST /v1/completions"),
         (Input::Messages(vec![Message::new(Role::User, "x")]), "POST /v1/chat/completions"),
     ] {
         let (sink, heard) = listen();
-        engine.submit(Arc::new(Job { own: Some(own.clone()), ..job(input) }), sink);
-        assert_eq!(Story::of(heard).await.text(), "Hello world");
+        engine.submit(Arc::new(GenerateRequest { extra_body: Some(own.clone()), ..job(input) }), sink);
+        assert_eq!(Recording::of(heard).await.text(), "Hello world");
         let sent = server.last(line);
         assert!(sent.body.contains(r#""chat_template_kwargs":{"z":1,"a":[0.10]}"#), "{}", sent.body);
         assert_eq!(sent.json()["repetition_penalty"], 1.3);
@@ -209,13 +207,13 @@ async fn probabilities_are_asked_for_as_each_endpoint_has_it() {
         ),
     ] {
         let (sink, heard) = listen();
-        engine.submit(Arc::new(Job { logprobs: Some(3), ..job(input.clone()) }), sink);
-        let _ = Story::of(heard).await;
+        engine.submit(Arc::new(GenerateRequest { logprobs: Some(3), ..job(input.clone()) }), sink);
+        let _ = Recording::of(heard).await;
         let sent = server.last(line).json();
         assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&expected.0, &expected.1));
         let (sink, heard) = listen();
         engine.submit(Arc::new(job(input)), sink);
-        let _ = Story::of(heard).await;
+        let _ = Recording::of(heard).await;
         assert_eq!(server.last(line).json().get("logprobs"), None, "nobody asked");
     }
 }
@@ -228,7 +226,7 @@ async fn a_grammar_goes_to_vllm_under_its_name() {
     asked.sampling.constraint = Some(Constraint::Grammar("root ::= \"a\"".into()));
     let (sink, heard) = listen();
     engine.submit(Arc::new(asked), sink);
-    let _ = Story::of(heard).await;
+    let _ = Recording::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["structured_outputs"]["grammar"], "root ::= \"a\"");
 }
 
@@ -237,10 +235,10 @@ async fn a_task_that_shares_no_cache_has_a_salt_of_its_own() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    let asked = Job { kv: KvHint::None, ..prompt() };
+    let asked = GenerateRequest { kv: KvHint::None, ..prompt() };
     let task = asked.task.to_string();
     engine.submit(Arc::new(asked), sink);
-    let _ = Story::of(heard).await;
+    let _ = Recording::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["cache_salt"], task);
 }
 
@@ -249,8 +247,8 @@ async fn a_smaller_context_leaves_less_room_for_the_answer() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    engine.submit(Arc::new(Job { ctx: Some(TokenCount(10)), ..prompt() }), sink);
-    let _ = Story::of(heard).await;
+    engine.submit(Arc::new(GenerateRequest { ctx: Some(TokenCount(10)), ..prompt() }), sink);
+    let _ = Recording::of(heard).await;
     assert_eq!(server.last("POST /v1/completions").json()["max_tokens"], 8);
 }
 
@@ -263,15 +261,15 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
     penalty.sampling.repeat_last_n = 64;
     let cases = [
         (
-            Job { determinism: Determinism::Strict, ..prompt() },
+            GenerateRequest { determinism: Determinism::Strict, ..prompt() },
             "`determinism` is `strict`, which engine `vllm` cannot promise: use `best_effort`",
         ),
         (
-            Job { workload: Workload::Embedding, ..prompt() },
+            GenerateRequest { workload: Workload::Embedding, ..prompt() },
             "`workload` is `embedding`, which this engine does not offer: it offers `completion`",
         ),
         (
-            Job { ctx: Some(TokenCount(9999)), ..prompt() },
+            GenerateRequest { ctx: Some(TokenCount(9999)), ..prompt() },
             "`ctx` is 9999; a slot of this engine holds 1 to 4096 tokens",
         ),
         (
@@ -284,7 +282,7 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
         assert_eq!(measured, Err(MeasureError::Invalid(wanted.to_owned())), "found at admission");
         let (sink, heard) = listen();
         engine.submit(Arc::new(job), sink);
-        let end = Story::of(heard).await.end.expect("an end");
+        let end = Recording::of(heard).await.end.expect("an end");
         assert_eq!(end.finish, Finish::Failed(EngineError::Invalid(wanted.to_owned())));
     }
 }
@@ -328,7 +326,11 @@ async fn a_stop_ends_the_jobs_and_leaves_the_server_alone() {
     assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::AlreadyGone);
     let (sink, heard) = listen();
     engine.submit(Arc::new(prompt()), sink);
-    assert_eq!(Story::of(heard).await, Story::default(), "an engine that is gone loses what it is given");
+    assert_eq!(
+        Recording::of(heard).await,
+        Recording::default(),
+        "an engine that is gone loses what it is given"
+    );
 }
 
 #[tokio::test]
@@ -350,25 +352,26 @@ async fn vectors_and_scores_come_in_the_order_of_the_inputs() {
     let inputs = |inputs: &[&str]| Input::Inputs(inputs.iter().map(|&input| input.to_owned()).collect());
     let (sink, heard) = listen();
     let own =
-        |fields: &str| Some(OwnFields { fields: fields.to_owned(), template: None, refusal: String::new() });
-    let asked =
-        Job { workload: Workload::Embedding, own: own(r#"{"dimensions":2}"#), ..job(inputs(&["a", "b"])) };
+        |fields: &str| Some(ExtraBody { fields: fields.to_owned(), template: None, refusal: String::new() });
+    let asked = GenerateRequest {
+        workload: Workload::Embedding,
+        extra_body: own(r#"{"dimensions":2}"#),
+        ..job(inputs(&["a", "b"]))
+    };
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
-    assert_eq!(texts, ["[0.6,0.8]", "[0.0,1.0]"]);
-    let end = story.end.expect("an end");
+    let recording = Recording::of(heard).await;
+    assert_eq!(Transcript::of(recording.pieces).vectors, [[0.6, 0.8], [0.0, 1.0]]);
+    let end = recording.end.expect("an end");
     assert_eq!((end.finish, end.tokens_in, end.tokens_out), (Finish::Stop, TokenCount(7), TokenCount(0)));
     let (sink, heard) = listen();
-    let asked = Job {
+    let asked = GenerateRequest {
         workload: Workload::Rerank,
-        own: own(r#"{"activation":null}"#),
+        extra_body: own(r#"{"activation":null}"#),
         ..job(inputs(&["q", "a", "b"]))
     };
     engine.submit(Arc::new(asked), sink);
-    let story = Story::of(heard).await;
-    let texts: Vec<_> = story.pieces.iter().map(|piece| piece.text.as_str()).collect();
-    assert_eq!(texts, ["-2.5", "0.75"]);
+    let recording = Recording::of(heard).await;
+    assert_eq!(Transcript::of(recording.pieces).scores, [-2.5, 0.75]);
     assert_eq!(server.last("POST /v1/embeddings").json()["dimensions"], 2);
     let ranked = server.last("POST /v1/rerank");
     assert_eq!(ranked.json()["documents"][1], "b");
@@ -394,7 +397,7 @@ async fn many_streams_at_once_do_not_mix() {
         })
         .collect();
     for (at, heard) in all.into_iter().enumerate() {
-        assert_eq!(Story::of(heard).await.text(), format!("w{at}").repeat(50));
+        assert_eq!(Recording::of(heard).await.text(), format!("w{at}").repeat(50));
     }
 }
 
@@ -414,7 +417,7 @@ async fn a_connection_is_kept_behind_an_answer_that_ended_and_closed_behind_one_
     for prompt in ["ends", "ends", "goes on"] {
         let (sink, heard) = listen();
         engine.submit(Arc::new(job(Input::Prompt(prompt.into()))), sink);
-        assert_eq!(Story::of(heard).await.text(), "a");
+        assert_eq!(Recording::of(heard).await.text(), "a");
     }
     let made = server.connections() - before;
     let closed = tokio::task::spawn_blocking(move || server.closed_by_client().json()["prompt"].clone());

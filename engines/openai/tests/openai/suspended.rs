@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use engine_api::{Engine, ExitReason};
 use engine_http::Attach;
-use engine_http::testing::{FakeServer, Heard, Reply, Request, Story, job, json, listen, within};
-use generation::{EngineError, Finish, Input, Job};
+use engine_http::testing::{FakeServer, Heard, Recording, Reply, Request, job, json, listen, within};
+use generation::{EngineError, Finish, GenerateRequest, Input};
 use orchestrator_core::TokenCount;
 
 use super::house::{attach, beginning, config, start, vllm};
@@ -64,7 +64,7 @@ impl Patient {
 async fn finish(engine: &Arc<dyn Engine>, prompt: &str) -> Option<Finish> {
     let (sink, heard) = listen();
     engine.submit(Arc::new(job(Input::Prompt(prompt.into()))), sink);
-    Story::of(heard).await.end.map(|end| end.finish)
+    Recording::of(heard).await.end.map(|end| end.finish)
 }
 
 /// ORCH-ENG-21, ORCH-ENG-22
@@ -98,7 +98,7 @@ async fn a_failed_engine_takes_nothing_until_it_has_generated_a_token_and_what_r
     within(engine.resumed()).await;
     assert_eq!(finish(&engine, "hi").await, Some(Finish::Stop));
     engine.cancel(task);
-    let ended = Story::of(running).await.end.expect("it went on");
+    let ended = Recording::of(running).await.end.expect("it went on");
     assert_eq!(ended.finish, Finish::Canceled);
 }
 
@@ -169,7 +169,7 @@ async fn tokens_and_reports_of_reading_are_progress_and_comments_and_events_with
     assert_eq!((engine.work_done(comments), engine.work_done(empty)), (said, Some(1)));
     assert_eq!(within(engine.stop(Duration::ZERO)).await, engine_api::StopOutcome::Ended);
     assert_eq!(engine.work_done(reads), None, "it is not there any more");
-    assert_eq!(TokenCount(0), Story::of(heard.remove(0)).await.end.expect("canceled").tokens_out);
+    assert_eq!(TokenCount(0), Recording::of(heard.remove(0)).await.end.expect("canceled").tokens_out);
 }
 
 /// ORCH-ENG-29
@@ -182,9 +182,9 @@ async fn an_answer_that_goes_on_beyond_its_limit_is_cut() {
     });
     let engine = attach(&server).await;
     let (sink, heard) = listen();
-    let asked = Job { max_tokens: Some(TokenCount(4)), ..job(Input::Prompt("endless".into())) };
+    let asked = GenerateRequest { max_tokens: Some(TokenCount(4)), ..job(Input::Prompt("endless".into())) };
     engine.submit(Arc::new(asked), sink);
-    let end = Story::of(heard).await.end.expect("it ends");
+    let end = Recording::of(heard).await.end.expect("it ends");
     assert_eq!(end.finish, Finish::Length);
     assert!((5..64).contains(&end.tokens_out.0), "{end:?}");
     assert_eq!(within(engine.stop(Duration::ZERO)).await, engine_api::StopOutcome::Ended);

@@ -68,5 +68,5 @@ async fn an_error_and_a_cut_are_told() {
     let refused = r#"{"error":"`inputs` must have less than 9 tokens","error_type":"validation"}"#;
     assert!(matches!(replay(&sse(&[refused]), &[]).await.end, Err(Fault::Refused(_))));
     assert!(matches!(replay(&sse(&[good]), &[]).await.end, Err(Fault::Transport(_))));
-    assert!(matches!(replay(&sse(&["[]"]), &[]).await.end, Err(Fault::Nonsense(_))));
+    assert!(matches!(replay(&sse(&["[]"]), &[]).await.end, Err(Fault::Protocol(_))));
 }

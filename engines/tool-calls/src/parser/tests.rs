@@ -20,7 +20,7 @@ fn tools() -> Vec<Tool> {
 struct Read {
     content: String,
     calls: Vec<(String, String)>,
-    ended: Vec<u32>,
+    ended: u32,
 }
 
 impl Read {
@@ -31,16 +31,15 @@ impl Read {
                     assert!(!text.is_empty());
                     self.content.push_str(&text);
                 }
-                ToolEvent::Call(CallEvent::Start { index, name, .. }) => {
-                    assert_eq!(index as usize, self.calls.len(), "calls are counted from 0");
+                ToolEvent::Start { name } => {
+                    assert_eq!(self.ended as usize, self.calls.len(), "the call before it has ended");
                     self.calls.push((name, String::new()));
                 }
-                ToolEvent::Call(CallEvent::Arguments { index, text }) => {
-                    assert_eq!(index as usize + 1, self.calls.len(), "only the last call grows");
-                    assert!(!self.ended.contains(&index), "and not behind its end");
-                    self.calls[index as usize].1.push_str(&text);
+                ToolEvent::Arguments(text) => {
+                    assert_eq!(self.ended as usize + 1, self.calls.len(), "only an open call grows");
+                    self.calls.last_mut().expect("an open call").1.push_str(&text);
                 }
-                ToolEvent::Call(CallEvent::End { index }) => self.ended.push(index),
+                ToolEvent::End => self.ended += 1,
             }
         }
     }
@@ -53,7 +52,7 @@ fn read<'a>(format: ToolFormat, pieces: impl IntoIterator<Item = &'a str>) -> Re
         read.add(parser.push(piece));
     }
     read.add(parser.finish());
-    assert_eq!(read.ended, (0..parser.calls()).collect::<Vec<_>>(), "each call ends once, in order");
+    assert_eq!(read.ended, parser.calls(), "each call ends once");
     read
 }
 
@@ -228,9 +227,9 @@ fn arguments_come_as_they_are_written_and_content_at_once() {
     assert_eq!(parser.push(" you <"), content(" you"));
     assert_eq!(parser.push("3 "), content(" <3"));
     assert_eq!(parser.push("<tool_call>{\"name\": \"now\", \"arguments\": {\"zo").len(), 2);
-    let more = ToolEvent::Call(CallEvent::Arguments { index: 0, text: "ne\": 1".to_owned() });
+    let more = ToolEvent::Arguments("ne\": 1".to_owned());
     assert_eq!(parser.push("ne\": 1"), [more]);
-    assert_eq!(parser.push("}}").last(), Some(&ToolEvent::Call(CallEvent::End { index: 0 })));
+    assert_eq!(parser.push("}}").last(), Some(&ToolEvent::End));
 }
 
 #[test]

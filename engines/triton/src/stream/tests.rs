@@ -56,6 +56,6 @@ async fn an_error_and_what_is_no_event_are_told() {
     let failed = replay(&[good, r#"{"error":"failed to generate"}"#], &[]).await;
     assert_eq!(failed.text(), "a");
     assert_eq!(failed.end, Err(Fault::Failed("the engine reports an error: failed to generate".to_owned())));
-    assert!(matches!(replay(&[good, "{}"], &[]).await.end, Err(Fault::Nonsense(_))));
+    assert!(matches!(replay(&[good, "{}"], &[]).await.end, Err(Fault::Protocol(_))));
     assert!(matches!(replay(&[], &[]).await.end, Err(Fault::Transport(_))), "an answer without an event");
 }

@@ -2,18 +2,13 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{FromWorker, ToWorker};
-use generation::{Determinism, Input, Job, KvHint, Sampling, Tools, Workload};
+use generation::{Determinism, GenerateRequest, Input, KvHint, Sampling};
 use orchestrator_core::{Priority, TaskId};
 
 fn measure(text: &str) -> ToWorker {
-    let job = Job {
-        task: TaskId(uuid::Uuid::nil()),
-        session: None,
+    let job = GenerateRequest {
         priority: Priority::Batch,
-        workload: Workload::Completion,
-        input: Input::Prompt(text.to_owned()).into(),
-        ctx: None,
-        max_tokens: None,
+
         sampling: Sampling {
             temperature: 0.8,
             top_p: 1.0,
@@ -28,10 +23,7 @@ fn measure(text: &str) -> ToWorker {
         seed: 1,
         determinism: Determinism::Strict,
         kv: KvHint::None,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt(text.to_owned()))
     };
     ToWorker::Measure { request: 7, job: Arc::new(job) }
 }

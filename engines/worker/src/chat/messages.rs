@@ -38,6 +38,9 @@ fn told(before: &[Message], message: &Message, ids: CallIds) -> Value {
     let mut told = Map::new();
     told.insert("role".to_owned(), json!(message.role.as_str()));
     told.insert("content".to_owned(), json!(message.content));
+    if let Some(reasoning) = &message.reasoning {
+        told.insert("reasoning_content".to_owned(), json!(reasoning));
+    }
     if !message.tool_calls.is_empty() {
         let calls: Vec<_> = message.tool_calls.iter().map(|call| call_of(call, ids)).collect();
         told.insert("tool_calls".to_owned(), json!(calls));
@@ -97,6 +100,10 @@ fn joined(mut first: Message, second: Message) -> Message {
         first.content.push_str("\n\n");
     }
     first.content.push_str(&second.content);
+    first.reasoning = match (first.reasoning, second.reasoning) {
+        (Some(first), Some(second)) => Some(format!("{first}\n\n{second}")),
+        (first, second) => first.or(second),
+    };
     first.images.extend(second.images);
     first.tool_calls.extend(second.tool_calls);
     first

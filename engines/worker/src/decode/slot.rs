@@ -12,7 +12,7 @@ use generation::{EndReport, Finish, KvHint};
 use orchestrator_core::{Millis, Priority, SessionId, TaskId, TokenCount};
 use worker_protocol::TaskProgress;
 
-use crate::chat::AnswerReader;
+use crate::chat::OutputParser;
 use crate::grammar::Grammar;
 use crate::grammar::lazy::LazyGrammar;
 use crate::prepare::CancelFlag;
@@ -95,7 +95,7 @@ pub struct Task {
     /// The answer's text.
     pub text: TextOut,
     /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
-    pub reader: Option<AnswerReader>,
+    pub parser: Option<OutputParser>,
     /// Whether it is still wanted.
     pub canceled: CancelFlag,
     /// When it came and when its first token was there.

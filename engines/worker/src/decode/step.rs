@@ -1,7 +1,7 @@
 //! One step: the next token of every running sequence and as much of the prompts as the budget allows, in
 //! one call to llama.cpp, so that its weights are read once for all of them.
 
-use generation::{EngineError, Finish, Piece};
+use generation::{EngineError, Finish, OutputChunk};
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::Priority;
@@ -11,7 +11,7 @@ use super::slot::Task;
 use super::strict::StrictLane;
 use super::{DecodeLoop, sequence};
 use crate::budget::{Plan, StepShape, Strict, Wants};
-use crate::chat::AnswerReader;
+use crate::chat::{OutputParser, Parsed};
 use crate::clock;
 use crate::grammar::lazy::Waited;
 use crate::heartbeat::CallWatch;
@@ -42,8 +42,8 @@ const ABORTED: i32 = 2;
 
 /// What choosing a token led to.
 enum Chosen {
-    GoOn(Option<Piece>),
-    End(Option<Piece>, Finish),
+    GoOn(Option<OutputChunk>),
+    End(Option<OutputChunk>, Finish),
 }
 
 impl DecodeLoop {
@@ -283,34 +283,33 @@ impl DecodeLoop {
     }
 
     fn say(&mut self, at: usize, chosen: Chosen) {
-        let (piece, finish) = match chosen {
-            Chosen::GoOn(piece) => (piece, None),
-            Chosen::End(piece, finish) => (piece, Some(finish)),
+        let (chunk, finish) = match chosen {
+            Chosen::GoOn(chunk) => (chunk, None),
+            Chosen::End(chunk, finish) => (chunk, Some(finish)),
         };
         let Some(task) = &mut self.slots[at].task else { return };
-        let (pieces, is_complete) = read(&mut task.reader, piece, finish.as_ref());
+        let (chunk, is_complete) = parsed(&mut task.parser, chunk, finish.as_ref());
         let id = task.id;
-        let told = pieces.into_iter().map(|piece| TaskUpdate { task: id, event: TaskEvent::Tokens(piece) });
-        self.said.tasks.extend(told);
+        self.said.tasks.extend(chunk.map(|chunk| TaskUpdate { task: id, event: TaskEvent::Output(chunk) }));
         if let Some(finish) = finish.or(is_complete.then_some(Finish::Stop)) {
             self.end(at, finish);
         }
     }
 }
 
-/// What can be told of an answer that has come as far as `piece`, and whether it is complete.
-fn read(
-    reader: &mut Option<AnswerReader>,
-    piece: Option<Piece>,
+/// What is decided of an output that has come as far as `raw`, and whether it is complete.
+fn parsed(
+    parser: &mut Option<OutputParser>,
+    raw: Option<OutputChunk>,
     finish: Option<&Finish>,
-) -> (Vec<Piece>, bool) {
-    let Some(reader) = reader else { return (piece.into_iter().collect(), false) };
-    let mut read = piece.map(|piece| reader.push(piece)).unwrap_or_default();
-    if read.is_complete || matches!(finish, Some(Finish::Stop | Finish::Length)) {
-        let is_whole = read.is_complete || finish == Some(&Finish::Stop);
-        read.pieces.extend(reader.finish(is_whole).pieces);
+) -> (Option<OutputChunk>, bool) {
+    let Some(parser) = parser else { return (raw, false) };
+    let Parsed { mut chunk, is_complete } = raw.map(|raw| parser.push(raw)).unwrap_or_default();
+    if is_complete || matches!(finish, Some(Finish::Stop | Finish::Length)) {
+        let rest = parser.finish(is_complete || finish == Some(&Finish::Stop));
+        chunk = join(chunk, rest);
     }
-    (read.pieces, read.is_complete)
+    (chunk, is_complete)
 }
 
 /// Chooses the task's next token and adds it to its text.
@@ -331,15 +330,15 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
     }
     let bytes = vocabulary.text_with(&task.marks, token);
     wait_for_call(task, bytes);
-    let piece = match task.text.push(token, bytes) {
-        Pushed::Stopped(piece) => return Chosen::End(piece, Finish::Stop),
-        Pushed::Ready(piece) => Some(piece),
+    let chunk = match task.text.push(token, bytes) {
+        Pushed::Stopped(chunk) => return Chosen::End(chunk, Finish::Stop),
+        Pushed::Ready(chunk) => Some(chunk),
         Pushed::Held => None,
     };
     if !task.is_full() {
-        return Chosen::GoOn(piece);
+        return Chosen::GoOn(chunk);
     }
-    Chosen::End(join(piece, task.text.finish()), Finish::Length)
+    Chosen::End(join(chunk, task.text.finish()), Finish::Length)
 }
 
 fn next_token(
@@ -379,12 +378,10 @@ fn wait_for_call(task: &mut Task, bytes: &[u8]) {
     }
 }
 
-fn join(first: Option<Piece>, second: Option<Piece>) -> Option<Piece> {
+fn join(first: Option<OutputChunk>, second: Option<OutputChunk>) -> Option<OutputChunk> {
     match (first, second) {
         (Some(mut first), Some(second)) => {
-            first.text.push_str(&second.text);
-            first.tokens.extend(second.tokens);
-            first.logprobs.extend(second.logprobs);
+            first.append(second);
             Some(first)
         }
         (first, second) => first.or(second),

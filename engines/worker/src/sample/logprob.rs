@@ -1,6 +1,6 @@
 //! How probable a token was by the model's own logits, before anything that sampling does to them.
 
-use generation::{Candidate, TokenLogprob};
+use generation::{TokenCandidate, TokenLogprob};
 
 use super::select;
 use crate::vocabulary::Vocabulary;
@@ -12,7 +12,7 @@ pub const MAX_TOP: u8 = 20;
 #[must_use]
 pub fn logprob(logits: &[f32], token: i32, most: u8, vocabulary: &Vocabulary) -> TokenLogprob {
     let (chosen, top) = of(logits, token, usize::from(most));
-    let named = |(token, logprob)| Candidate { token, bytes: vocabulary.name(token).to_vec(), logprob };
+    let named = |(token, logprob)| TokenCandidate { token, bytes: vocabulary.name(token).to_vec(), logprob };
     TokenLogprob { chosen: named((token, chosen)), top: top.into_iter().map(named).collect() }
 }
 

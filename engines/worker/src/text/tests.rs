@@ -1,6 +1,6 @@
 //! Whole characters, and stop strings that never leak, however the bytes are cut into tokens.
 
-use generation::Candidate;
+use generation::TokenCandidate;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +9,7 @@ use super::*;
 fn feed(stops: &[&str], chunks: &[&[u8]]) -> (String, Vec<i32>, bool) {
     let mut out = TextOut::new(stops.iter().map(|s| (*s).to_owned()).collect());
     let (mut text, mut tokens) = (String::new(), Vec::new());
-    let mut take = |piece: Piece| {
+    let mut take = |piece: OutputChunk| {
         assert!(!piece.text.is_empty(), "a piece without text");
         text.push_str(&piece.text);
         tokens.extend(piece.tokens);
@@ -36,9 +36,9 @@ fn bytes_of_a_split_character_wait_for_the_rest() {
     assert_eq!(out.push(2, &crab[1..3]), Pushed::Held);
     assert_eq!(
         out.push(3, &[crab[3], b'!', crab[0]]),
-        Pushed::Ready(Piece { text: "🦀!".into(), tokens: vec![1, 2, 3], ..Piece::default() })
+        Pushed::Ready(OutputChunk { text: "🦀!".into(), tokens: vec![1, 2, 3], ..OutputChunk::default() })
     );
-    assert_eq!(out.finish(), Some(Piece { text: "\u{fffd}".into(), ..Piece::default() }));
+    assert_eq!(out.finish(), Some(OutputChunk { text: "\u{fffd}".into(), ..OutputChunk::default() }));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_first_of_several_stop_strings_ends_the_text() {
 
 /// What is noted of a token with these bytes.
 fn noted(token: i32, bytes: &[u8]) -> TokenLogprob {
-    TokenLogprob { chosen: Candidate { token, bytes: bytes.to_vec(), logprob: -0.5 }, top: Vec::new() }
+    TokenLogprob { chosen: TokenCandidate { token, bytes: bytes.to_vec(), logprob: -0.5 }, top: Vec::new() }
 }
 
 #[test]
@@ -106,7 +106,7 @@ proptest! {
         cuts.sort_unstable();
         let mut out = TextOut::new(vec![stop]);
         let (mut said, mut told) = (String::new(), Vec::new());
-        let mut take = |piece: Piece| {
+        let mut take = |piece: OutputChunk| {
             said.push_str(&piece.text);
             told.extend(piece.logprobs.into_iter().map(|logprob| logprob.chosen.bytes));
         };

@@ -1,6 +1,8 @@
 //! Answers: sensible, streamed, reproducible, whole.
 
-use generation::{Constraint, EngineError, Finish, Input, LogitBias, Message, OwnFields, Role, Workload};
+use generation::{
+    Constraint, EngineError, ExtraBody, Finish, Input, LogitBias, Message, Role, Transcript, Workload,
+};
 
 use crate::files::changed;
 use crate::harness::{Worker, job, model, prompt, spec, user};
@@ -98,7 +100,7 @@ fn logit_bias_bans_and_favours_tokens() {
 fn what_cannot_be_done_is_refused_by_field_and_the_worker_goes_on() {
     let mut worker = Worker::start(1, 256);
     let mut cases = Vec::new();
-    let mut case = |said: &'static str, change: &dyn Fn(&mut generation::Job)| {
+    let mut case = |said: &'static str, change: &dyn Fn(&mut generation::GenerateRequest)| {
         let mut job = job(prompt("Hello"), 4);
         change(&mut job);
         cases.push((said, job));
@@ -167,7 +169,7 @@ fn the_context_is_the_models_own_up_to_a_bound_when_none_is_asked_for() {
 }
 
 #[test]
-fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_any() {
+fn an_answer_begins_with_reasoning_where_the_template_wrote_its_tag_unless_it_must_have_a_form() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("thinks.gguf");
     std::fs::write(&path, changed("<|im_start|>assistant", "<|im_start|>ai<think>")).expect("written");
@@ -175,8 +177,8 @@ fn thoughts_that_the_template_begins_are_marked_where_the_answer_may_have_any() 
     worker.load(spec(&path, 1, 512)).expect("it loads");
     let asked = || job(user("Say hello."), 4);
     let thinks = worker.answer(asked());
-    assert!(thinks.text.starts_with("<think>\n"), "{}", thinks.text);
-    assert!(thinks.tokens.len() <= 4, "the mark is no token of the answer");
+    let transcript = Transcript::of(thinks.pieces.clone());
+    assert_eq!((transcript.reasoning.trim(), transcript.text.as_str()), (thinks.text.trim(), ""));
     let mut formed = asked();
     formed.sampling.constraint = Some(Constraint::Grammar("root ::= \"yes\"".to_owned()));
     assert_eq!(worker.answer(formed).text, "yes");
@@ -192,13 +194,13 @@ fn a_template_is_given_the_arguments_it_knows_and_others_are_refused_by_name() {
     let mut worker = Worker::spawn();
     worker.load(spec(&path, 1, 512)).expect("it loads");
     let mut asked = |input: Input, arguments: &str| {
-        let own = OwnFields {
+        let own = ExtraBody {
             fields: format!(r#"{{"chat_template_kwargs":{arguments}}}"#),
             template: Some(arguments.to_owned()),
             refusal: "not taken".to_owned(),
         };
         let mut asked = job(input, 1);
-        asked.own = Some(own);
+        asked.extra_body = Some(own);
         worker.answer(asked).report().clone()
     };
     let (calm, moody) =

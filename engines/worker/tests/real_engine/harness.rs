@@ -13,10 +13,8 @@ use std::time::{Duration, Instant};
 use engine_api::{
     Device, EngineFacts, MeasureError, Measured, MemoryEstimate, ReplicaSpec, SessionKv, StartError,
 };
-use generation::{
-    Determinism, EndReport, Finish, Input, Job, KvHint, Message, Piece, Role, Sampling, Tools, Workload,
-};
-use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
+use generation::{EndReport, Finish, GenerateRequest, Input, Message, OutputChunk, Role, Sampling};
+use orchestrator_core::{PoolId, ReplicaId, SessionId, TaskId, TokenCount};
 use worker_protocol::{
     FromWorker, PROTOCOL_VERSION, Pong, TaskEvent, TaskProgress, ToWorker, read_frame, write_frame,
 };
@@ -66,7 +64,7 @@ pub fn spec(model: &Path, slots: u16, ctx: u32) -> ReplicaSpec {
 pub struct Answer {
     pub text: String,
     pub tokens: Vec<i32>,
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<OutputChunk>,
     pub times: Vec<Instant>,
     pub end: Option<EndReport>,
 }
@@ -187,7 +185,7 @@ impl Worker {
         write_frame(&mut self.stream, message).expect("the worker is there");
     }
 
-    pub fn submit(&mut self, job: Job) -> TaskId {
+    pub fn submit(&mut self, job: GenerateRequest) -> TaskId {
         let task = job.task;
         self.answers.insert(task, Answer::default());
         self.send(&ToWorker::Submit(Arc::new(job)));
@@ -195,7 +193,7 @@ impl Worker {
     }
 
     /// Submits a job and waits for its end.
-    pub fn answer(&mut self, job: Job) -> Answer {
+    pub fn answer(&mut self, job: GenerateRequest) -> Answer {
         let task = self.submit(job);
         self.wait(&[task]);
         self.answers.remove(&task).expect("it ended")
@@ -214,7 +212,7 @@ impl Worker {
         }
     }
 
-    pub fn measure(&mut self, job: Job) -> Result<Measured, MeasureError> {
+    pub fn measure(&mut self, job: GenerateRequest) -> Result<Measured, MeasureError> {
         self.asked += 1;
         let request = self.asked;
         self.send(&ToWorker::Measure { request, job: Arc::new(job) });
@@ -242,11 +240,11 @@ impl Worker {
                     let answer = self.answers.get_mut(&update.task).expect("a task that was submitted");
                     assert!(answer.end.is_none(), "something after the end");
                     match update.event {
-                        TaskEvent::Tokens(piece) => {
-                            answer.text.push_str(&piece.text);
-                            answer.tokens.extend(&piece.tokens);
+                        TaskEvent::Output(chunk) => {
+                            answer.text.push_str(&chunk.text);
+                            answer.tokens.extend(&chunk.tokens);
                             answer.times.push(at);
-                            answer.pieces.push(piece);
+                            answer.pieces.push(chunk);
                         }
                         TaskEvent::End(report) => answer.end = Some(report),
                     }
@@ -318,23 +316,12 @@ pub fn greedy() -> Sampling {
 }
 
 /// A greedy job of at most `max_tokens`.
-pub fn job(input: Input, max_tokens: u32) -> Job {
-    Job {
-        task: task_id(),
-        session: None,
-        priority: Priority::Interactive,
-        workload: Workload::Completion,
-        input: input.into(),
-        ctx: None,
+pub fn job(input: Input, max_tokens: u32) -> GenerateRequest {
+    GenerateRequest {
         max_tokens: Some(TokenCount(max_tokens)),
         sampling: greedy(),
         seed: 1,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(task_id(), input)
     }
 }
 

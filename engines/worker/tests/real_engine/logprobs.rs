@@ -1,11 +1,11 @@
 //! How probable the tokens of an answer were.
 
-use generation::{Finish, Job, TokenLogprob};
+use generation::{Finish, GenerateRequest, TokenLogprob};
 
 use crate::harness::{Worker, job, prompt};
 
-fn asks(most: Option<u8>) -> Job {
-    Job { logprobs: most, ..job(prompt("The capital of France is"), 12) }
+fn asks(most: Option<u8>) -> GenerateRequest {
+    GenerateRequest { logprobs: most, ..job(prompt("The capital of France is"), 12) }
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a_long_prompt_is_read_in_parts_and_every_part_beside_the_streams_next_token()
 }
 
 /// A job that writes all its tokens: what ends an answer is banned.
-fn endless(input: generation::Input, tokens: u32) -> generation::Job {
+fn endless(input: generation::Input, tokens: u32) -> generation::GenerateRequest {
     let mut job = job(input, tokens);
     let ban = |token| generation::LogitBias { token, bias: f32::NEG_INFINITY };
     job.sampling.logit_bias = (0..3).map(ban).collect();

@@ -1,7 +1,7 @@
 //! Calls of tools. The model is small and its template knows none: what holds its calls is the grammar.
 
 use generation::{
-    CallEvent, Constraint, EngineError, Finish, Input, Job, Message, Role, Tool, ToolCall, ToolChoice, Tools,
+    Constraint, EngineError, Finish, GenerateRequest, Input, Message, Role, Tool, ToolCall, ToolChoice, Tools,
 };
 use tool_calls::{ToolEvent, ToolFormat, ToolParser};
 
@@ -28,8 +28,8 @@ fn tools(choice: ToolChoice) -> Tools {
     Tools { offered: vec![tool("get_time", None), tool("get_weather", Some(WEATHER))], choice, single: false }
 }
 
-fn asks(choice: ToolChoice) -> Job {
-    Job { tools: tools(choice).into(), ..job(user("What is the weather in Paris?"), 160) }
+fn asks(choice: ToolChoice) -> GenerateRequest {
+    GenerateRequest { tools: tools(choice).into(), ..job(user("What is the weather in Paris?"), 160) }
 }
 
 /// The content of an answer and its calls.
@@ -39,11 +39,9 @@ fn read(text: &str) -> (String, Vec<(String, String)>) {
     for event in parser.push(text).into_iter().chain(parser.finish()) {
         match event {
             ToolEvent::Content(text) => content.push_str(&text),
-            ToolEvent::Call(CallEvent::Start { name, .. }) => calls.push((name, String::new())),
-            ToolEvent::Call(CallEvent::Arguments { text, .. }) => {
-                calls.last_mut().expect("begun").1.push_str(&text)
-            }
-            ToolEvent::Call(CallEvent::End { .. }) => {}
+            ToolEvent::Start { name } => calls.push((name, String::new())),
+            ToolEvent::Arguments(text) => calls.last_mut().expect("begun").1.push_str(&text),
+            ToolEvent::End => {}
         }
     }
     (content, calls)
@@ -94,8 +92,10 @@ fn tools_that_are_not_to_be_called_are_not_shown_and_those_that_are_take_room_in
     assert_eq!(silent, plain);
     let shown = worker.measure(asks(ToolChoice::Auto)).expect("measured").tokens;
     assert!(shown.0 > plain.0 + 100, "{shown} tokens, {plain} without tools");
-    let answer =
-        worker.answer(Job { max_tokens: Some(orchestrator_core::TokenCount(8)), ..asks(ToolChoice::Auto) });
+    let answer = worker.answer(GenerateRequest {
+        max_tokens: Some(orchestrator_core::TokenCount(8)),
+        ..asks(ToolChoice::Auto)
+    });
     assert_eq!(answer.report().tokens_in, shown);
 }
 
@@ -129,12 +129,12 @@ fn an_answer_by_a_schema_may_be_a_call_instead() {
 #[test]
 fn what_does_not_go_with_tools_is_refused_by_name() {
     let mut worker = Worker::start(1, 1024);
-    let mut told = |asked: Job, expected: &str| match worker.measure(asked) {
+    let mut told = |asked: GenerateRequest, expected: &str| match worker.measure(asked) {
         Err(engine_api::MeasureError::Invalid(text)) => assert!(text.starts_with(expected), "{text}"),
         other => panic!("{expected}: {other:?}"),
     };
     told(
-        Job { input: prompt("x").into(), ..asks(ToolChoice::Auto) },
+        GenerateRequest { input: prompt("x").into(), ..asks(ToolChoice::Auto) },
         "`tools` are shown to the model by its chat template",
     );
     let mut asked = asks(ToolChoice::Auto);
@@ -150,7 +150,7 @@ fn what_does_not_go_with_tools_is_refused_by_name() {
     told(asks(ToolChoice::Named("nothing".into())), "`tool_choice` names `nothing`");
     let seen = Message { images: vec!["data:,".into()], ..Message::new(Role::User, "what?") };
     told(job(Input::Messages(vec![seen]), 1), "`messages[0]` holds an image");
-    let asked = Job { logprobs: Some(21), ..job(prompt("x"), 1) };
+    let asked = GenerateRequest { logprobs: Some(21), ..job(prompt("x"), 1) };
     let answer = worker.answer(asked);
     assert!(
         matches!(answer.finish(), Finish::Failed(EngineError::Invalid(text)) if text.starts_with("`top_logprobs`"))

@@ -10,7 +10,7 @@ use engine_api::{
     StopOutcome, TaskSink,
 };
 use futures_util::future::BoxFuture;
-use generation::{Job, Workload};
+use generation::{GenerateRequest, Workload};
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 
 use crate::driver::RunId;
@@ -117,7 +117,7 @@ impl Engine for Handle {
         Some(self.id)
     }
 
-    fn submit(&self, _: Arc<Job>, _: Box<dyn TaskSink>) {
+    fn submit(&self, _: Arc<GenerateRequest>, _: Box<dyn TaskSink>) {
         unreachable!("the world submits")
     }
 
@@ -125,7 +125,7 @@ impl Engine for Handle {
         unreachable!("the world cancels")
     }
 
-    fn measure(&self, _: Arc<Job>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
+    fn measure(&self, _: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         unreachable!("the world measures")
     }
 

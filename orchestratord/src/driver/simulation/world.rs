@@ -7,9 +7,7 @@ use std::time::Duration;
 use config_schema::PoolConfig;
 use engine_api::{EngineKind, Measured};
 use fastrand::Rng;
-use generation::{
-    Determinism, EndReport, EngineError, Finish, Input, Job, KvHint, Piece, Sampling, Tools, Workload,
-};
+use generation::{EndReport, EngineError, Finish, GenerateRequest, Input, OutputChunk, Workload};
 use orchestrator_core::{
     FullPolicy, Millis, PoolId, QueueLimits, SessionId, SessionLimits, TaskId, Timestamp, TokenCount,
 };
@@ -513,7 +511,7 @@ impl World {
 /// A token of a run.
 fn write(log: &TaskLog, run: RunId) -> bool {
     let text = format!("r{} ", run.run);
-    log.append_piece(run.run, &Piece { text, tokens: vec![1], ..Piece::default() })
+    log.append(run.run, &OutputChunk::text(text, vec![1]))
 }
 
 /// What an engine reports that read a prompt of so many tokens.
@@ -548,22 +546,12 @@ fn setup(index: usize) -> PoolSetup {
 }
 
 fn request(id: TaskId, task: &Submission) -> TaskRequest {
-    let job = Job {
-        task: id,
+    let job = GenerateRequest {
         session: task.session.map(|session| SessionId(Uuid::from_u128(session.into()))),
         priority: task.priority,
-        workload: Workload::Completion,
-        input: Input::Prompt("x".repeat(task.prompt as usize)).into(),
-        ctx: None,
+
         max_tokens: Some(TokenCount(task.answer)),
-        sampling: Sampling::greedy(),
-        seed: 0,
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(id, Input::Prompt("x".repeat(task.prompt as usize)))
     };
     let model_ref = Some(pool_id(task.pool).to_string());
     TaskRequest { job: Arc::new(job), model_ref, engine: None, expected_tokens: None, fingerprint: 1 }

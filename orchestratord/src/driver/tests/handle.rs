@@ -272,8 +272,8 @@ fn a_stream_that_stalls_beside_a_live_one_is_retried_alone() {
     assert_eq!(bench.canceled, [stalled.task]);
     assert_eq!(bench.last_run(), RunId { run: 2, ..stalled });
     let (_, log) = &bench.submitted[0];
-    let late = generation::Piece { text: "late".into(), tokens: vec![1], ..generation::Piece::default() };
-    assert!(!log.append_piece(stalled.run, &late), "what the stalled placement still writes goes nowhere");
+    let late = generation::OutputChunk::text("late", vec![1]);
+    assert!(!log.append(stalled.run, &late), "what the stalled placement still writes goes nowhere");
 }
 
 #[test]

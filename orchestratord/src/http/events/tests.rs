@@ -38,7 +38,8 @@ fn end(finish: FinishReason, failure: Option<Failure>) -> impl FnOnce(TokenCount
         queue_ms: Millis(398),
         finish,
         failure,
-        own: None,
+        tokens_reasoning: None,
+        extra: None,
     }
 }
 
@@ -49,8 +50,8 @@ fn text(piece: &Bytes) -> &str {
 #[tokio::test]
 async fn a_stream_is_started_tokens_and_one_end_in_the_documented_form() {
     let log = TaskLog::new();
-    log.append("Par", 1);
-    log.append("is.", 2);
+    log.append_text("Par", 1);
+    log.append_text("is.", 2);
     log.close(end(FinishReason::Stop, None));
     let body = relay(&log, 0).await.into_body().collect().await.unwrap().to_bytes();
     let expected = "event: started\ndata: {\"queue_position\":3,\"predicted_start_ms\":420}\n\n\
@@ -66,7 +67,7 @@ async fn a_long_answer_comes_in_pieces() {
     let log = TaskLog::new();
     let tokens = 20_000;
     for _ in 0..tokens {
-        log.append("word", 1);
+        log.append_text("word", 1);
     }
     log.close(end(FinishReason::Stop, None));
     let mut relay = relay(&log, 0).await;
@@ -87,7 +88,7 @@ async fn started_comes_at_once_and_all_that_is_ready_is_one_piece() {
     let first = relay.next().await.unwrap();
     assert!(text(&first).starts_with("event: started\n") && !text(&first).contains("event: token"));
     for word in ["a", "b", "c"] {
-        log.append(word, 1);
+        log.append_text(word, 1);
     }
     log.close(end(FinishReason::Length, None));
     let rest = relay.next().await.unwrap();
@@ -101,7 +102,7 @@ async fn started_comes_at_once_and_all_that_is_ready_is_one_piece() {
 async fn a_reader_that_comes_back_gets_started_and_then_the_next_token() {
     let log = TaskLog::new();
     for word in ["a", "b", "c"] {
-        log.append(word, 1);
+        log.append_text(word, 1);
     }
     let first = relay(&log, 2).await.next().await.unwrap();
     assert!(text(&first).starts_with("event: started\n"));
@@ -114,7 +115,7 @@ async fn any_text_is_one_line_of_json_that_reads_back() {
     let odd = ["\n\n", "data: x\r\n\r\nevent: end", "\"\\\u{0}\u{1b}", "🦙é", "\u{2028}", ""];
     let log = TaskLog::new();
     for word in odd {
-        log.append(word, 1);
+        log.append_text(word, 1);
     }
     let piece = relay(&log, 0).await.next().await.unwrap();
     let events: Vec<&str> = text(&piece).split_terminator("\n\n").collect();
@@ -124,7 +125,7 @@ async fn any_text_is_one_line_of_json_that_reads_back() {
         let data = event.strip_prefix(&format!("event: token\nid: {i}\ndata: ")).unwrap();
         assert!(!data.contains(['\n', '\r']));
         let token: TokenEvent = serde_json::from_str(data).unwrap();
-        assert_eq!(token, TokenEvent { t: word.to_owned(), i: i as u64 });
+        assert_eq!(token, TokenEvent { t: word.to_owned(), i: i as u64, output: None });
     }
 }
 
@@ -154,7 +155,7 @@ async fn silence_is_broken_by_a_comment_before_it_is_too_long() {
         let silence = clock.now().since(before);
         assert!(silence <= KEEPALIVE && silence >= KEEPALIVE / 2, "{silence:?}");
     }
-    log.append("a", 1);
+    log.append_text("a", 1);
     assert!(text(&relay.next().await.unwrap()).starts_with("event: token\n"));
     let before = clock.now();
     assert_eq!(&relay.next().await.unwrap()[..], b": ping\n\n");

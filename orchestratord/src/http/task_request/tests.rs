@@ -13,8 +13,8 @@ fn read(body: &Value) -> Result<TaskRequest, Refusal> {
     resolve(problem::parse(body.to_string().as_bytes())?, &profiles, || ID)
 }
 
-fn job(body: &Value) -> Job {
-    Job::clone(&read(body).unwrap().job)
+fn job(body: &Value) -> GenerateRequest {
+    GenerateRequest::clone(&read(body).unwrap().job)
 }
 
 /// What the caller is told; the request must be refused with 400.
@@ -40,14 +40,7 @@ fn sampling(field: &str, value: Value) -> Value {
 #[test]
 fn the_smallest_task_gets_the_documented_defaults() {
     let request = read(&json!({"prompt": "hello"})).unwrap();
-    let expected = Job {
-        task: TaskId(ID),
-        session: None,
-        priority: Priority::Interactive,
-        workload: Workload::Completion,
-        input: Input::Prompt("hello".into()).into(),
-        ctx: None,
-        max_tokens: None,
+    let expected = GenerateRequest {
         sampling: Sampling {
             temperature: 0.8,
             top_p: 0.95,
@@ -60,12 +53,7 @@ fn the_smallest_task_gets_the_documented_defaults() {
             constraint: None,
         },
         seed: seed_of(TaskId(ID)),
-        determinism: Determinism::BestEffort,
-        kv: KvHint::Reuse,
-        tools: Tools::default().into(),
-        logprobs: None,
-        own: None,
-        tells_own: false,
+        ..GenerateRequest::new(TaskId(ID), Input::Prompt("hello".into()))
     };
     assert_eq!(*request.job, expected);
     assert_eq!((request.model_ref, request.engine, request.expected_tokens), (None, None, None));
@@ -89,18 +77,10 @@ fn every_field_of_a_conversation_arrives() {
     let message = |role, content: &str| Message::new(role, content);
     assert_eq!(
         *request.job,
-        Job {
-            task: TaskId(task),
+        GenerateRequest {
             session: Some(SessionId(session)),
             priority: Priority::Batch,
-            workload: Workload::Completion,
-            input: Input::Messages(vec![
-                message(Role::System, "s"),
-                message(Role::User, "u"),
-                message(Role::Assistant, ""),
-                message(Role::Tool, "t"),
-            ])
-            .into(),
+
             ctx: Some(TokenCount(2048)),
             max_tokens: Some(TokenCount(128)),
             sampling: Sampling {
@@ -117,10 +97,15 @@ fn every_field_of_a_conversation_arrives() {
             seed: u64::MAX,
             determinism: Determinism::Strict,
             kv: KvHint::None,
-            tools: Tools::default().into(),
-            logprobs: None,
-            own: None,
-            tells_own: false,
+            ..GenerateRequest::new(
+                TaskId(task),
+                Input::Messages(vec![
+                    message(Role::System, "s"),
+                    message(Role::User, "u"),
+                    message(Role::Assistant, ""),
+                    message(Role::Tool, "t"),
+                ])
+            )
         }
     );
     assert_eq!(request.model_ref.as_deref(), Some("starter"));

@@ -19,7 +19,7 @@ const RECORDED: &str = concat!(
 );
 
 fn token(i: u64, t: &str) -> Event {
-    Event::Token(TokenEvent { t: t.to_owned(), i })
+    Event::Token(TokenEvent { t: t.to_owned(), i, output: None })
 }
 
 /// What [`RECORDED`] says.

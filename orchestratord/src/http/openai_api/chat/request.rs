@@ -1,0 +1,111 @@
+//! What a chat completion asks.
+
+use api_types::limits::task_request as limits;
+use generation::Tools;
+use serde_json::Value;
+
+use super::message::Message;
+use super::tools::{self, NamedTool, ToolSpec};
+use crate::backpressure::Refusal;
+use crate::http::image_url::ImageUrls;
+use crate::http::openai_api::conversation::Conversation;
+use crate::http::openai_api::fields::{LEAVE_IT_OUT, Nothing, TextOrObject, Unserved, refuse_unserved};
+use crate::http::openai_api::generation_params::{GenerationParams, request};
+use crate::http::openai_api::logprobs;
+use crate::http::task_request::check;
+
+request! {
+    /// The body. Fields of type `IgnoredAny` are taken and have no effect.
+    struct ChatRequest, CHAT_FIELDS {
+        messages: Vec<Message>,
+        max_completion_tokens: Option<u32>,
+        tools: Option<Vec<ToolSpec>>,
+        tool_choice: Option<TextOrObject<NamedTool>>,
+        parallel_tool_calls: Option<bool>,
+        logprobs: Option<bool>,
+        top_logprobs: Option<u32>,
+        store: Option<Value>,
+        modalities: Option<Value>,
+        audio: Option<Value>,
+        functions: Option<Value>,
+        function_call: Option<Value>,
+        web_search_options: Option<Value>,
+        reasoning_effort: Option<Value>,
+        verbosity: Option<Value>,
+        /// Notes of the caller, for lists of stored answers.
+        #[serde(default, rename = "metadata")]
+        _metadata: serde::de::IgnoredAny,
+        /// A way to be quicker, which changes no answer.
+        #[serde(default, rename = "prediction")]
+        _prediction: serde::de::IgnoredAny,
+        /// Another name of `user`.
+        #[serde(default, rename = "safety_identifier")]
+        _safety_identifier: serde::de::IgnoredAny,
+        /// How long a cache is kept is the daemon's own affair.
+        #[serde(default, rename = "prompt_cache_retention")]
+        _prompt_cache_retention: serde::de::IgnoredAny,
+    }
+}
+
+impl ChatRequest {
+    /// Checks what is its own, and gives the conversation.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn check(&mut self, image_urls: &ImageUrls) -> Result<Conversation, Refusal> {
+        self.refuse_unserved()?;
+        self.max_tokens = match (self.max_tokens, self.max_completion_tokens) {
+            (Some(old), Some(new)) if old != new => {
+                return Err(Refusal::Invalid(format!(
+                    "`max_tokens` is {old} and `max_completion_tokens` is {new}: send one of them"
+                )));
+            }
+            (old, new) => new.or(old),
+        };
+        check::count("messages", self.messages.len(), limits::MESSAGES_ITEMS)?;
+        let messages = std::mem::take(&mut self.messages).into_iter().enumerate();
+        Ok(Conversation {
+            messages: messages
+                .map(|(i, message)| message.resolve(i, image_urls))
+                .collect::<Result<_, _>>()?,
+            tools: Tools {
+                offered: tools::offered(self.tools.take().unwrap_or_default())?,
+                choice: tools::choice(self.tool_choice.take())?,
+                single: self.parallel_tool_calls == Some(false),
+            },
+        })
+    }
+
+    /// How it is to be answered, which is taken out of it.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn take_options(&mut self) -> Result<GenerationParams, Refusal> {
+        let wanted = self.logprobs == Some(true);
+        let logprobs = logprobs::asked(wanted, self.top_logprobs, "`logprobs` `true`")?;
+        let reasoning_effort = self.reasoning_effort.take();
+        Ok(GenerationParams { logprobs, reasoning_effort, ..self.take_params() })
+    }
+
+    fn refuse_unserved(&self) -> Result<(), Refusal> {
+        use Nothing::{Empty, False, OnlyText, Text};
+        let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
+        refuse_unserved(&[
+            unserved("store", &self.store, &[False]),
+            unserved("modalities", &self.modalities, &[Empty, OnlyText]),
+            unserved("audio", &self.audio, &[]),
+            unserved("web_search_options", &self.web_search_options, &[]),
+            unserved("verbosity", &self.verbosity, &[Text("medium")]),
+        ])?;
+        let instead = "send `tools` and `tool_choice`, which took its permit";
+        refuse_unserved(&[
+            Unserved { field: "functions", value: &self.functions, nothing: &[Empty], instead },
+            Unserved {
+                field: "function_call",
+                value: &self.function_call,
+                nothing: &[Text("none")],
+                instead,
+            },
+        ])
+    }
+}

@@ -1,0 +1,430 @@
+//! What a chat completion and a completion have in common: how tokens are chosen, how many, how many answers,
+//! and how they are told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api_types as wire;
+use config_schema::SamplerProfile;
+use generation::{ExtraBody, Input, Tools};
+use http::HeaderMap;
+use orchestrator_core::TaskId;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::extra_body;
+use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::routing::{self, Lane};
+use crate::backpressure::Refusal;
+use crate::handle::TaskRequest;
+use crate::http::answer::shown;
+use crate::http::task_request::{self, check};
+
+/// The most answers that one request asks for.
+const CHOICES: std::ops::RangeInclusive<u32> = 1..=16;
+
+/// The shared fields, as a request brings them. Those of type [`IgnoredAny`] are taken and have no effect.
+#[derive(Debug, Default)]
+pub(super) struct GenerationParams {
+    pub(super) model: String,
+    pub(super) stream: Option<bool>,
+    pub(super) stream_options: Option<StreamOptions>,
+    pub(super) n: Option<u32>,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) temperature: Option<f32>,
+    pub(super) top_p: Option<f32>,
+    pub(super) top_k: Option<u32>,
+    pub(super) min_p: Option<f32>,
+    pub(super) repeat_penalty: Option<f32>,
+    pub(super) repeat_last_n: Option<u32>,
+    pub(super) frequency_penalty: Option<Value>,
+    pub(super) presence_penalty: Option<Value>,
+    pub(super) seed: Option<i64>,
+    pub(super) stop: Option<TextOr<String>>,
+    pub(super) logit_bias: Option<BTreeMap<String, f32>>,
+    pub(super) response_format: Option<ResponseFormat>,
+    pub(super) grammar: Option<String>,
+    pub(super) service_tier: Option<String>,
+    pub(super) session_id: Option<String>,
+    pub(super) prompt_cache_key: Option<String>,
+    /// How many alternatives to each token are told with its probability; each endpoint has its own words for it.
+    pub(super) logprobs: Option<u8>,
+    /// How much a model is to think, where the endpoint has it.
+    pub(super) reasoning_effort: Option<Value>,
+    /// Fields that the endpoint does not know.
+    pub(super) beyond: Map<String, Value>,
+    /// Those that it knows.
+    pub(super) known: &'static [&'static str],
+    /// Whether answers come with what an engine says in fields of its own.
+    pub(super) include_extra: bool,
+}
+
+/// The names of fields, without what marks those that have no effect.
+pub(super) const fn names<const N: usize>(fields: [&'static str; N]) -> [&'static str; N] {
+    let mut names = fields;
+    let mut at = 0;
+    while at < N {
+        if let Some((b'_', name)) = fields[at].as_bytes().split_first()
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            names[at] = name;
+        }
+        at += 1;
+    }
+    names
+}
+
+/// Makes a request's type out of its own fields and the shared ones. A field that is in neither may be one of an
+/// engine's own.
+macro_rules! request {
+    (
+        $(#[$of_type:meta])*
+        struct $name:ident, $fields:ident {
+            $($(#[$of_field:meta])* $field:ident: $kind:ty,)*
+        }
+    ) => {
+        /// The names of its fields.
+        pub(in crate::http::openai_api) const $fields: &[&str] = &$crate::http::openai_api::generation_params::names([
+            $(stringify!($field),)*
+            "model", "stream", "stream_options", "n", "max_tokens", "temperature", "top_p", "top_k", "min_p",
+            "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "seed", "stop",
+            "logit_bias", "response_format", "grammar", "service_tier", "session_id", "prompt_cache_key", "user",
+        ]);
+
+        $(#[$of_type])*
+        #[derive(Debug, serde::Deserialize)]
+        pub(super) struct $name {
+            $($(#[$of_field])* pub(super) $field: $kind,)*
+            model: String,
+            stream: Option<bool>,
+            stream_options: Option<$crate::http::openai_api::generation_params::StreamOptions>,
+            n: Option<u32>,
+            max_tokens: Option<u32>,
+            temperature: Option<f32>,
+            top_p: Option<f32>,
+            top_k: Option<u32>,
+            min_p: Option<f32>,
+            repeat_penalty: Option<f32>,
+            repeat_last_n: Option<u32>,
+            frequency_penalty: Option<serde_json::Value>,
+            presence_penalty: Option<serde_json::Value>,
+            seed: Option<i64>,
+            stop: Option<$crate::http::openai_api::fields::TextOr<String>>,
+            logit_bias: Option<std::collections::BTreeMap<String, f32>>,
+            response_format: Option<$crate::http::openai_api::generation_params::ResponseFormat>,
+            grammar: Option<String>,
+            service_tier: Option<String>,
+            session_id: Option<String>,
+            prompt_cache_key: Option<String>,
+            /// Who asks has no effect: there is one user.
+            #[serde(default, rename = "user")]
+            _user: serde::de::IgnoredAny,
+            /// What only an engine may know.
+            #[serde(flatten)]
+            beyond: serde_json::Map<String, serde_json::Value>,
+        }
+
+        impl $name {
+            /// The shared fields, which are taken out of it.
+            pub(super) fn take_params(&mut self) -> $crate::http::openai_api::generation_params::GenerationParams {
+                $crate::http::openai_api::generation_params::GenerationParams {
+                    model: std::mem::take(&mut self.model),
+                    stream: self.stream.take(),
+                    stream_options: self.stream_options.take(),
+                    n: self.n.take(),
+                    max_tokens: self.max_tokens.take(),
+                    temperature: self.temperature.take(),
+                    top_p: self.top_p.take(),
+                    top_k: self.top_k.take(),
+                    min_p: self.min_p.take(),
+                    repeat_penalty: self.repeat_penalty.take(),
+                    repeat_last_n: self.repeat_last_n.take(),
+                    frequency_penalty: self.frequency_penalty.take(),
+                    presence_penalty: self.presence_penalty.take(),
+                    seed: self.seed.take(),
+                    stop: self.stop.take(),
+                    logit_bias: self.logit_bias.take(),
+                    response_format: self.response_format.take(),
+                    grammar: self.grammar.take(),
+                    service_tier: self.service_tier.take(),
+                    session_id: self.session_id.take(),
+                    prompt_cache_key: self.prompt_cache_key.take(),
+                    logprobs: None,
+                    reasoning_effort: None,
+                    beyond: std::mem::take(&mut self.beyond),
+                    known: $fields,
+                    include_extra: true,
+                }
+            }
+        }
+    };
+}
+pub(super) use request;
+
+/// What a stream is to carry beside the answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StreamOptions {
+    include_usage: Option<bool>,
+    include_obfuscation: Option<Value>,
+}
+
+/// A form that the answer must have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResponseFormat {
+    #[serde(rename = "type")]
+    kind: FormatKind,
+    json_schema: Option<NamedSchema>,
+    /// Where its endpoint has it.
+    #[serde(skip)]
+    at: FormatAt,
+}
+
+/// Where an endpoint has the form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FormatAt {
+    /// `response_format`, with its schema wrapped once more.
+    #[default]
+    Request,
+    /// `text.format`
+    Text,
+    /// `output_config.format`
+    OutputConfig,
+}
+
+impl FormatAt {
+    /// The field, and that of its schema.
+    const fn fields(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Request => ("response_format", "response_format.json_schema.schema"),
+            Self::Text => ("text.format", "text.format.schema"),
+            Self::OutputConfig => ("output_config.format", "output_config.format.schema"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FormatKind {
+    Text,
+    JsonObject,
+    JsonSchema,
+}
+
+/// A schema as OpenAI wraps it. A schema is always kept to, so `strict` has no effect.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedSchema {
+    schema: Option<Map<String, Value>>,
+    #[serde(default, rename = "name")]
+    _name: IgnoredAny,
+    #[serde(default, rename = "description")]
+    _description: IgnoredAny,
+    #[serde(default, rename = "strict")]
+    _strict: IgnoredAny,
+}
+
+/// How an answer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ResponseOptions {
+    pub(super) stream: bool,
+    pub(super) include_usage: bool,
+    /// The model, as the client named it.
+    pub(super) model: String,
+    pub(super) lane: Lane,
+    /// Whether it says how probable its tokens were, with so many alternatives to each.
+    pub(super) logprobs: Option<u8>,
+}
+
+/// What the tasks of one request have in common.
+#[derive(Debug)]
+pub(super) struct GenerationPlan {
+    pub(super) options: ResponseOptions,
+    /// Answers to each input.
+    pub(super) choices: u32,
+    task: wire::TaskRequest,
+    extra_body: Option<ExtraBody>,
+    include_extra: bool,
+}
+
+impl GenerationParams {
+    /// Checks what is not a task's own, and makes the rest of a task out of the other.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn plan(self, headers: &HeaderMap) -> Result<GenerationPlan, Refusal> {
+        let penalty = |field, value| {
+            let instead = "leave it out, or use `repeat_penalty`";
+            Unserved { field, value, nothing: &[Nothing::Zero], instead }
+        };
+        let unserved = [
+            penalty("frequency_penalty", &self.frequency_penalty),
+            penalty("presence_penalty", &self.presence_penalty),
+            Unserved {
+                field: "reasoning_effort",
+                value: &self.reasoning_effort,
+                nothing: &[Nothing::Text("none")],
+                instead: LEAVE_IT_OUT,
+            },
+        ];
+        let stream = self.stream.unwrap_or_default();
+        let include_usage = match &self.stream_options {
+            Some(_) if !stream => {
+                let message = "`stream_options` goes with `stream` `true` only: leave it out, or stream";
+                return Err(Refusal::Invalid(message.to_owned()));
+            }
+            Some(options) => options.include_usage()?,
+            None => false,
+        };
+        let extra_body = extra_body::fields(self.beyond.clone(), self.known, &unserved)?;
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
+        let session_id = self.session(headers)?;
+        let json_schema = self.response_format.map(ResponseFormat::into_schema).transpose()?.flatten();
+        let task = wire::TaskRequest {
+            session_id,
+            workload: Some(wire::Workload::Completion),
+            model_ref: Some(model),
+            max_tokens: self.max_tokens,
+            priority: Some(lane.priority()),
+            seed: self.seed.map(i64::cast_unsigned),
+            sampling: Some(wire::Sampling {
+                temperature: self.temperature,
+                top_p: self.top_p,
+                top_k: self.top_k,
+                min_p: self.min_p,
+                repeat_penalty: self.repeat_penalty,
+                repeat_last_n: self.repeat_last_n,
+                stop: self.stop.map(TextOr::into_texts),
+                logit_bias: self.logit_bias.map(biases).transpose()?,
+                grammar: self.grammar,
+                json_schema,
+            }),
+            ..wire::TaskRequest::default()
+        };
+        let options =
+            ResponseOptions { stream, include_usage, model: self.model, lane, logprobs: self.logprobs };
+        Ok(GenerationPlan { options, choices, task, extra_body, include_extra: self.include_extra })
+    }
+
+    /// The conversation: the request's own word before a header, and a key for the cache last.
+    fn session(&self, headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
+        if let Some(name) = &self.session_id {
+            return routing::session("session_id", name).map(Some);
+        }
+        if let Some(session) = routing::session_of_headers(headers)? {
+            return Ok(Some(session));
+        }
+        let key = self.prompt_cache_key.as_deref();
+        key.map(|key| routing::session("prompt_cache_key", key)).transpose()
+    }
+}
+
+impl GenerationPlan {
+    /// The tasks that answer `input`, with these tools. All is checked and hashed once, however many they are.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    pub(super) fn tasks(
+        &self,
+        profiles: &BTreeMap<String, SamplerProfile>,
+        input: Input,
+        tools: Tools,
+    ) -> Result<Vec<TaskRequest>, Refusal> {
+        let task = self.task.clone();
+        let mut first = task_request::resolve_with(task, || Ok(input), profiles, Uuid::new_v4)?;
+        let job = Arc::make_mut(&mut first.job);
+        job.tools = tools.into();
+        job.logprobs = self.options.logprobs;
+        job.extra_body.clone_from(&self.extra_body);
+        job.include_extra = self.include_extra;
+        let others: Vec<_> = (1..self.choices).map(|choice| self.another(&first, choice)).collect();
+        Ok(std::iter::once(first).chain(others).collect())
+    }
+
+    /// The task of a further answer to the same input.
+    fn another(&self, first: &TaskRequest, choice: u32) -> TaskRequest {
+        let mut another = first.clone();
+        let job = Arc::make_mut(&mut another.job);
+        job.task = TaskId(Uuid::new_v4());
+        // The same seed would give the same answer again.
+        let given = self.task.seed.map(|seed| seed.wrapping_add(choice.into()));
+        job.seed = given.unwrap_or_else(|| task_request::seed_of(job.task));
+        another
+    }
+}
+
+impl StreamOptions {
+    fn include_usage(&self) -> Result<bool, Refusal> {
+        refuse_unserved(&[Unserved {
+            field: "stream_options.include_obfuscation",
+            value: &self.include_obfuscation,
+            nothing: &[Nothing::False],
+            instead: LEAVE_IT_OUT,
+        }])?;
+        Ok(self.include_usage.unwrap_or_default())
+    }
+}
+
+impl ResponseFormat {
+    /// The form that is named so, with its schema, at an endpoint that has it elsewhere.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for a name that is not known.
+    pub(super) fn new(at: FormatAt, kind: &str, schema: Option<Map<String, Value>>) -> Result<Self, Refusal> {
+        let kind = match (kind, at) {
+            ("json_schema", _) => FormatKind::JsonSchema,
+            ("text", FormatAt::Request | FormatAt::Text) => FormatKind::Text,
+            ("json_object", FormatAt::Request | FormatAt::Text) => FormatKind::JsonObject,
+            (other, at) => {
+                let known = match at {
+                    FormatAt::OutputConfig => "`json_schema`",
+                    FormatAt::Request | FormatAt::Text => "`text`, `json_object` or `json_schema`",
+                };
+                let (field, other) = (at.fields().0, shown(other.as_bytes()));
+                return Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use {known}")));
+            }
+        };
+        let json_schema = schema.map(|schema| NamedSchema {
+            schema: Some(schema),
+            _name: IgnoredAny,
+            _description: IgnoredAny,
+            _strict: IgnoredAny,
+        });
+        Ok(Self { kind, json_schema, at })
+    }
+
+    /// The schema that the answer must satisfy.
+    fn into_schema(self) -> Result<Option<Map<String, Value>>, Refusal> {
+        let schema = self.json_schema.and_then(|named| named.schema);
+        let field = self.at.fields().1;
+        match (self.kind, schema) {
+            (FormatKind::JsonSchema, Some(schema)) => Ok(Some(schema)),
+            (FormatKind::JsonSchema, None) => {
+                Err(Refusal::Invalid(format!("`{field}` is missing: with `type` `json_schema` send one")))
+            }
+            (FormatKind::Text | FormatKind::JsonObject, Some(_)) => Err(Refusal::Invalid(format!(
+                "`{}` goes with `type` `json_schema` only: leave it out",
+                field.strip_prefix("response_format.").map_or(field, |_| "response_format.json_schema")
+            ))),
+            (FormatKind::JsonObject, None) => {
+                Ok(Some(Map::from_iter([("type".to_owned(), Value::from("object"))])))
+            }
+            (FormatKind::Text, None) => Ok(None),
+        }
+    }
+}
+
+fn biases(biases: BTreeMap<String, f32>) -> Result<Vec<wire::LogitBias>, Refusal> {
+    let bias = |(token, bias): (String, f32)| match token.parse() {
+        Ok(token) => Ok(wire::LogitBias { token, bias }),
+        Err(_) => Err(Refusal::Invalid(format!(
+            "`logit_bias` names the token `{}`: use its number in the model's vocabulary",
+            shown(token.as_bytes())
+        ))),
+    };
+    biases.into_iter().map(bias).collect()
+}

@@ -1,0 +1,137 @@
+//! The tasks of one request while they run. They are canceled when it goes away: a client that has closed its
+//! connection wants nothing any more, wherever its tasks stand.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use api_types as wire;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, unfold};
+use generation::ExtraBody;
+use orchestrator_core::TaskId;
+use uuid::Uuid;
+
+use super::error::not_admitted;
+use super::output::{OutputReader, Update};
+use crate::backpressure::Refusal;
+use crate::handle::{DriverHandle, LastMeasured, TaskRequest};
+use crate::http::Api;
+use crate::http::answer::Refused;
+use crate::http::task_request;
+use crate::tasks;
+
+/// The tasks of one request.
+pub(super) struct Generation {
+    first: TaskId,
+    /// What each of them says, until it has ended.
+    logs: Vec<Option<BoxStream<'static, Update>>>,
+    /// The one that is heard first the next time.
+    turn: usize,
+    unended: Unended,
+}
+
+/// Tasks that are canceled with this.
+struct Unended {
+    driver: DriverHandle,
+    tasks: Vec<Option<TaskId>>,
+}
+
+impl Generation {
+    /// The one `task` of a request that is answered without a word, with what only an engine may know.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of this plane.
+    pub(super) fn task_of_inputs(
+        api: &Api,
+        task: wire::TaskRequest,
+        extra_body: Option<ExtraBody>,
+    ) -> Result<TaskRequest, Refused> {
+        let task = task_request::resolve(task, &api.settings().sampler_profiles, Uuid::new_v4);
+        let mut task = task.map_err(|refusal| not_admitted(api, refusal))?;
+        Arc::make_mut(&mut task.job).extra_body = extra_body;
+        Ok(task)
+    }
+
+    /// Admits `requests`, all of them or none.
+    ///
+    /// # Errors
+    /// Every refusal that a task can meet, in the words of this plane.
+    pub(super) async fn start(api: &Api, requests: Vec<TaskRequest>) -> Result<Self, Refused> {
+        let first = requests.first().ok_or(Refusal::Internal)?.id();
+        let mut unended = Unended { driver: api.driver.clone(), tasks: Vec::with_capacity(requests.len()) };
+        let mut logs = Vec::with_capacity(requests.len());
+        let mut measured = LastMeasured::default();
+        for request in requests {
+            let task = request.id();
+            let job = Arc::clone(&request.job);
+            // Before it is admitted, so that there is no moment at which it would be left behind.
+            unended.tasks.push(Some(task));
+            let admitted = api.driver.submit_and_subscribe(request, &mut measured).await;
+            let subscription = admitted.map_err(|refusal| not_admitted(api, refusal))?;
+            let reader = OutputReader::new(subscription, &job);
+            let log = unfold(reader, async |mut reader: OutputReader| {
+                reader.next().await.map(|update| (update, reader))
+            });
+            logs.push(Some(log.boxed()));
+        }
+        Ok(Self { first, logs, turn: 0, unended })
+    }
+
+    /// The first of its tasks, after which the answer is named.
+    pub(super) fn first(&self) -> TaskId {
+        self.first
+    }
+
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// What is said next, and by which of the tasks. Nothing when all have ended. Safe to drop and call again.
+    pub(super) async fn next(&mut self) -> Option<(usize, Update)> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Generation::next`]. They are heard in turn, so that none has to wait until another is silent.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Update)>> {
+        let (first, count) = (self.turn, self.len());
+        let mut is_over = true;
+        for choice in (first..count).chain(0..first) {
+            let Some(log) = &mut self.logs[choice] else { continue };
+            match log.poll_next_unpin(cx) {
+                Poll::Ready(Some(update)) => {
+                    self.turn = (choice + 1) % count;
+                    if matches!(update, Update::End(_) | Update::Failed(_)) {
+                        self.unended.tasks[choice] = None;
+                    }
+                    return Poll::Ready(Some((choice, update)));
+                }
+                Poll::Ready(None) => self.logs[choice] = None,
+                Poll::Pending => is_over = false,
+            }
+        }
+        if is_over { Poll::Ready(None) } else { Poll::Pending }
+    }
+}
+
+/// The name of a call, by which its result refers to it: the engine's own, or a new one.
+pub(super) fn tool_call_id(engines_own: String) -> String {
+    if engines_own.is_empty() { format!("call_{}", Uuid::new_v4().simple()) } else { engines_own }
+}
+
+impl Drop for Unended {
+    fn drop(&mut self) {
+        let left: Vec<TaskId> = self.tasks.iter().copied().flatten().collect();
+        if left.is_empty() {
+            return;
+        }
+        let driver = self.driver.clone();
+        tasks::spawn(async move {
+            for task in left {
+                // One that was never admitted is not there, and one that has ended stays as it is.
+                let _ = driver.cancel(task).await;
+            }
+        });
+    }
+}

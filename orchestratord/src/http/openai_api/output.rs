@@ -1,0 +1,118 @@
+//! The output of one generation, read from the log of its task.
+
+use std::sync::Arc;
+
+use engine_api::EngineKind;
+use generation::{ExtraFields, GenerateRequest, OutputEvent, TokenLogprob};
+
+use super::error::failed;
+use crate::handle::Subscription;
+use crate::http::answer::Refused;
+use crate::task_log::{Chunk, EventMetadata, LogReader, TaskEnd};
+
+/// What is new of a generation.
+#[derive(Debug)]
+pub(super) enum Update {
+    /// Texts of its answer, in order: nothing but text was written.
+    Texts(Vec<String>),
+    /// Segments of its output, in order.
+    Segments(Vec<OutputSegment>),
+    /// It has ended well.
+    End(TaskEnd),
+    /// It has failed.
+    Failed(Refused),
+}
+
+/// A part of an output, with what it has beside its text.
+#[derive(Debug)]
+pub(super) struct OutputSegment {
+    pub(super) event: OutputEvent,
+    pub(super) metadata: SegmentMetadata,
+}
+
+/// What a segment has beside its text.
+#[derive(Debug, Default)]
+pub(super) struct SegmentMetadata {
+    /// Probabilities of the tokens of its text; nothing where the request did not ask for them.
+    pub(super) logprobs: Option<Vec<TokenLogprob>>,
+    /// Fields of the engine's own.
+    pub(super) extra: Option<Arc<ExtraFields>>,
+}
+
+/// One task's log, as segments.
+pub(super) struct OutputReader {
+    reader: LogReader,
+    engine: EngineKind,
+    /// The last event of the log, once it was read.
+    end: Option<TaskEnd>,
+    /// Of segments that are still to come; probabilities where the request asks for them.
+    pending: SegmentMetadata,
+    include_extra: bool,
+}
+
+impl OutputReader {
+    /// Of the task that `request` became.
+    pub(super) fn new(subscription: Subscription, request: &GenerateRequest) -> Self {
+        let Subscription { engine, reader, .. } = subscription;
+        let logprobs = request.logprobs.map(|_| Vec::new());
+        let pending = SegmentMetadata { logprobs, extra: None };
+        Self { reader: reader.typed(), engine, end: None, pending, include_extra: request.include_extra }
+    }
+
+    /// What is new. Nothing after the end. Safe to drop and call again.
+    pub(super) async fn next(&mut self) -> Option<Update> {
+        loop {
+            if let Some(end) = self.end.take() {
+                return Some(self.ended(end));
+            }
+            match self.reader.next().await? {
+                Chunk::Tokens { first, texts } => {
+                    let after = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
+                    let metadata = self.reader.metadata(first..after);
+                    if metadata.is_empty() && self.pending.logprobs.is_none() {
+                        return Some(Update::Texts(texts));
+                    }
+                    let segments = self.segments(texts, metadata);
+                    if !segments.is_empty() {
+                        return Some(Update::Segments(segments));
+                    }
+                }
+                Chunk::End(mut end) => {
+                    end.extra = ExtraFields::joined(self.pending.extra.take(), end.extra);
+                    self.end = Some(end);
+                }
+            }
+        }
+    }
+
+    /// Segments of `texts`, each of which has the metadata at the same place; none has any where there is none.
+    fn segments(&mut self, texts: Vec<String>, metadata: Vec<EventMetadata>) -> Vec<OutputSegment> {
+        let mut segments = Vec::with_capacity(texts.len());
+        let mut metadata = metadata.into_iter();
+        for text in texts {
+            let EventMetadata { events, logprobs, extra } = metadata.next().unwrap_or_default();
+            if let Some(pending) = &mut self.pending.logprobs {
+                pending.extend(logprobs);
+            }
+            if self.include_extra {
+                self.pending.extra = ExtraFields::joined(self.pending.extra.take(), extra);
+            }
+            let events = events.unwrap_or_else(|| vec![OutputEvent::Text(text)]);
+            segments.extend(events.into_iter().map(|event| self.segment(event)));
+        }
+        segments
+    }
+
+    fn segment(&mut self, event: OutputEvent) -> OutputSegment {
+        let is_text = matches!(event, OutputEvent::Text(_));
+        let logprobs = self.pending.logprobs.as_mut().filter(|_| is_text).map(std::mem::take);
+        OutputSegment { event, metadata: SegmentMetadata { logprobs, extra: self.pending.extra.take() } }
+    }
+
+    fn ended(&self, end: TaskEnd) -> Update {
+        match &end.failure {
+            Some(failure) => Update::Failed(failed(failure, self.engine)),
+            None => Update::End(end),
+        }
+    }
+}

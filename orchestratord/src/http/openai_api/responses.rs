@@ -1,0 +1,52 @@
+//! `POST /v1/responses`: OpenAI's newer form of a conversation. Nothing is kept between two requests, so what
+//! refers to an earlier one is refused by name.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use super::error::not_admitted;
+use super::generation_tasks::Generation;
+use super::stream::{self, OpenStream};
+use crate::backpressure::Refusal;
+use crate::http::access::About;
+use crate::http::answer::Refused;
+use crate::http::{Api, body, heavy};
+
+mod items;
+mod request;
+mod response;
+
+use request::ResponsesRequest;
+use response::{Events, ResponseMeta};
+
+/// Answers a conversation.
+pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
+    let headers = request.headers().clone();
+    let work = {
+        let api = Arc::clone(&api);
+        move |request: ResponsesRequest| {
+            let echo = request.echo();
+            let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
+            let plan = shared.plan(&headers)?;
+            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            Ok::<_, Refused>((plan.options, echo, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
+        }
+    };
+    let (options, echo, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
+    let permit = options.stream.then(|| OpenStream::take(&api)).transpose()?;
+    let generation = Generation::start(&api, tasks).await?;
+    let about = About(generation.first());
+    let meta = ResponseMeta::new(options, echo, generation.first());
+    if let Some(permit) = permit {
+        return Ok(stream::stream(generation, Events::new(meta), permit));
+    }
+    let whole = generation.collect().await?.pop().ok_or(Refusal::Internal)?;
+    let bytes = meta.bytes(&whole);
+    let work = move || Json(meta.whole(&whole)).into_response();
+    let mut response = heavy::run(bytes, work).await?;
+    response.extensions_mut().insert(about);
+    Ok(response)
+}
