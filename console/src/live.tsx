@@ -1,4 +1,6 @@
 // The daemon at this moment: who runs, who waits and until when, and on what.
+//
+// Rules: ORCH-CON-4
 import { Fragment } from "preact";
 import { attempt, HISTORY, ofState, useStore } from "./store";
 import { cancelTask } from "./api";

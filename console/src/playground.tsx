@@ -1,4 +1,6 @@
 // A conversation with any model, in any lane, with the times of every token.
+//
+// Rules: ORCH-CON-5
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, cancelTask, uuid } from "./api";
 import { Timing, type Timings } from "./chart";

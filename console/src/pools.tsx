@@ -1,4 +1,6 @@
 // The pools: which model each serves and how it is, its replicas, and what can be done about them.
+//
+// Rules: ORCH-CON-4
 import { useState } from "preact/hooks";
 import { ask } from "./api";
 import { bytes, modelName, parameters, percent, rate, span } from "./format";

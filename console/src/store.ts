@@ -1,5 +1,7 @@
 // What the page knows: who is logged in, the last look at the daemon, the history of its devices, changes of
 // models that are under way. Asked for once a second, and not while nobody looks.
+//
+// Rules: ORCH-CON-6
 import { useEffect, useState } from "preact/hooks";
 import { Refused, ask } from "./api";
 import type { Health, Rollback, Task, TaskList } from "./wire";

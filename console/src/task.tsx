@@ -1,4 +1,6 @@
 // One task: its course from admission to end, what it was asked and what it says.
+//
+// Rules: ORCH-CON-5
 import { useEffect, useState } from "preact/hooks";
 import { Refused, ask, cancelTask } from "./api";
 import { bytes, count, rate, short, span } from "./format";

@@ -1,4 +1,6 @@
 //! Starting an engine, using it, and hearing from it.
+//!
+//! Rules: ORCH-ENG-9, ORCH-OAI-15
 
 use std::path::PathBuf;
 use std::sync::Arc;

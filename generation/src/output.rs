@@ -1,4 +1,6 @@
 //! The output of a generation: chunks while it runs, a report when it ends.
+//!
+//! Rules: ORCH-OAI-16
 
 use std::sync::Arc;
 

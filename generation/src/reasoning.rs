@@ -5,6 +5,8 @@
 //! Undecided ── `<think>` ──► Reasoning ── `</think>` ──► Answer
 //!     └────────────────── anything else ──────────────────▲
 //! ```
+//!
+//! Rules: ORCH-ENG-15, ORCH-OAI-17
 
 use crate::output::OutputEvent;
 

@@ -1,5 +1,7 @@
 //! What stands at a path where a model's file should be, in words that say what to do. "There is no file"
 //! is true of a folder, a dead link and a closed folder too, and helps nobody there.
+//!
+//! Rules: ORCH-STORE-4
 
 use std::fs::{self, FileType, Metadata};
 use std::io;

@@ -1,5 +1,7 @@
 //! Checksums of files, and the memory of files that were checked: a model of many gigabytes is not read
 //! through again at every start while its size and time of change stay the same.
+//!
+//! Rules: ORCH-MODEL-2
 
 use std::fs::{File, Metadata};
 use std::io::Read;

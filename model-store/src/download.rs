@@ -8,6 +8,8 @@
 //! lock ─► request ─► receive into .part ─► whole? ──no────────────────┘
 //!                                            └─yes─► sha256 ─► fsync ─► rename
 //! ```
+//!
+//! Rules: ORCH-MODEL-3, ORCH-STORE-1, ORCH-STORE-2
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};

@@ -6,6 +6,8 @@
 //! hf:OWNER/REPO/FILE.gguf       a file of a Hugging Face repository; FILE may be in a folder
 //! https://HOST/…                a file on a web server; http:// only from this machine
 //! ```
+//!
+//! Rules: ORCH-MODEL-1
 
 use std::fmt;
 use std::path::PathBuf;

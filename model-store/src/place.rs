@@ -10,6 +10,8 @@
 //!
 //! A URL is three folders deep whatever its own depth is: no file's name is another one's folder. `%` and
 //! `@` occur in no name unescaped, so an escaped name reads back as its URL, and no URL reads as a version.
+//!
+//! Rules: ORCH-STORE-3
 
 use std::path::{Path, PathBuf};
 

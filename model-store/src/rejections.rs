@@ -1,5 +1,7 @@
 //! Downloads whose checksum was wrong. Who waits for a model asks again and again; while the server has the
 //! same version still, the answer is known without another download of many gigabytes.
+//!
+//! Rules: ORCH-STORE-2
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,8 @@
 //! The store: one folder, and two rules. A file in it under its own name is whole and was checked. A fetch
 //! never changes or removes a whole file: somebody may serve it, and a fetch may fail. A file whose checksum
 //! is not the one that is asked for stays, and the other version gets a name of its own beside it.
+//!
+//! Rules: ORCH-MODEL-2, ORCH-STORE-1, HOME-MODEL-2
 
 use std::path::{Path, PathBuf};
 

@@ -20,6 +20,8 @@
 //!
 //! A running task that is canceled goes on running until its replica says its last word: then it has
 //! finished. Every admitted task ends once, whichever way it takes.
+//!
+//! Rules: ORCH-SHAPE-3
 
 pub mod ids;
 pub mod placement;

@@ -12,6 +12,8 @@
 //! - P-3: a warm session waits for the replica that holds its KV cache while it would be finished earlier there,
 //!   counted from when it first passed up a free slot: it waits no longer than it saves.
 //! - P-4: an overdue batch task takes any free slot.
+//!
+//! Rules: ORCH-SESS-2, ORCH-PLACE-1, ORCH-PLACE-2
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@
 //! measured until its own tasks say more (`speed`); an answer's length is its caller's hint, or what
 //! such answers have turned out to be (`lengths`); the wait follows from these and from the slots
 //! (`timeline`), and is corrected by how such waits have turned out ([`grade`]).
+//!
+//! Rules: ORCH-PRED-1, ORCH-PRED-3
 
 pub(crate) mod futures;
 pub mod grade;

@@ -1,4 +1,6 @@
 //! The two lanes of the queue.
+//!
+//! Rules: HOME-SCHED-1
 
 use serde::{Deserialize, Serialize};
 

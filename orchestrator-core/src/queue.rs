@@ -19,6 +19,8 @@
 //!   room there and takes nobody else's: it does not count against the bound and is not evicted.
 //!
 //! Every operation costs O(log n), spread over the entries where a ring is written anew.
+//!
+//! Rules: ORCH-QUEUE-1, ORCH-QUEUE-2, ORCH-QUEUE-3, ORCH-QUEUE-4, ORCH-QUEUE-6, ORCH-QUEUE-7
 
 mod lane;
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //!   models are asked for in turn, and a small part of it when both are asked for all the time.
 //! - a model in use that has served its turn goes when no idle one can, the one that has served longest
 //!   first: nobody waits for ever.
+//!
+//! Rules: ORCH-DEV-6
 
 use std::time::Duration;
 

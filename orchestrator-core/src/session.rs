@@ -1,6 +1,8 @@
 //! Conversations and the replica that holds each one's KV cache. Bounded in number and in time: a session
 //! ends when it has been idle for its time to live, and the longest idle one makes room for a new one.
 //! It knows where the cache should be, not whether the engine still has it.
+//!
+//! Rules: ORCH-SESS-1, ORCH-SESS-4
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use replay::retry::{Retries, herd, open_loop};
 use replay::trace::{generated, recorded};
 use watched::Watched;
 
+/// ORCH-PLACE-2
 #[test]
 fn an_old_card_beside_a_fast_one_never_makes_tasks_slower_than_the_fast_one_alone() {
     for load in [0.1, 0.3, 0.5, 0.7, 0.9] {
@@ -35,6 +36,7 @@ fn an_old_card_beside_a_fast_one_never_makes_tasks_slower_than_the_fast_one_alon
     }
 }
 
+/// ORCH-PLACE-2
 #[test]
 fn one_to_three_cards_end_tasks_sooner_than_with_least_connections() {
     for load in [0.1, 0.3, 0.5, 0.7, 0.9] {
@@ -55,6 +57,7 @@ fn a_load_that_is_too_much_for_the_fast_card_is_carried_by_both() {
 }
 
 /// The gate of the replay; its figures come from `cargo bench -p orchestrator-core --bench replay`.
+/// ORCH-PRED-3
 #[test]
 fn replayed_starts_are_predicted_nearly_as_well_as_who_knows_the_distributions_could() {
     let traces = generated(0, 400.0);
@@ -70,6 +73,7 @@ fn replayed_starts_are_predicted_nearly_as_well_as_who_knows_the_distributions_c
     }
 }
 
+/// ORCH-PRED-3
 #[test]
 fn where_callers_name_the_lengths_their_starts_are_known_and_the_late_forecast_is_no_later() {
     let traces = generated(0, 400.0);
@@ -79,6 +83,7 @@ fn where_callers_name_the_lengths_their_starts_are_known_and_the_late_forecast_i
     assert!(figures.ours < 0.01 && figures.late_beside_expected < 1.02, "{figures:?}");
 }
 
+/// ORCH-PRED-4
 #[test]
 fn callers_who_come_back_when_they_were_told_to_find_their_place_though_newcomers_come() {
     for (run, least) in [(herd as fn(u64) -> Retries, 0.85), (open_loop, 0.8)] {
@@ -123,6 +128,7 @@ fn first_tokens_never_come_later_than_from_the_fast_card_alone_while_there_is_li
     }
 }
 
+/// ORCH-QUEUE-7
 #[test]
 fn at_any_load_batch_waits_at_least_as_long_as_interactive_and_every_batch_task_starts() {
     let machines = [Machine { slots: 4, prefill_tps: 1000.0, decode_tps: 30.0 }];

@@ -1,5 +1,7 @@
 //! Whether a task is one for an engine, and whether its measured prompt fits there. Pure: facts and numbers
 //! in, an answer with the numbers out.
+//!
+//! Rules: ORCH-TASK-6, ORCH-TASK-8, ORCH-ENG-9, ORCH-DET-2
 
 use engine_api::{EngineFacts, Measured};
 use generation::Determinism;

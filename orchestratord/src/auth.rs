@@ -1,5 +1,7 @@
 //! The one API token: where it comes from, how a request's is compared with it. It is never printed by
 //! accident: its `Debug` says nothing, and only [`ApiToken::expose`] gives it out.
+//!
+//! Rules: ORCH-SEC-2, ORCH-SEC-4
 
 use std::fmt;
 

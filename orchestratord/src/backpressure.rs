@@ -1,5 +1,7 @@
 //! Why a task is refused or fails, and what the caller is told: status, code, whether a retry is safe and
 //! when. One table for all planes; there is no other place where a reason becomes an answer.
+//!
+//! Rules: ORCH-ERR-2, ORCH-ERR-3, ORCH-ERR-8, HOME-API-5
 
 use orchestrator_core::{Millis, PoolId, Priority};
 

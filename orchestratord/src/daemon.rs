@@ -7,6 +7,8 @@
 //! 3. what still runs ends with an error, so that every stream has its last event;
 //! 4. streams are flushed, connections closed, and engines ended, within [`CLOSE`]; somebody who hurries
 //!    leaves [`CLOSE_IN_A_HURRY`]. What is left then ends with the process.
+//!
+//! Rules: ORCH-ENG-23, ORCH-STOP-1, ORCH-STOP-2, ORCH-STOP-3
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -20,6 +20,8 @@
 //! | `pool_table.rs`, `configure.rs` | all pools, and how they come and go |
 //! | `shutdown.rs` | the stop |
 //! | `run.rs` | the task around it all |
+//!
+//! Rules: ORCH-SHAPE-5, ORCH-MODEL-7, ORCH-STOP-1, ORCH-STOP-2
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! What a request handler may ask of the driver, and nothing more. Each call is one command to the task
 //! that owns queue and placement; between two commands of one admission the prompt is measured by the
 //! engine, outside the driver, so that a long prompt holds nobody up.
+//!
+//! Rules: ORCH-SHAPE-6, ORCH-STREAM-9, ORCH-OAI-11
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! ```text
 //! access log ─► words of the plane ─► panic to 500 ─► Host, Origin, token ─► route ─► handler ─► DriverHandle
 //! ```
+//!
+//! Rules: ORCH-ERR-5, ORCH-ERR-6
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -15,6 +15,8 @@
 //!
 //! The end of the orders ends the controller, in every state and within the engines' grace; [`PoolEvent::Closed`] is
 //! then the last event of its pool.
+//!
+//! Rules: ORCH-REPL-10, ORCH-MODEL-11, ORCH-MODEL-12
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The log: lines on standard error or in a file, for people or as JSON. A thread of its own writes them
 //! (`logging/writer.rs`), so that a slow disk or a pipe that nobody reads stops no request.
+//!
+//! Rules: ORCH-CLI-13, ORCH-INST-8
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal};

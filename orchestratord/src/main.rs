@@ -1,5 +1,7 @@
 //! The executable: reads the command line and the configuration, takes its address, and runs the daemon
 //! until a signal. The same executable is the worker process of a replica (`orchestratord worker`).
+//!
+//! Rules: ORCH-SEC-1, ORCH-STOP-4
 
 use std::io::Write as _;
 use std::process::ExitCode;

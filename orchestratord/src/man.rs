@@ -1,5 +1,7 @@
 //! The manual page of `orchestratord`: one page with its options, commands, variables, files and exit codes,
 //! each taken from where the program itself has it.
+//!
+//! Rules: ORCH-INST-7
 
 use clap::CommandFactory as _;
 use config_schema::{FILE_NAME, variables};

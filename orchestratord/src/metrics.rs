@@ -1,5 +1,7 @@
 //! The HOME set of metrics, and no other. Counters move where the thing happens; gauges are set from the
 //! driver's and the telemetry's state at each scrape, so that none can go stale.
+//!
+//! Rules: ORCH-CONF-11, HOME-MET-1, ORCH-MET-1, ORCH-MET-2, ORCH-MET-3
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;

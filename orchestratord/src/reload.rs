@@ -1,5 +1,7 @@
 //! Reading the configuration again (`SIGHUP`). What can change while the daemon runs does; what takes a restart is
 //! named in the log; a configuration with a fault in it changes nothing.
+//!
+//! Rules: ORCH-CONF-9, ORCH-CONF-12
 
 use std::path::Path;
 

@@ -7,6 +7,8 @@
 //!
 //! Over the limit of connections a new one is not accepted until another closes: it waits in the listen
 //! backlog, where the kernel holds it. The limit of streams, which is answered, is meant to be met first.
+//!
+//! Rules: ORCH-SEC-6
 
 use std::convert::Infallible;
 use std::io;

@@ -6,6 +6,8 @@
 //!                           ▲
 //!                        the driver has answered: a daemon whose driver hangs is started anew
 //! ```
+//!
+//! Rules: ORCH-INST-1
 
 use std::time::Duration;
 

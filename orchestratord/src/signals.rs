@@ -10,6 +10,8 @@
 //! | `SIGUSR2`, `SIGALRM`, `SIGVTALRM`, `SIGPROF`, `SIGIO`, `SIGXFSZ` | nothing: one log line |
 //!
 //! `SIGPIPE` is ignored by the Rust runtime before `main`. Handlers are back to their defaults in child processes.
+//!
+//! Rules: ORCH-STOP-4
 
 use std::future::poll_fn;
 use std::io;

@@ -1,4 +1,6 @@
 //! Whether a model is in service.
+//!
+//! Rules: ORCH-MODEL-8, HOME-MODEL-1
 
 /// The state of a model. It starts out as [`ModelState::Active`], and there are these two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,8 @@
 //!
 //! One placement of the task writes at a time, and a log knows which: what an engine still writes after its task was
 //! placed elsewhere goes nowhere.
+//!
+//! Rules: ORCH-TASK-12, ORCH-TASK-16, ORCH-STREAM-2, ORCH-STREAM-5, ORCH-STREAM-8, ORCH-CANCEL-1
 
 use std::future::poll_fn;
 use std::ops::Range;

@@ -1,5 +1,7 @@
 //! Tasks as whoever looks at them sees them: where each stands, its course so far, what it was asked. Read
 //! off the driver's own records; nothing here changes a task.
+//!
+//! Rules: ORCH-TASK-14
 
 use std::sync::Arc;
 

@@ -32,6 +32,10 @@ use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
 use wire::Ask;
 
+/// ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-4, ORCH-TASK-13, ORCH-ERR-1, ORCH-ERR-3, ORCH-ERR-6, ORCH-STREAM-1,
+/// ORCH-CANCEL-3, ORCH-QUEUE-1, ORCH-MODEL-5, ORCH-MODEL-6, ORCH-MODEL-7, ORCH-MODEL-8, ORCH-SEC-2,
+/// ORCH-SEC-5, ORCH-SEC-6, ORCH-DOC-2, HOME-API-1, HOME-API-2, HOME-API-3, HOME-API-4, HOME-API-5,
+/// HOME-API-6, HOME-MODEL-1
 #[tokio::test]
 async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
     let audit = Audit::new();

@@ -104,6 +104,7 @@ impl Drop for Unit {
     }
 }
 
+/// ORCH-INST-1
 #[test]
 fn systemd_is_told_that_the_daemon_is_ready_lives_and_stops() {
     let mut unit = Unit::start();
@@ -118,6 +119,7 @@ fn systemd_is_told_that_the_daemon_is_ready_lives_and_stops() {
     assert_eq!(unit.ended().code(), Some(0));
 }
 
+/// ORCH-INST-9
 #[test]
 fn the_limit_of_open_files_is_raised_and_one_that_does_not_suffice_is_named() {
     let config = format!("pools: [{POOL}]\nlog: {{file: daemon.log}}\n");

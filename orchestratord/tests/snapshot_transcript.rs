@@ -136,6 +136,7 @@ async fn a_task_that_cannot_be_decoded_says_so_in_its_end() {
     insta::assert_snapshot!("failed", read(&audit, &house).await);
 }
 
+/// ORCH-STREAM-4, ORCH-REPL-8
 #[tokio::test]
 async fn a_task_whose_engine_dies_says_so_in_its_end() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -151,6 +152,7 @@ async fn a_task_whose_engine_dies_says_so_in_its_end() {
     insta::assert_snapshot!("worker_reset", read(&audit, &house).await);
 }
 
+/// ORCH-QUEUE-4
 #[tokio::test]
 async fn a_task_that_made_room_says_so_in_its_end() {
     let audit = Audit::new();
@@ -178,6 +180,7 @@ async fn a_task_that_waits_when_the_daemon_stops_hears_of_it() {
     insta::assert_snapshot!("stopping", read(&audit, &house).await);
 }
 
+/// ORCH-STREAM-5, ORCH-STREAM-6
 #[tokio::test]
 async fn a_reader_that_comes_back_gets_the_rest() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -196,6 +199,7 @@ async fn a_reader_that_comes_back_gets_the_rest() {
     insta::assert_snapshot!("replay", rest.join("---\n"));
 }
 
+/// ORCH-STREAM-9
 #[tokio::test]
 async fn closing_a_stream_cancels_nothing() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -214,6 +218,7 @@ async fn closing_a_stream_cancels_nothing() {
 /// Bytes of an answer that no socket holds for a reader who does not read.
 const LARGE: usize = 8 << 20;
 
+/// ORCH-STREAM-8
 #[tokio::test]
 async fn a_reader_that_reads_nothing_holds_up_nobody() {
     let piece = "x".repeat(64 * 1024);
@@ -293,6 +298,7 @@ async fn play(attempts: Vec<Attempt>, last: Option<u64>) -> Result<(), TestCaseE
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
+    /// ORCH-STREAM-1, ORCH-STREAM-2, HOME-API-6
     #[test]
     fn whatever_the_engine_does_the_stream_keeps_its_grammar(
         attempts in prop::collection::vec(scripted::attempt(), 1..4),

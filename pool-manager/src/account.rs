@@ -1,5 +1,7 @@
 //! What a replica's supervisor says to the ledger: when its memory is in use, when its process is gone, when others
 //! may have it, and when it wants it back.
+//!
+//! Rules: ORCH-DEV-8
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,6 +5,8 @@
 //! so that replicas that fell together do not rise together. After `breaker_after` failures in a row the
 //! breaker opens: one attempt each `breaker_pause` or somewhat more, until one stays up. While tasks wait for the
 //! replica, no delay is longer than one drawn evenly from `min` to `waiting_max`, whatever the count of failures.
+//!
+//! Rules: ORCH-REPL-2, ORCH-REPL-10
 
 use std::time::Duration;
 

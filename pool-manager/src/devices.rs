@@ -3,6 +3,8 @@
 //! NVIDIA's cards are read through NVML, which is looked for at run time; AMD's through the kernel's own
 //! files. A machine without either has its processor, and one log line says so. Reading never fails as a
 //! whole: a figure that a device does not tell is absent.
+//!
+//! Rules: ORCH-DEV-1
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Whether a model fits the devices there are, reckoned before it is loaded. Pure: what it needs and what
 //! is free go in, and the devices of its replicas come out, with the reckoning in words.
+//!
+//! Rules: ORCH-DEV-3, ORCH-DEV-4
 
 use engine_api::Device;
 use orchestrator_core::TokenCount;

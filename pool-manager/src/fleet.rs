@@ -7,6 +7,8 @@
 //! Candidate::start ── passed ── promote ──────►  ▲
 //!        └── a replica failed ── dismiss ──► gone
 //! ```
+//!
+//! Rules: ORCH-MODEL-5, ORCH-MODEL-10
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

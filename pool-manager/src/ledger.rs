@@ -15,6 +15,8 @@
 //! counts against the free memory until a reading that was taken after the load. Readings are late, and a process
 //! that dies vanishes from them before anybody has noticed; so the sum of all promises must also stay within the
 //! device's total memory.
+//!
+//! Rules: ORCH-DEV-5, ORCH-DEV-8
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,8 @@
 //! What an engine has to show before it may serve: a short decode that ends well, some at a time where it has
 //! slots for them, whose times are its first measured speeds, and a cancel that is obeyed. Readiness is earned
 //! here, not assumed from a loaded file.
+//!
+//! Rules: ORCH-PLACE-4, ORCH-REPL-1
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Readings of the devices, taken in a thread of their own so that a driver call that takes long holds up
 //! nobody, and put where anyone can look at no cost.
+//!
+//! Rules: ORCH-DEV-7
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};

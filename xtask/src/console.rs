@@ -1,5 +1,7 @@
 //! The console's files. They are made from `console/` with Node.js and checked in, so that a build needs none;
 //! where Node.js is there, a check makes them anew and compares. And the browser that its tests drive.
+//!
+//! Rules: ORCH-CON-7
 
 use std::path::Path;
 

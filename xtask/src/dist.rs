@@ -2,6 +2,8 @@
 //! pages, completions, units, dashboards; a SHA-256 of each file, and the whole as one archive. A build from
 //! source is for this machine's own processor (`.cargo/config.toml`) and may not start on another. What comes out
 //! is looked at ([`needs`]) and tried ([`proof`]) before it is named.
+//!
+//! Rules: ORCH-INST-5
 
 mod needs;
 mod proof;

@@ -81,6 +81,8 @@ enum Command {
     RegenOpenapi(Regen),
     /// Generate the config's JSON Schema from its Rust types.
     RegenSchema(Regen),
+    /// Generate requirements/*.yaml from the ids that contracts, code and tests cite.
+    RegenRequirements,
     /// Write down what the command line relies on of the daemon (contracts/pacts), as its client does it.
     RegenPact,
     /// Make the files of the console from its sources in console/, which needs Node.js.
@@ -105,7 +107,8 @@ enum Command {
     /// Check that the contracts take nothing back of their last release, and that every error code has its
     /// page.
     Contracts(contracts::Args),
-    /// Print which contract, code and tests hold each rule of .specs, and fail where one has none.
+    /// Print which contract, code and tests hold each rule of .specs, and fail where one has none or
+    /// requirements/*.yaml is stale.
     Requirements(requirements::Args),
     /// Measure: admission decisions, and the built-in engine's tokens/s and time between tokens.
     Bench(bench::Args),
@@ -175,6 +178,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
             generated::openapi(mode, &["--package", "openapi-gen"], &workspace, &mut interrupts).await
         }
         Command::RegenSchema(args) => schema::regen(args.check),
+        Command::RegenRequirements => requirements::regen(&workspace.root, &workspace.files()?),
         Command::Console(args) => {
             let mode = if args.check { Mode::Check } else { Mode::Write };
             console::build(mode, &workspace, &mut interrupts).await

@@ -1,33 +1,40 @@
-//! `cargo xtask requirements`: from a rule to its contract, its code and its tests. The rules stand in
-//! `.specs`, the way from each to its tests in `requirements/*.yaml`; here both are held to the tree.
+//! `cargo xtask requirements`: from a rule to its contract, its code and its tests. A rule stands in `.specs`
+//! alone; a contract, a file of code or a test that belongs to it cites its id in a comment. The index in
+//! `requirements/` is generated from these citations, and never edited.
 //!
 //! ```text
-//! .specs/**/*.md          rules with ids ──┐
-//! requirements/*.yaml     id → … → tests ──┼──► faults, or the matrix
-//! every other text file   cited ids ───────┘
+//! .specs/**/*.md      rules with ids ──┐
+//! contracts, code     cited ids ───────┼──► faults, the matrix, requirements/*.yaml
+//! tests, scenarios    cited ids ───────┘
 //! ```
+//!
+//! Rules: ORCH-DOC-5
+//!
+//! Rules: ORCH-DOC-5
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::say;
 
-mod contract;
+mod citations;
+mod index;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+use citations::{Citation, Target};
 use rules::Rule;
 use tree::Tree;
 
 /// Where the rules stand.
 const SPECS: &str = ".specs/";
-/// Where the way from each rule to its tests stands.
-const REQUIREMENTS: &str = "requirements/";
+/// Where the generated index stands.
+const INDEX: &str = "requirements/";
 
 /// `cargo xtask requirements`.
 #[derive(Debug, Default, clap::Args)]
@@ -37,157 +44,144 @@ pub struct Args {
     json: bool,
 }
 
-/// The way from a rule to its tests, as `requirements/*.yaml` has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Requirement {
-    /// The rule's id.
-    id: String,
-    /// The rule, word for word.
-    statement: String,
-    /// Where contracts say so: `path#operation`, `path#Schema` or, of JSON, `path#/pointer`.
-    #[serde(default)]
-    contract: Vec<String>,
-    /// The files that make it so.
-    code: Vec<String>,
-    /// By file, the names of the tests that hold it.
+/// What cites a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Links {
+    /// Places in contracts: `path#operation`, `path#Schema`, or a path.
+    contract: BTreeSet<String>,
+    /// Files.
+    code: BTreeSet<String>,
+    /// By file, the names of tests and the titles of scenarios.
     tests: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What stands in the tree, and what is wrong with it.
+/// What the tree holds, and its faults.
 #[derive(Debug, Default)]
 pub struct Findings {
     rules: Vec<Rule>,
-    requirements: BTreeMap<String, Requirement>,
-    /// A line each.
+    links: BTreeMap<String, Links>,
+    /// A line each. A stale index is not among them.
     pub faults: Vec<String>,
 }
 
-/// Reads the tree and holds rules, requirements and citations against each other.
+/// Reads rules and citations from the tree.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn read(root: &Path, files: &[String]) -> anyhow::Result<Findings> {
+    let mut findings = Findings::default();
+    for file in files.iter().filter(|file| file.starts_with(SPECS) && file.ends_with(".md")) {
+        findings.rules.extend(rules::read(file, &text_of(root, file)?));
+    }
+    let tree = Tree::new(root, files);
+    for citation in tree.citations()? {
+        findings.take(citation, &tree)?;
+    }
+    findings.check_rules();
+    Ok(findings)
+}
+
+/// Reads the tree and compares the index with it.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Findings> {
-    let mut findings = Findings::default();
-    for file in files.iter().filter(|file| file.starts_with(SPECS) && file.ends_with(".md")) {
-        findings.rules.extend(rules::read(file, &read(root, file)?));
-    }
-    for file in files.iter().filter(|file| file.starts_with(REQUIREMENTS) && file.ends_with(".yaml")) {
-        findings.take(file, &read(root, file)?);
-    }
-    let tree = Tree::new(root, files);
-    findings.check_rules();
-    findings.check_requirements(&tree)?;
-    findings.check_citations(&tree)?;
+    let mut findings = read(root, files)?;
+    findings.faults.extend(index::stale(root, files, &findings)?);
     Ok(findings)
 }
 
-fn read(root: &Path, file: &str) -> anyhow::Result<String> {
+/// `cargo xtask regen-requirements`: writes the index.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn regen(root: &Path, files: &[String]) -> anyhow::Result<()> {
+    index::write(root, files, &read(root, files)?)
+}
+
+fn text_of(root: &Path, file: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read `{file}`"))
 }
 
 impl Findings {
-    /// Takes the requirements of one file.
-    fn take(&mut self, file: &str, text: &str) {
-        let read: Vec<Requirement> = match serde_saphyr::from_str(text) {
-            Ok(read) => read,
-            Err(error) => {
-                self.faults.push(format!("{file}: {error}"));
-                return;
-            }
-        };
-        for requirement in read {
-            let id = requirement.id.clone();
-            if self.requirements.insert(id.clone(), requirement).is_some() {
-                self.faults.push(format!("{file}: `{id}` stands here or elsewhere a second time"));
-            }
+    /// Adds one citation to the links of its rule.
+    fn take(&mut self, citation: Citation, tree: &Tree<'_>) -> anyhow::Result<()> {
+        let Citation { id, file, line, target } = citation;
+        if !self.rules.iter().any(|rule| rule.id == id) {
+            self.faults.push(format!("{file}:{line}: no spec has `{id}`"));
+            return Ok(());
         }
+        let links = self.links.entry(id).or_default();
+        match target {
+            Target::Test { name, ignored: true } => {
+                self.faults.push(format!("{file}:{line}: the test `{name}` is ignored"));
+            }
+            Target::Test { name, ignored: false } => {
+                if !tree.is_compiled(&file)? {
+                    self.faults.push(format!("`{file}` is part of no crate: nothing declares it"));
+                }
+                links.tests.entry(file).or_default().insert(name);
+            }
+            Target::Contract { anchor: Some(anchor) } => {
+                links.contract.insert(format!("{file}#{anchor}"));
+            }
+            Target::Contract { anchor: None } => {
+                links.contract.insert(file);
+            }
+            Target::Code => {
+                links.code.insert(file);
+            }
+            Target::Prose => {}
+        }
+        Ok(())
     }
 
-    /// Every id is one rule's, and every MUST has a requirement.
+    /// Every id is that of one rule, and every MUST has a test, and code or a contract.
     fn check_rules(&mut self) {
         let mut seen = BTreeSet::new();
         for rule in &self.rules {
+            let place = rule.place();
             if !seen.insert(&rule.id) {
-                self.faults.push(format!("{}: `{}` is the id of another rule", rule.place(), rule.id));
+                self.faults.push(format!("{place}: `{}` is the id of another rule", rule.id));
             }
-            if rule.binds() && !self.requirements.contains_key(&rule.id) {
-                self.faults.push(format!("{}: `{}` says MUST and has no requirement", rule.place(), rule.id));
+            if !rule.binds() {
+                continue;
+            }
+            let links = self.links.get(&rule.id);
+            if links.is_none_or(|links| links.code.is_empty() && links.contract.is_empty()) {
+                self.faults
+                    .push(format!("{place}: `{}` says MUST and neither code nor contract cites it", rule.id));
+            }
+            if links.is_none_or(|links| links.tests.is_empty()) {
+                self.faults.push(format!("{place}: `{}` says MUST and no test cites it", rule.id));
             }
         }
     }
 
-    /// Every requirement is of a rule and leads somewhere.
-    fn check_requirements(&mut self, tree: &Tree<'_>) -> anyhow::Result<()> {
-        let rules: BTreeMap<&str, &Rule> = self.rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
-        for (id, requirement) in &self.requirements {
-            let mut fault = |what: String| self.faults.push(format!("requirement `{id}`: {what}"));
-            match rules.get(id.as_str()) {
-                None => fault("no spec has this id".to_owned()),
-                Some(rule) if !rule.binds() => fault(format!("{} does not say MUST", rule.place())),
-                Some(rule) if rule.text != rules::one_line(&requirement.statement) => {
-                    fault(format!("the statement is not that of {}", rule.place()));
-                }
-                Some(_) => {}
-            }
-            if requirement.code.is_empty() {
-                fault("no code is named".to_owned());
-            }
-            if requirement.tests.values().all(BTreeSet::is_empty) {
-                fault("no test is named".to_owned());
-            }
-            for file in requirement.code.iter().filter(|file| !tree.has(file)) {
-                fault(format!("there is no `{file}`"));
-            }
-            for place in &requirement.contract {
-                if let Some(what) = tree.misses_contract(place)? {
-                    fault(what);
-                }
-            }
-            for (file, names) in &requirement.tests {
-                for what in tree.misses_tests(file, names)? {
-                    fault(what);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Every id that is cited anywhere is one rule's.
-    fn check_citations(&mut self, tree: &Tree<'_>) -> anyhow::Result<()> {
-        let known: BTreeSet<&str> = self.rules.iter().map(|rule| rule.id.as_str()).collect();
-        for (place, id) in tree.citations()? {
-            if !known.contains(id.as_str()) {
-                self.faults.push(format!("{place}: no spec has `{id}`"));
-            }
-        }
-        Ok(())
-    }
-
-    /// In one line: how much there is.
+    /// The counts, in one line.
     pub fn summary(&self) -> String {
         let binding = self.rules.iter().filter(|rule| rule.binds()).count();
         let tests: BTreeSet<(&String, &String)> = self
-            .requirements
+            .links
             .values()
-            .flat_map(|requirement| &requirement.tests)
+            .flat_map(|links| &links.tests)
             .flat_map(|(file, names)| names.iter().map(move |name| (file, name)))
             .collect();
         format!("{} rules, {binding} of them MUST, held by {} tests", self.rules.len(), tests.len())
     }
 
-    /// For people.
+    /// The matrix for people.
     fn print(&self) {
         for rule in &self.rules {
             say::line(format_args!("{}  {}", rule.id, rule.text));
-            let Some(requirement) = self.requirements.get(&rule.id) else { continue };
-            for place in &requirement.contract {
+            let Some(links) = self.links.get(&rule.id) else { continue };
+            for place in &links.contract {
                 say::line(format_args!("    contract  {place}"));
             }
-            for file in &requirement.code {
+            for file in &links.code {
                 say::line(format_args!("    code      {file}"));
             }
-            for (file, names) in &requirement.tests {
+            for (file, names) in &links.tests {
                 for name in names {
                     say::line(format_args!("    test      {file}  {name}"));
                 }
@@ -195,18 +189,18 @@ impl Findings {
         }
     }
 
-    /// For programs: every rule, with its requirement where it has one.
+    /// The matrix for programs.
     fn json(&self) -> serde_json::Value {
         let rows = self.rules.iter().map(|rule| {
-            let requirement = self.requirements.get(&rule.id);
+            let links = self.links.get(&rule.id).cloned().unwrap_or_default();
             serde_json::json!({
                 "id": rule.id,
                 "spec": rule.place(),
                 "must": rule.binds(),
                 "statement": rule.text,
-                "contract": requirement.map(|it| &it.contract),
-                "code": requirement.map(|it| &it.code),
-                "tests": requirement.map(|it| &it.tests),
+                "contract": links.contract,
+                "code": links.code,
+                "tests": links.tests,
             })
         });
         rows.collect()

@@ -1,4 +1,6 @@
 //! The scanner of the HOME profile: runs `search_overkill.sh`, which holds the rules.
+//!
+//! Rules: HOME-SCAN-1
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,6 @@
 //! `cargo xtask regen-schema`: the config's JSON Schema, generated from its Rust types.
+//!
+//! Rules: ORCH-CONF-4, ORCH-DOC-1
 
 use std::path::Path;
 

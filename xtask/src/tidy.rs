@@ -1,5 +1,7 @@
 //! The repository's own rules about its Rust files and its crates. What a formatter and clippy cannot
 //! see is checked here.
+//!
+//! Rules: ORCH-SHAPE-3
 
 use std::path::Path;
 

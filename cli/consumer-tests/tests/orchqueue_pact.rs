@@ -66,6 +66,7 @@ async fn driven() -> Value {
     whole.build().to_json(PactSpecification::V3).unwrap()
 }
 
+/// ORCH-DOC-4, HOME-API-4
 #[tokio::test]
 async fn the_pact_in_the_repository_is_what_the_client_relies_on() {
     let fresh = canonical(driven().await);
@@ -124,6 +125,7 @@ fn is_at(template: &str, path: &str) -> bool {
         && ours.iter().zip(theirs).all(|(ours, theirs)| ours.starts_with('{') || *ours == theirs)
 }
 
+/// ORCH-DOC-4
 #[test]
 fn every_operation_that_the_command_line_calls_is_in_the_pact() {
     let pact: Value =

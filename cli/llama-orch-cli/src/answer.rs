@@ -1,5 +1,7 @@
 //! One task from submission to its end: prints the answer as it comes, says where the task stands, measures,
 //! and cancels the task when the caller no longer wants it.
+//!
+//! Rules: ORCH-CLI-8
 
 use std::pin::pin;
 use std::time::{Duration, Instant};

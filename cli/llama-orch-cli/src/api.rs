@@ -1,5 +1,7 @@
 //! The daemon as the commands see it: the generated client behind a few verbs, and one error that says what
 //! can be done about it.
+//!
+//! Rules: ORCH-CLI-5
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! `bench`: tasks of its own for the daemon, and what their callers see.
+//!
+//! Rules: ORCH-CLI-15
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! `cancel`: each task that is named, whatever became of the one before it.
+//!
+//! Rules: ORCH-CLI-8
 
 use serde::Serialize;
 use uuid::Uuid;

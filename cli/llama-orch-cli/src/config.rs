@@ -1,4 +1,6 @@
 //! `config init`: a commented configuration where the daemon looks for one.
+//!
+//! Rules: ORCH-CLI-11
 
 use serde_json::json;
 

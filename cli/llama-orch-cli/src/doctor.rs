@@ -6,6 +6,8 @@
 //! machine ─► devices, drivers, memory             what it would find
 //! service ─► address, daemon, pools               whether it serves
 //! ```
+//!
+//! Rules: ORCH-CLI-12
 
 mod cards;
 mod files;

@@ -1,5 +1,7 @@
 //! A configuration on its way to the place where the daemon looks for one: read as the daemon reads it before
 //! it is there, and never in place of another without a word.
+//!
+//! Rules: ORCH-STORE-5, ORCH-CLI-11
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -1,4 +1,6 @@
 //! The exit codes, which scripts rely on: each has a name here and a line in `--help`.
+//!
+//! Rules: ORCH-CLI-4
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,6 @@
 //! `explain`: why a model is where it is, or why it does not fit.
+//!
+//! Rules: ORCH-CLI-7
 
 use api_types::{Health, Placement, Pool, PoolState, ReplicaState};
 

@@ -1,5 +1,7 @@
 //! What a person is told when something goes wrong: what happened, the daemon's code for it where there is
 //! one, what to do about it, and the exit code.
+//!
+//! Rules: ORCH-CLI-4
 
 use std::time::Duration;
 

@@ -7,6 +7,8 @@
 //!    ▲   └─ lost, wait ─┐  │
 //!    └──────────────────┴──┘ lost
 //! ```
+//!
+//! Rules: ORCH-CLI-1
 
 use std::time::{Duration, Instant};
 

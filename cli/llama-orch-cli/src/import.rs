@@ -6,6 +6,8 @@
 //! llama-swap's config.yaml ─► llama_swap ─────┴─► Carried ─► yaml ─► draft
 //!                              └─► words, llama_server
 //! ```
+//!
+//! Rules: ORCH-CLI-14
 
 mod carried;
 mod llama_server;

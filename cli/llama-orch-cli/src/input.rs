@@ -1,5 +1,7 @@
 //! What a prompt is made from: files, and standard input: all of it for `run`, line by line for `chat`. Both on a
 //! thread of their own, because a read cannot be given up.
+//!
+//! Rules: ORCH-CLI-17
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! Signals that ask the program to end. The first is handed to whoever is at work, so that a task can be
 //! canceled in order; a second one before that is done ends the program at once. A hangup is left to the
 //! system, so that `nohup` does what it says.
+//!
+//! Rules: ORCH-CLI-2
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! `logs`: what the daemon of this machine has logged, from where it logs to: the file that its configuration
 //! names, or the journal of its unit.
+//!
+//! Rules: ORCH-CLI-13
 
 use std::io;
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! `models`: which there are. The files are those of the models folder of this machine; who serves them is
 //! asked of the daemon.
+//!
+//! Rules: ORCH-CLI-6
 
 mod list;
 mod pull;

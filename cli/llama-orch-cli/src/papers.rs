@@ -1,4 +1,6 @@
 //! What the command line says of itself to other programs: completion scripts and manual pages.
+//!
+//! Rules: ORCH-CLI-9
 
 use std::io;
 

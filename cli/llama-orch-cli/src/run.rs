@@ -1,4 +1,6 @@
 //! `run`: one prompt, one answer.
+//!
+//! Rules: ORCH-CLI-1, ORCH-CLI-17
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! `status`: what the daemon says of itself, for a person.
+//!
+//! Rules: ORCH-CLI-19
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Gets a task into the queue: waits where the daemon says that there will be room, within a bound, and
 //! sends the same task again. It has one `task_id` all the while, so that it never becomes two tasks.
+//!
+//! Rules: ORCH-CLI-3
 
 use std::time::{Duration, Instant};
 

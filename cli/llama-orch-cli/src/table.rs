@@ -1,4 +1,6 @@
 //! Text in columns.
+//!
+//! Rules: ORCH-CLI-10
 
 /// The colour of a cell, where there are colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 //!                  └─► Action: cancel, leave
 //! ```
 //! The terminal is given back as it was, also by a panic.
+//!
+//! Rules: ORCH-CLI-16
 
 mod draw;
 mod screen;

@@ -2,6 +2,8 @@
 //! error. Nobody else writes to either.
 //!
 //! Standard error has at most one *live line*, which is written over until something else is said.
+//!
+//! Rules: ORCH-CLI-10
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};

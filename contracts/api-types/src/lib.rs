@@ -3,6 +3,8 @@
 //!
 //! A request's type says which fields there are and of which type; an unknown field does not parse. Which
 //! values are allowed is said by the limits in [`limits`].
+//!
+//! Rules: ORCH-TASK-4
 
 #[rustfmt::skip]
 #[expect(missing_docs, reason = "the contract describes an enum's values together, above the enum")]

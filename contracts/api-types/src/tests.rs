@@ -17,6 +17,7 @@ fn a_seed_is_read_exactly_up_to_the_last_of_64_bits() {
     }
 }
 
+/// ORCH-TASK-4
 #[test]
 fn an_unknown_field_is_named_wherever_it_stands() {
     for text in [
@@ -65,6 +66,7 @@ fn a_json_schema_keeps_the_order_of_its_properties() {
     assert_eq!(serde_json::to_string(&task).expect("a task is JSON"), text);
 }
 
+/// ORCH-ERR-1
 #[test]
 fn an_error_has_all_five_keys_and_none_of_them_may_miss() {
     let envelope = ErrorEnvelope {

@@ -1,4 +1,6 @@
 //! Walks a configuration along its shape and writes down everything that does not fit.
+//!
+//! Rules: ORCH-SEC-1, ORCH-CONF-7
 
 use std::fmt::Write as _;
 use std::path::Path as FilePath;

@@ -1,5 +1,7 @@
 //! Which options of two configurations differ, by their paths. Pools are told apart by their names, so that one more
 //! at the top of the list is one pool added and not every pool changed.
+//!
+//! Rules: ORCH-CONF-9
 
 use serde_json::{Map, Value};
 

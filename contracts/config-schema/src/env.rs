@@ -1,6 +1,8 @@
 //! The environment's and the command line's layers over the file. A variable's name is `LLAMA_ORCH_` and
 //! the option's path in upper case, joined by `_`; because keys have `_` in them too, a name is read by
 //! walking the shape, and every option has exactly one name.
+//!
+//! Rules: ORCH-CONF-2
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! What can be wrong with a configuration, said so that the reader knows where to look and what to write.
+//!
+//! Rules: ORCH-CONF-3
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! Finding the file and putting the layers together: command line over environment over file over
 //! default. The environment is passed in, so that a test says what is in it.
+//!
+//! Rules: ORCH-CONF-2, ORCH-CONF-3, ORCH-CONF-8
 
 use std::collections::BTreeMap;
 use std::io;

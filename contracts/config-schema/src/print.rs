@@ -1,5 +1,7 @@
 //! Writing a resolved configuration back as a file: what `--print-config` shows. Reading it again gives
 //! the same configuration, but for the token and the servers' keys, which are not shown.
+//!
+//! Rules: ORCH-ENG-8, ORCH-CONF-6
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -13,12 +13,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "llama-orch")]
+// ORCH-CONF-4, ORCH-CONF-5
 pub struct File {
     /// The address and port to listen on, as `IP:PORT`. Port 0 takes a free one.
     #[schemars(extend("examples" = ["127.0.0.1:6173", "[::1]:6173"]))]
+    // HOME-BIND-1
     pub listen: String,
     /// Allows `listen` to be an address that other machines can reach. Without it the daemon refuses such
     /// an address.
+    // ORCH-SEC-1
     pub allow_non_loopback: bool,
     /// Further names by which clients may call this machine in the `Host` header, such as
     /// `workstation.lan`. Loopback names and the address of `listen` are always allowed.
@@ -27,15 +30,18 @@ pub struct File {
     /// `https://chat.example`, `app://obsidian.md`, every origin of a scheme as `app://*`, `null`, or `*`. They need
     /// the token as any client does. None is allowed by default.
     #[schemars(extend("examples" = [["app://obsidian.md", "http://localhost:3000"]]))]
+    // ORCH-SEC-9
     pub allowed_origins: Vec<String>,
     /// Hosts that the image URLs of requests may name although they are not public, such as `nas.lan` or
     /// `192.168.1.5`, over `http` too. Engines fetch these URLs by themselves. Public hosts are always allowed
     /// over `https`.
+    // ORCH-IMG-1
     pub image_hosts: Vec<String>,
     /// The one API token. When absent, it is made at the first start and kept in the user's config folder,
     /// where `llama-orch` finds it.
     #[schemars(length(min = 16, max = 512))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-SEC-3
     pub token: Option<String>,
     /// Where fetched models are kept; `~/` is the home folder. When absent: `$LLAMA_ORCH_MODELS`, else
     /// `$XDG_CACHE_HOME/llama-orch/models`, else `~/.cache/llama-orch/models`.
@@ -43,23 +49,32 @@ pub struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models_dir: Option<String>,
     /// The bounds of the queue in front of each pool.
+    // ORCH-QUEUE-1, ORCH-QUEUE-3, ORCH-REPL-15
     pub queue: Queue,
     /// What is served. Each pool is one model on one or more replicas.
     #[schemars(length(min = 1, max = 64))]
+    // ORCH-CONF-1
     pub pools: Vec<Pool>,
     /// Sampling settings by name. A request names one with `sampler_profile_version`.
+    // ORCH-TASK-10
     pub sampler_profiles: BTreeMap<String, SamplerProfile>,
     /// How long and how much of finished answers stays readable.
+    // ORCH-STREAM-6
     pub stream: Stream,
     /// Conversations whose KV cache is kept for their next turn.
+    // ORCH-SESS-4
     pub sessions: Sessions,
     /// What a client may send and hold open.
+    // ORCH-SEC-6, ORCH-SEC-7, ORCH-SEC-8
     pub limits: Limits,
     /// How the daemon ends.
+    // ORCH-STOP-1
     pub shutdown: Shutdown,
     /// How worker processes are started and restarted.
+    // ORCH-REPL-2
     pub worker: Worker,
     /// What is logged, and how.
+    // ORCH-INST-8
     pub log: Log,
 }
 
@@ -228,6 +243,7 @@ pub struct Restart {
     pub max_s: f64,
     /// Seconds between restarts at most while tasks wait for the pool, however often the worker has failed.
     #[schemars(range(min = 0.001, max = 3_600.0))]
+    // ORCH-REPL-10
     pub waiting_max_s: f64,
 }
 

@@ -1,5 +1,7 @@
 //! From what was written to what is meant: texts become addresses, references and paths, absent values
 //! become their defaults, and what only shows when two options are seen together is checked.
+//!
+//! Rules: ORCH-CONF-1
 
 use std::net::SocketAddr;
 use std::path::{Component, Path as FilePath, PathBuf};

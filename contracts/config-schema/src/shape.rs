@@ -1,6 +1,8 @@
 //! The JSON Schema, and what of it the loader checks. The schema is made from the types of
 //! [`crate::raw`]; a [`Shape`] is the same schema in a form that is quick to walk, so that what an editor
 //! accepts and what the loader accepts is one thing.
+//!
+//! Rules: ORCH-CONF-4
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,8 @@
 //! A configuration as a tree in which every node knows where it came from: a place in the file, an
 //! environment variable, or a command-line flag. Later layers are set over earlier ones here, before
 //! anything is checked, so that one check sees the whole and names the origin of what is wrong.
+//!
+//! Rules: ORCH-CONF-8
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! The environment variable of every option with what the schema says of it: the manual page's list.
+//!
+//! Rules: ORCH-INST-7
 
 use serde_json::Value as Json;
 

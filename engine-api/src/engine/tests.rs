@@ -24,6 +24,7 @@ fn a_plain_job_asks_for_nothing_beside_text() {
     assert_eq!(Abilities::default().check(&job(), EngineKind::Tgi), Ok(()));
 }
 
+/// ORCH-ENG-9
 #[test]
 fn tools_logprobs_and_images_are_refused_by_name_where_the_engine_has_none() {
     let mut asked = job();
@@ -48,6 +49,7 @@ fn tools_logprobs_and_images_are_refused_by_name_where_the_engine_has_none() {
     assert!(told(&asked, Abilities::default()).starts_with("`messages[1]` holds an image"));
 }
 
+/// ORCH-ENG-9
 #[test]
 fn a_tool_that_cannot_be_called_is_named() {
     let tools = |offered: &[&str], choice| Tools {

@@ -1,5 +1,7 @@
 //! Parses GBNF, llama.cpp's notation of grammars, into a tree. What llama.cpp's own parser accepts it accepts,
 //! but for repetitions whose lower bound is above the upper one, on which that parser never ends.
+//!
+//! Rules: ORCH-WORKER-5
 
 use std::collections::HashMap;
 

@@ -4,6 +4,8 @@
 //!
 //! An ambiguous grammar may double its threads with every character. Their number is bounded, and so is the work of
 //! all steps for one token: what goes beyond is [`Stuck::TooCostly`].
+//!
+//! Rules: ORCH-WORKER-5
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -54,6 +54,7 @@ fn every_notation_of_gbnf_means_what_llama_cpp_says() {
     check("root ::= (\"\" | \"a\")* \"b\"", &["b", "aab"], &["a"]);
 }
 
+/// ORCH-WORKER-5
 #[test]
 fn what_is_no_grammar_is_said_with_its_line() {
     for (grammar, words) in [
@@ -90,6 +91,7 @@ fn doubling(depth: usize, first: &str) -> String {
     format!("root ::= {}\n{}r{depth} ::= \"x\"\n", rule(0), rules.collect::<String>())
 }
 
+/// ORCH-WORKER-5
 #[test]
 fn a_grammar_that_doubles_its_readings_is_stopped_at_a_bounded_cost() {
     let mut matcher = matcher(&doubling(18, "\"a\"")).expect("a grammar");

@@ -1,4 +1,6 @@
 //! The handle on an engine, and the life of one job at it.
+//!
+//! Rules: ORCH-ERR-7, ORCH-ENG-3, ORCH-ENG-6
 
 use std::future::poll_fn;
 use std::sync::Arc;

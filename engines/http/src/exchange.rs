@@ -1,5 +1,7 @@
 //! One request and its answer. A connection carries one of them at a time, and waits for the next one only where the
 //! answer was read to its end: closing it is how an answer is canceled, and nothing of one task can reach another.
+//!
+//! Rules: ORCH-ENG-20
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

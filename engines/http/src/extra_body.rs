@@ -1,5 +1,7 @@
 //! Fields of a request that only the engine knows: they go into the body beside what is asked there, and before
 //! it where both have the same name.
+//!
+//! Rules: ORCH-OAI-15
 
 use std::collections::BTreeMap;
 
@@ -24,6 +26,7 @@ pub fn with_extra_body(body: Vec<u8>, own: Option<&ExtraBody>) -> Result<Vec<u8>
 mod tests {
     use super::*;
 
+    /// ORCH-OAI-15
     #[test]
     fn they_stand_beside_and_before_what_is_asked_and_nothing_else_changes() {
         let own =

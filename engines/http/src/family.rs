@@ -2,6 +2,8 @@
 //! were left behind by a parent that ended. Two things know them: a cgroup of their own, where this user may make one,
 //! and a mark in their environment, which a process gets from its parent and which only a program that clears its
 //! environment on purpose loses.
+//!
+//! Rules: ORCH-ENG-23
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

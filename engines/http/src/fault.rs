@@ -1,4 +1,6 @@
 //! What can go wrong between a request and the end of its answer, sorted by what follows from it.
+//!
+//! Rules: ORCH-ENG-29
 
 use generation::EngineError;
 

@@ -1,5 +1,7 @@
 //! Where the body of an HTTP/1.1 answer begins and ends among the bytes of its connection (RFC 9112,
 //! sections 6 and 7). Bytes are handed on as they come, uncopied, whatever way the reads split them.
+//!
+//! Rules: ORCH-ENG-5
 
 use crate::fault::Fault;
 

@@ -1,4 +1,6 @@
 //! The head of an HTTP/1.1 answer: what of it says how the body is read and whether the connection persists.
+//!
+//! Rules: ORCH-ENG-20
 
 use crate::framing::Framing;
 

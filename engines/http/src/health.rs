@@ -1,6 +1,8 @@
 //! The probe: asks for the engine's health every few seconds, at once when a connection broke, and with a growing
 //! delay while the engine is suspended. Some failures in a row, and the engine is gone. And the watch on a managed
 //! engine's process.
+//!
+//! Rules: ORCH-ENG-22
 
 use std::sync::Weak;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Connections whose last answer was read to its end and that wait for their next request. Few, and not for long: a
 //! connection that waits takes a thread of some servers, and every server closes it after a while.
+//!
+//! Rules: ORCH-ENG-20
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,6 @@
 //! What the engine's handle, its jobs and its probe have in common, and the bounds of it all.
+//!
+//! Rules: ORCH-ENG-21
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -1,5 +1,7 @@
 //! Work on large jobs and answers. The runtime has one thread, which every stream shares: what is large is serialized,
 //! counted and parsed on another one, of which there is a bounded number.
+//!
+//! Rules: ORCH-SHAPE-6
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};

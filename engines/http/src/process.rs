@@ -11,6 +11,8 @@
 //! daemon ──pipe──► guard ─┐ one process group, whose number is the engine's
 //!    └──SIGTERM, SIGKILL──┴─► engine and its descendants: its family, see [`crate::family`]
 //! ```
+//!
+//! Rules: ORCH-ENG-2, ORCH-ENG-3, ORCH-ENG-23, ORCH-ENG-24
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! How much of an answer has come: the heartbeat of a task whose engine says nothing else of its work.
+//!
+//! Rules: ORCH-ENG-22
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

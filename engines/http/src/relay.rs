@@ -1,6 +1,8 @@
 //! The hot path: from the socket of an engine to the sink of a task, without a task, channel or copy
 //! between. All that one read brings is parsed and handed over in the same wake-up; the buffer belongs to
 //! the thread, so that a waiting stream holds none.
+//!
+//! Rules: ORCH-ENG-13, ORCH-ENG-29
 
 use std::borrow::Cow;
 use std::cell::RefCell;

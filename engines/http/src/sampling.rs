@@ -1,5 +1,7 @@
 //! Sampling that an engine may not know. What is asked for and cannot be had is refused by name; the values
 //! that stand in a request that asks for nothing are no wish, and leave the choice to the engine.
+//!
+//! Rules: ORCH-ENG-4
 
 use generation::{GenerateRequest, KvHint};
 

@@ -1,6 +1,8 @@
 //! The `data:` lines of a server-sent-events stream (WHATWG HTML, section 9.2), taken out of bytes as they
 //! come. Engines put one JSON on one line, so that a line is handed on as soon as it ends and nothing waits
 //! for the blank line behind it. Event names, ids, retries and comments say nothing that the JSON does not.
+//!
+//! Rules: ORCH-ENG-5
 
 use memchr::memchr;
 

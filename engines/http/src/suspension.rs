@@ -9,6 +9,8 @@
 //!                                                                                  to some seconds   │
 //!   gone ◄── the bound of failed probes, and nothing well for the time between two regular probes ◄──┘
 //! ```
+//!
+//! Rules: ORCH-ENG-21, ORCH-ENG-22
 
 use std::sync::Arc;
 use std::time::Duration;

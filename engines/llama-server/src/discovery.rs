@@ -1,4 +1,6 @@
 //! What a `llama-server` is: asked once, when it is attached or has been started.
+//!
+//! Rules: ORCH-ENG-7, ORCH-ENG-13, ORCH-ENG-14
 
 use std::sync::Arc;
 

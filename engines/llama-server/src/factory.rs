@@ -1,4 +1,6 @@
 //! Starting or attaching `llama-server`.
+//!
+//! Rules: ORCH-ENG-2
 
 use std::sync::Arc;
 

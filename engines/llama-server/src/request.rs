@@ -1,5 +1,7 @@
 //! The request of a completion: `POST /completion`, or `POST /v1/chat/completions` where the server is to read
 //! calls and pictures itself.
+//!
+//! Rules: ORCH-ENG-15
 
 use std::borrow::Cow;
 

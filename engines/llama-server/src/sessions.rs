@@ -2,6 +2,8 @@
 //! that is known to be free: a task that is bound to a busy slot would wait in the server while others are free.
 //! Everything else is left to the server, which finds the slot with the longest common beginning by itself: clients
 //! ask for a title in the name of a conversation, too, and that is not to take its place.
+//!
+//! Rules: ORCH-OAI-7
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

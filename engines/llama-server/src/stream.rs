@@ -1,5 +1,7 @@
 //! The events of `POST /completion`: `content` with its `tokens`, and a last one with `stop`. Those of
 //! `POST /v1/chat/completions` are read as everybody's.
+//!
+//! Rules: ORCH-ENG-5
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -275,6 +275,7 @@ fn conversation_with_calls() -> Vec<Message> {
     messages
 }
 
+/// ORCH-ENG-13
 #[tokio::test]
 async fn a_forced_call_of_the_real_server_is_told_as_one() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -316,6 +317,7 @@ async fn a_template_that_knows_no_tools_takes_none_at_the_real_server() {
     assert!(!engine.facts().abilities.tools);
 }
 
+/// ORCH-ENG-14
 #[tokio::test]
 async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing() {
     let Some(engine) = start().await else { return };

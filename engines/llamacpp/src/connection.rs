@@ -1,5 +1,7 @@
 //! The two ends of the channel: the reader, which calls the sinks itself so that a token wakes nobody on
 //! its way but the one who waits for it, and the writer.
+//!
+//! Rules: ORCH-SHAPE-6
 
 use std::collections::HashMap;
 use std::sync::Arc;

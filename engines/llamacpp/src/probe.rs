@@ -1,6 +1,8 @@
 //! Finds a worker that hangs, idle or busy: pings it once a second and ends it when no answer comes within a bound, or
 //! when the answer says that the thread that computes has been silent for too long. The bound follows the longest
 //! answer so far: a machine that is busy is slow to answer.
+//!
+//! Rules: ORCH-WORKER-3
 
 use std::sync::Arc;
 use std::time::Duration;

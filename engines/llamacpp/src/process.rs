@@ -1,5 +1,7 @@
 //! The worker's process: spawned in a group of its own, waited for and killed by one keeper task, so that
 //! no signal ever goes to a number that may name another process by now, and no zombie is left.
+//!
+//! Rules: ORCH-SHAPE-1, ORCH-SHAPE-2, ORCH-DEV-2
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

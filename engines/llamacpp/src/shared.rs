@@ -1,4 +1,6 @@
 //! What the engine's handle, its reader and its writer have in common, and the bounds of it all.
+//!
+//! Rules: ORCH-WORKER-2, ORCH-WORKER-6
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;

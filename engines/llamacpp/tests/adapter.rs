@@ -175,6 +175,7 @@ async fn a_worker_killed_from_outside_loses_its_jobs_and_answers_gone() {
     assert_eq!(within(engine.stop(LIMIT)).await, StopOutcome::AlreadyGone);
 }
 
+/// ORCH-SHAPE-1
 #[tokio::test]
 async fn the_end_of_a_worker_is_told_with_its_reason_and_after_its_last_words() {
     let cases = [
@@ -232,6 +233,7 @@ async fn whoever_loses_a_sink_can_see_that_the_engine_is_gone() {
     assert_eq!(*seen.lock().unwrap(), Some(true));
 }
 
+/// ORCH-WORKER-2
 #[tokio::test]
 async fn work_done_is_what_the_worker_reports_and_never_less_than_before() {
     let engine = start("serve").await;
@@ -246,6 +248,7 @@ async fn work_done_is_what_the_worker_reports_and_never_less_than_before() {
     assert_eq!(engine.work_done(task), None);
 }
 
+/// ORCH-WORKER-6
 #[tokio::test]
 async fn a_measure_that_nobody_waits_for_is_taken_back() {
     let engine = start("serve").await;
@@ -261,6 +264,7 @@ async fn a_measure_that_nobody_waits_for_is_taken_back() {
 }
 
 /// A worker that is stopped, and one whose channel lives while its decode thread does not.
+/// ORCH-WORKER-3
 #[tokio::test]
 async fn a_worker_that_hangs_is_found_and_ended_while_idle_and_while_busy() {
     let idle = start("serve").await;
@@ -307,6 +311,7 @@ async fn a_worker_that_hangs_at_stop_is_killed_after_the_grace() {
     assert!(is_reaped(pid(&engine)));
 }
 
+/// ORCH-SHAPE-2
 #[tokio::test]
 async fn a_dropped_engine_takes_its_worker_with_it() {
     let engine = start("deaf").await;
@@ -400,6 +405,7 @@ async fn a_start_that_is_given_up_ends_the_worker() {
     within(predicate).await;
 }
 
+/// ORCH-DEV-2
 #[tokio::test]
 async fn a_worker_sees_its_own_device_and_no_other() {
     let gpu = Device::Gpu { uuid: "GPU-abc".to_owned(), index: 1 };

@@ -1,4 +1,6 @@
 //! What a server is: asked once, when it is attached or has been started.
+//!
+//! Rules: ORCH-ENG-13, ORCH-ENG-14
 
 use engine_api::{Abilities, EngineFacts, EngineKind, ExtraBodySupport, ModelFacts, ReplicaSpec, StartError};
 use engine_http::{Answered, Client, Discovered, Fault, HttpEngineConfig, Undiscovered};

@@ -1,5 +1,7 @@
 //! The events of a streamed completion: `choices[0].delta.content` of a conversation, `choices[0].text` of a
 //! prompt, the reason of the end, the usage, `[DONE]`.
+//!
+//! Rules: ORCH-ENG-5, ORCH-ENG-13, ORCH-ENG-15
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,6 @@
 //! Which family a chat template is of, told from the marks in its text.
+//!
+//! Rules: ORCH-ENG-10
 
 use crate::ToolFormat;
 

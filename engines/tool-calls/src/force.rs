@@ -1,5 +1,7 @@
 //! A grammar (GBNF) that leaves a model nothing but calls: the frame of its family, the names of the tools,
 //! and arguments held to each tool's schema.
+//!
+//! Rules: ORCH-ENG-10
 
 use generation::{ToolChoice, Tools};
 use serde_json::Value;

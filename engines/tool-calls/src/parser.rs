@@ -11,6 +11,8 @@
 //! as content, letter by letter. From then on the arguments are passed on as the model writes them, and
 //! whether they are what the tool takes is for its caller to judge. White space around calls and the marks
 //! that frame them are not content.
+//!
+//! Rules: ORCH-ENG-11
 
 use std::collections::HashMap;
 

@@ -1,5 +1,7 @@
 //! A conversation with tools for a chat template that knows none: the tools in the system message, calls and
 //! their results as text in Hermes' form, which instruct models follow without having been taught it.
+//!
+//! Rules: ORCH-ENG-10
 
 use std::fmt::Write;
 

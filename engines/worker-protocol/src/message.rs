@@ -1,4 +1,6 @@
 //! The messages of either direction.
+//!
+//! Rules: ORCH-WORKER-2
 
 use std::sync::Arc;
 

@@ -9,6 +9,8 @@
 //! Whose streams are guarded: all of them, unless the next prompt to read is interactive, which batch
 //! streams do not hold up. Whose prompts are read: interactive ones first; batch prompts that hold a slot
 //! always get a share, and so does the strict lane.
+//!
+//! Rules: ORCH-WORKER-1
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 // llama.cpp's chat layer for Rust: renders conversations, and reads what a model wrote. It is a C++ interface
 // (`common/chat.h`), which this turns into a C one. Values cross as JSON; nothing is thrown across the edge.
+//
+// Rules: ORCH-ENG-26
 
 #include "chat.h"
 #include "json.h"

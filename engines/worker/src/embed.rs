@@ -1,5 +1,7 @@
 //! The loop of a model that makes vectors or scores: one input a step, in the order the jobs came, so that a cancel
 //! takes effect between inputs, that of a job that waits as well.
+//!
+//! Rules: ORCH-WORKER-4
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -189,6 +191,7 @@ fn score(classes: &[f32]) -> Result<OutputEvent, String> {
 mod tests {
     use super::*;
 
+    /// ORCH-WORKER-4
     #[test]
     fn a_vector_or_score_that_is_not_finite_is_an_error_and_not_a_null() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

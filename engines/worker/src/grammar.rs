@@ -2,6 +2,8 @@
 //! checked then; only when it is rejected is the whole vocabulary masked, so that a grammar costs next to nothing
 //! where the model keeps to it by itself. Every step is bounded in work and memory, also where a grammar is
 //! ambiguous: see `constrained_decoding`.
+//!
+//! Rules: ORCH-WORKER-5, ORCH-ENG-10
 
 pub mod lazy;
 mod pattern;

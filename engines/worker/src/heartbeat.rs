@@ -7,6 +7,8 @@
 //! that reads the channel learns from them whether the call goes on at all (`Pong`). How long a silence may be follows
 //! from the longest ones so far, of calls of about as many tokens: a card gives no sign of life within a call, and the
 //! nodes of a large model take long.
+//!
+//! Rules: ORCH-WORKER-1, ORCH-WORKER-2, ORCH-WORKER-3
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -264,6 +266,7 @@ mod tests {
         assert!(!heartbeat.beat(now) && heartbeat.is_heard());
     }
 
+    /// ORCH-WORKER-3
     #[test]
     fn a_thread_that_waits_is_never_silent_and_one_that_works_is_from_its_last_sign_of_life_on() {
         let start = clock::now();
@@ -280,6 +283,7 @@ mod tests {
         assert_eq!(heartbeat.silence(after(start, 90_000)).0, Duration::ZERO);
     }
 
+    /// ORCH-WORKER-3
     #[test]
     fn the_limit_of_a_silence_follows_the_longest_of_calls_as_large_and_is_wide_where_none_was() {
         let start = clock::now();
@@ -298,6 +302,7 @@ mod tests {
         assert_eq!(limit_of(512), Duration::from_millis(5_000 + 8 * 500));
     }
 
+    /// ORCH-WORKER-2
     #[test]
     fn progress_within_a_call_is_the_part_of_its_nodes() {
         let start = clock::now();

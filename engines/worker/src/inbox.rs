@@ -8,6 +8,8 @@
 //!             ├─ Ping ────────────────► outbox: whether the decode loop lives
 //!             └─ Cancel: sets the task's flag
 //! ```
+//!
+//! Rules: ORCH-SHAPE-2, ORCH-WORKER-6
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixStream;

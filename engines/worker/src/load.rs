@@ -1,5 +1,7 @@
 //! Loads a model and says what it is. Everything in the facts is read off the file, the build or the
 //! loaded engine.
+//!
+//! Rules: ORCH-MODEL-4
 
 use std::ffi::CString;
 use std::num::NonZeroU32;

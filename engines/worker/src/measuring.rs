@@ -7,6 +7,8 @@
 //! reader ── push, forget ─► queue ─► measuring thread ─► answer
 //!                                      ▲ watch: past the limit ─► error, new thread ─► exit when there are too many
 //! ```
+//!
+//! Rules: ORCH-WORKER-6
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -221,6 +223,7 @@ mod tests {
         Desk { measuring, answers, began, go_on, exits }
     }
 
+    /// ORCH-WORKER-6
     #[test]
     fn a_full_queue_answers_busy_at_once_and_what_is_taken_back_is_never_measured() {
         let Desk { measuring: desk, answers, began, go_on, .. } = desk(PATIENCE);
@@ -240,6 +243,7 @@ mod tests {
         assert_eq!(next.map(|answer| answer.expect("in time").0), [0, 1000]);
     }
 
+    /// ORCH-WORKER-6
     #[test]
     fn a_measure_past_its_limit_is_answered_and_others_go_on_and_too_many_of_them_end_the_worker() {
         let Desk { measuring: desk, answers, began, exits, go_on: _go_on } = desk(Duration::from_millis(50));

@@ -1,6 +1,8 @@
 //! A first look at a model's file, so that what is wrong with it is said in plain words before llama.cpp
 //! sees it: the head, the architecture and whether the data the head promises is there. Everything else is
 //! llama.cpp's to judge. Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//!
+//! Rules: ORCH-MODEL-4
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};

@@ -2,6 +2,8 @@
 //! its prompt goes on with most of what is there (clients ask for a title in the name of the conversation, too);
 //! otherwise the longest prefix already computed is used, in place where nothing of worth is lost by it and
 //! by copying where there is; otherwise the slot that has been unused for longest makes room.
+//!
+//! Rules: ORCH-SESS-3, ORCH-SESS-5, ORCH-OAI-7
 
 use orchestrator_core::SessionId;
 
@@ -104,6 +106,7 @@ mod tests {
         assert_eq!(choice, Some(Choice { slot: 1, from: 1, reused: 2, session: Some(session(1)) }));
     }
 
+    /// ORCH-OAI-7
     #[test]
     fn another_task_of_a_session_does_not_take_the_place_of_its_conversation() {
         let mine = SlotView { session: Some(session(1)), ..slot(&[1, 2, 3, 4]) };
@@ -173,6 +176,7 @@ mod tests {
     }
 
     proptest! {
+        /// ORCH-SESS-3
         #[test]
         fn what_is_reused_is_there_and_the_slot_is_free(
             cached in prop::collection::vec(prop::collection::vec(0..3i32, 0..6), 1..5),

@@ -1,5 +1,7 @@
 //! From token bytes to pieces of text: whole characters only, and never a part of a stop string. What
 //! might still become either is held back, and no more than that.
+//!
+//! Rules: ORCH-STREAM-3, ORCH-OAI-13
 
 use generation::{OutputChunk, TokenLogprob};
 

@@ -1,4 +1,6 @@
 //! The process: channel, threads, and the order in which things start and end.
+//!
+//! Rules: ORCH-SHAPE-1
 
 use std::io;
 use std::os::fd::AsFd;

@@ -10,6 +10,7 @@ fn own(chunk: Value, choice: Value, delta: Value) -> ExtraFields {
     ExtraFields { chunk: fields(chunk), choice: fields(choice), delta: fields(delta) }
 }
 
+/// ORCH-OAI-16
 #[test]
 fn fields_of_an_answer_go_on_as_its_pieces_do() {
     let mut all =

@@ -33,6 +33,7 @@ fn assert_at_every_split(prefilled: bool, output: &str, reasoning: &str, answer:
     }
 }
 
+/// ORCH-OAI-17
 #[test]
 fn what_stands_between_the_tags_is_reasoning_at_every_split() {
     for (output, reasoning, answer) in [
@@ -48,12 +49,14 @@ fn what_stands_between_the_tags_is_reasoning_at_every_split() {
     }
 }
 
+/// ORCH-OAI-17
 #[test]
 fn an_output_after_a_prefilled_tag_begins_with_reasoning() {
     assert_at_every_split(true, "\nIt is.\n</think>\n\nYes.", "It is.", "Yes.");
     assert_at_every_split(true, "cut", "cut", "");
 }
 
+/// ORCH-OAI-17
 #[test]
 fn an_output_that_does_not_begin_with_the_tag_is_all_answer() {
     for output in
@@ -66,6 +69,7 @@ fn an_output_that_does_not_begin_with_the_tag_is_all_answer() {
     assert!(plain.is_done());
 }
 
+/// ORCH-ENG-15
 #[test]
 fn only_a_prompt_that_ends_within_reasoning_is_prefilled() {
     assert!(is_prefilled("<|im_start|>assistant\n<think>\n"));

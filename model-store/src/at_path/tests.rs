@@ -15,6 +15,7 @@ fn message(folder: &Path, name: &str) -> String {
     error.replace(&folder.display().to_string(), "DIR")
 }
 
+/// ORCH-STORE-4
 #[test]
 fn a_folder_is_named_with_models_that_are_in_it() {
     let folder = folder();
@@ -29,6 +30,7 @@ fn a_folder_is_named_with_models_that_are_in_it() {
     assert!(message(folder.path(), "m").ends_with("file in it, such as `a.GGUF`, `b.gguf`, `c.gguf`"));
 }
 
+/// ORCH-STORE-4
 #[test]
 fn a_dead_link_is_named_with_where_it_leads() {
     let folder = folder();
@@ -49,6 +51,7 @@ fn a_dead_link_is_named_with_where_it_leads() {
     assert!(message(folder.path(), "round.gguf").contains("its links lead in a circle\n  hint: "));
 }
 
+/// ORCH-STORE-4
 #[test]
 fn what_is_no_file_is_named() {
     let folder = folder();
@@ -71,6 +74,7 @@ fn what_is_no_file_is_named() {
     assert!(message(folder.path(), "f/m.gguf").contains("`DIR/f` is a file, not a folder\n  hint: "));
 }
 
+/// ORCH-STORE-4
 #[test]
 fn what_may_not_be_read_is_named_with_who_may_not() {
     if rustix::process::geteuid().is_root() {
@@ -104,6 +108,7 @@ fn a_file_with_nothing_in_it_and_no_file_are_told_apart() {
     assert!(matches!(seen, [AtPath::Empty, AtPath::File, AtPath::Nothing, AtPath::Nothing]), "{seen:?}");
 }
 
+/// ORCH-STORE-4
 #[test]
 fn a_model_in_several_files_is_named_by_the_first_and_has_all() {
     let folder = folder();

@@ -137,6 +137,7 @@ fn a_file_is_fetched_whole_with_progress_and_leaves_nothing_beside_it() {
     assert_eq!(*heard.furthest.lock().expect("unpoisoned"), (len, Some(len)));
 }
 
+/// ORCH-MODEL-3
 #[test]
 fn a_broken_off_transfer_goes_on_where_it_was() {
     let server = Server::start(|asked, before| match (asked.offset(), before) {
@@ -152,6 +153,7 @@ fn a_broken_off_transfer_goes_on_where_it_was() {
     assert_eq!((second.offset(), second.header("if-range")), (Some(300_000), Some("\"one\"")));
 }
 
+/// ORCH-MODEL-3
 #[test]
 fn a_later_process_goes_on_where_an_earlier_one_was() {
     let server = Server::start(|asked, _| match asked.offset() {
@@ -168,6 +170,7 @@ fn a_later_process_goes_on_where_an_earlier_one_was() {
     assert_eq!(server.asked()[1].offset(), Some(300_000));
 }
 
+/// ORCH-STORE-2
 #[test]
 fn a_part_of_another_url_is_not_taken_for_this_one() {
     let server = Server::start(|asked, _| match asked.path.as_str() {
@@ -181,6 +184,7 @@ fn a_part_of_another_url_is_not_taken_for_this_one() {
     assert_eq!(server.asked()[1].offset(), None);
 }
 
+/// ORCH-STORE-2
 #[test]
 fn a_part_of_another_url_is_not_resumed_for_a_checksum_either() {
     let server = Server::start(|asked, _| match asked.path.as_str() {
@@ -193,6 +197,7 @@ fn a_part_of_another_url_is_not_resumed_for_a_checksum_either() {
     assert_eq!((server.asked()[1].offset(), server.asked().len()), (None, 2));
 }
 
+/// ORCH-STORE-2
 #[test]
 fn a_resumed_part_of_another_version_is_fetched_anew_before_the_checksum_is_called_wrong() {
     // A server without validators: it sends the rest of what it has now.
@@ -236,6 +241,7 @@ fn the_rest_of_a_file_of_another_length_is_not_taken() {
     assert_eq!(server.asked().len(), 3);
 }
 
+/// ORCH-STORE-2
 #[test]
 fn the_rest_of_another_version_of_the_same_length_is_not_taken() {
     // A server that knows ranges and not If-Range.
@@ -282,6 +288,7 @@ fn a_part_that_is_the_whole_file_already_is_taken() {
     assert_eq!(bench.content(), model(1));
 }
 
+/// ORCH-MODEL-2, ORCH-STORE-1
 #[test]
 fn a_wrong_checksum_is_refused_and_the_download_discarded() {
     let server = Server::start(|_, _| Reply::whole(b"something else"));
@@ -297,6 +304,7 @@ fn a_wrong_checksum_is_refused_and_the_download_discarded() {
     assert_eq!(bench.names(), Vec::<String>::new());
 }
 
+/// ORCH-STORE-2
 #[test]
 fn a_download_that_was_rejected_is_not_repeated_while_the_server_has_the_same_version() {
     let wrong = || Reply::whole(b"something else").with("ETag", "\"one\"");
@@ -495,6 +503,7 @@ fn a_cancel_takes_effect_while_a_server_is_silent() {
     }
 }
 
+/// ORCH-MODEL-3
 #[test]
 fn two_that_want_the_same_file_fetch_it_once() {
     let waiting = std::sync::Arc::new(AtomicBool::new(false));

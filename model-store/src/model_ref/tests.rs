@@ -6,6 +6,7 @@ fn refused(text: &str) -> &'static str {
     ModelRef::parse(text).expect_err(text).reason
 }
 
+/// ORCH-MODEL-1
 #[test]
 fn every_form_is_read_and_written_back() {
     let hf = HfFile { owner: "o".into(), repo: "r-GGUF".into(), path: "sub/m-00001-of-00002.gguf".into() };
@@ -36,6 +37,7 @@ fn every_form_is_read_and_written_back() {
     }
 }
 
+/// ORCH-MODEL-1
 #[test]
 fn what_is_no_reference_is_refused_with_the_reason() {
     assert_eq!(refused(""), "it is empty");
@@ -70,6 +72,7 @@ fn a_hugging_face_name_cannot_leave_its_folder() {
     assert_eq!(refused("hf:o/r/x.bin"), "the file must end in `.gguf`");
 }
 
+/// ORCH-MODEL-1
 #[test]
 fn the_message_names_what_was_given_and_the_forms() {
     assert_eq!(

@@ -33,6 +33,7 @@ fn names(path: &Path) -> Vec<&str> {
 }
 
 proptest! {
+    /// ORCH-STORE-3
     #[test]
     fn two_urls_never_share_a_path_and_none_is_a_folder_of_the_other(one in url(), other in url()) {
         let (a, b) = (of_url(&one), of_url(&other));
@@ -40,6 +41,7 @@ proptest! {
         prop_assert!(a == b || !(a.starts_with(&b) || b.starts_with(&a)));
     }
 
+    /// ORCH-STORE-3
     #[test]
     fn a_path_stays_in_the_store_fits_a_file_system_and_reads_back_as_its_url(url in url()) {
         let path = of_url(&url);
@@ -51,6 +53,7 @@ proptest! {
         prop_assert_eq!(url_of(&names), (!was_cut).then_some(ModelRef::Url(url)));
     }
 
+    /// ORCH-STORE-3
     #[test]
     fn a_version_has_a_path_of_its_own(url in url(), other in url(), sums in ["[0-9a-f]{64}", "[0-9a-f]{64}"]) {
         let path = of_url(&url);
@@ -61,6 +64,7 @@ proptest! {
         prop_assert_eq!(of_version(&of_url(&other), &sums[0]) == a, url == other);
     }
 
+    /// ORCH-STORE-3
     #[test]
     fn a_legacy_path_that_is_trusted_is_of_one_url_only(one in url(), other in url()) {
         let is_shared = one != other && legacy_of_url(&one) == legacy_of_url(&other);

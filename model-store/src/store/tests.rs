@@ -44,6 +44,7 @@ fn sum(content: &[u8]) -> String {
     sum.finish()
 }
 
+/// ORCH-MODEL-2, HOME-MODEL-2
 #[test]
 fn a_file_is_used_where_it_is() {
     let machine = Machine::new(&[]);
@@ -67,6 +68,7 @@ fn a_file_that_is_not_there_is_named() {
     );
 }
 
+/// ORCH-MODEL-2
 #[test]
 fn a_users_own_file_of_another_checksum_is_refused_and_left_alone() {
     let machine = Machine::new(&[]);
@@ -219,6 +221,7 @@ impl Machine {
     }
 }
 
+/// ORCH-STORE-1
 #[test]
 fn a_fetch_that_fails_leaves_every_file_as_it_was() {
     type Answer = fn() -> Reply;
@@ -246,6 +249,7 @@ fn a_fetch_that_fails_leaves_every_file_as_it_was() {
     }
 }
 
+/// ORCH-STORE-1
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_fills_up_meanwhile_costs_no_file() {
@@ -260,6 +264,7 @@ fn a_disk_that_fills_up_meanwhile_costs_no_file() {
     assert_eq!(std::fs::read(served).expect("the file"), b"served");
 }
 
+/// ORCH-STORE-1
 #[test]
 fn versions_of_one_file_lie_beside_each_other_and_each_is_fetched_once() {
     let server = Server::start(|_, before| Reply::whole(if before == 0 { b"old" } else { CONTENT }));
@@ -283,6 +288,7 @@ fn versions_of_one_file_lie_beside_each_other_and_each_is_fetched_once() {
     assert!(!machine.store.may_be(&model, &machine.store.dir().join("url/http/other/m.gguf")));
 }
 
+/// ORCH-STORE-1
 #[test]
 fn two_that_want_two_versions_at_the_same_time_both_get_theirs() {
     let server =
@@ -303,6 +309,7 @@ fn two_that_want_two_versions_at_the_same_time_both_get_theirs() {
     assert_eq!((old.as_slice(), new.as_slice()), (b"old".as_slice(), CONTENT));
 }
 
+/// ORCH-STORE-2
 #[test]
 fn a_version_whose_content_is_torn_is_repaired() {
     let server = Server::start(|_, before| Reply::whole(if before == 0 { b"old" } else { CONTENT }));
@@ -315,6 +322,7 @@ fn a_version_whose_content_is_torn_is_repaired() {
     assert_eq!(std::fs::read(new).expect("the file"), CONTENT);
 }
 
+/// ORCH-STORE-2
 #[test]
 fn whatever_step_a_crash_came_after_the_next_fetch_ends_with_the_right_file() {
     type Leave = fn(&Path, &str);
@@ -370,6 +378,7 @@ fn whatever_step_a_crash_came_after_the_next_fetch_ends_with_the_right_file() {
     }
 }
 
+/// ORCH-STORE-1
 #[test]
 fn something_in_the_place_of_a_file_that_is_to_be_fetched_is_named_and_stays() {
     let server = Server::start(|_, _| Reply::whole(CONTENT));
@@ -384,6 +393,7 @@ fn something_in_the_place_of_a_file_that_is_to_be_fetched_is_named_and_stays() {
     assert_eq!(server.asked().len(), 0);
 }
 
+/// ORCH-STORE-4
 #[test]
 fn a_named_file_that_cannot_be_a_model_is_told_from_one_that_is_missing() {
     let machine = Machine::new(&[]);
@@ -400,6 +410,7 @@ fn a_named_file_that_cannot_be_a_model_is_told_from_one_that_is_missing() {
     }
 }
 
+/// ORCH-STORE-3
 #[test]
 fn a_file_under_its_legacy_name_is_used_where_it_is_when_it_is_surely_the_one() {
     let machine = Machine::new(&[]);
@@ -420,6 +431,7 @@ fn a_file_under_its_legacy_name_is_used_where_it_is_when_it_is_surely_the_one() 
     assert!(machine.store.may_be(&model("https://h.example/a/m+1.gguf"), &shared));
 }
 
+/// ORCH-STORE-3
 #[test]
 fn a_part_under_its_legacy_name_goes_on_where_it_was() {
     let server = Server::start(|asked, _| match asked.offset() {

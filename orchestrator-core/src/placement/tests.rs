@@ -24,12 +24,14 @@ fn decide(candidates: &[Candidate], patience: Patience, rivals: Rivals) -> Place
     })
 }
 
+/// ORCH-PLACE-1
 #[test]
 fn p_1_a_task_goes_where_it_will_be_finished_first() {
     let candidates = [free(0, 300.0), free(1, 100.0), free(2, 200.0)];
     assert_eq!(decide(&candidates, MAY, waiting(1)), Placement::Go(1));
 }
 
+/// ORCH-PLACE-1
 #[test]
 fn p_1_free_slots_then_free_vram_then_the_name_decide_between_alike_replicas() {
     let roomy = Candidate { free_slots: 3, ..free(1, 102.0) };
@@ -64,6 +66,7 @@ fn p_2_nobody_waits_for_a_replica_that_is_no_faster() {
     assert_eq!(decide(&candidates, MAY, waiting(1)), Placement::Go(1));
 }
 
+/// ORCH-SESS-2
 #[test]
 fn p_3_a_warm_session_waits_until_waiting_costs_more_than_reading_again() {
     let warm = |ready_ms| Candidate { warm: true, ..busy(0, ready_ms, 100.0) };
@@ -72,6 +75,7 @@ fn p_3_a_warm_session_waits_until_waiting_costs_more_than_reading_again() {
     assert_eq!(decide(&[warm(350.0), cold], MAY, waiting(9)), Placement::Go(1));
 }
 
+/// ORCH-SESS-2
 #[test]
 fn p_3_what_a_warm_session_has_waited_counts_against_what_it_saves() {
     let candidates = [Candidate { warm: true, ..busy(0, 50.0, 100.0) }, free(1, 400.0)];

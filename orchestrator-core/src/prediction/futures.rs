@@ -10,6 +10,8 @@
 //!
 //! The cost is bounded whatever waits: of a long queue, several tasks make one step, whose time has the mean
 //! and the variance of their sum.
+//!
+//! Rules: ORCH-PRED-3
 
 use super::recent::{Length, exponential};
 use crate::Priority;

@@ -1,5 +1,7 @@
 //! How good the predictions are: every start is compared with what was said of it at the admission. The same
 //! comparison corrects the margin of the late forecast, so that nine in ten tasks start before it.
+//!
+//! Rules: ORCH-PRED-2
 
 use std::collections::VecDeque;
 

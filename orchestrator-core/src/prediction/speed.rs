@@ -1,4 +1,6 @@
 //! How fast one replica reads and writes, learned from what it reports.
+//!
+//! Rules: ORCH-PLACE-4
 
 use std::collections::VecDeque;
 

@@ -71,6 +71,7 @@ fn an_answer_is_expected_to_be_as_long_as_its_hint_then_as_its_class_has_been() 
     assert!(close(lengths.output(lane, &small), 10.0));
 }
 
+/// ORCH-PRED-2
 #[test]
 fn grades_say_how_far_off_the_predictions_were() {
     let mut grader = Grader::new();
@@ -84,6 +85,7 @@ fn grades_say_how_far_off_the_predictions_were() {
     assert!(close(accuracy.late_coverage, 2.0 / 3.0), "{accuracy:?}");
 }
 
+/// ORCH-PRED-2
 #[test]
 fn a_task_that_did_not_wait_and_was_not_told_to_is_not_graded() {
     let mut grader = Grader::new();
@@ -91,6 +93,7 @@ fn a_task_that_did_not_wait_and_was_not_told_to_is_not_graded() {
     assert_eq!(grader.accuracy(), None);
 }
 
+/// ORCH-PRED-3
 #[test]
 fn nine_in_ten_tasks_start_before_they_would_be_late() {
     // The computed margin is a third of the true one, or three times it.
@@ -119,6 +122,7 @@ fn what_is_left_of_an_answer_is_what_longer_ones_had_left() {
     assert!(Length::Known(50.0).left(60.0, 0.5) > 0.0, "longer than its caller said");
 }
 
+/// ORCH-PRED-3
 #[test]
 fn lengths_that_change_are_known_within_a_dozen_answers_and_chance_forgets_nothing() {
     let mut recent = recent::Recent::default();
@@ -132,6 +136,7 @@ fn lengths_that_change_are_known_within_a_dozen_answers_and_chance_forgets_nothi
     assert!((300.0..500.0).contains(&mean), "{mean}");
 }
 
+/// ORCH-PRED-3
 #[test]
 fn a_speed_that_halves_or_doubles_is_known_after_four_tasks() {
     for factor in [2.0, 0.5] {
@@ -163,6 +168,7 @@ fn by_hand(slots: &[Slot], k: usize) -> f64 {
 }
 
 proptest! {
+    /// ORCH-PRED-1
     #[test]
     fn the_kth_start_is_where_handing_out_one_by_one_gets(
         slots in prop::collection::vec((0u32..500, 1u32..300), 1..9),

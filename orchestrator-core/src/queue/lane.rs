@@ -4,6 +4,8 @@
 //! that the ring is sorted by number, holes included, and an entry is found by bisection. When the ring
 //! is full it is written anew without the holes, at least half empty: the cost of that is spread over
 //! the entries since the last time.
+//!
+//! Rules: ORCH-QUEUE-1
 
 use super::tally::Tally;
 use crate::work::{Load, Work};

@@ -47,6 +47,7 @@ fn take_all(queue: &mut Queue, now: Timestamp) -> Vec<TaskId> {
     std::iter::from_fn(|| queue.turn(now).and_then(|lane| take(queue, lane))).collect()
 }
 
+/// ORCH-QUEUE-2
 #[test]
 fn q_1_interactive_goes_before_batch_and_each_lane_is_first_in_first_out() {
     let mut queue = Queue::new(limits(10, 10, FullPolicy::Reject));
@@ -55,6 +56,7 @@ fn q_1_interactive_goes_before_batch_and_each_lane_is_first_in_first_out() {
     assert_eq!(take_all(&mut queue, at(2)), [2, 3, 0, 1].map(task));
 }
 
+/// ORCH-QUEUE-3
 #[test]
 fn q_2_a_batch_task_goes_next_the_moment_its_wait_reaches_the_bound() {
     let mut queue = Queue::new(limits(10, 10, FullPolicy::Reject));
@@ -64,6 +66,7 @@ fn q_2_a_batch_task_goes_next_the_moment_its_wait_reaches_the_bound() {
     assert_eq!(queue.turn(at(100)), Some(Priority::Batch));
 }
 
+/// ORCH-QUEUE-3
 #[test]
 fn q_2_a_batch_task_never_passes_an_interactive_task_that_has_waited_longer() {
     let mut queue = Queue::new(limits(10, 10, FullPolicy::Reject));
@@ -73,6 +76,7 @@ fn q_2_a_batch_task_never_passes_an_interactive_task_that_has_waited_longer() {
     assert_eq!(take_all(&mut queue, at(500)), [0, 1, 2, 3].map(task));
 }
 
+/// ORCH-QUEUE-3
 #[test]
 fn q_3_a_flood_of_overdue_batch_gets_one_start_in_eight() {
     let mut queue = Queue::new(limits(20, 10, FullPolicy::Reject));
@@ -83,6 +87,7 @@ fn q_3_a_flood_of_overdue_batch_gets_one_start_in_eight() {
     assert_eq!(batch.map(|(place, _)| place).collect::<Vec<_>>(), [0, 8, 16]);
 }
 
+/// ORCH-QUEUE-7
 #[test]
 fn q_3_a_flood_of_interactive_never_starves_batch() {
     let mut queue = Queue::new(limits(10, 10, FullPolicy::Reject));
@@ -101,6 +106,7 @@ fn q_3_a_flood_of_interactive_never_starves_batch() {
     }
 }
 
+/// ORCH-QUEUE-1
 #[test]
 fn q_4_a_full_interactive_lane_refuses_under_either_policy_and_evicts_nobody() {
     for policy in [FullPolicy::Reject, FullPolicy::DropLru] {
@@ -113,6 +119,7 @@ fn q_4_a_full_interactive_lane_refuses_under_either_policy_and_evicts_nobody() {
     }
 }
 
+/// ORCH-QUEUE-4
 #[test]
 fn q_5_a_full_batch_lane_refuses_or_evicts_its_oldest_as_the_policy_says() {
     let mut queue = Queue::new(limits(1, 2, FullPolicy::Reject));
@@ -134,6 +141,7 @@ fn q_5_a_lane_without_any_room_refuses_even_where_it_would_evict() {
     assert_eq!(queue.push(Priority::Batch, task(0), work(0), at(0)), Err(LaneFull));
 }
 
+/// ORCH-QUEUE-6
 #[test]
 fn q_6_a_task_that_comes_back_goes_first_takes_no_place_and_is_not_evicted() {
     let mut queue = Queue::new(limits(1, 2, FullPolicy::DropLru));
@@ -201,6 +209,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
+    /// ORCH-QUEUE-1, HOME-SCHED-1
     #[test]
     fn the_queue_does_what_two_lists_do(
         bounds in (0usize..150, 0usize..150),
@@ -276,6 +285,7 @@ proptest! {
     }
 }
 
+/// ORCH-CONF-9
 #[test]
 fn a_smaller_bound_lets_nobody_in_and_takes_nobody_out() {
     let mut queue = Queue::new(limits(4, 4, FullPolicy::Reject));

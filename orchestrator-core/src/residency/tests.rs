@@ -14,12 +14,14 @@ fn resident(key: char, ready_since: u64, last_used: u64, in_use: bool) -> Reside
     }
 }
 
+/// ORCH-DEV-6
 #[test]
 fn r_1_the_idle_model_that_was_used_least_recently_goes_first() {
     let residents = [resident('a', 0, 50, true), resident('b', 0, 40, false), resident('c', 0, 30, false)];
     assert_eq!(choose(&residents, at(60)), Eviction::Evict('c'));
 }
 
+/// ORCH-DEV-6
 #[test]
 fn r_2_a_model_serves_as_long_as_its_load_took_before_it_goes() {
     let residents = [resident('a', 100, 100, false)];
@@ -45,6 +47,7 @@ fn where_nothing_is_loaded_nobody_can_make_room() {
 }
 
 /// Two models that are asked for in turn, on a device for one: how much of the time goes into loading.
+/// ORCH-DEV-6
 #[test]
 fn models_asked_for_in_turn_spend_at_most_half_of_the_time_on_loading() {
     let load = Duration::from_secs(10);

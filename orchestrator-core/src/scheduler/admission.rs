@@ -1,4 +1,6 @@
 //! Letting tasks in, or saying when to try again.
+//!
+//! Rules: ORCH-PRED-4
 
 use super::PoolScheduler;
 use crate::prediction::grade::whole_millis;

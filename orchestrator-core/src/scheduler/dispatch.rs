@@ -1,4 +1,6 @@
 //! Which task goes next, and where.
+//!
+//! Rules: ORCH-QUEUE-5, ORCH-PLACE-3, ORCH-PLACE-5, ORCH-REPL-5
 
 use super::PoolScheduler;
 use crate::placement::{Candidate, Patience, Placement, Rivals, place};

@@ -1,4 +1,6 @@
 //! When slots will be free, as far as the scheduler's own figures say.
+//!
+//! Rules: ORCH-ERR-4, ORCH-PRED-1
 
 use super::PoolScheduler;
 use super::dispatch::Before;

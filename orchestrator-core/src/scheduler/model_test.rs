@@ -370,6 +370,7 @@ fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseEr
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
+    /// ORCH-QUEUE-5, ORCH-PLACE-5
     #[test]
     fn the_scheduler_does_what_the_model_allows(
         bounds in (0usize..12, 0usize..12),

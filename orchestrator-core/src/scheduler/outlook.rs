@@ -1,4 +1,6 @@
 //! What the start of a waiting task depends on, put together for [`crate::prediction::futures`].
+//!
+//! Rules: ORCH-PRED-5
 
 use super::PoolScheduler;
 use crate::prediction::StartForecast;

@@ -5,6 +5,8 @@
 //! empty before the promised callers come. A promise lapses a grace after its time, so that a caller who never
 //! comes back blocks nobody for long. Callers with the same
 //! key are told apart by their number only: whoever comes first has the place that is due first.
+//!
+//! Rules: ORCH-PRED-4
 
 use std::collections::VecDeque;
 

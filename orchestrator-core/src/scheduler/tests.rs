@@ -80,6 +80,7 @@ fn refusal(pool: &mut PoolScheduler, caller: u64, now: Timestamp) -> Millis {
     pool.refuse(Priority::Interactive, caller, now).expect_err("the lane is full").retry_after
 }
 
+/// ORCH-PRED-1
 #[test]
 fn a_task_knows_its_place_and_its_start_from_admission_to_dispatch() {
     let mut pool = pool(limits(9, 9), &[profile(1, 100.0)]);
@@ -99,6 +100,7 @@ fn a_task_knows_its_place_and_its_start_from_admission_to_dispatch() {
     assert_eq!(pool.next(at(1000)).expect("a slot is free").queue_time, Millis(1000));
 }
 
+/// ORCH-PRED-5
 #[test]
 fn one_pass_over_a_lane_tells_each_task_what_it_is_told_alone() {
     let mut pool = pool(limits(99, 99), &[profile(2, 100.0), profile(1, 30.0)]);
@@ -125,6 +127,7 @@ fn a_name_that_is_there_already_is_not_admitted_twice() {
     assert_eq!((pool.depth(Priority::Interactive), pool.depth(Priority::Batch)), (0, 1));
 }
 
+/// ORCH-ERR-3
 #[test]
 fn a_refusal_names_the_time_when_a_place_is_free_and_each_caller_gets_a_place_of_its_own() {
     let mut pool = pool(limits(3, 3), &[profile(1, 100.0)]);
@@ -142,6 +145,7 @@ fn a_refusal_names_the_time_when_a_place_is_free_and_each_caller_gets_a_place_of
     assert!(told.is_sorted() && told[0] >= asked[0] && told[2].0 >= 3 * 1100, "{told:?}");
 }
 
+/// ORCH-PRED-4
 #[test]
 fn a_newcomer_does_not_take_a_promised_place_and_the_one_it_was_promised_to_does() {
     let mut pool = pool(limits(3, 3), &[profile(1, 100.0)]);
@@ -162,6 +166,7 @@ fn a_newcomer_does_not_take_a_promised_place_and_the_one_it_was_promised_to_does
     assert!(pool.check(Priority::Interactive, newcomer, back).is_err(), "the lane is full again");
 }
 
+/// ORCH-PRED-4
 #[test]
 fn a_promise_nobody_comes_for_leaves_no_slot_idle() {
     let mut pool = pool(limits(1, 1), &[profile(1, 100.0)]);
@@ -176,6 +181,7 @@ fn a_promise_nobody_comes_for_leaves_no_slot_idle() {
     assert_eq!(pool.check(Priority::Interactive, 99, at(1100)), Ok(()), "nobody waits");
 }
 
+/// ORCH-PRED-4
 #[test]
 fn a_caller_whose_place_is_more_than_a_minute_away_keeps_it_when_it_asks_again() {
     let mut pool = pool(limits(1, 1), &[profile(1, 1.25)]);
@@ -188,6 +194,7 @@ fn a_caller_whose_place_is_more_than_a_minute_away_keeps_it_when_it_asks_again()
     assert_eq!(refusal(&mut pool, 2, at(60_000)), Millis(60_000), "somebody else comes after it");
 }
 
+/// ORCH-ERR-4
 #[test]
 fn nine_in_ten_callers_who_come_back_when_they_were_told_to_are_admitted() {
     let mut pool = pool(limits(4, 4), &[profile(2, 100.0)]);
@@ -226,6 +233,7 @@ fn nine_in_ten_callers_who_come_back_when_they_were_told_to_are_admitted() {
     assert!(admitted * 10 >= retries * 9, "{admitted} of {retries} were admitted");
 }
 
+/// ORCH-PLACE-3
 #[test]
 fn s_4_a_slot_is_kept_for_interactive_tasks_but_the_last_one_never() {
     let reserve = QueueLimits { interactive_reserve: 1, ..limits(9, 9) };
@@ -272,6 +280,7 @@ fn interactive_waiting_for_the_fast_replica_leaves_the_slow_one_to_batch() {
     assert_eq!(hand_out(&mut pool, at(1100)), [(1, 0)]);
 }
 
+/// ORCH-SESS-2
 #[test]
 fn the_next_turn_of_a_session_goes_where_its_cache_is() {
     let mut pool = pool(limits(9, 9), &[profile(1, 50.0), profile(1, 50.0)]);
@@ -302,6 +311,7 @@ fn the_next_turn_of_a_session_goes_where_its_cache_is() {
     assert_eq!(hand_out(&mut pool, at(3001)), [(2, 0)]);
 }
 
+/// ORCH-QUEUE-6
 #[test]
 fn a_lost_replicas_tasks_go_again_in_their_old_order_and_before_the_others() {
     let mut pool = pool(limits(3, 3), &[profile(3, 50.0)]);
@@ -318,6 +328,7 @@ fn a_lost_replicas_tasks_go_again_in_their_old_order_and_before_the_others() {
     assert_eq!(hand_out(&mut pool, at(8)).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
 }
 
+/// ORCH-REPL-5
 #[test]
 fn a_retiring_replica_finishes_what_it_has_and_takes_nothing() {
     let mut pool = pool(limits(9, 9), &[profile(2, 50.0)]);
@@ -356,6 +367,7 @@ fn a_canceled_task_teaches_nothing_of_lengths() {
     assert_eq!(pool.ended(), EndedTasks { ran: 1, withdrawn: 1 });
 }
 
+/// ORCH-PLACE-4
 #[test]
 fn tasks_spread_over_equal_replicas_though_the_test_of_one_of_them_was_luckier() {
     // Four streams at a time are each a third as fast as one alone.
@@ -393,6 +405,7 @@ fn a_task_goes_to_a_replica_whose_context_holds_it_while_there_is_one() {
     assert_eq!(lost, [task(1)]);
 }
 
+/// ORCH-PLACE-5
 #[test]
 fn s_3_a_task_whose_context_no_free_replica_holds_is_overtaken_by_those_that_fit() {
     let small = ReplicaProfile { ctx: Some(TokenCount(2048)), ..profile(1, 50.0) };
@@ -433,6 +446,7 @@ fn pool_with_two_warm_sessions() -> (PoolScheduler, impl Fn(u128, u128) -> TaskS
     (pool, turn)
 }
 
+/// ORCH-PLACE-5
 #[test]
 fn s_3_those_behind_a_task_that_waits_for_its_cache_take_the_slot_that_it_leaves() {
     let (mut pool, turn) = pool_with_two_warm_sessions();
@@ -446,6 +460,7 @@ fn s_3_those_behind_a_task_that_waits_for_its_cache_take_the_slot_that_it_leaves
     assert_eq!(hand_out(&mut pool, at(1100)), [(1, 0)], "the warm ones keep their places");
 }
 
+/// ORCH-SESS-2
 #[test]
 fn p_3_a_warm_task_takes_any_slot_once_it_has_waited_as_long_as_it_saves() {
     let (mut pool, turn) = pool_with_two_warm_sessions();

@@ -22,6 +22,7 @@ fn table(max_sessions: usize) -> SessionTable {
     SessionTable::new(SessionLimits { ttl: Duration::from_millis(100), max_sessions })
 }
 
+/// ORCH-SESS-4
 #[test]
 fn a_session_lives_for_its_time_after_the_last_use() {
     let mut table = table(8);
@@ -46,6 +47,7 @@ fn a_session_that_has_run_out_is_not_there_and_starts_anew() {
     assert_eq!((anew.turns(), anew.home()), (0, None));
 }
 
+/// ORCH-SESS-4
 #[test]
 fn the_longest_idle_session_makes_room() {
     let mut table = table(2);
@@ -90,6 +92,7 @@ fn a_session_that_is_ended_while_its_task_runs_stays_ended_and_its_cache_is_give
     assert_eq!(table.get(session(1), at(1)), None);
 }
 
+/// ORCH-CONF-9
 #[test]
 fn a_smaller_table_ends_the_longest_idle_sessions_and_a_shorter_time_those_that_are_over_by_it() {
     let mut table = table(8);

@@ -48,6 +48,7 @@ fn fit(ctx: Option<u32>, max_tokens: Option<u32>, prompt: u32) -> Result<(), Str
     checked.map_err(|refusal| refusal.to_string())
 }
 
+/// ORCH-TASK-6
 #[test]
 fn a_task_that_fits_to_the_last_token_is_let_in_and_one_more_is_refused_with_the_numbers() {
     assert_eq!(fit(None, Some(40), 60), Ok(()));
@@ -63,6 +64,7 @@ fn a_task_that_fits_to_the_last_token_is_let_in_and_one_more_is_refused_with_the
     );
 }
 
+/// ORCH-TASK-6
 #[test]
 fn ctx_narrows_the_context_and_cannot_widen_it() {
     assert_eq!(fit(Some(50), Some(10), 40), Ok(()));
@@ -72,6 +74,7 @@ fn ctx_narrows_the_context_and_cannot_widen_it() {
     );
 }
 
+/// ORCH-TASK-8, ORCH-DET-2
 #[test]
 fn what_the_engine_cannot_promise_or_offer_is_refused_by_name() {
     let refusal = check_offer(&request(None, None), &facts(100, false)).unwrap_err();

@@ -16,6 +16,7 @@ fn check(headers: &[(&'static str, &'static str)]) -> Presented {
     ApiToken::new(RIGHT).check(&map)
 }
 
+/// ORCH-SEC-2
 #[test]
 fn the_token_is_taken_as_bearer_and_as_api_key() {
     for right in [
@@ -28,6 +29,7 @@ fn the_token_is_taken_as_bearer_and_as_api_key() {
     }
 }
 
+/// ORCH-SEC-2
 #[test]
 fn anything_else_is_wrong_and_nothing_is_nothing() {
     assert_eq!(check(&[]), Presented::Nothing);
@@ -45,6 +47,7 @@ fn anything_else_is_wrong_and_nothing_is_nothing() {
     }
 }
 
+/// ORCH-SEC-4
 #[test]
 fn debug_does_not_show_the_token() {
     assert!(!format!("{:?}", ApiToken::new(RIGHT)).contains(RIGHT));
@@ -73,6 +76,7 @@ fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// ORCH-SEC-3
 #[cfg(unix)]
 #[test]
 fn a_token_is_made_once_and_only_its_owner_may_read_it() {
@@ -89,6 +93,7 @@ fn a_token_is_made_once_and_only_its_owner_may_read_it() {
     assert_ne!(other.load_or_make().unwrap().expose(), made.expose());
 }
 
+/// ORCH-SEC-3
 #[test]
 fn daemons_that_start_at_once_take_the_same_token() {
     let folder = tempfile::tempdir().unwrap();

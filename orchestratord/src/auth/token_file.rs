@@ -1,4 +1,6 @@
 //! The token's file: made at the first start, readable by its owner alone, and found by the command line.
+//!
+//! Rules: ORCH-SEC-3
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

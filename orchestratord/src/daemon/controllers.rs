@@ -1,4 +1,6 @@
 //! The controllers of pools: what each is started with, and the wait for their end.
+//!
+//! Rules: ORCH-CONF-10
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,6 @@
 //! What the parts of the daemon are given of the configuration, at the start and when it is read again.
+//!
+//! Rules: ORCH-CONF-9
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! What handlers ask of the driver, apart from the way of a task into its queue.
+//!
+//! Rules: ORCH-CANCEL-2, ORCH-SESS-1
 
 use std::sync::Arc;
 

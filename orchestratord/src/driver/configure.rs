@@ -1,4 +1,6 @@
 //! A new configuration: which pools come, go and stay.
+//!
+//! Rules: ORCH-CONF-9, ORCH-CONF-10, ORCH-CONF-11
 
 use orchestrator_core::{PoolId, Timestamp};
 

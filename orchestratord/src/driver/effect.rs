@@ -1,4 +1,6 @@
 //! What the driver decides, as values. [`DriverTask`](super::DriverTask) performs them in order; a test reads them.
+//!
+//! Rules: ORCH-SHAPE-5
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! One pool as the driver sees it: its queue, the life of its model, its replicas, and why it cannot serve when it
 //! cannot.
+//!
+//! Rules: ORCH-REPL-3
 
 use std::sync::Arc;
 use std::time::Duration;

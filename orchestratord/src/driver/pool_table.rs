@@ -1,4 +1,6 @@
 //! All pools: those of the configuration in its order, and after them those that were removed and are not gone yet.
+//!
+//! Rules: ORCH-CONF-10
 
 use std::ops::{Index, IndexMut};
 

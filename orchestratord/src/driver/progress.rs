@@ -4,6 +4,8 @@
 //! A placement that makes none for longer than its work explains is *stalled*. Where all placements of a replica are,
 //! the replica hangs and is ended. Where others go on, the one alone is taken out of its engine: it is retried where
 //! nothing was said yet, and ends otherwise.
+//!
+//! Rules: ORCH-REPL-9, ORCH-REPL-13
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! The task around the driver: brings it events, and performs what it decides.
+//!
+//! Rules: ORCH-SHAPE-5, ORCH-ERR-7
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -20,11 +20,13 @@ const SEEDS: u64 = 10_000;
 /// Threads that run them: as many tests, so that the test runner spreads them.
 const SHARES: u64 = 2;
 
+/// ORCH-SHAPE-5, ORCH-TASK-12, ORCH-CONF-11
 #[test]
 fn every_invariant_holds_in_every_interleaving_of_the_even_seeds() {
     run(0);
 }
 
+/// ORCH-SHAPE-5, ORCH-CONF-11
 #[test]
 fn every_invariant_holds_in_every_interleaving_of_the_odd_seeds() {
     run(1);
@@ -77,6 +79,7 @@ fn shrink(mut scenario: Scenario, mut why: String) -> (Scenario, String) {
     (scenario, why)
 }
 
+/// ORCH-SHAPE-5
 #[test]
 fn a_failing_scenario_is_shrunk_to_what_makes_it_fail() {
     let mut scenario = Scenario::of(1);

@@ -1,5 +1,7 @@
 //! How an engine's output gets into a task's log, and the reports on it to the driver. Tokens go straight
 //! into the log; the driver hears of a task's first token and of its end, and of nothing between.
+//!
+//! Rules: ORCH-TASK-16
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -8,6 +8,8 @@
 //!    │◄──────────────────┘                                                   │
 //!    └──cancel, evicted, stopping, no pool────────────► Ended ◄──────────────┘
 //! ```
+//!
+//! Rules: ORCH-TASK-12, ORCH-TASK-14, ORCH-STREAM-6
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -7,6 +7,9 @@
 //! | the engine is unavailable | back to its place, any number of times | `WORKER_RESET` |
 //! | the engine fails, dies or hangs with the task in it | back to its place, once | `WORKER_RESET`, `DECODE_TIMEOUT` |
 //! | its pool cannot serve for longer than the bound | end (`POOL_UNAVAILABLE`) | |
+//!
+//! Rules: ORCH-TASK-15, ORCH-CANCEL-1, ORCH-CANCEL-3, ORCH-REPL-6, ORCH-REPL-7, ORCH-REPL-8, ORCH-REPL-14,
+//! ORCH-MET-2
 
 use std::sync::Arc;
 

@@ -177,6 +177,7 @@ fn failure(end: &TaskEnd) -> Code {
     end.failure.as_ref().expect("it failed").verdict().code
 }
 
+/// ORCH-TASK-1
 #[tokio::test]
 async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
     let house = House::one(one_slot()).await;
@@ -189,6 +190,7 @@ async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
     assert_eq!((end.tokens_in, end.tokens_out), (TokenCount(3), TokenCount(5)));
 }
 
+/// ORCH-TASK-2
 #[tokio::test]
 async fn the_same_id_is_the_same_task_and_another_body_is_refused() {
     let house = House::one(one_slot()).await;
@@ -237,6 +239,7 @@ async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_
     assert_eq!(house.control.counts().measures, 2);
 }
 
+/// ORCH-CANCEL-2
 #[tokio::test]
 async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
     let house = House::one(one_slot()).await;
@@ -253,6 +256,7 @@ async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
     assert_eq!(house.control.submitted(), [TaskId(Uuid::from_u128(1))]);
 }
 
+/// ORCH-CANCEL-1
 #[tokio::test]
 async fn a_running_task_that_is_canceled_says_nothing_more_and_frees_its_slot() {
     let house = House::one(one_slot()).await;
@@ -270,6 +274,7 @@ async fn a_running_task_that_is_canceled_says_nothing_more_and_frees_its_slot() 
     assert_eq!(still, end);
 }
 
+/// ORCH-QUEUE-2
 #[tokio::test]
 async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
     let house = House::one(one_slot()).await;
@@ -287,6 +292,7 @@ async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
     assert_eq!(order, [1, 3, 2]);
 }
 
+/// ORCH-QUEUE-1
 #[tokio::test]
 async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
     let house = House::one(one_slot()).await;
@@ -303,6 +309,7 @@ async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
     assert!(matches!(text, Refusal::NotFound(_)));
 }
 
+/// ORCH-QUEUE-4
 #[tokio::test]
 async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() {
     let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
@@ -319,6 +326,7 @@ async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() 
     }
 }
 
+/// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
 #[tokio::test]
 async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
     let house = House::one(one_slot()).await;
@@ -339,6 +347,7 @@ async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
     assert_eq!(house.control.counts().submitted, 2);
 }
 
+/// ORCH-REPL-7
 #[tokio::test]
 async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
     let house = House::one(one_slot()).await;
@@ -354,6 +363,7 @@ async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
     assert_eq!(house.control.counts().submitted, 2);
 }
 
+/// ORCH-STOP-1
 #[tokio::test]
 async fn a_stop_ends_what_waits_refuses_what_comes_and_waits_for_what_runs() {
     let house = House::one(one_slot()).await;
@@ -375,6 +385,7 @@ async fn a_stop_ends_what_waits_refuses_what_comes_and_waits_for_what_runs() {
     assert_eq!(stopping.join_all().await.len(), 1);
 }
 
+/// ORCH-STOP-2
 #[tokio::test]
 async fn what_still_runs_when_the_grace_is_over_gets_its_end() {
     let house = House::one(one_slot()).await;
@@ -386,6 +397,7 @@ async fn what_still_runs_when_the_grace_is_over_gets_its_end() {
     house.control.until(|counts: &Counts| counts.cancels == 1).await;
 }
 
+/// ORCH-STREAM-6
 #[tokio::test]
 async fn no_more_ended_tasks_are_kept_than_the_bound() {
     let house = House::new(one_slot(), small_queue(), keeping(3), 1).await;
@@ -418,6 +430,7 @@ async fn a_task_that_uses_no_cache_is_no_turn_of_its_session() {
     assert_eq!(house.handle.session(session).await.unwrap().turns, 1);
 }
 
+/// ORCH-SESS-1
 #[tokio::test]
 async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
     let house = House::one(one_slot()).await;
@@ -434,6 +447,7 @@ async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
     assert!(matches!(house.handle.session(session).await, Err(Refusal::NotFound(_))));
 }
 
+/// ORCH-REPL-3
 #[tokio::test]
 async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
     let house = House::new(one_slot(), small_queue(), keeping(3), 0).await;
@@ -442,6 +456,7 @@ async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
     assert!(refusal.verdict().retry_after_s().is_some_and(|wait| (1..=60).contains(&wait)));
 }
 
+/// ORCH-TASK-9
 #[tokio::test]
 async fn an_unknown_model_or_engine_is_refused_with_those_there_are() {
     let house = House::one(one_slot()).await;
@@ -456,6 +471,7 @@ async fn an_unknown_model_or_engine_is_refused_with_those_there_are() {
 }
 
 /// Many tasks, canceled and crashed at random: each gets exactly one end, and the house is empty after.
+/// ORCH-TASK-12
 #[tokio::test]
 async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
     let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
@@ -502,6 +518,7 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
     }
 }
 
+/// ORCH-REPL-3
 #[tokio::test]
 async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
     let house = House::one(one_slot()).await;
@@ -522,6 +539,7 @@ async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
     }
 }
 
+/// ORCH-REPL-9
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_placed_again() {
     let house = House::new(one_slot(), small_queue(), keeping(100), 2).await;
@@ -556,6 +574,7 @@ async fn a_task_whose_tokens_stop_coming_ends_with_a_timeout_and_not_before_its_
     assert_eq!(failure(&end), Code::DecodeTimeout);
 }
 
+/// ORCH-REPL-9
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_goes_on_slowly_does_not_hang() {
     let house = House::one(one_slot()).await;

@@ -1,4 +1,6 @@
 //! Tasks as they are shown: what is remembered of each beside its state, and the answers to whoever looks.
+//!
+//! Rules: ORCH-TASK-13, ORCH-PRED-5
 
 use std::collections::HashMap;
 use std::sync::Arc;

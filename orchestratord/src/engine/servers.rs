@@ -1,5 +1,7 @@
 //! Several attached servers as the replicas of one pool: which replica is which server, and that all of them are the
 //! same engine with the same model.
+//!
+//! Rules: ORCH-ENG-25
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

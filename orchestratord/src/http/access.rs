@@ -1,5 +1,7 @@
 //! What stands around every request: one log line, the words of the plane, and an answer even when a handler
 //! panics. It is one layer: the router copies every layer for every request, each with those within it.
+//!
+//! Rules: ORCH-ERR-5, ORCH-SEC-4
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

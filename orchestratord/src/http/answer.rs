@@ -1,5 +1,7 @@
 //! Every answer that is not plain success: the error envelope, its headers, and the answers of paths and
 //! methods that are not there. Status, code and waits come from [`crate::backpressure`] alone.
+//!
+//! Rules: ORCH-ERR-1, ORCH-ERR-3, ORCH-ERR-6
 
 use api_types::{EndEvent, Engine, ErrorCode, ErrorEnvelope, FinishReason, StartedEvent};
 use axum::Json;

@@ -1,4 +1,6 @@
 //! Reading a request's body: bounded in size and in silence, into a type, and on to what the endpoint makes of it.
+//!
+//! Rules: ORCH-SHAPE-6, ORCH-SEC-6
 
 use std::time::Duration;
 

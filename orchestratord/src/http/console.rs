@@ -7,6 +7,8 @@
 //! | `GET /`, `GET /console/FILE` | the page, for anyone |
 //! | `POST /console/session` | `{token}`: log in, answered with a cookie |
 //! | `DELETE /console/session` | log out |
+//!
+//! Rules: ORCH-CON-1, ORCH-CON-2
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,6 +1,8 @@
 //! Pages of other sites that may use the daemon: `allowed_origins`. A browser asks first (the preflight of the Fetch
 //! standard), sends `Authorization` where that is answered, and shows the page an answer only with the headers that
 //! are set here. Cookies are never allowed: such a page sends the token.
+//!
+//! Rules: ORCH-SEC-9
 
 use axum::response::{IntoResponse, Response};
 use http::header::{

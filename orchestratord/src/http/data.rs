@@ -1,4 +1,6 @@
 //! OrchQueue v1: tasks, their streams, their end, and sessions (`contracts/openapi/data.yaml`).
+//!
+//! Rules: ORCH-TASK-1, ORCH-CANCEL-3
 
 use std::sync::Arc;
 

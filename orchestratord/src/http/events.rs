@@ -1,5 +1,8 @@
 //! A task's log as server-sent events. The hot path of the daemon: everything that is ready becomes one
 //! piece of the body, hence one write, from one buffer that is used again, in the connection's own task.
+//!
+//! Rules: ORCH-SHAPE-6, ORCH-STREAM-1, ORCH-STREAM-2, ORCH-STREAM-4, ORCH-STREAM-5, ORCH-STREAM-7,
+//! ORCH-STREAM-9, HOME-API-6
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -2,6 +2,8 @@
 //! in its place the log-in of the console.
 //! A web page that resolves its own name to this machine (DNS rebinding) sends that name as `Host`, which
 //! is how it is told from a client; an address in numbers cannot be rebound.
+//!
+//! Rules: ORCH-SEC-5, ORCH-SEC-7, ORCH-SEC-9, ORCH-CON-2
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Work whose time grows with what a caller sends or gets. The runtime has one thread, which every stream shares: what
 //! is large is parsed, checked, hashed and serialized on another one, of which there is a bounded number.
+//!
+//! Rules: ORCH-SHAPE-6
 
 use tokio::sync::Semaphore;
 
@@ -45,6 +47,7 @@ pub(super) async fn run<T: Send + 'static>(
 mod tests {
     use super::*;
 
+    /// ORCH-SHAPE-6
     #[tokio::test]
     async fn large_work_waits_for_a_place_and_small_work_does_not() {
         let _all = PLACES.acquire_many(u32::try_from(THREADS).unwrap()).await.unwrap();
@@ -59,6 +62,7 @@ mod tests {
         assert_eq!(large.await, Ok("large"));
     }
 
+    /// ORCH-SHAPE-6
     #[tokio::test]
     async fn large_work_leaves_the_runtimes_thread() {
         let here = std::thread::current().id();
@@ -67,6 +71,7 @@ mod tests {
         assert!(large != here && small == here);
     }
 
+    /// ORCH-SHAPE-6
     #[tokio::test]
     #[should_panic(expected = "on purpose")]
     async fn a_panic_of_large_work_is_one_of_its_request() {

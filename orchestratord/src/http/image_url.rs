@@ -6,6 +6,8 @@
 //! Only names and numbers are looked at. What a public name resolves to, and where a server redirects to, the
 //! engine learns after the daemon has decided; an engine that must be kept from the local network needs a
 //! firewall, or images as `data:` URLs.
+//!
+//! Rules: ORCH-IMG-1
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,5 +1,7 @@
 //! JSON into a type, and what is wrong with it in words for whoever wrote it: which field, what it is, and
 //! what would be right. The facts come from serde, whose own words speak of Rust.
+//!
+//! Rules: ORCH-TASK-4
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,6 @@
 //! The streams that are open, of all planes together, how many there may be, and when one of them will be closed.
+//!
+//! Rules: ORCH-ERR-8
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! ```text
 //! bytes ──parse──► api_types::TaskRequest ──resolve──► handle::TaskRequest
 //! ```
+//!
+//! Rules: ORCH-TASK-7
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Which tasks there are, and one of them in full (`contracts/openapi/data.yaml`).
+//!
+//! Rules: ORCH-TASK-13
 
 use std::sync::Arc;
 

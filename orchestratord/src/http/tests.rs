@@ -68,6 +68,7 @@ async fn text(response: Response) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
+/// ORCH-ERR-5
 #[tokio::test]
 async fn a_handler_that_panics_answers_500_and_keeps_the_reason_to_the_log() {
     let response = ask("GET", "/metrics").await;
@@ -111,6 +112,7 @@ async fn logged(method: &str, path: &str) -> String {
     String::from_utf8(LINES.take()).unwrap()
 }
 
+/// ORCH-SEC-4
 #[tokio::test]
 async fn a_request_is_one_log_line_with_its_task_and_without_secrets() {
     let id = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
@@ -127,6 +129,7 @@ async fn a_request_is_one_log_line_with_its_task_and_without_secrets() {
     assert!(!log.contains("prompt"), "{log}");
 }
 
+/// ORCH-ERR-5
 #[tokio::test]
 async fn the_reason_of_a_panic_is_logged() {
     let log = logged("GET", "/metrics").await;

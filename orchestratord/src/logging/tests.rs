@@ -28,6 +28,7 @@ fn log(writer: &Writer, line: &str) {
     out.write_all(line.as_bytes()).unwrap();
 }
 
+/// ORCH-CLI-13
 #[test]
 fn a_log_file_is_written_on_from_its_end_and_is_its_owners_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -49,6 +50,7 @@ fn a_log_file_that_cannot_be_written_to_is_named() {
     );
 }
 
+/// ORCH-INST-8
 #[test]
 fn a_closed_log_holds_every_line_in_order() {
     let dir = tempfile::tempdir().unwrap();
@@ -60,6 +62,7 @@ fn a_closed_log_holds_every_line_in_order() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), lines.concat());
 }
 
+/// ORCH-INST-8
 #[test]
 fn a_renamed_log_file_is_followed_and_a_reopen_makes_the_new_one_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -78,6 +81,7 @@ fn a_renamed_log_file_is_followed_and_a_reopen_makes_the_new_one_at_once() {
     assert_eq!(std::fs::read_to_string(&old).unwrap(), "");
 }
 
+/// ORCH-INST-8
 #[test]
 fn a_log_file_that_cannot_be_reopened_is_reported_once_and_the_old_one_goes_on() {
     let dir = tempfile::tempdir().unwrap();
@@ -94,6 +98,7 @@ fn a_log_file_that_cannot_be_reopened_is_reported_once_and_the_old_one_goes_on()
     assert!(notices.try_recv().is_err(), "the fault is not reported again");
 }
 
+/// ORCH-INST-8
 #[test]
 fn a_log_that_nobody_reads_holds_nobody_up_and_the_lines_lost_are_counted() {
     let (mut reader, stuck) = std::io::pipe().unwrap();
@@ -117,6 +122,7 @@ fn a_log_that_nobody_reads_holds_nobody_up_and_the_lines_lost_are_counted() {
     assert_eq!(read.join().unwrap() + lost, sent);
 }
 
+/// ORCH-INST-8
 #[test]
 fn lines_that_cannot_be_written_are_counted_and_told_once_a_write_succeeds() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,6 +3,8 @@
 //! count is reported as soon as a write succeeds.
 //!
 //! A log file that was renamed or removed (logrotate) is opened anew before the next write.
+//!
+//! Rules: ORCH-INST-8
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -7,6 +7,7 @@ fn plain() -> String {
     page().replace("\\-", "-").replace("\\fB", "").replace("\\fR", "").replace("\\&", "")
 }
 
+/// ORCH-INST-7
 #[test]
 fn the_page_has_every_option_command_variable_file_and_exit_code() {
     let page = plain();
@@ -37,6 +38,7 @@ fn the_page_has_every_option_command_variable_file_and_exit_code() {
     }
 }
 
+/// ORCH-INST-7
 #[test]
 fn every_variable_of_ours_that_is_no_option_is_on_the_page() {
     let page = plain();

@@ -84,6 +84,7 @@ fn exposed(text: &str) -> BTreeMap<String, Shape> {
     metrics
 }
 
+/// HOME-MET-1, ORCH-MET-1
 #[test]
 fn the_registry_holds_what_the_lint_file_lists_and_nothing_else() {
     let lint = include_str!("../../../ci/metrics.lint.json");
@@ -118,6 +119,7 @@ fn the_registry_holds_what_the_lint_file_lists_and_nothing_else() {
     }
 }
 
+/// ORCH-MET-2
 #[test]
 fn each_counter_moves_once_an_event_under_its_labels() {
     let metrics = Metrics::new();
@@ -139,6 +141,7 @@ fn each_counter_moves_once_an_event_under_its_labels() {
     }
 }
 
+/// ORCH-MET-3
 #[test]
 fn without_a_card_there_is_no_device_series() {
     let metrics = Metrics::new();
@@ -146,6 +149,7 @@ fn without_a_card_there_is_no_device_series() {
     assert!(!text.contains("gpu_utilization{"), "{text}");
 }
 
+/// ORCH-CONF-11
 #[test]
 fn the_series_of_a_pool_that_is_gone_end_and_those_of_others_go_on() {
     let metrics = Metrics::new();

@@ -1,5 +1,7 @@
 //! What a pool's models need of each device, estimated once a file: an estimate costs a process of the engine, and a
 //! pool that waits for room looks again every second.
+//!
+//! Rules: ORCH-DEV-9
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,4 +1,6 @@
 //! Where a pool's replicas go: the devices it may use, what the model needs there, what is free.
+//!
+//! Rules: ORCH-DEV-1, ORCH-DEV-3, ORCH-DEV-9
 
 use std::path::Path;
 

@@ -4,6 +4,8 @@
 //!
 //! A reload is canceled by its token and not dropped: the replicas that it has started end before their memory is
 //! given back.
+//!
+//! Rules: ORCH-MODEL-5, ORCH-MODEL-6, ORCH-MODEL-10, ORCH-MODEL-11, ORCH-CONF-12
 
 use std::sync::Arc;
 

@@ -20,6 +20,8 @@
 //!
 //! Who triggers what: orders come from the driver; `without room` from the replicas' supervisors; all else from the
 //! future in the state.
+//!
+//! Rules: ORCH-MODEL-11
 
 use std::time::Duration;
 

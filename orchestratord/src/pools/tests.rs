@@ -231,6 +231,7 @@ fn is_ready(health: &HealthView, index: usize) -> bool {
     health.pools[index].replicas.iter().any(|replica| replica.state == "ready")
 }
 
+/// ORCH-MODEL-9
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_not_preloaded_is_loaded_by_the_first_task_which_waits_for_it() {
     let house = House::new(Wish { change: |pool| pool.preload = false, ..Wish::default() });
@@ -244,6 +245,7 @@ async fn a_model_that_is_not_preloaded_is_loaded_by_the_first_task_which_waits_f
     assert_eq!(end.tokens_in.0, 3, "what the engine has counted, not what was guessed");
 }
 
+/// ORCH-MODEL-9
 #[tokio::test(start_paused = true)]
 async fn the_prediction_of_a_task_that_waits_for_its_model_counts_the_load() {
     let engine = MockConfig { load: Duration::from_secs(20), ..Wish::default().engine };
@@ -259,6 +261,7 @@ async fn the_prediction_of_a_task_that_waits_for_its_model_counts_the_load() {
     assert!(end.queue_ms.0.abs_diff(predicted) < 2_000, "{} ms, {predicted} predicted", end.queue_ms.0);
 }
 
+/// ORCH-MODEL-9
 #[tokio::test(start_paused = true)]
 async fn a_model_that_nobody_uses_gives_its_memory_back() {
     let change = |pool: &mut PoolConfig| pool.idle_unload = Some(Duration::from_secs(60));
@@ -269,6 +272,7 @@ async fn a_model_that_nobody_uses_gives_its_memory_back() {
     assert!(house.ledger.holdings().is_empty());
 }
 
+/// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn a_reload_swaps_the_model_under_a_stream_that_finishes_on_the_old_one() {
     let house = House::new(Wish::default());
@@ -294,6 +298,7 @@ async fn a_reload_swaps_the_model_under_a_stream_that_finishes_on_the_old_one() 
     house.until("its memory is back", |_| house.ledger.holdings().len() == 1).await;
 }
 
+/// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn whoever_hears_how_a_reload_went_may_ask_for_the_next_one() {
     let house = House::new(Wish::default());
@@ -303,6 +308,7 @@ async fn whoever_hears_how_a_reload_went_may_ask_for_the_next_one() {
     }
 }
 
+/// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn a_model_that_fails_leaves_the_old_one_where_it_is() {
     let house = House::new(Wish::default());
@@ -322,6 +328,7 @@ async fn a_model_that_fails_leaves_the_old_one_where_it_is() {
     assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
 }
 
+/// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn where_memory_is_for_one_model_only_the_queue_waits_while_they_change_places() {
     let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
@@ -344,6 +351,7 @@ async fn where_memory_is_for_one_model_only_the_queue_waits_while_they_change_pl
     assert_eq!(house.ledger.holdings().len(), 1);
 }
 
+/// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn where_the_new_model_fails_in_its_place_the_old_one_comes_back() {
     let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
@@ -355,6 +363,7 @@ async fn where_the_new_model_fails_in_its_place_the_old_one_comes_back() {
     assert!(house.health().await.pools[0].model_ref.ends_with("a.gguf"));
 }
 
+/// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn a_model_that_can_never_fit_is_refused_before_the_old_one_is_touched() {
     let house =
@@ -368,6 +377,7 @@ async fn a_model_that_can_never_fit_is_refused_before_the_old_one_is_touched() {
     assert_eq!(house.control.counts().starts, 0);
 }
 
+/// ORCH-DEV-6
 #[tokio::test(start_paused = true)]
 async fn two_models_share_memory_for_one_and_no_task_is_lost() {
     let change = |pool: &mut PoolConfig| pool.preload = false;
@@ -382,6 +392,7 @@ async fn two_models_share_memory_for_one_and_no_task_is_lost() {
     }
 }
 
+/// ORCH-MODEL-8
 #[tokio::test(start_paused = true)]
 async fn a_retired_model_finishes_what_runs_and_gives_its_memory_back_and_comes_back_when_active() {
     let house = House::new(Wish::default());
@@ -405,6 +416,7 @@ async fn a_retired_model_finishes_what_runs_and_gives_its_memory_back_and_comes_
     assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
 }
 
+/// ORCH-MODEL-8
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_activated_before_it_has_gone_goes_on_without_a_load() {
     let house = House::new(Wish::default());
@@ -436,6 +448,7 @@ async fn the_end_of_it_all_ends_every_keeper_with_its_replicas() {
     assert!(house.ledger.holdings().is_empty());
 }
 
+/// ORCH-CONF-11
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_is_removed_gives_its_memory_to_one_that_is_added() {
     let house = House::new(Wish { memory: NEEDS, ..Wish::default() });

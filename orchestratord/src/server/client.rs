@@ -2,6 +2,8 @@
 //!
 //! A client without the token has one deadline for everything: the heads it sends, the answers it reads, and what
 //! is read of it after a refusal. A client that takes nothing of a response that waits for it has the write timeout.
+//!
+//! Rules: ORCH-SEC-7, ORCH-SEC-8
 
 use std::future::pending;
 use std::io::{self, IoSlice};

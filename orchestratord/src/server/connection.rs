@@ -5,6 +5,8 @@
 //!   │ no token by the deadline (also while lingering), or nothing read for the write timeout      ▲
 //!   └─────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! Rules: ORCH-SEC-6, ORCH-SEC-7
 
 use std::future::poll_fn;
 use std::io::ErrorKind;

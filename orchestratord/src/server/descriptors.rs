@@ -1,5 +1,7 @@
 //! File descriptors: each connection takes one, and the system's usual limit of 1024 is below the default of
 //! `limits.connections`.
+//!
+//! Rules: ORCH-INST-9
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -43,6 +45,7 @@ fn suffices(open_files: u64, connections: u32) -> bool {
 mod tests {
     use super::*;
 
+    /// ORCH-INST-9
     #[test]
     fn a_limit_holds_the_connections_and_what_the_daemon_needs_beside_them() {
         assert!(suffices(4096 + RESERVED, 4096));

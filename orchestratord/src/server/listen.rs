@@ -1,4 +1,6 @@
 //! Taking an address to listen on, and saying what is in the way of it.
+//!
+//! Rules: ORCH-SEC-8
 
 use std::io;
 use std::net::SocketAddr;

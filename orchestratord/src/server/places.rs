@@ -1,4 +1,6 @@
 //! How many connections are open, and the wait for a place among them. The limit may change meanwhile.
+//!
+//! Rules: ORCH-CONF-9
 
 use tokio::sync::watch;
 

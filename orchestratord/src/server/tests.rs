@@ -66,6 +66,7 @@ async fn a_connection_serves_one_request_after_the_other() {
     assert_eq!(server.finish(SOON).await, Ended::Finished);
 }
 
+/// ORCH-STOP-1
 #[tokio::test]
 async fn what_has_begun_is_finished_and_nothing_new_is_accepted() {
     let (lines, source) = mpsc::channel::<Bytes>(1);
@@ -109,6 +110,7 @@ async fn what_is_not_finished_at_the_deadline_is_closed_and_counted() {
     assert_eq!(read_all(&mut stuck).await, "");
 }
 
+/// ORCH-SEC-6
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_until_another_closes() {
     let server = serve(hello(), ConnectionLimits { connections: 1, ..limits() });
@@ -124,6 +126,7 @@ async fn a_connection_over_the_limit_waits_until_another_closes() {
     assert!(read_until(&mut second, "hello").await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
+/// ORCH-CONF-9
 #[tokio::test]
 async fn the_limit_of_connections_changes_while_some_wait_and_while_some_are_open() {
     let server = serve(hello(), ConnectionLimits { connections: 1, ..limits() });
@@ -149,6 +152,7 @@ async fn the_limit_of_connections_changes_while_some_wait_and_while_some_are_ope
     assert_eq!(server.open(), 1, "none is counted twice");
 }
 
+/// ORCH-SEC-6
 #[tokio::test]
 async fn a_head_that_does_not_come_and_one_that_is_too_large_close_the_connection() {
     let server = serve(hello(), ConnectionLimits { header_timeout: Duration::from_millis(50), ..limits() });
@@ -180,6 +184,7 @@ async fn drip(stream: &mut TcpStream) {
     }
 }
 
+/// ORCH-SEC-7
 #[tokio::test]
 async fn a_client_without_the_token_has_one_deadline_however_it_spends_it() {
     let limit = Duration::from_millis(300);
@@ -200,6 +205,7 @@ async fn a_client_without_the_token_has_one_deadline_however_it_spends_it() {
     read_until(&mut known, "who?").await;
 }
 
+/// ORCH-SEC-7
 #[tokio::test]
 async fn what_a_known_client_drips_after_a_refusal_is_read_for_a_bounded_time() {
     let server = serve(Router::new(), limits());
@@ -226,6 +232,7 @@ async fn endless(write_timeout: Duration) -> (Server, TcpStream) {
     (server, stream)
 }
 
+/// ORCH-SEC-8
 #[tokio::test]
 async fn a_client_that_reads_nothing_for_the_write_timeout_is_reset() {
     let (server, stream) = endless(Duration::from_millis(100)).await;
@@ -242,6 +249,7 @@ async fn a_client_that_reads_nothing_for_the_write_timeout_is_reset() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
+/// ORCH-SEC-8
 #[tokio::test]
 async fn a_client_that_reads_slowly_outlives_the_write_timeout() {
     let write_timeout = Duration::from_millis(800);

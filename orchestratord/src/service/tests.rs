@@ -26,6 +26,7 @@ fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
     }
 }
 
+/// ORCH-INST-1
 #[test]
 fn the_status_is_one_line_with_what_waits_and_what_is_reloaded() {
     let pools = vec![pool("chat", 2, Some("file:/b\n.gguf")), pool("coder", 1, None)];

@@ -2,6 +2,8 @@
 //! probabilities of its tokens; by ranges, the fields of the engine's own, since an engine sends the same ones around most
 //! tokens. Most events have none of it, and one with the most alternatives to every token takes a hundred times more for
 //! them than for its text.
+//!
+//! Rules: ORCH-OAI-13, ORCH-OAI-16
 
 use std::ops::Range;
 use std::sync::Arc;

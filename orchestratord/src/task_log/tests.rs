@@ -16,6 +16,7 @@ fn ended(tokens_out: TokenCount) -> TaskEnd {
     }
 }
 
+/// ORCH-STREAM-5, ORCH-STREAM-8
 #[tokio::test]
 async fn every_reader_sees_every_event_from_where_it_came_in() {
     let log = TaskLog::new();
@@ -33,6 +34,7 @@ async fn every_reader_sees_every_event_from_where_it_came_in() {
     assert_eq!(late.next().await, None);
 }
 
+/// ORCH-STREAM-8
 #[tokio::test]
 async fn a_waiting_reader_wakes_for_tokens_and_for_the_end() {
     let log = TaskLog::new();
@@ -82,6 +84,7 @@ fn weighed(tokens: &[&[u8]]) -> OutputChunk {
     }
 }
 
+/// ORCH-OAI-13
 #[test]
 fn each_event_keeps_what_it_has_beside_its_own_text() {
     let log = TaskLog::new();
@@ -106,6 +109,7 @@ fn each_event_keeps_what_it_has_beside_its_own_text() {
     assert!(!log.append(0, &weighed(&[b"late"])));
 }
 
+/// ORCH-OAI-13
 #[test]
 fn a_log_counts_what_it_keeps_of_it_and_one_without_pays_nothing() {
     let (without, with) = (TaskLog::new(), TaskLog::new());
@@ -137,6 +141,7 @@ fn a_reader_that_is_gone_is_not_woken_and_leaves_its_slot_to_the_next() {
     assert!(matches!(log.lock().slots[..], [ReaderSlot::Busy, ReaderSlot::Busy]));
 }
 
+/// ORCH-OAI-16
 #[test]
 fn an_engines_own_fields_are_kept_once_for_all_tokens_that_have_the_same() {
     let extra = |said: &str| {

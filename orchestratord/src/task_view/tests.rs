@@ -2,6 +2,7 @@ use generation::{Message, ToolCall};
 
 use super::*;
 
+/// ORCH-TASK-14
 #[test]
 fn a_long_input_is_kept_from_its_beginning_and_counted_in_full() {
     let turn = |content: String| Message::new(Role::User, content);
@@ -24,6 +25,7 @@ fn what_a_turn_calls_is_shown_in_words() {
     assert_eq!(asked.parts, [(Some(Role::Assistant), "I look.\nlook({\"at\":2})".to_owned())]);
 }
 
+/// ORCH-TASK-13
 #[test]
 fn the_speed_of_an_answer_counts_from_its_first_token() {
     let mut view = TaskView {

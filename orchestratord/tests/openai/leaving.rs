@@ -55,6 +55,7 @@ pub async fn until_waiting(house: &House, count: u32) {
     tokio::time::timeout(UNTIL_LIMIT, reached).await.unwrap();
 }
 
+/// ORCH-OAI-5
 #[tokio::test]
 async fn who_leaves_while_queued_never_reaches_an_engine() {
     for stream in [false, true] {
@@ -73,6 +74,7 @@ async fn who_leaves_while_queued_never_reaches_an_engine() {
     }
 }
 
+/// ORCH-OAI-5
 #[tokio::test]
 async fn who_leaves_while_the_model_loads_waits_no_more() {
     for stream in [false, true] {
@@ -85,6 +87,7 @@ async fn who_leaves_while_the_model_loads_waits_no_more() {
     }
 }
 
+/// ORCH-OAI-5
 #[tokio::test]
 async fn who_leaves_while_the_prompt_is_read_or_tokens_come_frees_the_slot() {
     for phase in [Phase::Prefill, Phase::Decode] {
@@ -102,6 +105,7 @@ async fn who_leaves_while_the_prompt_is_read_or_tokens_come_frees_the_slot() {
     }
 }
 
+/// ORCH-OAI-5
 #[tokio::test]
 async fn who_leaves_in_the_middle_of_a_stream_frees_the_slot() {
     let house = House::new().await;
@@ -114,6 +118,7 @@ async fn who_leaves_in_the_middle_of_a_stream_frees_the_slot() {
     assert_eq!(house.control.counts().tokens, 1);
 }
 
+/// ORCH-OAI-5
 #[tokio::test]
 async fn when_one_of_several_answers_is_refused_none_is_left_behind() {
     let house = House::with(Manners { lane_bound: 1, ..Manners::default() });

@@ -29,6 +29,7 @@ fn items(list: &Value) -> &Vec<Value> {
     list.as_array().unwrap_or_else(|| panic!("{list} is no list"))
 }
 
+/// ORCH-OAI-13
 #[tokio::test]
 async fn a_chat_tells_the_same_of_its_tokens_whole_and_in_chunks() {
     let (audit, house) = (Audit::new(), telling(Says::Echo).await);
@@ -63,6 +64,7 @@ async fn a_chat_tells_the_same_of_its_tokens_whole_and_in_chunks() {
     assert_eq!(&streamed, tokens);
 }
 
+/// ORCH-OAI-13
 #[tokio::test]
 async fn nobody_who_does_not_ask_is_told_and_no_alternatives_are_none() {
     let (audit, house) = (Audit::new(), telling(Says::Echo).await);
@@ -74,6 +76,7 @@ async fn nobody_who_does_not_ask_is_told_and_no_alternatives_are_none() {
     assert_eq!(whole["choices"][0]["logprobs"]["content"][0]["top_logprobs"], json!([]));
 }
 
+/// ORCH-OAI-13
 #[tokio::test]
 async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_chunk() {
     let (audit, house) = (Audit::new(), telling(Says::Echo).await);
@@ -98,6 +101,7 @@ async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_
     assert_eq!(none["choices"][0]["logprobs"]["tokens"], json!(["one"]));
 }
 
+/// ORCH-OAI-13
 #[tokio::test]
 async fn tokens_of_a_call_are_not_among_those_of_the_text() {
     let token = |text: &str| TokenLogprob {
@@ -122,6 +126,7 @@ async fn tokens_of_a_call_are_not_among_those_of_the_text() {
     assert_eq!(spelled(lists.flatten()), "Let me see.");
 }
 
+/// ORCH-OAI-13
 #[tokio::test]
 async fn a_response_includes_them_where_it_is_asked_to() {
     let (audit, house) = (Audit::new(), telling(Says::Echo).await);
@@ -144,6 +149,7 @@ async fn a_response_includes_them_where_it_is_asked_to() {
     assert_eq!(last["response"]["output"][0]["content"][0], *part);
 }
 
+/// ORCH-OAI-13
 #[tokio::test]
 async fn a_character_in_several_tokens_is_told_with_all_of_them_beside_its_text() {
     let llama = "🦙".as_bytes();

@@ -16,6 +16,7 @@ async fn message(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
     audit.expect(200, at, Ask::post("/v1/messages").json(&with(body, more))).await
 }
 
+/// ORCH-OAI-11
 #[tokio::test]
 async fn a_message_is_answered_whole_and_in_events_alike() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -38,6 +39,7 @@ async fn a_message_is_answered_whole_and_in_events_alike() {
     assert_eq!((&end["delta"]["stop_reason"], &end["usage"]), (&whole["stop_reason"], &whole["usage"]));
 }
 
+/// ORCH-OAI-11
 #[tokio::test]
 async fn a_call_is_a_block_of_its_own() {
     let (audit, house) = (Audit::new(), calling(a_call()).await);
@@ -58,6 +60,7 @@ async fn a_call_is_a_block_of_its_own() {
     assert_eq!(events[events.len() - 2].data["delta"]["stop_reason"], "tool_use");
 }
 
+/// ORCH-OAI-11
 #[tokio::test]
 async fn tokens_are_counted_as_admission_counts_them_and_nothing_is_admitted() {
     let (audit, house) = (Audit::new(), House::new().await);

@@ -15,6 +15,7 @@ async fn respond(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
     audit.expect(200, at, Ask::post("/v1/responses").json(&body)).await
 }
 
+/// ORCH-OAI-12
 #[tokio::test]
 async fn a_response_is_told_whole_and_in_events_alike() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -43,6 +44,7 @@ async fn a_response_is_told_whole_and_in_events_alike() {
     assert_eq!(last.data["response"]["usage"], whole["usage"]);
 }
 
+/// ORCH-OAI-12
 #[tokio::test]
 async fn a_call_is_an_item_of_its_own() {
     let (audit, house) = (Audit::new(), calling(a_call()).await);

@@ -50,6 +50,7 @@ pub fn weather() -> Value {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}])
 }
 
+/// ORCH-OAI-10
 #[tokio::test]
 async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
     let (audit, house) = (Audit::new(), calling(a_call()).await);
@@ -76,6 +77,7 @@ async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
     assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
 }
 
+/// ORCH-OAI-10
 #[tokio::test]
 async fn a_conversation_with_calls_and_results_goes_on() {
     let (audit, house) = (Audit::new(), calling(vec![text_piece("Sunny.")]).await);
@@ -91,6 +93,7 @@ async fn a_conversation_with_calls_and_results_goes_on() {
     assert_eq!(whole["choices"][0]["message"]["content"], "Sunny.");
 }
 
+/// ORCH-OAI-10
 #[tokio::test]
 async fn what_the_engine_does_not_take_is_refused_by_name() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -135,6 +138,7 @@ pub fn text_piece(text: &str) -> OutputChunk {
 /// What a model of the Hermes family would call with.
 const LOOKS_LIKE_A_CALL: &str = r#"<tool_call>{"name": "weather", "arguments": {}}</tool_call>"#;
 
+/// ORCH-ENG-13
 #[tokio::test]
 async fn calls_that_an_engine_tells_apart_come_out_as_it_told_them() {
     let (audit, house) = (Audit::new(), telling_apart().await);
@@ -170,6 +174,7 @@ async fn calls_that_an_engine_tells_apart_come_out_as_it_told_them() {
     assert_eq!((of(0).as_str(), of(1).as_str()), (r#"{"city":"Rome"}"#, "{not JSON"));
 }
 
+/// ORCH-ENG-13
 #[tokio::test]
 async fn calls_that_an_engine_tells_apart_are_blocks_and_items_of_their_own() {
     let (audit, house) = (Audit::new(), telling_apart().await);

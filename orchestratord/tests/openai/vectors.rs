@@ -37,6 +37,7 @@ async fn documents_come_back_best_first() {
     assert_eq!(answer["results"], best);
 }
 
+/// ORCH-OAI-15
 #[tokio::test]
 async fn a_size_of_vectors_and_fields_of_an_engines_own_are_taken_where_it_takes_them() {
     let workloads = vec![Workload::Embedding, Workload::Rerank];

@@ -64,6 +64,7 @@ impl<'a> Counters<'a> {
 const INTERACTIVE: Moved<'_> = (ENQUEUED, "priority=\"interactive\"", 1);
 const BATCH: Moved<'_> = (ENQUEUED, "priority=\"batch\"", 1);
 
+/// ORCH-MET-2
 #[tokio::test]
 async fn every_event_moves_its_counter_once_and_no_other() {
     let audit = Audit::new();

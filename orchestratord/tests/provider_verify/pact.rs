@@ -122,6 +122,7 @@ fn interactions(pact: &str) -> Vec<(String, String)> {
     each.map(|it| (word(&it["description"]), word(&it["providerStates"][0]["name"]))).collect()
 }
 
+/// ORCH-DOC-4
 #[tokio::test]
 async fn the_daemon_keeps_the_pact_of_the_command_line() {
     assert_eq!(

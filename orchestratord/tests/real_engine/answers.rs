@@ -4,6 +4,7 @@ use openapi_client::types::{Determinism, FinishReason, Sampling, TaskRequest};
 use openapi_client::{Event, Failure};
 use uuid::Uuid;
 
+/// ORCH-STREAM-2
 #[tokio::test]
 async fn a_question_is_answered_and_its_figures_are_true() {
     let daemon = Daemon::open::<&str>(&[]).await;
@@ -17,6 +18,7 @@ async fn a_question_is_answered_and_its_figures_are_true() {
     assert!(health.build.is_some_and(|build| build.contains("native") || build.contains("portable")));
 }
 
+/// ORCH-STREAM-5
 #[tokio::test]
 async fn a_stream_replays_from_the_start_and_from_where_a_reader_left_off() {
     let daemon = Daemon::open::<&str>(&[]).await;
@@ -28,6 +30,7 @@ async fn a_stream_replays_from_the_start_and_from_where_a_reader_left_off() {
     assert_eq!(rest.end, whole.end);
 }
 
+/// ORCH-TASK-2
 #[tokio::test]
 async fn the_same_task_sent_twice_runs_once() {
     let daemon = Daemon::open::<&str>(&[]).await;
@@ -39,6 +42,7 @@ async fn the_same_task_sent_twice_runs_once() {
     assert_eq!(refusal.status, 400);
 }
 
+/// ORCH-SESS-1
 #[tokio::test]
 async fn a_conversation_finds_its_cache_again_until_it_is_evicted() {
     let daemon = Daemon::open::<&str>(&[]).await;
@@ -55,6 +59,7 @@ async fn a_conversation_finds_its_cache_again_until_it_is_evicted() {
     assert_eq!(daemon.client.get_session(&session).await.unwrap_err().status().unwrap(), 404);
 }
 
+/// ORCH-DET-1
 #[tokio::test]
 async fn strict_gives_the_same_answer_alone_and_in_company() {
     let daemon = Daemon::open(&["pools[0].slots=4"]).await;
@@ -77,6 +82,7 @@ async fn strict_gives_the_same_answer_alone_and_in_company() {
     }
 }
 
+/// ORCH-CANCEL-1
 #[tokio::test]
 async fn a_task_is_canceled_in_every_phase_and_the_next_one_is_served() {
     let daemon = Daemon::open(&["pools[0].slots=1"]).await;
@@ -108,6 +114,7 @@ async fn a_task_is_canceled_in_every_phase_and_the_next_one_is_served() {
     assert_eq!(daemon.client.cancel_task(&Uuid::new_v4()).await.unwrap_err().status().unwrap(), 404);
 }
 
+/// ORCH-TASK-6
 #[tokio::test]
 async fn a_prompt_that_does_not_fit_is_refused_with_the_numbers() {
     let daemon = Daemon::open(&["pools[0].ctx=512"]).await;

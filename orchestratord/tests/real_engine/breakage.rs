@@ -13,6 +13,7 @@ pub async fn after_some_tokens(daemon: &Daemon, task: uuid::Uuid) -> openapi_cli
     events
 }
 
+/// ORCH-SHAPE-1, ORCH-REPL-8
 #[tokio::test]
 async fn a_killed_worker_costs_its_task_and_not_the_service() {
     let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
@@ -31,6 +32,7 @@ async fn a_killed_worker_costs_its_task_and_not_the_service() {
     assert_ne!(daemon.workers(), workers);
 }
 
+/// ORCH-SHAPE-2
 #[tokio::test]
 async fn a_worker_does_not_outlive_a_killed_daemon() {
     let daemon = Daemon::open::<&str>(&[]).await;
@@ -48,6 +50,7 @@ async fn a_worker_does_not_outlive_a_killed_daemon() {
     tokio::time::timeout(LIMIT, gone).await.expect("the worker ends by itself");
 }
 
+/// ORCH-STOP-2, ORCH-STOP-3
 #[tokio::test]
 async fn a_stop_gives_every_open_stream_its_end_and_leaves_no_process() {
     let daemon = Daemon::open(&["shutdown.grace_s=1", "pools[0].slots=1"]).await;
@@ -70,6 +73,7 @@ async fn a_stop_gives_every_open_stream_its_end_and_leaves_no_process() {
     assert!(workers.iter().all(|worker| !is_alive(*worker)));
 }
 
+/// ORCH-STOP-3
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let daemon = Daemon::open(&["shutdown.grace_s=600"]).await;
@@ -86,6 +90,7 @@ fn with_model(path: &str) -> Setup {
     Setup { model: Some(format!("file:{path}")), ..Setup::default() }
 }
 
+/// ORCH-SHAPE-1, ORCH-MODEL-4
 #[tokio::test]
 async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,6 +115,7 @@ async fn a_broken_model_is_a_clear_state_and_the_daemon_goes_on() {
     }
 }
 
+/// ORCH-MODEL-4
 #[tokio::test]
 async fn a_missing_model_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use harness::tasks::{batch, prompt, text_of};
 use openapi_client::types::FinishReason;
 use tokio::task::JoinSet;
 
+/// ORCH-QUEUE-2
 #[tokio::test]
 async fn an_interactive_task_overtakes_a_queue_of_batch_tasks() {
     let daemon = Arc::new(Daemon::open(&["pools[0].slots=1"]).await);
@@ -34,6 +35,7 @@ async fn an_interactive_task_overtakes_a_queue_of_batch_tasks() {
     assert!(batches.is_sorted(), "a lane keeps its order: {ended:?}");
 }
 
+/// ORCH-TASK-12
 #[tokio::test]
 async fn a_thousand_short_tasks_leave_nothing_behind() {
     let daemon = Arc::new(Daemon::open(&["stream.keep_finished_tasks=50"]).await);

@@ -59,6 +59,7 @@ fn speaker(answer: &Answer) -> (bool, bool) {
     (says("the"), says("txq"))
 }
 
+/// ORCH-MODEL-5, ORCH-MODEL-6
 #[tokio::test]
 async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,6 +113,7 @@ async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
     assert_eq!(daemon.workers().len(), 1);
 }
 
+/// ORCH-REPL-9
 #[tokio::test]
 async fn a_worker_that_hangs_is_found_and_ended_and_another_takes_its_place() {
     let daemon = Daemon::open(&["worker.hang_after_s=1", "worker.restart.min_ms=100"]).await;
@@ -129,6 +131,7 @@ async fn a_worker_that_hangs_is_found_and_ended_and_another_takes_its_place() {
     assert!(!is_alive(workers[0]), "it was ended");
 }
 
+/// ORCH-REPL-6
 #[tokio::test]
 async fn a_death_before_the_first_token_is_unseen() {
     let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
@@ -142,6 +145,7 @@ async fn a_death_before_the_first_token_is_unseen() {
     assert_eq!(answer.end.tokens_out, 4);
 }
 
+/// ORCH-MODEL-9
 #[tokio::test]
 async fn a_model_is_loaded_by_its_first_task_and_unloaded_when_nobody_uses_it() {
     let daemon = Daemon::open(&["pools[0].preload=false", "pools[0].idle_unload_s=1"]).await;
@@ -164,6 +168,7 @@ async fn a_model_is_loaded_by_its_first_task_and_unloaded_when_nobody_uses_it() 
     assert!(workers.iter().all(|worker| !is_alive(*worker)), "with its process");
 }
 
+/// ORCH-MODEL-8
 #[tokio::test]
 async fn a_retired_model_leaves_the_machine_and_an_active_one_is_back() {
     let daemon = Daemon::open::<&str>(&[]).await;

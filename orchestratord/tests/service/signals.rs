@@ -15,6 +15,7 @@ fn logged(unit: &Unit, wanted: &str) -> String {
     eventually(wanted, || std::fs::read_to_string(&path).ok().filter(|text| text.contains(wanted)))
 }
 
+/// ORCH-STOP-4
 #[test]
 fn hup_and_usr1_reopen_a_log_file_that_was_moved_away() {
     let unit = Unit::with(&format!("pools: [{POOL}]\nlog: {{file: daemon.log}}\n"));
@@ -29,6 +30,7 @@ fn hup_and_usr1_reopen_a_log_file_that_was_moved_away() {
     }
 }
 
+/// ORCH-STOP-4
 #[test]
 fn signals_without_a_request_are_logged_and_end_nothing() {
     let mut unit = Unit::with(&format!("pools: [{POOL}]\nlog: {{file: daemon.log}}\n"));
@@ -43,6 +45,7 @@ fn signals_without_a_request_are_logged_and_end_nothing() {
     assert_eq!(unit.ended().code(), Some(0), "it was still there to stop in order");
 }
 
+/// ORCH-STOP-4
 #[tokio::test]
 async fn quit_stops_at_once_and_every_stream_has_its_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -79,6 +82,7 @@ fn with_token(address: &str, token: &str) -> u16 {
     ask(address, &format!("GET /v1/models HTTP/1.1\r\nx-api-key: {token}")).0
 }
 
+/// ORCH-CONF-9
 #[test]
 fn hup_takes_over_what_can_change_and_names_what_takes_a_restart() {
     let log = "log: {file: daemon.log}";
@@ -104,6 +108,7 @@ fn hup_takes_over_what_can_change_and_names_what_takes_a_restart() {
     assert_eq!(ask(&address, preflight).0, 204);
 }
 
+/// ORCH-CONF-9
 #[test]
 fn a_broken_configuration_changes_nothing_and_is_told_with_its_place() {
     let log = "log: {file: daemon.log}";
@@ -135,6 +140,7 @@ fn reread(daemon: &Daemon, config: &str) {
     daemon.signal("HUP");
 }
 
+/// ORCH-CONF-12
 #[tokio::test]
 async fn a_changed_pool_is_a_reload_and_one_that_fails_leaves_the_old_one() {
     let engine = pretend_server();
@@ -166,6 +172,7 @@ fn ready(health: &openapi_client::types::Health, pools: usize) -> bool {
     ready.filter(|pool| pool.state == openapi_client::types::PoolState::Ready).count() == pools
 }
 
+/// ORCH-CONF-10, ORCH-CONF-11
 #[tokio::test]
 async fn pools_come_and_go_with_hup_and_no_task_is_lost() {
     let engine = pretend_server();

@@ -58,6 +58,7 @@ fn every_instruction_is_one() {
     }
 }
 
+/// ORCH-INST-3
 #[test]
 fn an_image_holds_the_programs_and_not_what_built_them_and_does_not_run_as_root() {
     for name in FILES {

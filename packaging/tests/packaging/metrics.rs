@@ -73,6 +73,7 @@ fn hold(expression: &str, of: &str) -> usize {
     metrics.len()
 }
 
+/// ORCH-INST-4
 #[test]
 fn the_dashboard_speaks_of_the_home_metrics_and_no_other() {
     let board: Value = serde_json::from_str(&file("grafana/llama-orch.json")).unwrap();
@@ -87,6 +88,7 @@ fn the_dashboard_speaks_of_the_home_metrics_and_no_other() {
     assert!(spoken > 8, "{spoken} metrics");
 }
 
+/// ORCH-INST-4
 #[test]
 fn every_home_metric_is_on_the_dashboard() {
     let board = file("grafana/llama-orch.json");
@@ -95,6 +97,7 @@ fn every_home_metric_is_on_the_dashboard() {
     }
 }
 
+/// ORCH-INST-4
 #[test]
 fn the_rules_speak_of_the_home_metrics_and_no_other() {
     let rules: Value = serde_saphyr::from_str(&file("prometheus/llama-orch.rules.yml")).unwrap();
@@ -114,6 +117,7 @@ fn a_metric_that_is_not_there_is_found() {
     assert_eq!(labels, BTreeSet::from(["engine".to_owned(), "pool_id".to_owned()]));
 }
 
+/// ORCH-INST-4
 #[test]
 fn prometheus_takes_the_rules_and_the_scrape_configuration() {
     let path = |below: &str| here().join(below).display().to_string();

@@ -8,6 +8,7 @@ fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
     unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
 }
 
+/// ORCH-INST-2
 #[test]
 fn a_unit_is_ready_when_the_daemon_says_so_and_started_anew_when_it_fails() {
     for path in UNITS {
@@ -31,6 +32,7 @@ fn a_unit_is_ready_when_the_daemon_says_so_and_started_anew_when_it_fails() {
 }
 
 /// Each of these takes the device files of the cards away, or the memory that CUDA compiles into.
+/// ORCH-INST-2
 #[test]
 fn nothing_that_a_unit_forbids_takes_the_cards_away() {
     for path in UNITS {
@@ -59,6 +61,7 @@ fn the_systems_unit_runs_as_a_user_of_its_own_and_starts_after_the_driver() {
     assert!(file("systemd/llama-orch.sysusers.conf").contains("u llama-orch"));
 }
 
+/// ORCH-INST-2
 #[test]
 fn systemd_takes_the_units() {
     let dir = tempfile::tempdir().unwrap();

@@ -29,6 +29,7 @@ fn bounds(failures: u32) -> (u64, u64) {
 }
 
 proptest! {
+    /// ORCH-REPL-2
     #[test]
     fn every_delay_is_within_its_bounds_and_a_stable_run_starts_afresh(
         seed: u64,
@@ -48,6 +49,7 @@ proptest! {
     }
 }
 
+/// ORCH-REPL-2
 #[test]
 fn delays_spread_over_the_whole_of_their_range() {
     for failures in [1, 4, 7] {

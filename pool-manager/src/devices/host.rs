@@ -1,4 +1,6 @@
 //! The processor and the machine's own memory.
+//!
+//! Rules: ORCH-DEV-7
 
 use std::collections::HashMap;
 

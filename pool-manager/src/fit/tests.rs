@@ -20,6 +20,7 @@ fn devices(fit: &Fit) -> Vec<Device> {
     fit.seats.iter().map(|seat| seat.device.clone()).collect()
 }
 
+/// ORCH-DEV-3
 #[test]
 fn unless_a_number_is_given_each_device_that_fits_gets_one() {
     let sites = vec![
@@ -31,6 +32,7 @@ fn unless_a_number_is_given_each_device_that_fits_gets_one() {
     assert_eq!(devices(&fit), [card(0), card(2)]);
 }
 
+/// ORCH-DEV-3
 #[test]
 fn more_replicas_than_devices_go_round_as_far_as_there_is_room() {
     let sites = vec![site(0, need(2 * GIB, 0), Some(7 * GIB)), site(1, need(2 * GIB, 0), Some(3 * GIB))];
@@ -38,6 +40,7 @@ fn more_replicas_than_devices_go_round_as_far_as_there_is_room() {
     assert_eq!(devices(&fit), [card(0), card(1), card(0), card(0)]);
 }
 
+/// ORCH-DEV-4
 #[test]
 fn what_does_not_fit_is_refused_with_the_arithmetic() {
     let sites = vec![site(1, need(7 * GIB + GIB / 2, 4 * GIB + GIB / 4), Some(10 * GIB + GIB / 5))];
@@ -46,6 +49,7 @@ fn what_does_not_fit_is_refused_with_the_arithmetic() {
     assert_eq!(fit.refusal(), "needs 11.7 GiB, 10.2 GiB free on gpu1; fits with ctx 20736");
 }
 
+/// ORCH-DEV-4
 #[test]
 fn the_context_is_lowered_where_that_is_allowed_and_nowhere_else() {
     let sites = vec![site(0, need(8 * GIB, 4 * GIB), Some(10 * GIB))];
@@ -78,6 +82,7 @@ fn small_sizes_are_told_in_mib() {
 }
 
 proptest! {
+    /// ORCH-DEV-4
     #[test]
     fn no_device_is_ever_given_more_than_it_has(
         sites in prop::collection::vec((0_u64..20, 0_u64..20, 0_u64..40), 0..5),

@@ -44,6 +44,7 @@ fn outlet() -> (Outlet, mpsc::Receiver<ReplicaEvent>) {
     (outlet, events)
 }
 
+/// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn a_candidate_is_silent_until_it_is_promoted() {
     let (context, control) = context(MockConfig::instant());
@@ -58,6 +59,7 @@ async fn a_candidate_is_silent_until_it_is_promoted() {
     assert!(matches!(first.kind, ReplicaEventKind::Gone { .. }), "{first:?}: its readiness was told already");
 }
 
+/// ORCH-MODEL-10
 #[tokio::test(start_paused = true)]
 async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
     let (context, _control) = context(MockConfig { load: Duration::from_secs(4), ..MockConfig::instant() });
@@ -70,6 +72,7 @@ async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
     candidate.dismiss().await;
 }
 
+/// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn a_candidate_of_which_one_replica_fails_has_failed() {
     let (context, control) = context(MockConfig::instant());

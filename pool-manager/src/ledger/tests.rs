@@ -42,6 +42,7 @@ fn free(ledger: &Arc<Ledger>, snapshot: &Snapshot, ending: &[ReplicaId]) -> u64 
         .unwrap()
 }
 
+/// ORCH-DEV-5
 #[test]
 fn a_load_counts_until_a_reading_that_was_taken_after_it() {
     let ledger = Arc::new(Ledger::default());
@@ -64,6 +65,7 @@ fn another_devices_load_is_no_concern() {
     assert_eq!(free(&ledger, &reading(0, 1), &[]), 1000);
 }
 
+/// ORCH-DEV-5
 #[test]
 fn what_is_given_back_is_gone_and_whoever_waits_for_room_hears_of_it() {
     let ledger = Arc::new(Ledger::default());
@@ -78,6 +80,7 @@ fn what_is_given_back_is_gone_and_whoever_waits_for_room_hears_of_it() {
     drop(other);
 }
 
+/// ORCH-DEV-5
 #[test]
 fn a_measurement_stands_beside_what_was_expected_until_the_process_is_gone() {
     let ledger = Arc::new(Ledger::default());
@@ -90,6 +93,7 @@ fn a_measurement_stands_beside_what_was_expected_until_the_process_is_gone() {
     assert_eq!(measured(), [None, None]);
 }
 
+/// ORCH-DEV-8
 #[test]
 fn the_memory_of_a_process_that_is_gone_stays_promised_though_no_reading_shows_it() {
     let ledger = Arc::new(Ledger::default());
@@ -107,6 +111,7 @@ fn the_memory_of_a_process_that_is_gone_stays_promised_though_no_reading_shows_i
     );
 }
 
+/// ORCH-DEV-8
 #[test]
 fn what_is_released_may_be_taken_and_is_claimed_again_only_where_it_fits() {
     let ledger = Arc::new(Ledger::default());
@@ -126,6 +131,7 @@ fn what_is_released_may_be_taken_and_is_claimed_again_only_where_it_fits() {
     assert_eq!(ledger.promised_bytes(&Device::Cpu), 700);
 }
 
+/// ORCH-DEV-8
 #[test]
 fn of_two_models_that_change_places_the_larger_one_counts() {
     let ledger = Arc::new(Ledger::default());

@@ -44,6 +44,7 @@ async fn the_speeds_are_the_engines_own() {
     assert_eq!((counts.submitted, counts.cancels), (2, 1));
 }
 
+/// ORCH-PLACE-4
 #[tokio::test(start_paused = true)]
 async fn some_streams_are_tested_together_where_there_are_slots_for_them() {
     for (slots, streams) in [(2, 2), (16, 4)] {
@@ -154,6 +155,7 @@ async fn a_cancel_is_given_the_time_of_some_of_the_engines_own_tokens() {
     assert!((20..=21).contains(&limit.as_secs()), "{limit:?}");
 }
 
+/// ORCH-REPL-1
 #[tokio::test(start_paused = true)]
 async fn each_fault_is_told_by_its_name() {
     let policy = SelfTestPolicy::default();

@@ -109,6 +109,7 @@ fn name(kind: &ReplicaEventKind) -> &'static str {
     }
 }
 
+/// ORCH-REPL-1
 #[tokio::test(start_paused = true)]
 async fn a_replica_is_ready_only_after_its_self_test() {
     let mut rig = Rig::new(MockConfig::default());
@@ -129,6 +130,7 @@ async fn a_replica_is_ready_only_after_its_self_test() {
     assert_eq!(engine.facts().model.name, "m");
 }
 
+/// ORCH-REPL-2
 #[tokio::test(start_paused = true)]
 async fn a_dead_engine_is_told_and_started_again_after_its_delay() {
     let mut rig = Rig::new(MockConfig::instant());
@@ -165,6 +167,7 @@ async fn a_suspended_engine_and_its_return_are_reported_and_one_that_dies_suspen
     rig.ready().await;
 }
 
+/// ORCH-REPL-3
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_opens_the_breaker_and_a_stable_run_closes_it() {
     let mut rig = Rig::new(MockConfig::instant());
@@ -189,6 +192,7 @@ async fn a_crash_loop_opens_the_breaker_and_a_stable_run_closes_it() {
     assert_eq!((attempt, breaker), (1, Breaker::Closed));
 }
 
+/// ORCH-REPL-1
 #[tokio::test(start_paused = true)]
 async fn a_failing_self_test_is_never_ready_and_ends_the_engine() {
     let mut rig = Rig::new(MockConfig::instant().answering(""));
@@ -220,6 +224,7 @@ async fn an_engine_that_dies_in_its_self_test_backs_off() {
     assert_eq!(name(&rig.next().await), "starting");
 }
 
+/// ORCH-REPL-4
 #[tokio::test(start_paused = true)]
 async fn a_load_that_hangs_is_ended_at_its_limit() {
     let mut rig = Rig::new(MockConfig::instant());
@@ -246,6 +251,7 @@ async fn a_broken_model_fails_and_is_tried_again_only_slowly() {
     assert!(now() - begun >= retry_in);
 }
 
+/// ORCH-REPL-4
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_heard_in_every_state() {
     let grace = Duration::from_secs(3);

@@ -85,6 +85,7 @@ fn a_probe_with_nothing_to_read_gives_an_empty_snapshot() {
     assert_eq!(*telemetry.snapshot(), Snapshot { readings: 1, ..Snapshot::default() });
 }
 
+/// ORCH-DEV-7
 #[test]
 fn what_a_process_holds_is_told_by_card_and_on_the_processor_measured() {
     let held =

@@ -80,7 +80,7 @@ Feature: The life of a replica
     Then the daemon logs "no checksum is given"
     And the daemon's health becomes "ok"
 
-  @ORCH-MODEL-4
+  @ORCH-MODEL-4 @ORCH-SHAPE-1
   Scenario: A model whose file is cut off
     Given a daemon with half of the model's file
     When I GET "/health"

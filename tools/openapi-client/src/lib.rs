@@ -8,6 +8,8 @@
 //!                                       ├► events ──────► Events: started, token …, end
 //!                                       └► …
 //! ```
+//!
+//! Rules: ORCH-DOC-4
 
 mod failure;
 #[rustfmt::skip]

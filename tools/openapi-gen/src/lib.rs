@@ -7,6 +7,8 @@
 //!            ├─ one document ─┼─ limits ────► contracts/api-types/src/limits.rs
 //! control.yaml ┘              └─ progenitor ► tools/openapi-client/src/generated.rs
 //! ```
+//!
+//! Rules: ORCH-DOC-1
 
 mod document;
 mod emit;

@@ -50,6 +50,7 @@ fn examples<'a>(value: &'a Value, found: &mut Vec<(&'a Value, &'a Value)>) {
     }
 }
 
+/// ORCH-DOC-1
 #[test]
 fn the_generated_files_are_what_the_yaml_says() {
     let stale = regen(&repository_root(), Mode::Check);
@@ -79,6 +80,7 @@ fn a_stale_file_is_named_and_not_written_by_a_check() {
     assert_eq!(regen(elsewhere.path(), Mode::Check).expect("nothing is stale"), Vec::<&str>::new());
 }
 
+/// ORCH-DOC-2
 #[test]
 fn every_example_is_valid_against_its_schema() {
     for document in documents() {
@@ -131,6 +133,7 @@ fn events(stream: &str) -> Vec<(&str, Option<&str>, Value)> {
         .collect()
 }
 
+/// ORCH-DOC-2
 #[test]
 fn every_example_stream_keeps_the_rules_of_a_stream() {
     let [data, _] = &documents()[..] else { panic!("there are two files") };
@@ -158,6 +161,7 @@ fn every_example_stream_keeps_the_rules_of_a_stream() {
     }
 }
 
+/// ORCH-DOC-2
 #[test]
 fn every_example_reads_into_its_type_and_comes_back_unchanged() {
     fn check<T: serde::de::DeserializeOwned + serde::Serialize>(example: &Value) {
@@ -209,6 +213,7 @@ fn every_schema_and_field_says_what_it_is() {
     }
 }
 
+/// ORCH-SEC-2
 #[test]
 fn every_plane_but_health_asks_for_the_token_and_says_so() {
     for document in documents() {

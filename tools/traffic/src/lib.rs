@@ -8,6 +8,8 @@
 //! ```
 //! Arrivals at random are an open loop: a slow daemon does not slow those who come. A number of streams is a closed
 //! one, in which the next task comes when one has ended.
+//!
+//! Rules: ORCH-CLI-15
 #![expect(clippy::disallowed_methods, reason = "what is measured is real time")]
 
 mod figures;

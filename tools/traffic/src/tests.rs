@@ -16,6 +16,7 @@ fn seen(predicted_ms: f64, waited_ms: f64, ending: Ending) -> Seen {
     }
 }
 
+/// ORCH-CLI-15
 #[test]
 fn what_tasks_saw_is_counted_by_how_they_ended_and_only_whole_answers_are_graded() {
     let mut refused = seen(0.0, 0.0, Ending::Refused);

@@ -1,5 +1,6 @@
 use super::*;
 
+/// ORCH-CON-7
 #[test]
 fn a_file_that_differs_or_is_missing_is_stale_and_named() {
     let (anew, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

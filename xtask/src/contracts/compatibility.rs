@@ -1,5 +1,7 @@
 //! What one version of an OpenAPI contract takes back of an earlier one: what a client of the earlier one
 //! may send that is now refused, and what it may rely on that no longer comes. Additions are free.
+//!
+//! Rules: ORCH-DOC-3
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,6 @@
 //! The released contracts: kept as they were, by version, in `contracts/openapi/released`.
+//!
+//! Rules: ORCH-DOC-3
 
 use std::fmt;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What a program asks of the machine it runs on, as the program itself says: its shared libraries, and the oldest
 //! C library that has all it calls.
+//!
+//! Rules: ORCH-INST-6
 
 use std::fmt;
 use std::path::Path;

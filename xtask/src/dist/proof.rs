@@ -1,5 +1,7 @@
 //! A release is tried as its user will have it: unpacked in an empty folder, held to its checksums, its programs run,
 //! and one task answered by the starter model.
+//!
+//! Rules: ORCH-INST-6
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@ fn everything_that_is_installed_is_in_the_repository() {
     }
 }
 
+/// ORCH-INST-5
 #[test]
 fn checksums_are_those_of_every_file_in_order() {
     let dir = tempfile::tempdir().unwrap();
@@ -19,6 +20,7 @@ fn checksums_are_those_of_every_file_in_order() {
     assert_eq!(sums(dir.path()).unwrap(), format!("{empty}  a\n{abc}  b/file\n"));
 }
 
+/// ORCH-INST-5
 #[tokio::test]
 async fn an_archive_is_the_same_for_the_same_files_and_has_its_checksum_beside_it() {
     let dir = tempfile::tempdir().unwrap();

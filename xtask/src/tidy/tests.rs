@@ -108,6 +108,7 @@ fn long_files_are_reported_longest_first_and_generated_ones_left_out() {
     assert_eq!(report.long, [(801, "b.rs".to_owned()), (401, "a.rs".to_owned())]);
 }
 
+/// ORCH-SHAPE-3
 #[test]
 fn the_core_may_depend_on_neither_our_crates_nor_anything_that_does_io() {
     let head = "orchestrator-core v0.1.0 (/somewhere/orchestrator-core)\n";

@@ -1,5 +1,7 @@
 //! Typing on a terminal: lines that can be edited, and what was typed before, also in other conversations. On a
 //! thread of its own, because a read cannot be given up; the terminal is given back as it was all the same.
+//!
+//! Rules: ORCH-CLI-18
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;

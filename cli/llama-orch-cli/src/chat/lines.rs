@@ -1,4 +1,6 @@
 //! Inputs of several lines: one that ends in `\\` goes on, and one that begins with `"""` goes on to the next.
+//!
+//! Rules: ORCH-CLI-18
 
 /// What stands around as many lines as there are.
 const FENCE: &str = "\"\"\"";

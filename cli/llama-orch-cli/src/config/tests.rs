@@ -31,11 +31,13 @@ fn uncommented() -> String {
     lines.collect()
 }
 
+/// ORCH-CLI-11
 #[test]
 fn the_template_changes_nothing_until_somebody_does() {
     assert_eq!(read(TEMPLATE), read("{}"));
 }
 
+/// ORCH-CLI-11
 #[test]
 fn every_option_of_the_template_is_one_and_shows_its_default() {
     let text = uncommented();

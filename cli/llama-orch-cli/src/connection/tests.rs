@@ -89,6 +89,7 @@ fn the_token_file_is_not_sent_to_another_machine() {
     }
 }
 
+/// ORCH-SEC-4
 #[test]
 fn a_token_that_fits_no_header_is_refused_without_being_shown() {
     let failure = find(None, Some("two words"), &[]).map(|found| found.url).unwrap_err();

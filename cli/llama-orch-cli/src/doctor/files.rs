@@ -1,4 +1,6 @@
 //! What the configuration speaks of: the token, the models, the disk they are on, the engines to start.
+//!
+//! Rules: ORCH-CLI-12
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! Devices, drivers and memory.
+//!
+//! Rules: ORCH-CLI-12
 
 use std::path::Path;
 

@@ -1,4 +1,6 @@
 //! Whether the daemon is there, and whether what it has can serve.
+//!
+//! Rules: ORCH-CLI-12
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -31,6 +31,7 @@ fn page(state: &str) -> String {
     render(&health, pools::find(&health, "chat").unwrap(), Palette::Plain)
 }
 
+/// ORCH-CLI-7
 #[test]
 fn the_reckoning_of_each_device_is_shown_with_what_came_of_it() {
     assert_eq!(
@@ -52,6 +53,7 @@ what it holds:
     );
 }
 
+/// ORCH-CLI-7
 #[test]
 fn every_state_is_said_in_a_sentence() {
     for (state, sentence) in [

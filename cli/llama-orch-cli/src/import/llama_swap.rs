@@ -1,5 +1,7 @@
 //! llama-swap: its `config.yaml`. A `llama-server` that says nothing but what the built-in engine does as well
 //! becomes a pool of that; every other command is started with its replica, as llama-swap does.
+//!
+//! Rules: ORCH-CLI-14
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

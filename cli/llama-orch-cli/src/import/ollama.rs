@@ -4,6 +4,8 @@
 //! manifests/HOST/OWNER/MODEL/TAG     JSON: layers by media type and digest
 //! blobs/sha256-…                     a GGUF file, parameters, a template, …
 //! ```
+//!
+//! Rules: ORCH-CLI-14
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -17,6 +17,7 @@ fn a_line_without_an_end_is_refused_at_its_bound() {
     assert_eq!(next_line(&mut from).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
+/// ORCH-CLI-17
 #[test]
 fn what_is_no_text_is_refused_with_the_place() {
     let failure = check(b"caf\xe9".to_vec(), "standard input").unwrap_err();

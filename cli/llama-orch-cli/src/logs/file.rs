@@ -1,4 +1,6 @@
 //! The end of a log file, and what is added to it.
+//!
+//! Rules: ORCH-CLI-13
 
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};

@@ -1,4 +1,6 @@
 //! `models pull`: a model's file on this machine before it is needed.
+//!
+//! Rules: ORCH-CLI-6
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

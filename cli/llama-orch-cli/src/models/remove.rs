@@ -1,4 +1,6 @@
 //! `models remove`: a file's disk space back, unless somebody needs it.
+//!
+//! Rules: ORCH-STORE-5, ORCH-CLI-6
 
 use std::path::{Path, PathBuf};
 

@@ -29,6 +29,7 @@ fn a_fetch_is_shown_with_its_share_where_the_size_is_known() {
     assert_eq!(of_pool(&pool(&json!({"reason": "no network"}))).unwrap(), "no network");
 }
 
+/// ORCH-MODEL-10
 #[test]
 fn a_reload_says_what_it_brings_and_how_far_that_is() {
     let said = |reload: Value| of_reload(&pool(&json!({ "reloading_to": "m", "reload": reload }))).unwrap();

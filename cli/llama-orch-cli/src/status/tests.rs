@@ -75,6 +75,7 @@ fn a_page_shows_pools_queues_replicas_and_devices() {
     insta::assert_snapshot!(render(&health(), &[], "http://127.0.0.1:6173", Palette::Plain));
 }
 
+/// ORCH-CLI-19
 #[test]
 fn tasks_that_wait_are_shown_with_their_start_and_its_upper_estimate() {
     insta::assert_snapshot!(render_waiting(&waiting(), Palette::Plain), @r"

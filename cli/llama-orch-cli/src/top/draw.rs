@@ -1,4 +1,6 @@
 //! The screen, drawn. Everything fits into 80 columns and 24 lines; more room is given to the tasks.
+//!
+//! Rules: ORCH-CLI-16
 
 use std::time::Duration;
 

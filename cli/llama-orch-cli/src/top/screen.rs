@@ -8,6 +8,8 @@
 //!    ▼  │
 //!   Help
 //! ```
+//!
+//! Rules: ORCH-CLI-16
 
 use api_types::{Health, TaskList, TaskState, TaskSummary};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

@@ -55,6 +55,7 @@ fn a_note_never_goes_on_in_the_middle_of_the_answers_line() {
     assert_eq!(text_of(&seen), "Paris\n2 tokens\n");
 }
 
+/// ORCH-CLI-1
 #[test]
 fn reasoning_is_shown_to_who_looks_with_an_empty_line_behind_them() {
     let (mut terminal, seen) = ui(true, Notices::Auto);
@@ -112,6 +113,7 @@ fn a_closed_output_is_told() {
     assert!(ui.answer("x").is_err());
 }
 
+/// ORCH-CLI-10
 #[test]
 fn no_colour_is_no_colour_on_a_terminal_too() {
     let plain = |name: &'static str, value: &'static str| {

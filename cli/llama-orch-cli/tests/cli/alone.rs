@@ -43,6 +43,7 @@ fn config(home: &Home) -> PathBuf {
     home.path(".config/llama-orch/llama-orch.yaml")
 }
 
+/// ORCH-CLI-11
 #[test]
 fn config_init_writes_a_configuration_where_the_daemon_looks_for_one() {
     let home = Home::new();
@@ -56,6 +57,7 @@ fn config_init_writes_a_configuration_where_the_daemon_looks_for_one() {
     assert_eq!(folder.len(), 1, "nothing else is left there: {folder:?}");
 }
 
+/// ORCH-CLI-11
 #[test]
 fn config_init_takes_the_place_of_another_only_when_it_is_told_to_and_keeps_that() {
     let home = Home::new();
@@ -70,6 +72,7 @@ fn config_init_takes_the_place_of_another_only_when_it_is_told_to_and_keeps_that
     assert!(std::fs::read_to_string(path).unwrap().starts_with("# The configuration"));
 }
 
+/// ORCH-STORE-5
 #[test]
 fn a_configuration_that_cannot_take_the_place_of_another_leaves_it() {
     let home = Home::new();
@@ -102,6 +105,7 @@ fn of<'a>(findings: &'a [Value], check: &str) -> Vec<&'a Value> {
     findings.iter().filter(|finding| finding["check"] == check).collect()
 }
 
+/// ORCH-CLI-12
 #[test]
 fn doctor_finds_what_keeps_the_daemon_from_serving_and_says_what_to_do() {
     let home = Home::new();
@@ -129,6 +133,7 @@ fn doctor_finds_what_keeps_the_daemon_from_serving_and_says_what_to_do() {
     }
 }
 
+/// ORCH-CLI-12
 #[test]
 fn doctor_says_where_the_configuration_is_wrong() {
     let home = Home::new();
@@ -141,6 +146,7 @@ fn doctor_says_where_the_configuration_is_wrong() {
     );
 }
 
+/// ORCH-CLI-12
 #[test]
 fn doctor_looks_at_a_daemon_that_serves() {
     let home = Home::new();
@@ -173,6 +179,7 @@ fn log(home: &Home) -> PathBuf {
     home.put("daemon.log", "one\ntwo\nthree\n")
 }
 
+/// ORCH-CLI-13
 #[test]
 fn logs_shows_the_end_of_the_file_that_the_daemon_writes() {
     let home = Home::new();
@@ -182,6 +189,7 @@ fn logs_shows_the_end_of_the_file_that_the_daemon_writes() {
     assert_eq!(json.lines(), [json!({ "line": "three" })]);
 }
 
+/// ORCH-CLI-13
 #[test]
 fn logs_follows_the_file_over_a_rotation() {
     let home = Home::new();
@@ -217,6 +225,7 @@ fn systemd(home: &Home, unit_of: &str) -> PathBuf {
     home.path("bin")
 }
 
+/// ORCH-CLI-13
 #[test]
 fn logs_shows_the_journal_of_the_unit_whose_ever_it_is() {
     for scope in ["--user", "--system"] {

@@ -11,6 +11,7 @@ fn paris() -> Vec<Exchange> {
     vec![accepted(TASK), Exchange::stream(&events)]
 }
 
+/// ORCH-CLI-1
 #[test]
 fn run_prints_the_answer_to_standard_output_and_nothing_else() {
     let daemon = Daemon::with(paris());
@@ -29,6 +30,7 @@ fn thinks() -> Vec<Exchange> {
     vec![accepted(TASK), Exchange::stream(&(started(0, 0) + &tokens(0, &said) + &end(4, "stop")))]
 }
 
+/// ORCH-CLI-1
 #[test]
 fn thoughts_are_no_part_of_the_answer_and_a_raw_prompt_has_none() {
     let done = run(at(&Daemon::with(thinks()).url(), &["run", "The capital of France?"]));
@@ -158,6 +160,7 @@ fn json_is_one_object_an_event_and_the_last_one_has_what_was_measured() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-1
 #[test]
 fn a_lost_connection_goes_on_after_the_last_token_and_prints_none_twice() {
     let first = started(0, 0) + &tokens(0, &["Once", " upon"]);
@@ -195,6 +198,7 @@ fn the_reader_of_standard_output_may_go_away() {
     assert_eq!(daemon.requests()[2].line(), format!("POST /v1/tasks/{TASK}/cancel"));
 }
 
+/// ORCH-CLI-17
 #[test]
 fn files_stand_below_the_prompt_with_their_names_and_standard_input_between() {
     let dir = tempfile::tempdir().unwrap();
@@ -217,6 +221,7 @@ fn files_stand_below_the_prompt_with_their_names_and_standard_input_between() {
     );
 }
 
+/// ORCH-CLI-17
 #[test]
 fn a_file_alone_is_a_prompt_and_one_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -52,6 +52,7 @@ fn a_task_that_somebody_else_cancels_has_an_exit_code_of_its_own() {
     assert_eq!((done.code, done.out.as_str()), (Some(7), ""));
 }
 
+/// ORCH-CLI-4
 #[test]
 fn a_refused_request_says_what_the_daemon_says() {
     let message = "`max_tokens` is 9000: at most 8192 fit";
@@ -89,6 +90,7 @@ fn the_token_file_of_the_daemon_is_found() {
     assert_eq!(daemon.requests()[0].headers["authorization"], format!("Bearer {TOKEN}"));
 }
 
+/// ORCH-CLI-4
 #[test]
 fn a_daemon_that_is_not_there_says_what_to_start() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap();

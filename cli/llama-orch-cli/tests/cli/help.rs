@@ -8,6 +8,7 @@ fn help(arguments: &[&str]) -> String {
     done.out
 }
 
+/// ORCH-CLI-4
 #[test]
 fn help_teaches_with_examples_and_lists_the_exit_codes() {
     insta::assert_snapshot!("help", help(&["--help"]));
@@ -37,6 +38,7 @@ fn a_command_that_is_missing_is_a_usage_error_with_help() {
     assert!(done.err.contains("Usage: llama-orch"), "{done:?}");
 }
 
+/// ORCH-CLI-9
 #[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
@@ -45,6 +47,7 @@ fn completions_know_the_commands() {
     }
 }
 
+/// ORCH-CLI-9
 #[test]
 fn every_command_has_a_manual_page() {
     let dir = tempfile::tempdir().unwrap();

@@ -26,6 +26,7 @@ fn home_with_ollama() -> tempfile::TempDir {
     home
 }
 
+/// ORCH-CLI-14
 #[test]
 fn import_ollama_writes_a_configuration_that_names_the_files_where_they_are() {
     let home = home_with_ollama();
@@ -52,6 +53,7 @@ fn import_ollama_writes_a_configuration_that_names_the_files_where_they_are() {
     );
 }
 
+/// ORCH-CLI-14
 #[test]
 fn import_llama_swap_writes_a_configuration_that_the_daemon_takes() {
     let home = tempfile::tempdir().unwrap();

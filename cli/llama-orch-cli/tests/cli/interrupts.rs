@@ -6,6 +6,7 @@ use crate::TASK;
 use crate::daemon::{Daemon, Exchange, accepted, end, refused, started, tokens};
 use crate::program::{at, finish, read_until, signal};
 
+/// ORCH-CLI-2
 #[test]
 fn ctrl_c_cancels_the_task_and_keeps_what_was_there() {
     for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
@@ -36,6 +37,7 @@ fn ctrl_c_gives_up_waiting_for_room() {
     assert_eq!(daemon.requests().len(), 1);
 }
 
+/// ORCH-CLI-2
 #[test]
 fn ctrl_c_while_waiting_cancels_a_task_whose_answer_was_lost() {
     // The daemon has the task, but says so to nobody; then it has no room for a moment.

@@ -44,6 +44,7 @@ fn not_found() -> Exchange {
     refused("404 Not Found", "INVALID_PARAMS", "there is no such pool", None)
 }
 
+/// ORCH-CLI-5
 #[test]
 fn a_reload_says_what_is_served_now() {
     let reloaded = json!({ "status": "reloaded", "model_ref": "hf:o/r/f.gguf" });
@@ -75,6 +76,7 @@ fn a_file_is_named_so_that_the_daemon_finds_it_from_its_own_folder() {
     assert!(named.starts_with("file:/") && named.ends_with("m.gguf"), "{named}");
 }
 
+/// ORCH-CLI-5
 #[test]
 fn a_reload_that_was_taken_back_has_an_exit_code_of_its_own() {
     let back = |status: &str, code: &str| {
@@ -125,6 +127,7 @@ fn slow_reload(fetched: u64) -> Vec<Exchange> {
     vec![Exchange::nothing().open(), way(), way().releasing(&done)]
 }
 
+/// ORCH-MODEL-10
 #[test]
 fn a_reload_that_takes_long_says_how_far_it_is() {
     let daemon = Daemon::with(slow_reload(1024));
@@ -184,6 +187,7 @@ fn a_model_may_be_named_by_what_its_pool_serves() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-5
 #[test]
 fn retire_waits_until_the_memory_is_given_back() {
     let held = json!([{ "device": "gpu0", "replica": "a/0" }]);
@@ -198,6 +202,7 @@ fn retire_waits_until_the_memory_is_given_back() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-5
 #[test]
 fn activate_waits_until_it_is_loaded_or_cannot_be() {
     let way = |last: Exchange| {

@@ -16,6 +16,7 @@ fn look() -> [Exchange; 2] {
     [health(), Exchange::json("200 OK", "", TASKS)]
 }
 
+/// ORCH-CLI-16
 #[test]
 fn top_without_a_terminal_says_what_to_use_instead() {
     let done = run(at("http://127.0.0.1:1", &["top"]));
@@ -36,6 +37,7 @@ fn top_json_is_one_look_at_everything() {
 /// What leaves the other screen.
 const GIVEN_BACK: &str = "\x1b[?1049l";
 
+/// ORCH-CLI-16
 #[test]
 fn top_draws_on_a_terminal_cancels_after_a_question_and_gives_the_terminal_back() {
     let script = look().into_iter().chain([Exchange::no_content()]).chain(look());
@@ -51,6 +53,7 @@ fn top_draws_on_a_terminal_cancels_after_a_question_and_gives_the_terminal_back(
     assert_eq!(asked[2], format!("POST /v1/tasks/{TASK}/cancel"));
 }
 
+/// ORCH-CLI-16
 #[test]
 fn top_gives_the_terminal_back_when_a_signal_ends_it() {
     let daemon = Daemon::with(look().into());
@@ -63,6 +66,7 @@ fn top_gives_the_terminal_back_when_a_signal_ends_it() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-15
 #[test]
 fn bench_that_is_interrupted_cancels_what_is_open_and_prints_the_figures_so_far() {
     let held = Exchange::stream(&(started(0, 0) + &tokens(0, &["a", "b"]))).open();
@@ -84,6 +88,7 @@ fn bench_that_is_interrupted_cancels_what_is_open_and_prints_the_figures_so_far(
     assert_eq!(requests[3].line(), format!("POST /v1/tasks/{id}/cancel"));
 }
 
+/// ORCH-CLI-15
 #[test]
 fn bench_refuses_what_the_daemon_refuses() {
     let bad = refused("400 Bad Request", "INVALID_PARAMS", "it does not fit", None);

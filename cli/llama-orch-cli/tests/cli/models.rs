@@ -76,6 +76,7 @@ fn file(bytes: &str, announced: usize) -> Exchange {
     ))
 }
 
+/// ORCH-CLI-6
 #[test]
 fn files_are_listed_with_the_pools_that_serve_them() {
     let machine = Machine::with(&[
@@ -188,6 +189,7 @@ fn what_cannot_be_pulled_is_said() {
     drop(web.requests());
 }
 
+/// ORCH-CLI-6
 #[test]
 fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
     let machine = Machine::with(&[]);
@@ -275,6 +277,7 @@ fn remove_gives_the_space_back() {
     drop(daemon.requests());
 }
 
+/// ORCH-STORE-5, ORCH-CLI-6
 #[test]
 fn remove_keeps_what_the_daemon_serves_unless_it_is_forced() {
     let machine = Machine::with(&[("hf/o/r/f.gguf", "12345")]);

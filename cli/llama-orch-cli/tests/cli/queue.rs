@@ -13,6 +13,7 @@ fn hello() -> Exchange {
     Exchange::stream(&(started(0, 0) + &tokens(0, &["Hello"]) + &end(1, "stop")))
 }
 
+/// ORCH-CLI-3
 #[test]
 fn a_full_queue_is_waited_for_and_the_same_task_is_sent_again() {
     let daemon = Daemon::with(vec![full(60), full(60), accepted(TASK), hello()]);
@@ -46,6 +47,7 @@ fn no_wait_gives_up_at_once() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-3
 #[test]
 fn a_wait_that_is_longer_than_the_bound_is_not_begun() {
     let daemon = Daemon::with(vec![full(5_000)]);

@@ -18,6 +18,7 @@ fn starting() -> Exchange {
     Exchange::json("503 Service Unavailable", "", FULL)
 }
 
+/// ORCH-CLI-10
 #[test]
 fn status_shows_a_daemon_that_is_not_ready_yet() {
     let tasks = r#"{"counts":{"running":0,"waiting":1,"ended":0},"tasks":[]}"#;
@@ -31,6 +32,7 @@ fn status_shows_a_daemon_that_is_not_ready_yet() {
     assert_eq!(daemon.requests()[1].line(), "GET /v1/tasks?limit=20", "which wait, since one does");
 }
 
+/// ORCH-CLI-8
 #[test]
 fn status_json_is_the_daemons_answer_on_one_line() {
     let daemon = Daemon::with(vec![starting()]);
@@ -102,6 +104,7 @@ fn every_task_is_canceled_whatever_became_of_the_one_before() {
     assert_eq!(lines, [format!("POST /v1/tasks/{TASK}/cancel"), format!("POST /v1/tasks/{other}/cancel")]);
 }
 
+/// ORCH-CLI-8
 #[test]
 fn cancel_json_says_of_each_task_what_became_of_it() {
     let other = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";

@@ -42,6 +42,7 @@ fn every_turn_sends_the_history_and_has_the_same_session() {
     assert_eq!(requests[4].line(), format!("DELETE /v1/sessions/{}", first["session_id"].as_str().unwrap()));
 }
 
+/// ORCH-CLI-1
 #[test]
 fn what_was_thought_is_not_said_again_in_the_next_turn() {
     let thinks = says("<think>A greeting.</think>\n\nHello.");
@@ -114,6 +115,7 @@ fn a_turn_that_fails_is_the_result_where_nobody_is_there_to_react() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-8
 #[test]
 fn chat_json_has_the_lines_of_run_for_each_turn() {
     let failing = refused("400 Bad Request", "INVALID_PARAMS", "it does not fit", None);
@@ -127,6 +129,7 @@ fn chat_json_has_the_lines_of_run_for_each_turn() {
     drop(daemon.requests());
 }
 
+/// ORCH-CLI-18
 #[test]
 fn a_fence_holds_many_lines_together() {
     let daemon = Daemon::with(script([says("Rust.").into(), vec![Exchange::no_content()]]));
@@ -135,6 +138,7 @@ fn a_fence_holds_many_lines_together() {
     assert_eq!(daemon.requests()[0].json()["messages"][0]["content"], "fn main() {\n}");
 }
 
+/// ORCH-CLI-18
 #[test]
 fn what_was_typed_is_there_again_in_the_next_conversation() {
     use std::os::unix::fs::PermissionsExt;

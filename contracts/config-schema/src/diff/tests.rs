@@ -17,6 +17,7 @@ fn compared(one: &str, other: &str) -> Vec<Difference> {
     one.differences(&other)
 }
 
+/// ORCH-CONF-9
 #[test]
 fn options_that_differ_are_named_by_their_paths() {
     assert_eq!(differences("{}", "{}"), Vec::<String>::new());
@@ -30,6 +31,7 @@ fn options_that_differ_are_named_by_their_paths() {
     assert_eq!(differences("{}", profiles), ["sampler_profiles.calm"]);
 }
 
+/// ORCH-CONF-9
 #[test]
 fn pools_are_told_apart_by_name_wherever_they_stand() {
     let chat = "{id: chat, model: /m.gguf, slots: 2}";
@@ -51,6 +53,7 @@ fn pools_are_told_apart_by_name_wherever_they_stand() {
     assert_eq!(differences(&keyed("one-key"), &keyed("two-key")), ["pools[a].server.api_key"]);
 }
 
+/// ORCH-CONF-9
 #[test]
 fn the_values_of_an_option_are_shown_and_those_of_a_secret_are_not() {
     let value = |one: &str, other: &str| {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-CONF-2
 #[test]
 fn every_option_has_one_variable_and_the_variable_leads_back_to_it() {
     let shape = Shape::of_file();

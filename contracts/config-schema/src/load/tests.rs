@@ -68,6 +68,7 @@ fn refuses(yaml: &str, message: &str) {
     assert_eq!(Machine::with_file(yaml).refusal(), message);
 }
 
+/// ORCH-CONF-1, HOME-BIND-1
 #[test]
 fn without_a_file_the_defaults_hold() {
     let machine = Machine::new();
@@ -92,6 +93,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(config.limits.body_bytes, 16 << 20);
 }
 
+/// ORCH-CONF-1
 #[test]
 fn an_empty_file_and_empty_sections_are_the_defaults() {
     let defaults = Machine::new().load().config;
@@ -151,6 +153,7 @@ fn a_file_that_is_not_text_or_far_too_large_is_refused() {
     );
 }
 
+/// ORCH-CONF-2
 #[test]
 fn the_command_line_beats_the_environment_which_beats_the_file() {
     let machine = Machine::with_file("queue: {interactive: 1, batch: 1}\nlisten: 127.0.0.1:1\n")
@@ -225,6 +228,7 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_name() {
     );
 }
 
+/// ORCH-CONF-3
 #[test]
 fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     refuses(
@@ -238,6 +242,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     );
 }
 
+/// ORCH-CONF-3
 #[test]
 fn a_key_like_no_other_gets_the_list_without_a_guess() {
     refuses(
@@ -246,6 +251,7 @@ fn a_key_like_no_other_gets_the_list_without_a_guess() {
     );
 }
 
+/// ORCH-SEC-9
 #[test]
 fn wrong_types_are_refused() {
     refuses(
@@ -341,6 +347,7 @@ fn two_pools_cannot_share_a_name() {
     );
 }
 
+/// ORCH-SEC-1
 #[test]
 fn an_address_that_others_can_reach_needs_it_written() {
     for listen in ["0.0.0.0:6173", "[::]:6173", "192.168.1.5:80"] {
@@ -363,6 +370,7 @@ fn an_address_that_others_can_reach_needs_it_written() {
     );
 }
 
+/// ORCH-SEC-4
 #[test]
 fn a_token_is_long_enough_and_never_shown() {
     let refuses = |token: &str, message: &str| {
@@ -429,6 +437,7 @@ fn the_models_folder_has_a_short_variable() {
     assert_eq!(dir(Machine::new().env("XDG_CACHE_HOME", "/c")), PathBuf::from("/c/llama-orch/models"));
 }
 
+/// ORCH-CONF-6
 #[test]
 fn a_printed_configuration_reads_back_as_the_same() {
     let machine = Machine::with_file(

@@ -1,4 +1,6 @@
 //! The defaults: what holds where the file, the environment and the command line say nothing.
+//!
+//! Rules: HOME-BIND-1
 
 use std::collections::BTreeMap;
 

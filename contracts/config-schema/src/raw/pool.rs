@@ -19,16 +19,19 @@ pub struct Pool {
     /// `.gguf`, `hf:OWNER/REPO/FILE.gguf`, or `https://…`. With `server.url`, and with another engine than
     /// `llamacpp`, the name by which that server serves it.
     #[schemars(length(min = 1))]
+    // ORCH-MODEL-1
     pub model: String,
     /// The SHA-256 of the model's file, in hexadecimal. A file that differs is refused; without it an
     /// unknown file is taken with a warning.
     #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-MODEL-2
     pub sha256: Option<String>,
     /// The engine that serves it. All but the built-in `llamacpp` need a `server`.
     pub engine: Engine,
     /// The program that serves it, where that is not the built-in engine.
     #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-ENG-2
     pub server: Option<Server>,
     /// Tokens of context of each slot. When absent, the model's own, up to a bound of the engine's.
     #[schemars(range(min = 16, max = 16_777_216))]
@@ -60,10 +63,12 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u16>,
     /// Whether the model is loaded at the start, as far as memory allows. If not, the first task loads it.
+    // ORCH-MODEL-9
     pub preload: bool,
     /// Seconds without a task after which the model is unloaded, until the next one. When absent, it stays.
     #[schemars(range(min = 1.0, max = 2_592_000.0))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-MODEL-9
     pub idle_unload_s: Option<f64>,
     /// Another bound than the common `queue` has, for this pool.
     #[serde(skip_serializing_if = "is_no_override")]
@@ -126,6 +131,7 @@ pub struct Server {
     /// Where a server that runs already listens: `http://HOST:PORT`. A list of them is one replica for each: servers of
     /// the same kind with the same model.
     #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-ENG-25
     pub url: Option<Urls>,
     /// The program to start and its arguments, each a text of its own. `{port}` becomes a free port of this
     /// machine, on which it has to listen; `{model}` the model's file or name; `{slots}` and `{ctx}` the
@@ -141,6 +147,7 @@ pub struct Server {
     /// replaced as in `command`.
     #[schemars(length(min = 1, max = 256))]
     #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-ENG-24
     pub stop_command: Option<Vec<String>>,
     /// The key that the server asks for, sent as `Authorization: Bearer`.
     #[schemars(length(min = 1, max = 4096))]

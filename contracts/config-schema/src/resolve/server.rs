@@ -1,4 +1,6 @@
 //! The program that serves a pool, where that is not the built-in engine.
+//!
+//! Rules: ORCH-ENG-24, ORCH-ENG-25
 
 use http::Uri;
 

@@ -21,6 +21,7 @@ fn editor_accepts(yaml: &str) -> bool {
     validator.is_valid(&serde_saphyr::from_str(yaml).expect("YAML"))
 }
 
+/// ORCH-CONF-4, ORCH-DOC-1
 #[test]
 fn the_schema_in_the_repository_is_the_one_of_these_types() {
     let path = repository().join("contracts/schemas/config.schema.json");
@@ -28,6 +29,7 @@ fn the_schema_in_the_repository_is_the_one_of_these_types() {
     assert!(kept == json_schema(), "the schema is stale: run `cargo xtask regen-schema`");
 }
 
+/// ORCH-CONF-5
 #[test]
 fn every_example_is_accepted_by_the_loader_and_by_an_editor() {
     let folder = repository().join(".docs/examples");
@@ -45,6 +47,7 @@ fn every_example_is_accepted_by_the_loader_and_by_an_editor() {
     assert!(seen >= 3, "{seen} examples");
 }
 
+/// ORCH-CONF-5, HOME-PLACE-1
 #[test]
 fn the_full_example_names_every_option() {
     let yaml =
@@ -68,6 +71,7 @@ fn the_full_example_names_every_option() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
+/// ORCH-CONF-4
 #[test]
 fn an_editor_and_the_loader_refuse_the_same() {
     for yaml in [

@@ -6,6 +6,7 @@ fn of(name: &str) -> Variable {
     variables().into_iter().find(|variable| variable.name == name).unwrap_or_else(|| panic!("{name}"))
 }
 
+/// ORCH-INST-7
 #[test]
 fn every_option_is_told_with_its_words_and_its_default() {
     let all = variables();

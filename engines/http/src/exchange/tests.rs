@@ -23,6 +23,7 @@ async fn post(client: &Client) -> Result<Answered, Fault> {
     within(client.post("/ask", b"{}")).await
 }
 
+/// ORCH-ENG-20
 #[tokio::test]
 async fn requests_one_after_the_other_share_a_connection() {
     let server = FakeServer::start(|_| Some(Reply::keeping(json(200, "{}"))));
@@ -34,6 +35,7 @@ async fn requests_one_after_the_other_share_a_connection() {
     assert!(!server.seen()[0].headers.contains("connection:"), "{}", server.seen()[0].headers);
 }
 
+/// ORCH-ENG-20
 #[tokio::test]
 async fn no_more_connections_wait_than_the_engine_has_slots() {
     let server = FakeServer::start(|_| Some(Reply::keeping(json(200, "{}"))));
@@ -46,6 +48,7 @@ async fn no_more_connections_wait_than_the_engine_has_slots() {
     assert_eq!(server.connections(), 4, "two of three had waited");
 }
 
+/// ORCH-ENG-20
 #[tokio::test]
 async fn a_server_that_closes_is_asked_over_a_new_connection() {
     let closing = |head: &str| format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{{}}").into_bytes();
@@ -79,6 +82,7 @@ fn forgetful(listens_again: bool) -> (FakeServer, Arc<AtomicUsize>) {
     (server, asked)
 }
 
+/// ORCH-ENG-20
 #[tokio::test]
 async fn a_connection_that_waited_and_ends_before_the_answer_is_tried_anew_once() {
     let (server, asked) = forgetful(true);
@@ -94,6 +98,7 @@ async fn a_connection_that_waited_and_ends_before_the_answer_is_tried_anew_once(
     assert_eq!(asked.load(Ordering::SeqCst), 3, "a new connection is no reason to try again");
 }
 
+/// ORCH-ENG-20
 #[tokio::test]
 async fn an_answer_that_was_begun_is_never_asked_for_again() {
     let asked = AtomicBool::new(false);
@@ -109,6 +114,7 @@ async fn an_answer_that_was_begun_is_never_asked_for_again() {
     assert_eq!(server.seen().len(), 2);
 }
 
+/// ORCH-ENG-5
 #[tokio::test]
 async fn heads_that_announce_the_answer_may_come_in_one_read_with_it() {
     let announced = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n".to_vec();
@@ -123,6 +129,7 @@ async fn heads_that_announce_the_answer_may_come_in_one_read_with_it() {
 }
 
 /// The last event is what ends a task; the end of its body comes when it comes.
+/// ORCH-ENG-20
 #[tokio::test]
 async fn a_body_whose_end_comes_behind_its_last_event_is_read_to_it() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a socket");

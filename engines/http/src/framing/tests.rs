@@ -61,6 +61,7 @@ fn what_is_no_chunk_is_a_fault() {
 }
 
 proptest! {
+    /// ORCH-ENG-5
     #[test]
     fn any_chunks_under_any_splits_give_the_body(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8),

@@ -94,6 +94,7 @@ async fn the_engine_gets_the_signal_itself_and_may_end_in_order() {
     assert_eq!(within(process.exited()).await, ExitReason::Code(7));
 }
 
+/// ORCH-ENG-2
 #[tokio::test]
 async fn an_engine_that_ignores_the_signal_is_killed_with_its_descendants() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -110,6 +111,7 @@ async fn an_engine_that_ignores_the_signal_is_killed_with_its_descendants() {
     until_gone(descendant).await;
 }
 
+/// ORCH-ENG-2
 #[tokio::test]
 async fn what_an_engine_leaves_behind_when_it_exits_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -131,6 +133,7 @@ async fn dropping_the_process_kills_its_group() {
 }
 
 /// The pipe ends when the daemon does, however it went: nobody else holds it.
+/// ORCH-ENG-2
 #[tokio::test]
 async fn no_engine_outlives_the_pipe_that_its_daemon_holds() {
     let folder = tempfile::tempdir().expect("a folder");

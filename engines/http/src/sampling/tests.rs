@@ -9,6 +9,7 @@ fn what_a_request_gets_without_asking_is_no_wish() {
     assert!(!asks_for_min_p(MIN_P_DEFAULT) && !asks_for_min_p(0.0) && asks_for_min_p(0.1));
 }
 
+/// ORCH-ENG-4
 #[test]
 fn a_refusal_names_field_value_engine_and_what_would_be_right() {
     let refused = refuse("this engine", "sampling.min_p", 0.5, "leave it out").to_string();

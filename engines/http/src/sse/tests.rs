@@ -36,6 +36,7 @@ fn a_line_without_end_is_a_fault_at_last() {
 }
 
 proptest! {
+    /// ORCH-ENG-5
     #[test]
     fn any_split_gives_the_same_lines(
         texts in prop::collection::vec("[^\r\n]{0,12}", 0..8),

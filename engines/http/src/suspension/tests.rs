@@ -1,5 +1,6 @@
 use super::*;
 
+/// ORCH-ENG-22
 #[test]
 fn probes_of_a_suspended_engine_begin_at_once_and_end_at_some_seconds() {
     let timeouts = Timeouts::default();

@@ -85,6 +85,7 @@ fn a_session_is_in_one_slot() {
     assert_eq!(sessions.begin(Some(one), PROMPT).slot(), Some(2));
 }
 
+/// ORCH-OAI-7
 #[test]
 fn another_task_of_a_session_does_not_take_the_place_of_its_conversation() {
     let sessions = Arc::new(Sessions::default());

@@ -44,6 +44,7 @@ fn completion(stop_type: &str) -> Vec<u8> {
     bytes
 }
 
+/// ORCH-ENG-5
 #[tokio::test]
 async fn a_completion_reads_the_same_under_every_split() {
     let replayed = replay(&completion("eos")).await;

@@ -77,6 +77,7 @@ fn conversation(words: &str) -> Input {
     Input::Messages(vec![Message::new(Role::User, words)])
 }
 
+/// ORCH-ENG-7
 #[tokio::test]
 async fn slots_context_version_and_model_are_read_off_the_server() {
     let server = FakeServer::start(server);
@@ -257,6 +258,7 @@ async fn another_server_is_said_not_to_be_one() {
     }
 }
 
+/// ORCH-ENG-13
 #[tokio::test]
 async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
     let server = FakeServer::start(|request| match request.line.as_str() {
@@ -301,6 +303,7 @@ async fn a_conversation_with_tools_goes_to_the_endpoint_that_reads_calls() {
     assert_eq!(Recording::of(heard).await.text(), "Hi", "without tools it is asked as before");
 }
 
+/// ORCH-ENG-13
 #[tokio::test]
 async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_not() {
     let seeing = FakeServer::start(|request| match request.line.as_str() {
@@ -332,6 +335,7 @@ async fn pictures_go_to_a_model_that_sees_and_are_refused_by_name_where_it_does_
     assert!(text.starts_with("`messages[0]` holds an image"), "{text}");
 }
 
+/// ORCH-OAI-15
 #[tokio::test]
 async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
     let server = FakeServer::start(|request| match request.line.as_str() {
@@ -363,6 +367,7 @@ async fn fields_of_its_own_reach_the_server_and_its_template_untouched() {
     }
 }
 
+/// ORCH-ENG-14, ORCH-OAI-16
 #[tokio::test]
 async fn probabilities_and_times_are_told_where_they_are_asked_for() {
     let token = |id: i32, text: &str, top: &str| {
@@ -421,6 +426,7 @@ async fn probabilities_and_times_are_told_where_they_are_asked_for() {
     assert!(silent.pieces[0].logprobs.is_empty() && silent.end.expect("an end").extra.is_none());
 }
 
+/// ORCH-ENG-15
 #[tokio::test]
 async fn an_answer_begins_with_reasoning_where_the_template_wrote_its_tag_unless_it_must_have_a_form() {
     let server = FakeServer::start(|request| match request.line.as_str() {

@@ -33,6 +33,7 @@ fn is_reaped(pid: Pid) -> bool {
     test_kill_process(pid) == Err(Errno::SRCH)
 }
 
+/// ORCH-ENG-2
 #[tokio::test]
 async fn a_managed_server_is_waited_for_serves_and_ends_when_asked() {
     let engine = start(config(&[PROGRAM, "serve", "{port}"])).await.expect("starts");
@@ -80,6 +81,7 @@ async fn dropping_the_engine_ends_its_process() {
     assert!(is_reaped(pid));
 }
 
+/// ORCH-ENG-3
 #[tokio::test]
 async fn one_that_exits_at_once_is_told_with_its_last_lines() {
     let error = start(config(&[PROGRAM, "exit", "{port}"])).await.err().expect("does not start").to_string();
@@ -90,6 +92,7 @@ async fn one_that_exits_at_once_is_told_with_its_last_lines() {
     assert_eq!(error, wanted);
 }
 
+/// ORCH-ENG-3
 #[tokio::test]
 async fn one_that_never_listens_is_given_up_and_ended() {
     let timeouts = Timeouts { start: Duration::from_millis(300), ..Timeouts::default() };
@@ -98,6 +101,7 @@ async fn one_that_never_listens_is_given_up_and_ended() {
     assert!(error.ends_with("was not ready within 0.3 s"), "{error}");
 }
 
+/// ORCH-ENG-3
 #[tokio::test]
 async fn one_that_speaks_something_else_is_told_so() {
     let error =

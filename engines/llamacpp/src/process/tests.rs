@@ -22,6 +22,7 @@ fn a_worker_is_not_handed_the_daemons_secrets() {
     }
 }
 
+/// ORCH-DEV-2
 #[test]
 fn a_worker_sees_its_own_card_and_no_other() {
     let card = |uuid: &str| environment(&Device::Gpu { uuid: uuid.to_owned(), index: 1 });

@@ -1,5 +1,7 @@
 //! What an event says beside what is read here: fields of the engine's own. One that is null says nothing: vLLM has some
 //! around every token.
+//!
+//! Rules: ORCH-OAI-16
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! How probable tokens were: as chats tell it, in a list of tokens (`llama-server` tells it so everywhere), and as
 //! completions do, in lists beside each other.
+//!
+//! Rules: ORCH-ENG-14
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::house::{MODELS, attach, config, start, vllm};
 
+/// ORCH-ENG-7
 #[tokio::test]
 async fn the_facts_are_read_off_the_server() {
     let server = FakeServer::start(vllm);
@@ -119,6 +120,7 @@ async fn an_adapter_of_a_model_is_not_taken_for_another_model() {
     );
 }
 
+/// ORCH-ENG-3
 #[tokio::test]
 async fn what_is_not_an_engine_is_told_by_what_it_says() {
     let cases: [(&'static [u8], &str); 5] = [
@@ -141,6 +143,7 @@ async fn what_is_not_an_engine_is_told_by_what_it_says() {
     }
 }
 
+/// ORCH-ENG-3
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_said_to_be_one() {
     let port = FakeServer::start(|_| None).port();

@@ -31,7 +31,7 @@ async fn ending(bytes: Vec<u8>) -> (String, Option<Finish>) {
     (recording.text(), recording.end.map(|end| end.finish))
 }
 
-/// ORCH-ENG-21
+/// ORCH-ENG-21, ORCH-ENG-29
 #[tokio::test]
 async fn a_failure_before_the_first_token_is_the_engines_and_one_after_it_the_tasks() {
     let cases: [(Vec<u8>, &str, Kind, &str); 9] = [
@@ -104,6 +104,7 @@ async fn an_engine_whose_probes_fail_is_gone_and_loses_its_jobs() {
     assert_eq!(measured, Err(MeasureError::Gone));
 }
 
+/// ORCH-ENG-3
 #[tokio::test]
 async fn a_server_that_goes_away_in_the_middle_loses_its_jobs() {
     let server = FakeServer::start(|request| match request.line.as_str() {
@@ -133,6 +134,7 @@ async fn impatient(reply: Reply) -> (FakeServer, Arc<dyn Engine>) {
     (server, engine)
 }
 
+/// ORCH-ENG-29
 #[tokio::test]
 async fn an_answer_that_does_not_begin_or_falls_silent_is_given_up_and_its_connection_closed() {
     let silent = "was silent for 0.1 s in the middle of an answer";

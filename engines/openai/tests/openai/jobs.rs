@@ -70,6 +70,7 @@ async fn everything_that_can_be_asked_is_asked() {
     assert!(sent["max_tokens"].is_null() && sent.get("max_tokens").is_some(), "no limit is said to be none");
 }
 
+/// ORCH-ENG-13
 #[tokio::test]
 async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as_calls() {
     let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"look","arguments":"{}"}}]},"finish_reason":null}]}"#;
@@ -106,6 +107,7 @@ async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as
 }
 
 /// vLLM without `--enable-auto-tool-choice`, and with a model that does not see.
+/// ORCH-ENG-13
 #[tokio::test]
 async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
     let server = FakeServer::start(|request| {
@@ -139,6 +141,7 @@ async fn what_the_server_refused_once_is_refused_by_name_and_never_sent() {
     assert!(server.seen()[asked_before..].iter().all(|request| request.line == "GET /health"));
 }
 
+/// ORCH-OAI-15
 #[tokio::test]
 async fn fields_of_its_own_reach_the_server_untouched() {
     let server = FakeServer::start(vllm);
@@ -180,6 +183,7 @@ fn telling(most: u64, told: usize) -> FakeServer {
     })
 }
 
+/// ORCH-ENG-14
 #[tokio::test]
 async fn whether_a_server_tells_probabilities_and_how_many_alternatives_is_found_out_by_asking() {
     for (most, told, expected) in [(20, 20, Some(20)), (5, 5, Some(5)), (20, 0, Some(0)), (1, 1, None)] {
@@ -190,6 +194,7 @@ async fn whether_a_server_tells_probabilities_and_how_many_alternatives_is_found
     assert_eq!(attach(&server).await.facts().abilities.logprobs, None, "it answers and says nothing of them");
 }
 
+/// ORCH-ENG-14
 #[tokio::test]
 async fn probabilities_are_asked_for_as_each_endpoint_has_it() {
     let server = telling(20, 20);
@@ -230,6 +235,7 @@ async fn a_grammar_goes_to_vllm_under_its_name() {
     assert_eq!(server.last("POST /v1/completions").json()["structured_outputs"]["grammar"], "root ::= \"a\"");
 }
 
+/// ORCH-SESS-5
 #[tokio::test]
 async fn a_task_that_shares_no_cache_has_a_salt_of_its_own() {
     let server = FakeServer::start(vllm);
@@ -252,6 +258,7 @@ async fn a_smaller_context_leaves_less_room_for_the_answer() {
     assert_eq!(server.last("POST /v1/completions").json()["max_tokens"], 8);
 }
 
+/// ORCH-ENG-4
 #[tokio::test]
 async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
     let server = FakeServer::start(vllm);
@@ -287,6 +294,7 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
     }
 }
 
+/// ORCH-ENG-6
 #[tokio::test]
 async fn a_cancel_closes_the_connection_and_still_has_its_end() {
     let server = FakeServer::start(|request| match request.line.as_str() {
@@ -401,6 +409,7 @@ async fn many_streams_at_once_do_not_mix() {
     }
 }
 
+/// ORCH-ENG-20
 #[tokio::test]
 async fn a_connection_is_kept_behind_an_answer_that_ended_and_closed_behind_one_that_did_not() {
     let server = FakeServer::start(|request| {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-ENG-10
 #[test]
 fn each_family_is_told_by_its_marks() {
     for (template, format) in [

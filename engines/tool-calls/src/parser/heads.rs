@@ -1,4 +1,6 @@
 //! How each format opens a call and closes it.
+//!
+//! Rules: ORCH-ENG-11
 
 use std::collections::HashMap;
 

@@ -198,6 +198,7 @@ fn same_arguments(read: &str, expected: &str) -> bool {
     read == expected || matches!((json(read), json(expected)), (Ok(read), Ok(expected)) if read == expected)
 }
 
+/// ORCH-ENG-11
 #[test]
 fn answers_of_every_family_are_read() {
     for (format, answer, content, calls) in CASES {
@@ -289,6 +290,7 @@ fn any_answer() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// ORCH-ENG-11
     #[test]
     fn any_split_of_any_answer_reads_the_same(
         format in any_format(),
@@ -304,6 +306,7 @@ proptest! {
         prop_assert_eq!(read(format, pieces), read(format, [answer.as_str()]));
     }
 
+    /// ORCH-ENG-11
     #[test]
     fn an_answer_without_a_call_comes_out_as_it_went_in(format in any_format(), answer in any_answer()) {
         let read = read(format, [answer.as_str()]);

@@ -104,6 +104,7 @@ fn an_engine_slower_than_any_budget_reads_now_and_then() {
     assert!((36..=40).contains(&read), "{read} tokens in 80 steps");
 }
 
+/// ORCH-WORKER-1
 #[test]
 fn prompts_are_read_in_full_batches_where_no_stream_is_guarded_and_calls_can_be_interrupted() {
     let alone = Wants { interactive: MANY, ..Wants::default() };
@@ -115,6 +116,7 @@ fn prompts_are_read_in_full_batches_where_no_stream_is_guarded_and_calls_can_be_
     }
 }
 
+/// ORCH-WORKER-1
 #[test]
 fn the_step_after_an_interrupted_one_is_short_and_cannot_be_interrupted() {
     let alone = Wants { interactive: MANY, ..Wants::default() };
@@ -129,6 +131,7 @@ fn the_step_after_an_interrupted_one_is_short_and_cannot_be_interrupted() {
     assert_eq!(budget.plan(alone).interactive, 512);
 }
 
+/// ORCH-WORKER-1
 #[test]
 fn a_step_that_cannot_be_interrupted_is_bounded_in_time_and_in_tokens() {
     let alone = Wants { interactive: MANY, ..Wants::default() };

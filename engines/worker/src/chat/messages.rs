@@ -1,5 +1,7 @@
 //! A conversation as llama.cpp's chat layer takes it: the messages of OpenAI's API. What a client sends of the past may
 //! be broken; it is repaired here where that is possible, since nobody can change the past.
+//!
+//! Rules: ORCH-ENG-27
 
 use generation::{Message, Role, ToolCall};
 use serde_json::{Map, Value, json};

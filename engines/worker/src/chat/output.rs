@@ -1,6 +1,8 @@
 //! Parses an output while it is written: reasoning, content, tool calls. llama.cpp's parsers keep no state, so the text
 //! is parsed from its start each time; text that can begin nothing else goes on without that. What does not have its
 //! format is sent as it is.
+//!
+//! Rules: ORCH-ENG-15, ORCH-ENG-26
 
 use generation::{
     InlineReasoningParser, OutputChunk, OutputEvent, PendingOutput, TokenLogprob, ToolCallDelta,

@@ -3,6 +3,8 @@
 //! the same logits, so the same seed gives the same tokens. One such task runs at a time. The context is made
 //! beside the decode loop, when the first such task comes: most workers never see one, and it holds as much
 //! as a slot.
+//!
+//! Rules: ORCH-DET-1
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;

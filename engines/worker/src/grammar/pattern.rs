@@ -1,6 +1,8 @@
 //! Regular expressions of JSON schemas (`pattern`) as llama.cpp's converter takes them. It knows no classes like `\d`, no
 //! pattern without `^` and `$`, and lets `.` and `[^a]` be what ends a JSON string; what it does not know it drops, and
 //! takes any string. Here such a pattern is written in what it knows, or refused.
+//!
+//! Rules: ORCH-ENG-28
 
 /// What no character of a JSON string may be without an escape, as a part of a class.
 const NOT_IN_STRINGS: &str = r#""\\\x00-\x1F"#;
@@ -130,6 +132,7 @@ fn unknown(letter: char) -> String {
 mod tests {
     use super::*;
 
+    /// ORCH-ENG-28
     #[test]
     fn what_the_converter_does_not_know_is_written_in_what_it_does() {
         let any = format!("[^{NOT_IN_STRINGS}]");
@@ -147,6 +150,7 @@ mod tests {
         }
     }
 
+    /// ORCH-ENG-28
     #[test]
     fn what_cannot_be_kept_is_named() {
         for (pattern, words) in [

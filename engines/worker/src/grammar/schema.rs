@@ -1,6 +1,8 @@
 //! What of a JSON schema no grammar can be made of, or only at a cost without bound, found before llama.cpp's
 //! converter sees it: bounds that contradict each other, repetitions of patterns that do, references that lead back to
 //! themselves, and forms whose conversion takes time that grows much faster than the schema.
+//!
+//! Rules: ORCH-WORKER-5, ORCH-ENG-28
 
 use serde_json::{Map, Value};
 
@@ -239,6 +241,7 @@ mod tests {
 
     use super::*;
 
+    /// ORCH-WORKER-5
     #[test]
     fn bounds_that_contradict_each_other_are_rejected_wherever_they_are() {
         for (part, words) in [
@@ -292,6 +295,7 @@ mod tests {
         }
     }
 
+    /// ORCH-WORKER-5
     #[test]
     fn what_would_take_the_converter_time_without_bound_is_rejected() {
         let circle = json!({"allOf": [{"$ref": "#/a"}], "a": {"$ref": "#/b"}, "b": {"$ref": "#/a"}});

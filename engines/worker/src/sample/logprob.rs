@@ -1,4 +1,6 @@
 //! How probable a token was by the model's own logits, before anything that sampling does to them.
+//!
+//! Rules: ORCH-ENG-12
 
 use generation::{TokenCandidate, TokenLogprob};
 
@@ -33,6 +35,7 @@ fn of(logits: &[f32], token: i32, most: usize) -> (f32, Vec<(i32, f32)>) {
 mod tests {
     use super::*;
 
+    /// ORCH-ENG-12
     #[test]
     fn probabilities_are_those_of_the_softmax_and_the_best_come_first() {
         let logits: Vec<f32> = (0..5000).map(|at| ((at * 37) % 101) as f32 / 10.0).collect();

@@ -1,6 +1,8 @@
 //! Random numbers by counter: the number for a token is a function of seed, place and draw, with no state
 //! between them. The mixing is SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 //! generators", 2014).
+//!
+//! Rules: ORCH-DET-3
 
 /// Which random number of a token is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,6 +128,7 @@ fn negative_logits_are_pushed_down_by_the_penalty() {
     assert_eq!(sampler.pick(&[-1.0, -2.0], &mut Scratch::default()), Some(1));
 }
 
+/// ORCH-DET-3
 #[test]
 fn the_number_for_a_token_depends_on_seed_and_place_alone() {
     let logits: Vec<f32> = (0..1000).map(|i| (i % 7) as f32).collect();

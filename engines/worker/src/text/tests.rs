@@ -28,6 +28,7 @@ fn feed(stops: &[&str], chunks: &[&[u8]]) -> (String, Vec<i32>, bool) {
     (text, tokens, false)
 }
 
+/// ORCH-STREAM-3
 #[test]
 fn bytes_of_a_split_character_wait_for_the_rest() {
     let crab = "🦀".as_bytes();
@@ -77,6 +78,7 @@ fn noted(token: i32, bytes: &[u8]) -> TokenLogprob {
     TokenLogprob { chosen: TokenCandidate { token, bytes: bytes.to_vec(), logprob: -0.5 }, top: Vec::new() }
 }
 
+/// ORCH-OAI-13
 #[test]
 fn the_tokens_of_a_stop_string_are_not_told_and_one_that_reaches_into_it_is() {
     for (chunks, told) in [
@@ -134,6 +136,7 @@ proptest! {
         prop_assert!(said.is_empty() || before_last < said.len(), "{told:?} of {said:?}");
     }
 
+    /// ORCH-STREAM-3
     #[test]
     fn any_cut_gives_the_same_text(
         text in "[ab→🦀]{0,20}", stop in "[ab→]{1,4}", cuts in prop::collection::vec(0usize..80, 0..12),

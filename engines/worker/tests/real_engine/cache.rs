@@ -9,6 +9,7 @@ fn turn(role: Role, content: &str) -> Message {
     Message::new(role, content)
 }
 
+/// ORCH-SESS-3
 #[test]
 fn a_session_computes_only_what_is_new_and_says_the_same() {
     let mut worker = Worker::start(2, 1024);
@@ -59,6 +60,7 @@ fn a_shared_system_prompt_is_computed_once_for_all_slots() {
     assert_eq!(again.report().tokens_cached.0, again.report().tokens_in.0 - 1);
 }
 
+/// ORCH-OAI-7
 #[test]
 fn a_title_for_a_conversation_does_not_cost_it_its_cache() {
     let mut worker = Worker::start(2, 1024);
@@ -123,6 +125,7 @@ fn evicting_a_session_that_is_not_there_is_no_error() {
     assert_eq!(worker.answer(job(prompt("Hello"), 3)).tokens.len(), 3);
 }
 
+/// ORCH-SESS-5
 #[test]
 fn a_task_without_the_cache_finds_nothing_leaves_nothing_and_lends_nothing() {
     let mut worker = Worker::start(2, 1024);

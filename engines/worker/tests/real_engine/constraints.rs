@@ -16,6 +16,7 @@ const SCHEMA: &str = r#"{
     "additionalProperties": false
 }"#;
 
+/// ORCH-ENG-28
 #[test]
 fn output_by_a_json_schema_parses_and_conforms_at_any_temperature() {
     let mut worker = Worker::start(4, 512);
@@ -67,6 +68,7 @@ fn output_by_a_grammar_is_of_its_language() {
     }
 }
 
+/// ORCH-WORKER-5
 #[test]
 fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
     let mut worker = Worker::start(1, 256);
@@ -115,6 +117,7 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
     assert_eq!(worker.answer(job(prompt("Hello"), 4)).tokens.len(), 4, "it still works");
 }
 
+/// ORCH-WORKER-5
 #[test]
 fn a_forced_tool_whose_parameters_contradict_themselves_is_refused_by_field() {
     let mut worker = Worker::start(1, 256);
@@ -131,6 +134,7 @@ fn a_forced_tool_whose_parameters_contradict_themselves_is_refused_by_field() {
 }
 
 /// 884 bytes that double the readings of a text with every character.
+/// ORCH-WORKER-5
 #[test]
 fn a_grammar_too_ambiguous_to_follow_ends_its_task_and_its_neighbours_go_on() {
     let mut worker = Worker::start(2, 512);

@@ -48,6 +48,7 @@ fn stop_strings_are_found_across_tokens_and_never_leak() {
     assert!(stopped.pieces.iter().all(|piece| !piece.text.is_empty()));
 }
 
+/// ORCH-CANCEL-1
 #[test]
 fn cancel_ends_a_task_while_it_writes_waits_and_reads() {
     let mut worker = Worker::start(1, 2048);
@@ -93,6 +94,7 @@ fn stop_cancels_what_runs_and_the_process_ends_in_order() {
     assert_eq!(worker.ended().code(), Some(0));
 }
 
+/// ORCH-SHAPE-2
 #[test]
 fn the_process_ends_at_once_when_the_daemon_goes_in_every_phase() {
     let within = Duration::from_secs(1);
@@ -152,6 +154,7 @@ fn until_the_second_batch(worker: &mut Worker, task: TaskId) {
 }
 
 /// What an interrupted call left in the KV cache is gone, so that the answers of those who shared it are the same.
+/// ORCH-WORKER-1, ORCH-WORKER-2
 #[test]
 fn a_cancel_and_an_interactive_prompt_interrupt_the_reading_of_a_full_batch() {
     let log = tempfile::NamedTempFile::new().expect("a file");
@@ -185,6 +188,7 @@ fn a_cancel_and_an_interactive_prompt_interrupt_the_reading_of_a_full_batch() {
     assert_eq!(count(log.path(), "a call was interrupted"), 2);
 }
 
+/// ORCH-WORKER-3
 #[test]
 fn a_ping_is_answered_while_idle_and_in_the_middle_of_a_call() {
     let mut worker = Worker::start(1, 2048);

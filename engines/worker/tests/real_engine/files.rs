@@ -40,6 +40,7 @@ pub fn changed(from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
+/// ORCH-MODEL-4
 #[test]
 fn what_is_no_model_is_refused_with_what_is_wrong() {
     let folder = folder();
@@ -89,6 +90,7 @@ fn a_model_without_a_chat_template_takes_prompts_only() {
     assert_eq!(worker.answer(job(prompt("Hello"), 3)).tokens.len(), 3);
 }
 
+/// ORCH-MODEL-4
 #[test]
 fn a_broken_chat_template_is_named_and_not_replaced_by_a_guess() {
     let folder = folder();

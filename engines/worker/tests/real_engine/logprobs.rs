@@ -8,6 +8,7 @@ fn asks(most: Option<u8>) -> GenerateRequest {
     GenerateRequest { logprobs: most, ..job(prompt("The capital of France is"), 12) }
 }
 
+/// ORCH-ENG-12
 #[test]
 fn each_token_of_a_greedy_answer_is_the_best_of_those_that_are_told() {
     let mut worker = Worker::start(1, 256);
@@ -27,6 +28,7 @@ fn each_token_of_a_greedy_answer_is_the_best_of_those_that_are_told() {
     }
 }
 
+/// ORCH-ENG-12
 #[test]
 fn they_change_nothing_of_the_answer_and_are_told_only_where_asked_for() {
     let mut worker = Worker::start(1, 256);

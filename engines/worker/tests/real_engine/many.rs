@@ -43,6 +43,7 @@ fn greedy_answers_do_not_depend_on_how_many_run() {
     assert!(different.len() >= 4, "eight prompts do not share one answer");
 }
 
+/// ORCH-DET-1
 #[test]
 fn strict_gives_the_same_tokens_alone_and_among_others() {
     let text = "A recipe for a good soup starts with";

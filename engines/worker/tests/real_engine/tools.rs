@@ -47,6 +47,7 @@ fn read(text: &str) -> (String, Vec<(String, String)>) {
     (content, calls)
 }
 
+/// ORCH-ENG-10
 #[test]
 fn a_forced_call_is_one_and_its_arguments_keep_to_the_schema_at_any_temperature() {
     let mut worker = Worker::start(4, 1024);
@@ -74,6 +75,7 @@ fn a_forced_call_is_one_and_its_arguments_keep_to_the_schema_at_any_temperature(
     }
 }
 
+/// ORCH-ENG-10
 #[test]
 fn a_required_call_is_of_one_of_the_tools() {
     let mut worker = Worker::start(1, 1024);
@@ -126,6 +128,7 @@ fn an_answer_by_a_schema_may_be_a_call_instead() {
     assert!(blue != (calls.len() == 1), "either the schema or a call: {}", answer.text);
 }
 
+/// ORCH-ENG-9
 #[test]
 fn what_does_not_go_with_tools_is_refused_by_name() {
     let mut worker = Worker::start(1, 1024);

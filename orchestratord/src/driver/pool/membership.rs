@@ -7,6 +7,8 @@
 //! A pool that leaves takes no new task. What it has admitted is served to its end by the replicas that it has, or is
 //! about to have; where there are none, tasks that wait end. So a fetch, a wait for room or a retired model holds a
 //! removal up no longer than a load, a crash loop no longer than `queue.outage_wait_s`.
+//!
+//! Rules: ORCH-CONF-11
 
 use engine_api::EngineKind;
 use orchestrator_core::Timestamp;

@@ -4,6 +4,8 @@
 //! Starting ──► Ready ◄──► Ready, suspended ──► Exited ──► BackingOff ──► Starting
 //!                └── others took its place ──► Retiring ──► gone
 //! ```
+//!
+//! Rules: ORCH-REPL-14
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -72,6 +72,7 @@ fn of_several_replicas_the_one_that_is_back_first_speaks() {
     assert_eq!(pool.view().replicas[0].state, "backing_off");
 }
 
+/// ORCH-ERR-8
 #[test]
 fn who_lost_its_engine_may_come_back_when_a_replica_is_up_and_the_lane_has_a_place() {
     let mut pool = pool();

@@ -1,4 +1,6 @@
 //! A pool as `/health` shows it.
+//!
+//! Rules: ORCH-MODEL-10
 
 use engine_api::Device;
 use orchestrator_core::{Priority, ReplicaId};

@@ -203,6 +203,7 @@ fn late(at: At) -> Vec<PoolEvent> {
     events
 }
 
+/// ORCH-CONF-11
 #[test]
 fn a_pool_without_a_task_is_closed_at_once_and_then_gone_whatever_its_model_is_at() {
     for at in ALL {
@@ -231,6 +232,7 @@ fn a_pool_without_a_task_is_closed_at_once_and_then_gone_whatever_its_model_is_a
     }
 }
 
+/// ORCH-CONF-11
 #[test]
 fn what_a_removed_pool_has_admitted_is_served_by_its_replicas_and_ends_where_there_are_none() {
     for at in ALL {
@@ -273,6 +275,7 @@ fn what_a_removed_pool_has_admitted_is_served_by_its_replicas_and_ends_where_the
     }
 }
 
+/// ORCH-CONF-11
 #[test]
 fn a_task_of_a_removed_pool_whose_replicas_do_not_come_back_ends_with_the_outage() {
     let mut bench = Bench::new(1);
@@ -288,6 +291,7 @@ fn a_task_of_a_removed_pool_whose_replicas_do_not_come_back_ends_with_the_outage
     assert!(bench.closed());
 }
 
+/// ORCH-CONF-10
 #[test]
 fn an_added_pool_is_opened_and_stands_where_the_configuration_has_it() {
     let mut bench = Bench::new(1);
@@ -300,6 +304,7 @@ fn an_added_pool_is_opened_and_stands_where_the_configuration_has_it() {
     assert_eq!(shown[1].replicas.len(), 1, "the other one goes on");
 }
 
+/// ORCH-CONF-10
 #[test]
 fn a_pool_that_comes_back_while_it_leaves_is_a_new_one_and_the_old_one_ends_for_itself() {
     let mut bench = Bench::new(1);
@@ -327,6 +332,7 @@ fn a_pool_that_comes_back_while_it_leaves_is_a_new_one_and_the_old_one_ends_for_
     assert_eq!(bench.health().pools[0].lanes[0].depth, 1, "the new pool's task waits on");
 }
 
+/// ORCH-CONF-9
 #[test]
 fn bounds_and_retention_change_for_pools_that_stay() {
     let mut bench = Bench::new(1);
@@ -343,6 +349,7 @@ fn bounds_and_retention_change_for_pools_that_stay() {
     assert!(bench.command(|to| Command::Task(last, to)).is_ok());
 }
 
+/// ORCH-CONF-12
 #[test]
 fn new_options_are_for_the_next_load_where_nothing_is_loaded_and_a_retired_model_stays_retired() {
     for at in [At::NoFit, At::Retired] {
@@ -362,6 +369,7 @@ fn new_options_are_for_the_next_load_where_nothing_is_loaded_and_a_retired_model
     }
 }
 
+/// ORCH-CONF-11
 #[test]
 fn a_task_of_a_pool_that_is_gone_stays_readable() {
     let mut bench = Bench::new(1);
@@ -377,6 +385,7 @@ fn a_task_of_a_pool_that_is_gone_stays_readable() {
     bench.handle(Event::Task(run, TaskEvent::Lost));
 }
 
+/// ORCH-CONF-9
 #[test]
 fn a_daemon_that_stops_takes_no_new_configuration() {
     let mut bench = Bench::new(1);

@@ -149,6 +149,7 @@ impl Bench {
     }
 }
 
+/// ORCH-TASK-15
 #[test]
 fn a_task_whose_pool_was_retired_while_it_was_measured_is_refused() {
     let mut bench = Bench::new(1);
@@ -156,6 +157,7 @@ fn a_task_whose_pool_was_retired_while_it_was_measured_is_refused() {
     assert_eq!(bench.admit(1), Err(Refusal::ModelRetired { pool: pool_id() }));
 }
 
+/// ORCH-TASK-15
 #[test]
 fn a_task_that_waits_for_a_model_whose_file_has_gone_ends_with_the_reason() {
     let mut bench = Bench::new(0);
@@ -169,6 +171,7 @@ fn a_task_that_waits_for_a_model_whose_file_has_gone_ends_with_the_reason() {
     assert_eq!(bench.failure(1).unwrap().retry_after, Some(Millis(4000)));
 }
 
+/// ORCH-REPL-14
 #[test]
 fn an_engine_that_is_not_available_for_a_time_costs_no_task_and_no_place() {
     let mut bench = Bench::new(1);
@@ -190,6 +193,7 @@ fn an_engine_that_is_not_available_for_a_time_costs_no_task_and_no_place() {
     assert!(bench.ends.is_empty(), "{:?}", bench.ends);
 }
 
+/// ORCH-REPL-14
 #[test]
 fn a_task_that_was_in_two_failures_ends_and_says_that_a_retry_is_not_safe() {
     let mut bench = Bench::new(1);
@@ -203,6 +207,7 @@ fn a_task_that_was_in_two_failures_ends_and_says_that_a_retry_is_not_safe() {
     assert_eq!((verdict.code, verdict.retriable), (Code::WorkerReset, false));
 }
 
+/// ORCH-REPL-14
 #[test]
 fn an_engine_that_fails_and_says_nothing_more_gets_tasks_again() {
     let mut bench = Bench::new(1);
@@ -213,6 +218,7 @@ fn an_engine_that_fails_and_says_nothing_more_gets_tasks_again() {
     assert_eq!(bench.last_run(), RunId { run: 2, ..run });
 }
 
+/// ORCH-REPL-15
 #[test]
 fn tasks_wait_for_the_end_of_an_outage_and_no_longer_than_its_bound() {
     let mut bench = Bench::new(1);
@@ -241,6 +247,7 @@ fn tasks_wait_for_the_end_of_an_outage_and_no_longer_than_its_bound() {
     }
 }
 
+/// ORCH-TASK-15
 #[test]
 fn a_model_that_cannot_be_started_as_it_is_keeps_nobody_waiting() {
     let mut bench = Bench::new(1);
@@ -251,6 +258,7 @@ fn a_model_that_cannot_be_started_as_it_is_keeps_nobody_waiting() {
     assert_eq!(bench.failure(1).unwrap().retry_after, Some(Millis(9000)));
 }
 
+/// ORCH-REPL-9
 #[test]
 fn work_without_tokens_is_progress() {
     let mut bench = Bench::new(1);
@@ -260,6 +268,7 @@ fn work_without_tokens_is_progress() {
     assert_eq!((bench.ended_engines, bench.ends.len()), (0, 0));
 }
 
+/// ORCH-TASK-16, ORCH-REPL-13
 #[test]
 fn a_stream_that_stalls_beside_a_live_one_is_retried_alone() {
     let mut bench = Bench::new(1);
@@ -276,6 +285,7 @@ fn a_stream_that_stalls_beside_a_live_one_is_retried_alone() {
     assert!(!log.append(stalled.run, &late), "what the stalled placement still writes goes nowhere");
 }
 
+/// ORCH-REPL-9
 #[test]
 fn a_task_that_is_retried_is_not_judged_by_the_silence_of_its_first_replica() {
     let mut bench = Bench::new(2);

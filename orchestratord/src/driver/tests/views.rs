@@ -9,6 +9,7 @@ impl House {
     }
 }
 
+/// ORCH-TASK-13, ORCH-TASK-14
 #[tokio::test]
 async fn a_task_is_shown_on_its_whole_way() {
     let house = House::one(one_slot()).await;
@@ -53,6 +54,7 @@ async fn a_task_that_is_canceled_or_placed_again_is_shown_so() {
     assert_eq!(house.shown(1).await.course.placements, 2);
 }
 
+/// ORCH-TASK-14
 #[tokio::test]
 async fn what_a_task_was_asked_counts_for_what_is_kept() {
     let retention = Retention { bytes: 64 * 1024, ..keeping(100) };

@@ -11,6 +11,7 @@ fn full(wait: u64) -> Refusal {
     }
 }
 
+/// ORCH-ERR-3
 #[test]
 fn a_full_queue_answers_429_with_the_computed_wait_in_both_headers() {
     for (wait, seconds, backoff) in

@@ -5,6 +5,8 @@
 //! same *site*, so that `SameSite` does not keep it out. Hence a request with the cookie counts only when the
 //! browser says that it comes from this very origin, and one that changes something needs a header, too, which
 //! no form can send.
+//!
+//! Rules: ORCH-CON-2, ORCH-CON-3
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -55,6 +55,7 @@ async fn bytes(response: Response) -> Vec<u8> {
     response.into_body().collect().await.unwrap().to_bytes().to_vec()
 }
 
+/// ORCH-CON-1
 #[tokio::test]
 async fn the_page_is_there_for_anyone_and_lets_nothing_but_its_own_files_run() {
     let browser = Browser::new();
@@ -73,6 +74,7 @@ async fn the_page_is_there_for_anyone_and_lets_nothing_but_its_own_files_run() {
     assert_eq!(browser.send("GET", "/console/none", &[], "").await.status(), 404);
 }
 
+/// ORCH-CON-1
 #[tokio::test]
 async fn a_file_that_has_not_changed_is_not_sent_again() {
     let browser = Browser::new();
@@ -85,6 +87,7 @@ async fn a_file_that_has_not_changed_is_not_sent_again() {
     assert_eq!(other.status(), 200);
 }
 
+/// ORCH-CON-2
 #[tokio::test]
 async fn a_log_in_with_the_token_opens_what_the_token_opens() {
     let browser = Browser::logged_in().await;
@@ -95,6 +98,7 @@ async fn a_log_in_with_the_token_opens_what_the_token_opens() {
     assert_eq!(browser.send("POST", TASK, &PAGE, "").await.status(), 401, "logged out");
 }
 
+/// ORCH-CON-2
 #[tokio::test]
 async fn a_wrong_token_logs_nobody_in() {
     let browser = Browser::new();
@@ -107,6 +111,7 @@ async fn a_wrong_token_logs_nobody_in() {
     assert_eq!(Browser::logged_in().await.send("GET", TASK, &basic, "").await.status(), 401);
 }
 
+/// ORCH-CON-3
 #[tokio::test]
 async fn the_cookie_counts_for_the_page_alone() {
     let browser = Browser::logged_in().await;
@@ -133,6 +138,7 @@ async fn the_cookie_counts_for_the_page_alone() {
     assert_eq!(browser.send("DELETE", "/console/session", &[own], "").await.status(), 403);
 }
 
+/// ORCH-CON-2
 #[test]
 fn a_log_in_runs_out_and_the_oldest_makes_room() {
     let sessions = Sessions::default();

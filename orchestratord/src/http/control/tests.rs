@@ -27,6 +27,7 @@ fn status(pools: Vec<PoolView>) -> HealthStatus {
     status_of(&HealthView { ready: false, stopping: false, uptime: Millis(1), pools })
 }
 
+/// ORCH-MODEL-13
 #[test]
 fn pools_that_are_retired_on_purpose_are_healthy_and_a_broken_one_beside_them_is_not() {
     let retired = || pool(ModelState::Retired, None);

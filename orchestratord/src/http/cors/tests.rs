@@ -10,6 +10,7 @@ fn allow(origins: &[&str], origin: &'static str) -> bool {
     Origins::new(&origins).allow(&HeaderValue::from_static(origin))
 }
 
+/// ORCH-SEC-9
 #[test]
 fn an_origin_is_allowed_as_a_whole_by_its_scheme_or_by_the_star() {
     let origins = ["https://Chat.example:8443", "app://*", "null"];
@@ -30,6 +31,7 @@ fn an_origin_is_allowed_as_a_whole_by_its_scheme_or_by_the_star() {
     assert!(allow(&["*"], "https://any.example"));
 }
 
+/// ORCH-SEC-9
 #[test]
 fn a_request_with_two_origins_has_none() {
     let origins = Origins::new(&["*".to_owned()]);
@@ -51,6 +53,7 @@ fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
+/// ORCH-SEC-9
 #[tokio::test]
 async fn a_preflight_of_an_allowed_page_is_answered_without_the_token() {
     let asked = [
@@ -73,6 +76,7 @@ async fn a_preflight_of_an_allowed_page_is_answered_without_the_token() {
     }
 }
 
+/// ORCH-SEC-9
 #[tokio::test]
 async fn an_allowed_page_reads_answers_and_errors_alike() {
     let origin = ("origin", "https://chat.example");
@@ -87,6 +91,7 @@ async fn an_allowed_page_reads_answers_and_errors_alike() {
     }
 }
 
+/// ORCH-SEC-9
 #[tokio::test]
 async fn a_page_that_is_not_listed_gets_no_header_and_is_told_what_to_add() {
     for origin in ["http://localhost:3000", "https://evil.example"] {

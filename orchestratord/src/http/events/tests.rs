@@ -47,6 +47,7 @@ fn text(piece: &Bytes) -> &str {
     std::str::from_utf8(piece).unwrap()
 }
 
+/// ORCH-STREAM-1
 #[tokio::test]
 async fn a_stream_is_started_tokens_and_one_end_in_the_documented_form() {
     let log = TaskLog::new();
@@ -62,6 +63,7 @@ async fn a_stream_is_started_tokens_and_one_end_in_the_documented_form() {
     assert_eq!(text(&body), expected);
 }
 
+/// ORCH-SHAPE-6
 #[tokio::test]
 async fn a_long_answer_comes_in_pieces() {
     let log = TaskLog::new();
@@ -98,6 +100,7 @@ async fn started_comes_at_once_and_all_that_is_ready_is_one_piece() {
     assert_eq!(relay.next().await, None);
 }
 
+/// ORCH-STREAM-5
 #[tokio::test]
 async fn a_reader_that_comes_back_gets_started_and_then_the_next_token() {
     let log = TaskLog::new();
@@ -129,6 +132,7 @@ async fn any_text_is_one_line_of_json_that_reads_back() {
     }
 }
 
+/// ORCH-STREAM-4
 #[tokio::test]
 async fn a_task_that_failed_ends_with_the_error_in_its_end() {
     let log = TaskLog::new();
@@ -142,6 +146,7 @@ async fn a_task_that_failed_ends_with_the_error_in_its_end() {
     assert_eq!(error.engine, Some(api_types::Engine::Llamacpp));
 }
 
+/// ORCH-STREAM-7
 #[tokio::test(start_paused = true)]
 async fn silence_is_broken_by_a_comment_before_it_is_too_long() {
     let log = TaskLog::new();
@@ -165,6 +170,7 @@ async fn silence_is_broken_by_a_comment_before_it_is_too_long() {
     );
 }
 
+/// ORCH-SEC-6
 #[tokio::test]
 async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let log = TaskLog::new();

@@ -18,6 +18,7 @@ fn host(rules: &HostRules, host: &'static str) -> bool {
     check(rules, &[(HOST, host)]).is_ok()
 }
 
+/// ORCH-SEC-5
 #[test]
 fn the_daemon_goes_by_loopback_names_its_address_and_the_allowed_ones() {
     let rules = rules("192.168.1.5:6173");
@@ -73,6 +74,7 @@ fn the_message_names_the_host_and_where_to_allow_it() {
     assert!(message.contains("`evil.example:6173`") && message.contains("`allowed_hosts`"), "{message}");
 }
 
+/// ORCH-SEC-5
 #[test]
 fn a_page_of_another_host_is_forbidden_and_one_of_ours_is_not() {
     let rules = rules("127.0.0.1:6173");
@@ -85,6 +87,7 @@ fn a_page_of_another_host_is_forbidden_and_one_of_ours_is_not() {
     }
 }
 
+/// ORCH-SEC-9
 #[test]
 fn the_advice_of_a_refused_page_works() {
     let rules = rules("127.0.0.1:6173");
@@ -100,6 +103,7 @@ fn the_advice_of_a_refused_page_works() {
     assert_eq!(check(&[advice.expect("it says what to add").0.to_owned()]), Ok(()));
 }
 
+/// ORCH-SEC-5
 #[test]
 fn a_request_names_its_host_once() {
     let rules = rules("127.0.0.1:6173");

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-IMG-1
 #[test]
 fn images_in_the_request_and_on_public_hosts_pass() {
     let urls = ImageUrls::default();
@@ -21,6 +22,7 @@ fn images_in_the_request_and_on_public_hosts_pass() {
     }
 }
 
+/// ORCH-IMG-1
 #[test]
 fn what_is_no_address_of_an_image_is_refused_by_its_field() {
     let urls = ImageUrls::default();
@@ -55,6 +57,7 @@ fn what_is_no_address_of_an_image_is_refused_by_its_field() {
     assert!(urls.checked("f", long).expect_err("too long").to_string().contains("has at most 8192"));
 }
 
+/// ORCH-IMG-1
 #[test]
 fn hosts_that_are_not_public_are_refused_in_every_spelling_unless_they_are_configured() {
     let local = [

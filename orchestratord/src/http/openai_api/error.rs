@@ -1,5 +1,7 @@
 //! A refusal in the words of this plane: OpenAI's envelope, and the names that fields have here. Status, code
 //! and waits are those of [`crate::backpressure`].
+//!
+//! Rules: ORCH-OAI-3, ORCH-OAI-9
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

@@ -1,5 +1,7 @@
 //! Fields that the contract does not know, or that only attached engines serve. They go to one that speaks the same
 //! endpoint as they came, with the task; an engine that takes none refuses the first of them by its name.
+//!
+//! Rules: ORCH-ENG-16, ORCH-OAI-15
 
 use generation::ExtraBody;
 use serde_json::{Map, Value};

@@ -1,4 +1,6 @@
 //! Fields that may have more than one form, and fields that may not be there.
+//!
+//! Rules: ORCH-OAI-4
 
 use std::fmt;
 use std::marker::PhantomData;

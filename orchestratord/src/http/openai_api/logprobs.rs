@@ -1,5 +1,7 @@
 //! How probable tokens were, asked for and told as OpenAI does: one form for chats and responses, and the
 //! older one of completions.
+//!
+//! Rules: ORCH-OAI-13
 
 use generation::{TokenCandidate, TokenLogprob};
 use serde::{Serialize, Serializer};

@@ -1,6 +1,8 @@
 //! `GET /v1/models`: what can be named in `model`. Each pool in service is there under the reference of its
 //! model, or under its own name where several serve the same; and once more for the batch lane, since some
 //! clients offer only what is listed.
+//!
+//! Rules: ORCH-OAI-2
 
 use std::sync::Arc;
 

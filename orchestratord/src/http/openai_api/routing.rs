@@ -1,4 +1,6 @@
 //! What every request of this plane says besides its content: the model, the lane, the conversation.
+//!
+//! Rules: ORCH-OAI-6, ORCH-OAI-7
 
 use api_types as wire;
 use http::{HeaderMap, HeaderName};

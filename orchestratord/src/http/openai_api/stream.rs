@@ -1,5 +1,7 @@
 //! The tasks of one request as server-sent events, in the words of the endpoint. As with the streams of
 //! tasks, all that is ready becomes one piece of the body, hence one write.
+//!
+//! Rules: ORCH-SHAPE-6, ORCH-OAI-8
 
 use std::convert::Infallible;
 use std::sync::Arc;

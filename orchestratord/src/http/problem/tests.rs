@@ -10,6 +10,7 @@ fn told(body: &[u8]) -> String {
     }
 }
 
+/// ORCH-TASK-4
 #[test]
 fn an_unknown_field_is_named_with_the_nearest_known_one_or_all_of_them() {
     let message = told(br#"{"prompt": "p", "max_token": 1}"#);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
+/// ORCH-ERR-8
 #[tokio::test(start_paused = true)]
 async fn whoever_finds_all_streams_open_is_told_when_one_will_be_closed() {
     let streams = Streams::new(Clock::start());

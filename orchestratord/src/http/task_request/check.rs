@@ -1,5 +1,7 @@
 //! The checks that fields share, each with a message that names the field, its value and what would be
 //! right.
+//!
+//! Rules: ORCH-TASK-3, ORCH-TASK-5, ORCH-TASK-8
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

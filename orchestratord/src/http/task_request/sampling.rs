@@ -1,4 +1,6 @@
 //! How tokens are chosen: what the request says, before what its profile says, before the defaults.
+//!
+//! Rules: ORCH-TASK-5, ORCH-TASK-10
 
 use std::collections::{BTreeMap, BTreeSet};
 

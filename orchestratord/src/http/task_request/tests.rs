@@ -113,6 +113,7 @@ fn every_field_of_a_conversation_arrives() {
     assert_eq!(request.expected_tokens, Some(TokenCount(60)));
 }
 
+/// ORCH-TASK-3
 #[test]
 fn exactly_one_of_prompt_messages_and_inputs_is_sent() {
     let messages = json!([{"role": "user", "content": "u"}]);
@@ -127,6 +128,7 @@ fn exactly_one_of_prompt_messages_and_inputs_is_sent() {
     );
 }
 
+/// ORCH-TASK-3
 #[test]
 fn an_input_of_another_workload_is_refused_by_name() {
     let embed = |field: &str, value: Value| {
@@ -178,6 +180,7 @@ fn nul_characters_are_refused_with_their_place() {
     assert!(told(&completion("model_ref", json!("a\0"))).starts_with("`model_ref` holds a NUL"));
 }
 
+/// ORCH-TASK-5
 #[test]
 fn numbers_are_taken_up_to_their_limits_and_refused_past_them() {
     let cases = [
@@ -243,6 +246,7 @@ fn numbers_are_taken_up_to_their_limits_and_refused_past_them() {
     }
 }
 
+/// ORCH-TASK-5
 #[test]
 fn lists_and_texts_are_taken_up_to_their_limits_and_refused_past_them() {
     let stops = |count: usize| sampling("stop", json!(vec!["x"; count]));
@@ -306,6 +310,7 @@ fn a_token_is_biased_once_within_limits_and_banned_at_the_least() {
     );
 }
 
+/// ORCH-TASK-10
 #[test]
 fn a_profile_stands_between_the_request_and_the_defaults() {
     let calm = job(&completion("sampler_profile_version", json!("calm"))).sampling;
@@ -321,6 +326,7 @@ fn a_profile_stands_between_the_request_and_the_defaults() {
     );
 }
 
+/// ORCH-TASK-7
 #[test]
 fn the_seed_of_a_task_without_one_is_a_fixed_function_of_its_id() {
     // The first eight bytes of the SHA-256 of sixteen zero bytes, little-endian: `printf '\0%.0s' {1..16} | sha256sum`.
@@ -328,6 +334,7 @@ fn the_seed_of_a_task_without_one_is_a_fixed_function_of_its_id() {
     assert_eq!(job(&completion("seed", json!(0))).seed, 0, "a seed that is sent is used, zero included");
 }
 
+/// ORCH-TASK-2
 #[test]
 fn the_fingerprint_tells_bodies_apart_and_not_their_spelling() {
     let id = json!(ID);
@@ -377,6 +384,7 @@ fn a_schema_larger_than_the_engine_takes_is_refused_before_it_waits() {
 }
 
 proptest! {
+    /// ORCH-TASK-5
     #[test]
     fn no_number_makes_reading_panic_and_what_is_taken_is_within_limits(
         temperature in any::<f64>(), top_p in any::<f64>(), penalty in any::<f64>(), most in any::<i64>(),

@@ -23,6 +23,7 @@ fn a_build_without_a_back_end_computes_on_the_processor_though_there_are_cards()
     assert_eq!(names(&devices(&DevicesChoice::Auto, &two_cards(), Offload::None)), ["cpu"]);
 }
 
+/// ORCH-DEV-3
 #[test]
 fn the_emptiest_card_comes_first() {
     let chosen = devices(&DevicesChoice::Auto, &two_cards(), Offload::Nvidia);
@@ -30,6 +31,7 @@ fn the_emptiest_card_comes_first() {
     assert_eq!(names(&devices(&DevicesChoice::Auto, &Snapshot::default(), Offload::Nvidia)), ["cpu"]);
 }
 
+/// ORCH-DEV-3
 #[test]
 fn auto_takes_the_card_with_most_free_memory_else_the_processor() {
     let cases = [
@@ -57,6 +59,7 @@ fn a_back_end_that_finds_its_own_device_is_given_none_by_name() {
     assert_eq!(chosen, [Device::Gpu { uuid: String::new(), index: 0 }]);
 }
 
+/// ORCH-DEV-1
 #[test]
 fn a_card_is_found_by_its_place_and_by_its_name() {
     let of = |choice| devices(&DevicesChoice::Listed(vec![choice]), &two_cards(), Offload::Nvidia);

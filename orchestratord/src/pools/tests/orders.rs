@@ -359,6 +359,7 @@ fn now() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn an_unload_is_answered_within_the_engines_grace_in_every_state_and_frees_all() {
     for at in ALL {
@@ -378,6 +379,7 @@ async fn an_unload_is_answered_within_the_engines_grace_in_every_state_and_frees
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_reload_to_a_good_file_is_tried_in_every_state_and_becomes_the_pools_model() {
     for at in ALL.into_iter().filter(|at| !at.is_reloading()) {
@@ -398,6 +400,7 @@ async fn a_reload_to_a_good_file_is_tried_in_every_state_and_becomes_the_pools_m
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_reload_that_fails_leaves_every_state_as_it_was() {
     for at in ALL.into_iter().filter(|at| !at.is_reloading() && *at != At::Unloading) {
@@ -431,6 +434,7 @@ async fn a_reload_that_fails_leaves_every_state_as_it_was() {
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_second_reload_is_refused_at_once_and_the_first_one_goes_on() {
     for at in ALL.into_iter().filter(|at| at.is_reloading() && *at != At::ReloadFetching) {
@@ -463,11 +467,13 @@ async fn ends_in_every_state(end: fn(&mut Rig)) {
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn the_shutdown_ends_a_controller_in_every_state() {
     ends_in_every_state(|rig| rig.shutdown.cancel()).await;
 }
 
+/// ORCH-CONF-11
 #[tokio::test(start_paused = true)]
 async fn the_end_of_its_orders_ends_a_controller_in_every_state_and_frees_all() {
     ends_in_every_state(Rig::close).await;
@@ -480,6 +486,7 @@ fn with_options(rig: &Rig, folder: &tempfile::TempDir) -> Order {
     Order::Reload(ReloadOrder { model, sha256: None, options: Some(Box::new(options)) })
 }
 
+/// ORCH-CONF-12
 #[tokio::test(start_paused = true)]
 async fn new_options_are_tried_where_a_model_is_loaded_and_taken_over_where_none_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -506,6 +513,7 @@ async fn new_options_are_tried_where_a_model_is_loaded_and_taken_over_where_none
     }
 }
 
+/// ORCH-CONF-12
 #[tokio::test(start_paused = true)]
 async fn options_that_fail_leave_the_replicas_and_the_options_that_they_had() {
     let folder = tempfile::tempdir().unwrap();

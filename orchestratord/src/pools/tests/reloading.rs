@@ -12,6 +12,7 @@ fn slow(memory: u64) -> House {
     House::new(Wish { engine, memory, ..Wish::default() })
 }
 
+/// ORCH-MODEL-10
 #[tokio::test(start_paused = true)]
 async fn a_reload_tells_how_much_of_the_new_model_is_loaded_while_the_old_one_serves() {
     let house = slow(2 * NEEDS);
@@ -31,6 +32,7 @@ async fn a_reload_tells_how_much_of_the_new_model_is_loaded_while_the_old_one_se
     assert_eq!(stage(&house.health().await), None);
 }
 
+/// ORCH-MODEL-10
 #[tokio::test(start_paused = true)]
 async fn a_reload_in_the_old_ones_place_tells_that_it_waits_for_what_runs() {
     let house = slow(NEEDS);

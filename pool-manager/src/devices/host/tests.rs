@@ -41,6 +41,7 @@ fn a_limit_leaves_what_its_group_does_not_live_in() {
     }
 }
 
+/// ORCH-DEV-7
 #[test]
 fn a_process_is_measured_with_what_it_started() {
     let own = process_memory(std::process::id()).expect("this process lives");

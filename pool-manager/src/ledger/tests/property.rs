@@ -208,6 +208,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+    /// ORCH-DEV-8
     #[test]
     fn promised_plus_used_memory_never_exceeds_a_device(events in proptest::collection::vec(event(), 1..120)) {
         let mut machine = Machine::default();

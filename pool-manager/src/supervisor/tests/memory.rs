@@ -49,6 +49,7 @@ fn rig() -> (Rig, MemoryAccount, Reservation) {
     (rig, account, own)
 }
 
+/// ORCH-DEV-8
 #[tokio::test(start_paused = true)]
 async fn the_memory_of_a_replica_that_crashed_stays_promised_to_it_while_it_restarts() {
     let (mut rig, account, _own) = rig();
@@ -60,6 +61,7 @@ async fn the_memory_of_a_replica_that_crashed_stays_promised_to_it_while_it_rest
     rig.ready().await;
 }
 
+/// ORCH-DEV-8
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_releases_the_memory_and_the_next_start_takes_it_again() {
     let (mut rig, account, _own) = rig();
@@ -75,6 +77,7 @@ async fn an_open_breaker_releases_the_memory_and_the_next_start_takes_it_again()
     assert_eq!(promised(&account.ledger), NEEDS);
 }
 
+/// ORCH-DEV-8
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_broken_for_good_releases_its_memory() {
     let (mut rig, account, _own) = rig();
@@ -83,6 +86,7 @@ async fn a_model_that_is_broken_for_good_releases_its_memory() {
     assert_eq!(promised(&account.ledger), 0);
 }
 
+/// ORCH-DEV-8
 #[tokio::test(start_paused = true)]
 async fn a_replica_whose_memory_others_took_starts_when_they_give_it_back_and_not_before() {
     let (mut rig, account, _own) = rig();

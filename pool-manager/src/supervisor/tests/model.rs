@@ -101,6 +101,7 @@ async fn play_all(seeds: std::ops::Range<u64>, bound: usize) {
     );
 }
 
+/// ORCH-REPL-4
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_the_story_told_is_whole_and_in_order() {
     play_all(0..300, EVENTS_BOUND).await;

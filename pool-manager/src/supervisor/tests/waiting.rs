@@ -7,6 +7,7 @@ fn waiting_max() -> Duration {
     RestartPolicy::default().waiting_max
 }
 
+/// ORCH-REPL-10
 #[tokio::test(start_paused = true)]
 async fn while_tasks_wait_no_delay_is_longer_than_seconds_and_the_breaker_is_told_all_the_same() {
     let mut rig = Rig::new(MockConfig::instant());
@@ -22,6 +23,7 @@ async fn while_tasks_wait_no_delay_is_longer_than_seconds_and_the_breaker_is_tol
     assert!(now() - begun <= 12 * waiting_max(), "{:?}", now() - begun);
 }
 
+/// ORCH-REPL-10
 #[tokio::test(start_paused = true)]
 async fn five_kills_in_a_row_cost_a_pool_that_somebody_waits_for_seconds_and_not_a_minute() {
     let mut rig = Rig::new(MockConfig::instant());
@@ -35,6 +37,7 @@ async fn five_kills_in_a_row_cost_a_pool_that_somebody_waits_for_seconds_and_not
     assert!(now() - begun < 5 * waiting_max() + Duration::from_secs(1), "{:?}", now() - begun);
 }
 
+/// ORCH-REPL-10
 #[tokio::test(start_paused = true)]
 async fn a_task_that_comes_while_the_breaker_is_open_shortens_the_delay_and_the_new_one_is_told() {
     let mut rig = Rig::new(MockConfig::instant());
@@ -49,6 +52,7 @@ async fn a_task_that_comes_while_the_breaker_is_open_shortens_the_delay_and_the_
     assert!(now() - came <= waiting_max() + Duration::from_millis(5), "{:?}", now() - came);
 }
 
+/// ORCH-REPL-10
 #[tokio::test(start_paused = true)]
 async fn a_broken_model_is_tried_again_only_slowly_whoever_waits() {
     let mut rig = Rig::new(MockConfig::instant());

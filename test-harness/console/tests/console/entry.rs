@@ -5,6 +5,7 @@ use harness::TOKEN;
 
 use crate::{entered, house, keeps_to_itself};
 
+/// ORCH-CON-2
 #[tokio::test]
 async fn nobody_gets_in_without_the_token() {
     let Some((_daemon, browser)) = house(&[]).await else { return };
@@ -36,6 +37,7 @@ async fn nobody_gets_in_without_the_token() {
     keeps_to_itself(&browser).await;
 }
 
+/// ORCH-CON-6
 #[tokio::test]
 async fn a_daemon_that_goes_away_is_said_and_seen_again() {
     let Some((daemon, browser)) = entered(&[]).await else { return };
@@ -47,6 +49,7 @@ async fn a_daemon_that_goes_away_is_said_and_seen_again() {
     browser.says(".top", "Serving").await;
 }
 
+/// ORCH-CON-1
 #[tokio::test]
 async fn clients_are_told_how_to_connect() {
     let Some((daemon, browser)) = entered(&[]).await else { return };

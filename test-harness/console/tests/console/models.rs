@@ -4,6 +4,7 @@ use harness::executable;
 
 use crate::{entered, keeps_to_itself};
 
+/// ORCH-CON-4
 #[tokio::test]
 async fn a_model_is_reloaded_and_a_bad_one_leaves_the_old_one_in_its_place() {
     let Some((daemon, browser)) = entered(&[]).await else { return };
@@ -36,6 +37,7 @@ async fn a_model_is_reloaded_and_a_bad_one_leaves_the_old_one_in_its_place() {
     keeps_to_itself(&browser).await;
 }
 
+/// ORCH-CON-4
 #[tokio::test]
 async fn a_model_is_retired_and_activated() {
     let Some((daemon, browser)) = entered(&[]).await else { return };

@@ -6,6 +6,7 @@ use harness::tasks::{batch, endless};
 
 use crate::{entered, keeps_to_itself};
 
+/// ORCH-CON-5
 #[tokio::test]
 async fn a_chat_streams_is_stopped_and_has_its_page() {
     let Some((daemon, browser)) = entered(&["pools[0].slots=2"]).await else { return };
@@ -70,6 +71,7 @@ async fn what_a_model_thinks_before_it_answers_is_folded() {
     browser.gone(".said.model > .text").await;
 }
 
+/// ORCH-CON-4
 #[tokio::test]
 async fn who_runs_and_who_waits_is_seen_and_can_be_canceled() {
     let Some((daemon, browser)) = entered(&["pools[0].slots=2"]).await else { return };

@@ -6,6 +6,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// ORCH-ERR-2
 #[test]
 fn contract_types_and_pages_have_the_same_codes() {
     let files = crate::process::list_files(&root()).unwrap();

@@ -76,6 +76,7 @@ fn faults(changed: &Value, version: &str) -> Vec<String> {
     faults_between("data.yaml", (before, &contract()), (now, changed))
 }
 
+/// ORCH-DOC-3
 #[test]
 fn what_is_taken_away_needs_a_new_major_version() {
     const POST: &str = "/paths/~1things/post";
@@ -123,6 +124,7 @@ fn what_is_taken_away_needs_a_new_major_version() {
     }
 }
 
+/// ORCH-DOC-3
 #[test]
 fn what_is_added_is_free() {
     assert_eq!(faults(&contract(), "1.2.0"), Vec::<String>::new());
@@ -181,6 +183,7 @@ fn a_contract_is_released_once_and_the_last_release_counts() {
     assert_eq!(check(tree.path(), &files).unwrap(), Vec::<String>::new(), "held against 2.0.0 only");
 }
 
+/// ORCH-DOC-3
 #[test]
 fn the_contracts_keep_what_was_released() {
     let files = crate::process::list_files(&root()).unwrap();

@@ -14,12 +14,14 @@ Version needs section '.gnu.version_r' contains 2 entries:
   0x0040:   Name: GCC_3.0  Flags: none  Version: 5
 ";
 
+/// ORCH-INST-6
 #[test]
 fn libraries_and_the_newest_version_of_the_c_library_are_read() {
     let needs = Needs::read(SAID);
     assert_eq!(needs.to_string(), "libstdc++.so.6, libcuda.so.1, libc.so.6; glibc 2.34 or later");
 }
 
+/// ORCH-INST-6
 #[test]
 fn what_not_every_system_has_is_a_stranger_unless_a_back_end_brings_it() {
     let needs = Needs::read(SAID);

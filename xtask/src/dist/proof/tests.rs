@@ -1,6 +1,7 @@
 use super::*;
 use crate::dist::pack;
 
+/// ORCH-INST-6
 #[tokio::test]
 async fn an_archive_with_a_changed_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 use super::*;
 
+/// ORCH-CLI-18
 #[test]
 fn a_backslash_at_the_end_goes_on_with_the_next_line() {
     assert!(goes_on("How \\") && goes_on("How \\\nmany\\"));
@@ -8,6 +9,7 @@ fn a_backslash_at_the_end_goes_on_with_the_next_line() {
     assert_eq!(joined("cut off\\"), "cut off");
 }
 
+/// ORCH-CLI-18
 #[test]
 fn a_fence_goes_on_to_the_next_whatever_is_between() {
     assert!(goes_on("\"\"\"fn main() {\n}") && goes_on("\"\"\""));

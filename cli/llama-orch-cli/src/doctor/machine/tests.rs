@@ -20,6 +20,7 @@ fn reading(device: Device, free_bytes: u64) -> DeviceReading {
     DeviceReading { device, name: "a card".to_owned(), memory: Some(memory), utilization: None }
 }
 
+/// ORCH-CLI-12
 #[test]
 fn a_card_without_its_driver_is_named_with_what_to_install() {
     let dir = tempfile::tempdir().unwrap();

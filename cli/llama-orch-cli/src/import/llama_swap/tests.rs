@@ -50,6 +50,7 @@ fn pool(carried: &Carried, id: &str) -> Pool {
     found.unwrap_or_else(|| panic!("{id} in {carried:#?}")).pool.clone()
 }
 
+/// ORCH-CLI-14
 #[test]
 fn a_plain_llama_server_becomes_a_pool_of_the_built_in_engine() {
     let expected = Pool {
@@ -90,6 +91,7 @@ fn another_server_is_started_and_asked_for_its_model_by_name() {
     assert_eq!(fixed.server.unwrap().command.unwrap(), ["my-server", "--listen", "{port}", "--bind", "0"]);
 }
 
+/// ORCH-CLI-14
 #[test]
 fn what_llama_swap_has_alone_is_named() {
     let carried = carried();

@@ -50,6 +50,7 @@ fn filled() -> Shelf {
     shelf
 }
 
+/// ORCH-CLI-14
 #[test]
 fn models_are_used_where_they_are_with_their_checksum_and_parameters() {
     let shelf = filled();
@@ -65,6 +66,7 @@ fn models_are_used_where_they_are_with_their_checksum_and_parameters() {
     assert_eq!((profile.temperature, profile.top_k), (Some(0.6), Some(20)));
 }
 
+/// ORCH-CLI-14
 #[test]
 fn what_ollama_has_alone_is_named() {
     let (_, carried) = read(Some(filled().0.path())).unwrap();

@@ -11,6 +11,7 @@ fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
     terminal.backend().to_string()
 }
 
+/// ORCH-CLI-16
 #[test]
 fn everything_is_on_a_terminal_of_80_columns_and_24_lines() {
     let mut screen = screen(&[(1, "running"), (3, "waiting"), (2, "waiting"), (4, "ended")]);

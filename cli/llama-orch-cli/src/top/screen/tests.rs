@@ -68,6 +68,7 @@ pub(in crate::top) fn press(screen: &mut Screen, code: KeyCode) -> Action {
     screen.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
+/// ORCH-CLI-16
 #[test]
 fn a_task_is_canceled_only_after_a_yes() {
     let mut screen = screen(&[(1, "running"), (2, "waiting"), (9, "ended")]);

@@ -154,6 +154,7 @@ fn an_engine_that_is_not_built_in_needs_a_server() {
     );
 }
 
+/// ORCH-ENG-2
 #[test]
 fn a_server_has_a_url_or_a_command() {
     let refuses = |server: &str, message: &str| {
@@ -200,6 +201,7 @@ fn a_url_that_is_none_is_refused_with_the_reason() {
     }
 }
 
+/// ORCH-CONF-7
 #[test]
 fn an_option_that_would_change_nothing_is_refused_by_name() {
     let url = "server: {url: 'http://a'}";
@@ -230,6 +232,7 @@ fn an_option_that_would_change_nothing_is_refused_by_name() {
     }
 }
 
+/// ORCH-ENG-8
 #[test]
 fn the_key_of_a_server_is_never_shown() {
     let with_key =

@@ -17,6 +17,7 @@ fn reads(yaml: &str) {
     assert_eq!((config.access.listen.port(), pools.as_slice()), (1, [("a", 3)].as_slice()), "{shown:?}");
 }
 
+/// ORCH-CONF-8
 #[test]
 fn comments_may_be_long_and_stand_anywhere() {
     for lines in [1, 32, 33, 1000] {
@@ -35,6 +36,7 @@ fn comments_may_be_long_and_stand_anywhere() {
     reads(&around(&format!("# {}\n", "x".repeat(100_000))));
 }
 
+/// ORCH-CONF-8
 #[test]
 fn a_file_of_comments_as_long_as_a_file_may_be_is_read() {
     let room = usize::try_from(MAX_FILE_BYTES).expect("it fits") - around("").len();
@@ -42,6 +44,7 @@ fn a_file_of_comments_as_long_as_a_file_may_be_is_read() {
     reads(&around(&line.repeat(room / line.len())));
 }
 
+/// ORCH-CONF-8
 #[test]
 fn what_editors_and_other_systems_leave_in_a_file_is_read() {
     let plain = around("");
@@ -65,6 +68,7 @@ fn what_editors_and_other_systems_leave_in_a_file_is_read() {
     }
 }
 
+/// ORCH-CONF-8
 #[test]
 fn anchors_merges_and_long_values_are_read() {
     let hosts: String = (0..10_000).map(|i| format!("- h{i}.lan\n")).collect();
@@ -84,6 +88,7 @@ fn anchors_merges_and_long_values_are_read() {
     assert_eq!(machine.load().config.pools.len(), 64);
 }
 
+/// ORCH-CONF-8
 #[test]
 fn a_fault_below_all_that_keeps_its_line_and_column() {
     let block = "  # slots: 1\n".repeat(100);
@@ -104,6 +109,7 @@ fn a_fault_below_all_that_keeps_its_line_and_column() {
     );
 }
 
+/// ORCH-CONF-8
 #[test]
 fn a_file_of_another_encoding_is_named_as_one() {
     let machine = Machine::new();

@@ -1,4 +1,6 @@
 //! Tools, their choice and their calls, as OpenAI's clients send them.
+//!
+//! Rules: ORCH-OAI-10
 
 use generation::{Tool, ToolCall, ToolChoice};
 use serde::Deserialize;

@@ -15,6 +15,7 @@ fn what_nobody_knows_goes_on_with_what_is_said_where_no_engine_takes_it() {
     assert_eq!(own.refusal, "`tempreature` is not a field: did you mean `temperature`?");
 }
 
+/// ORCH-OAI-15
 #[test]
 fn what_is_the_daemons_own_affair_or_of_another_endpoint_is_refused_by_name() {
     for (name, words) in [
@@ -28,6 +29,7 @@ fn what_is_the_daemons_own_affair_or_of_another_endpoint_is_refused_by_name() {
     }
 }
 
+/// ORCH-ENG-16
 #[test]
 fn arguments_of_the_template_stand_apart_where_there_is_nothing_else() {
     let template = json!({"chat_template_kwargs": {"enable_thinking": false}});

@@ -24,6 +24,7 @@ fn split() -> Vec<TokenLogprob> {
     ]
 }
 
+/// ORCH-OAI-13
 #[test]
 fn a_token_has_its_bytes_and_a_name_that_can_be_read_where_it_is_a_part_of_a_character() {
     let told = json!(ChatLogprobs::from(split().as_slice()));
@@ -43,6 +44,7 @@ fn what_cannot_be_is_told_as_openai_does_and_not_as_null() {
     assert_eq!(json!(CompletionLogprobs::new(&[never], 0, &mut 0))["token_logprobs"], json!([-9999.0]));
 }
 
+/// ORCH-OAI-13
 #[test]
 fn offsets_count_characters_on_from_the_text_before() {
     let mut offset = 3;

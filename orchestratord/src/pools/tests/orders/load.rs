@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_load_is_answered_in_every_state_and_waits_for_no_delay() {
     for at in [At::Unloaded, At::FetchDelay, At::WaitingForRoom, At::Unloading] {
@@ -17,6 +18,7 @@ async fn a_load_is_answered_in_every_state_and_waits_for_no_delay() {
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_load_that_comes_while_the_config_loads_waits_for_room_where_the_config_does_not() {
     for ordered in [false, true] {
@@ -32,6 +34,7 @@ async fn a_load_that_comes_while_the_config_loads_waits_for_room_where_the_confi
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_load_that_comes_while_the_file_is_fetched_loads_it() {
     for ordered in [false, true] {
@@ -46,6 +49,7 @@ async fn a_load_that_comes_while_the_file_is_fetched_loads_it() {
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_load_of_what_is_loaded_or_reloaded_changes_nothing() {
     for at in [At::Starting, At::Ready, At::BackingOff, At::ReloadLoading, At::ReloadTesting] {
@@ -62,6 +66,7 @@ async fn a_load_of_what_is_loaded_or_reloaded_changes_nothing() {
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_load_that_comes_during_a_reload_of_an_unloaded_pool_is_carried_out_when_the_reload_fails() {
     let mut rig = Rig::at(At::Unloaded).await;
@@ -75,6 +80,7 @@ async fn a_load_that_comes_during_a_reload_of_an_unloaded_pool_is_carried_out_wh
     assert_eq!(rig.heard_until("Ready").await, ["ReloadOver(ModelInvalid)", "Starting"]);
 }
 
+/// ORCH-MODEL-12
 #[tokio::test(start_paused = true)]
 async fn a_load_whose_file_has_gone_is_answered_and_tried_until_the_file_is_back() {
     let mut rig = Rig::at(At::Unloaded).await;
@@ -103,6 +109,7 @@ async fn a_load_whose_file_has_gone_is_answered_and_tried_until_the_file_is_back
     rig.until("Ready").await;
 }
 
+/// ORCH-CONF-10
 #[tokio::test(start_paused = true)]
 async fn a_preload_loads_where_there_is_room_and_waits_for_none() {
     for (memory, answer) in [(2 * NEEDS, "Starting"), (NEEDS - 1, "Unloaded")] {

@@ -13,6 +13,7 @@ fn take(ledger: &Arc<Ledger>, bytes: u64) -> Reservation {
     ledger.reserve(&Snapshot::default(), &[], |_| Ok::<_, ()>((vec![holding], ()))).unwrap().0
 }
 
+/// ORCH-DEV-9
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_waits_for_room_estimates_once_and_looks_every_second() {
     let mut rig = Rig::at(At::WaitingForRoom).await;
@@ -24,6 +25,7 @@ async fn a_pool_that_waits_for_room_estimates_once_and_looks_every_second() {
     assert_eq!(rig.control.counts().estimates, 1);
 }
 
+/// ORCH-DEV-9
 #[tokio::test(start_paused = true)]
 async fn a_file_that_takes_the_place_of_another_is_estimated_anew() {
     let mut rig = Rig::at(At::Unloaded).await;
@@ -52,6 +54,7 @@ async fn a_pool_that_waits_for_room_starts_when_it_is_given_some() {
     assert!(now() - begun < Duration::from_millis(10), "{:?}", now() - begun);
 }
 
+/// ORCH-DEV-8
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_gives_its_memory_to_whoever_waits_and_is_unloaded_when_it_is_taken() {
     let mut rig = Rig::new(&Setting { memory: NEEDS, ..Setting::default() });
@@ -72,6 +75,7 @@ async fn a_crash_loop_gives_its_memory_to_whoever_waits_and_is_unloaded_when_it_
     rig.until("Ready").await;
 }
 
+/// ORCH-DEV-8
 #[tokio::test(start_paused = true)]
 async fn in_the_place_of_the_old_model_nobody_else_gets_in_though_the_new_one_fails() {
     let mut rig = Rig::at(At::ReloadInPlace).await;

@@ -21,6 +21,7 @@ fn constraint(body: Value) -> Result<Option<Constraint>, String> {
     Ok(tasks[0].job.sampling.constraint.clone())
 }
 
+/// ORCH-OAI-14
 #[test]
 fn a_schema_becomes_the_form_that_the_answer_has_to_have() {
     let format = json!({"type": "json_schema", "schema": {"type": "string", "enum": ["red"]}});
@@ -32,6 +33,7 @@ fn a_schema_becomes_the_form_that_the_answer_has_to_have() {
     }
 }
 
+/// ORCH-OAI-14
 #[test]
 fn what_is_no_form_of_this_endpoint_is_refused_by_name() {
     for (format, words) in [
