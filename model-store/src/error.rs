@@ -136,25 +136,25 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
-    /// None of the sources of the starter model gave it.
+    /// The starter model is not on this machine, and its source did not give it.
     #[error(
-        "the starter model could not be fetched\n{}\n  hint: get online and start again; or put `{}` (sha256 {}) at \
-         `{}`; or set a pool's `model` to a GGUF file that you have",
-        tried.join("\n"),
+        "the starter model is not on this machine and cannot be fetched: {reason}\n  hint: get online, or name a \
+         mirror of Hugging Face in HF_ENDPOINT; or put `{}` (sha256 {}) at `{}`; or set a pool's `model` to a GGUF \
+         file that you have",
         crate::STARTER_FILE,
         crate::STARTER_SHA256,
         put_at.display()
     )]
-    NoSource {
-        /// One line for each source that was tried.
-        tried: Vec<String>,
+    Starter {
+        /// What the source answered, without its hints.
+        reason: String,
         /// Where the file may be put by hand.
         put_at: PathBuf,
     },
 }
 
 impl FetchError {
-    /// Whether another source of the same file may do better.
+    /// Whether the fault is that of the source or of the way to it, and not of this machine or its user.
     pub(crate) const fn is_of_the_source(&self) -> bool {
         match self {
             Self::NotFound { .. }
@@ -169,7 +169,7 @@ impl FetchError {
             | Self::NoSpace { .. }
             | Self::Write { .. }
             | Self::Read { .. }
-            | Self::NoSource { .. } => false,
+            | Self::Starter { .. } => false,
         }
     }
 

@@ -131,7 +131,7 @@ impl Store {
             return Err(RemoveError::BeingFetched(path.to_owned()));
         }
         let mut freed = 0;
-        for path in [path.to_owned(), part, beside(path, "part.json"), beside(path, "unpacking")] {
+        for path in [path.to_owned(), part, beside(path, "part.json")] {
             let Some(state) = size(&path) else { continue };
             fs::remove_file(&path).map_err(|cause| RemoveError::Write { path, cause })?;
             freed += state.len();

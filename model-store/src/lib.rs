@@ -21,7 +21,6 @@ mod checked;
 mod disk;
 mod download;
 mod hugging_face;
-mod pip;
 mod place;
 mod rejections;
 mod starter;

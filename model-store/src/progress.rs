@@ -12,8 +12,6 @@ pub enum Phase {
     Fetching,
     /// Its checksum is computed.
     Checking,
-    /// It is taken out of an archive.
-    Unpacking,
 }
 
 /// How far it is.

@@ -237,7 +237,8 @@ impl Store {
         let download =
             |remote: &Remote| Download { remote, target: &target, sha256: expected, existing }.run(&tools);
         let sum = match model {
-            ModelRef::Starter => starter::fetch(&target, existing, &self.surroundings, &tools)?,
+            ModelRef::Starter => download(&starter::remote(&self.surroundings))
+                .map_err(|error| starter::with_ways_out(error, &target))?,
             ModelRef::HuggingFace(file) => download(&hugging_face::remote(file, None, &self.surroundings))?,
             ModelRef::Url(url) => {
                 let remote = Remote::open(url);

@@ -13,8 +13,8 @@ use crate::error::FetchError;
 use crate::progress::Watch;
 use crate::surroundings::Surroundings;
 
-/// Variables that name a file of further certificates to trust, as pip, requests and curl read them.
-const CA_VARIABLES: [&str; 3] = ["PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+/// Variables that name a file of further certificates to trust, as requests and curl read them.
+const CA_VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// How patient a fetch is.
 #[derive(Clone, Copy, Debug)]

@@ -45,7 +45,7 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     }
     say::step("Built-in engine: tokens/s and time between tokens by number of streams");
     setup::packages(workspace, interrupts).await?;
-    starter::fetch(interrupts).await?;
+    starter::fetch(workspace, interrupts).await?;
     let words: Vec<&str> = ENGINE.into_iter().chain(args.engine_args.iter().map(String::as_str)).collect();
     cargo(&words, workspace, interrupts).await
 }

@@ -37,7 +37,7 @@ pub struct Args {
 /// When a test fails, and when something that they need cannot be had.
 pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
     let programs = python::environment("clients", &PACKAGES, workspace, interrupts).await?;
-    starter::fetch(interrupts).await?;
+    starter::fetch(workspace, interrupts).await?;
     let program = match &args.daemon {
         Some(program) => program.clone(),
         None => {

@@ -69,7 +69,7 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
     setup::packages(workspace, interrupts).await?;
     let programs = build(args, workspace, interrupts).await?;
     say::step("Starter model");
-    starter::fetch(interrupts).await?;
+    starter::fetch(workspace, interrupts).await?;
 
     say::step(&format!("Daemon on {}", probe.url()));
     let demo = Demo { args, workspace, programs, probe };

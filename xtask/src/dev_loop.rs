@@ -163,7 +163,7 @@ impl Step {
     async fn run(self, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         match self {
             Self::Packages => setup::packages(workspace, interrupts).await,
-            Self::Starter => starter::fetch(interrupts).await,
+            Self::Starter => starter::fetch(workspace, interrupts).await,
             Self::Scan => run_scan(workspace),
             Self::Links => run_links(workspace),
             Self::Tidy => run_tidy(workspace).await,

@@ -169,9 +169,9 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::DevLoop(args) => dev_loop::run(&args, &workspace, &mut interrupts).await,
         Command::Setup => {
             setup::packages(&workspace, &mut interrupts).await?;
-            starter::fetch(&mut interrupts).await
+            starter::fetch(&workspace, &mut interrupts).await
         }
-        Command::FetchStarter => starter::fetch(&mut interrupts).await,
+        Command::FetchStarter => starter::fetch(&workspace, &mut interrupts).await,
         Command::LlamaServer => llama_server::build(&workspace, &mut interrupts).await,
         Command::RegenOpenapi(args) => {
             let mode = if args.check { Mode::Check } else { Mode::Write };

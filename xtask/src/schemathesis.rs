@@ -43,7 +43,7 @@ const EXAMPLES: u32 = 15;
 pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
     llama_server::build(workspace, interrupts).await?;
     let programs = python::environment("schemathesis", &[PACKAGE], workspace, interrupts).await?;
-    starter::fetch(interrupts).await?;
+    starter::fetch(workspace, interrupts).await?;
     let program = build(workspace, interrupts).await?;
     let config = config(&llama_server::program()?);
     let start =

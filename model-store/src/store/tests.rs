@@ -185,6 +185,43 @@ fn the_starter_models_checksum_is_known_and_no_other_is_taken_for_it() {
     assert!(error.ends_with("hint: leave the pool's `sha256` out: the starter model's is known"), "{error}");
 }
 
+/// ORCH-STORE-4
+#[test]
+fn a_starter_model_that_cannot_be_fetched_says_why_and_every_way_out() {
+    let hub = Server::start(|_, _| Reply::status(404));
+    let machine = Machine::new(&[("HF_ENDPOINT", &hub.url(""))]);
+    let message = machine.fetch("starter", None).expect_err("no source").to_string();
+    let host = hub.url("").trim_start_matches("http://").to_owned();
+    let place = machine.store.place(&ModelRef::Starter).display().to_string();
+    let asked = hub.asked().remove(0).path;
+    assert!(asked.ends_with(&format!(
+        "/SmolLM2-135M-Instruct-GGUF/resolve/{}/{}",
+        starter::COMMIT,
+        crate::STARTER_FILE
+    )));
+    assert_eq!(
+        message.replace(&host, "HUB").replace(&place, "PLACE").replace(&asked, "/FILE"),
+        format!(
+            "the starter model is not on this machine and cannot be fetched: `HUB` has no such file (404): \
+             http://HUB/FILE\n  hint: get online, or name a mirror of Hugging Face in HF_ENDPOINT; or put `{}` (sha256 \
+             {}) at `PLACE`; or set a pool's `model` to a GGUF file that you have",
+            crate::STARTER_FILE,
+            crate::STARTER_SHA256
+        )
+    );
+}
+
+/// ORCH-STORE-4
+#[test]
+fn another_file_on_the_hub_is_not_taken_for_the_starter_model() {
+    let hub = Server::start(|_, _| Reply::whole(b"another quantisation"));
+    let machine = Machine::new(&[("HF_ENDPOINT", &hub.url(""))]);
+    let error = machine.fetch("starter", None).expect_err("another file");
+    let FetchError::Starter { reason, put_at } = &error else { panic!("{error}") };
+    assert!(reason.ends_with("has the wrong checksum; the download was discarded"), "{reason}");
+    assert!(!put_at.exists());
+}
+
 #[test]
 fn a_check_says_what_is_there_and_changes_nothing() {
     let machine = Machine::new(&[]);

@@ -44,7 +44,7 @@ pub async fn prove(
     }
     let said = output(alone(&release.join("orchestratord"), &empty).arg("check-config")).await?;
     say::note(format_args!("orchestratord check-config: {}", String::from_utf8_lossy(&said).trim()));
-    starter::fetch(interrupts).await?;
+    starter::fetch(workspace, interrupts).await?;
     let program = release.join("orchestratord");
     let start =
         Start { program: &program, name: "orchestratord-release", config: CONFIG, token: Some(TOKEN) };

@@ -161,7 +161,6 @@ fn describe(seen: &Seen, gained: u64, elapsed: Duration) -> String {
     let word = match seen.phase {
         Phase::Fetching => "fetching from",
         Phase::Checking => "checking",
-        Phase::Unpacking => "unpacking",
     };
     let mut line = format!("{word} {}: {}", seen.source, text::bytes(seen.done));
     if let Some(total) = seen.total.filter(|total| *total > 0) {
