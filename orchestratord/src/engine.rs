@@ -15,6 +15,8 @@ use engine_triton::TritonFactory;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
 mod servers;
+#[cfg(test)]
+mod tests;
 
 use servers::Servers;
 
@@ -151,6 +153,7 @@ fn http_config(server: &ServerConfig, attach: Attach, model: &PoolModel) -> Resu
             PoolModel::Served(name) => Some(name.clone()),
             PoolModel::Reference(_) => None,
         },
+        ca_file: server.ca_file.clone(),
         stop_command: server.stop_command.clone(),
         timeouts: Timeouts {
             start: server.start_timeout,

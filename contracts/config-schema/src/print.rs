@@ -124,6 +124,7 @@ fn server(server: &ServerConfig) -> raw::Server {
         command,
         env,
         stop_command: (!server.stop_command.is_empty()).then(|| server.stop_command.clone()),
+        tls: server.ca_file.as_ref().map(|file| raw::Tls { ca_file: Some(file.display().to_string()) }),
         api_key: None,
         start_timeout_s: seconds(server.start_timeout),
         silence_timeout_s: seconds(server.silence_timeout),

@@ -307,4 +307,4 @@ pub enum LogFormat {
 mod defaults;
 mod pool;
 
-pub use pool::{Engine, OneOrMany, Pool, QueueOverride, Server, Urls};
+pub use pool::{Engine, OneOrMany, Pool, QueueOverride, Server, Tls, Urls};

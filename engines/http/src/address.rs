@@ -4,16 +4,24 @@ use std::fmt;
 
 use http::Uri;
 
-/// The port of a URL that names none.
+/// The ports of URLs that name none.
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// The base of a server's URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
+    scheme: Scheme,
     host: String,
     port: u16,
     /// Empty, or a path that begins with a slash and does not end with one.
     path: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
 }
 
 /// Why a URL was refused.
@@ -32,16 +40,12 @@ impl Address {
     pub fn parse(url: &str) -> Result<Self, InvalidAddress> {
         let wrong = |why| InvalidAddress { url: url.to_owned(), why };
         let uri: Uri = url.parse().map_err(|_| wrong("it cannot be read"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(wrong(
-                    "`https` is not spoken to engines, which belong to the house's own network",
-                ));
-            }
-            Some(_) => return Err(wrong("the only scheme is `http`")),
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            Some(_) => return Err(wrong("its scheme is neither `http` nor `https`")),
             None => return Err(wrong("it has no scheme")),
-        }
+        };
         let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("a user and password in it are not sent; give the engine's key as `api_key`"));
@@ -55,17 +59,18 @@ impl Address {
         }
         let rest = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
         let port = match (rest, authority.port_u16()) {
+            ("", _) if scheme == Scheme::Https => HTTPS_PORT,
             ("", _) => HTTP_PORT,
             (_, Some(port)) if port > 0 => port,
             _ => return Err(wrong("its port is not a number from 1 to 65535")),
         };
-        Ok(Self { host: host.to_owned(), port, path: uri.path().trim_end_matches('/').to_owned() })
+        Ok(Self { scheme, host: host.to_owned(), port, path: uri.path().trim_end_matches('/').to_owned() })
     }
 
     /// This machine, at `port`.
     #[must_use]
     pub fn of_this_machine(port: u16) -> Self {
-        Self { host: "127.0.0.1".to_owned(), port, path: String::new() }
+        Self { scheme: Scheme::Http, host: "127.0.0.1".to_owned(), port, path: String::new() }
     }
 
     /// The same address without `suffix` at the end of its path: clients write an API's base with or
@@ -76,6 +81,12 @@ impl Address {
             self.path.truncate(shorter.len());
         }
         self
+    }
+
+    /// Whether the server is asked over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Https
     }
 
     /// The host, without brackets.
@@ -108,7 +119,8 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        let scheme = if self.is_tls() { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
     }
 }
 

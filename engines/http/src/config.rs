@@ -2,6 +2,7 @@
 //! configuration fills it in.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -35,6 +36,8 @@ pub struct HttpEngineConfig {
     pub api_key: Option<Secret>,
     /// The model's name at the server, where it serves several. Where absent: the only one it has.
     pub model: Option<String>,
+    /// A PEM file of certificate authorities that are trusted beside the system's, where the engine is asked over TLS.
+    pub ca_file: Option<PathBuf>,
     /// What is run to end an engine that is started here and that its own process does not answer for, as `docker stop
     /// NAME`; nothing where that is not needed. The same things are replaced as in the command that starts it.
     pub stop_command: Vec<String>,
@@ -51,6 +54,7 @@ impl HttpEngineConfig {
             slots: None,
             api_key: None,
             model: None,
+            ca_file: None,
             stop_command: Vec::new(),
             timeouts: Timeouts::default(),
         }

@@ -18,6 +18,8 @@ use crate::fault::Fault;
 use crate::framing::{Framing, More};
 use crate::head::{Head, MAX_HEAD_BYTES, parse_head};
 use crate::idle::IdleConnections;
+use crate::socket::Socket;
+use crate::tls::{self, Tls};
 
 /// Bytes of an answer that is taken whole.
 const MAX_WHOLE_BYTES: usize = 64 * 1024 * 1024;
@@ -52,6 +54,8 @@ struct Inner {
     /// Where the name led the last time, so that it is not looked up for every task.
     resolved: OnceLock<SocketAddr>,
     idle: IdleConnections,
+    /// Nothing where the server speaks plain HTTP.
+    tls: Option<Tls>,
 }
 
 /// An answer that was taken whole.
@@ -64,14 +68,14 @@ pub struct Answered {
 }
 
 /// The head of an answer, and the connection its body comes over.
-pub(crate) struct Opened<S = TcpStream> {
+pub(crate) struct Opened<S = Socket> {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) incoming: Incoming<S>,
 }
 
 /// A body on its way.
-pub(crate) struct Incoming<S = TcpStream> {
+pub(crate) struct Incoming<S = Socket> {
     pub(crate) socket: S,
     pub(crate) framing: Framing,
     /// What was read behind the head.
@@ -89,13 +93,14 @@ struct Outgoing<'b> {
 }
 
 impl Outgoing<'_> {
-    async fn write_to(&self, socket: &mut TcpStream) -> std::io::Result<()> {
+    async fn write_to(&self, socket: &mut Socket) -> std::io::Result<()> {
         socket.write_all(&self.head).await?;
         for part in self.body.chunks(WRITE_BYTES) {
             socket.write_all(part).await?;
             tokio::task::yield_now().await;
         }
-        Ok(())
+        // TLS may keep a part back until it is flushed; over TCP this does nothing.
+        socket.flush().await
     }
 }
 
@@ -114,9 +119,20 @@ impl<S> Incoming<S> {
 }
 
 impl Client {
-    /// Asks the server at `address`, called `name` in messages.
+    /// Asks the server at `address`, called `name` in messages, over plain HTTP.
     #[must_use]
     pub fn new(name: &'static str, address: Address, key: Option<&Secret>, timeouts: Timeouts) -> Self {
+        Self::over(None, name, address, key, timeouts)
+    }
+
+    /// Asks it over TLS where there is one.
+    pub(crate) fn over(
+        tls: Option<Tls>,
+        name: &'static str,
+        address: Address,
+        key: Option<&Secret>,
+        timeouts: Timeouts,
+    ) -> Self {
         let mut headers = format!("host: {}\r\nuser-agent: llama-orch\r\n", address.authority());
         if let Some(key) = key {
             headers.push_str("authorization: Bearer ");
@@ -124,7 +140,7 @@ impl Client {
             headers.push_str("\r\n");
         }
         let (resolved, idle) = (OnceLock::new(), IdleConnections::default());
-        Self(Arc::new(Inner { name, address, headers, timeouts, resolved, idle }))
+        Self(Arc::new(Inner { name, address, headers, timeouts, resolved, idle, tls }))
     }
 
     /// The server in messages: its name and its URL.
@@ -229,7 +245,7 @@ impl Client {
 
     async fn ask(
         &self,
-        mut socket: TcpStream,
+        mut socket: Socket,
         request: &Outgoing<'_>,
         head_limit: Duration,
     ) -> Result<Opened, Fault> {
@@ -253,27 +269,30 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, Fault> {
+    async fn connect(&self) -> Result<Socket, Fault> {
         let limit = self.0.timeouts.connect;
-        let socket = match timeout(limit, self.connect_to_any()).await {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => {
-                let why = match error.kind() {
-                    std::io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
-                    _ => error.to_string(),
-                };
-                return Err(Fault::Absent(format!("cannot connect to {}: {why}", self.server())));
+        match timeout(limit, self.connect_and_shake_hands()).await {
+            Ok(connected) => {
+                connected.map_err(|why| Fault::Absent(format!("cannot connect to {}: {why}", self.server())))
             }
             Err(_) => {
                 let limit = limit.as_secs_f32();
-                return Err(Fault::Absent(format!("cannot connect to {} within {limit} s", self.server())));
+                Err(Fault::Absent(format!("cannot connect to {} within {limit} s", self.server())))
             }
-        };
+        }
+    }
+
+    async fn connect_and_shake_hands(&self) -> Result<Socket, String> {
+        let tcp = self.connect_to_any().await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+            _ => error.to_string(),
+        })?;
         // A request goes out in one write; waiting to fill a packet would only hold it up.
-        socket
-            .set_nodelay(true)
-            .map_err(|error| Fault::Transport(format!("the connection to {}: {error}", self.server())))?;
-        Ok(socket)
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        Ok(match &self.0.tls {
+            None => Socket::Plain(tcp),
+            Some(tls) => Socket::Tls(Box::new(tls.connect(tcp).await?)),
+        })
     }
 
     async fn connect_to_any(&self) -> std::io::Result<TcpStream> {
@@ -305,6 +324,10 @@ impl Client {
             }
             if count == 0 {
                 return Err(self.cut("it closed the connection in the head of its answer"));
+            }
+            if !answered && tls::is_alert(&bytes) {
+                let hint = "it speaks TLS\nhint: write `https://` in `server.url`";
+                return Err(Fault::Absent(format!("{} does not speak plain HTTP: {hint}", self.server())));
             }
             answered = true;
             while let Some((head, used)) = parse_head(&bytes).map_err(|what| self.nonsense(&what))? {

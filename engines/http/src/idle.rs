@@ -7,12 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::socket::Socket;
 
 /// How long a connection waits: less than the 5 s after which `llama-server` and vLLM close it.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -27,7 +25,7 @@ pub(crate) struct IdleConnections(Mutex<Waiting>);
 #[derive(Debug)]
 struct Waiting {
     /// The one that came last stands last, and is taken first: it is the least likely to have been closed.
-    connections: VecDeque<(TcpStream, Instant)>,
+    connections: VecDeque<(Socket, Instant)>,
     most: usize,
 }
 
@@ -46,11 +44,11 @@ impl IdleConnections {
     }
 
     /// One that the server has not closed, as far as this machine knows.
-    pub(crate) fn take(&self) -> Option<TcpStream> {
+    pub(crate) fn take(&self) -> Option<Socket> {
         let mut waiting = self.lock();
         waiting.drop_expired();
-        while let Some((socket, _)) = waiting.connections.pop_back() {
-            if is_open(&socket) {
+        while let Some((mut socket, _)) = waiting.connections.pop_back() {
+            if socket.is_open() {
                 return Some(socket);
             }
         }
@@ -58,7 +56,7 @@ impl IdleConnections {
     }
 
     /// Keeps one for the next request.
-    pub(crate) fn put(&self, socket: TcpStream) {
+    pub(crate) fn put(&self, socket: Socket) {
         let mut waiting = self.lock();
         waiting.drop_expired();
         waiting.make_room(1);
@@ -88,10 +86,4 @@ impl Waiting {
             self.connections.pop_front();
         }
     }
-}
-
-/// Whether nothing came: neither an end nor bytes that no request asked for.
-fn is_open(socket: &TcpStream) -> bool {
-    let mut byte = [0];
-    recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) == Err(Errno::AGAIN)
 }

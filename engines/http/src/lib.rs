@@ -10,7 +10,7 @@
 //! probe task: health every few seconds; a suspended engine is probed sooner; some failures in a row, and it is gone
 //! ```
 //!
-//! Only `http://` addresses are spoken to: an engine of this machine or of the house's own network.
+//! `http://` is spoken over TCP, `https://` over TLS (`tls.rs`); all else is the same for both.
 
 mod address;
 mod backend;
@@ -37,6 +37,7 @@ mod progress;
 mod relay;
 mod sampling;
 mod shape;
+mod socket;
 mod sse;
 mod start;
 mod stops;
@@ -44,6 +45,7 @@ mod suspension;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 
 pub use address::{Address, InvalidAddress};
 pub use backend::{

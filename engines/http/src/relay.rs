@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use crate::backend::{Answer, DONE, Ending, Event, Last, Reading, UNKNOWN_TOKEN};
@@ -21,6 +20,7 @@ use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
 use crate::shape::Shape;
+use crate::socket::Socket;
 use crate::sse::SseReader;
 use crate::{clock, large};
 
@@ -76,7 +76,7 @@ pub(crate) async fn relay<A: Answer, S: AsyncRead + Unpin>(
 }
 
 /// A stream of events on its way into a sink.
-pub(crate) struct Relay<'a, A, S = TcpStream> {
+pub(crate) struct Relay<'a, A, S = Socket> {
     client: &'a Client,
     incoming: &'a mut Incoming<S>,
     lines: SseReader,

@@ -16,6 +16,7 @@ use crate::engine::HttpEngine;
 use crate::exchange::Client;
 use crate::inner::Inner;
 use crate::process::Process;
+use crate::tls::Tls;
 use crate::{health, tasks};
 
 /// Between two looks at a server that is not ready.
@@ -42,7 +43,8 @@ pub async fn start<D: HttpBackend>(
             launch(argv, env, &config.stop_command, address.as_ref(), spec)?
         }
     };
-    let client = Client::new(D::NAME, address, config.api_key.as_ref(), config.timeouts.clone());
+    let tls = Tls::to(&address, config.ca_file.as_deref()).await.map_err(StartError::Engine)?;
+    let client = Client::over(tls, D::NAME, address, config.api_key.as_ref(), config.timeouts.clone());
     let looked = timeout(config.timeouts.start, look::<D>(&client, process.as_ref(), config, spec)).await;
     let discovered = match looked {
         Ok(discovered) => discovered,

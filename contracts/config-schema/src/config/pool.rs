@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model_store::ModelRef;
@@ -75,6 +76,8 @@ pub struct ServerConfig {
     pub source: ServerSource,
     /// Sequences it decodes at a time, where the configuration says so; else what it says of itself.
     pub slots: Option<u16>,
+    /// A PEM file of certificate authorities that are trusted beside the system's; absolute.
+    pub ca_file: Option<PathBuf>,
     /// Sent as `Authorization: Bearer`.
     pub api_key: Option<ApiKey>,
     /// What is run to end a server that is started here, before it is sent signals; empty where there is nothing.
@@ -88,7 +91,7 @@ pub struct ServerConfig {
 /// Where a server is, or how it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerSource {
-    /// Somebody else starts and ends them, each of them a replica: `http://HOST[:PORT][/PATH]`, without a slash at the
+    /// Somebody else starts and ends them, each of them a replica: `http[s]://HOST[:PORT][/PATH]`, without a slash at the
     /// end. At least one.
     Urls(Vec<String>),
     /// It is started and ended with its replica.

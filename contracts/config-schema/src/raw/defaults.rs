@@ -74,6 +74,7 @@ impl Default for Server {
             command: None,
             env: BTreeMap::new(),
             stop_command: None,
+            tls: None,
             api_key: None,
             start_timeout_s: 900.0,
             silence_timeout_s: 120.0,

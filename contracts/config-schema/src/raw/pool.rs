@@ -128,7 +128,7 @@ pub enum OneOrMany {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Where a server that runs already listens: `http://HOST:PORT`. A list of them is one replica for each: servers of
+    /// Where a server that runs already listens: `http://HOST:PORT` or `https://HOST:PORT`. A list of them is one replica for each: servers of
     /// the same kind with the same model.
     #[serde(skip_serializing_if = "Option::is_none")]
     // ORCH-ENG-25
@@ -149,6 +149,10 @@ pub struct Server {
     #[serde(skip_serializing_if = "Option::is_none")]
     // ORCH-ENG-24
     pub stop_command: Option<Vec<String>>,
+    /// How a server at an `https://` URL is trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-ENG-2
+    pub tls: Option<Tls>,
     /// The key that the server asks for, sent as `Authorization: Bearer`.
     #[schemars(length(min = 1, max = 4096))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,13 +165,24 @@ pub struct Server {
     pub silence_timeout_s: f64,
 }
 
+/// How a server at an `https://` URL is trusted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file with certificates of authorities that are trusted beside the system's, as the own authority of a
+    /// network, or the server's self-signed certificate. `~/` is the home folder.
+    #[schemars(length(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+}
+
 /// One server, or a list of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Urls {
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
     One(#[schemars(length(min = 1, max = 2048))] String),
-    /// Each `http://HOST:PORT`, and each a replica.
+    /// Each of the same form, and each a replica.
     Many(#[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 2048)))] Vec<String>),
 }
 

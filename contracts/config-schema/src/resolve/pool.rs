@@ -29,7 +29,7 @@ pub(super) fn pools(
             let message = format!("`{path}.id` is `{}`, the name of a pool before it", written.id);
             check.report(&path.key("id"), message, Some("give each pool a name of its own".to_owned()));
         }
-        let server = server::server(written, &path, check);
+        let server = server::server(written, &path, root, places, check);
         let urls =
             written.server.as_ref().and_then(|server| server.url.as_ref()).map(|urls| urls.all().len());
         let attached = urls.is_some();

@@ -2,19 +2,27 @@
 //!
 //! Rules: ORCH-ENG-24, ORCH-ENG-25
 
+use std::path::{Path as FilePath, PathBuf};
+
 use http::Uri;
 
-use super::span;
+use super::{Places, span};
 use crate::check::Check;
 use crate::config::{ApiKey, Engine, ServerConfig, ServerSource};
 use crate::raw;
-use crate::tree::Path;
+use crate::tree::{Node, Path};
 
 /// What stands in a command, or in a variable of it, for the port on which it has to listen.
 const PORT: &str = "{port}";
 
 /// The server of a pool; nothing where there is none, and where something about it was reported.
-pub(super) fn server(pool: &raw::Pool, pool_path: &Path, check: &mut Check<'_>) -> Option<ServerConfig> {
+pub(super) fn server(
+    pool: &raw::Pool,
+    pool_path: &Path,
+    root: &Node,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Option<ServerConfig> {
     let path = pool_path.key("server");
     let Some(written) = &pool.server else {
         if pool.engine != Engine::Llamacpp {
@@ -35,14 +43,36 @@ pub(super) fn server(pool: &raw::Pool, pool_path: &Path, check: &mut Check<'_>) 
     }
     let stop_command = written.stop_command.clone().unwrap_or_default();
     stoppable(written, &stop_command, &path, check);
+    let source = source(written, &path, check);
+    let ca_file = ca_file(written, &path, root, places, check);
     Some(ServerConfig {
-        source: source(written, &path, check)?,
+        source: source?,
+        ca_file,
         stop_command,
         slots: pool.slots,
         api_key: api_key.and_then(|(key, _)| key),
         start_timeout: span(written.start_timeout_s),
         silence_timeout: span(written.silence_timeout_s),
     })
+}
+
+/// The file of `tls.ca_file`, absolute; `tls` without an `https://` URL is reported.
+fn ca_file(
+    written: &raw::Server,
+    path: &Path,
+    root: &Node,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Option<PathBuf> {
+    let tls = written.tls.as_ref()?;
+    let mut urls = written.url.iter().flat_map(raw::Urls::all);
+    if !urls.any(|url| url.starts_with("https://")) {
+        let path_of_it = path.key("tls");
+        let message = format!("`{path_of_it}` has no effect without an `https://` URL in `{path}.url`");
+        check.report(&path_of_it, message, Some("leave it out".to_owned()));
+        return None;
+    }
+    places.absolute(FilePath::new(tls.ca_file.as_ref()?), &path.key("tls").key("ca_file"), root, check)
 }
 
 /// Reports a command to stop what is not started here, or one that cannot be run.
@@ -154,13 +184,9 @@ fn managed(
 fn base_url(url: &str) -> Result<String, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "it cannot be read")?;
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err("https is not spoken to servers, which belong to this machine or its own network; \
-                        put a reverse proxy that speaks it in between");
-        }
-        Some(_) => return Err("the only scheme is http"),
-        None => return Err("it does not start with `http://`"),
+        Some("http" | "https") => {}
+        Some(_) => return Err("its scheme is neither `http` nor `https`"),
+        None => return Err("it does not start with `http://` or `https://`"),
     }
     let authority = uri.authority().ok_or("it has no host")?;
     if authority.as_str().contains('@') {

@@ -6,6 +6,7 @@ fn a_url_is_taken_apart() {
         ("http://127.0.0.1:8080", "127.0.0.1", 8080, "", "http://127.0.0.1:8080"),
         ("http://gpu.local/", "gpu.local", 80, "", "http://gpu.local:80"),
         ("http://[::1]:8000/v1/", "::1", 8000, "/v1", "http://[::1]:8000/v1"),
+        ("https://gpu.local/v1", "gpu.local", 443, "/v1", "https://gpu.local:443/v1"),
         ("http://h:1/a/b", "h", 1, "/a/b", "http://h:1/a/b"),
     ] {
         let address = Address::parse(url).expect(url);
@@ -17,8 +18,7 @@ fn a_url_is_taken_apart() {
 #[test]
 fn what_is_no_engines_url_is_refused_with_the_reason() {
     for (url, why) in [
-        ("https://h:1", "`https` is not spoken to engines"),
-        ("ftp://h", "the only scheme is `http`"),
+        ("ftp://h", "its scheme is neither `http` nor `https`"),
         ("localhost:8080", "it has no scheme"),
         ("127.0.0.1", "it has no scheme"),
         ("", "it cannot be read"),

@@ -103,8 +103,8 @@ fn a_list_of_urls_is_a_replica_for_each() {
     let twice = "`pools[0].server.url[1]` is `http://a`, a server that stands before it\n  hint: name each server once";
     refuses("{server: {url: ['http://a', 'http://a/']}}", twice);
     refuses(
-        "{server: {url: ['http://a', 'https://b']}}",
-        "`pools[0].server.url[1]` is `https://b`, which is not the URL",
+        "{server: {url: ['http://a', 'ftp://b']}}",
+        "`pools[0].server.url[1]` is `ftp://b`, which is not the URL",
     );
     refuses(
         "{replicas: 3, server: {url: ['http://a', 'http://b']}}",
@@ -177,18 +177,37 @@ fn a_server_has_a_url_or_a_command() {
     pool("{server: {command: [serve], env: {PORT: '{port}'}}}");
 }
 
+/// ORCH-ENG-2
+#[test]
+fn certificates_are_named_where_a_url_is_https() {
+    let yaml = "{server: {url: 'https://box:8443/v1', tls: {ca_file: ca.pem}}}";
+    let machine = Machine::with_file(&format!("pools: [{yaml}]"));
+    let server = machine.load().config.pools.remove(0).server.expect("a server");
+    assert_eq!(server.source, ServerSource::Urls(vec!["https://box:8443/v1".to_owned()]));
+    let ca_file = server.ca_file.expect("a file");
+    assert!(ca_file.is_absolute() && ca_file.ends_with("ca.pem"), "{}", ca_file.display());
+    for other in ["url: 'http://box'", "command: [serve, '{port}']"] {
+        let refusal =
+            Machine::with_file(&format!("pools: [{{server: {{{other}, tls: {{ca_file: ca.pem}}}}}}]"))
+                .refusal();
+        assert!(
+            refusal.contains("`pools[0].server.tls` has no effect without an `https://` URL"),
+            "{refusal}"
+        );
+    }
+}
+
 #[test]
 fn a_url_that_is_none_is_refused_with_the_reason() {
     for (url, why) in [
-        ("https://box:8000", "https is not spoken to servers"),
-        ("ftp://box", "the only scheme is http"),
-        ("box", "it does not start with `http://`"),
+        ("ftp://box", "its scheme is neither `http` nor `https`"),
+        ("box", "it does not start with `http://` or `https://`"),
         ("127.0.0.1:8000", "it does not start with `http://`"),
         ("http://", "it cannot be read"),
         ("http:///v1", "it cannot be read"),
         ("http://:80", "it has no host"),
         ("http://me:secret@box", "a user and password in it are not sent"),
-        ("https://me:secret@box", "https is not spoken to servers"),
+        ("https://me:secret@box", "a user and password in it are not sent"),
         ("http://box:0", "its port is not a number from 1 to 65535"),
         ("http://box:99999", "its port is not a number from 1 to 65535"),
         ("http://box/?a=b", "it has a query or a fragment"),
