@@ -5,22 +5,6 @@ Feature: Errors
     Given a daemon with
       | limits.body_mb=1 |
 
-  @ORCH-ERR-1 @ORCH-ERR-6
-  Scenario Outline: What is not there
-    When I <method> "<path>"
-    Then the status is <status>
-    And it is an error envelope with the code "INVALID_PARAMS"
-    And the field "retriable" is false
-
-    Examples:
-      | method | path                                                  | status |
-      | GET    | /v1/nothing                                           | 404    |
-      | GET    | /v1/tasks/6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f/stream | 404    |
-      | GET    | /v1/tasks/1/stream                                    | 400    |
-      | GET    | /v1/sessions/1                                        | 400    |
-      | PUT    | /v1/tasks                                             | 405    |
-      | DELETE | /health                                               | 405    |
-
   @ORCH-ERR-6
   Scenario: A method that a path does not take is answered with those it takes
     When I GET "/v1/tasks/6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f/cancel"

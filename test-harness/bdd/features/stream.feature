@@ -19,29 +19,6 @@ Feature: The stream of a task
     And the event "token" has exactly the keys "t, i"
     And the event "end" has exactly the keys "tokens_out, decode_ms, tokens_in, queue_ms, finish_reason"
 
-  @ORCH-STREAM-5
-  Scenario: Whoever comes late reads it from the start, and whoever comes back from where it left off
-    Given I submit an interactive task "a" of 6 tokens
-    And "a" ends with "length"
-    Then reading "a" again from its start gives the same
-    When I GET the stream of "a" with Last-Event-ID "2"
-    Then the stream goes from "started" over tokens 3 to 5 to "end"
-    When I GET the stream of "a" with Last-Event-ID "5"
-    Then the stream holds nothing but "started" and "end"
-    When I GET the stream of "a" with Last-Event-ID ""
-    Then the stream goes from "started" over tokens 0 to 5 to "end"
-    When I GET the stream of "a" with Last-Event-ID "last"
-    Then the status is 400
-    And it is an error envelope with the code "INVALID_PARAMS"
-
-  @ORCH-STREAM-9
-  Scenario: A task goes on when its reader has gone
-    Given I submit an interactive task "a" of 40 tokens
-    And "a" is running
-    When the reader of "a" goes away
-    Then "a" ends with "length"
-    And "a" has 40 tokens
-
   @ORCH-STREAM-7
   Scenario: Silence is filled with comments while a task waits
     Given I submit an endless interactive task "r"

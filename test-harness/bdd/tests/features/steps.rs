@@ -10,14 +10,12 @@ mod answers;
 mod asking;
 mod commands;
 mod daemons;
-mod figures;
 mod tasks;
 
 /// Every step.
 pub fn all() -> Collection<World> {
     let steps = Steps(Collection::new());
-    let modules =
-        [daemons::steps, asking::steps, answers::steps, tasks::steps, figures::steps, commands::steps];
+    let modules = [daemons::steps, asking::steps, answers::steps, tasks::steps, commands::steps];
     modules.into_iter().fold(steps, |steps, module| module(steps)).0
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::process::Output;
 use std::rc::Rc;
 
-use harness::metrics::Scrape;
 use harness::{Answer, Daemon, Setup};
 use openapi_client::Events;
 use serde_json::Value;
@@ -28,8 +27,6 @@ pub struct World {
     pub answers: BTreeMap<String, Answer>,
     /// Streams that are open.
     pub open: BTreeMap<String, Events>,
-    /// The metrics as they were when the scenario noted them.
-    pub noted: Option<Scrape>,
     /// Numbers that the scenario noted.
     pub numbers: BTreeMap<String, u64>,
     /// The daemon's workers when the scenario noted them.

@@ -23,18 +23,6 @@ pub fn steps(steps: Steps) -> Steps {
         .step("the field {text} contains {text}", |world, said| {
             Box::pin(async move { contains(world, &said.text(0), &said.text(1)) })
         })
-        .step("the field {text} is over {json}", |world, said| {
-            Box::pin(async move { is_over(world, &said.text(0), said.text(1).parse().unwrap()) })
-        })
-        .step("the field {text} is over the noted {text}", |world, said| {
-            Box::pin(async move { is_over(world, &said.text(0), world.numbers[&said.text(1)] as f64) })
-        })
-        .step("I note the field {text} as {text}", |world, said| {
-            Box::pin(async move {
-                let value = world.reply().field(&said.text(0)).as_u64().expect("a whole number");
-                world.numbers.insert(said.text(1), value);
-            })
-        })
         .step("the body is empty", |world, _| Box::pin(async move { assert_eq!(world.reply().body, "") }))
         .step("the message contains {text}", |world, said| {
             Box::pin(async move { contains(world, "message", &said.text(0)) })
@@ -65,35 +53,13 @@ pub fn steps(steps: Steps) -> Steps {
                 assert_eq!(have, Some(&said.text(1)), "{:?}", world.reply());
             })
         })
-        .step("there is no header {text}", |world, said| {
-            Box::pin(async move {
-                assert!(!world.reply().headers.contains_key(&said.text(0)), "{:?}", world.reply());
-            })
-        })
         .step("a wait of 1 to 60 s is told in the headers and in the body", |world, _| {
             Box::pin(async move { wait_is_told(world) })
-        })
-        .step("I note the wait as {text}", |world, said| {
-            Box::pin(async move {
-                let wait = world.reply().field("retry_after_ms").as_u64().unwrap();
-                world.numbers.insert(said.text(0), wait);
-            })
-        })
-        .step("the wait {text} is longer than the wait {text}", |world, said| {
-            Box::pin(async move {
-                let (longer, shorter) = (world.numbers[&said.text(0)], world.numbers[&said.text(1)]);
-                assert!(longer > shorter, "{:?}", world.numbers);
-            })
         })
 }
 
 fn is(world: &World, field: &str, wanted: &Value) {
     assert_eq!(world.reply().field(field), *wanted, "`{field}` of {}", world.reply().body);
-}
-
-fn is_over(world: &World, field: &str, least: f64) {
-    let value = world.reply().field(field).as_f64().expect("a number");
-    assert!(value > least, "`{field}` is {value}, not over {least}");
 }
 
 fn contains(world: &World, field: &str, wanted: &str) {

@@ -1,7 +1,6 @@
 //! Requests, as anyone could send them.
 
 use harness::TOKEN;
-use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 
 use super::{Said, Steps};
@@ -18,28 +17,6 @@ pub fn steps(steps: Steps) -> Steps {
         .step("I {method} {text} without a token", |world, said| {
             Box::pin(async move {
                 let ask = request(world, &said.text(0), &said.text(1));
-                send(world, ask).await;
-            })
-        })
-        .step("I {method} {text} with the headers", |world, said| {
-            Box::pin(async move {
-                let mut ask = request(world, &said.text(0), &said.text(1));
-                let rows = said.rows();
-                if !rows.iter().any(|row| row[0].eq_ignore_ascii_case("authorization")) {
-                    ask = ask.bearer_auth(TOKEN);
-                }
-                for row in rows {
-                    let name = HeaderName::try_from(row[0].as_str()).unwrap();
-                    ask = ask.header(name, HeaderValue::try_from(row[1].as_str()).unwrap());
-                }
-                send(world, ask).await;
-            })
-        })
-        .step("I {method} {text} with the header {text} and no other token", |world, said| {
-            Box::pin(async move {
-                let header = said.text(2).replace("TOKEN", TOKEN);
-                let (name, value) = header.split_once(": ").expect("a header has a colon");
-                let ask = request(world, &said.text(0), &said.text(1)).header(name, value);
                 send(world, ask).await;
             })
         })
@@ -63,13 +40,6 @@ pub fn steps(steps: Steps) -> Steps {
                 let path = format!("/v1/tasks/{}/{}", world.task(&said.text(2)), said.text(1));
                 let ask = request(world, &said.text(0), &path).bearer_auth(TOKEN);
                 send(world, ask).await;
-            })
-        })
-        .step("I {method} the {word} of {text} with Last-Event-ID {text}", |world, said| {
-            Box::pin(async move {
-                let path = format!("/v1/tasks/{}/{}", world.task(&said.text(2)), said.text(1));
-                let ask = request(world, &said.text(0), &path).bearer_auth(TOKEN);
-                send(world, ask.header("Last-Event-ID", said.text(3))).await;
             })
         })
 }

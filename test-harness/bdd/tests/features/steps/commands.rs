@@ -7,9 +7,6 @@ pub fn steps(steps: Steps) -> Steps {
         .step("the configuration", |world, said| {
             Box::pin(async move { world.setup.config = Some(said.block()) })
         })
-        .step("the variable {text} is {text}", |world, said| {
-            Box::pin(async move { world.setup.env.push((said.text(0), said.text(1))) })
-        })
         .step("I run orchestratord with {text}", |world, said| {
             Box::pin(async move {
                 world.setup.args = said.text(0).split_whitespace().map(str::to_owned).collect();
@@ -34,14 +31,6 @@ pub fn steps(steps: Steps) -> Steps {
                 let output = world.output.as_ref().expect("something was run");
                 let told = String::from_utf8_lossy(&output.stdout);
                 assert!(told.contains(&said.text(0)), "{told}");
-            })
-        })
-        .step("its output does not contain {text}", |world, said| {
-            Box::pin(async move {
-                let output = world.output.as_ref().expect("something was run");
-                let told = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)]
-                    .concat();
-                assert!(!told.contains(&said.text(0)), "{told}");
             })
         })
         .step("its error message contains {text}", |world, said| {

@@ -34,14 +34,6 @@ fn submitting(steps: Steps) -> Steps {
                 submit(world, &said.text(1), task).await;
             })
         })
-        .step("I submit {number} endless {word} tasks {text}", |world, said| {
-            Box::pin(async move {
-                for number in 1..=said.number(0) {
-                    let task = in_lane(tasks::endless(ENDLESS_TOKENS), &said.text(1));
-                    submit(world, &format!("{}{number}", said.text(2)), task).await;
-                }
-            })
-        })
         .step("I submit {a} {word} task {text} of {number} tokens", |world, said| {
             Box::pin(async move {
                 let max_tokens = u32::try_from(said.number(2)).unwrap();
@@ -57,26 +49,11 @@ fn submitting(steps: Steps) -> Steps {
                 }
             })
         })
-        .step("I submit a task {text} with a prompt of about {number} tokens", |world, said| {
-            Box::pin(async move {
-                let prompt = tasks::text_of(usize::try_from(said.number(1)).unwrap());
-                submit(world, &said.text(0), tasks::prompt(&prompt, 8)).await;
-            })
-        })
         .step("{text} is running", |world, said| {
             Box::pin(async move {
                 let mut events = world.daemon().events(world.task(&said.text(0)), None).await;
                 read_tokens(&mut events, 3).await;
                 world.open.insert(said.text(0), events);
-            })
-        })
-        .step("a slot is taken", |world, _| {
-            Box::pin(async move {
-                let is_taken = |replica: &openapi_client::types::Replica| replica.slots_busy > 0;
-                let busy = |health: &openapi_client::types::Health| {
-                    health.pools.iter().flatten().any(|pool| pool.replicas.iter().any(is_taken))
-                };
-                world.daemon().until("busy", busy).await;
             })
         })
 }
@@ -98,22 +75,12 @@ fn streams(steps: Steps) -> Steps {
                 world.open.insert(said.text(0), events);
             })
         })
-        .step("the open stream of {text} ends with the error {text}", |world, said| {
-            Box::pin(async move {
-                let mut events = world.open.remove(&said.text(0)).expect("the stream is open");
-                let end = read_to_end(&mut events).await;
-                assert_eq!(end.error.map(|error| error.code.to_string()), Some(said.text(1)));
-            })
-        })
         .step("the open stream of {text} ends with {text}", |world, said| {
             Box::pin(async move {
                 let mut events = world.open.remove(&said.text(0)).expect("the stream is open");
                 let end = read_to_end(&mut events).await;
                 assert_eq!(end.finish_reason.to_string(), said.text(1));
             })
-        })
-        .step("the reader of {text} goes away", |world, said| {
-            Box::pin(async move { drop(world.open.remove(&said.text(0)).expect("the stream is open")) })
         })
         .step("a comment comes on the stream of {text}", |world, said| {
             Box::pin(async move {
@@ -148,12 +115,6 @@ fn streams(steps: Steps) -> Steps {
                 assert_eq!(tokens, (said.number(1)..=said.number(2)).collect::<Vec<_>>(), "{names:?}");
                 assert_eq!((names.first(), names.last()), (Some(&said.text(0)), Some(&said.text(3))));
                 assert_eq!(names.len(), tokens.len() + 2, "{names:?}");
-            })
-        })
-        .step("the stream holds nothing but {text} and {text}", |world, said| {
-            Box::pin(async move {
-                let names: Vec<_> = events(&world.reply().body).into_iter().map(|event| event.name).collect();
-                assert_eq!(names, [said.text(0), said.text(1)]);
             })
         })
         .step("the event {text} has exactly the keys {text}", |world, said| {
@@ -218,13 +179,6 @@ fn ends(steps: Steps) -> Steps {
                 assert_eq!(end.error.is_some(), said.text(1) == "error", "{end:?}");
             })
         })
-        .step("{text} ends with the error {text}", |world, said| {
-            Box::pin(async move {
-                let end = world.answer(&said.text(0)).await.end;
-                assert_eq!(end.finish_reason.to_string(), "error", "{end:?}");
-                assert_eq!(end.error.map(|error| error.code.to_string()), Some(said.text(1)));
-            })
-        })
         .step("{text} has {number} tokens", |world, said| {
             Box::pin(async move {
                 let answer = world.answer(&said.text(0)).await;
@@ -238,25 +192,6 @@ fn ends(steps: Steps) -> Steps {
             Box::pin(async move {
                 let answer = world.answer(&said.text(0)).await;
                 assert!((answer.tokens.len() as u64) < said.number(1), "{:?}", answer.end);
-            })
-        })
-        .step("{text} has read {number} tokens at least", |world, said| {
-            Box::pin(async move {
-                let end = world.answer(&said.text(0)).await.end;
-                assert!(u64::from(end.tokens_in) >= said.number(1), "{end:?}");
-            })
-        })
-        .step("the text of {text} contains {text}", |world, said| {
-            Box::pin(async move {
-                let text = world.answer(&said.text(0)).await.text();
-                assert!(text.contains(&said.text(1)), "{text}");
-            })
-        })
-        .step("{text} and {text} said the same", |world, said| {
-            Box::pin(async move {
-                let (one, other) = (world.answer(&said.text(0)).await, world.answer(&said.text(1)).await);
-                assert_eq!(one.text(), other.text());
-                assert!(!one.tokens.is_empty());
             })
         })
 }
