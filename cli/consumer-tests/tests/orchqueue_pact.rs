@@ -39,7 +39,7 @@ fn add(pact: &mut PactBuilder, interaction: &Interaction) {
 fn client(url: &str, token: &str) -> Client {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-    let http = reqwest::Client::builder().default_headers(headers).no_proxy().build().unwrap();
+    let http = openapi_client::http_client().default_headers(headers).no_proxy().build().unwrap();
     Client::new_with_client(url.trim_end_matches('/'), http)
 }
 

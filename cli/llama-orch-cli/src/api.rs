@@ -98,7 +98,7 @@ impl Api {
             headers.insert(AUTHORIZATION, value);
         }
         let client = |patience: Patience| {
-            let mut builder = reqwest::Client::builder()
+            let mut builder = openapi_client::http_client()
                 .user_agent(concat!("llama-orch/", env!("CARGO_PKG_VERSION")))
                 .default_headers(headers.clone())
                 .connect_timeout(CONNECT_TIMEOUT)

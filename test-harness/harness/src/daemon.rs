@@ -136,8 +136,8 @@ impl Daemon {
         });
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {TOKEN}").parse().unwrap());
-        let with_token = reqwest::Client::builder().default_headers(headers).no_proxy().build().unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let with_token = openapi_client::http_client().default_headers(headers).no_proxy().build().unwrap();
+        let http = openapi_client::http_client().no_proxy().build().unwrap();
         let client = Client::new_with_client(&url, with_token);
         Self { client, http, url, child: Mutex::new(child), pid, log, home }
     }

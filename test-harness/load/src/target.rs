@@ -43,7 +43,7 @@ pub async fn own(args: &Args, options: &[&str]) -> Daemon {
 fn client(url: &str, token: &str) -> anyhow::Result<Client> {
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().context("the token is no header")?);
-    let http = reqwest::Client::builder().default_headers(headers).no_proxy().build()?;
+    let http = openapi_client::http_client().default_headers(headers).no_proxy().build()?;
     Ok(Client::new_with_client(url, http))
 }
 

@@ -27,6 +27,16 @@ pub use failure::{Failure, Refusal};
 pub use generated::{ByteStream, Client, ClientInfo, Error, ResponseValue};
 pub use sse::{Event, Events, StreamError};
 
+/// What an HTTP client is built from, with ring as the cryptography of its TLS. [`reqwest::Client::builder`] panics where
+/// nobody has installed any.
+#[must_use]
+pub fn http_client() -> reqwest::ClientBuilder {
+    // An error means that this process has one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    #[expect(clippy::disallowed_methods, reason = "the place where the cryptography is installed")]
+    reqwest::Client::builder()
+}
+
 impl Client {
     /// Reads a task's events: from the first token, or from the one after `last_event_id`.
     ///

@@ -24,8 +24,7 @@ impl Once {
         );
         let mut token = HeaderMap::new();
         token.insert(AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
-        let http =
-            reqwest::Client::builder().no_proxy().default_headers(token).build().expect("a client is built");
+        let http = http_client().no_proxy().default_headers(token).build().expect("a client is built");
         (Self { listener, answer }, Client::new_with_client(&url, http))
     }
 

@@ -42,7 +42,8 @@ fn what_tasks_saw_is_counted_by_how_they_ended_and_only_whole_answers_are_graded
 
 #[tokio::test]
 async fn a_daemon_that_is_not_there_is_a_fault_and_not_a_measurement() {
-    let client = Client::new_with_client("http://127.0.0.1:1", reqwest::Client::new());
+    let client =
+        Client::new_with_client("http://127.0.0.1:1", openapi_client::http_client().build().unwrap());
     let plan = Plan { arrivals: Arrivals::Streams(2), duration: Duration::from_secs(60), seed: 1 };
     let stop = CancellationToken::new();
     let measured = measure(&client, &plan, |_| TaskRequest::default(), &Default::default(), &stop).await;
