@@ -3,8 +3,9 @@
 //! The delay before attempt n is drawn evenly from `min` to `min · 2ⁿ`, capped at `max`: exponential
 //! backoff with full jitter above a floor ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
 //! so that replicas that fell together do not rise together. After `breaker_after` failures in a row the
-//! breaker opens: one attempt each `breaker_pause` or somewhat more, until one stays up. While tasks wait for the
-//! replica, no delay is longer than one drawn evenly from `min` to `waiting_max`, whatever the count of failures.
+//! breaker opens: the delay is then drawn from the last third before `max`, until an engine stays up. So `max` bounds
+//! every delay. While tasks wait for the replica, no delay is longer than one drawn evenly from `min` to `waiting_max`,
+//! whatever the count of failures.
 //!
 //! Rules: ORCH-REPL-2, ORCH-REPL-10
 
@@ -12,15 +13,15 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// The longest pause of an open breaker, as a multiple of the configured one.
-const BREAKER_JITTER: f64 = 1.5;
+/// The shortest delay of an open breaker, as a share of the longest one.
+const BREAKER_DELAY_SHARE_MIN: f64 = 2.0 / 3.0;
 
 /// When to start a replica again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestartPolicy {
     /// The shortest delay.
     pub min: Duration,
-    /// The longest delay while the breaker is closed.
+    /// The longest delay, whatever failed and however often.
     pub max: Duration,
     /// An engine that was ready this long starts the count of failures afresh.
     pub stable_after: Duration,
@@ -28,22 +29,16 @@ pub struct RestartPolicy {
     pub waiting_max: Duration,
     /// Failures in a row that open the breaker.
     pub breaker_after: u32,
-    /// The shortest delay while the breaker is open.
-    pub breaker_pause: Duration,
-    /// The delay after an error that only a changed model file can mend.
-    pub model_retry: Duration,
 }
 
 impl Default for RestartPolicy {
     fn default() -> Self {
         Self {
             min: Duration::from_millis(500),
-            max: Duration::from_secs(30),
+            max: Duration::from_secs(60),
             waiting_max: Duration::from_secs(3),
             stable_after: Duration::from_secs(60),
             breaker_after: 5,
-            breaker_pause: Duration::from_secs(60),
-            model_retry: Duration::from_secs(300),
         }
     }
 }
@@ -99,10 +94,10 @@ impl Backoff {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
-        let RestartPolicy { min, max, breaker_after, breaker_pause, .. } = self.policy;
+        let RestartPolicy { min, max, breaker_after, .. } = self.policy;
         let breaker = if self.failures >= breaker_after { Breaker::Open } else { Breaker::Closed };
         let delay = match breaker {
-            Breaker::Open => self.between(breaker_pause, breaker_pause.mul_f64(BREAKER_JITTER)),
+            Breaker::Open => self.breaker_delay(),
             Breaker::Closed => {
                 let cap = min.saturating_mul(2_u32.saturating_pow(self.failures)).min(max);
                 self.between(min.min(cap), cap)
@@ -119,15 +114,18 @@ impl Backoff {
 
     /// A start that was not tried, since its memory was taken meanwhile. The engine has not failed.
     pub fn no_room(&mut self) -> Retry {
-        let pause = self.policy.breaker_pause;
-        let delay = self.between(pause, pause.mul_f64(BREAKER_JITTER));
-        Retry { delay, attempt: self.failures, breaker: Breaker::Open }
+        Retry { delay: self.breaker_delay(), attempt: self.failures, breaker: Breaker::Open }
     }
 
-    /// A failure that time does not mend.
+    /// A failure that only a changed model file mends.
     pub fn failed_for_good(&mut self) -> Retry {
         self.failures = self.failures.saturating_add(1);
-        Retry { delay: self.policy.model_retry, attempt: self.failures, breaker: Breaker::Open }
+        Retry { delay: self.policy.max, attempt: self.failures, breaker: Breaker::Open }
+    }
+
+    fn breaker_delay(&mut self) -> Duration {
+        let max = self.policy.max;
+        self.between(max.mul_f64(BREAKER_DELAY_SHARE_MIN), max)
     }
 
     fn between(&mut self, low: Duration, high: Duration) -> Duration {

@@ -238,7 +238,7 @@ pub struct Restart {
     /// Milliseconds before the first restart.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub min_ms: u64,
-    /// Seconds between restarts at most.
+    /// Seconds between restarts at most, whatever failed and however often.
     #[schemars(range(min = 0.001, max = 86_400.0))]
     pub max_s: f64,
     /// Seconds between restarts at most while tasks wait for the pool, however often the worker has failed.

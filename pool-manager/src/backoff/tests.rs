@@ -11,8 +11,6 @@ fn policy() -> RestartPolicy {
         waiting_max: Duration::from_secs(3),
         stable_after: Duration::from_secs(60),
         breaker_after: 6,
-        breaker_pause: Duration::from_secs(100),
-        model_retry: Duration::from_secs(300),
     }
 }
 
@@ -24,7 +22,7 @@ fn bounds(failures: u32) -> (u64, u64) {
         3 => (1, 8),
         4 => (1, 16),
         5 => (1, 20),
-        _ => (100, 150),
+        _ => (13, 20),
     }
 }
 
@@ -77,8 +75,16 @@ fn absurd_settings_neither_overflow_nor_panic() {
 }
 
 #[test]
-fn a_broken_model_is_tried_again_only_slowly() {
+fn a_broken_model_is_tried_again_after_the_longest_delay() {
     let mut backoff = Backoff::new(policy(), Rng::with_seed(1));
     let retry = backoff.failed_for_good();
-    assert_eq!(retry, Retry { delay: Duration::from_secs(300), attempt: 1, breaker: Breaker::Open });
+    assert_eq!(retry, Retry { delay: policy().max, attempt: 1, breaker: Breaker::Open });
+}
+
+#[test]
+fn a_start_that_finds_no_memory_is_tried_again_within_the_longest_delay() {
+    for seed in 0..200 {
+        let retry = Backoff::new(policy(), Rng::with_seed(seed)).no_room();
+        assert!(retry.delay <= policy().max, "{retry:?}");
+    }
 }

@@ -178,7 +178,7 @@ async fn a_crash_loop_opens_the_breaker_and_a_stable_run_closes_it() {
         let (delay, attempt, breaker, reason) = rig.backing_off().await;
         assert_eq!((attempt, reason), (expected, DownReason::Start(error.clone())));
         assert_eq!(breaker == Breaker::Open, expected >= policy.breaker_after);
-        let floor = if breaker == Breaker::Open { policy.breaker_pause } else { policy.min };
+        let floor = if breaker == Breaker::Open { policy.max.mul_f64(0.66) } else { policy.min };
         assert!(delay >= floor, "{delay:?}");
     }
     rig.ready().await;
@@ -245,7 +245,7 @@ async fn a_broken_model_fails_and_is_tried_again_only_slowly() {
     rig.control.fail_starts(1, &broken);
     assert_eq!(name(&rig.next().await), "starting");
     let ReplicaEventKind::Failed { error, retry_in } = rig.next().await else { panic!("not told") };
-    assert_eq!((error, retry_in), (broken, RestartPolicy::default().model_retry));
+    assert_eq!((error, retry_in), (broken, RestartPolicy::default().max));
     let begun = now();
     rig.ready().await;
     assert!(now() - begun >= retry_in);

@@ -42,7 +42,7 @@ async fn five_kills_in_a_row_cost_a_pool_that_somebody_waits_for_seconds_and_not
 async fn a_task_that_comes_while_the_breaker_is_open_shortens_the_delay_and_the_new_one_is_told() {
     let mut rig = Rig::new(MockConfig::instant());
     let (delay, ..) = rig.fail(5).await;
-    assert!(delay >= RestartPolicy::default().breaker_pause);
+    assert!(delay >= RestartPolicy::default().max.mul_f64(0.66));
     let came = now();
     rig.demand.send_replace(Demand::Waiting);
     let (shortened, attempt, breaker, _) = rig.backing_off().await;
@@ -60,5 +60,5 @@ async fn a_broken_model_is_tried_again_only_slowly_whoever_waits() {
     rig.demand.send_replace(Demand::Waiting);
     let begun = now();
     rig.ready().await;
-    assert!(now() - begun >= RestartPolicy::default().model_retry);
+    assert!(now() - begun >= RestartPolicy::default().max);
 }
