@@ -1,12 +1,11 @@
 //! The daemon put together: driver, pools and server, brought up in order and stopped in order.
 //!
-//! The stop:
+//! The stop takes `shutdown.grace_s` at most, whatever clients and engines do:
 //!
 //! 1. nothing new: no connection, no task; tasks that wait end with `POOL_UNAVAILABLE`;
-//! 2. what runs may finish, until `shutdown.grace_s` is over or somebody hurries;
+//! 2. what runs may finish, until only the time for closing is left ([`StopLimit`]) or somebody hurries;
 //! 3. what still runs ends with an error, so that every stream has its last event;
-//! 4. streams are flushed, connections closed, and engines ended, within [`CLOSE`]; somebody who hurries
-//!    leaves [`CLOSE_IN_A_HURRY`]. What is left then ends with the process.
+//! 4. streams are flushed, connections closed, and engines ended. What is left at the limit ends with the process.
 //!
 //! Rules: ORCH-ENG-23, ORCH-STOP-1, ORCH-STOP-2, ORCH-STOP-3
 
@@ -46,11 +45,14 @@ use settings::WorkerSettings;
 /// News of pools that wait for the driver.
 const POOL_EVENTS_BOUND: usize = 64;
 
-/// How long connections and engines have once every task has ended.
-const CLOSE: Duration = Duration::from_secs(5);
+/// The most time that connections and engines have to close once every task has ended.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// The same when a second signal has come: enough for the last events, no more.
-const CLOSE_IN_A_HURRY: Duration = Duration::from_millis(250);
+/// The least time they have, also after a second signal: enough for the last events, no more.
+const CLOSE_MIN: Duration = Duration::from_millis(250);
+
+/// One part in so many of the grace is for closing, within the bounds above.
+const CLOSE_ONE_IN: u32 = 5;
 
 /// What the daemon is made from, beside its configuration.
 pub struct Parts {
@@ -94,6 +96,28 @@ pub enum StopOutcome {
     CutShort,
     /// Somebody hurried first.
     Hurried,
+}
+
+/// The one limit of a stop, and how it is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StopLimit {
+    /// How long tasks may run.
+    tasks: Duration,
+    /// When connections and engines are closed at the latest, from the begin of the stop on.
+    close: Duration,
+}
+
+impl StopLimit {
+    fn new(grace: Duration) -> Self {
+        let closing = (grace / CLOSE_ONE_IN).clamp(CLOSE_MIN, CLOSE_MAX);
+        let tasks = grace.saturating_sub(closing);
+        Self { tasks, close: tasks + closing }
+    }
+
+    /// How long closing may take once the tasks have ended after `elapsed`.
+    fn closing(self, elapsed: Duration) -> Duration {
+        self.close.saturating_sub(elapsed).clamp(CLOSE_MIN, CLOSE_MAX)
+    }
 }
 
 impl Daemon {
@@ -182,10 +206,15 @@ impl Daemon {
     pub async fn stop(self, grace: Duration, hurry: impl Future<Output = ()>) -> StopOutcome {
         tokio::pin!(hurry);
         self.server.stop_accepting();
-        let (outcome, mut close) = tokio::select! {
-            () = self.driver.begin_stop() => (StopOutcome::Finished, CLOSE),
-            () = tokio::time::sleep(grace) => (StopOutcome::CutShort, CLOSE),
-            () = &mut hurry => (StopOutcome::Hurried, CLOSE_IN_A_HURRY),
+        let (begun, limit) = (now(), StopLimit::new(grace));
+        let outcome = tokio::select! {
+            () = self.driver.begin_stop() => StopOutcome::Finished,
+            () = tokio::time::sleep(limit.tasks) => StopOutcome::CutShort,
+            () = &mut hurry => StopOutcome::Hurried,
+        };
+        let mut close = match outcome {
+            StopOutcome::Finished | StopOutcome::CutShort => limit.closing(begun.elapsed()),
+            StopOutcome::Hurried => CLOSE_MIN,
         };
         self.driver.end_running().await;
         self.shutdown.cancel();
@@ -203,10 +232,15 @@ impl Daemon {
                     tracing::warn!("not everything has ended in time: the rest ends with the process");
                     return outcome;
                 }
-                () = &mut hurry, if close > CLOSE_IN_A_HURRY => close = CLOSE_IN_A_HURRY,
+                () = &mut hurry, if close > CLOSE_MIN => close = CLOSE_MIN,
             }
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the limit of a stop is on tokio's clock, as its timers are")]
+fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }
 
 #[cfg(test)]

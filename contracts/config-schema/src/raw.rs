@@ -208,7 +208,8 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// Seconds that running tasks may take to finish after the first signal. A second signal ends at once.
+    /// Seconds that the stop may take after the first signal. Running tasks may finish in four fifths of it, or all of
+    /// it but 5; the rest is for last events, connections and engines. A second signal ends at once.
     #[schemars(range(min = 0.0, max = 86_400.0))]
     pub grace_s: f64,
 }

@@ -2,10 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use harness::engine::APART;
-use harness::{Daemon, Setup};
+use harness::engine::{APART, IN_BULK};
+use harness::{Daemon, Setup, TOKEN};
 use openapi_client::types::TaskRequest;
 
 use super::{LIMIT, POOL, Unit, eventually};
@@ -66,6 +66,40 @@ async fn quit_stops_at_once_and_every_stream_has_its_end() {
     let ended =
         tokio::time::timeout(Duration::from_secs(60), daemon.ended()).await.expect("long before the grace");
     assert_eq!(ended.code(), Some(130));
+}
+
+/// ORCH-STOP-5
+#[tokio::test]
+async fn a_stop_ends_within_its_limit_though_a_client_reads_nothing_and_a_task_runs_on() {
+    let engine = pretend_server();
+    let pool = format!("{{id: p, engine: vllm, model: m, slots: 1, server: {{url: 'http://{engine}'}}}}");
+    let config = format!("shutdown: {{grace_s: 2}}\npools: [{pool}]\n");
+    let daemon = Daemon::start(&Setup { config: Some(config), ..Setup::default() }).await;
+    daemon.ready().await;
+    // More than the buffers of both ends of a connection hold.
+    let unread = daemon.submit(&harness::tasks::prompt(IN_BULK, 200_000)).await.unwrap().task_id;
+    daemon.idle().await;
+    let mut stalled = TcpStream::connect(daemon.address()).unwrap();
+    stalled
+        .write_all(
+            format!(
+                "GET /v1/tasks/{unread}/stream HTTP/1.1\r\nHost: localhost\r\nx-api-key: {TOKEN}\r\n\r\n"
+            )
+            .as_bytes(),
+        )
+        .unwrap();
+    stalled.read_exact(&mut [0; 1024]).unwrap();
+    let running = daemon.submit(&harness::tasks::prompt(APART, 60_000)).await.unwrap().task_id;
+    let mut events = daemon.events(running, None).await;
+    harness::stream::read_tokens(&mut events, 1).await;
+
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    let end = harness::stream::read_to_end(&mut events).await;
+    assert_eq!(end.error.unwrap().code, openapi_client::types::ErrorCode::PoolUnavailable);
+    assert_eq!(daemon.ended().await.code(), Some(0));
+    // With a limit for tasks and another one for connections it took 7 s.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 /// The status of a request with this token, and its head.
