@@ -322,6 +322,12 @@ pub enum MeasureError {
     /// The engine went away meanwhile.
     #[error("the engine went away")]
     Gone,
+    /// The engine takes no work now, for this reason. That is no failure of the job.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The engine failed with this job, for this reason. The job may be the cause.
+    #[error("{0}")]
+    Failed(String),
     /// The engine has as many jobs to measure as it keeps. Nothing is wrong with this one.
     #[error("too many concurrent tokenize requests")]
     Busy,

@@ -122,6 +122,12 @@ pub enum Refusal {
         /// Until it is worth trying again.
         retry_after: Millis,
     },
+    /// Two engines failed while they measured this task: it may be why.
+    #[error("two engines of pool `{pool}` failed while they measured this task, so it is not tried again")]
+    EnginesFailed {
+        /// The pool.
+        pool: PoolId,
+    },
     /// The daemon is going down.
     #[error("the daemon is stopping")]
     Stopping,
@@ -243,6 +249,9 @@ impl Refusal {
             }
             Self::ModelRetired { .. } => {
                 Verdict { status: 503, code: Code::PoolUnavailable, retriable: false, retry_after: None }
+            }
+            Self::EnginesFailed { .. } => {
+                Verdict { status: 503, code: Code::WorkerReset, retriable: false, retry_after: None }
             }
             Self::Stopping => Verdict::later(503, Code::PoolUnavailable, BACK_AFTER_STOP),
             Self::TooManyStreams { retry_after, .. } => {

@@ -58,6 +58,7 @@ pub use event::{Event, RunId, TaskEvent, Work};
 pub use pool::PoolSetup;
 pub use run::{DriverTask, OpenPool, Sources};
 pub use task::Retention;
+pub use task_end::FAILURES_MAX;
 
 use pool::Pool;
 use pool_table::PoolTable;

@@ -14,11 +14,13 @@ use tokio::sync::mpsc;
 
 use crate::admission;
 use crate::backpressure::Refusal;
+use crate::driver::FAILURES_MAX;
 use crate::health_view::HealthView;
 use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::metrics::Metrics;
 use crate::protocol::{
-    Admitted, Configuration, PoolChanges, ReplyTo, RouteQuery, Routed, SubscriptionSource,
+    Admitted, Configuration, LostEngine, LostState, Measurement, PoolChanges, ReplyTo, RouteQuery, Routed,
+    SubscriptionSource,
 };
 use crate::state::ModelState;
 use crate::task_log::LogReader;
@@ -68,9 +70,8 @@ pub struct SessionView {
 /// queue; a handler beyond it waits for its turn.
 pub const COMMAND_BOUND: usize = 1024;
 
-/// How many engines measure a prompt at most: one that was there when an engine died may be why, and is
-/// given to one other and no more.
-const MEASURE_TRIES: u32 = 2;
+/// How many engines are asked to measure a task at most; after these it waits in the queue unmeasured.
+const MEASURE_TRIES: u32 = 4;
 
 /// How long an engine may take to measure a prompt, the waiting behind others included.
 const MEASURE_LIMIT: Duration = Duration::from_secs(10);
@@ -84,14 +85,23 @@ enum Found {
         /// The pool.
         pool: PoolId,
         /// Its size.
-        measured: Option<Measured>,
+        measurement: Measurement,
+        /// Until an engine is there, where none measured it.
+        load_wait: Millis,
     },
 }
 
 /// Why an engine did not measure a task.
 enum Unmeasured {
-    /// It went away.
-    Gone,
+    /// It is lost, for now or for good.
+    Lost {
+        /// Which of the two.
+        state: LostState,
+        /// Why.
+        reason: String,
+        /// Whether the task may be the cause.
+        counts: bool,
+    },
     /// It did not within [`MEASURE_LIMIT`].
     Late,
     /// The task is at fault.
@@ -132,7 +142,9 @@ impl DriverHandle {
     pub async fn submit(&self, request: TaskRequest) -> Result<Accepted, Refusal> {
         match self.find_place_counted(&request, &mut LastMeasured::default()).await? {
             Found::Known(accepted) => Ok(accepted),
-            Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.accepted),
+            Found::Place { pool, measurement, .. } => {
+                Ok(self.admit(request, pool, measurement).await?.accepted)
+            }
         }
     }
 
@@ -148,7 +160,9 @@ impl DriverHandle {
     ) -> Result<Subscription, Refusal> {
         match self.find_place_counted(&request, measured).await? {
             Found::Known(accepted) => self.subscribe(accepted.task, 0).await,
-            Found::Place { pool, measured } => Ok(self.admit(request, pool, measured).await?.source.into()),
+            Found::Place { pool, measurement, .. } => {
+                Ok(self.admit(request, pool, measurement).await?.source.into())
+            }
         }
     }
 
@@ -156,10 +170,10 @@ impl DriverHandle {
         &self,
         request: TaskRequest,
         pool: PoolId,
-        measured: Option<Measured>,
+        measurement: Measurement,
     ) -> Result<Admitted, Refusal> {
         let request = Box::new(request);
-        self.ask(|reply| Command::Admit(request, pool, measured, reply)).await?
+        self.ask(|reply| Command::Admit(request, pool, measurement, reply)).await?
     }
 
     /// Where a task goes; a refusal is counted.
@@ -183,11 +197,11 @@ impl DriverHandle {
     /// count.
     pub async fn count(&self, request: &TaskRequest) -> Result<Measured, Refusal> {
         match self.find_place(request, &mut LastMeasured::default()).await.map_err(|(refusal, _)| refusal)? {
-            Found::Place { measured: Some(measured), .. } => Ok(measured),
-            Found::Place { pool, measured: None } => Err(Refusal::PoolUnready {
+            Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. } => Ok(measured),
+            Found::Place { pool, load_wait, .. } => Err(Refusal::PoolUnready {
                 pool,
-                what: "its model is loaded by the next task, and counts from then on".to_owned(),
-                retry_after: Millis(0),
+                what: "no engine is loaded that could count; the next task has one loaded".to_owned(),
+                retry_after: load_wait,
             }),
             Found::Known(_) => Err(Refusal::Internal),
         }
@@ -207,33 +221,47 @@ impl DriverHandle {
             model_ref: request.model_ref.clone(),
             engine: request.engine,
         };
-        for attempt in 1..=MEASURE_TRIES {
+        let mut failures = 0;
+        for tries_left in (0..MEASURE_TRIES).rev() {
             let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await;
             let (pool, engine) = match routed.flatten().map_err(|refusal| (refusal, None))? {
                 Routed::Known(accepted) => return Ok(Found::Known(accepted)),
-                Routed::Unmeasured { pool } => return Ok(Found::Place { pool, measured: None }),
+                Routed::Unmeasured { pool, load_wait } => {
+                    let measurement = Measurement { measured: None, failures };
+                    return Ok(Found::Place { pool, measurement, load_wait });
+                }
                 Routed::Measure { pool, engine } => (pool, engine),
             };
-            let input = &request.job.input;
-            if let Some(measured) = last.of(&engine, input) {
-                return Ok(Found::Place { pool, measured: Some(measured) });
-            }
-            let later = |after: Duration| {
-                let retry_after = Millis::from_duration(after);
-                Refusal::ReplicaExhausted { pool: pool.clone(), retry_after }
+            let kind = engine.facts().kind;
+            let measured = match last.of(&engine, &request.job.input) {
+                Some(measured) => Ok(measured),
+                None => self.measure(request, &engine).await,
             };
-            let refusal = match self.measure(request, &engine).await {
+            match measured {
                 Ok(measured) => {
-                    last.0 = Some((engine, Arc::clone(input), measured));
-                    return Ok(Found::Place { pool, measured: Some(measured) });
+                    last.0 = Some((engine, Arc::clone(&request.job.input), measured));
+                    let measurement = Measurement { measured: Some(measured), failures };
+                    return Ok(Found::Place { pool, measurement, load_wait: Millis(0) });
                 }
-                Err(Unmeasured::Gone) if attempt < MEASURE_TRIES => continue,
-                Err(Unmeasured::Gone) => later(Duration::ZERO),
-                // What was waited in vain says how busy the engine is.
-                Err(Unmeasured::Late) => later(MEASURE_LIMIT),
-                Err(Unmeasured::Refused(refusal)) => refusal,
-            };
-            return Err((refusal, Some(engine.facts().kind)));
+                Err(Unmeasured::Lost { state, reason, counts }) => {
+                    failures += u8::from(counts);
+                    let lost = Command::EngineLost(LostEngine { engine, state, reason });
+                    self.commands.send(lost).await.map_err(|_| (Refusal::Stopping, None))?;
+                    if failures >= FAILURES_MAX {
+                        return Err((Refusal::EnginesFailed { pool }, Some(kind)));
+                    }
+                    if tries_left == 0 {
+                        let measurement = Measurement { measured: None, failures };
+                        return Ok(Found::Place { pool, measurement, load_wait: Millis(0) });
+                    }
+                }
+                Err(Unmeasured::Late) => {
+                    // What was waited in vain says how busy the engine is.
+                    let retry_after = Millis::from_duration(MEASURE_LIMIT);
+                    return Err((Refusal::ReplicaExhausted { pool, retry_after }, Some(kind)));
+                }
+                Err(Unmeasured::Refused(refusal)) => return Err((refusal, Some(kind))),
+            }
         }
         unreachable!("the last try returns")
     }
@@ -244,7 +272,16 @@ impl DriverHandle {
         let measure = engine.measure(Arc::clone(&request.job));
         let measured = match tokio::time::timeout(MEASURE_LIMIT, measure).await {
             Err(_) => return Err(Unmeasured::Late),
-            Ok(Err(MeasureError::Gone)) => return Err(Unmeasured::Gone),
+            Ok(Err(MeasureError::Gone)) => {
+                let reason = "the engine went away".to_owned();
+                return Err(Unmeasured::Lost { state: LostState::Gone, reason, counts: true });
+            }
+            Ok(Err(MeasureError::Unavailable(reason))) => {
+                return Err(Unmeasured::Lost { state: LostState::Suspended, reason, counts: false });
+            }
+            Ok(Err(MeasureError::Failed(reason))) => {
+                return Err(Unmeasured::Lost { state: LostState::Suspended, reason, counts: true });
+            }
             Ok(Err(MeasureError::Busy)) => return Err(Unmeasured::Late),
             Ok(Err(MeasureError::Invalid(what))) => return Err(Unmeasured::Refused(Refusal::Invalid(what))),
             Ok(Ok(measured)) => measured,

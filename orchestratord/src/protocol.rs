@@ -121,6 +121,40 @@ pub struct RouteQuery {
     pub engine: Option<EngineKind>,
 }
 
+/// An engine that could not measure a task.
+pub struct LostEngine {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// Whether it is gone, or takes no work for now.
+    pub state: LostState,
+    /// Why, for the log and `/health`.
+    pub reason: String,
+}
+
+/// What became of an engine that could not measure a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostState {
+    /// It is gone, and the tasks in it are lost.
+    Gone,
+    /// It takes no new tasks until it says that it does.
+    Suspended,
+}
+
+impl std::fmt::Debug for LostEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LostEngine").field("state", &self.state).field("reason", &self.reason).finish()
+    }
+}
+
+/// What is known of a task when it is admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measurement {
+    /// Its size; nothing where no engine was there to measure it.
+    pub measured: Option<Measured>,
+    /// Engines that failed while they measured it.
+    pub failures: u8,
+}
+
 /// Where a task goes.
 pub enum Routed {
     /// It is here already.
@@ -132,10 +166,12 @@ pub enum Routed {
         /// A ready engine of it, with the largest context.
         engine: Arc<dyn Engine>,
     },
-    /// It goes to this pool, whose model is loaded first; the engine measures it when it starts.
+    /// It goes to this pool, none of whose engines takes tasks now; one measures it when it starts.
     Unmeasured {
         /// The pool.
         pool: PoolId,
+        /// Until an engine takes tasks, as far as is known.
+        load_wait: Millis,
     },
 }
 
@@ -146,7 +182,9 @@ impl std::fmt::Debug for Routed {
             Self::Measure { pool, .. } => {
                 f.debug_struct("Measure").field("pool", pool).finish_non_exhaustive()
             }
-            Self::Unmeasured { pool } => f.debug_struct("Unmeasured").field("pool", pool).finish(),
+            Self::Unmeasured { pool, .. } => {
+                f.debug_struct("Unmeasured").field("pool", pool).finish_non_exhaustive()
+            }
         }
     }
 }
@@ -194,8 +232,10 @@ impl<T> ReplyTo<T> {
 pub enum Command {
     /// Which pool takes a task, and whether its lane has room.
     Route(RouteQuery, ReplyTo<Result<Routed, Refusal>>),
-    /// Put a task into its queue, measured unless its model is loaded first.
-    Admit(Box<TaskRequest>, PoolId, Option<Measured>, ReplyTo<Result<Admitted, Refusal>>),
+    /// Put a task into its queue.
+    Admit(Box<TaskRequest>, PoolId, Measurement, ReplyTo<Result<Admitted, Refusal>>),
+    /// Give an engine no more tasks: it could not measure one. Has no reply.
+    EngineLost(LostEngine),
     /// End a task.
     Cancel(TaskId, ReplyTo<Result<(), Refusal>>),
     /// Read a task.

@@ -97,12 +97,16 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
                 fault => {
                     tracing::warn!(engine = D::NAME, %fault, "an input could not be measured");
                     match fault {
+                        _ if inner.is_gone() => MeasureError::Gone,
                         Fault::Absent(why) | Fault::Unanswered(why) | Fault::Unready(why) => {
                             inner.suspend(&why, Proof::Health);
+                            MeasureError::Unavailable(why)
                         }
-                        _ => inner.probe_wanted.notify_one(),
+                        fault => {
+                            inner.probe_wanted.notify_one();
+                            MeasureError::Failed(fault.to_string())
+                        }
                     }
-                    MeasureError::Gone
                 }
             })
         })

@@ -50,6 +50,8 @@ pub struct MockConfig {
     pub kv_bytes_per_token: u64,
     /// The engine dies when it has decoded this many tokens, over all its jobs.
     pub dies_after_tokens: Option<u64>,
+    /// The engine dies when it is asked to measure a job.
+    pub dies_measuring: bool,
     /// How it dies then.
     pub dies_with: ExitReason,
     /// What it says before a load that a replica needs of its device; nothing when it cannot say.
@@ -73,6 +75,7 @@ impl Default for MockConfig {
             workloads: vec![Workload::Completion],
             kv_bytes_per_token: 1024,
             dies_after_tokens: None,
+            dies_measuring: false,
             dies_with: ExitReason::Signal(11),
             needs_bytes: None,
         }

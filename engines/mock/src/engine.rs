@@ -127,6 +127,9 @@ impl Engine for MockEngine {
         let inner = Arc::clone(&self.inner);
         inner.shared.count(|counts| counts.measures += 1);
         Box::pin(async move {
+            if inner.config.dies_measuring {
+                inner.die(inner.config.dies_with.clone());
+            }
             let mut gone = inner.gone.subscribe();
             tokio::select! {
                 biased;

@@ -16,11 +16,14 @@ use orchestrator_core::{
 use super::effect::Count;
 use super::pool::{Pool, Serving};
 use super::task::{Task, TaskState};
+use super::task_end::Loss;
 use super::views::Record;
 use super::{Driver, Effect};
 use crate::backpressure::{Code, Refusal};
 use crate::keeper::PoolKey;
-use crate::protocol::{Accepted, Admitted, RouteQuery, Routed, Standing, TaskRequest};
+use crate::protocol::{
+    Accepted, Admitted, LostEngine, LostState, Measurement, RouteQuery, Routed, Standing, TaskRequest,
+};
 use crate::task_log::TaskLog;
 
 /// Bytes of text that a token stands for in most tokenizers and languages, roughly: the prediction of a task
@@ -39,10 +42,11 @@ impl Driver {
             let refused = pool.scheduler.refuse(query.priority, query.fingerprint, now);
             refused.map_err(|rejection| queue_full(pool, query.priority, rejection)).map(|()| serving)
         });
+        let load_wait = pool.load_wait(now);
         let (engine, pool) = (pool.setup.engine.as_str(), pool.setup.id.clone());
         match answer {
             Ok(Serving::Now(engine)) => Ok(Routed::Measure { pool, engine }),
-            Ok(Serving::AfterLoad) => Ok(Routed::Unmeasured { pool }),
+            Ok(Serving::AfterLoad) => Ok(Routed::Unmeasured { pool, load_wait }),
             Err(refusal) => Err(self.rejected(engine, refusal)),
         }
     }
@@ -51,7 +55,7 @@ impl Driver {
         &mut self,
         request: &TaskRequest,
         pool: &PoolId,
-        measured: Option<Measured>,
+        measurement: Measurement,
         now: Timestamp,
     ) -> Result<Admitted, Refusal> {
         let id = request.id();
@@ -62,7 +66,7 @@ impl Driver {
         // The pool may have been removed while the prompt was measured.
         let key = self.pools.named(pool).ok_or_else(|| Refusal::NoSuchPool(self.pool_removed(pool)))?;
         let engine = self.pools[key].setup.engine.as_str();
-        let task = self.queue(key, request, measured, now);
+        let task = self.queue(key, request, measurement, now);
         let (task, evicted) = task.map_err(|refusal| self.rejected(engine, refusal))?;
         let accepted = task.accepted;
         self.tasks.insert(id, task);
@@ -80,7 +84,7 @@ impl Driver {
         &mut self,
         key: PoolKey,
         request: &TaskRequest,
-        measured: Option<Measured>,
+        Measurement { measured, failures }: Measurement,
         now: Timestamp,
     ) -> Result<(Task, Option<TaskId>), Refusal> {
         let pool = &mut self.pools[key];
@@ -119,10 +123,22 @@ impl Driver {
             tokens_in,
             log: TaskLog::new(),
             span,
-            record: Record::new(&request.job, &pool.setup),
+            record: Record::new(&request.job, &pool.setup, failures),
             state: TaskState::Waiting { job: Arc::clone(&request.job) },
         };
         Ok((task, evicted))
+    }
+
+    /// An engine could not measure a prompt. Its supervisor may not have said so yet, and until then the next task would
+    /// be given to it.
+    pub(super) fn engine_lost(&mut self, lost: LostEngine, now: Timestamp) {
+        let LostEngine { engine, state, reason } = lost;
+        let of_pool = |pool: &Pool| Some((pool.key(), pool.replica_of(&engine)?));
+        let Some((key, replica)) = self.pools.iter().find_map(of_pool) else { return };
+        match state {
+            LostState::Gone => self.replica_lost(key, &replica, &Loss::Died(reason), now),
+            LostState::Suspended => self.pools[key].suspended_by_task(&replica, reason, now),
+        }
     }
 
     /// The task of this id when it is here and the same, a refusal when it is here and another.

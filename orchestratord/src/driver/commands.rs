@@ -17,9 +17,10 @@ impl Driver {
     pub(super) fn command(&mut self, command: Command, now: Timestamp) {
         let reply = match command {
             Command::Route(query, to) => Reply::Route(to, self.route(&query, now)),
-            Command::Admit(request, pool, measured, to) => {
-                Reply::Admit(to, self.admit(&request, &pool, measured, now))
+            Command::Admit(request, pool, measurement, to) => {
+                Reply::Admit(to, self.admit(&request, &pool, measurement, now))
             }
+            Command::EngineLost(lost) => return self.engine_lost(lost, now),
             Command::Cancel(task, to) => Reply::Done(to, self.cancel(task, now)),
             Command::Subscribe(task, to) => Reply::Subscribe(to, self.source(task, now)),
             Command::Session(session, to) => Reply::Session(to, self.session(session, now)),

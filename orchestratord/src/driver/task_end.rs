@@ -24,8 +24,8 @@ use crate::backpressure::{Failure, Refusal};
 use crate::keeper::PoolKey;
 use crate::task_log::{FinishReason, TaskEnd};
 
-/// Engines that may fail with one task in them before it is given up: it may be why they do.
-const FAILURES_MAX: u8 = 2;
+/// Engines that may fail with one task, while they measure it or with it in them, before it is given up: it may be why.
+pub const FAILURES_MAX: u8 = 2;
 
 /// How a placement was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;
-use crate::backpressure::{Code, Refusal};
+use crate::backpressure::{Code, Failure, Refusal};
 use crate::clock::Clock;
 use crate::handle::TaskRequest;
 use crate::keeper::{Order, PoolKey};
@@ -234,9 +234,27 @@ async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_
     asked.spawn(async move { handle.submit(request(1, Priority::Interactive)).await });
     house.control.until(|counts: &Counts| counts.measures == 1).await;
     house.control.crash(&ExitReason::Signal(11));
-    let refusal = asked.join_next().await.unwrap().unwrap().unwrap_err();
-    assert!(matches!(refusal, Refusal::ReplicaExhausted { .. }), "{refusal:?}");
-    assert_eq!(house.control.counts().measures, 2);
+    asked.join_next().await.unwrap().unwrap().expect("it waits for the restart");
+    assert_eq!(house.control.counts().measures, 1);
+    // Its engine's supervisor says so only now, and has it started again.
+    house.tell(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(11) }).await;
+    house.control.hold(Phase::Prefill);
+    house.bring_up(0).await;
+    house.control.until(|counts: &Counts| counts.submitted == 1).await;
+    house.control.crash(&ExitReason::Signal(11));
+    let (_, end) = house.end_of(1).await;
+    assert_eq!(end.failure, Some(Failure::EnginesFailed), "two engines, and no third");
+}
+
+#[tokio::test]
+async fn a_prompt_that_two_engines_died_measuring_is_refused_and_kills_no_third() {
+    let engine = MockConfig { dies_measuring: true, ..one_slot() };
+    let house = House::new(engine, small_queue(), keeping(100), 3).await;
+    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    let verdict = refusal.verdict();
+    assert_eq!((verdict.status, verdict.code, verdict.retriable), (503, Code::WorkerReset, false));
+    let counts = house.control.counts();
+    assert_eq!((counts.measures, counts.gone), (2, 2));
 }
 
 /// ORCH-CANCEL-2

@@ -43,9 +43,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// Of a task that was just admitted.
+    /// Of a task that was just admitted, after so many engines have failed with it.
     #[must_use]
-    pub fn new(job: &GenerateRequest, pool: &PoolSetup) -> Self {
+    pub fn new(job: &GenerateRequest, pool: &PoolSetup, failures: u8) -> Self {
         Self {
             pool: pool.id.clone(),
             engine: pool.engine,
@@ -59,7 +59,7 @@ impl Record {
             ended_at: None,
             asked: None,
             runs: 0,
-            failures: 0,
+            failures,
             held_bytes: 0,
         }
     }

@@ -48,6 +48,7 @@ impl Api {
             | Refusal::PoolUnready { pool, .. }
             | Refusal::PoolUnavailable { pool, .. }
             | Refusal::ModelRetired { pool }
+            | Refusal::EnginesFailed { pool }
             | Refusal::ReplicaExhausted { pool, .. } => Some(pool),
             Refusal::Invalid(_)
             | Refusal::Unauthorized(_)

@@ -166,6 +166,15 @@ impl Pool {
         }
     }
 
+    /// The replica that has this engine.
+    pub(in crate::driver) fn replica_of(&self, engine: &Arc<dyn Engine>) -> Option<ReplicaId> {
+        let has = |phase: &Phase| match phase {
+            Phase::Ready { engine: own, .. } | Phase::Retiring(own) => Arc::ptr_eq(own, engine),
+            _ => false,
+        };
+        self.replicas.iter().find(|(_, replica)| has(&replica.phase)).map(|(id, _)| id.clone())
+    }
+
     /// An engine that serves: the one with the largest context, so that a task is measured against the most that any
     /// replica holds.
     pub(super) fn any_engine(&self) -> Option<&Arc<dyn Engine>> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use config_schema::PoolConfig;
-use engine_api::{EngineKind, Measured};
+use engine_api::{Engine, EngineKind, Measured};
 use fastrand::Rng;
 use generation::{EndReport, EngineError, Finish, GenerateRequest, Input, OutputChunk, Workload};
 use orchestrator_core::{
@@ -19,9 +19,13 @@ use super::engine::{EngineId, EngineMode, SimEngine, SimRun, id_of};
 use super::scenario::{END_MS, Operation, Scenario, Submission};
 use crate::backpressure::Refusal;
 use crate::driver::tests::pool_config;
-use crate::driver::{Driver, Effect, Event, PoolSetup, Retention, RunId, TaskEvent, TokensOut, Work};
+use crate::driver::{
+    Driver, Effect, Event, FAILURES_MAX, PoolSetup, Retention, RunId, TaskEvent, TokensOut, Work,
+};
 use crate::keeper::{PoolKey, ReloadOrder, ReloadOutcome};
-use crate::protocol::{Command, Configuration, ReplyTo, RouteQuery, Routed, TaskRequest};
+use crate::protocol::{
+    Command, Configuration, LostEngine, LostState, Measurement, ReplyTo, RouteQuery, Routed, TaskRequest,
+};
 use crate::state::ModelState;
 use crate::task_log::{TaskEnd, TaskLog};
 
@@ -41,8 +45,8 @@ static CONFIG: LazyLock<PoolConfig> = LazyLock::new(|| pool_config(pool_id(0)));
 /// What comes at a time.
 pub(super) enum Happening {
     Operation(Operation),
-    /// A prompt has been measured.
-    Measured(Box<TaskRequest>, PoolId, Option<Measured>),
+    /// An engine has measured a prompt, or died meanwhile.
+    Measured(Box<TaskRequest>, PoolId, Arc<dyn Engine>, Measurement),
     /// A run goes on.
     Run(EngineId, RunId),
     /// An engine has ended a run that was canceled.
@@ -79,10 +83,15 @@ struct Watched {
 impl Watched {
     /// Tokens of its prompt. Engines read one a millisecond.
     fn prompt(&self) -> u32 {
-        match &*self.request.job.input {
-            Input::Prompt(text) => u32::try_from(text.len()).expect("a short prompt"),
-            _ => unreachable!("all are prompts"),
-        }
+        prompt_of(&self.request)
+    }
+}
+
+/// Tokens of the prompt of a task.
+fn prompt_of(request: &TaskRequest) -> u32 {
+    match &*request.job.input {
+        Input::Prompt(text) => u32::try_from(text.len()).expect("a short prompt"),
+        _ => unreachable!("all are prompts"),
     }
 }
 
@@ -191,7 +200,9 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Operation(operation) => self.operate(operation),
-            Happening::Measured(request, pool, measured) => self.admit(request, pool, measured),
+            Happening::Measured(request, pool, engine, measurement) => {
+                self.measured(request, pool, engine, measurement);
+            }
             Happening::Run(engine, run) => self.go_on(engine, run),
             Happening::Canceled(engine, run) => self.end_run(engine, run, Finish::Canceled),
             Happening::Resumes(engine) => self.resume(engine),
@@ -276,7 +287,7 @@ impl World {
 
     fn operate(&mut self, operation: Operation) {
         match operation {
-            Operation::Submit(task) => self.route(&task),
+            Operation::Submit(task) => self.submit_task(&task),
             Operation::Cancel { nth } => {
                 if let Some(task) = self.admitted.iter().rev().nth(nth).copied() {
                     let reply = self.ask(|to| Command::Cancel(task, to));
@@ -359,32 +370,57 @@ impl World {
         reply.try_recv().expect("a command has its reply")
     }
 
-    fn route(&mut self, task: &Submission) {
+    fn submit_task(&mut self, task: &Submission) {
         let id = TaskId(Uuid::from_u128(self.sequence.into()));
         self.sequence += 1;
-        let request = request(id, task);
+        self.route(Box::new(request(id, task)), task.measure_ms, 0);
+    }
+
+    /// Asks where a task goes, after so many engines have failed while they measured it.
+    fn route(&mut self, request: Box<TaskRequest>, measure_ms: u64, failures: u8) {
         let query = RouteQuery {
-            task: id,
+            task: request.id(),
             fingerprint: request.fingerprint,
-            priority: task.priority,
+            priority: request.job.priority,
             workload: Workload::Completion,
             model_ref: request.model_ref.clone(),
             engine: None,
         };
         match self.ask(|to| Command::Route(query, to)) {
-            Ok(Routed::Measure { pool, .. }) => {
-                let tokens = TokenCount(task.prompt);
+            Ok(Routed::Measure { pool, engine }) => {
+                let tokens = TokenCount(prompt_of(&request));
                 let measured = Some(Measured { tokens, longest: tokens });
-                let at = self.now_ms + task.measure_ms;
-                self.at(at, Happening::Measured(Box::new(request), pool, measured));
+                let at = self.now_ms + measure_ms;
+                let measurement = Measurement { measured, failures };
+                self.at(at, Happening::Measured(request, pool, engine, measurement));
             }
-            Ok(Routed::Unmeasured { pool }) => self.admit(Box::new(request), pool, None),
+            Ok(Routed::Unmeasured { pool, .. }) => {
+                self.admit(request, pool, Measurement { measured: None, failures });
+            }
             Ok(Routed::Known(_)) => unreachable!("each task has a name of its own"),
             Err(refusal) => assert_ne!(refusal, Refusal::Internal),
         }
     }
 
-    fn admit(&mut self, request: Box<TaskRequest>, pool: PoolId, measured: Option<Measured>) {
+    fn measured(
+        &mut self,
+        request: Box<TaskRequest>,
+        pool: PoolId,
+        engine: Arc<dyn Engine>,
+        measurement: Measurement,
+    ) {
+        if self.engines[&id_of(&engine)].mode != EngineMode::Dead {
+            return self.admit(request, pool, measurement);
+        }
+        let lost = LostEngine { engine, state: LostState::Gone, reason: "it died".to_owned() };
+        self.handle(Event::Command(Command::EngineLost(lost)));
+        let failures = measurement.failures + 1;
+        if failures < FAILURES_MAX {
+            self.route(request, 1, failures);
+        }
+    }
+
+    fn admit(&mut self, request: Box<TaskRequest>, pool: PoolId, measurement: Measurement) {
         let index = self.controllers.iter().rposition(|known| known.id == pool).expect("it was there");
         let id = request.id();
         let (to, mut reply) = ReplyTo::new();
@@ -399,13 +435,13 @@ impl World {
                 log,
                 ends: 0,
                 started: false,
-                context: measured.map(|measured| measured.longest.0 + answer),
+                context: measurement.measured.map(|measured| measured.longest.0 + answer),
                 lost_in: None,
                 passes_up_since: None,
             },
         );
         self.admitted.push(id);
-        self.handle(Event::Command(Command::Admit(request, pool, measured, to)));
+        self.handle(Event::Command(Command::Admit(request, pool, measurement, to)));
         match reply.try_recv().expect("a command has its reply") {
             Ok(admitted) => self.tasks.get_mut(&id).expect("just put there").log = admitted.source.log,
             Err(refusal) => {

@@ -115,7 +115,7 @@ impl Bench {
             engine: None,
         };
         self.command(|to| Command::Route(query, to)).map(|routed| match routed {
-            Routed::Measure { pool, .. } | Routed::Unmeasured { pool } => pool,
+            Routed::Measure { pool, .. } | Routed::Unmeasured { pool, .. } => pool,
             Routed::Known(_) => unreachable!("it is new"),
         })
     }

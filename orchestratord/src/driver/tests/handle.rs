@@ -4,7 +4,7 @@ use super::*;
 use crate::backpressure::Verdict;
 use crate::driver::simulation::engine::SimEngine;
 use crate::keeper::PoolEvent;
-use crate::protocol::{Command, ReplyTo};
+use crate::protocol::{Command, LostEngine, LostState, Measurement, ReplyTo};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
 use engine_api::{Engine, StartError};
@@ -114,8 +114,16 @@ impl Bench {
     }
 
     pub(super) fn admit(&mut self, task: u128) -> Result<(), Refusal> {
+        self.admit_with(task, Measurement::default())
+    }
+
+    fn admit_with(&mut self, task: u128, measurement: Measurement) -> Result<(), Refusal> {
         let request = Box::new(request(task, Priority::Interactive));
-        self.command(|to| Command::Admit(request, pool_id(), None, to)).map(|_| ())
+        self.command(|to| Command::Admit(request, pool_id(), measurement, to)).map(|_| ())
+    }
+
+    fn engine(&self, index: u16) -> Arc<dyn Engine> {
+        Arc::clone(self.driver.pools[PoolKey::FIRST].engine(&replica_id(index)).expect("it is ready"))
     }
 
     pub(super) fn pass(&mut self, seconds: u64) {
@@ -309,4 +317,37 @@ fn a_stopping_daemon_sleeps_though_tasks_of_it_were_put_back() {
     bench.replica(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(9) });
     assert_eq!(bench.ends.len(), 3);
     assert!(bench.driver.next_wake(bench.now).is_none_or(|wake| wake > bench.now));
+}
+
+#[test]
+fn a_task_that_finds_an_idle_engine_dead_waits_for_its_restart_and_is_served() {
+    let mut bench = Bench::new(1);
+    let engine = bench.engine(0);
+    let lost = LostEngine { engine, state: LostState::Gone, reason: "it went away".into() };
+    bench.handle(Event::Command(Command::EngineLost(lost)));
+    let measurement = Measurement { measured: None, failures: 1 };
+    bench.admit_with(1, measurement).unwrap();
+    assert!(bench.submitted.is_empty(), "nothing goes to a dead engine");
+    let reason = DownReason::Gone(ExitReason::Signal(9));
+    bench.replica(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(9) });
+    let delay = Duration::from_secs(5);
+    bench.replica(0, ReplicaEventKind::BackingOff { delay, attempt: 1, breaker: Breaker::Closed, reason });
+    bench.pass(OUTAGE_WAIT.as_secs() - 1);
+    bench.ready(0);
+    let run = bench.last_run();
+    bench.report(run, Finish::Stop);
+    assert_eq!(bench.failure(1), None);
+    assert_eq!(bench.ends.len(), 1);
+}
+
+#[test]
+fn an_engine_that_cannot_measure_for_a_time_gets_no_task_until_it_says_so() {
+    let mut bench = Bench::new(1);
+    let engine = bench.engine(0);
+    let lost = LostEngine { engine, state: LostState::Suspended, reason: "503".into() };
+    bench.handle(Event::Command(Command::EngineLost(lost)));
+    bench.admit(1).unwrap();
+    assert!(bench.submitted.is_empty());
+    bench.replica(0, ReplicaEventKind::Resumed);
+    assert_eq!(bench.submitted.len(), 1);
 }
