@@ -24,6 +24,7 @@ use crate::keeper::PoolKey;
 use crate::protocol::{
     Accepted, Admitted, LostEngine, LostState, Measurement, RouteQuery, Routed, Standing, TaskRequest,
 };
+use crate::state::ModelState;
 use crate::task_log::TaskLog;
 
 /// Bytes of text that a token stands for in most tokenizers and languages, roughly: the prediction of a task
@@ -157,12 +158,13 @@ impl Driver {
             query.engine.is_none_or(|engine| pool.setup.engine == engine)
                 && query.model_ref.as_ref().is_none_or(|model| pool.answers_to(model))
         };
-        let mut fitting = self.pools.configured().filter(|pool| fits(pool));
-        let Some(first) = fitting.next() else {
-            return Err(Refusal::NoSuchPool(self.no_such_pool(query)));
-        };
-        let offers = |pool: &&Pool| pool.offers(query.workload);
-        Ok(std::iter::once(first).chain(fitting).find(offers).unwrap_or(first).key())
+        let fitting = || self.pools.configured().filter(|pool| fits(pool));
+        let active = || fitting().filter(|pool| pool.state() == ModelState::Active);
+        let found = active().find(|pool| pool.offers(query.workload)).or_else(|| active().next());
+        match found.or_else(|| fitting().next()) {
+            Some(pool) => Ok(pool.key()),
+            None => Err(Refusal::NoSuchPool(self.no_such_pool(query))),
+        }
     }
 
     fn no_such_pool(&self, query: &RouteQuery) -> String {

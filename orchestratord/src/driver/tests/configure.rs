@@ -106,12 +106,16 @@ impl Bench {
     }
 
     fn route(&mut self, task: u128) -> Result<PoolId, Refusal> {
+        self.route_to(pool_id().as_str(), task)
+    }
+
+    fn route_to(&mut self, model: &str, task: u128) -> Result<PoolId, Refusal> {
         let query = RouteQuery {
             task: TaskId(Uuid::from_u128(task)),
             fingerprint: 0,
             priority: Priority::Interactive,
             workload: Workload::Completion,
-            model_ref: Some(pool_id().to_string()),
+            model_ref: Some(model.to_owned()),
             engine: None,
         };
         self.command(|to| Command::Route(query, to)).map(|routed| match routed {
@@ -392,4 +396,17 @@ fn a_daemon_that_stops_takes_no_new_configuration() {
     bench.handle(Event::Command(Command::BeginStop(ReplyTo::new().0)));
     assert_eq!(bench.configure(&[other()]), Err(Refusal::Stopping));
     assert_eq!(bench.health().pools[0].id, pool_id());
+}
+
+/// ORCH-OAI-18
+#[test]
+fn a_model_that_two_pools_have_is_served_by_the_one_that_is_in_service() {
+    let mut bench = Bench::new(1);
+    bench.configure(&[pool_id(), other()]).unwrap();
+    bench.handle(Event::Pool(PoolKey::FIRST.next(), PoolEvent::Unloaded));
+    assert_eq!(bench.route_to("starter", 1), Ok(pool_id()), "the first of them");
+    bench.retired();
+    assert_eq!(bench.route_to("starter", 1), Ok(other()));
+    let refused = bench.route_to(pool_id().as_str(), 1);
+    assert_eq!(refused, Err(Refusal::ModelRetired { pool: pool_id() }), "by its own name");
 }
