@@ -7,6 +7,7 @@
 //! ```
 
 pub mod engine;
+pub mod redact;
 
 pub use engine::{
     Abilities, Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, ExtraBodySupport,

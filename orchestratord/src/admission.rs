@@ -3,6 +3,7 @@
 //!
 //! Rules: ORCH-TASK-6, ORCH-TASK-8, ORCH-ENG-9, ORCH-DET-2
 
+use engine_api::redact::without_folders;
 use engine_api::{EngineFacts, Measured};
 use generation::Determinism;
 use orchestrator_core::TokenCount;
@@ -21,7 +22,7 @@ pub fn check_offer(request: &TaskRequest, facts: &EngineFacts) -> Result<(), Ref
         return Err(Refusal::Invalid(format!(
             "`workload` is `{}`, which model `{}` does not offer: it offers `{can}`",
             job.workload.as_str(),
-            facts.model.name,
+            without_folders(&facts.model.name),
         )));
     }
     if job.determinism == Determinism::Strict && !facts.strict {

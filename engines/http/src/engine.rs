@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use engine_api::redact::without_folders;
 use engine_api::{Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink};
 use futures_core::future::BoxFuture;
 use generation::{Determinism, EndReport, EngineError, Finish, GenerateRequest};
@@ -93,7 +94,7 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
             let measure = Arc::clone(&inner.backend).measure(inner.client.clone(), job);
             let measured = large::run(&inner.large_measures, bytes, measure).await;
             measured.map_err(|fault| match fault {
-                Fault::Refused(text) => MeasureError::Invalid(text),
+                Fault::Refused(text) => MeasureError::Invalid(without_folders(&text)),
                 fault => {
                     tracing::warn!(engine = D::NAME, %fault, "an input could not be measured");
                     match fault {

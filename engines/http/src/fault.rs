@@ -2,6 +2,7 @@
 //!
 //! Rules: ORCH-ENG-29
 
+use engine_api::redact::without_folders;
 use generation::EngineError;
 
 /// Why an answer did not come to its end. The texts name the server or the field.
@@ -35,9 +36,23 @@ impl Fault {
     /// [`Inner::fail_early`](crate::inner::Inner::fail_early).
     pub(crate) fn into_late_error(self) -> EngineError {
         match self {
-            Self::Refused(text) => EngineError::Invalid(text),
+            Self::Refused(text) => EngineError::Invalid(without_folders(&text)),
             Self::Absent(_) | Self::Unanswered(_) | Self::Transport(_) => EngineError::Lost,
             Self::Protocol(text) | Self::Failed(text) | Self::Unready(text) => EngineError::Decode(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ORCH-ERR-9
+    #[test]
+    fn what_a_server_says_against_a_task_is_passed_on_without_its_folders() {
+        let said = "the engine refuses the task: File \"/usr/lib/vllm/engine.py\", line 3: `/properties/a` is unknown";
+        let error = Fault::Refused(said.to_owned()).into_late_error();
+        let told = "the engine refuses the task: File \"engine.py\", line 3: `/properties/a` is unknown";
+        assert_eq!(error, EngineError::Invalid(told.to_owned()));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine_api::ExitReason;
+use engine_api::redact::without_folders;
 use generation::{EngineError, Workload};
 use orchestrator_core::TaskId;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
@@ -163,7 +164,7 @@ impl<D> Inner<D> {
     /// takes no new work until it shows that it is well.
     pub(crate) fn fail_early(&self, fault: Fault) -> EngineError {
         match fault {
-            Fault::Refused(text) => EngineError::Invalid(text),
+            Fault::Refused(text) => EngineError::Invalid(without_folders(&text)),
             Fault::Absent(text) => {
                 self.suspend(&text, Proof::Health);
                 EngineError::Unavailable(text)

@@ -9,6 +9,7 @@ use api_types::{self as wire, Health, HealthStatus, PoolState, ReplicaState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use engine_api::redact::without_folders;
 use engine_api::{Device, EngineFacts};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
@@ -122,7 +123,7 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
         reload: pool.reload.as_ref().map(|reload| reload_of(reload.stage)),
         placement: (!pool.placement.is_empty()).then(|| pool.placement.iter().map(placement_of).collect()),
         model: pool.facts.as_ref().map(model_of),
-        reason: pool.reason.clone(),
+        reason: pool.reason.as_deref().map(without_folders),
         fetch: pool.fetch.map(fetch_of),
         prediction_error: pool.prediction_error,
         queue: wire::Queue { interactive: lane(Priority::Interactive), batch: lane(Priority::Batch) },
@@ -154,7 +155,7 @@ fn placement_of(placement: &Placement) -> wire::Placement {
         fits: placement.fits,
         needs_bytes: placement.needs_bytes,
         free_bytes: placement.free_bytes,
-        why: placement.why.clone(),
+        why: without_folders(&placement.why),
     }
 }
 
@@ -169,7 +170,7 @@ fn holding_of(holding: &Holding) -> wire::Holding {
 
 fn model_of(facts: &EngineFacts) -> wire::ModelInfo {
     wire::ModelInfo {
-        name: facts.model.name.clone(),
+        name: without_folders(&facts.model.name),
         architecture: facts.model.architecture.clone(),
         parameters: facts.model.parameters,
         size_bytes: facts.model.size_bytes,
@@ -182,7 +183,7 @@ fn replica_of(replica: &ReplicaView) -> wire::Replica {
     wire::Replica {
         id: replica.id.to_string(),
         state: replica_state_of(replica),
-        reason: replica.reason.clone(),
+        reason: replica.reason.as_deref().map(without_folders),
         load_progress: replica.load_progress,
         device: replica.device.clone(),
         engine_version: facts.map(|facts| facts.version.clone()),

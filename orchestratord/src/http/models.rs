@@ -10,6 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use config_schema::PoolModel;
+use engine_api::redact::without_folders;
 use http::StatusCode;
 use model_store::ModelRef;
 use orchestrator_core::PoolId;
@@ -127,6 +128,6 @@ fn rolled_back(rollback: Rollback) -> wire::RolledBack {
             RollbackCode::ModelRetired => wire::RollbackCode::ModelRetired,
             RollbackCode::Stopping => wire::RollbackCode::Stopping,
         },
-        message: rollback.message,
+        message: without_folders(&rollback.message),
     }
 }

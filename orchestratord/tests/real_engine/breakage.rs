@@ -127,6 +127,7 @@ async fn a_missing_model_is_named() {
         (folder.path().to_owned(), "it is a folder"),
     ];
     for (path, words) in cases {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let path = path.display().to_string();
         let daemon = Daemon::start(&with_model(&path)).await;
         daemon.until("unavailable", |health| health.status == HealthStatus::Unavailable).await;
@@ -134,6 +135,8 @@ async fn a_missing_model_is_named() {
             panic!("no engine")
         };
         let message = refusal.envelope.message;
-        assert!(message.contains(&path) && message.contains(words), "{message}");
+        assert!(message.contains(&name) && message.contains(words), "{message}");
+        assert!(!message.contains(&path), "its folders are for the log alone: {message}");
+        daemon.logged(&path).await;
     }
 }

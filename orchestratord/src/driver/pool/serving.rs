@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::Engine;
+use engine_api::redact::without_folders;
 use orchestrator_core::{Millis, Priority, Timestamp};
 use pool_manager::Breaker;
 
@@ -63,7 +64,7 @@ impl Pool {
         }
         let unavailable = |why: String, until: Timestamp| Refusal::PoolUnavailable {
             pool: pool.clone(),
-            why,
+            why: without_folders(&why),
             retry_after: Millis::from_duration(until.since(now)),
         };
         match self.lifecycle.base() {
@@ -96,7 +97,8 @@ impl Pool {
             return Some(Failure::PoolRemoved);
         }
         let unavailable = |why: String, until: Timestamp| {
-            Some(Failure::PoolUnavailable { why, retry_after: Millis::from_duration(until.since(now)) })
+            let (why, retry_after) = (without_folders(&why), Millis::from_duration(until.since(now)));
+            Some(Failure::PoolUnavailable { why, retry_after })
         };
         match self.lifecycle.base() {
             Lifecycle::FetchFailed { why, retry_at } => unavailable(why.clone(), *retry_at),
