@@ -6,6 +6,15 @@ use engine_api::{Abilities, EngineKind, ExitReason};
 use generation::{OutputChunk, Workload};
 use orchestrator_core::TokenCount;
 
+/// What an engine does when it is asked to measure a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measuring {
+    /// It measures the job, or refuses it.
+    Works,
+    /// It dies.
+    Dies,
+}
+
 /// What a pretend engine answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -50,8 +59,8 @@ pub struct MockConfig {
     pub kv_bytes_per_token: u64,
     /// The engine dies when it has decoded this many tokens, over all its jobs.
     pub dies_after_tokens: Option<u64>,
-    /// The engine dies when it is asked to measure a job.
-    pub dies_measuring: bool,
+    /// What it does when it is asked to measure a job.
+    pub measuring: Measuring,
     /// How it dies then.
     pub dies_with: ExitReason,
     /// What it says before a load that a replica needs of its device; nothing when it cannot say.
@@ -75,7 +84,7 @@ impl Default for MockConfig {
             workloads: vec![Workload::Completion],
             kv_bytes_per_token: 1024,
             dies_after_tokens: None,
-            dies_measuring: false,
+            measuring: Measuring::Works,
             dies_with: ExitReason::Signal(11),
             needs_bytes: None,
         }

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use crate::config::{Answer, MockConfig};
+use crate::config::{Answer, Measuring, MockConfig};
 use crate::control::{Phase, Shared};
 use crate::words;
 
@@ -127,7 +127,7 @@ impl Engine for MockEngine {
         let inner = Arc::clone(&self.inner);
         inner.shared.count(|counts| counts.measures += 1);
         Box::pin(async move {
-            if inner.config.dies_measuring {
+            if inner.config.measuring == Measuring::Dies {
                 inner.die(inner.config.dies_with.clone());
             }
             let mut gone = inner.gone.subscribe();

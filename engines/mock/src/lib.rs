@@ -13,7 +13,7 @@ mod engine;
 mod factory;
 mod words;
 
-pub use config::{Answer, MockConfig};
+pub use config::{Answer, Measuring, MockConfig};
 pub use control::{Counts, MockControl, Phase};
 pub use factory::MockFactory;
 pub use words::token_of;

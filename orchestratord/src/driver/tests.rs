@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use config_schema::{LoadRequest, PoolConfig};
 use engine_api::{Device, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
-use engine_mock::{Answer, Counts, MockConfig, MockControl, MockFactory, Phase};
+use engine_mock::{Answer, Counts, Measuring, MockConfig, MockControl, MockFactory, Phase};
 use generation::{GenerateRequest, Input, KvHint, Workload};
 use orchestrator_core::{
     FullPolicy, Priority, QueueLimits, ReplicaId, SessionId, SessionLimits, TaskId, TokenCount,
@@ -248,7 +248,7 @@ async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_
 
 #[tokio::test]
 async fn a_prompt_that_two_engines_died_measuring_is_refused_and_kills_no_third() {
-    let engine = MockConfig { dies_measuring: true, ..one_slot() };
+    let engine = MockConfig { measuring: Measuring::Dies, ..one_slot() };
     let house = House::new(engine, small_queue(), keeping(100), 3).await;
     let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
     let verdict = refusal.verdict();

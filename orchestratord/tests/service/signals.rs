@@ -69,6 +69,10 @@ async fn quit_stops_at_once_and_every_stream_has_its_end() {
 }
 
 /// ORCH-STOP-5
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the process of the daemon takes is on no other clock"
+)]
 #[tokio::test]
 async fn a_stop_ends_within_its_limit_though_a_client_reads_nothing_and_a_task_runs_on() {
     let engine = pretend_server();
