@@ -350,6 +350,12 @@ impl DriverHandle {
         })
     }
 
+    /// Gives the reload up that a configuration wanted of a pool: its [`reload`](Self::reload) resolves with that.
+    pub async fn cancel_config_reload(&self, pool: PoolId) {
+        // A driver that is gone reloads nothing.
+        let _ = self.commands.send(Command::CancelConfigReload(pool)).await;
+    }
+
     /// Serves these pools and no others from here on.
     ///
     /// # Errors

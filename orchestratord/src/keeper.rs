@@ -11,6 +11,7 @@
 //! - [`Order::Reload`] by exactly one [`PoolEvent::ReloadOver`]. It is tried in every state, and waits for nothing but
 //!   its own fetch, load and test, and for running tasks where the models have to change places. One with new options
 //!   is answered at once by [`PoolEvent::Adopted`] and `ReloadOver` where nothing is loaded.
+//! - [`Order::CancelReload`] ends a reload that is under way, which is answered; otherwise it changes nothing.
 //! - [`Order::SetDemand`] has no answer.
 //!
 //! The end of the orders ends the controller, in every state and within the engines' grace; [`PoolEvent::Closed`] is
@@ -64,6 +65,8 @@ pub enum Order {
     Unload,
     /// Serve another model.
     Reload(ReloadOrder),
+    /// Give the reload that is under way up, and have the pool as it was before.
+    CancelReload,
     /// Whether tasks wait for the pool: sent when that changes. While they do, a replica or a fetch that failed is
     /// tried again every few seconds (`worker.restart.waiting_max_s`) instead of after up to minutes, also while the
     /// breaker is open; each delay that gets shorter is sent anew, as `BackingOff` or [`PoolEvent::FetchFailed`]. A

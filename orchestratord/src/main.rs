@@ -9,8 +9,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use config_schema::{Config, LoadRequest, Loaded, load};
-use futures_util::FutureExt as _;
-use futures_util::future::{Fuse, FusedFuture as _};
 use model_store::{Store, Surroundings};
 use orchestratord::auth::{ApiToken, TokenFile};
 use orchestratord::daemon::{Daemon, Parts};
@@ -24,6 +22,7 @@ mod reload;
 mod signals;
 
 use args::{Cli, Command, Options};
+use reload::Reloader;
 use signals::{Request, Signals};
 
 /// Threads that streams, requests and the driver share. What they do between two waits takes microseconds, and
@@ -136,14 +135,11 @@ async fn run(
     service::ready(&url);
     // Goes on while the daemon stops, which may take longer than a watchdog waits.
     let heartbeat = tasks::spawn(service::heartbeat(daemon.driver().clone()));
-    let settings = daemon.settings();
-    let (mut current, mut again) = (config.clone(), false);
-    let mut reloading = std::pin::pin!(Fuse::terminated());
+    let (reloader, mut current) = Reloader::new(options, config, daemon.settings(), log);
+    // Of two requests while a file is read one is enough: the file is read after it.
+    let (reread, requests) = tokio::sync::mpsc::channel(1);
+    let mut reloading = std::pin::pin!(reloader.run(requests));
     let cause = loop {
-        if again && reloading.is_terminated() {
-            again = false;
-            reloading.set(reload::reload((options, config), current.clone(), settings.clone(), log).fuse());
-        }
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break Cause::Stop,
@@ -151,14 +147,14 @@ async fn run(
                 Request::ReopenLog => log.reopen(),
                 Request::Reload => {
                     log.reopen();
-                    again = true;
+                    let _ = reread.try_send(());
                 }
             },
-            holds = &mut reloading, if !reloading.is_terminated() => current = holds,
+            () = &mut reloading => unreachable!("it goes on as long as requests may come"),
             () = daemon.broken() => break Cause::Broken,
         }
     };
-    let config = &current;
+    let grace = current.borrow_and_update().shutdown_grace;
     let hurried = std::cell::Cell::new(false);
     let hurry = async {
         if cause != Cause::StopAtOnce {
@@ -172,8 +168,8 @@ async fn run(
         hurried.set(true);
     };
     service::stopping();
-    tracing::info!(grace_s = config.shutdown_grace.as_secs(), "stopping; a second signal ends at once");
-    let outcome = daemon.stop(config.shutdown_grace, hurry).await;
+    tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
+    let outcome = daemon.stop(grace, hurry).await;
     heartbeat.abort();
     tracing::info!(?outcome, "stopped");
     Ok(ExitCode::from(match (cause, hurried.get()) {

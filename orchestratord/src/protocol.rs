@@ -246,6 +246,8 @@ pub enum Command {
     EvictSession(SessionId, ReplyTo<Result<(), Refusal>>),
     /// Serve another model in a pool. The reply comes when the change is made, or has failed.
     Reload(PoolId, ReloadOrder, ReplyTo<Result<ReloadOutcome, Refusal>>),
+    /// Give the reload up that the configuration wanted of a pool: it wants the pool as it is. Has no reply.
+    CancelConfigReload(PoolId),
     /// Take a model out of service, or back into it.
     SetModelState(PoolId, ModelState, ReplyTo<Result<(), Refusal>>),
     /// Serve these pools and no others from here on.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use config_schema::{Config, PoolConfig, WhenFull};
-use orchestrator_core::{FullPolicy, QueueLimits, SessionLimits};
+use orchestrator_core::{FullPolicy, PoolId, QueueLimits, SessionLimits};
 use pool_manager::{ReplicaPolicy, RestartPolicy};
 use tokio::sync::watch;
 
@@ -63,7 +63,13 @@ impl Settings {
         Ok(changes)
     }
 
-    /// Serves a pool with these options, by the rules of a reload.
+    /// Gives up the reload that [`reload`](Self::reload) has under way for a pool, which resolves with an error.
+    pub async fn cancel_reload(&self, pool: PoolId) {
+        self.driver.cancel_config_reload(pool).await;
+    }
+
+    /// Serves a pool with these options, by the rules of a reload. Takes the place of an earlier one of the pool, and
+    /// waits for one that an operator asked for.
     ///
     /// # Errors
     /// Why it is served as before.

@@ -26,6 +26,12 @@ impl Driver {
             Command::Session(session, to) => Reply::Session(to, self.session(session, now)),
             Command::EvictSession(session, to) => Reply::Done(to, self.evict_session(session, now)),
             Command::Reload(pool, order, to) => return self.reload(&pool, order, to),
+            Command::CancelConfigReload(pool) => {
+                if let Some(key) = self.pools.named(&pool) {
+                    self.pools[key].cancel_config_reload(&mut self.effects);
+                }
+                return;
+            }
             Command::SetModelState(pool, state, to) => {
                 Reply::Done(to, self.set_model_state(&pool, state, now))
             }
@@ -64,8 +70,8 @@ impl Driver {
         let reply = match self.pool_named(pool) {
             Err(refusal) => Err(refusal),
             Ok(_) if stopping => refused(RollbackCode::Stopping, "the daemon is stopping"),
-            Ok(key) if order.options.is_some() && self.pools[key].rests_retired() => {
-                return self.pools[key].order_reload(order, to, &mut self.effects);
+            Ok(key) if order.options.is_some() => {
+                return self.pools[key].reload_by_config(order, to, &mut self.effects);
             }
             Ok(key) if self.pools[key].state() == ModelState::Retired => {
                 refused(RollbackCode::ModelRetired, "the pool's model is retired: activate it first")

@@ -14,6 +14,7 @@ use pool_manager::Placement;
 use crate::keeper::{Demand, PoolKey};
 use crate::metrics::PoolLabels;
 
+mod config_reload;
 mod lifecycle;
 mod membership;
 mod replicas;
@@ -23,6 +24,7 @@ mod serving;
 mod tests;
 mod view;
 
+use config_reload::WaitingReload;
 use lifecycle::Lifecycle;
 use membership::Membership;
 use replicas::Replicas;
@@ -62,6 +64,8 @@ pub(super) struct Pool {
     key: PoolKey,
     membership: Membership,
     lifecycle: Lifecycle,
+    /// Options of a new configuration that wait for what the pool is at.
+    config_reload: Option<WaitingReload>,
     replicas: Replicas,
     /// What was computed for each device before the last load.
     placement: Vec<Placement>,
@@ -95,6 +99,7 @@ impl Pool {
             key,
             membership: Membership::Configured,
             lifecycle: Lifecycle::at_start(now),
+            config_reload: None,
             replicas: Replicas::default(),
             placement: Vec::new(),
             facts: None,

@@ -17,7 +17,8 @@
 //! nothing. A `Reload` with new options is taken over without a try where nothing is loaded: unloaded, a pool stays so; what was
 //! being done begins anew.
 //!
-//! `Reload` in Reloading breaks the rule of one reload at a time and is answered for the log's sake. A reload that has
+//! `CancelReload` changes nothing but in Reloading: `ReloadOver(Err)` is sent, and the state is the one before. `Reload` in
+//! Reloading breaks the rule of one reload at a time and is answered for the log's sake. A reload that has
 //! succeeded makes its model the pool's in every state; what was done for the model before is dropped.
 //!
 //! Rules: ORCH-REPL-9, ORCH-DEV-6, ORCH-MODEL-9, ORCH-MODEL-11, ORCH-MODEL-12, ORCH-CONF-11, ORCH-CONF-12
@@ -90,6 +91,11 @@ impl PoolController {
             Order::Preload => self.preload(),
             Order::Unload => self.unload().await,
             Order::Reload(order) => self.reload(order).await,
+            Order::CancelReload => {
+                if let State::Reloading { cancel, .. } = &self.state {
+                    cancel.cancel();
+                }
+            }
             Order::SetDemand(demand) => self.set_demand(demand).await,
         }
     }
@@ -143,9 +149,9 @@ impl PoolController {
     async fn unload(&mut self) {
         match std::mem::replace(&mut self.state, State::Unloaded) {
             State::Loaded(loaded) => self.state = State::Unloading(loaded.end().boxed()),
-            State::Reloading { cancel, reload, .. } => {
-                cancel.cancel();
-                self.state = State::Reloading { cancel, then: AfterReload::Unload, reload };
+            State::Reloading { cancel, unload, reload, .. } => {
+                unload.cancel();
+                self.state = State::Reloading { cancel, unload, then: AfterReload::Unload, reload };
             }
             ending @ State::Unloading(_) => self.state = ending,
             State::Unloaded
@@ -180,15 +186,17 @@ impl PoolController {
             State::Estimating { goal, file, .. } => self.estimating(goal, file),
             before => before,
         };
-        let cancel = self.pool.context.shutdown.child_token();
+        let unload = self.pool.context.shutdown.child_token();
+        let cancel = unload.child_token();
         let attempt = reload::Attempt {
             pool,
             old_pool: Arc::clone(&self.pool),
             old_model: self.model.reference.clone(),
             cancel: cancel.clone(),
+            unload: unload.clone(),
         };
         let reload = attempt.run(before, model).boxed();
-        self.state = State::Reloading { cancel, then: AfterReload::Nothing, reload };
+        self.state = State::Reloading { cancel, unload, then: AfterReload::Nothing, reload };
     }
 
     /// Takes over a model with new options where nothing is loaded: what is being done begins anew with them.
@@ -312,8 +320,8 @@ impl PoolController {
     /// Ends what is loaded and what is being done.
     async fn finish(self) {
         let Self { pool, mut state, mut leaving, .. } = self;
-        if let State::Reloading { cancel, reload, .. } = state {
-            cancel.cancel();
+        if let State::Reloading { unload, reload, .. } = state {
+            unload.cancel();
             let end = reload.await;
             let outcome = end.outcome.map(|reloaded| reloaded.model.reference.to_string());
             pool.send(PoolEvent::ReloadOver(outcome)).await;

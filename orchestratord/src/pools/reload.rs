@@ -54,7 +54,10 @@ pub(super) struct Attempt {
     /// With the options that it has.
     pub(super) old_pool: Arc<PoolResources>,
     pub(super) old_model: PoolModel,
+    /// Gives the attempt up.
     pub(super) cancel: CancellationToken,
+    /// Gives the attempt up, and the old model with it.
+    pub(super) unload: CancellationToken,
 }
 
 impl Attempt {
@@ -132,8 +135,8 @@ impl Attempt {
                 self.pool.send(PoolEvent::Placed(placements)).await;
                 self.swap(State::Unloaded, model, Loaded { fleet, reservation }, passed).await
             }
-            // Whoever cancels it unloads the pool, or ends the daemon: the old model is not wanted back.
-            Err(rollback) if self.cancel.is_cancelled() => ReloadEnd::rolled_back(State::Unloaded, rollback),
+            // The pool is unloaded, or the daemon ends: the old model is not wanted back.
+            Err(rollback) if self.unload.is_cancelled() => ReloadEnd::rolled_back(State::Unloaded, rollback),
             Err(rollback) => {
                 drop(reservation);
                 // Its supervisors go on trying, should it fail now.
@@ -213,8 +216,12 @@ impl Attempt {
             let message = "the daemon is stopping; nothing was changed".to_owned();
             return Rollback { code: RollbackCode::Stopping, message };
         }
-        let message = "the pool was unloaded meanwhile; its model was not changed".to_owned();
-        Rollback { code: RollbackCode::ModelRetired, message }
+        if self.unload.is_cancelled() {
+            let message = "the pool was unloaded meanwhile; its model was not changed".to_owned();
+            return Rollback { code: RollbackCode::ModelRetired, message };
+        }
+        let message = "a newer configuration replaced this one".to_owned();
+        Rollback { code: RollbackCode::ReloadInProgress, message }
     }
 }
 

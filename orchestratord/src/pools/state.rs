@@ -76,7 +76,10 @@ pub(super) enum State {
     Unloading(BoxFuture<'static, ()>),
     /// Another model is tried.
     Reloading {
+        /// Gives the reload up.
         cancel: CancellationToken,
+        /// Gives the reload up, and what the pool had before with it. The parent of `cancel`.
+        unload: CancellationToken,
         /// What the driver ordered meanwhile.
         then: AfterReload,
         reload: BoxFuture<'static, ReloadEnd>,

@@ -193,16 +193,57 @@ async fn a_changed_pool_is_a_reload_and_one_that_fails_leaves_the_old_one() {
     daemon.until("both are ready", |health| ready(health, 2)).await;
     reread(&daemon, &config(pool("p", "not-served", 5), pool("q", "m", 7)));
     daemon.logged("pool not changed: it is served as before").await;
-    daemon.logged("configuration read again").await;
-    let pools = daemon.health().await.pools.unwrap();
-    let slots = |pool: &openapi_client::types::Pool| {
-        let is_ready = |state| state == openapi_client::types::ReplicaState::Ready;
-        pool.replicas.iter().find(|replica| is_ready(replica.state)).and_then(|replica| replica.slots)
-    };
-    assert_eq!((pools[0].model_ref.as_str(), slots(&pools[0])), ("m", Some(1)), "the old model serves on");
-    assert_eq!(slots(&pools[1]), Some(7), "the other pool is not held up");
+    daemon.until("the other pool is not held up", |health| slots_of(health, "q") == Some(7)).await;
+    let health = daemon.health().await;
+    let old = health.pools.iter().flatten().find(|pool| pool.id == "p").unwrap();
+    assert_eq!((old.model_ref.as_str(), slots_of(&health, "p")), ("m", Some(1)), "the old model serves on");
     let answer = daemon.ask(&harness::tasks::prompt(APART, 3)).await;
     assert_eq!(answer.tokens.len(), 3);
+}
+
+/// Slots of the replica of a pool that is ready.
+fn slots_of(health: &openapi_client::types::Health, pool: &str) -> Option<u32> {
+    let pool = health.pools.iter().flatten().find(|known| known.id == pool)?;
+    let is_ready = |state| state == openapi_client::types::ReplicaState::Ready;
+    pool.replicas.iter().find(|replica| is_ready(replica.state)).and_then(|replica| replica.slots)
+}
+
+/// ORCH-CONF-13
+#[tokio::test]
+async fn a_configuration_takes_effect_while_the_reload_of_an_earlier_one_goes_on() {
+    let engine = pretend_server();
+    // Accepts connections and answers nothing, so that a reload to it lasts.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let never = silent.local_addr().unwrap();
+    let pool = |id: &str, slots: u16, url| {
+        format!("{{id: {id}, engine: vllm, model: m, slots: {slots}, server: {{url: 'http://{url}'}}}}")
+    };
+    let config = |pools: &[String]| format!("pools: [{}]\n", pools.join(", "));
+    let before = config(&[pool("a", 1, engine), pool("b", 1, engine)]);
+    let daemon = Daemon::start(&Setup { config: Some(before), ..Setup::default() }).await;
+    daemon.until("both are ready", |health| ready(health, 2)).await;
+    let is_reloading = |health: &openapi_client::types::Health| {
+        health.pools.iter().flatten().any(|pool| pool.id == "a" && pool.reloading_to.is_some())
+    };
+    reread(&daemon, &config(&[pool("a", 2, never), pool("b", 1, engine)]));
+    daemon.until("the reload goes on", is_reloading).await;
+
+    reread(&daemon, &config(&[pool("a", 2, never), pool("c", 4, engine)]));
+    daemon.until("another pool serves", |health| slots_of(health, "c") == Some(4)).await;
+    daemon.logged("pool removed").await;
+    let health = daemon.health().await;
+    assert!(is_reloading(&health), "the same reload goes on: {health:?}");
+    assert_eq!(slots_of(&health, "a"), Some(1));
+
+    reread(&daemon, &config(&[pool("a", 1, engine), pool("c", 4, engine)]));
+    daemon.logged("reload given up").await;
+    daemon.until("the reload is given up", |health| !is_reloading(health)).await;
+    assert_eq!(slots_of(&daemon.health().await, "a"), Some(1));
+
+    reread(&daemon, &config(&[pool("a", 2, never), pool("c", 4, engine)]));
+    daemon.until("it is tried again", is_reloading).await;
+    reread(&daemon, &config(&[pool("a", 3, engine), pool("c", 4, engine)]));
+    daemon.until("the newest options are served", |health| slots_of(health, "a") == Some(3)).await;
 }
 
 fn ready(health: &openapi_client::types::Health, pools: usize) -> bool {

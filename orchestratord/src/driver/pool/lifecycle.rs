@@ -19,7 +19,7 @@
 //! | Serving to Emptying | the driver: idle for `idle_unload_s`, another pool needs the room, retired; the controller: `Hold` |
 //! | Emptying to Unloading or Swapping | the end of the last task in a replica |
 //! | into and out of Retired | an operator, by `retire` and `activate` |
-//! | into Reloading | an operator; out of it: the controller (`ReloadOver`), whatever came of it |
+//! | into Reloading | an operator or a configuration; out of it: the controller (`ReloadOver`), whatever came of it |
 //!
 //! Every order to the controller is answered; a pool that failed is never a state without a way on: `FetchFailed` is
 //! retried by the controller, `NoFit` by the next task after its time, and replicas that are down by their supervisors.
@@ -97,6 +97,8 @@ pub(super) struct Reload {
     pub(super) view: ReloadView,
     /// Who asked for it.
     to: ReplyTo<Result<ReloadOutcome, Refusal>>,
+    /// Whether a new configuration asked for it, and not an operator.
+    pub(super) by_config: bool,
     /// Whether the model is retired once it is over.
     retire: bool,
 }
@@ -275,8 +277,12 @@ impl Pool {
             Lifecycle::Reloading { reload, under } => {
                 self.lifecycle = *under;
                 effects.push(Effect::Reply(Reply::Reload(reload.to, Ok(outcome))));
-                // A swap that was given up before it began: the replicas that are there go on.
-                if matches!(self.lifecycle, Lifecycle::Emptying { then: AfterEmpty::Swap(_) }) {
+                // A swap that was given up before it began: the replicas that are there go on. One that failed has
+                // started them again.
+                if matches!(
+                    self.lifecycle,
+                    Lifecycle::Emptying { then: AfterEmpty::Swap(_) } | Lifecycle::Swapping
+                ) {
                     self.reopen(now);
                 }
                 if reload.retire {
@@ -295,9 +301,11 @@ impl Pool {
         effects: &mut Vec<Effect>,
     ) {
         let view = ReloadView { to: order.model.to_string(), stage: ReloadStage::Fetching(None) };
+        let by_config = order.options.is_some();
         self.order(Order::Reload(order), effects);
         let under = Box::new(std::mem::replace(&mut self.lifecycle, Lifecycle::Unloaded));
-        self.lifecycle = Lifecycle::Reloading { reload: Reload { view, to, retire: false }, under };
+        self.lifecycle =
+            Lifecycle::Reloading { reload: Reload { view, to, by_config, retire: false }, under };
     }
 
     /// Loads the model, unless it is loaded.
@@ -373,6 +381,7 @@ impl Pool {
         }
         self.end_suspensions(now);
         self.settle_emptying(effects);
+        self.settle_config_reload(effects);
         if !self.is_configured() {
             return;
         }

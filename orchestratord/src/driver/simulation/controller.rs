@@ -119,7 +119,10 @@ impl World {
     /// Takes up orders, and what replicas have been waited for.
     pub(super) fn poll_signals(&mut self) {
         for pool in 0..self.controllers.len() {
-            while let Some(order) = self.controllers[pool].orders.pop_front() {
+            // Orders wait while replicas end, as they do in a controller.
+            while !self.controllers[pool].unloading
+                && let Some(order) = self.controllers[pool].orders.pop_front()
+            {
                 self.order(pool, &order);
             }
             if let Some((mut idle, fate)) = self.controllers[pool].held.take() {
@@ -171,8 +174,25 @@ impl World {
                     self.event(pool, PoolEvent::ReloadOver(Err(rollback())));
                 }
             }
+            Order::Reload(order) if order.options.is_some() && controller.replicas.is_empty() => {
+                let adopted =
+                    PoolEvent::Adopted { model_ref: "other".to_owned(), engine: EngineKind::Llamacpp };
+                self.event(pool, adopted);
+                self.event(pool, PoolEvent::ReloadOver(Ok("other".to_owned())));
+            }
+            Order::CancelReload => {
+                if controller.reloading.is_some() {
+                    controller.generation += 1;
+                    controller.held = None;
+                    let displaced = std::mem::take(&mut controller.displaced);
+                    if !displaced.is_empty() {
+                        self.open(pool, displaced);
+                    }
+                    self.reload_over(pool, false);
+                }
+            }
             Order::Reload(_) => {
-                let fate = controller.reload_fates.pop_back().expect("an operator asked for it");
+                let fate = controller.reload_fates.pop_back().unwrap_or(ReloadFate::Beside);
                 controller.reload_fates.clear();
                 controller.generation += u64::from(controller.loading.is_some());
                 controller.reloading = Some(fate);
@@ -300,6 +320,7 @@ impl World {
         let old = std::mem::replace(&mut self.controllers[pool].replicas, names);
         self.controllers[pool].outgoing.push((idle, old));
         self.controllers[pool].loading = None;
+        self.controllers[pool].displaced.clear();
         self.event(
             pool,
             PoolEvent::Swapped {

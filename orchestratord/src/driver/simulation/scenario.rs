@@ -44,6 +44,10 @@ pub(super) enum Operation {
     Next { pool: usize, load: LoadFate },
     /// An operator changes the model.
     Reload { pool: usize, fate: ReloadFate },
+    /// A new configuration has other options for a pool.
+    ReloadByConfig { pool: usize, fate: ReloadFate },
+    /// A newer one does not.
+    CancelConfigReload { pool: usize },
     /// An operator takes the model out of service.
     Retire { pool: usize },
     /// An operator puts it back.
@@ -127,7 +131,7 @@ impl Scenario {
 fn operation(rng: &mut Rng, pools: usize) -> Operation {
     let pool = rng.usize(0..pools);
     let replica = rng.usize(0..2);
-    match rng.u8(0..100) {
+    match rng.u8(0..104) {
         0..55 => Operation::Submit(Submission {
             pool,
             priority: if rng.bool() { Priority::Interactive } else { Priority::Batch },
@@ -148,6 +152,8 @@ fn operation(rng: &mut Rng, pools: usize) -> Operation {
         91..94 => Operation::Retire { pool },
         94..96 => Operation::Activate { pool },
         96..98 => Operation::Remove { pool },
+        100..102 => Operation::ReloadByConfig { pool, fate: reload(rng) },
+        102..104 => Operation::CancelConfigReload { pool },
         _ => Operation::Add { pool },
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::controller::{Controller, Phase, Step};
 use super::engine::{EngineId, EngineMode, SimEngine, SimRun, id_of};
-use super::scenario::{END_MS, Operation, Scenario, Submission};
+use super::scenario::{END_MS, Operation, ReloadFate, Scenario, Submission};
 use crate::backpressure::Refusal;
 use crate::driver::tests::pool_config;
 use crate::driver::{
@@ -302,14 +302,12 @@ impl World {
                 let all = self.configured.iter().copied().chain([pool]);
                 self.configure(all.collect());
             }
-            Operation::Reload { pool, fate } => {
-                let last = self.last(pool);
-                self.controllers[last].reload_fates.push_back(fate);
-                let model = config_schema::PoolModel::Reference(model_store::ModelRef::Starter);
-                let (to, reply) = ReplyTo::new();
-                let order = ReloadOrder { model, sha256: None, options: None };
-                self.handle(Event::Command(Command::Reload(pool_id(pool), order, to)));
-                self.reloads.push(reply);
+            Operation::Reload { pool, fate } => self.reload(pool, fate, None),
+            Operation::ReloadByConfig { pool, fate } => {
+                self.reload(pool, fate, Some(Box::new(PoolConfig { id: pool_id(pool), ..CONFIG.clone() })));
+            }
+            Operation::CancelConfigReload { pool } => {
+                self.handle(Event::Command(Command::CancelConfigReload(pool_id(pool))));
             }
             Operation::Retire { pool } => self.set_state(pool, ModelState::Retired),
             Operation::Activate { pool } => self.set_state(pool, ModelState::Active),
@@ -323,6 +321,16 @@ impl World {
             Operation::BreakAnInvariant => panic!("an invariant is broken"),
             fault => self.fault(&fault),
         }
+    }
+
+    fn reload(&mut self, pool: usize, fate: ReloadFate, options: Option<Box<PoolConfig>>) {
+        let last = self.last(pool);
+        self.controllers[last].reload_fates.push_back(fate);
+        let model = config_schema::PoolModel::Reference(model_store::ModelRef::Starter);
+        let (to, reply) = ReplyTo::new();
+        let order = ReloadOrder { model, sha256: None, options };
+        self.handle(Event::Command(Command::Reload(pool_id(pool), order, to)));
+        self.reloads.push(reply);
     }
 
     fn set_state(&mut self, pool: usize, state: ModelState) {

@@ -447,6 +447,42 @@ async fn a_second_reload_is_refused_at_once_and_the_first_one_goes_on() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_is_canceled_leaves_every_state_as_it_was() {
+    for at in ALL.into_iter().filter(|at| at.is_reloading()) {
+        let mut rig = Rig::at(at).await;
+        rig.order(Order::CancelReload).await;
+        let before = rig.heard_until("ReloadOver(ReloadInProgress)").await;
+        rig.release();
+        if at == At::ReloadInPlace {
+            assert_eq!(before, ["Starting"], "the old model comes back");
+            rig.until("Ready").await;
+        } else {
+            assert_eq!(before, [""; 0], "{at:?}");
+        }
+        let tried = rig.other.counts();
+        assert_eq!(tried.gone, tried.ready, "{at:?}: the new one has ended");
+        // What was there serves, and can be reloaded and unloaded.
+        rig.control.crash(&ExitReason::Signal(9));
+        rig.until("Ready").await;
+        rig.order(Order::Unload).await;
+        rig.until("Unloaded").await;
+        assert!(rig.ledger.holdings().is_empty(), "{at:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_without_a_reload_changes_nothing() {
+    for at in ALL.into_iter().filter(|at| !at.is_reloading() && *at != At::Unloading) {
+        let mut rig = Rig::at(at).await;
+        rig.order(Order::CancelReload).await;
+        rig.release();
+        rig.order(Order::Unload).await;
+        let heard = rig.heard_until("Unloaded").await;
+        assert!(heard.iter().all(|event| !event.starts_with("ReloadOver")), "{at:?}: {heard:?}");
+    }
+}
+
 /// What the driver does without a task in the pool.
 async fn ends_in_every_state(end: fn(&mut Rig)) {
     for at in ALL {
