@@ -76,6 +76,8 @@ pub struct SelfTest {
     pub company: Option<Company>,
     /// From the job's arrival to its first token, or result.
     pub first_token_ms: Millis,
+    /// How long the whole test took.
+    pub took: Duration,
 }
 
 /// Why an engine did not pass.
@@ -106,7 +108,7 @@ pub enum SelfTestError {
 /// # Errors
 /// What the engine failed at.
 pub async fn run(engine: &Arc<dyn Engine>, policy: &SelfTestPolicy) -> Result<SelfTest, SelfTestError> {
-    let workload = tested_workload(engine);
+    let (begun, workload) = (now(), tested_workload(engine));
     let (mut measured, slowest_token) = decode(engine, policy, workload).await?;
     if workload == Workload::Completion {
         if let Some(alone_tps) = measured.decode_tps {
@@ -114,6 +116,7 @@ pub async fn run(engine: &Arc<dyn Engine>, policy: &SelfTestPolicy) -> Result<Se
         }
         cancel(engine, policy, policy.cancel_limit_at(slowest_token)).await?;
     }
+    measured.took = now() - begun;
     Ok(measured)
 }
 
@@ -144,6 +147,7 @@ async fn decode(
         decode_tps: (more > 0).then(|| per_second(more, at - first.at)),
         company: None,
         first_token_ms: Millis::from_duration(first.at - begun),
+        took: at - begun,
     };
     // Of an answer of one piece only this is known: the token took no longer than the prompt and itself.
     Ok((measured, heard.longest_pause.unwrap_or(first.at - begun)))

@@ -86,6 +86,8 @@ struct Usage {
     ready_since: Timestamp,
     /// How long the last load took, from its order to the first replica that was ready.
     last_load: Option<Duration>,
+    /// How long the last self-test of a replica took. It is a part of the load.
+    last_test: Option<Duration>,
 }
 
 impl Pool {
@@ -104,7 +106,7 @@ impl Pool {
             placement: Vec::new(),
             facts: None,
             labels,
-            usage: Usage { last_used: now, ready_since: now, last_load: None },
+            usage: Usage { last_used: now, ready_since: now, last_load: None, last_test: None },
             demand: Demand::Idle,
         }
     }

@@ -120,6 +120,7 @@ impl House {
             decode_tps: Some(100.0),
             company: None,
             first_token_ms: Millis(1),
+            took: Duration::from_millis(100),
         };
         let kind = ReplicaEventKind::Ready { engine, self_test };
         self.tell(index, kind).await;

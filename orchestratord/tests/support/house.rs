@@ -187,6 +187,7 @@ impl House {
             decode_tps: Some(100.0),
             company: None,
             first_token_ms: Millis(1),
+            took: Duration::from_millis(100),
         };
         self.tell(ReplicaEventKind::Ready { engine, self_test }).await;
         while !self.driver.health().await.expect("the driver runs").ready {

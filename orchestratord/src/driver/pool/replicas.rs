@@ -38,8 +38,13 @@ pub(super) struct Replica {
 
 /// What a replica is at.
 pub(super) enum Phase {
-    /// Its model is loaded; `progress` is from 0 to 1.
-    Starting { progress: f32, since: Timestamp },
+    /// Its model is loaded, from 0 to 1, and then tested.
+    Starting {
+        progress: f32,
+        since: Timestamp,
+        /// Since when it is tested.
+        tested_since: Option<Timestamp>,
+    },
     /// It serves, unless it is suspended.
     Ready { engine: Arc<dyn Engine>, suspension: Option<Suspension> },
     /// It finishes what it has: others have taken its place.
@@ -93,7 +98,7 @@ impl Replicas {
     }
 
     pub(super) fn insert(&mut self, id: ReplicaId, device: Device, now: Timestamp) {
-        let phase = Phase::Starting { progress: 0.0, since: now };
+        let phase = Phase::Starting { progress: 0.0, since: now, tested_since: None };
         self.map.insert(id, Replica { device, phase });
     }
 
@@ -188,11 +193,12 @@ impl Pool {
     /// How far a replica's model is loaded.
     pub(in crate::driver) fn loading(&mut self, replica: &ReplicaId, progress: f32, now: Timestamp) {
         let Some(replica) = self.replicas.map.get_mut(replica) else { return };
-        let since = match replica.phase {
-            Phase::Starting { since, .. } => since,
-            _ => now,
+        let (since, tested_since) = match replica.phase {
+            Phase::Starting { since, tested_since, .. } => (since, tested_since),
+            _ => (now, None),
         };
-        replica.phase = Phase::Starting { progress, since };
+        let tested_since = if progress < 1.0 { None } else { tested_since.or(Some(now)) };
+        replica.phase = Phase::Starting { progress, since, tested_since };
     }
 
     /// A replica serves from now on.
@@ -208,6 +214,7 @@ impl Pool {
             self.usage.last_used = self.usage.last_used.max(now);
             self.usage.last_load = self.load_began().map(|began| now.since(began)).or(self.usage.last_load);
         }
+        self.usage.last_test = Some(test.took);
         self.learn_facts(engine.facts());
         let profile = ReplicaProfile {
             slots: engine.facts().slots,

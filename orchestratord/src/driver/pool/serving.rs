@@ -189,8 +189,10 @@ impl Pool {
 
     fn replica_wait(&self, now: Timestamp, usual: Duration, rest: impl Fn(Timestamp) -> Millis) -> Millis {
         let each = self.replicas.values().filter_map(|replica| match &replica.phase {
-            Phase::Starting { progress, since } if *progress > 0.0 => {
-                Some(rest_of(now.since(*since), Some(f64::from(*progress))))
+            Phase::Starting { tested_since: Some(since), .. } => Some(self.test_rest(now.since(*since))),
+            Phase::Starting { progress, since, .. } if *progress > 0.0 => {
+                let (elapsed, progress) = (now.since(*since), f64::from(*progress));
+                Some(Millis(rest_of(elapsed, Some(progress)).0 + self.test_after(elapsed, progress).0))
             }
             Phase::Starting { since, .. } | Phase::Exited { since, .. } => Some(rest(*since)),
             Phase::BackingOff { until, .. } | Phase::Failed { until, .. } => {
@@ -202,6 +204,23 @@ impl Pool {
             Phase::Ready { suspension: None, .. } | Phase::Retiring(_) => None,
         });
         each.min_by_key(|wait| wait.0).unwrap_or(Millis(0))
+    }
+}
+
+impl Pool {
+    /// How long a self-test goes on that has taken `elapsed`: as the last one of the pool, else as long again.
+    fn test_rest(&self, elapsed: Duration) -> Millis {
+        match self.usage.last_test {
+            Some(usual) => Millis::from_duration(usual.saturating_sub(elapsed)),
+            None => rest_of(elapsed, None),
+        }
+    }
+
+    /// How long the self-test after a load takes that is done to a share of `done`: as the last one of the pool, else as
+    /// long as the load.
+    fn test_after(&self, elapsed: Duration, done: f64) -> Millis {
+        let load = || elapsed.mul_f64((1.0 / done).clamp(1.0, 1000.0));
+        Millis::from_duration(self.usage.last_test.unwrap_or_else(load))
     }
 }
 

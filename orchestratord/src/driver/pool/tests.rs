@@ -86,3 +86,35 @@ fn who_lost_its_engine_may_come_back_when_a_replica_is_up_and_the_lane_has_a_pla
     assert_eq!(failure(&pool, at(2)).verdict().retry_after, Some(Millis(7_000)));
     assert_eq!(failure(&pool, at(9)).verdict().retry_after, Some(Millis(1)), "never 0");
 }
+
+/// ORCH-MODEL-9
+#[test]
+fn the_wait_for_a_model_that_is_loaded_holds_its_self_test() {
+    let mut pool = pool();
+    let replica = ReplicaId { pool: PoolId::new("p").unwrap(), index: 0 };
+    let start = |pool: &mut Pool, now| {
+        let started = PoolEvent::Starting(vec![(replica.clone(), Device::Cpu)]);
+        pool.heard(started, now, &mut Vec::new());
+    };
+    start(&mut pool, at(0));
+    pool.loading(&replica, 0.75, at(3));
+    assert_eq!(pool.load_wait(at(3)), Millis(1000 + 4000), "no test was seen yet: as long as the load");
+    pool.loading(&replica, 1.0, at(5));
+    assert_eq!(pool.load_wait(at(7)), Millis(2000), "as long again as it has taken");
+    let engine = crate::driver::simulation::engine::SimEngine::new(0, replica.clone(), 1).handle;
+    let test = pool_manager::SelfTest {
+        prefill_tps: 100.0,
+        decode_tps: None,
+        company: None,
+        first_token_ms: Millis(1),
+        took: Duration::from_secs(3),
+    };
+    pool.ready(&replica, engine, &test, at(8));
+
+    pool.gone(&replica, "it crashed".into(), at(10));
+    pool.loading(&replica, 0.5, at(12));
+    pool.loading(&replica, 0.75, at(15));
+    assert_eq!(pool.load_wait(at(15)), Millis(1000 + 3000), "as the last test");
+    pool.loading(&replica, 1.0, at(17));
+    assert_eq!(pool.load_wait(at(18)), Millis(2000));
+}

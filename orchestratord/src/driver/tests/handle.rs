@@ -98,6 +98,7 @@ impl Bench {
             decode_tps: Some(100.0),
             company: None,
             first_token_ms: Millis(1),
+            took: Duration::from_millis(100),
         };
         self.replica(index, ReplicaEventKind::Ready { engine, self_test });
     }
