@@ -124,7 +124,7 @@ impl Machine {
             return;
         }
         self.replicas.retain(|replica| !of_pool(replica) || replica.leaves != works);
-        for old in self.replicas.iter_mut().filter(|old| old.leaves) {
+        for old in self.replicas.iter_mut().filter(|old| of_pool(old) && old.leaves) {
             (old.leaves, old.life) =
                 (false, if old.life == Life::Released { Life::Released } else { Life::Starting });
         }
