@@ -5,7 +5,9 @@
 //! A failing seed is run again with fewer and fewer of its operations, and the smallest scenario that still fails is
 //! printed. `SIMULATION_SEED=17 cargo test -p orchestratord driver::simulation` runs one seed alone.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 mod controller;
 pub(super) mod engine;
@@ -48,12 +50,30 @@ fn run(share: u64) {
     }
 }
 
+thread_local! {
+    /// Whether panics of this thread are caught and reported by what catches them.
+    static IS_SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has the panics of threads that are silent print nothing, once for the process: others print theirs as before.
+fn let_threads_be_silent() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_SILENT.get() {
+                print(panic);
+            }
+        }));
+    });
+}
+
 /// Runs a scenario. An error says which invariant it breaks.
 fn outcome(scenario: &Scenario) -> Result<(), String> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    let_threads_be_silent();
+    IS_SILENT.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| world::play(scenario)));
-    std::panic::set_hook(hook);
+    IS_SILENT.set(false);
     outcome.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
