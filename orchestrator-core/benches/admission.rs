@@ -66,7 +66,7 @@ impl Pool {
             slots: SLOTS,
             prefill_tps: Some(900.0),
             decode_tps: Some(40.0),
-            company: None,
+            batched: None,
             free_vram: None,
         };
         let lost = scheduler.replica_ready(replica, profile, Timestamp::default());

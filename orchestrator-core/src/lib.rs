@@ -40,7 +40,7 @@ pub use ids::{PoolId, ReplicaId, SessionId, TaskId};
 pub use prediction::{Accuracy, StartForecast};
 pub use priority::Priority;
 pub use queue::{FullPolicy, QueueLimits};
-pub use replica::{Company, EndFigures, ReplicaProfile, ReplicaSnapshot, Standing};
+pub use replica::{Availability, BatchedThroughput, EndFigures, ReplicaProfile, ReplicaSnapshot};
 pub use residency::{Eviction, Resident};
 pub use scheduler::{
     Admission, CancelOutcome, Dispatch, EndedTasks, PoolScheduler, Rejection, RejectionReason,

@@ -25,7 +25,7 @@ pub const ALIKE: f64 = 0.05;
 
 /// One open replica, as a task sees it. Times in milliseconds from now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Candidate {
+pub(crate) struct ReplicaCandidate {
     /// Its index in the pool.
     pub(crate) replica: usize,
     /// When a slot is free: 0 when one is.
@@ -38,7 +38,7 @@ pub(crate) struct Candidate {
     pub(crate) free_vram: u64,
 }
 
-impl Candidate {
+impl ReplicaCandidate {
     fn finish_ms(&self) -> f64 {
         self.ready_ms + self.task_ms
     }
@@ -46,7 +46,7 @@ impl Candidate {
 
 /// Whether a task may wait for a better slot than one that is free.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Patience {
+pub(crate) enum WaitPolicy {
     /// It may. So long ago it first passed up a free slot for the replica that holds its KV cache.
     May { waited_ms: f64 },
     /// It is overdue.
@@ -60,14 +60,14 @@ pub(crate) enum Placement {
     Go(usize),
     /// Wait: a busy replica will have finished it earlier, which is `warm` where it holds the task's KV cache. Ask
     /// again after so many milliseconds, if nothing happens before.
-    Wait { ms: f64, warm: Option<Candidate> },
+    Wait { ms: f64, warm: Option<ReplicaCandidate> },
     /// No slot that it could use is free.
     Full,
 }
 
 /// Who competes with a task for the faster slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Rivals {
+pub(crate) struct Competing {
     /// Tasks that wait and do not go after it, itself included.
     pub(crate) waiting: usize,
     /// Such tasks that arrive, a millisecond.
@@ -77,14 +77,14 @@ pub(crate) struct Rivals {
 /// Decides for one task. `slots_of` gives the slots of the replicas in the slice it is passed, with how
 /// long a waiting task takes there.
 pub(crate) fn place(
-    candidates: &[Candidate],
-    patience: Patience,
-    rivals: Rivals,
+    candidates: &[ReplicaCandidate],
+    wait_policy: WaitPolicy,
+    competing: Competing,
     slots_of: impl Fn(&[usize]) -> Vec<Slot>,
 ) -> Placement {
     let Some(free) = best_free(candidates) else { return Placement::Full };
-    let Patience::May { waited_ms } = patience else { return Placement::Go(free.replica) };
-    let end_ms = |busy: &Candidate| busy.finish_ms() + if busy.warm { waited_ms } else { 0.0 };
+    let WaitPolicy::May { waited_ms } = wait_policy else { return Placement::Go(free.replica) };
+    let end_ms = |busy: &ReplicaCandidate| busy.finish_ms() + if busy.warm { waited_ms } else { 0.0 };
     let busy_and_faster = || {
         let busy = candidates.iter().filter(|candidate| candidate.free_slots == 0);
         busy.filter(|busy| end_ms(busy) < free.finish_ms() * (1.0 - ALIKE))
@@ -101,30 +101,30 @@ pub(crate) fn place(
     }
     let faster: Vec<usize> = busy_and_faster().map(|candidate| candidate.replica).collect();
     let mut slots = slots_of(&faster);
-    if through_ms(&mut slots, rivals) < free.finish_ms() {
+    if through_ms(&mut slots, competing) < free.finish_ms() {
         Placement::Wait { ms: again_after, warm: None }
     } else {
         Placement::Go(free.replica)
     }
 }
 
-/// When the slots are through with the rivals, those included that arrive meanwhile.
+/// When the slots are through with the competing tasks, those that arrive meanwhile included.
 ///
 /// Were nobody ever to go elsewhere, that would be the end of a busy period: the time the waiting ones take,
 /// over 1 - load. But whoever waits now may still go elsewhere later, and the more so the longer the queue
 /// gets; the load squared allows for that. It is an approximation, and the best of those tried at every
 /// load of the simulation (`scheduler/simulation.rs`).
-fn through_ms(slots: &mut [Slot], rivals: Rivals) -> f64 {
+fn through_ms(slots: &mut [Slot], competing: Competing) -> f64 {
     let shortest = slots.iter().map(|slot| slot.task).fold(f64::INFINITY, f64::min);
-    let last_start = kth_start(slots, rivals.waiting.saturating_sub(1)).unwrap_or(f64::INFINITY);
+    let last_start = kth_start(slots, competing.waiting.saturating_sub(1)).unwrap_or(f64::INFINITY);
     let tasks_per_ms: f64 = slots.iter().map(|slot| 1.0 / slot.task).sum();
-    let load = rivals.arriving_per_ms / tasks_per_ms;
+    let load = competing.arriving_per_ms / tasks_per_ms;
     if load < 1.0 { (last_start + shortest) / (1.0 - load * load) } else { f64::INFINITY }
 }
 
-fn best_free(candidates: &[Candidate]) -> Option<&Candidate> {
+fn best_free(candidates: &[ReplicaCandidate]) -> Option<&ReplicaCandidate> {
     let free = || candidates.iter().filter(|candidate| candidate.free_slots > 0);
-    let first = free().map(Candidate::finish_ms).min_by(f64::total_cmp)?;
+    let first = free().map(ReplicaCandidate::finish_ms).min_by(f64::total_cmp)?;
     free().filter(|candidate| candidate.finish_ms() <= first * (1.0 + ALIKE)).max_by(|a, b| {
         (a.free_slots, a.free_vram).cmp(&(b.free_slots, b.free_vram)).then(b.replica.cmp(&a.replica))
     })

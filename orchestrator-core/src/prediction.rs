@@ -11,7 +11,7 @@
 pub(crate) mod futures;
 pub mod grade;
 mod lengths;
-mod line;
+mod linear_fit;
 mod recent;
 mod speed;
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub struct ReplicaProfile {
     /// Answer tokens a second, as its self-test measured on one stream.
     pub decode_tps: Option<f64>,
     /// What it measured with several streams at a time.
-    pub company: Option<Company>,
+    pub batched: Option<BatchedThroughput>,
     /// Bytes of free VRAM on its device.
     pub free_vram: Option<u64>,
 }
@@ -24,7 +24,7 @@ pub struct ReplicaProfile {
 /// How fast streams are that run together. One stream alone says nothing of that: on a card the next stream
 /// costs the others little, on a processor as much as it takes itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Company {
+pub struct BatchedThroughput {
     /// Streams at a time.
     pub streams: u16,
     /// Answer tokens a second of each of them.
@@ -48,7 +48,7 @@ pub struct EndFigures {
 
 /// Whether a replica takes tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Availability {
     /// It takes tasks.
     Open,
     /// It finishes what it has and takes nothing more.
@@ -61,7 +61,7 @@ pub struct ReplicaSnapshot {
     /// The replica.
     pub replica: ReplicaId,
     /// Whether it takes tasks.
-    pub standing: Standing,
+    pub availability: Availability,
     /// Its slots.
     pub slots: u16,
     /// Slots with a task on them.
@@ -77,7 +77,7 @@ pub(crate) const TYPICAL_PROMPT: f64 = 512.0;
 
 /// A slot with a task on it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct OccupiedSlot {
     pub(crate) task: TaskId,
     pub(crate) priority: Priority,
     /// What it is expected to cost here.
@@ -91,11 +91,11 @@ pub(crate) struct Seat {
 #[derive(Clone, Debug)]
 pub(crate) struct Replica {
     pub(crate) id: ReplicaId,
-    pub(crate) standing: Standing,
+    pub(crate) availability: Availability,
     pub(crate) slots: u16,
     ctx: Option<TokenCount>,
     pub(crate) free_vram: Option<u64>,
-    pub(crate) seats: Vec<Seat>,
+    pub(crate) occupied: Vec<OccupiedSlot>,
     pub(crate) speed: Speed,
     /// Busy slots, summed up over time, and up to when.
     stream_ms: f64,
@@ -112,11 +112,11 @@ impl Replica {
     pub(crate) fn new(id: ReplicaId, profile: ReplicaProfile, now: Timestamp) -> Self {
         Self {
             id,
-            standing: Standing::Open,
+            availability: Availability::Open,
             slots: profile.slots,
             ctx: profile.ctx,
             free_vram: profile.free_vram,
-            seats: Vec::with_capacity(usize::from(profile.slots)),
+            occupied: Vec::with_capacity(usize::from(profile.slots)),
             speed: Speed::from_self_test(&profile),
             stream_ms: 0.0,
             counted_until: now,
@@ -130,36 +130,37 @@ impl Replica {
 
     /// Slots a task could go to.
     pub(crate) fn free(&self) -> u16 {
-        match self.standing {
-            Standing::Open => self.slots.saturating_sub(self.busy()),
-            Standing::Retiring => 0,
+        match self.availability {
+            Availability::Open => self.slots.saturating_sub(self.busy()),
+            Availability::Retiring => 0,
         }
     }
 
     pub(crate) fn busy(&self) -> u16 {
-        u16::try_from(self.seats.len()).expect("no more seats are taken than there are slots")
+        u16::try_from(self.occupied.len()).expect("no more slots are occupied than there are")
     }
 
-    pub(crate) fn seat(&mut self, task: TaskId, priority: Priority, tokens: Tokens, now: Timestamp) {
+    pub(crate) fn occupy(&mut self, task: TaskId, priority: Priority, tokens: Tokens, now: Timestamp) {
         self.count_streams(now);
         let stream_ms_at_start = self.stream_ms;
-        let seat = Seat { task, priority, tokens, started: now, first_token: None, stream_ms_at_start };
-        self.seats.push(seat);
+        let held =
+            OccupiedSlot { task, priority, tokens, started: now, first_token: None, stream_ms_at_start };
+        self.occupied.push(held);
     }
 
     pub(crate) fn first_token(&mut self, task: TaskId, now: Timestamp) {
-        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.task == task) {
-            seat.first_token.get_or_insert(now);
+        if let Some(held) = self.occupied.iter_mut().find(|held| held.task == task) {
+            held.first_token.get_or_insert(now);
         }
     }
 
     /// Frees the slot of a task. Returns how long the task had it and how many streams ran meanwhile.
-    pub(crate) fn unseat(&mut self, task: TaskId, now: Timestamp) -> Option<(f64, f64)> {
+    pub(crate) fn release(&mut self, task: TaskId, now: Timestamp) -> Option<(f64, f64)> {
         self.count_streams(now);
-        let place = self.seats.iter().position(|seat| seat.task == task)?;
-        let seat = self.seats.swap_remove(place);
-        let held_ms = ms_between(seat.started, now);
-        let streams = if held_ms > 0.0 { (self.stream_ms - seat.stream_ms_at_start) / held_ms } else { 1.0 };
+        let place = self.occupied.iter().position(|held| held.task == task)?;
+        let held = self.occupied.swap_remove(place);
+        let held_ms = ms_between(held.started, now);
+        let streams = if held_ms > 0.0 { (self.stream_ms - held.stream_ms_at_start) / held_ms } else { 1.0 };
         Some((held_ms, streams.max(1.0)))
     }
 
@@ -174,39 +175,39 @@ impl Replica {
         });
     }
 
-    /// How long the seat's slot stays taken. A task that takes longer than expected is expected to take
+    /// How long the slot stays occupied. A task that takes longer than expected is expected to take
     /// as long again as it is late by.
-    pub(crate) fn remaining_ms(&self, seat: &Seat, streams: f64, now: Timestamp) -> Option<f64> {
-        let decode = seat.tokens.write
+    pub(crate) fn remaining_ms(&self, held: &OccupiedSlot, streams: f64, now: Timestamp) -> Option<f64> {
+        let decode = held.tokens.write
             * self.speed.token_ms(streams).or_else(|| {
                 // An engine that was never seen to decode: what the prefill says is all there is.
-                self.speed.prefill_ms(seat.tokens.read).map(|_| 0.0)
+                self.speed.prefill_ms(held.tokens.read).map(|_| 0.0)
             })?;
-        let left = match seat.first_token {
+        let left = match held.first_token {
             Some(first) => decode - ms_between(first, now),
             None => {
-                self.speed.prefill_ms(seat.tokens.read).unwrap_or(0.0) + decode
-                    - ms_between(seat.started, now)
+                self.speed.prefill_ms(held.tokens.read).unwrap_or(0.0) + decode
+                    - ms_between(held.started, now)
             }
         };
         Some(left.abs())
     }
 
-    /// How long the seat's task has been writing its answer; nothing before its first token.
-    pub(crate) fn answering_ms(&self, seat: &Seat, now: Timestamp) -> Option<f64> {
-        seat.first_token.map(|first| ms_between(first, now))
+    /// How long the slot's task has been writing its answer; nothing before its first token.
+    pub(crate) fn answering_ms(&self, held: &OccupiedSlot, now: Timestamp) -> Option<f64> {
+        held.first_token.map(|first| ms_between(first, now))
     }
 
-    /// How long the seat's task has been running.
-    pub(crate) fn age_ms(&self, seat: &Seat, now: Timestamp) -> f64 {
-        ms_between(seat.started, now)
+    /// How long the slot's task has been running.
+    pub(crate) fn age_ms(&self, held: &OccupiedSlot, now: Timestamp) -> f64 {
+        ms_between(held.started, now)
     }
 
     pub(crate) fn snapshot(&self) -> ReplicaSnapshot {
         let per_second = |ms: f64| (ms > 0.0).then(|| 1000.0 / ms);
         ReplicaSnapshot {
             replica: self.id.clone(),
-            standing: self.standing,
+            availability: self.availability,
             slots: self.slots,
             busy: self.busy(),
             prefill_tps: self.speed.prefill_ms(TYPICAL_PROMPT).and_then(|ms| per_second(ms / TYPICAL_PROMPT)),

@@ -5,7 +5,7 @@
 //!
 //! - S-1: every admitted task leaves exactly once: canceled, evicted, or finished.
 //! - S-2: at most `slots` tasks are outstanding at a replica, and none at one that is retiring or gone
-//!   gets company.
+//!   gets another.
 //! - S-3: tasks of one lane start in the order they were admitted; what comes back goes first. A task is overtaken only
 //!   while it leaves a free slot to others: it waits for the replica that holds its KV cache (P-3), or no free replica
 //!   holds its context.
@@ -28,9 +28,9 @@ use std::collections::HashMap;
 
 use crate::prediction::{Accuracy, Grader, Lengths};
 use crate::queue::{Queue, QueueLimits};
-use crate::replica::{EndFigures, Replica, ReplicaProfile, ReplicaSnapshot, Standing, ms_between};
+use crate::replica::{Availability, EndFigures, Replica, ReplicaProfile, ReplicaSnapshot, ms_between};
 use crate::session::{Forgotten, Home, SessionLimits, SessionTable};
-use crate::task::{Ended, Lost, Running, Task, Wish};
+use crate::task::{CallerIntent, Ended, LostTask, RunningTask, Task};
 use crate::{Priority, ReplicaId, SessionId, TaskId, Timestamp, TokenCount};
 
 pub use admission::{Admission, Rejection, RejectionReason};
@@ -146,7 +146,7 @@ impl PoolScheduler {
     pub fn requeue(&mut self, task: TaskId, now: Timestamp) -> bool {
         let lost = match self.tasks.remove(&task) {
             Some(Task::Lost(lost)) => lost,
-            Some(Task::Running(running)) => self.unseat(running, now),
+            Some(Task::Running(running)) => self.release(running, now),
             Some(waiting @ Task::Waiting(_)) => {
                 self.tasks.insert(task, waiting);
                 return false;
@@ -177,11 +177,11 @@ impl PoolScheduler {
             Some(Task::Running(running)) => {
                 let held = index_of(&self.replicas, &running.replica)
                     .ok()
-                    .and_then(|index| Some((index, self.replicas[index].unseat(task, now)?)));
+                    .and_then(|index| Some((index, self.replicas[index].release(task, now)?)));
                 if let (Some((index, (held_ms, streams))), Some(figures)) = (held, &figures) {
                     self.replicas[index].learn(figures, streams);
                     self.past.learn(held_ms);
-                    self.past.cuts.note(held_ms, running.wish == Wish::Cancel);
+                    self.past.cuts.note(held_ms, running.intent == CallerIntent::Cancel);
                 }
                 let ended = running.end();
                 if let (Ended::Ran(running), Some(figures)) = (&ended, &figures) {
@@ -221,21 +221,21 @@ impl PoolScheduler {
     /// A replica takes nothing more, and finishes what it has.
     pub fn replica_retiring(&mut self, replica: &ReplicaId) {
         if let Ok(index) = index_of(&self.replicas, replica) {
-            self.replicas[index].standing = Standing::Retiring;
+            self.replicas[index].availability = Availability::Retiring;
         }
     }
 
     /// A replica that was retiring takes tasks again.
     pub fn replica_open(&mut self, replica: &ReplicaId) {
         if let Ok(index) = index_of(&self.replicas, replica) {
-            self.replicas[index].standing = Standing::Open;
+            self.replicas[index].availability = Availability::Open;
         }
     }
 
     /// The tasks that hold a slot of a replica, in no order.
     pub fn running_on(&self, replica: &ReplicaId) -> impl Iterator<Item = TaskId> + '_ {
-        let seats = index_of(&self.replicas, replica).ok().map(|index| &self.replicas[index].seats);
-        seats.into_iter().flatten().map(|seat| seat.task)
+        let occupied = index_of(&self.replicas, replica).ok().map(|index| &self.replicas[index].occupied);
+        occupied.into_iter().flatten().map(|held| held.task)
     }
 
     /// A replica is gone. Returns the tasks that ran there, the youngest first, so that requeueing them in
@@ -246,14 +246,14 @@ impl PoolScheduler {
         let gone = self.replicas.remove(index);
         self.last_pace = self.pace_of(&gone).or(self.last_pace);
         self.sessions.replica_gone(replica);
-        let mut lost = Vec::with_capacity(gone.seats.len());
-        for seat in gone.seats {
-            let Some(Task::Running(running)) = self.tasks.remove(&seat.task) else {
-                unreachable!("a seated task is in the table, running")
+        let mut lost = Vec::with_capacity(gone.occupied.len());
+        for held in gone.occupied {
+            let Some(Task::Running(running)) = self.tasks.remove(&held.task) else {
+                unreachable!("a task that holds a slot is in the table, running")
             };
             let state = running.lost();
-            lost.push((state.admitted_at, seat.task));
-            self.tasks.insert(seat.task, Task::Lost(state));
+            lost.push((state.admitted_at, held.task));
+            self.tasks.insert(held.task, Task::Lost(state));
         }
         lost.sort_unstable_by(|a, b| b.cmp(a));
         lost.into_iter().map(|(_, task)| task).collect()
@@ -283,7 +283,7 @@ impl PoolScheduler {
     /// Tasks that hold a slot.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.replicas.iter().map(|replica| replica.seats.len()).sum()
+        self.replicas.iter().map(|replica| replica.occupied.len()).sum()
     }
 
     /// Where a running task runs.
@@ -332,9 +332,9 @@ impl PoolScheduler {
     }
 
     /// Takes in what a finished task says of lengths and of its session.
-    fn learn(&mut self, running: &Running, figures: &EndFigures, now: Timestamp) {
+    fn learn(&mut self, running: &RunningTask, figures: &EndFigures, now: Timestamp) {
         let spec = &running.spec;
-        if running.wish == Wish::Answer {
+        if running.intent == CallerIntent::Answer {
             let (cached, out) = (figures.tokens_cached.0, figures.tokens_out.0);
             self.lengths.learn(spec.priority, &spec.work(), cached, out);
         }
@@ -345,9 +345,9 @@ impl PoolScheduler {
         }
     }
 
-    fn unseat(&mut self, running: Running, now: Timestamp) -> Lost {
+    fn release(&mut self, running: RunningTask, now: Timestamp) -> LostTask {
         if let Ok(index) = index_of(&self.replicas, &running.replica) {
-            self.replicas[index].unseat(running.spec.id, now);
+            self.replicas[index].release(running.spec.id, now);
         }
         running.lost()
     }

@@ -45,7 +45,7 @@ impl TaskSpec {
 
 /// A task that stands in the queue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct WaitingTask {
     pub(crate) spec: TaskSpec,
     pub(crate) admitted_at: Timestamp,
     pub(crate) ticket: Ticket,
@@ -57,16 +57,16 @@ pub(crate) struct Waiting {
 
 /// A task that a replica works on.
 #[derive(Clone, Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningTask {
     pub(crate) spec: TaskSpec,
     pub(crate) admitted_at: Timestamp,
     pub(crate) replica: ReplicaId,
-    pub(crate) wish: Wish,
+    pub(crate) intent: CallerIntent,
 }
 
 /// What the caller of a running task wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum CallerIntent {
     /// The answer.
     Answer,
     /// That it ends: the length of the answer says nothing.
@@ -75,7 +75,7 @@ pub(crate) enum Wish {
 
 /// A task whose replica is gone: it waits for a decision, not for a slot.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lost {
+pub(crate) struct LostTask {
     pub(crate) spec: TaskSpec,
     pub(crate) admitted_at: Timestamp,
 }
@@ -83,28 +83,28 @@ pub(crate) struct Lost {
 /// A task that is in the scheduler.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    Waiting(Waiting),
-    Running(Running),
-    Lost(Lost),
+    Waiting(WaitingTask),
+    Running(RunningTask),
+    Lost(LostTask),
 }
 
 /// A task that has left the scheduler. Every admitted task leaves exactly once.
 #[derive(Clone, Debug)]
 pub(crate) enum Ended {
     /// A replica has said its last word on it.
-    Ran(Running),
+    Ran(RunningTask),
     /// It left before a replica had it, or after one lost it.
     Withdrawn,
 }
 
-impl Waiting {
+impl WaitingTask {
     pub(crate) fn waited(&self, now: Timestamp) -> Millis {
         Millis::from_duration(now.since(self.admitted_at))
     }
 
     /// A replica takes it.
-    pub(crate) fn start(self, replica: ReplicaId) -> Running {
-        Running { spec: self.spec, admitted_at: self.admitted_at, replica, wish: Wish::Answer }
+    pub(crate) fn start(self, replica: ReplicaId) -> RunningTask {
+        RunningTask { spec: self.spec, admitted_at: self.admitted_at, replica, intent: CallerIntent::Answer }
     }
 
     /// It was canceled or evicted.
@@ -113,15 +113,15 @@ impl Waiting {
     }
 }
 
-impl Running {
+impl RunningTask {
     /// Its caller no longer wants it; the replica still has to end it.
     pub(crate) fn cancel(&mut self) {
-        self.wish = Wish::Cancel;
+        self.intent = CallerIntent::Cancel;
     }
 
     /// Its replica is gone, or gave it back.
-    pub(crate) fn lost(self) -> Lost {
-        Lost { spec: self.spec, admitted_at: self.admitted_at }
+    pub(crate) fn lost(self) -> LostTask {
+        LostTask { spec: self.spec, admitted_at: self.admitted_at }
     }
 
     /// The replica has said its last word.
@@ -130,10 +130,10 @@ impl Running {
     }
 }
 
-impl Lost {
+impl LostTask {
     /// It stands in the queue again.
-    pub(crate) fn again(self, ticket: Ticket) -> Waiting {
-        Waiting { spec: self.spec, admitted_at: self.admitted_at, ticket, said: None, passed_up_at: None }
+    pub(crate) fn again(self, ticket: Ticket) -> WaitingTask {
+        WaitingTask { spec: self.spec, admitted_at: self.admitted_at, ticket, said: None, passed_up_at: None }
     }
 
     /// Nobody tries again.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine_api::{Engine, TaskSink};
 use generation::{EndReport, EngineError, Finish, GenerateRequest, Input, OutputChunk, Workload};
-use orchestrator_core::{Company, Millis, TaskId, TokenCount};
+use orchestrator_core::{BatchedThroughput, Millis, TaskId, TokenCount};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -25,11 +25,11 @@ const PROMPT: &str = "The old lighthouse stood at the end of the long stone pier
 /// least number of the engine's own slowest tokens that a cancel is given.
 const CANCEL_TOKENS: u32 = 4;
 
-/// Streams that are tested at a time: enough to tell what company costs.
-const COMPANY: u16 = 4;
+/// Streams that are tested at a time: enough to measure what batching costs each.
+const BATCHED_STREAMS: u16 = 4;
 
 /// Streams are not tested together on an engine so slow that they would take longer than this.
-const COMPANY_LIMIT: Duration = Duration::from_secs(10);
+const BATCHED_LIMIT: Duration = Duration::from_secs(10);
 
 /// How the test is made. Silence is what is bounded, not the whole: a large model on a slow processor may
 /// take its time as long as it goes on.
@@ -73,7 +73,7 @@ pub struct SelfTest {
     pub decode_tps: Option<f64>,
     /// The speed of some sequences together; nothing where the engine has one slot, is very slow, or
     /// `decode_tps` is not known.
-    pub company: Option<Company>,
+    pub batched: Option<BatchedThroughput>,
     /// From the job's arrival to its first token, or result.
     pub first_token_ms: Millis,
     /// How long the whole test took.
@@ -112,7 +112,7 @@ pub async fn run(engine: &Arc<dyn Engine>, policy: &SelfTestPolicy) -> Result<Se
     let (mut measured, slowest_token) = decode(engine, policy, workload).await?;
     if workload == Workload::Completion {
         if let Some(alone_tps) = measured.decode_tps {
-            measured.company = together(engine, policy, alone_tps).await?;
+            measured.batched = together(engine, policy, alone_tps).await?;
         }
         cancel(engine, policy, policy.cancel_limit_at(slowest_token)).await?;
     }
@@ -145,7 +145,7 @@ async fn decode(
     let measured = SelfTest {
         prefill_tps: per_second(read.max(1), first.at - begun),
         decode_tps: (more > 0).then(|| per_second(more, at - first.at)),
-        company: None,
+        batched: None,
         first_token_ms: Millis::from_duration(first.at - begun),
         took: at - begun,
     };
@@ -158,10 +158,10 @@ async fn together(
     engine: &Arc<dyn Engine>,
     policy: &SelfTestPolicy,
     alone_tps: f64,
-) -> Result<Option<Company>, SelfTestError> {
-    let streams = engine.facts().slots.min(COMPANY);
+) -> Result<Option<BatchedThroughput>, SelfTestError> {
+    let streams = engine.facts().slots.min(BATCHED_STREAMS);
     let at_worst_s = f64::from(streams) * f64::from(policy.tokens.0) / alone_tps;
-    if streams < 2 || at_worst_s > COMPANY_LIMIT.as_secs_f64() {
+    if streams < 2 || at_worst_s > BATCHED_LIMIT.as_secs_f64() {
         return Ok(None);
     }
     let submit = || Probe::submit(engine, job(Workload::Completion, Some(policy.tokens)));
@@ -175,8 +175,9 @@ async fn together(
         };
         outcome = probe.token_ms(engine, policy).await.map(|token_ms| Some(sum_ms? + token_ms?));
     }
-    let company = |sum_ms: f64| Company { streams, decode_tps: 1000.0 * f64::from(streams) / sum_ms };
-    Ok(outcome?.map(company))
+    let throughput =
+        |sum_ms: f64| BatchedThroughput { streams, decode_tps: 1000.0 * f64::from(streams) / sum_ms };
+    Ok(outcome?.map(throughput))
 }
 
 /// Tokens that came after the first piece.

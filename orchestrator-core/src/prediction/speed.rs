@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::line::{Line, Shape};
+use super::linear_fit::{FitShape, LinearFit};
 use crate::ReplicaProfile;
 
 /// Prompt length that the self-test's figure is taken to speak of. The line is proportional until there
@@ -17,8 +17,8 @@ const TELLING_TOKENS: f64 = 16.0;
 /// One replica's speed: prefill time over prompt tokens, and time a token over the number of streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Speed {
-    prefill_ms: Line,
-    token_ms: Line,
+    prefill_ms: LinearFit,
+    token_ms: LinearFit,
     /// How the last measurements of a token compare with what was believed.
     surprises: VecDeque<f64>,
 }
@@ -44,8 +44,8 @@ impl Speed {
     /// Knows what the self-test measured, and nothing else.
     pub(crate) fn from_self_test(profile: &ReplicaProfile) -> Self {
         let mut speed = Self {
-            prefill_ms: Line::new(Shape::Proportional),
-            token_ms: Line::new(Shape::Flat),
+            prefill_ms: LinearFit::new(FitShape::Proportional),
+            token_ms: LinearFit::new(FitShape::Flat),
             surprises: VecDeque::with_capacity(SURPRISES),
         };
         let sound = |tps: &f64| tps.is_finite() && *tps > 0.0;
@@ -55,8 +55,8 @@ impl Speed {
         if let Some(tps) = profile.decode_tps.filter(sound) {
             speed.token_ms.add(1.0, 1000.0 / tps, 1.0);
         }
-        if let Some(company) = profile.company.filter(|company| sound(&company.decode_tps)) {
-            speed.token_ms.add(f64::from(company.streams), 1000.0 / company.decode_tps, 1.0);
+        if let Some(batched) = profile.batched.filter(|batched| sound(&batched.decode_tps)) {
+            speed.token_ms.add(f64::from(batched.streams), 1000.0 / batched.decode_tps, 1.0);
         }
         speed
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::line::{Line, Shape};
+use super::linear_fit::{FitShape, LinearFit};
 use super::timeline::{Slot, kth_start};
 use super::*;
 use crate::work::Work;
@@ -19,7 +19,7 @@ fn tested(prefill_tps: Option<f64>, decode_tps: Option<f64>) -> Speed {
 
 #[test]
 fn nothing_is_known_before_a_measurement() {
-    assert_eq!(Line::new(Shape::Flat).at(1.0), None);
+    assert_eq!(LinearFit::new(FitShape::Flat).at(1.0), None);
     assert_eq!(tested(None, None).task_ms(10.0, 10.0, 1.0), None);
     assert_eq!(tested(Some(0.0), Some(f64::NAN)).task_ms(10.0, 10.0, 1.0), None);
     assert_eq!(Grader::new().accuracy(), None);

@@ -5,7 +5,7 @@
 use super::PoolScheduler;
 use crate::prediction::grade::whole_millis;
 use crate::queue::{LaneFull, Pushed};
-use crate::task::{Task, TaskSpec, Waiting};
+use crate::task::{Task, TaskSpec, WaitingTask};
 use crate::{Millis, Priority, TaskId, Timestamp};
 
 /// The answer to a task that asks to be admitted.
@@ -98,7 +98,7 @@ impl PoolScheduler {
                 self.queue.ahead_of(ticket, now).expect("it has just been put there").tasks()
             }
         };
-        let waiting = Waiting { spec, admitted_at: now, ticket, said: None, passed_up_at: None };
+        let waiting = WaitingTask { spec, admitted_at: now, ticket, said: None, passed_up_at: None };
         self.tasks.insert(spec.id, Task::Waiting(waiting));
         self.promises[priority as usize].keep(caller, now);
         self.past.arrived(priority, now);

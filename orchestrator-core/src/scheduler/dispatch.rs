@@ -3,11 +3,11 @@
 //! Rules: ORCH-QUEUE-5, ORCH-PLACE-3, ORCH-PLACE-5, ORCH-REPL-5
 
 use super::PoolScheduler;
-use crate::placement::{Candidate, Patience, Placement, Rivals, place};
+use crate::placement::{Competing, Placement, ReplicaCandidate, WaitPolicy, place};
 use crate::prediction::Tokens;
 use crate::prediction::grade::whole_millis;
 use crate::queue::QueuedTask;
-use crate::replica::{Standing, ms_between};
+use crate::replica::{Availability, ms_between};
 use crate::task::{Task, TaskSpec};
 use crate::{Millis, Priority, ReplicaId, TaskId, Timestamp};
 
@@ -72,14 +72,14 @@ impl PoolScheduler {
         self.past.left(priority, waited_ms, false);
         let tokens = self.tokens_on(&waiting.spec, index, now);
         let replica = &mut self.replicas[index];
-        replica.seat(id, priority, tokens, now);
+        replica.occupy(id, priority, tokens, now);
         let replica = replica.id.clone();
         self.tasks.insert(id, Task::Running(waiting.start(replica.clone())));
         Some(Dispatch { task: id, replica, queue_time })
     }
 
     /// When [`next`](Self::next) may give something though nothing happened: a task waits for a faster or
-    /// warmer replica, and its patience ends.
+    /// warmer replica, and has waited long enough.
     #[must_use]
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self.decide(now).choice {
@@ -153,15 +153,16 @@ impl PoolScheduler {
             unreachable!("a queued task is in the table, waiting")
         };
         let priority = waiting.spec.priority;
-        let open =
-            || self.replicas.iter().enumerate().filter(|(_, replica)| replica.standing == Standing::Open);
+        let open = || {
+            self.replicas.iter().enumerate().filter(|(_, replica)| replica.availability == Availability::Open)
+        };
         // Where no replica holds it any more, the engine says so: the task does not wait for what may never come.
         let held = open().any(|(_, replica)| replica.holds(waiting.spec.ctx));
-        let candidates: Vec<Candidate> = open()
+        let candidates: Vec<ReplicaCandidate> = open()
             .filter(|(_, replica)| !held || replica.holds(waiting.spec.ctx))
             .map(|(index, replica)| {
                 let tokens = self.tokens_on(&waiting.spec, index, now);
-                Candidate {
+                ReplicaCandidate {
                     replica: index,
                     ready_ms: self.ready_ms(replica, before[index], now),
                     task_ms: self.task_ms(replica, tokens, now),
@@ -172,18 +173,18 @@ impl PoolScheduler {
             })
             .collect();
         let overdue = priority == Priority::Batch && self.queue.overdue_at(task.since) <= now;
-        let patience = if overdue {
-            Patience::Overdue
+        let wait_policy = if overdue {
+            WaitPolicy::Overdue
         } else {
-            Patience::May { waited_ms: waiting.passed_up_at.map_or(0.0, |since| ms_between(since, now)) }
+            WaitPolicy::May { waited_ms: waiting.passed_up_at.map_or(0.0, |since| ms_between(since, now)) }
         };
-        let rivals = Priority::ALL.into_iter().filter(|lane| *lane <= priority);
-        let rivals = rivals.fold(Rivals::default(), |sum, lane| Rivals {
+        let competing = Priority::ALL.into_iter().filter(|lane| *lane <= priority);
+        let competing = competing.fold(Competing::default(), |sum, lane| Competing {
             waiting: sum.waiting + self.depth(lane),
             arriving_per_ms: sum.arriving_per_ms + self.past.arriving_now_per_ms(lane, now),
         });
         let each = self.mean_tokens(priority);
-        place(&candidates, patience, rivals, |faster| {
+        place(&candidates, wait_policy, competing, |faster| {
             faster.iter().flat_map(|index| self.slots_of(&self.replicas[*index], each, now)).collect()
         })
     }

@@ -7,7 +7,7 @@ use super::dispatch::Before;
 use super::promises::Departures;
 use crate::prediction::Tokens;
 use crate::prediction::timeline::{Slot, kth_start};
-use crate::replica::{Replica, Seat, Standing};
+use crate::replica::{Availability, OccupiedSlot, Replica};
 use crate::task::Task;
 use crate::work::Output;
 use crate::{Priority, Timestamp};
@@ -63,7 +63,7 @@ impl PoolScheduler {
     /// (1 + c^2) / 2 of a task where c is their coefficient of variation (the inspection paradox; D. R. Cox,
     /// "Renewal Theory", 1962): when all slots have just been taken, the first comes free late.
     fn fresh_ms(&self, usual_ms: f64, now: Timestamp) -> f64 {
-        let open = || self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
+        let open = || self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
         let left = open().flat_map(|replica| self.slots_of(replica, Tokens::default(), now));
         let (sum, slots) = left.fold((0.0, 0.0), |(sum, slots), slot| (sum + slot.ready, slots + 1.0));
         if slots > 0.0 { (sum / slots - usual_ms).clamp(0.0, usual_ms) } else { 0.0 }
@@ -72,23 +72,23 @@ impl PoolScheduler {
     /// Before that no task that runs is expected to end: each has its expected time left, less what that may be off
     /// by. A length that its caller has named is off by little, others by `spread`, as a share of it.
     fn earliest_ms(&self, spread: f64, now: Timestamp) -> f64 {
-        let off_by = |seat: &Seat| match self.tasks.get(&seat.task) {
+        let off_by = |held: &OccupiedSlot| match self.tasks.get(&held.task) {
             Some(Task::Running(running)) if matches!(running.spec.work().output, Output::Hinted(_)) => {
                 HINTS_OFF_BY
             }
             _ => spread,
         };
-        let open = self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
+        let open = self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
         let earliest = open.map(|replica| {
             if replica.free() > 0 {
                 return 0.0;
             }
             let slots = self.slots_of(replica, Tokens::default(), now);
             let left = replica
-                .seats
+                .occupied
                 .iter()
                 .zip(slots)
-                .map(|(seat, slot)| slot.ready * (1.0 - off_by(seat)).max(0.0));
+                .map(|(held, slot)| slot.ready * (1.0 - off_by(held)).max(0.0));
             left.fold(f64::INFINITY, f64::min)
         });
         let earliest = earliest.fold(f64::INFINITY, f64::min);
@@ -114,10 +114,10 @@ impl PoolScheduler {
     pub(super) fn slots_of(&self, replica: &Replica, each: Tokens, now: Timestamp) -> Vec<Slot> {
         let task = self.full_task_ms(replica, each, now);
         let streams = f64::from(replica.slots);
-        let busy = replica.seats.iter().map(|seat| {
-            let ready = replica.remaining_ms(seat, streams, now).unwrap_or_else(|| {
+        let busy = replica.occupied.iter().map(|held| {
+            let ready = replica.remaining_ms(held, streams, now).unwrap_or_else(|| {
                 // Nothing is known of its speed: a task is as likely to be in its first half as in its second.
-                let age = replica.age_ms(seat, now);
+                let age = replica.age_ms(held, now);
                 self.past.held_ms.map_or(age, |held| (held - age).abs())
             });
             Slot { ready, task }
@@ -163,15 +163,16 @@ impl PoolScheduler {
             return sum / count;
         }
         self.past.held_ms.unwrap_or_else(|| {
-            let seats = self.replicas.iter().flat_map(|r| r.seats.iter().map(|seat| r.age_ms(seat, now)));
-            let (sum, count) = seats.fold((0.0, 0.0), |(sum, count), ms| (sum + ms, count + 1.0));
+            let occupied =
+                self.replicas.iter().flat_map(|r| r.occupied.iter().map(|held| r.age_ms(held, now)));
+            let (sum, count) = occupied.fold((0.0, 0.0), |(sum, count), ms| (sum + ms, count + 1.0));
             if count > 0.0 { 2.0 * sum / count } else { 0.0 }
         })
     }
 
     /// Slots of replicas that take tasks.
     pub(super) fn open_slots(&self) -> usize {
-        let open = self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
+        let open = self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
         open.map(|replica| usize::from(replica.slots)).sum()
     }
 
@@ -182,7 +183,7 @@ impl PoolScheduler {
     }
 
     pub(super) fn batch_running(&self) -> usize {
-        let open = self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
-        open.flat_map(|replica| &replica.seats).filter(|seat| seat.priority == Priority::Batch).count()
+        let open = self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
+        open.flat_map(|replica| &replica.occupied).filter(|held| held.priority == Priority::Batch).count()
     }
 }

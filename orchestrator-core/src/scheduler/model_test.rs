@@ -269,7 +269,7 @@ fn apply(pool: &mut PoolScheduler, world: &mut World, n: u32, op: &Op) -> Result
                 slots: *slots,
                 prefill_tps: tps,
                 decode_tps: tps,
-                company: None,
+                batched: None,
                 free_vram: None,
             };
             let lost = pool.replica_ready(replica(*index), profile, now);
@@ -332,7 +332,7 @@ fn cancel(pool: &mut PoolScheduler, world: &mut World, n: u32) -> Result<(), Tes
     Ok(())
 }
 
-/// With one replica left and everybody patient, every admitted task ends.
+/// With one replica left and nobody canceling, every admitted task ends.
 fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseError> {
     for n in world.lost.keys().copied().collect::<Vec<_>>() {
         cancel(pool, world, n)?;
@@ -342,7 +342,7 @@ fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseEr
         slots: 2,
         prefill_tps: None,
         decode_tps: Some(50.0),
-        company: None,
+        batched: None,
         free_vram: None,
     };
     let lost = pool.replica_ready(replica(9), profile, at(world.now));

@@ -8,8 +8,8 @@ use crate::prediction::futures::{
     Holder, LANE_ROWS, LANE_STEPS, LaneOutlook, Newcomers, Outlook, SlotOutlook, Step,
 };
 use crate::prediction::{Length, Tokens};
-use crate::replica::{Replica, Standing, TYPICAL_PROMPT, ms_between};
-use crate::task::{Task, Waiting};
+use crate::replica::{Availability, Replica, TYPICAL_PROMPT, ms_between};
+use crate::task::{Task, WaitingTask};
 use crate::{Priority, TaskId, Timestamp};
 
 /// How fast a slot reads and writes, in milliseconds a token.
@@ -72,7 +72,7 @@ impl PoolScheduler {
     }
 
     /// What a waiting task's start depends on. Its own lane makes at most so many steps.
-    fn outlook<'a>(&'a self, waiting: &Waiting, own_steps: usize, now: Timestamp) -> Outlook<'a> {
+    fn outlook<'a>(&'a self, waiting: &WaitingTask, own_steps: usize, now: Timestamp) -> Outlook<'a> {
         let spec = &waiting.spec;
         let own = self.queue.rank(waiting.ticket).unwrap_or(0);
         let others = match spec.priority {
@@ -115,20 +115,20 @@ impl PoolScheduler {
     fn slot_outlooks(&self, priority: Priority, now: Timestamp) -> Vec<SlotOutlook<'_>> {
         let mut slots = Vec::with_capacity(self.past.slots);
         let (each, running) = (self.mean_tokens(priority), self.running_tokens(now));
-        for replica in self.replicas.iter().filter(|replica| replica.standing == Standing::Open) {
+        for replica in self.replicas.iter().filter(|replica| replica.availability == Availability::Open) {
             let Pace { read_ms, write_ms } = self.pace(replica, each, now);
-            for seat in &replica.seats {
-                let age_ms = replica.age_ms(seat, now);
-                let (prefill_ms, out) = match replica.answering_ms(seat, now) {
+            for held in &replica.occupied {
+                let age_ms = replica.age_ms(held, now);
+                let (prefill_ms, out) = match replica.answering_ms(held, now) {
                     Some(answering_ms) if write_ms > 0.0 => (0.0, 1.0 + answering_ms / write_ms),
                     Some(_) => (0.0, 1.0),
-                    None => ((seat.tokens.read * read_ms - age_ms).abs(), 1.0),
+                    None => ((held.tokens.read * read_ms - age_ms).abs(), 1.0),
                 };
                 let holder = Holder {
-                    priority: seat.priority,
+                    priority: held.priority,
                     prefill_ms,
                     out,
-                    length: self.seat_length(seat.task, running),
+                    length: self.slot_length(held.task, running),
                 };
                 slots.push(SlotOutlook { read_ms, write_ms, holder: Some(holder) });
             }
@@ -152,7 +152,7 @@ impl PoolScheduler {
 
     /// The slots of each replica that takes tasks, with their speed; of the last one where there is none.
     pub(super) fn paces(&self, each: Tokens, now: Timestamp) -> Vec<(f64, Pace)> {
-        let open = self.replicas.iter().filter(|replica| replica.standing == Standing::Open);
+        let open = self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
         let mut paces: Vec<_> =
             open.map(|replica| (f64::from(replica.slots), self.pace(replica, each, now))).collect();
         if paces.is_empty() {
@@ -168,9 +168,9 @@ impl PoolScheduler {
         })
     }
 
-    fn seat_length(&self, task: TaskId, running_tokens: f64) -> Length<'_> {
+    fn slot_length(&self, task: TaskId, running_tokens: f64) -> Length<'_> {
         let Some(Task::Running(running)) = self.tasks.get(&task) else {
-            unreachable!("a seated task is in the table, running")
+            unreachable!("a task that holds a slot is in the table, running")
         };
         self.lengths.length(running.spec.priority, &running.spec.work(), running_tokens)
     }
@@ -238,7 +238,7 @@ impl PoolScheduler {
     pub(super) fn running_tokens(&self, now: Timestamp) -> f64 {
         let tokens = self.replicas.iter().flat_map(|replica| {
             let write_ms = replica.speed.token_ms(f64::from(replica.slots)).filter(|ms| *ms > 0.0);
-            let answering = replica.seats.iter().filter_map(move |seat| replica.answering_ms(seat, now));
+            let answering = replica.occupied.iter().filter_map(move |held| replica.answering_ms(held, now));
             answering.map(move |ms| write_ms.map_or(0.0, |write_ms| ms / write_ms))
         });
         tokens.sum()

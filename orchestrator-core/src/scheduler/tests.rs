@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::{Company, FullPolicy, Millis, TaskSpec};
+use crate::{BatchedThroughput, FullPolicy, Millis, TaskSpec};
 
 fn task(n: u128) -> TaskId {
     TaskId(Uuid::from_u128(n))
@@ -40,7 +40,7 @@ fn profile(slots: u16, decode_tps: f64) -> ReplicaProfile {
         slots,
         prefill_tps: Some(1000.0),
         decode_tps: Some(decode_tps),
-        company: None,
+        batched: None,
         free_vram: None,
     }
 }
@@ -338,7 +338,7 @@ fn a_retiring_replica_finishes_what_it_has_and_takes_nothing() {
     admit(&mut pool, 1..2, Priority::Interactive, at(1));
     assert_eq!((hand_out(&mut pool, at(1)), pool.next_wake(at(1))), (vec![], None));
     let snapshot = pool.replicas().next().expect("it is there");
-    assert_eq!((snapshot.standing, snapshot.busy, snapshot.slots), (Standing::Retiring, 1, 2));
+    assert_eq!((snapshot.availability, snapshot.busy, snapshot.slots), (Availability::Retiring, 1, 2));
     assert!(pool.finished(task(0), None, at(2)));
     assert_eq!(pool.replica_gone(&replica(0)), vec![]);
 }
@@ -372,7 +372,7 @@ fn a_canceled_task_teaches_nothing_of_lengths() {
 fn tasks_spread_over_equal_replicas_though_the_test_of_one_of_them_was_luckier() {
     // Four streams at a time are each a third as fast as one alone.
     let together = |alone_tps: f64| ReplicaProfile {
-        company: Some(Company { streams: 4, decode_tps: alone_tps / 3.0 }),
+        batched: Some(BatchedThroughput { streams: 4, decode_tps: alone_tps / 3.0 }),
         ..profile(4, alone_tps)
     };
     let mut pool = pool(limits(9, 9), &[together(100.0), together(110.0)]);

@@ -203,7 +203,7 @@ pub fn scheduler_of(
             slots: machine.slots,
             prefill_tps: Some(machine.prefill_tps),
             decode_tps: Some(machine.decode_tps),
-            company: None,
+            batched: None,
             free_vram: None,
         };
         assert!(pool.replica_ready(replica, profile, Timestamp::default()).is_empty());

@@ -53,7 +53,7 @@ impl Driver {
                     %replica, model = facts.model.name, engine_version = facts.version, build = facts.build,
                     slots = facts.slots, ctx = facts.ctx.0, load_ms = facts.load_ms.0,
                     prefill_tps = self_test.prefill_tps, decode_tps = self_test.decode_tps,
-                    decode_tps_in_company = self_test.company.map(|company| company.decode_tps), "replica ready"
+                    decode_tps_batched = self_test.batched.map(|batched| batched.decode_tps), "replica ready"
                 );
                 pool.ready(&replica, engine, &self_test, now);
             }

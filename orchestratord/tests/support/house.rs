@@ -185,7 +185,7 @@ impl House {
         let self_test = SelfTest {
             prefill_tps: 1000.0,
             decode_tps: Some(100.0),
-            company: None,
+            batched: None,
             first_token_ms: Millis(1),
             took: Duration::from_millis(100),
         };

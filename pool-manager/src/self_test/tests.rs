@@ -50,18 +50,18 @@ async fn some_streams_are_tested_together_where_there_are_slots_for_them() {
     for (slots, streams) in [(2, 2), (16, 4)] {
         let (engine, control) = engine_of(slots, MockConfig::default()).await;
         let measured = run(&engine, &SelfTestPolicy::default()).await.expect("passes");
-        let company = measured.company.expect("there are slots");
-        assert_eq!(company.streams, streams);
-        assert!((85.0..=101.0).contains(&company.decode_tps), "{measured:?}");
+        let batched = measured.batched.expect("there are slots");
+        assert_eq!(batched.streams, streams);
+        assert!((85.0..=101.0).contains(&batched.decode_tps), "{measured:?}");
         let counts = control.until(|counts| counts.running == 0).await;
         assert_eq!(counts.submitted, 2 + u64::from(streams));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_very_slow_engine_is_not_kept_from_its_tasks_by_a_test_of_company() {
+async fn a_very_slow_engine_is_not_kept_from_its_tasks_by_a_test_of_batching() {
     let (engine, _) = engine_of(4, MockConfig { decode_tps: 1.0, ..MockConfig::default() }).await;
-    assert_eq!(run(&engine, &SelfTestPolicy::default()).await.expect("passes").company, None);
+    assert_eq!(run(&engine, &SelfTestPolicy::default()).await.expect("passes").batched, None);
 }
 
 #[tokio::test(start_paused = true)]

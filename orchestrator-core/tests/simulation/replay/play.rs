@@ -117,7 +117,7 @@ fn profile(speed: f64, slots: u16) -> ReplicaProfile {
         slots,
         prefill_tps: Some(PREFILL_TPS * speed),
         decode_tps: Some(DECODE_TPS * speed),
-        company: None,
+        batched: None,
         free_vram: None,
     }
 }

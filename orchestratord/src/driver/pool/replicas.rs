@@ -221,7 +221,7 @@ impl Pool {
             ctx: Some(engine.facts().ctx),
             prefill_tps: Some(test.prefill_tps),
             decode_tps: test.decode_tps,
-            company: test.company,
+            batched: test.batched,
             free_vram: None,
         };
         if let Some(known) = self.replicas.map.get_mut(replica) {

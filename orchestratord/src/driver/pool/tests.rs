@@ -105,7 +105,7 @@ fn the_wait_for_a_model_that_is_loaded_holds_its_self_test() {
     let test = pool_manager::SelfTest {
         prefill_tps: 100.0,
         decode_tps: None,
-        company: None,
+        batched: None,
         first_token_ms: Millis(1),
         took: Duration::from_secs(3),
     };

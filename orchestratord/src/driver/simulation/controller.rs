@@ -476,7 +476,7 @@ fn self_test() -> SelfTest {
     SelfTest {
         prefill_tps: 1000.0,
         decode_tps: Some(30.0),
-        company: None,
+        batched: None,
         first_token_ms: Millis(10),
         took: Duration::from_millis(600),
     }

@@ -13,7 +13,7 @@
 //! - the driver wakes for what its pools have planned, never at once, and its counts agree with each other: its own debug
 //!   assertions.
 
-use orchestrator_core::{PoolScheduler, ReplicaSnapshot, Session, Standing, TaskId};
+use orchestrator_core::{Availability, PoolScheduler, ReplicaSnapshot, Session, TaskId};
 
 use super::super::controller::Phase;
 use super::super::engine::ctx_of;
@@ -72,7 +72,7 @@ impl World {
             let planned = [scheduler.next_wake(now), pool.life_wake(now)].into_iter().flatten().min();
             let wakes = planned.is_none_or(|at| self.driver.next_wake(now).is_some_and(|wake| wake <= at));
             assert!(wakes, "the driver does not wake for what a pool has planned");
-            let open = |replica: &ReplicaSnapshot| replica.standing == Standing::Open;
+            let open = |replica: &ReplicaSnapshot| replica.availability == Availability::Open;
             let idle = scheduler.replicas().any(|replica| open(&replica) && replica.busy < replica.slots);
             for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.pool == index) {
                 if !idle || scheduler.position(*id, now).is_none() || does_not_fit(scheduler, task) {
@@ -116,7 +116,7 @@ impl World {
 /// Whether a replica holds the task's context, and none that does has a free slot.
 fn does_not_fit(scheduler: &PoolScheduler, task: &Watched) -> bool {
     let Some(needs) = task.context else { return false };
-    let open = || scheduler.replicas().filter(|replica| replica.standing == Standing::Open);
+    let open = || scheduler.replicas().filter(|replica| replica.availability == Availability::Open);
     let holds = |replica: &ReplicaSnapshot| ctx_of(&replica.replica).0 >= needs;
     open().any(|replica| holds(&replica)) && open().all(|r| !holds(&r) || r.busy >= r.slots)
 }

@@ -8,7 +8,7 @@ const LEAST_SPREAD: f64 = 0.1;
 
 /// What to believe while all measurements were taken at about the same `x`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum FitShape {
     /// `y` is proportional to `x`.
     Proportional,
     /// `y` does not depend on `x`.
@@ -17,8 +17,8 @@ pub(super) enum Shape {
 
 /// Least squares with exponential forgetting; neither slope nor intercept is ever negative.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
-    shape: Shape,
+pub(super) struct LinearFit {
+    shape: FitShape,
     weight: f64,
     x: f64,
     y: f64,
@@ -26,8 +26,8 @@ pub(super) struct Line {
     xy: f64,
 }
 
-impl Line {
-    pub(super) fn new(shape: Shape) -> Self {
+impl LinearFit {
+    pub(super) fn new(shape: FitShape) -> Self {
         Self { shape, weight: 0.0, x: 0.0, y: 0.0, xx: 0.0, xy: 0.0 }
     }
 
@@ -61,8 +61,8 @@ impl Line {
         Some(match self.shape {
             _ if has_slope && slope >= 0.0 && mean_y >= slope * mean_x => mean_y + slope * (x - mean_x),
             _ if has_slope && slope >= 0.0 => through_origin,
-            Shape::Proportional if !has_slope => through_origin,
-            Shape::Proportional | Shape::Flat => mean_y,
+            FitShape::Proportional if !has_slope => through_origin,
+            FitShape::Proportional | FitShape::Flat => mean_y,
         })
     }
 }
