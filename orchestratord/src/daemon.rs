@@ -39,7 +39,7 @@ mod settings;
 
 pub use settings::Settings;
 
-use controllers::{Controllers, Means};
+use controllers::{ControllerContext, Controllers};
 use settings::WorkerSettings;
 
 /// News of pools that wait for the driver.
@@ -142,7 +142,7 @@ impl Daemon {
             devices: Arc::clone(&devices),
             margin_bytes: Arc::clone(&margin_bytes),
         };
-        let means = Means {
+        let context = ControllerContext {
             store: Arc::new(parts.store),
             built_in: parts.engines,
             policy: policies,
@@ -154,7 +154,7 @@ impl Daemon {
         let controllers = Controllers::default();
         let open_pool: OpenPool = Box::new({
             let controllers = controllers.clone();
-            move |key, pool| controllers.open(&means, key, pool)
+            move |key, pool| controllers.open(&context, key, pool)
         });
         let configuration = settings::configuration(config);
         let queues = DriverTask::new(configuration, open_pool, Arc::clone(&metrics), clock, stop_grace);

@@ -29,7 +29,7 @@ use orchestrator_core::{Millis, Priority, Timestamp};
 
 use crate::backpressure::Refusal;
 use crate::health_view::HealthView;
-use crate::keeper::{PoolEvent, PoolKey};
+use crate::pool_protocol::{PoolEvent, PoolKey};
 
 mod admit;
 mod commands;

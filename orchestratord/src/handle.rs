@@ -16,8 +16,8 @@ use crate::admission;
 use crate::backpressure::Refusal;
 use crate::driver::FAILURES_MAX;
 use crate::health_view::HealthView;
-use crate::keeper::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::metrics::Metrics;
+use crate::pool_protocol::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{
     Admitted, Configuration, LostEngine, LostState, Measurement, PoolChanges, ReplyTo, RouteQuery, Routed,
     SubscriptionSource,
@@ -26,13 +26,13 @@ use crate::state::ModelState;
 use crate::task_log::LogReader;
 use crate::task_view::{TaskStory, TasksView};
 
-pub use crate::protocol::{Accepted, Command, Standing, TaskRequest};
+pub use crate::protocol::{Accepted, Command, QueuePosition, TaskRequest};
 
 /// A subscription to one task.
 #[derive(Debug)]
 pub struct Subscription {
     /// Where the task stands now.
-    pub standing: Standing,
+    pub position: QueuePosition,
     /// The engine of its pool.
     pub engine: EngineKind,
     /// What it says.
@@ -48,8 +48,8 @@ impl From<SubscriptionSource> for Subscription {
 
 impl Subscription {
     fn from_event(source: &SubscriptionSource, from: u32) -> Self {
-        let SubscriptionSource { standing, engine, log } = source;
-        Self { standing: *standing, engine: *engine, reader: log.read_from(from) }
+        let SubscriptionSource { position, engine, log } = source;
+        Self { position: *position, engine: *engine, reader: log.read_from(from) }
     }
 }
 

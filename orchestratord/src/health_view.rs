@@ -37,7 +37,7 @@ pub struct PoolView {
     pub loading: bool,
     /// The reload that is under way.
     pub reload: Option<ReloadView>,
-    /// What was reckoned of each device before the last load.
+    /// The estimate for each device before the last load.
     pub placement: Vec<Placement>,
     /// What its engine was when one was last ready.
     pub facts: Option<EngineFacts>,

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Offload;
-use crate::keeper::{Order, PoolEvent, PoolKey};
+use crate::pool_protocol::{Order, PoolEvent, PoolKey};
 
 mod controller;
 mod estimates;

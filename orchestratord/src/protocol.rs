@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::backpressure::Refusal;
 use crate::driver::{PoolSetup, Retention};
 use crate::health_view::HealthView;
-use crate::keeper::{ReloadOrder, ReloadOutcome};
+use crate::pool_protocol::{ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
 use crate::task_view::{TaskRecords, TaskStory};
@@ -54,7 +54,7 @@ impl TaskRequest {
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QueuePosition {
     /// Tasks that start before it; 0 for one that is next, runs or has ended.
     pub queue_position: u32,
     /// Until it is expected to start; 0 for one that runs or has ended.
@@ -69,7 +69,7 @@ pub struct Accepted {
     /// The task.
     pub task: TaskId,
     /// Where it stands.
-    pub standing: Standing,
+    pub position: QueuePosition,
     /// How long a caller should wait before it submits more of the same lane; 0 while there is room.
     pub backoff: Millis,
 }
@@ -78,7 +78,7 @@ pub struct Accepted {
 #[derive(Clone, Debug)]
 pub struct SubscriptionSource {
     /// Where the task stands now.
-    pub standing: Standing,
+    pub position: QueuePosition,
     /// The engine of its pool.
     pub engine: EngineKind,
     /// The task's log.

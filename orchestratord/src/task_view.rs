@@ -9,7 +9,7 @@ use engine_api::EngineKind;
 use generation::{Input, Message, Role, Workload};
 use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, SessionId, TaskId, TokenCount};
 
-use crate::protocol::Standing;
+use crate::protocol::QueuePosition;
 use crate::task_log::{TaskEnd, TaskLog};
 
 /// The most bytes of a task's input that are kept for whoever looks at it. The rest is only counted.
@@ -21,7 +21,7 @@ pub enum TaskPhase {
     /// In an engine.
     Running,
     /// In its pool's queue, at this place.
-    Waiting(Standing),
+    Waiting(QueuePosition),
     /// It has had its last event.
     Ended(TaskEnd),
 }
@@ -54,12 +54,12 @@ pub struct TaskView {
     /// The start that was predicted at its admission.
     pub promised_start: Millis,
     /// Its course.
-    pub course: CourseView,
+    pub course: Timeline,
 }
 
 /// What a task has been through. Times count from its admission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CourseView {
+pub struct Timeline {
     /// Where it ran last.
     pub replica: Option<ReplicaId>,
     /// How often it was given to a replica.
@@ -106,7 +106,7 @@ pub struct TaskStory {
     /// The task.
     pub view: TaskView,
     /// What it was asked.
-    pub asked: Arc<Asked>,
+    pub asked: Arc<PromptPreview>,
     /// What it says.
     pub log: Arc<TaskLog>,
 }
@@ -171,14 +171,14 @@ impl TaskStory {
 
 /// The beginning of what a task was given to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct PromptPreview {
     /// Each part: who speaks, where it is a turn of a conversation, and what is said.
     pub parts: Vec<(Option<Role>, String)>,
     /// Bytes of all of it.
     pub bytes: usize,
 }
 
-impl Asked {
+impl PromptPreview {
     /// The first [`ASKED_BYTES_MAX`] bytes of `input`.
     #[must_use]
     pub fn of(input: &Input) -> Self {

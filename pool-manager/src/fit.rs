@@ -1,5 +1,5 @@
-//! Whether a model fits the devices there are, reckoned before it is loaded. Pure: what it needs and what
-//! is free go in, and the devices of its replicas come out, with the reckoning in words.
+//! Whether a model fits the devices of the machine, estimated before it is loaded. Pure: what it needs and what
+//! is free go in, and the devices of its replicas come out, with the arithmetic in words.
 //!
 //! Rules: ORCH-DEV-3, ORCH-DEV-4
 
@@ -49,7 +49,7 @@ impl Need {
 
 /// A device that may take replicas.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Site {
+pub struct DeviceCandidate {
     /// The device.
     pub device: Device,
     /// What a replica needs there; nothing where the engine cannot say before it has loaded.
@@ -62,14 +62,14 @@ pub struct Site {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitQuery {
     /// The devices, in the order in which they are to be taken.
-    pub sites: Vec<Site>,
+    pub candidates: Vec<DeviceCandidate>,
     /// How many replicas; one on each device that fits when absent.
     pub replicas: Option<u16>,
     /// Whether a smaller context will do.
     pub may_lower_ctx: bool,
 }
 
-/// What was reckoned of one device.
+/// The estimate for one device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placement {
     /// The device.
@@ -80,18 +80,18 @@ pub struct Placement {
     pub needs_bytes: Option<u64>,
     /// Bytes that were free there.
     pub free_bytes: Option<u64>,
-    /// The reckoning in words.
+    /// The arithmetic in words.
     pub why: String,
 }
 
 /// One replica's place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seat {
+pub struct ReplicaSite {
     /// Its device.
     pub device: Device,
     /// Its context, where it was lowered to fit.
     pub lowered_ctx: Option<TokenCount>,
-    /// Bytes it is reckoned to take.
+    /// Bytes it is estimated to take.
     pub expected_bytes: Option<u64>,
 }
 
@@ -99,8 +99,8 @@ pub struct Seat {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     /// One for each replica; empty where none fits.
-    pub seats: Vec<Seat>,
-    /// What was reckoned of each device.
+    pub sites: Vec<ReplicaSite>,
+    /// The estimate for each device.
     pub placements: Vec<Placement>,
 }
 
@@ -108,30 +108,31 @@ impl FitQuery {
     /// Puts the replicas on the devices in turn, as many rounds as it takes, as far as each has room.
     #[must_use]
     pub fn answer(&self) -> Fit {
-        let mut rooms: Vec<Room<'_>> = self.sites.iter().map(|site| Room::new(site, self)).collect();
+        let mut rooms: Vec<Room<'_>> =
+            self.candidates.iter().map(|candidate| Room::new(candidate, self)).collect();
         let wanted = self.replicas.map_or(rooms.len(), usize::from);
-        let mut seats = Vec::with_capacity(wanted);
+        let mut sites = Vec::with_capacity(wanted);
         loop {
-            let before = seats.len();
+            let before = sites.len();
             for room in &mut rooms {
-                if seats.len() < wanted
-                    && let Some(seat) = room.take()
+                if sites.len() < wanted
+                    && let Some(site) = room.take()
                 {
-                    seats.push(seat);
+                    sites.push(site);
                 }
             }
             let one_each = self.replicas.is_none();
-            if one_each || seats.len() == before || seats.len() == wanted {
+            if one_each || sites.len() == before || sites.len() == wanted {
                 break;
             }
         }
-        Fit { seats, placements: rooms.into_iter().map(Room::placement).collect() }
+        Fit { sites, placements: rooms.into_iter().map(Room::placement).collect() }
     }
 }
 
 /// One device while replicas are put on it.
 struct Room<'a> {
-    site: &'a Site,
+    candidate: &'a DeviceCandidate,
     need: Option<Need>,
     left: Option<u64>,
     taken: u16,
@@ -139,9 +140,10 @@ struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    fn new(site: &'a Site, query: &FitQuery) -> Self {
-        let mut room = Self { site, need: site.need, left: site.free_bytes, taken: 0, lowered: false };
-        if let (Some(need), Some(free)) = (site.need, site.free_bytes)
+    fn new(candidate: &'a DeviceCandidate, query: &FitQuery) -> Self {
+        let mut room =
+            Self { candidate, need: candidate.need, left: candidate.free_bytes, taken: 0, lowered: false };
+        if let (Some(need), Some(free)) = (candidate.need, candidate.free_bytes)
             && need.bytes() > free
             && query.may_lower_ctx
             && let Some(ctx) = need.ctx_within(free)
@@ -152,7 +154,7 @@ impl<'a> Room<'a> {
         room
     }
 
-    fn take(&mut self) -> Option<Seat> {
+    fn take(&mut self) -> Option<ReplicaSite> {
         let bytes = self.need.map(|need| need.bytes());
         // What is not known refuses nothing: the engine's own load is then the judge.
         if let (Some(bytes), Some(left)) = (bytes, &mut self.left) {
@@ -160,13 +162,13 @@ impl<'a> Room<'a> {
         }
         self.taken += 1;
         let lowered_ctx = self.need.filter(|_| self.lowered).map(|need| need.ctx);
-        Some(Seat { device: self.site.device.clone(), lowered_ctx, expected_bytes: bytes })
+        Some(ReplicaSite { device: self.candidate.device.clone(), lowered_ctx, expected_bytes: bytes })
     }
 
     fn placement(self) -> Placement {
-        let Self { site, need, taken, lowered, .. } = self;
-        let device = &site.device;
-        let why = match (site.need, site.free_bytes) {
+        let Self { candidate, need, taken, lowered, .. } = self;
+        let device = &candidate.device;
+        let why = match (candidate.need, candidate.free_bytes) {
             (None, _) => "the engine does not say what it needs before it has loaded".to_owned(),
             (Some(needed), None) => {
                 format!("needs {}; the memory of {device} cannot be read", gib(needed.bytes()))
@@ -189,10 +191,10 @@ impl<'a> Room<'a> {
             }
         };
         Placement {
-            device: site.device.clone(),
+            device: candidate.device.clone(),
             fits: taken > 0,
             needs_bytes: need.map(|need| need.bytes()),
-            free_bytes: site.free_bytes,
+            free_bytes: candidate.free_bytes,
             why,
         }
     }

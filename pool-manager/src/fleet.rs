@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Fleet::open ───────────────────────────────► Fleet ── stop ──► gone
-//! Candidate::start ── passed ── promote ──────►  ▲
+//! ReloadCandidate::start ── passed ── promote ──────►  ▲
 //!        └── a replica failed ── dismiss ──► gone
 //! ```
 //!
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Passed {
 impl Fleet {
     /// Starts the replicas; their news goes out at once.
     pub fn open(specs: Vec<ReplicaSpec>, context: &ReplicaContext, outlet: Outlet) -> Self {
-        Candidate::start(specs, context).promote(outlet)
+        ReloadCandidate::start(specs, context).promote(outlet)
     }
 
     /// What its replicas were started as.
@@ -105,12 +105,12 @@ impl Fleet {
 /// Replicas that nobody has heard of yet.
 #[derive(Debug)]
 #[must_use]
-pub struct Candidate {
+pub struct ReloadCandidate {
     fleet: Fleet,
     events: mpsc::Receiver<ReplicaEvent>,
 }
 
-impl Candidate {
+impl ReloadCandidate {
     /// Starts the replicas.
     pub fn start(specs: Vec<ReplicaSpec>, context: &ReplicaContext) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_BOUND);

@@ -25,7 +25,7 @@ pub use account::MemoryAccount;
 pub use backoff::{Breaker, Demand, RestartPolicy};
 pub use devices::{DeviceProbe, DeviceReading, NoDevices, ProcessReading, probe, process_memory};
 pub use fit::{Fit, FitQuery, Need, Placement};
-pub use fleet::{Candidate, Fleet, Outlet, Passed};
+pub use fleet::{Fleet, Outlet, Passed, ReloadCandidate};
 pub use ledger::{Holding, Ledger, LedgerView, Reservation};
 pub use self_test::{SelfTest, SelfTestError, SelfTestPolicy};
 pub use state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};

@@ -27,7 +27,7 @@ use crate::tasks;
 
 mod channels;
 
-use channels::{StopSignal, Voice};
+use channels::{EventSender, StopSignal};
 
 /// A good bound for the channel of events: some for each replica of a home machine.
 pub const EVENTS_BOUND: usize = 256;
@@ -106,9 +106,9 @@ impl Supervisor {
         let shutdown = shutdown.child_token();
         let stop = StopSignal { orders, shutdown, events: events.clone(), grace: policy.stop_grace };
         let backoff = Backoff::new(policy.restart.clone(), Rng::new());
-        let voice = Voice { replica, events, state };
-        let unit = Unit { spec, factory, policy, memory, demand, voice, backoff };
-        tasks::spawn(unit.run(stop, outcome_tx));
+        let sender = EventSender { replica, events, state };
+        let supervised = Supervised { spec, factory, policy, memory, demand, sender, backoff };
+        tasks::spawn(supervised.run(stop, outcome_tx));
         handle
     }
 }
@@ -169,26 +169,26 @@ enum Announced {
     No,
 }
 
-/// The supervised unit.
-struct Unit {
+/// The supervised supervised.
+struct Supervised {
     spec: ReplicaSpec,
     factory: Arc<dyn EngineFactory>,
     policy: ReplicaPolicy,
     memory: MemoryAccount,
     demand: watch::Receiver<Demand>,
-    voice: Voice,
+    sender: EventSender,
     backoff: Backoff,
 }
 
-impl Unit {
+impl Supervised {
     async fn run(mut self, mut stop: StopSignal, told: watch::Sender<Option<StopOutcome>>) {
         let (outcome, announced) = self.until_stopped(&mut stop).await;
-        tracing::info!(replica = %self.voice.replica, ?outcome, "replica stopped");
-        self.memory.gone(&self.voice.replica);
-        self.voice.set(ReplicaState::Exited { reason: DownReason::Stopped });
+        tracing::info!(replica = %self.sender.replica, ?outcome, "replica stopped");
+        self.memory.gone(&self.sender.replica);
+        self.sender.set(ReplicaState::Exited { reason: DownReason::Stopped });
         told.send_replace(Some(outcome));
         if announced == Announced::Yes {
-            self.voice.send(ReplicaEventKind::Gone { reason: ExitReason::Stopped }).await;
+            self.sender.send(ReplicaEventKind::Gone { reason: ExitReason::Stopped }).await;
         }
     }
 
@@ -206,9 +206,9 @@ impl Unit {
 
     /// From the start of an engine to its end.
     async fn one_life(&mut self, stop: &mut StopSignal) -> Ended {
-        self.voice.set(ReplicaState::Starting { progress: 0.0 });
+        self.sender.set(ReplicaState::Starting { progress: 0.0 });
         let starting = ReplicaEventKind::Starting { progress: 0.0 };
-        if self.voice.tell(stop, starting).await.is_err() {
+        if self.sender.tell(stop, starting).await.is_err() {
             return Ended::Stopped { outcome: StopOutcome::AlreadyGone, announced: Announced::No };
         }
         let loaded = tokio::select! {
@@ -223,8 +223,8 @@ impl Unit {
             Err(reason) => return Ended::Down { reason, ready_for: Duration::ZERO },
         };
         // Told for certain, where progress on the way may be left out: from here on it is tested.
-        self.voice.set(ReplicaState::Starting { progress: 1.0 });
-        if let Err(grace) = self.voice.tell(stop, ReplicaEventKind::Starting { progress: 1.0 }).await {
+        self.sender.set(ReplicaState::Starting { progress: 1.0 });
+        if let Err(grace) = self.sender.tell(stop, ReplicaEventKind::Starting { progress: 1.0 }).await {
             return self.retire(stop, &engine, grace, Announced::No).await;
         }
         let policy = self.policy.effective_self_test();
@@ -245,7 +245,7 @@ impl Unit {
 
     async fn load(&self) -> Result<Arc<dyn Engine>, DownReason> {
         let limit = self.policy.load_timeout;
-        let start = self.factory.start(self.spec.clone(), self.voice.progress());
+        let start = self.factory.start(self.spec.clone(), self.sender.progress());
         match tokio::time::timeout(limit, start).await {
             Ok(started) => started.map_err(DownReason::Start),
             Err(_) => Err(DownReason::LoadTimeout(limit)),
@@ -260,16 +260,16 @@ impl Unit {
         self_test: self_test::SelfTest,
     ) -> Ended {
         let ready_at = now();
-        self.memory.loaded(&self.voice.replica, engine.process());
-        self.voice.set(ReplicaState::Ready);
+        self.memory.loaded(&self.sender.replica, engine.process());
+        self.sender.set(ReplicaState::Ready);
         tracing::debug!(
-            replica = %self.voice.replica,
+            replica = %self.sender.replica,
             prefill_tps = self_test.prefill_tps,
             decode_tps = self_test.decode_tps,
             "replica ready"
         );
         let ready = ReplicaEventKind::Ready { engine: Arc::clone(&engine), self_test };
-        if let Err(grace) = self.voice.tell(stop, ready).await {
+        if let Err(grace) = self.sender.tell(stop, ready).await {
             return self.retire(stop, &engine, grace, Announced::No).await;
         }
         let reason = tokio::select! {
@@ -278,10 +278,10 @@ impl Unit {
             reason = engine.gone() => reason,
             () = self.report_suspensions(&engine) => unreachable!("it reports until the engine is gone"),
         };
-        self.memory.gone(&self.voice.replica);
+        self.memory.gone(&self.sender.replica);
         let ready_for = now() - ready_at;
         let gone = ReplicaEventKind::Gone { reason: reason.clone() };
-        match self.voice.tell(stop, gone).await {
+        match self.sender.tell(stop, gone).await {
             Ok(()) => Ended::Down { reason: DownReason::Gone(reason), ready_for },
             Err(_) => Ended::Stopped { outcome: StopOutcome::AlreadyGone, announced: Announced::Yes },
         }
@@ -291,11 +291,11 @@ impl Unit {
     async fn report_suspensions(&self, engine: &Arc<dyn Engine>) {
         loop {
             let reason = engine.suspended().await;
-            tracing::warn!(replica = %self.voice.replica, reason, "replica takes no new tasks");
-            self.voice.send(ReplicaEventKind::Suspended { reason }).await;
+            tracing::warn!(replica = %self.sender.replica, reason, "replica takes no new tasks");
+            self.sender.send(ReplicaEventKind::Suspended { reason }).await;
             engine.resumed().await;
-            tracing::info!(replica = %self.voice.replica, "replica takes tasks again");
-            self.voice.send(ReplicaEventKind::Resumed).await;
+            tracing::info!(replica = %self.sender.replica, "replica takes tasks again");
+            self.sender.send(ReplicaEventKind::Resumed).await;
         }
     }
 
@@ -306,7 +306,7 @@ impl Unit {
         mut grace: Duration,
         announced: Announced,
     ) -> Ended {
-        self.voice.set(ReplicaState::Retiring);
+        self.sender.set(ReplicaState::Retiring);
         loop {
             tokio::select! {
                 biased;
@@ -325,10 +325,10 @@ impl Unit {
     ) -> Result<(), Duration> {
         if let DownReason::Start(error @ StartError::Model(_)) = &reason {
             let retry = self.backoff.failed_for_good();
-            self.memory.release(&self.voice.replica);
+            self.memory.release(&self.sender.replica);
             let failed = ReplicaEventKind::Failed { error: error.clone(), retry_in: retry.delay };
             let until = self.down(&reason, retry);
-            self.voice.tell(stop, failed).await?;
+            self.sender.tell(stop, failed).await?;
             tokio::select! {
                 biased;
                 grace = stop.asked() => return Err(grace),
@@ -337,7 +337,7 @@ impl Unit {
         } else {
             let retry = self.backoff.failed(ready_for);
             if retry.breaker == Breaker::Open {
-                self.memory.release(&self.voice.replica);
+                self.memory.release(&self.sender.replica);
             }
             self.pause(stop, retry, &reason, std::future::pending()).await?;
         }
@@ -345,7 +345,7 @@ impl Unit {
         loop {
             // Before the look: memory that is given back after it must be seen.
             freed.mark_unchanged();
-            let Err(why) = self.memory.claim(&self.voice.replica) else { return Ok(()) };
+            let Err(why) = self.memory.claim(&self.sender.replica) else { return Ok(()) };
             let retry = self.backoff.no_room();
             let room = async { _ = freed.changed().await };
             self.pause(stop, retry, &DownReason::NoRoom(why), room).await?;
@@ -370,7 +370,7 @@ impl Unit {
             let until = self.down(reason, retry);
             let Retry { delay, attempt, breaker } = retry;
             let kind = ReplicaEventKind::BackingOff { delay, attempt, breaker, reason: reason.clone() };
-            self.voice.tell(stop, kind).await?;
+            self.sender.tell(stop, kind).await?;
             tokio::select! {
                 biased;
                 grace = stop.asked() => return Err(grace),
@@ -387,11 +387,11 @@ impl Unit {
         let Retry { delay, attempt, breaker } = retry;
         let until = now() + delay;
         tracing::warn!(
-            replica = %self.voice.replica, %reason, attempt, ?breaker, delay_ms = delay.as_millis(),
+            replica = %self.sender.replica, %reason, attempt, ?breaker, delay_ms = delay.as_millis(),
             "replica is down"
         );
         let reason = reason.clone();
-        self.voice.set(ReplicaState::BackingOff { until, attempt, breaker, reason });
+        self.sender.set(ReplicaState::BackingOff { until, attempt, breaker, reason });
         until
     }
 }

@@ -13,12 +13,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, Offload};
-use crate::keeper::{ORDERS_BOUND, Orders, PoolEvent, PoolKey};
+use crate::pool_protocol::{ORDERS_BOUND, Orders, PoolEvent, PoolKey};
 use crate::pools::{self, PoolContext};
 use crate::tasks;
 
 /// What every controller works with.
-pub(super) struct Means {
+pub(super) struct ControllerContext {
     pub(super) store: Arc<Store>,
     pub(super) built_in: Arc<dyn EngineFactory>,
     pub(super) policy: watch::Receiver<ReplicaPolicy>,
@@ -34,19 +34,19 @@ pub(super) struct Controllers(Arc<Mutex<Vec<JoinHandle<()>>>>);
 
 impl Controllers {
     /// Starts the controller of a pool. Returns the way to it.
-    pub(super) fn open(&self, means: &Means, key: PoolKey, pool: PoolConfig) -> Orders {
+    pub(super) fn open(&self, context: &ControllerContext, key: PoolKey, pool: PoolConfig) -> Orders {
         let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
-        let built_in = Arc::clone(&means.built_in);
+        let built_in = Arc::clone(&context.built_in);
         let context = PoolContext {
             pool: pool.id.clone(),
             key,
-            store: Arc::clone(&means.store),
+            store: Arc::clone(&context.store),
             engines: Arc::new(move |pool, model| engine::for_pool(pool, model, &built_in)),
-            policy: means.policy.clone(),
-            offload: means.offload,
-            memory: means.memory.clone(),
-            events: means.events.clone(),
-            shutdown: means.shutdown.clone(),
+            policy: context.policy.clone(),
+            offload: context.offload,
+            memory: context.memory.clone(),
+            events: context.events.clone(),
+            shutdown: context.shutdown.clone(),
         };
         let mut running = self.running();
         running.retain(|controller| !controller.is_finished());

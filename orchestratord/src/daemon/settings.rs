@@ -20,7 +20,7 @@ use crate::http::cors::Origins;
 use crate::http::guard::HostRules;
 use crate::http::image_url::ImageUrls;
 use crate::http::{Api, HttpSettings};
-use crate::keeper::ReloadOrder;
+use crate::pool_protocol::ReloadOrder;
 use crate::protocol::{Configuration, PoolChanges};
 use crate::server::{ConnectionLimits, raise_limit};
 

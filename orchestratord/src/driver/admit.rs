@@ -16,13 +16,13 @@ use orchestrator_core::{
 use super::effect::Count;
 use super::pool::{Pool, Serving};
 use super::task::{Task, TaskState};
-use super::task_end::Loss;
+use super::task_end::ReplicaLoss;
 use super::views::Record;
 use super::{Driver, Effect};
 use crate::backpressure::{Code, Refusal};
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 use crate::protocol::{
-    Accepted, Admitted, LostEngine, LostState, Measurement, RouteQuery, Routed, Standing, TaskRequest,
+    Accepted, Admitted, LostEngine, LostState, Measurement, QueuePosition, RouteQuery, Routed, TaskRequest,
 };
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
@@ -76,7 +76,7 @@ impl Driver {
             let retry_after = self.pools[key].scheduler.next_departure(request.job.priority, now);
             self.end_evicted(evicted, retry_after, now);
         }
-        let source = self.source_standing(id, accepted.standing)?;
+        let source = self.source_at(id, accepted.position)?;
         Ok(Admitted { accepted, source })
     }
 
@@ -106,8 +106,8 @@ impl Driver {
         let load_wait = pool.load_wait(now).0;
         let predicted_start = Millis(start.expected.0 + load_wait);
         let predicted_start_p90 = Millis(start.late.0 + load_wait);
-        let standing = Standing { queue_position, predicted_start, predicted_start_p90 };
-        let accepted = Accepted { task: id, standing, backoff };
+        let position = QueuePosition { queue_position, predicted_start, predicted_start_p90 };
+        let accepted = Accepted { task: id, position, backoff };
         // An error span, so that no level of the log turns it off while its lines are written.
         let span = tracing::error_span!(
             "task", task_id = %id, pool = %pool.setup.id, priority = priority.as_str(), replica = tracing::field::Empty
@@ -137,7 +137,7 @@ impl Driver {
         let of_pool = |pool: &Pool| Some((pool.key(), pool.replica_of(&engine)?));
         let Some((key, replica)) = self.pools.iter().find_map(of_pool) else { return };
         match state {
-            LostState::Gone => self.replica_lost(key, &replica, &Loss::Died(reason), now),
+            LostState::Gone => self.replica_lost(key, &replica, &ReplicaLoss::Died(reason), now),
             LostState::Suspended => self.pools[key].suspended_by_task(&replica, reason, now),
         }
     }
@@ -150,7 +150,7 @@ impl Driver {
                 "`task_id` is {id}, which is another task already: leave it out, or make a new one"
             )));
         }
-        Ok(Some(Accepted { standing: self.standing(id, now), ..task.accepted }))
+        Ok(Some(Accepted { position: self.position(id, now), ..task.accepted }))
     }
 
     fn pool_for(&self, query: &RouteQuery) -> Result<PoolKey, Refusal> {
@@ -195,25 +195,25 @@ impl Driver {
         format!("`{}`", names.join("`, `"))
     }
 
-    pub(super) fn standing(&self, id: TaskId, now: Timestamp) -> Standing {
+    pub(super) fn position(&self, id: TaskId, now: Timestamp) -> QueuePosition {
         let task = self.tasks.get(id);
         let pool = task.and_then(|task| self.pools.get(task.pool));
         let start = pool.and_then(|pool| pool.scheduler.predicted_start(id, now));
-        self.standing_with(id, start.unwrap_or_default(), now)
+        self.position_with(id, start.unwrap_or_default(), now)
     }
 
     /// The same for a task whose start has been computed.
-    pub(super) fn standing_with(&self, id: TaskId, start: StartForecast, now: Timestamp) -> Standing {
+    pub(super) fn position_with(&self, id: TaskId, start: StartForecast, now: Timestamp) -> QueuePosition {
         let pool = self.tasks.get(id).and_then(|task| self.pools.get(task.pool));
         match pool.and_then(|pool| Some((pool.scheduler.position(id, now)?, pool.load_wait(now).0))) {
-            Some((position, load_wait)) => Standing {
+            Some((position, load_wait)) => QueuePosition {
                 queue_position: u32::try_from(position).unwrap_or(u32::MAX),
                 predicted_start: Millis(start.expected.0 + load_wait),
                 predicted_start_p90: Millis(start.late.0 + load_wait),
             },
             None => {
                 let zero = Millis(0);
-                Standing { queue_position: 0, predicted_start: zero, predicted_start_p90: zero }
+                QueuePosition { queue_position: 0, predicted_start: zero, predicted_start_p90: zero }
             }
         }
     }

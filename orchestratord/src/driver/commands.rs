@@ -8,8 +8,8 @@ use orchestrator_core::{PoolId, SessionId, TaskId, Timestamp};
 
 use super::{Driver, Effect};
 use crate::backpressure::Refusal;
-use crate::keeper::{PoolKey, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
-use crate::protocol::{Command, Reply, ReplyTo, SessionState, Standing, SubscriptionSource};
+use crate::pool_protocol::{PoolKey, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
+use crate::protocol::{Command, QueuePosition, Reply, ReplyTo, SessionState, SubscriptionSource};
 use crate::state::ModelState;
 
 impl Driver {
@@ -50,18 +50,18 @@ impl Driver {
 
     /// What a subscription to a task is made from.
     pub(super) fn source(&self, id: TaskId, now: Timestamp) -> Result<SubscriptionSource, Refusal> {
-        self.source_standing(id, self.standing(id, now))
+        self.source_at(id, self.position(id, now))
     }
 
     /// The same of a task that is known to stand so: an estimate costs more than all else here.
-    pub(super) fn source_standing(
+    pub(super) fn source_at(
         &self,
         id: TaskId,
-        standing: Standing,
+        position: QueuePosition,
     ) -> Result<SubscriptionSource, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
         let engine = task.record.engine();
-        Ok(SubscriptionSource { standing, engine, log: Arc::clone(&task.log) })
+        Ok(SubscriptionSource { position, engine, log: Arc::clone(&task.log) })
     }
 
     fn reload(&mut self, pool: &PoolId, order: ReloadOrder, to: ReplyTo<Result<ReloadOutcome, Refusal>>) {

@@ -7,7 +7,7 @@ use orchestrator_core::{PoolId, Timestamp};
 use super::effect::Count;
 use super::{Driver, Effect};
 use crate::backpressure::Refusal;
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 use crate::protocol::{Configuration, PoolChanges};
 
 impl Driver {

@@ -7,7 +7,7 @@ use orchestrator_core::Timestamp;
 use super::event::RunId;
 use super::task::{Progress, Running, TaskState};
 use super::{Driver, Effect};
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 
 impl Driver {
     /// Starts the tasks of a pool that can start.

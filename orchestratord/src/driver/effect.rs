@@ -11,8 +11,8 @@ use orchestrator_core::{PoolId, Priority, ReplicaId, SessionId, TaskId};
 
 use super::event::RunId;
 use crate::backpressure::Code;
-use crate::keeper::{IdleSignal, Order, PoolKey};
 use crate::metrics::PoolLabels;
+use crate::pool_protocol::{IdleSignal, Order, PoolKey};
 use crate::protocol::Reply;
 use crate::task_log::{TaskEnd, TaskLog};
 
@@ -79,7 +79,7 @@ pub enum Effect {
     OpenPool(PoolKey, Box<PoolConfig>),
     /// Give an order to the controller of a pool.
     Order(PoolKey, Order),
-    /// End the controller of a pool. Answered by [`PoolEvent::Closed`](crate::keeper::PoolEvent::Closed).
+    /// End the controller of a pool. Answered by [`PoolEvent::Closed`](crate::pool_protocol::PoolEvent::Closed).
     ClosePool(PoolKey),
     /// Tell a controller that replicas are idle.
     Signal(IdleSignal),

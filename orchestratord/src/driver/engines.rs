@@ -7,8 +7,8 @@ use pool_manager::{DownReason, ReplicaEvent, ReplicaEventKind};
 use super::Driver;
 use super::event::{RunId, TaskEvent};
 use super::task::TaskState;
-use super::task_end::Loss;
-use crate::keeper::PoolKey;
+use super::task_end::ReplicaLoss;
+use crate::pool_protocol::PoolKey;
 
 impl Driver {
     /// Takes a report on one placement of a task.
@@ -30,7 +30,7 @@ impl Driver {
             (TaskState::Running(_) | TaskState::Leaving { .. }, TaskEvent::Lost) => {
                 let (pool, replica) = (task.pool, task.placement().map(|(replica, _)| replica.clone()));
                 let replica = replica.expect("it is placed");
-                self.replica_lost(pool, &replica, &Loss::Died("the engine went away".into()), now);
+                self.replica_lost(pool, &replica, &ReplicaLoss::Died("the engine went away".into()), now);
             }
             (TaskState::Leaving { .. }, TaskEvent::FirstToken)
             | (TaskState::Waiting { .. } | TaskState::Ended, _) => {}
@@ -60,7 +60,7 @@ impl Driver {
             ReplicaEventKind::Suspended { reason } => pool.suspended(&replica, reason, now),
             ReplicaEventKind::Resumed => pool.resumed(&replica, now),
             ReplicaEventKind::Gone { reason } => {
-                self.replica_lost(key, &replica, &Loss::Died(reason.to_string()), now);
+                self.replica_lost(key, &replica, &ReplicaLoss::Died(reason.to_string()), now);
             }
             ReplicaEventKind::BackingOff { delay, breaker, reason, .. } => {
                 // One that was ended here was ended for a reason that is known here.
@@ -76,7 +76,13 @@ impl Driver {
 
     /// A replica's engine is gone, and what was in it with it. May be heard of more than once: from its
     /// tasks and from its supervisor, in any order.
-    pub(super) fn replica_lost(&mut self, key: PoolKey, replica: &ReplicaId, loss: &Loss, now: Timestamp) {
+    pub(super) fn replica_lost(
+        &mut self,
+        key: PoolKey,
+        replica: &ReplicaId,
+        loss: &ReplicaLoss,
+        now: Timestamp,
+    ) {
         let pool = &mut self.pools[key];
         pool.gone(replica, loss.reason(), now);
         // The youngest first, each put to the front: they keep their order.

@@ -6,7 +6,7 @@ use generation::EndReport;
 use orchestrator_core::TaskId;
 use pool_manager::Snapshot;
 
-use crate::keeper::{PoolEvent, PoolKey};
+use crate::pool_protocol::{PoolEvent, PoolKey};
 use crate::protocol::Command;
 
 /// Something happened.

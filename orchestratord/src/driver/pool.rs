@@ -11,8 +11,8 @@ use generation::Workload;
 use orchestrator_core::{PoolId, PoolScheduler, Priority, QueueLimits, SessionLimits, Timestamp};
 use pool_manager::Placement;
 
-use crate::keeper::{Demand, PoolKey};
 use crate::metrics::PoolLabels;
+use crate::pool_protocol::{Demand, PoolKey};
 
 mod config_reload;
 mod lifecycle;

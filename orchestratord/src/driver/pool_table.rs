@@ -7,7 +7,7 @@ use std::ops::{Index, IndexMut};
 use orchestrator_core::{PoolId, Timestamp};
 
 use super::pool::{Pool, PoolSetup};
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 
 /// All pools.
 #[derive(Debug)]

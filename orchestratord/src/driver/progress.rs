@@ -16,9 +16,9 @@ use orchestrator_core::{Millis, ReplicaId, TaskId, Timestamp};
 use super::event::{RunId, Work};
 use super::pool::silence_bound;
 use super::task::TaskState;
-use super::task_end::Loss;
+use super::task_end::ReplicaLoss;
 use super::{Driver, Effect, PROGRESS_CHECK};
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 
 /// A placement as this file looks at it.
 struct Placement {
@@ -107,7 +107,7 @@ impl Driver {
             let silent = Millis::from_duration(first);
             tracing::error!(%replica, silent_ms = silent.0, "no progress: the replica is ended");
             self.effects.push(Effect::EndEngine { replica: replica.clone(), engine });
-            return self.replica_lost(key, replica, &Loss::Hung(silent), now);
+            return self.replica_lost(key, replica, &ReplicaLoss::Hung(silent), now);
         }
         for placement in placements.iter().filter(stalled).filter(|placement| !placement.leaving) {
             self.stalled(placement.task, Millis::from_duration(placement.silent), now);

@@ -17,8 +17,8 @@ use super::effect::{Count, Effect, TokensOut};
 use super::event::{Event, TaskEvent, Work};
 use super::sink::{Inbox, LogSink};
 use crate::clock::Clock;
-use crate::keeper::{Order, Orders, PoolEvent, PoolKey};
 use crate::metrics::Metrics;
+use crate::pool_protocol::{Order, Orders, PoolEvent, PoolKey};
 use crate::protocol::{Command, Configuration};
 use crate::tasks;
 

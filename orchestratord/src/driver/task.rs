@@ -20,7 +20,7 @@ use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
 use super::event::Work;
 use super::views::Record;
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 use crate::protocol::Accepted;
 use crate::task_log::TaskLog;
 

@@ -21,7 +21,7 @@ use super::effect::{Count, TokensOut};
 use super::task::{Progress, Running, Task, TaskState};
 use super::{Driver, Effect};
 use crate::backpressure::{Failure, Refusal};
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 use crate::task_log::{FinishReason, TaskEnd};
 
 /// Engines that may fail with one task, while they measure it or with it in them, before it is given up: it may be why.
@@ -29,7 +29,7 @@ pub const FAILURES_MAX: u8 = 2;
 
 /// How a placement was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(super) enum ReplicaLoss {
     /// Its engine died, for this reason.
     Died(String),
     /// It made no progress for so long.
@@ -40,7 +40,7 @@ pub(super) enum Loss {
     Unavailable(String),
 }
 
-impl Loss {
+impl ReplicaLoss {
     /// The loss in words, for the log and `/health`.
     pub(super) fn reason(&self) -> String {
         match self {
@@ -123,13 +123,13 @@ impl Driver {
             // Nobody here asked for it, so the engine is on its way out.
             Finish::Canceled if !self.is_serving() => Ending::Failed(Failure::Stopping),
             Finish::Canceled | Finish::Failed(EngineError::Lost) => {
-                return self.placement_lost(id, &Loss::Died("the engine gave it up".to_owned()), now);
+                return self.placement_lost(id, &ReplicaLoss::Died("the engine gave it up".to_owned()), now);
             }
             Finish::Failed(EngineError::Unavailable(why)) => {
-                return self.engine_failed(id, &Loss::Unavailable(why.clone()), now);
+                return self.engine_failed(id, &ReplicaLoss::Unavailable(why.clone()), now);
             }
             Finish::Failed(EngineError::Failed(why)) => {
-                return self.engine_failed(id, &Loss::Failed(why.clone()), now);
+                return self.engine_failed(id, &ReplicaLoss::Failed(why.clone()), now);
             }
             Finish::Failed(EngineError::Invalid(what)) => Ending::Failed(Failure::Invalid(what.clone())),
             Finish::Failed(EngineError::Decode(what)) => {
@@ -144,7 +144,7 @@ impl Driver {
     }
 
     /// An engine failed with a task, and takes no other until it says that it does.
-    fn engine_failed(&mut self, id: TaskId, loss: &Loss, now: Timestamp) {
+    fn engine_failed(&mut self, id: TaskId, loss: &ReplicaLoss, now: Timestamp) {
         if let Some(task) = self.tasks.get(id)
             && let Some((replica, _)) = task.placement()
         {
@@ -162,11 +162,11 @@ impl Driver {
         if let Some(engine) = task.placement().and_then(|(replica, _)| pool.engine(replica)).cloned() {
             self.effects.push(Effect::Cancel { task: id, engine, span: task.span.clone() });
         }
-        self.placement_lost(id, &Loss::Hung(silent), now);
+        self.placement_lost(id, &ReplicaLoss::Hung(silent), now);
     }
 
     /// A task's placement is gone. The task goes back to its place where nothing was said yet, and ends otherwise.
-    pub(super) fn placement_lost(&mut self, id: TaskId, loss: &Loss, now: Timestamp) {
+    pub(super) fn placement_lost(&mut self, id: TaskId, loss: &ReplicaLoss, now: Timestamp) {
         let serving = self.is_serving();
         let task = self.tasks.get_mut(id).expect("a scheduled task is in the table");
         let failures = if loss.counts() { task.record.failed() } else { task.record.failures() };
@@ -182,8 +182,8 @@ impl Driver {
             let failure = match loss {
                 _ if !serving => Failure::Stopping,
                 _ if failures >= FAILURES_MAX && task.record.has_said_nothing() => Failure::EnginesFailed,
-                Loss::Hung(silent) => Failure::DecodeTimeout { silent: *silent, retry_after },
-                Loss::Died(_) | Loss::Failed(_) | Loss::Unavailable(_) => {
+                ReplicaLoss::Hung(silent) => Failure::DecodeTimeout { silent: *silent, retry_after },
+                ReplicaLoss::Died(_) | ReplicaLoss::Failed(_) | ReplicaLoss::Unavailable(_) => {
                     Failure::WorkerReset { retry_after }
                 }
             };

@@ -18,8 +18,8 @@ use super::*;
 use crate::backpressure::{Code, Failure, Refusal};
 use crate::clock::Clock;
 use crate::handle::TaskRequest;
-use crate::keeper::{Order, PoolKey};
 use crate::metrics::Metrics;
+use crate::pool_protocol::{Order, PoolKey};
 use crate::protocol::Configuration;
 use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
 use orchestrator_core::PoolId;
@@ -34,7 +34,7 @@ const HANG_FLOOR: Duration = Duration::from_secs(10);
 const OUTAGE_WAIT: Duration = Duration::from_secs(60);
 
 /// A driver with one pool, whose replicas are pretend engines.
-struct House {
+struct TestDriver {
     handle: DriverHandle,
     control: MockControl,
     factory: MockFactory,
@@ -65,13 +65,13 @@ fn keeping(tasks: usize) -> Retention {
     Retention { time: Duration::from_secs(60), tasks, bytes: 1 << 20 }
 }
 
-impl House {
+impl TestDriver {
     async fn new(engine: MockConfig, queue: QueueLimits, retention: Retention, replicas: u16) -> Self {
         let (factory, control) = MockFactory::new(engine);
         let metrics = Arc::new(Metrics::new());
         let (handle, commands) = DriverHandle::new(Arc::clone(&metrics));
         let (pools, pool_source) = mpsc::channel(16);
-        let (orders_out, orders) = mpsc::channel(crate::keeper::ORDERS_BOUND);
+        let (orders_out, orders) = mpsc::channel(crate::pool_protocol::ORDERS_BOUND);
         let (_, devices) = watch::channel(Arc::new(Snapshot::default()));
         let setup = PoolSetup {
             id: pool_id(),
@@ -93,11 +93,11 @@ impl House {
         if replicas > 0 {
             pools.send((PoolKey::FIRST, PoolEvent::Starting(started))).await.unwrap();
         }
-        let house = Self { handle, control, factory, pools, _orders: orders, _driver: running };
+        let driver = Self { handle, control, factory, pools, _orders: orders, _driver: running };
         for index in 0..replicas {
-            house.bring_up(index).await;
+            driver.bring_up(index).await;
         }
-        house
+        driver
     }
 
     async fn one(engine: MockConfig) -> Self {
@@ -181,11 +181,11 @@ fn failure(end: &TaskEnd) -> Code {
 /// ORCH-TASK-1
 #[tokio::test]
 async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
-    let house = House::one(one_slot()).await;
-    let accepted = house.admit(1, Priority::Interactive).await.unwrap();
-    assert_eq!(accepted.standing.queue_position, 0);
+    let driver = TestDriver::one(one_slot()).await;
+    let accepted = driver.admit(1, Priority::Interactive).await.unwrap();
+    assert_eq!(accepted.position.queue_position, 0);
     assert_eq!(accepted.backoff, Millis(0));
-    let (text, end) = house.end_of(1).await;
+    let (text, end) = driver.end_of(1).await;
     assert!(!text.is_empty());
     assert_eq!((end.finish, end.failure), (FinishReason::Length, None));
     assert_eq!((end.tokens_in, end.tokens_out), (TokenCount(3), TokenCount(5)));
@@ -194,33 +194,33 @@ async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
 /// ORCH-TASK-2
 #[tokio::test]
 async fn the_same_id_is_the_same_task_and_another_body_is_refused() {
-    let house = House::one(one_slot()).await;
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.end_of(1).await;
-    let again = house.admit(1, Priority::Interactive).await.unwrap();
+    let driver = TestDriver::one(one_slot()).await;
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.end_of(1).await;
+    let again = driver.admit(1, Priority::Interactive).await.unwrap();
     assert_eq!(again.task, TaskId(Uuid::from_u128(1)));
-    assert_eq!(house.control.counts().submitted, 1);
+    assert_eq!(driver.control.counts().submitted, 1);
     let mut other = request(1, Priority::Interactive);
     other.fingerprint = 2;
-    let refusal = house.handle.submit(other).await.unwrap_err();
+    let refusal = driver.handle.submit(other).await.unwrap_err();
     assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
 }
 
 #[tokio::test]
 async fn what_the_engine_finds_wrong_with_a_task_is_refused_before_it_waits() {
     let what = "`sampling.grammar` has no rule named `root`";
-    let house = House::one(MockConfig { refuses: Some(what.into()), ..one_slot() }).await;
-    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    let driver = TestDriver::one(MockConfig { refuses: Some(what.into()), ..one_slot() }).await;
+    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
     assert_eq!(refusal, Refusal::Invalid(what.into()));
-    assert_eq!(house.control.counts().submitted, 0);
+    assert_eq!(driver.control.counts().submitted, 0);
 }
 
 #[tokio::test]
 async fn an_engine_that_does_not_measure_in_time_refuses_with_a_wait() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Measure);
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Measure);
     tokio::time::pause();
-    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
     let verdict = refusal.verdict();
     assert_eq!((verdict.status, verdict.code, verdict.retriable), (503, Code::ReplicaExhausted, true));
     assert_eq!(verdict.retry_after_s(), Some(10));
@@ -228,103 +228,103 @@ async fn an_engine_that_does_not_measure_in_time_refuses_with_a_wait() {
 
 #[tokio::test]
 async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_more() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Measure);
-    let handle = house.handle.clone();
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Measure);
+    let handle = driver.handle.clone();
     let mut asked = JoinSet::new();
     asked.spawn(async move { handle.submit(request(1, Priority::Interactive)).await });
-    house.control.until(|counts: &Counts| counts.measures == 1).await;
-    house.control.crash(&ExitReason::Signal(11));
+    driver.control.until(|counts: &Counts| counts.measures == 1).await;
+    driver.control.crash(&ExitReason::Signal(11));
     asked.join_next().await.unwrap().unwrap().expect("it waits for the restart");
-    assert_eq!(house.control.counts().measures, 1);
+    assert_eq!(driver.control.counts().measures, 1);
     // Its engine's supervisor says so only now, and has it started again.
-    house.tell(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(11) }).await;
-    house.control.hold(Phase::Prefill);
-    house.bring_up(0).await;
-    house.control.until(|counts: &Counts| counts.submitted == 1).await;
-    house.control.crash(&ExitReason::Signal(11));
-    let (_, end) = house.end_of(1).await;
+    driver.tell(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(11) }).await;
+    driver.control.hold(Phase::Prefill);
+    driver.bring_up(0).await;
+    driver.control.until(|counts: &Counts| counts.submitted == 1).await;
+    driver.control.crash(&ExitReason::Signal(11));
+    let (_, end) = driver.end_of(1).await;
     assert_eq!(end.failure, Some(Failure::EnginesFailed), "two engines, and no third");
 }
 
 #[tokio::test]
 async fn a_prompt_that_two_engines_died_measuring_is_refused_and_kills_no_third() {
     let engine = MockConfig { measuring: Measuring::Dies, ..one_slot() };
-    let house = House::new(engine, small_queue(), keeping(100), 3).await;
-    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    let driver = TestDriver::new(engine, small_queue(), keeping(100), 3).await;
+    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
     let verdict = refusal.verdict();
     assert_eq!((verdict.status, verdict.code, verdict.retriable), (503, Code::WorkerReset, false));
-    let counts = house.control.counts();
+    let counts = driver.control.counts();
     assert_eq!((counts.measures, counts.gone), (2, 2));
 }
 
 /// ORCH-CANCEL-2
 #[tokio::test]
 async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.admit(2, Priority::Interactive).await.unwrap();
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.admit(2, Priority::Interactive).await.unwrap();
     for _ in 0..2 {
-        house.handle.cancel(TaskId(Uuid::from_u128(2))).await.unwrap();
+        driver.handle.cancel(TaskId(Uuid::from_u128(2))).await.unwrap();
     }
-    let (text, end) = house.end_of(2).await;
+    let (text, end) = driver.end_of(2).await;
     assert_eq!((text.as_str(), end.finish), ("", FinishReason::Canceled));
-    house.control.release(Phase::Decode);
-    house.end_of(1).await;
-    assert_eq!(house.control.submitted(), [TaskId(Uuid::from_u128(1))]);
+    driver.control.release(Phase::Decode);
+    driver.end_of(1).await;
+    assert_eq!(driver.control.submitted(), [TaskId(Uuid::from_u128(1))]);
 }
 
 /// ORCH-CANCEL-1
 #[tokio::test]
 async fn a_running_task_that_is_canceled_says_nothing_more_and_frees_its_slot() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.control.pass(Phase::Decode, 2);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.control.until(|counts: &Counts| counts.tokens == 2).await;
-    house.handle.cancel(TaskId(Uuid::from_u128(1))).await.unwrap();
-    let (_, end) = house.end_of(1).await;
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.control.pass(Phase::Decode, 2);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.tokens == 2).await;
+    driver.handle.cancel(TaskId(Uuid::from_u128(1))).await.unwrap();
+    let (_, end) = driver.end_of(1).await;
     assert_eq!((end.finish, end.tokens_out), (FinishReason::Canceled, TokenCount(2)));
-    house.control.release(Phase::Decode);
-    house.admit(2, Priority::Interactive).await.unwrap();
-    assert_eq!(house.end_of(2).await.1.finish, FinishReason::Length);
-    let (_, still) = house.end_of(1).await;
+    driver.control.release(Phase::Decode);
+    driver.admit(2, Priority::Interactive).await.unwrap();
+    assert_eq!(driver.end_of(2).await.1.finish, FinishReason::Length);
+    let (_, still) = driver.end_of(1).await;
     assert_eq!(still, end);
 }
 
 /// ORCH-QUEUE-2
 #[tokio::test]
 async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.admit(2, Priority::Batch).await.unwrap();
-    let batch = house.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
-    assert_eq!(batch.standing.queue_position, 0);
-    house.admit(3, Priority::Interactive).await.unwrap();
-    let batch = house.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
-    assert_eq!(batch.standing.queue_position, 1);
-    house.control.release(Phase::Decode);
-    house.end_of(2).await;
-    let order: Vec<u128> = house.control.submitted().iter().map(|task| task.0.as_u128()).collect();
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.admit(2, Priority::Batch).await.unwrap();
+    let batch = driver.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
+    assert_eq!(batch.position.queue_position, 0);
+    driver.admit(3, Priority::Interactive).await.unwrap();
+    let batch = driver.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
+    assert_eq!(batch.position.queue_position, 1);
+    driver.control.release(Phase::Decode);
+    driver.end_of(2).await;
+    let order: Vec<u128> = driver.control.submitted().iter().map(|task| task.0.as_u128()).collect();
     assert_eq!(order, [1, 3, 2]);
 }
 
 /// ORCH-QUEUE-1
 #[tokio::test]
 async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
     for task in 0..3 {
-        house.admit(task, Priority::Batch).await.unwrap();
+        driver.admit(task, Priority::Batch).await.unwrap();
     }
-    let refusal = house.admit(9, Priority::Batch).await.unwrap_err();
+    let refusal = driver.admit(9, Priority::Batch).await.unwrap_err();
     let verdict = refusal.verdict();
     assert_eq!((verdict.status, verdict.code), (429, Code::AdmissionReject));
     assert!(verdict.retry_after.is_some_and(|wait| wait.0 > 0));
-    house.admit(10, Priority::Interactive).await.unwrap();
-    let text = house.handle.subscribe(TaskId(Uuid::from_u128(9)), 0).await.unwrap_err();
+    driver.admit(10, Priority::Interactive).await.unwrap();
+    let text = driver.handle.subscribe(TaskId(Uuid::from_u128(9)), 0).await.unwrap_err();
     assert!(matches!(text, Refusal::NotFound(_)));
 }
 
@@ -332,103 +332,103 @@ async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
 #[tokio::test]
 async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() {
     let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
-    let house = House::new(one_slot(), queue, keeping(100), 1).await;
-    house.control.hold(Phase::Decode);
+    let driver = TestDriver::new(one_slot(), queue, keeping(100), 1).await;
+    driver.control.hold(Phase::Decode);
     for task in 0..4 {
-        house.admit(task, Priority::Batch).await.unwrap();
+        driver.admit(task, Priority::Batch).await.unwrap();
     }
-    let (_, end) = house.end_of(1).await;
+    let (_, end) = driver.end_of(1).await;
     assert_eq!(failure(&end), Code::QueueFullDropLru);
-    house.control.release(Phase::Decode);
+    driver.control.release(Phase::Decode);
     for task in [0, 2, 3] {
-        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Length);
+        assert_eq!(driver.end_of(task).await.1.finish, FinishReason::Length);
     }
 }
 
 /// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
 #[tokio::test]
 async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
-    house.control.crash(&ExitReason::Signal(9));
-    house.control.until(|counts: &Counts| counts.lost == 1).await;
-    house.bring_up(0).await;
-    house.control.until(|counts: &Counts| counts.running == 1).await;
-    house.control.pass(Phase::Decode, 1);
-    house.control.until(|counts: &Counts| counts.tokens == 1).await;
-    house.control.crash(&ExitReason::Signal(9));
-    let (text, end) = house.end_of(1).await;
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
+    driver.control.crash(&ExitReason::Signal(9));
+    driver.control.until(|counts: &Counts| counts.lost == 1).await;
+    driver.bring_up(0).await;
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
+    driver.control.pass(Phase::Decode, 1);
+    driver.control.until(|counts: &Counts| counts.tokens == 1).await;
+    driver.control.crash(&ExitReason::Signal(9));
+    let (text, end) = driver.end_of(1).await;
     assert_eq!(failure(&end), Code::WorkerReset);
     assert!(end.failure.is_some_and(|failure| failure.verdict().retry_after > Some(Millis(0))));
     assert!(!text.is_empty());
-    assert_eq!(house.control.counts().submitted, 2);
+    assert_eq!(driver.control.counts().submitted, 2);
 }
 
 /// ORCH-REPL-7
 #[tokio::test]
 async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
     for death in 1..=2 {
-        house.control.until(|counts: &Counts| counts.running == 1).await;
-        house.control.crash(&ExitReason::Signal(9));
-        house.control.until(|counts: &Counts| counts.lost == death).await;
-        house.bring_up(0).await;
+        driver.control.until(|counts: &Counts| counts.running == 1).await;
+        driver.control.crash(&ExitReason::Signal(9));
+        driver.control.until(|counts: &Counts| counts.lost == death).await;
+        driver.bring_up(0).await;
     }
-    assert_eq!(failure(&house.end_of(1).await.1), Code::WorkerReset);
-    assert_eq!(house.control.counts().submitted, 2);
+    assert_eq!(failure(&driver.end_of(1).await.1), Code::WorkerReset);
+    assert_eq!(driver.control.counts().submitted, 2);
 }
 
 /// ORCH-STOP-1
 #[tokio::test]
 async fn a_stop_ends_what_waits_refuses_what_comes_and_waits_for_what_runs() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.admit(2, Priority::Batch).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.admit(2, Priority::Batch).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
     let stopping = {
-        let handle = house.handle.clone();
+        let handle = driver.handle.clone();
         let mut set = JoinSet::new();
         set.spawn(async move { handle.begin_stop().await });
         set
     };
-    assert_eq!(failure(&house.end_of(2).await.1), Code::PoolUnavailable);
-    assert_eq!(house.admit(3, Priority::Interactive).await.unwrap_err(), Refusal::Stopping);
-    assert!(!house.handle.health().await.unwrap().ready);
-    house.control.release(Phase::Decode);
-    assert_eq!(house.end_of(1).await.1.finish, FinishReason::Length);
+    assert_eq!(failure(&driver.end_of(2).await.1), Code::PoolUnavailable);
+    assert_eq!(driver.admit(3, Priority::Interactive).await.unwrap_err(), Refusal::Stopping);
+    assert!(!driver.handle.health().await.unwrap().ready);
+    driver.control.release(Phase::Decode);
+    assert_eq!(driver.end_of(1).await.1.finish, FinishReason::Length);
     assert_eq!(stopping.join_all().await.len(), 1);
 }
 
 /// ORCH-STOP-2
 #[tokio::test]
 async fn what_still_runs_when_the_grace_is_over_gets_its_end() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
-    house.handle.end_running().await;
-    assert_eq!(house.end_of(1).await.1.finish, FinishReason::Error);
-    house.control.until(|counts: &Counts| counts.cancels == 1).await;
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
+    driver.handle.end_running().await;
+    assert_eq!(driver.end_of(1).await.1.finish, FinishReason::Error);
+    driver.control.until(|counts: &Counts| counts.cancels == 1).await;
 }
 
 /// ORCH-STREAM-6
 #[tokio::test]
 async fn no_more_ended_tasks_are_kept_than_the_bound() {
-    let house = House::new(one_slot(), small_queue(), keeping(3), 1).await;
+    let driver = TestDriver::new(one_slot(), small_queue(), keeping(3), 1).await;
     for task in 0..6 {
-        house.admit(task, Priority::Interactive).await.unwrap();
-        house.end_of(task).await;
+        driver.admit(task, Priority::Interactive).await.unwrap();
+        driver.end_of(task).await;
     }
     // The driver may still be putting the last one away: it answers in order.
-    house.handle.health().await.unwrap();
+    driver.handle.health().await.unwrap();
     let mut readable = Vec::new();
     for task in 0..6 {
-        if house.handle.subscribe(TaskId(Uuid::from_u128(task)), 0).await.is_ok() {
+        if driver.handle.subscribe(TaskId(Uuid::from_u128(task)), 0).await.is_ok() {
             readable.push(task);
         }
     }
@@ -437,40 +437,40 @@ async fn no_more_ended_tasks_are_kept_than_the_bound() {
 
 #[tokio::test]
 async fn a_task_that_uses_no_cache_is_no_turn_of_its_session() {
-    let house = House::one(one_slot()).await;
+    let driver = TestDriver::one(one_slot()).await;
     let session = SessionId(Uuid::from_u128(77));
     for (task, kv) in [(1, KvHint::Reuse), (2, KvHint::None)] {
         let mut turn = request(task, Priority::Interactive);
         let job = Arc::make_mut(&mut turn.job);
         (job.session, job.kv) = (Some(session), kv);
-        house.handle.submit(turn).await.unwrap();
-        house.end_of(task).await;
+        driver.handle.submit(turn).await.unwrap();
+        driver.end_of(task).await;
     }
-    assert_eq!(house.handle.session(session).await.unwrap().turns, 1);
+    assert_eq!(driver.handle.session(session).await.unwrap().turns, 1);
 }
 
 /// ORCH-SESS-1
 #[tokio::test]
 async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
-    let house = House::one(one_slot()).await;
+    let driver = TestDriver::one(one_slot()).await;
     let session = SessionId(Uuid::from_u128(77));
     let mut turn = request(1, Priority::Interactive);
     Arc::make_mut(&mut turn.job).session = Some(session);
-    house.handle.submit(turn).await.unwrap();
-    house.end_of(1).await;
-    let view = house.handle.session(session).await.unwrap();
+    driver.handle.submit(turn).await.unwrap();
+    driver.end_of(1).await;
+    let view = driver.handle.session(session).await.unwrap();
     assert_eq!(view.turns, 1);
     assert!(view.kv_bytes > 0);
     assert!((view.kv_warmth - 1.0).abs() < f32::EPSILON);
-    house.handle.evict_session(session).await.unwrap();
-    assert!(matches!(house.handle.session(session).await, Err(Refusal::NotFound(_))));
+    driver.handle.evict_session(session).await.unwrap();
+    assert!(matches!(driver.handle.session(session).await, Err(Refusal::NotFound(_))));
 }
 
 /// ORCH-REPL-3
 #[tokio::test]
 async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
-    let house = House::new(one_slot(), small_queue(), keeping(3), 0).await;
-    let refusal = house.admit(1, Priority::Interactive).await.unwrap_err();
+    let driver = TestDriver::new(one_slot(), small_queue(), keeping(3), 0).await;
+    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
     assert_eq!((refusal.verdict().status, refusal.verdict().code), (503, Code::PoolUnready));
     assert!(refusal.verdict().retry_after_s().is_some_and(|wait| (1..=60).contains(&wait)));
 }
@@ -478,24 +478,24 @@ async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
 /// ORCH-TASK-9
 #[tokio::test]
 async fn an_unknown_model_or_engine_is_refused_with_those_there_are() {
-    let house = House::one(one_slot()).await;
+    let driver = TestDriver::one(one_slot()).await;
     let mut wrong = request(1, Priority::Interactive);
     wrong.model_ref = Some("llama-9000".into());
-    let refusal = house.handle.submit(wrong).await.unwrap_err().to_string();
+    let refusal = driver.handle.submit(wrong).await.unwrap_err().to_string();
     assert_eq!(refusal, "`model_ref` is `llama-9000`, which is not served here: there is `starter`");
     let mut wrong = request(1, Priority::Interactive);
     wrong.engine = Some(EngineKind::Triton);
-    let refusal = house.handle.submit(wrong).await.unwrap_err().to_string();
+    let refusal = driver.handle.submit(wrong).await.unwrap_err().to_string();
     assert_eq!(refusal, "`engine` is `triton`, which no pool uses: there is `llamacpp`");
 }
 
-/// Many tasks, canceled and crashed at random: each gets exactly one end, and the house is empty after.
+/// Many tasks, canceled and crashed at random: each gets exactly one end, and the driver is empty after.
 /// ORCH-TASK-12
 #[tokio::test]
 async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
     let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
     for seed in 0..20_u64 {
-        let house = House::new(MockConfig { slots: 2, ..one_slot() }, queue, keeping(1000), 2).await;
+        let driver = TestDriver::new(MockConfig { slots: 2, ..one_slot() }, queue, keeping(1000), 2).await;
         let mut random = seed;
         let mut dice = move |sides: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -504,21 +504,21 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
         let mut admitted = HashMap::new();
         for task in 0..60_u128 {
             let priority = Priority::ALL[usize::try_from(dice(2)).unwrap()];
-            if house.admit(task, priority).await.is_ok() {
+            if driver.admit(task, priority).await.is_ok() {
                 admitted.insert(task, priority);
             }
             match dice(12) {
                 0 => {
-                    house.control.crash(&ExitReason::Code(1));
-                    house.bring_up(0).await;
-                    house.bring_up(1).await;
+                    driver.control.crash(&ExitReason::Code(1));
+                    driver.bring_up(0).await;
+                    driver.bring_up(1).await;
                 }
-                1..4 => drop(house.handle.cancel(TaskId(Uuid::from_u128(dice(60).into()))).await),
+                1..4 => drop(driver.handle.cancel(TaskId(Uuid::from_u128(dice(60).into()))).await),
                 _ => {}
             }
         }
         for task in admitted.keys() {
-            let mut reader = house.read(*task).await;
+            let mut reader = driver.read(*task).await;
             let mut ends = 0;
             let mut next = 0;
             while let Some(chunk) = reader.next().await {
@@ -532,7 +532,7 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
             }
             assert_eq!(ends, 1, "seed {seed} task {task}");
         }
-        let health = house.handle.health().await.unwrap();
+        let health = driver.handle.health().await.unwrap();
         assert!(health.pools[0].lanes.iter().all(|lane| lane.depth == 0), "seed {seed}");
     }
 }
@@ -540,19 +540,19 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
 /// ORCH-REPL-3
 #[tokio::test]
 async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.admit(2, Priority::Batch).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
-    house.control.crash(&ExitReason::Signal(9));
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.admit(2, Priority::Batch).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
+    driver.control.crash(&ExitReason::Signal(9));
     let kind = ReplicaEventKind::Failed {
         error: engine_api::StartError::Model("the file is gone".into()),
         retry_in: Duration::from_secs(9),
     };
-    house.tell(0, kind).await;
+    driver.tell(0, kind).await;
     for task in [1, 2] {
-        let (_, end) = house.end_of(task).await;
+        let (_, end) = driver.end_of(task).await;
         assert_eq!(failure(&end), Code::PoolUnavailable, "task {task}");
         assert!(end.failure.unwrap().to_string().contains("the file is gone"));
     }
@@ -561,16 +561,16 @@ async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
 /// ORCH-REPL-9
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_placed_again() {
-    let house = House::new(one_slot(), small_queue(), keeping(100), 2).await;
-    house.control.hold(Phase::Prefill);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
+    let driver = TestDriver::new(one_slot(), small_queue(), keeping(100), 2).await;
+    driver.control.hold(Phase::Prefill);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
 
-    house.control.until(|counts: &Counts| counts.gone == 1).await;
-    house.control.release(Phase::Prefill);
-    let (_, end) = house.end_of(1).await;
+    driver.control.until(|counts: &Counts| counts.gone == 1).await;
+    driver.control.release(Phase::Prefill);
+    let (_, end) = driver.end_of(1).await;
     assert_eq!(end.finish, FinishReason::Length, "unseen by whoever reads it");
-    let health = house.handle.health().await.unwrap();
+    let health = driver.handle.health().await.unwrap();
     let exited = health.pools[0].replicas.iter().find(|replica| replica.state == "exited").unwrap();
     let reason = exited.reason.as_ref().unwrap();
     assert!(reason.starts_with("made no progress for 1"), "{reason}");
@@ -578,34 +578,34 @@ async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_pl
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_tokens_stop_coming_ends_with_a_timeout_and_not_before_its_bound() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
-    house.control.pass(Phase::Decode, 1);
-    house.control.until(|counts: &Counts| counts.tokens == 1).await;
-    let ended = house.control.until(|counts: &Counts| counts.gone == 1);
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
+    driver.control.pass(Phase::Decode, 1);
+    driver.control.until(|counts: &Counts| counts.tokens == 1).await;
+    let ended = driver.control.until(|counts: &Counts| counts.gone == 1);
     let floor = tokio::time::timeout(HANG_FLOOR - Duration::from_secs(1), ended).await;
     assert!(floor.is_err(), "it is given time");
 
-    house.control.until(|counts: &Counts| counts.gone == 1).await;
-    let (_, end) = house.end_of(1).await;
+    driver.control.until(|counts: &Counts| counts.gone == 1).await;
+    let (_, end) = driver.end_of(1).await;
     assert_eq!(failure(&end), Code::DecodeTimeout);
 }
 
 /// ORCH-REPL-9
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_goes_on_slowly_does_not_hang() {
-    let house = House::one(one_slot()).await;
-    house.control.hold(Phase::Decode);
-    house.admit(1, Priority::Interactive).await.unwrap();
-    house.control.until(|counts: &Counts| counts.running == 1).await;
+    let driver = TestDriver::one(one_slot()).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.until(|counts: &Counts| counts.running == 1).await;
     for token in 1..=3 {
         tokio::time::sleep(HANG_FLOOR / 2).await;
-        house.control.pass(Phase::Decode, 1);
-        house.control.until(move |counts: &Counts| counts.tokens == token).await;
+        driver.control.pass(Phase::Decode, 1);
+        driver.control.until(move |counts: &Counts| counts.tokens == token).await;
     }
-    house.control.release(Phase::Decode);
-    let (_, end) = house.end_of(1).await;
+    driver.control.release(Phase::Decode);
+    let (_, end) = driver.end_of(1).await;
     assert_ne!(end.finish, FinishReason::Error);
 }

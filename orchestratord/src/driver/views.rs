@@ -15,7 +15,7 @@ use super::commands::no_task;
 use super::task::{Task, TaskState};
 use super::{Driver, PoolSetup};
 use crate::backpressure::Refusal;
-use crate::task_view::{Asked, CourseView, TaskPhase, TaskRecord, TaskRecords, TaskStory, TaskView};
+use crate::task_view::{PromptPreview, TaskPhase, TaskRecord, TaskRecords, TaskStory, TaskView, Timeline};
 
 /// What is remembered of a task for as long as it is known.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Record {
     first_token_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
     /// What it was asked, once its job is gone.
-    asked: Option<Arc<Asked>>,
+    asked: Option<Arc<PromptPreview>>,
     /// Placements so far.
     runs: u32,
     /// Engines that failed with it.
@@ -123,7 +123,7 @@ impl Record {
     pub fn ended(&mut self, job: Option<&GenerateRequest>, now: Timestamp) {
         self.ended_at.get_or_insert(now);
         if let Some(job) = job {
-            self.asked.get_or_insert_with(|| Arc::new(Asked::of(&job.input)));
+            self.asked.get_or_insert_with(|| Arc::new(PromptPreview::of(&job.input)));
         }
     }
 
@@ -138,9 +138,9 @@ impl Record {
         self.held_bytes += bytes;
     }
 
-    fn course(&self, admitted_at: Timestamp) -> CourseView {
+    fn course(&self, admitted_at: Timestamp) -> Timeline {
         let since = |at: Timestamp| Millis::from_duration(at.since(admitted_at));
-        CourseView {
+        Timeline {
             replica: self.replica.clone(),
             placements: self.runs,
             started: self.started_at.map(since),
@@ -192,7 +192,8 @@ impl Driver {
     /// One task, with what it was asked and its output.
     pub(super) fn task_story(&self, id: TaskId, now: Timestamp) -> Result<TaskStory, Refusal> {
         let task = self.tasks.get(id).ok_or_else(|| no_task(id))?;
-        let asked = task.record.asked.clone().or_else(|| Some(Arc::new(Asked::of(&task.job()?.input))));
+        let asked =
+            task.record.asked.clone().or_else(|| Some(Arc::new(PromptPreview::of(&task.job()?.input))));
         let asked = asked.ok_or(Refusal::Internal)?;
         let TaskRecord { view, log } = self.task_record(id, task, None, now);
         Ok(TaskStory { view, asked, log })
@@ -208,9 +209,9 @@ impl Driver {
     ) -> TaskRecord {
         let phase = match (&task.state, start) {
             (TaskState::Waiting { .. }, Some(start)) => {
-                TaskPhase::Waiting(self.standing_with(id, *start, now))
+                TaskPhase::Waiting(self.position_with(id, *start, now))
             }
-            (TaskState::Waiting { .. }, None) => TaskPhase::Waiting(self.standing(id, now)),
+            (TaskState::Waiting { .. }, None) => TaskPhase::Waiting(self.position(id, now)),
             _ => TaskPhase::Running,
         };
         let view = TaskView {
@@ -225,7 +226,7 @@ impl Driver {
             tokens_out: TokenCount(0),
             max_tokens: task.record.max_tokens,
             age: Millis::from_duration(now.since(task.admitted_at)),
-            promised_start: task.accepted.standing.predicted_start,
+            promised_start: task.accepted.position.predicted_start,
             course: task.record.course(task.admitted_at),
         };
         TaskRecord { view, log: Arc::clone(&task.log) }

@@ -14,7 +14,7 @@ use orchestrator_core::Millis;
 
 use super::Api;
 use crate::backpressure::{Code, Refusal, Verdict};
-use crate::handle::Standing;
+use crate::handle::QueuePosition;
 use crate::task_log::{self, TaskEnd};
 
 /// The wait in milliseconds, for clients of ours.
@@ -121,8 +121,8 @@ pub(super) fn engine_on_the_wire(engine: EngineKind) -> Engine {
 }
 
 /// The data of `started`.
-pub(super) fn started_event(standing: Standing) -> StartedEvent {
-    StartedEvent { queue_position: standing.queue_position, predicted_start_ms: standing.predicted_start.0 }
+pub(super) fn started_event(position: QueuePosition) -> StartedEvent {
+    StartedEvent { queue_position: position.queue_position, predicted_start_ms: position.predicted_start.0 }
 }
 
 /// The data of `end`.

@@ -43,8 +43,8 @@ pub(super) async fn create_task(State(api): State<Arc<Api>>, request: Request) -
     };
     let body = TaskAccepted {
         task_id: accepted.task.0,
-        queue_position: accepted.standing.queue_position,
-        predicted_start_ms: accepted.standing.predicted_start.0,
+        queue_position: accepted.position.queue_position,
+        predicted_start_ms: accepted.position.predicted_start.0,
         backoff_ms: accepted.backoff.0,
     };
     Ok(about(task, (StatusCode::ACCEPTED, Json(body)).into_response()))

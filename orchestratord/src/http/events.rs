@@ -20,7 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::answer;
 use super::streams::StreamPermit;
-use crate::handle::{Standing, Subscription};
+use crate::handle::{QueuePosition, Subscription};
 use crate::task_log::{Chunk, LogReader};
 
 /// What the buffer begins with: room for some tokens of usual size.
@@ -39,7 +39,7 @@ pub(super) struct Relay {
     /// The engine of the task's pool, for the error it may end with.
     engine: EngineKind,
     /// What the first event says, until it has been said.
-    standing: Option<Standing>,
+    position: Option<QueuePosition>,
     buffer: BytesMut,
     /// Ticks twice in the time that may pass in silence, so that a tick after a silent tick is soon enough:
     /// a timer set anew for every token would cost more than the token.
@@ -51,12 +51,12 @@ pub(super) struct Relay {
 impl Relay {
     /// A stream that holds `place` for as long as it is read.
     pub(super) fn new(subscription: Subscription, keepalive: Duration, permit: StreamPermit) -> Self {
-        let Subscription { standing, engine, reader, .. } = subscription;
+        let Subscription { position, engine, reader, .. } = subscription;
         let mut ticks = tokio::time::interval((keepalive / 2).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        Self { reader, engine, standing: Some(standing), buffer, ticks, spoke: false, _permit: permit }
+        Self { reader, engine, position: Some(position), buffer, ticks, spoke: false, _permit: permit }
     }
 
     /// The stream as the body of a response.
@@ -66,8 +66,8 @@ impl Relay {
 
     /// All that is ready, waiting until something is. Nothing after the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(standing) = self.standing.take() {
-            started(&mut self.buffer, standing);
+        if let Some(position) = self.position.take() {
+            started(&mut self.buffer, position);
         }
         let is_over = loop {
             if self.buffer.len() >= PIECE_BYTES {
@@ -143,8 +143,8 @@ fn output_parts(events: &[OutputEvent]) -> Option<Vec<OutputPart>> {
     events.iter().map(part).collect()
 }
 
-fn started(buffer: &mut BytesMut, standing: Standing) {
-    event(buffer, "started", &answer::started_event(standing));
+fn started(buffer: &mut BytesMut, position: QueuePosition) {
+    event(buffer, "started", &answer::started_event(position));
 }
 
 fn event(buffer: &mut BytesMut, name: &str, data: &impl Serialize) {

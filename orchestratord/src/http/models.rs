@@ -19,7 +19,7 @@ use super::answer::{Refused, shown};
 use super::task_request::check::{chars, no_nul};
 use super::{Api, body};
 use crate::backpressure::Refusal;
-use crate::keeper::{ReloadOrder, Rollback, RollbackCode};
+use crate::pool_protocol::{ReloadOrder, Rollback, RollbackCode};
 use crate::state::ModelState;
 
 type Name = Result<Path<String>, PathRejection>;

@@ -17,7 +17,7 @@ use super::Api;
 use super::answer::{self, Refused};
 use super::data::{Id, about, uuid_in_path};
 use crate::backpressure::Refusal;
-use crate::task_view::{Asked, TaskPhase, TaskView, TasksView};
+use crate::task_view::{PromptPreview, TaskPhase, TaskView, TasksView};
 
 /// How many tasks of each kind are named unless the caller says otherwise, and at most.
 const LIMIT_DEFAULT: u32 = 100;
@@ -75,8 +75,8 @@ fn list_on_the_wire(view: &TasksView) -> TaskList {
 }
 
 fn summary_of(view: &TaskView) -> TaskSummary {
-    let standing = match &view.phase {
-        TaskPhase::Waiting(standing) => Some(*standing),
+    let position = match &view.phase {
+        TaskPhase::Waiting(position) => Some(*position),
         TaskPhase::Running | TaskPhase::Ended(_) => None,
     };
     let end = match &view.phase {
@@ -101,9 +101,9 @@ fn summary_of(view: &TaskView) -> TaskSummary {
             TaskPhase::Running => wire::TaskState::Running,
             TaskPhase::Ended(_) => wire::TaskState::Ended,
         },
-        queue_position: standing.map(|standing| standing.queue_position),
-        predicted_start_ms: standing.map(|standing| standing.predicted_start.0),
-        predicted_start_p90_ms: standing.map(|standing| standing.predicted_start_p90.0),
+        queue_position: position.map(|position| position.queue_position),
+        predicted_start_ms: position.map(|position| position.predicted_start.0),
+        predicted_start_p90_ms: position.map(|position| position.predicted_start_p90.0),
         replica: view.course.replica.as_ref().map(ToString::to_string),
         tokens_in: view.tokens_in.0,
         tokens_out: view.tokens_out.0,
@@ -120,7 +120,7 @@ fn summary_of(view: &TaskView) -> TaskSummary {
     }
 }
 
-fn input_of(asked: &Asked) -> TaskInput {
+fn input_of(asked: &PromptPreview) -> TaskInput {
     let part = |(role, text): &(Option<Role>, String)| InputPart {
         role: role.map(role_on_the_wire),
         text: text.clone(),

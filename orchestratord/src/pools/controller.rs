@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use config_schema::PoolConfig;
 use futures_util::FutureExt;
-use pool_manager::fit::Site;
+use pool_manager::fit::DeviceCandidate;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ use super::place::Plan;
 use super::reload::{self, ReloadEnd, Reloaded};
 use super::resources::PoolResources;
 use super::state::{AfterReload, Goal, State, Step};
-use crate::keeper::{Demand, Order, PoolEvent, ReloadOrder, Rollback, RollbackCode};
+use crate::pool_protocol::{Demand, Order, PoolEvent, ReloadOrder, Rollback, RollbackCode};
 
 /// The delay before a failed fetch is tried again: at first, and at most. While tasks wait, the most is that of a
 /// replica's restart.
@@ -109,8 +109,8 @@ impl PoolController {
                 self.fetch_failed(goal, retry, why).await;
             }
             (Step::RetryFetch, State::FetchDelay { goal, retry, .. }) => self.fetch(goal, retry),
-            (Step::Estimated(sites), State::Estimating { goal, file, .. }) => {
-                self.estimated(goal, file, sites).await;
+            (Step::Estimated(candidates), State::Estimating { goal, file, .. }) => {
+                self.estimated(goal, file, candidates).await;
             }
             (Step::LookForRoom, State::WaitingForRoom { file, .. }) => self.estimate(Goal::Load, file),
             (Step::WithoutRoom, State::Loaded(loaded)) => {
@@ -282,11 +282,11 @@ impl PoolController {
 
     fn estimating(&self, goal: Goal, file: ModelFile) -> State {
         let (pool, model) = (Arc::clone(&self.pool), self.model.reference.clone());
-        let sites = {
+        let candidates = {
             let file = file.clone();
-            async move { pool.sites(&model, &file).await }.boxed()
+            async move { pool.candidates(&model, &file).await }.boxed()
         };
-        State::Estimating { goal, file, sites }
+        State::Estimating { goal, file, candidates }
     }
 
     fn estimate(&mut self, goal: Goal, file: ModelFile) {
@@ -294,10 +294,10 @@ impl PoolController {
     }
 
     /// Starts the replicas where there is room for them.
-    async fn estimated(&mut self, goal: Goal, file: ModelFile, sites: Vec<Site>) {
+    async fn estimated(&mut self, goal: Goal, file: ModelFile, candidates: Vec<DeviceCandidate>) {
         // Before the look: memory that is given back after it must be seen.
         let freed = self.pool.context.memory.ledger.freed();
-        let short = match self.pool.plan(&file, sites, &[]) {
+        let short = match self.pool.plan(&file, candidates, &[]) {
             Ok(Plan { specs, reservation, placements }) => {
                 self.pool.send(PoolEvent::Placed(placements)).await;
                 let loaded = self.pool.start(&self.model.reference, specs, reservation).await;

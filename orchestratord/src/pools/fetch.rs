@@ -9,7 +9,7 @@ use model_store::{Cancel, FetchError, ModelRef, Progress, Transfer};
 
 use super::resources::PoolResources;
 use crate::health_view::{FetchView, ReloadStage};
-use crate::keeper::PoolEvent;
+use crate::pool_protocol::PoolEvent;
 
 /// The least time between two words on a fetch's progress, and between two lines of it in the log.
 const PROGRESS_STEP: Duration = Duration::from_millis(250);

@@ -7,7 +7,7 @@ use std::path::Path;
 use config_schema::{DeviceChoice, DevicesChoice, PoolModel};
 use engine_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
 use orchestrator_core::{PoolId, ReplicaId};
-use pool_manager::fit::{FitQuery, Need, Seat, Site};
+use pool_manager::fit::{DeviceCandidate, FitQuery, Need, ReplicaSite};
 use pool_manager::{Fit, Holding, LedgerView, Placement, Reservation, Snapshot};
 
 use super::PoolContext;
@@ -30,19 +30,19 @@ pub(super) struct Short {
 
 impl PoolResources {
     /// The devices the pool may use, the emptiest first, with what the model needs on each.
-    pub(super) async fn sites(&self, model: &PoolModel, file: &ModelFile) -> Vec<Site> {
+    pub(super) async fn candidates(&self, model: &PoolModel, file: &ModelFile) -> Vec<DeviceCandidate> {
         let devices = if self.is_attached() {
             vec![Device::Cpu]
         } else {
             devices(&self.config.devices, &(self.context.memory.devices)(), self.context.offload)
         };
         let engines = self.engines(model);
-        let mut sites = Vec::with_capacity(devices.len());
+        let mut candidates = Vec::with_capacity(devices.len());
         for device in devices {
             let need = self.need(&*engines, file, &device).await;
-            sites.push(Site { device, need, free_bytes: None });
+            candidates.push(DeviceCandidate { device, need, free_bytes: None });
         }
-        sites
+        candidates
     }
 
     /// Finds a place for each replica, and notes in the ledger what they will take; as if the replicas `ending`
@@ -50,22 +50,22 @@ impl PoolResources {
     pub(super) fn plan(
         &self,
         file: &ModelFile,
-        sites: Vec<Site>,
+        candidates: Vec<DeviceCandidate>,
         ending: &[ReplicaId],
     ) -> Result<Plan, Short> {
         let PoolContext { memory, pool, .. } = &self.context;
         let (mut specs, mut placements) = (Vec::new(), Vec::new());
         let taken = memory.ledger.reserve(&(memory.devices)(), ending, |view| {
-            let fit = self.fit(sites, view);
-            if fit.seats.is_empty() {
+            let fit = self.fit(candidates, view);
+            if fit.sites.is_empty() {
                 return Err(fit);
             }
             let names = new_names(pool, view);
-            let holdings = names.zip(fit.seats).map(|(replica, seat)| {
-                let mut spec = self.spec(replica.clone(), &file.path, seat.device.clone());
-                spec.ctx = seat.lowered_ctx.or(spec.ctx);
+            let holdings = names.zip(fit.sites).map(|(replica, site)| {
+                let mut spec = self.spec(replica.clone(), &file.path, site.device.clone());
+                spec.ctx = site.lowered_ctx.or(spec.ctx);
                 specs.push(spec);
-                let Seat { device, expected_bytes, .. } = seat;
+                let ReplicaSite { device, expected_bytes, .. } = site;
                 Holding { replica, device, expected_bytes, measured_bytes: None }
             });
             let holdings = holdings.collect();
@@ -85,12 +85,12 @@ impl PoolResources {
         Ok(Plan { specs, reservation, placements })
     }
 
-    fn fit(&self, mut sites: Vec<Site>, view: &LedgerView<'_>) -> Fit {
-        for site in &mut sites {
-            let free = view.free_bytes(&site.device);
-            site.free_bytes = free.map(|free| free.saturating_sub(self.context.memory.margin_bytes()));
+    fn fit(&self, mut candidates: Vec<DeviceCandidate>, view: &LedgerView<'_>) -> Fit {
+        for candidate in &mut candidates {
+            let free = view.free_bytes(&candidate.device);
+            candidate.free_bytes = free.map(|free| free.saturating_sub(self.context.memory.margin_bytes()));
         }
-        FitQuery { sites, replicas: self.config.replicas, may_lower_ctx: self.config.fit_ctx }.answer()
+        FitQuery { candidates, replicas: self.config.replicas, may_lower_ctx: self.config.fit_ctx }.answer()
     }
 
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {

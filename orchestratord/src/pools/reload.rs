@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use config_schema::PoolModel;
 use orchestrator_core::ReplicaId;
-use pool_manager::{Candidate, Fleet, Passed};
+use pool_manager::{Fleet, Passed, ReloadCandidate};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use super::place::Plan;
 use super::resources::{Loaded, PoolResources};
 use super::state::State;
 use crate::health_view::ReloadStage;
-use crate::keeper::{PoolEvent, Rollback, RollbackCode, Swapped};
+use crate::pool_protocol::{PoolEvent, Rollback, RollbackCode, Swapped};
 use crate::tasks;
 
 /// How a reload ended.
@@ -84,13 +84,13 @@ impl Attempt {
     async fn planned(&self, ending: &[ReplicaId], model: &Model) -> Result<Planned, Rollback> {
         let unavailable = |message| Rollback { code: RollbackCode::ModelUnavailable, message };
         let file = self.pool.fetch(model, FetchPurpose::Reload).await.map_err(unavailable)?;
-        let sites = self.pool.sites(&model.reference, &file).await;
-        let short = match self.pool.plan(&file, sites.clone(), &[]) {
+        let candidates = self.pool.candidates(&model.reference, &file).await;
+        let short = match self.pool.plan(&file, candidates.clone(), &[]) {
             Ok(plan) => return Ok(Planned::Beside(plan)),
             Err(short) => short,
         };
         if !ending.is_empty()
-            && let Ok(plan) = self.pool.plan(&file, sites, ending)
+            && let Ok(plan) = self.pool.plan(&file, candidates, ending)
         {
             return Ok(Planned::InPlace(plan));
         }
@@ -100,7 +100,7 @@ impl Attempt {
     /// Make before break: what the pool has serves until the new model has passed.
     async fn beside(&self, before: State, model: Model, plan: Plan) -> ReloadEnd {
         let Plan { specs, reservation, placements } = plan;
-        let candidate = Candidate::start(specs, &self.pool.replicas_of(&model.reference));
+        let candidate = ReloadCandidate::start(specs, &self.pool.replicas_of(&model.reference));
         match self.tried(candidate).await {
             Ok((fleet, passed)) => {
                 self.pool.send(PoolEvent::Placed(placements)).await;
@@ -117,7 +117,7 @@ impl Attempt {
     async fn in_place(&self, old: Loaded, model: Model, plan: Plan) -> ReloadEnd {
         let (held, idle) = oneshot::channel();
         self.pool.send(PoolEvent::Reloading(ReloadStage::Waiting)).await;
-        self.pool.send(PoolEvent::Hold(held)).await;
+        self.pool.send(PoolEvent::PauseDispatch(held)).await;
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => {
@@ -129,7 +129,7 @@ impl Attempt {
         let old_specs = fleet.specs().to_vec();
         fleet.stop().await;
         let Plan { specs, reservation, placements } = plan;
-        match self.tried(Candidate::start(specs, &self.pool.replicas_of(&model.reference))).await {
+        match self.tried(ReloadCandidate::start(specs, &self.pool.replicas_of(&model.reference))).await {
             Ok((fleet, passed)) => {
                 drop(old_reservation);
                 self.pool.send(PoolEvent::Placed(placements)).await;
@@ -147,7 +147,7 @@ impl Attempt {
     }
 
     /// Waits for a candidate's test, and sends meanwhile how far it is. One that fails is ended.
-    async fn tried(&self, mut candidate: Candidate) -> Result<(Fleet, Vec<Passed>), Rollback> {
+    async fn tried(&self, mut candidate: ReloadCandidate) -> Result<(Fleet, Vec<Passed>), Rollback> {
         let (shares, mut heard) = watch::channel(0.0);
         let report = async {
             loop {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::PoolContext;
 use super::estimates::Estimates;
-use crate::keeper::PoolEvent;
+use crate::pool_protocol::PoolEvent;
 
 /// What a supervisor gives the start of a server beyond the server's own limit.
 const ADAPTER_MARGIN: Duration = Duration::from_secs(5);

@@ -26,7 +26,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use pool_manager::fit::Site;
+use pool_manager::fit::DeviceCandidate;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ pub(super) enum State {
         until: Instant,
     },
     /// The engine estimates what the model needs; at once where it has done so before.
-    Estimating { goal: Goal, file: ModelFile, sites: BoxFuture<'static, Vec<Site>> },
+    Estimating { goal: Goal, file: ModelFile, candidates: BoxFuture<'static, Vec<DeviceCandidate>> },
     /// No device has room. Other programs do not say when they give memory back, so it looks again after a time.
     WaitingForRoom { file: ModelFile, look_at: Instant, freed: watch::Receiver<u64> },
     /// Replicas start, serve, or wait for their restart.
@@ -101,7 +101,7 @@ pub(super) enum AfterReload {
 pub(super) enum Step {
     Fetched(Result<ModelFile, String>),
     RetryFetch,
-    Estimated(Vec<Site>),
+    Estimated(Vec<DeviceCandidate>),
     LookForRoom,
     /// Every replica is down, and others have their memory.
     WithoutRoom,
@@ -119,7 +119,7 @@ impl State {
                 tokio::time::sleep_until(*until).await;
                 Step::RetryFetch
             }
-            Self::Estimating { sites, .. } => Step::Estimated(sites.await),
+            Self::Estimating { candidates, .. } => Step::Estimated(candidates.await),
             Self::WaitingForRoom { look_at, freed, .. } => {
                 tokio::select! {
                     _ = freed.changed() => {}

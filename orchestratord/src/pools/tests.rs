@@ -21,8 +21,8 @@ use crate::clock::Clock;
 use crate::driver::{DriverTask, PoolSetup, Retention, Sources};
 use crate::handle::{Accepted, DriverHandle, TaskRequest};
 use crate::health_view::HealthView;
-use crate::keeper::{ORDERS_BOUND, Orders, ReloadOrder, RollbackCode};
 use crate::metrics::Metrics;
+use crate::pool_protocol::{ORDERS_BOUND, Orders, ReloadOrder, RollbackCode};
 use crate::protocol::Configuration;
 use crate::state::ModelState;
 use crate::task_log::{Chunk, FinishReason, TaskEnd};
@@ -30,8 +30,8 @@ use crate::task_log::{Chunk, FinishReason, TaskEnd};
 /// What each model here needs.
 const NEEDS: u64 = 10;
 
-/// A daemon without its HTTP planes: driver, keepers, pretend engines, one device of a given size.
-struct House {
+/// A daemon without its HTTP planes: driver, controllers, pretend engines, one device of a given size.
+struct TestDaemon {
     driver: DriverHandle,
     control: MockControl,
     ledger: Arc<Ledger>,
@@ -78,29 +78,29 @@ fn configuration(pools: Vec<PoolConfig>) -> Configuration {
     Configuration { retention, pools: pools.into_iter().map(|config| (setup(&config), config)).collect() }
 }
 
-struct Wish<'a> {
+struct TestSetup<'a> {
     pools: &'a [&'a str],
     memory: u64,
     engine: MockConfig,
     change: fn(&mut PoolConfig),
 }
 
-impl Default for Wish<'_> {
+impl Default for TestSetup<'_> {
     fn default() -> Self {
         let engine = MockConfig { answer: Answer::Echo, needs_bytes: Some(NEEDS), ..MockConfig::default() };
         Self { pools: &["a"], memory: 2 * NEEDS, engine: MockConfig { slots: 1, ..engine }, change: |_| {} }
     }
 }
 
-impl House {
-    fn new(wish: Wish<'_>) -> Self {
+impl TestDaemon {
+    fn new(setup: TestSetup<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (factory, control) = MockFactory::new(wish.engine);
+        let (factory, control) = MockFactory::new(setup.engine);
         let engines: Arc<dyn EngineFactory> = Arc::new(factory);
         let metrics = Arc::new(Metrics::new());
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
         let (events, pools) = mpsc::channel(64);
-        let memory = MemoryReading { total_bytes: wish.memory, used_bytes: 0, free_bytes: wish.memory };
+        let memory = MemoryReading { total_bytes: setup.memory, used_bytes: 0, free_bytes: setup.memory };
         let reading = DeviceReading {
             device: Device::Cpu,
             name: "a cpu".into(),
@@ -147,12 +147,12 @@ impl House {
         let pools_of = |ids: &[&str]| {
             let config = |id: &&str| {
                 let mut config = pool_config(id, &folder);
-                (wish.change)(&mut config);
+                (setup.change)(&mut config);
                 config
             };
             ids.iter().map(config).collect::<Vec<_>>()
         };
-        let configuration = configuration(pools_of(wish.pools));
+        let configuration = configuration(pools_of(setup.pools));
         let queues = DriverTask::new(configuration, open_pool, metrics, Clock::start(), Duration::ZERO);
         tasks.spawn(queues.run(Sources { commands, pools, devices }));
         let other_model = folder.path().join("other.gguf");
@@ -234,13 +234,13 @@ fn is_ready(health: &HealthView, index: usize) -> bool {
 /// ORCH-MODEL-9
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_not_preloaded_is_loaded_by_the_first_task_which_waits_for_it() {
-    let house = House::new(Wish { change: |pool| pool.preload = false, ..Wish::default() });
-    house.until("unloaded", |health| health.pools[0].unloaded).await;
-    assert!(house.health().await.ready, "it serves whoever asks");
-    assert!(house.ledger.holdings().is_empty());
+    let daemon = TestDaemon::new(TestSetup { change: |pool| pool.preload = false, ..TestSetup::default() });
+    daemon.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert!(daemon.health().await.ready, "it serves whoever asks");
+    assert!(daemon.ledger.holdings().is_empty());
 
-    let task = house.submit("a").await;
-    let (text, end) = house.end_of(task).await;
+    let task = daemon.submit("a").await;
+    let (text, end) = daemon.end_of(task).await;
     assert_eq!((text.as_str(), end.finish), ("one two three", FinishReason::Stop));
     assert_eq!(end.tokens_in.0, 3, "what the engine has counted, not what was guessed");
 }
@@ -248,16 +248,16 @@ async fn a_model_that_is_not_preloaded_is_loaded_by_the_first_task_which_waits_f
 /// ORCH-MODEL-9
 #[tokio::test(start_paused = true)]
 async fn the_prediction_of_a_task_that_waits_for_its_model_counts_the_load() {
-    let engine = MockConfig { load: Duration::from_secs(20), ..Wish::default().engine };
+    let engine = MockConfig { load: Duration::from_secs(20), ..TestSetup::default().engine };
     let change = |pool: &mut PoolConfig| pool.idle_unload = Some(Duration::from_secs(60));
-    let house = House::new(Wish { engine, change, ..Wish::default() });
-    house.until_ready(0).await;
-    house.until("unloaded again", |health| health.pools[0].unloaded).await;
+    let daemon = TestDaemon::new(TestSetup { engine, change, ..TestSetup::default() });
+    daemon.until_ready(0).await;
+    daemon.until("unloaded again", |health| health.pools[0].unloaded).await;
 
-    let task = house.submit("a").await;
-    let predicted = task.standing.predicted_start.0;
+    let task = daemon.submit("a").await;
+    let predicted = task.position.predicted_start.0;
     assert!((19_000..25_000).contains(&predicted), "{predicted} ms");
-    let (_, end) = house.end_of(task).await;
+    let (_, end) = daemon.end_of(task).await;
     assert!(end.queue_ms.0.abs_diff(predicted) < 2_000, "{} ms, {predicted} predicted", end.queue_ms.0);
 }
 
@@ -265,129 +265,133 @@ async fn the_prediction_of_a_task_that_waits_for_its_model_counts_the_load() {
 #[tokio::test(start_paused = true)]
 async fn a_model_that_nobody_uses_gives_its_memory_back() {
     let change = |pool: &mut PoolConfig| pool.idle_unload = Some(Duration::from_secs(60));
-    let house = House::new(Wish { change, ..Wish::default() });
-    house.until_ready(0).await;
-    assert_eq!(house.ledger.holdings().len(), 1);
-    house.until("unloaded", |health| health.pools[0].unloaded).await;
-    assert!(house.ledger.holdings().is_empty());
+    let daemon = TestDaemon::new(TestSetup { change, ..TestSetup::default() });
+    daemon.until_ready(0).await;
+    assert_eq!(daemon.ledger.holdings().len(), 1);
+    daemon.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert!(daemon.ledger.holdings().is_empty());
 }
 
 /// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn a_reload_swaps_the_model_under_a_stream_that_finishes_on_the_old_one() {
-    let house = House::new(Wish::default());
-    house.until_ready(0).await;
-    house.control.hold(Phase::Decode);
-    let running = house.submit("a").await;
-    house.control.until(|counts| counts.running == 1).await;
-    let waiting = house.submit("a").await;
+    let daemon = TestDaemon::new(TestSetup::default());
+    daemon.until_ready(0).await;
+    daemon.control.hold(Phase::Decode);
+    let running = daemon.submit("a").await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    let waiting = daemon.submit("a").await;
 
     // The self-test of the new model decodes, too: it gets through, the running stream does not.
-    let reloading = house.reload("a");
+    let reloading = daemon.reload("a");
     let release = async {
-        house.until("the new model is tested", |_| house.control.counts().ready == 2).await;
-        house.control.release(Phase::Decode);
+        daemon.until("the new model is tested", |_| daemon.control.counts().ready == 2).await;
+        daemon.control.release(Phase::Decode);
     };
     let (reloaded, ()) = tokio::join!(reloading, release);
     assert!(reloaded.unwrap().ends_with("other.gguf"));
     for task in [running, waiting] {
-        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+        assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
     }
-    house.until("the old replica is gone", |health| health.pools[0].replicas.len() == 1).await;
-    assert!(house.health().await.pools[0].model_ref.ends_with("other.gguf"));
-    house.until("its memory is back", |_| house.ledger.holdings().len() == 1).await;
+    daemon.until("the old replica is gone", |health| health.pools[0].replicas.len() == 1).await;
+    assert!(daemon.health().await.pools[0].model_ref.ends_with("other.gguf"));
+    daemon.until("its memory is back", |_| daemon.ledger.holdings().len() == 1).await;
 }
 
 /// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn whoever_hears_how_a_reload_went_may_ask_for_the_next_one() {
-    let house = House::new(Wish::default());
-    house.until_ready(0).await;
+    let daemon = TestDaemon::new(TestSetup::default());
+    daemon.until_ready(0).await;
     for _ in 0..32 {
-        house.reload("a").await.unwrap();
+        daemon.reload("a").await.unwrap();
     }
 }
 
 /// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn a_model_that_fails_leaves_the_old_one_where_it_is() {
-    let house = House::new(Wish::default());
-    house.until_ready(0).await;
+    let daemon = TestDaemon::new(TestSetup::default());
+    daemon.until_ready(0).await;
     for (error, code) in [
         (StartError::Model("no such architecture".into()), RollbackCode::ModelInvalid),
         (StartError::Memory("it does not fit".into()), RollbackCode::DoesNotFit),
         (StartError::Engine("it died".into()), RollbackCode::EngineFailed),
     ] {
-        house.control.fail_starts(1, &error);
-        assert_eq!(house.reload("a").await, Err(code));
-        assert!(is_ready(&house.health().await, 0));
-        assert!(house.health().await.pools[0].model_ref.ends_with("a.gguf"));
-        assert_eq!(house.ledger.holdings().len(), 1, "what was tried has given its memory back");
+        daemon.control.fail_starts(1, &error);
+        assert_eq!(daemon.reload("a").await, Err(code));
+        assert!(is_ready(&daemon.health().await, 0));
+        assert!(daemon.health().await.pools[0].model_ref.ends_with("a.gguf"));
+        assert_eq!(daemon.ledger.holdings().len(), 1, "what was tried has given its memory back");
     }
-    let task = house.submit("a").await;
-    assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+    let task = daemon.submit("a").await;
+    assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
 }
 
 /// ORCH-MODEL-5
 #[tokio::test(start_paused = true)]
 async fn where_memory_is_for_one_model_only_the_queue_waits_while_they_change_places() {
-    let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
-    house.until_ready(0).await;
-    house.control.hold(Phase::Decode);
-    let running = house.submit("a").await;
-    house.control.until(|counts| counts.running == 1).await;
-    let reloading = house.reload("a");
+    let daemon = TestDaemon::new(TestSetup { memory: NEEDS, ..TestSetup::default() });
+    daemon.until_ready(0).await;
+    daemon.control.hold(Phase::Decode);
+    let running = daemon.submit("a").await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    let reloading = daemon.reload("a");
     let meanwhile = async {
-        house.until("held", |health| health.pools[0].replicas[0].state == "retiring").await;
-        let waiting = house.submit("a").await;
-        house.control.release(Phase::Decode);
+        daemon.until("held", |health| health.pools[0].replicas[0].state == "retiring").await;
+        let waiting = daemon.submit("a").await;
+        daemon.control.release(Phase::Decode);
         waiting
     };
     let (reloaded, waiting) = tokio::join!(reloading, meanwhile);
     assert!(reloaded.unwrap().ends_with("other.gguf"));
     for task in [running, waiting] {
-        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+        assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
     }
-    assert_eq!(house.ledger.holdings().len(), 1);
+    assert_eq!(daemon.ledger.holdings().len(), 1);
 }
 
 /// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn where_the_new_model_fails_in_its_place_the_old_one_comes_back() {
-    let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
-    house.until_ready(0).await;
-    house.control.fail_starts(1, &StartError::Model("it is broken".into()));
-    assert_eq!(house.reload("a").await, Err(RollbackCode::ModelInvalid));
-    let task = house.submit("a").await;
-    assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
-    assert!(house.health().await.pools[0].model_ref.ends_with("a.gguf"));
+    let daemon = TestDaemon::new(TestSetup { memory: NEEDS, ..TestSetup::default() });
+    daemon.until_ready(0).await;
+    daemon.control.fail_starts(1, &StartError::Model("it is broken".into()));
+    assert_eq!(daemon.reload("a").await, Err(RollbackCode::ModelInvalid));
+    let task = daemon.submit("a").await;
+    assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
+    assert!(daemon.health().await.pools[0].model_ref.ends_with("a.gguf"));
 }
 
 /// ORCH-MODEL-6
 #[tokio::test(start_paused = true)]
 async fn a_model_that_can_never_fit_is_refused_before_the_old_one_is_touched() {
-    let house =
-        House::new(Wish { memory: NEEDS - 1, change: |pool| pool.preload = false, ..Wish::default() });
-    house.until("unloaded", |health| health.pools[0].unloaded).await;
-    assert_eq!(house.reload("a").await, Err(RollbackCode::DoesNotFit));
-    let task = house.submit("a").await;
-    let (_, end) = house.end_of(task).await;
+    let daemon = TestDaemon::new(TestSetup {
+        memory: NEEDS - 1,
+        change: |pool| pool.preload = false,
+        ..TestSetup::default()
+    });
+    daemon.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert_eq!(daemon.reload("a").await, Err(RollbackCode::DoesNotFit));
+    let task = daemon.submit("a").await;
+    let (_, end) = daemon.end_of(task).await;
     let failure = end.failure.unwrap().to_string();
     assert!(failure.contains("needs") && failure.contains("free on cpu"), "{failure}");
-    assert_eq!(house.control.counts().starts, 0);
+    assert_eq!(daemon.control.counts().starts, 0);
 }
 
 /// ORCH-DEV-6
 #[tokio::test(start_paused = true)]
 async fn two_models_share_memory_for_one_and_no_task_is_lost() {
     let change = |pool: &mut PoolConfig| pool.preload = false;
-    let house = House::new(Wish { pools: &["a", "b"], memory: NEEDS, change, ..Wish::default() });
-    house.until("unloaded", |health| health.pools.iter().all(|pool| pool.unloaded)).await;
+    let daemon =
+        TestDaemon::new(TestSetup { pools: &["a", "b"], memory: NEEDS, change, ..TestSetup::default() });
+    daemon.until("unloaded", |health| health.pools.iter().all(|pool| pool.unloaded)).await;
     for _ in 0..5 {
-        let (first, second) = (house.submit("a").await, house.submit("b").await);
+        let (first, second) = (daemon.submit("a").await, daemon.submit("b").await);
         for task in [first, second] {
-            assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
-            assert!(house.ledger.holdings().len() <= 1);
+            assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
+            assert!(daemon.ledger.holdings().len() <= 1);
         }
     }
 }
@@ -395,72 +399,72 @@ async fn two_models_share_memory_for_one_and_no_task_is_lost() {
 /// ORCH-MODEL-8
 #[tokio::test(start_paused = true)]
 async fn a_retired_model_finishes_what_runs_and_gives_its_memory_back_and_comes_back_when_active() {
-    let house = House::new(Wish::default());
-    house.until_ready(0).await;
-    house.control.hold(Phase::Decode);
-    let running = house.submit("a").await;
-    house.control.until(|counts| counts.running == 1).await;
-    let waiting = house.submit("a").await;
-    house.driver.set_model_state(pool("a"), ModelState::Retired).await.unwrap();
-    assert_eq!(house.end_of(waiting).await.1.finish, FinishReason::Error);
-    assert_eq!(house.ledger.holdings().len(), 1, "a task runs");
+    let daemon = TestDaemon::new(TestSetup::default());
+    daemon.until_ready(0).await;
+    daemon.control.hold(Phase::Decode);
+    let running = daemon.submit("a").await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    let waiting = daemon.submit("a").await;
+    daemon.driver.set_model_state(pool("a"), ModelState::Retired).await.unwrap();
+    assert_eq!(daemon.end_of(waiting).await.1.finish, FinishReason::Error);
+    assert_eq!(daemon.ledger.holdings().len(), 1, "a task runs");
 
-    house.control.release(Phase::Decode);
-    assert_eq!(house.end_of(running).await.1.finish, FinishReason::Stop);
-    house.until("unloaded", |health| health.pools[0].unloaded).await;
-    assert!(house.ledger.holdings().is_empty());
+    daemon.control.release(Phase::Decode);
+    assert_eq!(daemon.end_of(running).await.1.finish, FinishReason::Stop);
+    daemon.until("unloaded", |health| health.pools[0].unloaded).await;
+    assert!(daemon.ledger.holdings().is_empty());
 
-    house.driver.set_model_state(pool("a"), ModelState::Active).await.unwrap();
-    house.until_ready(0).await;
-    let task = house.submit("a").await;
-    assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+    daemon.driver.set_model_state(pool("a"), ModelState::Active).await.unwrap();
+    daemon.until_ready(0).await;
+    let task = daemon.submit("a").await;
+    assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
 }
 
 /// ORCH-MODEL-8
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_activated_before_it_has_gone_goes_on_without_a_load() {
-    let house = House::new(Wish::default());
-    house.until_ready(0).await;
-    house.control.hold(Phase::Decode);
-    let running = house.submit("a").await;
-    house.control.until(|counts| counts.running == 1).await;
-    house.driver.set_model_state(pool("a"), ModelState::Retired).await.unwrap();
-    house.driver.set_model_state(pool("a"), ModelState::Active).await.unwrap();
-    let next = house.submit("a").await;
-    house.control.release(Phase::Decode);
+    let daemon = TestDaemon::new(TestSetup::default());
+    daemon.until_ready(0).await;
+    daemon.control.hold(Phase::Decode);
+    let running = daemon.submit("a").await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    daemon.driver.set_model_state(pool("a"), ModelState::Retired).await.unwrap();
+    daemon.driver.set_model_state(pool("a"), ModelState::Active).await.unwrap();
+    let next = daemon.submit("a").await;
+    daemon.control.release(Phase::Decode);
     for task in [running, next] {
-        assert_eq!(house.end_of(task).await.1.finish, FinishReason::Stop);
+        assert_eq!(daemon.end_of(task).await.1.finish, FinishReason::Stop);
     }
-    assert_eq!(house.control.counts().starts, 1);
+    assert_eq!(daemon.control.counts().starts, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_it_all_ends_every_keeper_with_its_replicas() {
-    let house = House::new(Wish { pools: &["a", "b"], ..Wish::default() });
-    house.until_ready(0).await;
-    house.until_ready(1).await;
-    house.shutdown.cancel();
-    let controllers = std::mem::take(&mut *house.controllers.lock().unwrap());
+async fn the_shutdown_ends_every_controller_with_its_replicas() {
+    let daemon = TestDaemon::new(TestSetup { pools: &["a", "b"], ..TestSetup::default() });
+    daemon.until_ready(0).await;
+    daemon.until_ready(1).await;
+    daemon.shutdown.cancel();
+    let controllers = std::mem::take(&mut *daemon.controllers.lock().unwrap());
     assert_eq!(controllers.len(), 2);
     for controller in controllers {
         controller.await.unwrap();
     }
-    assert!(house.ledger.holdings().is_empty());
+    assert!(daemon.ledger.holdings().is_empty());
 }
 
 /// ORCH-CONF-11
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_is_removed_gives_its_memory_to_one_that_is_added() {
-    let house = House::new(Wish { memory: NEEDS, ..Wish::default() });
-    house.until_ready(0).await;
-    let pools = vec![pool_config("b", &house._folder)];
-    house.driver.configure(configuration(pools)).await.unwrap();
-    house.until("the new pool is the only one", |health| health.pools.len() == 1).await;
-    house.until_ready(0).await;
-    assert_eq!(house.health().await.pools[0].id, pool("b"));
-    let holdings = house.ledger.holdings();
+    let daemon = TestDaemon::new(TestSetup { memory: NEEDS, ..TestSetup::default() });
+    daemon.until_ready(0).await;
+    let pools = vec![pool_config("b", &daemon._folder)];
+    daemon.driver.configure(configuration(pools)).await.unwrap();
+    daemon.until("the new pool is the only one", |health| health.pools.len() == 1).await;
+    daemon.until_ready(0).await;
+    assert_eq!(daemon.health().await.pools[0].id, pool("b"));
+    let holdings = daemon.ledger.holdings();
     assert_eq!(holdings.iter().map(|holding| &holding.replica.pool).collect::<Vec<_>>(), [&pool("b")]);
-    assert_eq!(house.control.counts().gone, 1);
+    assert_eq!(daemon.control.counts().gone, 1);
 }
 
 mod orders;

@@ -8,20 +8,20 @@ fn a_long_input_is_kept_from_its_beginning_and_counted_in_full() {
     let turn = |content: String| Message::new(Role::User, content);
     let half = "ä".repeat(ASKED_BYTES_MAX / 4);
     let input = Input::Messages(vec![turn(half.clone()), turn(format!("x{half}")), turn("last".to_owned())]);
-    let asked = Asked::of(&input);
+    let asked = PromptPreview::of(&input);
     assert_eq!(asked.bytes, ASKED_BYTES_MAX + 5);
     assert!(asked.is_cut());
     let kept: usize = asked.parts.iter().map(|(_, text)| text.len()).sum();
     assert_eq!(kept, ASKED_BYTES_MAX - 1, "no character is kept by half");
     assert!(asked.parts[1].1.starts_with("xä"));
-    assert!(!Asked::of(&Input::Prompt("short".to_owned())).is_cut());
+    assert!(!PromptPreview::of(&Input::Prompt("short".to_owned())).is_cut());
 }
 
 #[test]
 fn what_a_turn_calls_is_shown_in_words() {
     let call = ToolCall { id: "1".to_owned(), name: "look".to_owned(), arguments: "{\"at\":2}".to_owned() };
     let turn = Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "I look.") };
-    let asked = Asked::of(&Input::Messages(vec![turn]));
+    let asked = PromptPreview::of(&Input::Messages(vec![turn]));
     assert_eq!(asked.parts, [(Some(Role::Assistant), "I look.\nlook({\"at\":2})".to_owned())]);
 }
 
@@ -41,7 +41,7 @@ fn the_speed_of_an_answer_counts_from_its_first_token() {
         max_tokens: None,
         age: Millis(3000),
         promised_start: Millis(0),
-        course: CourseView { first_token: Some(Millis(1000)), ..CourseView::default() },
+        course: Timeline { first_token: Some(Millis(1000)), ..Timeline::default() },
     };
     assert_eq!(view.tokens_per_s(), None, "one token has no speed");
     view.tokens_out = TokenCount(21);

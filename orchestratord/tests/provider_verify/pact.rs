@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use orchestratord::keeper::{Order, PoolEvent, Rollback, RollbackCode};
+use orchestratord::pool_protocol::{Order, PoolEvent, Rollback, RollbackCode};
 use pact_verifier::callback_executors::HttpRequestProviderStateExecutor;
 use pact_verifier::{
     FilterInfo, NullRequestFilterExecutor, PactSource, ProviderInfo, ProviderTransport, VerificationOptions,
@@ -22,11 +22,11 @@ use engine_mock::Phase;
 const TASK: &str = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
 const SESSION: &str = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
 
-/// States that the pool's keeper is in, not the daemon.
+/// States that the pool's controller is in, not the daemon.
 const GOOD_MODEL: &str = "a pool serves and the new model is good";
 const BROKEN_MODEL: &str = "a pool serves and the new model is broken";
 
-/// Does what the pool's keeper is asked, as the state has it. Never ends.
+/// Does what the pool's controller is ordered, as the state has it. Never ends.
 async fn keep(house: &mut House, state: &str) {
     while let Some(order) = house.ordered.recv().await {
         let Order::Reload(order) = order else { continue };

@@ -20,8 +20,8 @@ use orchestratord::http::cors::Origins;
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
-use orchestratord::keeper::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
 use orchestratord::metrics::Metrics;
+use orchestratord::pool_protocol::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
 use orchestratord::protocol::Configuration;
 use orchestratord::server::{ConnectionLimits, Server, bind};
 use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest, Snapshot};
@@ -73,7 +73,7 @@ pub struct House {
     pub control: MockControl,
     factory: MockFactory,
     pools: mpsc::Sender<(PoolKey, PoolEvent)>,
-    /// What the pool's keeper is asked.
+    /// What the pool's controller is ordered.
     pub ordered: mpsc::Receiver<Order>,
     /// The way past the HTTP plane.
     pub driver: DriverHandle,
@@ -201,12 +201,12 @@ impl House {
         self.pools.send((PoolKey::FIRST, event)).await.expect("the driver runs");
     }
 
-    /// Says of the pool what its keeper would.
+    /// Says of the pool what its controller would.
     pub async fn say(&self, event: PoolEvent) {
         self.pools.send((PoolKey::FIRST, event)).await.expect("the driver runs");
     }
 
-    /// Ends the pool's replica, as its keeper would.
+    /// Ends the pool's replica, as its controller would.
     pub async fn unload(&self) {
         self.tell(ReplicaEventKind::Gone { reason: ExitReason::Stopped }).await;
         self.say(PoolEvent::Unloaded).await;

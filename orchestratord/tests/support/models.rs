@@ -1,6 +1,6 @@
 //! Which models are served: every answer of the control plane's two changes.
 
-use orchestratord::keeper::{Order, PoolEvent, Rollback, RollbackCode};
+use orchestratord::pool_protocol::{Order, PoolEvent, Rollback, RollbackCode};
 use serde_json::json;
 
 use super::audit::{Audit, prompt, task};
@@ -22,7 +22,7 @@ fn state(state: &str) -> Ask {
 pub async fn reloads(audit: &Audit, house: &mut House) {
     let at = house.address;
     let ask = audit.expect(200, at, reload("file:/models/other.gguf"));
-    let keeper = async {
+    let controller = async {
         let Some(Order::Reload(order)) = house.ordered.recv().await else { panic!("a reload is ordered") };
         assert_eq!(order.model.to_string(), "file:/models/other.gguf");
         // While this one is under way:
@@ -32,7 +32,7 @@ pub async fn reloads(audit: &Audit, house: &mut House) {
         assert_eq!(health["pools"][0]["reloading_to"], "file:/models/other.gguf");
         house.say(PoolEvent::ReloadOver(Ok("file:/models/other.gguf".to_owned()))).await;
     };
-    let (answer, ()) = tokio::join!(ask, keeper);
+    let (answer, ()) = tokio::join!(ask, controller);
     assert_eq!(answer.json(), json!({"status": "reloaded", "model_ref": "file:/models/other.gguf"}));
 
     for code in [
@@ -43,24 +43,24 @@ pub async fn reloads(audit: &Audit, house: &mut House) {
         RollbackCode::EngineFailed,
     ] {
         let ask = audit.expect(409, at, reload("file:/models/broken.gguf"));
-        let keeper = async {
+        let controller = async {
             let ordered = house.ordered.recv().await;
             assert!(matches!(ordered, Some(Order::Reload(_))), "a reload is ordered");
             let rollback = Rollback { code, message: "it is broken".to_owned() };
             house.say(PoolEvent::ReloadOver(Err(rollback))).await;
         };
-        let (answer, ()) = tokio::join!(ask, keeper);
+        let (answer, ()) = tokio::join!(ask, controller);
         assert_eq!(answer.json()["status"], "rollback");
         assert_eq!(answer.json()["message"], "it is broken");
     }
     let stopping = audit.expect(409, at, reload("starter"));
-    let keeper = async {
+    let controller = async {
         house.ordered.recv().await;
         let rollback =
             Rollback { code: RollbackCode::Stopping, message: "the daemon is stopping".to_owned() };
         house.say(PoolEvent::ReloadOver(Err(rollback))).await;
     };
-    let (answer, ()) = tokio::join!(stopping, keeper);
+    let (answer, ()) = tokio::join!(stopping, controller);
     assert_eq!(answer.json()["code"], "STOPPING");
 }
 

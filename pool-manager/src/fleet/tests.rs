@@ -48,7 +48,7 @@ fn outlet() -> (Outlet, mpsc::Receiver<ReplicaEvent>) {
 #[tokio::test(start_paused = true)]
 async fn a_candidate_is_silent_until_it_is_promoted() {
     let (context, control) = context(MockConfig::instant());
-    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &context);
+    let mut candidate = ReloadCandidate::start(vec![spec(0), spec(1)], &context);
     let passed = candidate.passed(|_| {}).await.unwrap();
     assert_eq!(passed.len(), 2);
 
@@ -63,7 +63,7 @@ async fn a_candidate_is_silent_until_it_is_promoted() {
 #[tokio::test(start_paused = true)]
 async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
     let (context, _control) = context(MockConfig { load: Duration::from_secs(4), ..MockConfig::instant() });
-    let mut candidate = Candidate::start(vec![spec(0), spec(1)], &context);
+    let mut candidate = ReloadCandidate::start(vec![spec(0), spec(1)], &context);
     let mut heard = Vec::new();
     candidate.passed(|share| heard.push(share)).await.unwrap();
     assert!(heard.is_sorted(), "{heard:?}");
@@ -77,7 +77,7 @@ async fn a_candidate_says_how_much_is_loaded_over_all_of_its_replicas() {
 async fn a_candidate_of_which_one_replica_fails_has_failed() {
     let (context, control) = context(MockConfig::instant());
     control.fail_starts(1, &engine_api::StartError::Model("no such file".into()));
-    let mut candidate = Candidate::start(vec![spec(0)], &context);
+    let mut candidate = ReloadCandidate::start(vec![spec(0)], &context);
     let why = candidate.passed(|_| {}).await.unwrap_err();
     assert_eq!(why.to_string(), "no such file");
     candidate.dismiss().await;

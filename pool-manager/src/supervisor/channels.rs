@@ -49,13 +49,13 @@ impl StopSignal {
 }
 
 /// The way out: the state that can be asked for, and the events.
-pub(super) struct Voice {
+pub(super) struct EventSender {
     pub(super) replica: ReplicaId,
     pub(super) events: mpsc::Sender<ReplicaEvent>,
     pub(super) state: Arc<watch::Sender<ReplicaState>>,
 }
 
-impl Voice {
+impl EventSender {
     pub(super) fn set(&self, state: ReplicaState) {
         self.state.send_replace(state);
     }

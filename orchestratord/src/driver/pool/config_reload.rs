@@ -5,7 +5,7 @@
 use super::Pool;
 use crate::backpressure::Refusal;
 use crate::driver::Effect;
-use crate::keeper::{Order, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
+use crate::pool_protocol::{Order, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{Reply, ReplyTo};
 
 /// A reload that waits, and who asked for it.

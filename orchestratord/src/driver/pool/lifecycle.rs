@@ -33,7 +33,7 @@ use super::Pool;
 use crate::backpressure::Refusal;
 use crate::driver::Effect;
 use crate::health_view::{FetchView, ReloadStage, ReloadView};
-use crate::keeper::{Demand, IdleSignal, Order, PoolEvent, ReloadOrder, ReloadOutcome, Swapped};
+use crate::pool_protocol::{Demand, IdleSignal, Order, PoolEvent, ReloadOrder, ReloadOutcome, Swapped};
 use crate::protocol::{Reply, ReplyTo};
 use crate::state::ModelState;
 
@@ -183,7 +183,7 @@ impl Pool {
                 self.begin_serving(now, effects);
             }
             PoolEvent::Adopted { model_ref, engine } => self.adopted(model_ref, engine),
-            PoolEvent::Hold(idle) => match self.lifecycle.base() {
+            PoolEvent::PauseDispatch(idle) => match self.lifecycle.base() {
                 Lifecycle::Serving { .. } => self.empty(AfterEmpty::Swap(idle), effects),
                 // Its replicas get nothing new already, or there are none.
                 _ => effects.push(Effect::Signal(idle)),

@@ -16,7 +16,7 @@ use orchestrator_core::Timestamp;
 use super::Pool;
 use super::lifecycle::{AfterEmpty, Lifecycle};
 use crate::driver::{Effect, PoolSetup};
-use crate::keeper::Order;
+use crate::pool_protocol::Order;
 
 /// Whether a pool is in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use orchestrator_core::{PoolScheduler, ReplicaId, ReplicaProfile, Timestamp};
 use pool_manager::{Breaker, SelfTest, Snapshot};
 
 use super::Pool;
-use crate::keeper::IdleSignal;
+use crate::pool_protocol::IdleSignal;
 
 /// A replica whose engine failed with a task and then says nothing of being suspended gets tasks again after this.
 const SUSPENSION: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Pool;
 use super::lifecycle::Lifecycle;
 use crate::driver::Effect;
-use crate::keeper::PoolKey;
+use crate::pool_protocol::PoolKey;
 
 /// How often in a row a controller has to find no room, while nothing else changes, until nobody is taken to be
 /// able to give any: the first may have looked before another gave its memory back, and the second at a

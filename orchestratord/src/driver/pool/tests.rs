@@ -1,7 +1,7 @@
 use super::*;
 use crate::backpressure::Failure;
 use crate::health_view::FetchView;
-use crate::keeper::PoolEvent;
+use crate::pool_protocol::PoolEvent;
 use engine_api::Device;
 use orchestrator_core::{Millis, ReplicaId};
 use pool_manager::Breaker;

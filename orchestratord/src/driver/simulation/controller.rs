@@ -1,4 +1,4 @@
-//! Controllers of pools in a simulation: they keep to the contract of [`crate::keeper`], and their work fails as the
+//! Controllers of pools in a simulation: they keep to the contract of [`crate::pool_protocol`], and their work fails as the
 //! scenario has it. And the faults of engines.
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use super::engine::{EngineId, EngineMode, SimEngine};
 use super::scenario::{LoadFate, Operation, ReloadFate};
 use super::world::{Happening, World};
 use crate::driver::Event;
-use crate::keeper::{Order, PoolEvent, PoolKey, Rollback, RollbackCode, Swapped};
+use crate::pool_protocol::{Order, PoolEvent, PoolKey, Rollback, RollbackCode, Swapped};
 
 /// A controller's next step. One of an earlier generation was canceled.
 #[derive(Clone, Copy, Debug)]
@@ -301,7 +301,7 @@ impl World {
             ReloadFate::InPlace | ReloadFate::FailsInPlace => {
                 let (signal, idle) = oneshot::channel();
                 self.controllers[pool].held = Some((idle, fate));
-                self.event(pool, PoolEvent::Hold(signal));
+                self.event(pool, PoolEvent::PauseDispatch(signal));
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::driver::tests::pool_config;
 use crate::driver::{
     Driver, Effect, Event, FAILURES_MAX, PoolSetup, Retention, RunId, TaskEvent, TokensOut, Work,
 };
-use crate::keeper::{PoolKey, ReloadOrder, ReloadOutcome};
+use crate::pool_protocol::{PoolKey, ReloadOrder, ReloadOutcome};
 use crate::protocol::{
     Command, Configuration, LostEngine, LostState, Measurement, ReplyTo, RouteQuery, Routed, TaskRequest,
 };

@@ -3,7 +3,7 @@
 use super::handle::{Bench, setup};
 use super::*;
 use crate::health_view::HealthView;
-use crate::keeper::{PoolEvent, ReloadOrder, Rollback, RollbackCode};
+use crate::pool_protocol::{PoolEvent, ReloadOrder, Rollback, RollbackCode};
 use crate::protocol::{Command, PoolChanges, ReplyTo, RouteQuery, Routed};
 use crate::state::ModelState;
 use config_schema::PoolModel;
@@ -61,7 +61,7 @@ fn no_room() -> PoolEvent {
 }
 
 /// A reload's reply.
-type Reloading = tokio::sync::oneshot::Receiver<Result<crate::keeper::ReloadOutcome, Refusal>>;
+type Reloading = tokio::sync::oneshot::Receiver<Result<crate::pool_protocol::ReloadOutcome, Refusal>>;
 
 impl Bench {
     fn event(&mut self, event: PoolEvent) {
@@ -97,7 +97,7 @@ impl Bench {
     /// A reload that waits for the task in the old model's replica.
     fn hold(&mut self) -> Reloading {
         let reload = self.reload();
-        self.event(PoolEvent::Hold(tokio::sync::oneshot::channel().0));
+        self.event(PoolEvent::PauseDispatch(tokio::sync::oneshot::channel().0));
         reload
     }
 
@@ -198,7 +198,7 @@ fn late(at: At) -> Vec<PoolEvent> {
         PoolEvent::FetchFailed { why: "no network".into(), retry_in: Duration::from_secs(1) },
         PoolEvent::Starting(vec![(replica_id(7), Device::Cpu)]),
         PoolEvent::Unloaded,
-        PoolEvent::Hold(tokio::sync::oneshot::channel().0),
+        PoolEvent::PauseDispatch(tokio::sync::oneshot::channel().0),
     ];
     if matches!(at, At::Reloading | At::Holding | At::Swapping) {
         let over = Rollback { code: RollbackCode::ModelRetired, message: "unloaded meanwhile".into() };
@@ -427,7 +427,7 @@ impl Bench {
         told.into_iter().map(name).filter(|order| order != "SetDemand").collect()
     }
 
-    fn over(&mut self, outcome: crate::keeper::ReloadOutcome) {
+    fn over(&mut self, outcome: crate::pool_protocol::ReloadOutcome) {
         self.event(PoolEvent::ReloadOver(outcome));
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::backpressure::Verdict;
 use crate::driver::simulation::engine::SimEngine;
-use crate::keeper::PoolEvent;
+use crate::pool_protocol::PoolEvent;
 use crate::protocol::{Command, LostEngine, LostState, Measurement, ReplyTo};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;

@@ -19,11 +19,11 @@ impl Relay {
 }
 
 async fn relay(log: &Arc<TaskLog>, from: u32) -> Relay {
-    let standing =
-        Standing { queue_position: 3, predicted_start: Millis(420), predicted_start_p90: Millis(600) };
+    let position =
+        QueuePosition { queue_position: 3, predicted_start: Millis(420), predicted_start_p90: Millis(600) };
     let permit = Streams::new(Clock::start()).try_open(1).unwrap();
     Relay::new(
-        Subscription { standing, engine: EngineKind::Llamacpp, reader: log.read_from(from) },
+        Subscription { position, engine: EngineKind::Llamacpp, reader: log.read_from(from) },
         KEEPALIVE,
         permit,
     )
@@ -176,9 +176,10 @@ async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     let log = TaskLog::new();
     let streams = Streams::new(Clock::start());
     let permit = streams.try_open(1).unwrap();
-    let standing = Standing { queue_position: 0, predicted_start: Millis(0), predicted_start_p90: Millis(0) };
+    let position =
+        QueuePosition { queue_position: 0, predicted_start: Millis(0), predicted_start_p90: Millis(0) };
     let body = Relay::new(
-        Subscription { standing, engine: EngineKind::Llamacpp, reader: log.read_from(0) },
+        Subscription { position, engine: EngineKind::Llamacpp, reader: log.read_from(0) },
         KEEPALIVE,
         permit,
     )

@@ -237,7 +237,7 @@ impl Rig {
                 rig.other.hold(Phase::Load);
                 rig.reload_other().await;
                 if at == At::ReloadInPlace {
-                    rig.until("Hold").await;
+                    rig.until("PauseDispatch").await;
                     rig.idle = None;
                 }
                 rig.other.until(|counts| counts.starts == 1).await;
@@ -249,7 +249,7 @@ impl Rig {
             }
             At::ReloadWaiting => {
                 rig.reload_other().await;
-                rig.until("Hold").await;
+                rig.until("PauseDispatch").await;
             }
             _ => {}
         }
@@ -280,9 +280,9 @@ impl Rig {
                 PoolEvent::NoRoom { .. } => "NoRoom".to_owned(),
                 PoolEvent::Starting(_) => "Starting".to_owned(),
                 PoolEvent::Swapped { .. } => "Swapped".to_owned(),
-                PoolEvent::Hold(idle) => {
+                PoolEvent::PauseDispatch(idle) => {
                     self.idle = Some(idle);
-                    "Hold".to_owned()
+                    "PauseDispatch".to_owned()
                 }
                 PoolEvent::Adopted { .. } => "Adopted".to_owned(),
                 PoolEvent::Closed => "Closed".to_owned(),
@@ -559,7 +559,7 @@ async fn options_that_fail_leave_the_replicas_and_the_options_that_they_had() {
         rig.other.fail_starts(1, &StartError::Model("broken".into()));
         rig.order(with_options(&rig, &folder)).await;
         if memory == NEEDS {
-            rig.until("Hold").await;
+            rig.until("PauseDispatch").await;
             rig.idle = None;
         }
         rig.until("ReloadOver(ModelInvalid)").await;

@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::health_view::{FetchView, ReloadStage};
 
-/// Orders that wait for a keeper. The driver gives a new one only when the one before it is answered, but
+/// Orders that wait for a controller. The driver gives a new one only when the one before it is answered, but
 /// for a reload, of which there is one at a time.
 pub const ORDERS_BOUND: usize = 8;
 
@@ -54,7 +54,7 @@ impl PoolKey {
 /// Tells a controller that replicas are idle. Used once; dropped unused, it tells that the driver is gone.
 pub type IdleSignal = oneshot::Sender<()>;
 
-/// What a keeper is asked to do.
+/// What a controller is ordered to do.
 #[derive(Debug)]
 pub enum Order {
     /// Load the model, and go on trying until its replicas start.
@@ -174,7 +174,7 @@ pub enum PoolEvent {
     Placed(Vec<Placement>),
     /// It does not fit beside what is loaded; it is loaded when it does.
     NoRoom {
-        /// The reckoning in words.
+        /// The arithmetic in words.
         why: String,
         /// The devices it could go to.
         devices: Vec<Device>,
@@ -202,7 +202,7 @@ pub enum PoolEvent {
         engine: EngineKind,
     },
     /// No task may be given to a replica: the models change places. Told when none is in one any more.
-    Hold(IdleSignal),
+    PauseDispatch(IdleSignal),
     /// How far the new model of the reload is.
     Reloading(ReloadStage),
     /// The reload is over: the next one may come.
@@ -229,5 +229,5 @@ impl std::fmt::Debug for Swapped {
     }
 }
 
-/// The way to a keeper.
+/// The channel to a controller.
 pub type Orders = mpsc::Sender<Order>;
