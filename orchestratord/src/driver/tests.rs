@@ -24,8 +24,11 @@ use crate::protocol::Configuration;
 use crate::task_log::{Chunk, FinishReason, LogReader, TaskEnd};
 use orchestrator_core::PoolId;
 
+mod admission;
+mod config_reload;
 mod configure;
 mod handle;
+mod losses;
 mod views;
 
 /// The silence that is a hang here.
@@ -180,86 +183,8 @@ fn failure(end: &TaskEnd) -> Code {
 
 /// ORCH-TASK-1
 #[tokio::test]
-async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
-    let driver = TestDriver::one(one_slot()).await;
-    let accepted = driver.admit(1, Priority::Interactive).await.unwrap();
-    assert_eq!(accepted.position.queue_position, 0);
-    assert_eq!(accepted.backoff, Millis(0));
-    let (text, end) = driver.end_of(1).await;
-    assert!(!text.is_empty());
-    assert_eq!((end.finish, end.failure), (FinishReason::Length, None));
-    assert_eq!((end.tokens_in, end.tokens_out), (TokenCount(3), TokenCount(5)));
-}
-
-/// ORCH-TASK-2
-#[tokio::test]
-async fn the_same_id_is_the_same_task_and_another_body_is_refused() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.end_of(1).await;
-    let again = driver.admit(1, Priority::Interactive).await.unwrap();
-    assert_eq!(again.task, TaskId(Uuid::from_u128(1)));
-    assert_eq!(driver.control.counts().submitted, 1);
-    let mut other = request(1, Priority::Interactive);
-    other.fingerprint = 2;
-    let refusal = driver.handle.submit(other).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
-}
-
-#[tokio::test]
-async fn what_the_engine_finds_wrong_with_a_task_is_refused_before_it_waits() {
-    let what = "`sampling.grammar` has no rule named `root`";
-    let driver = TestDriver::one(MockConfig { refuses: Some(what.into()), ..one_slot() }).await;
-    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
-    assert_eq!(refusal, Refusal::Invalid(what.into()));
-    assert_eq!(driver.control.counts().submitted, 0);
-}
-
-#[tokio::test]
-async fn an_engine_that_does_not_measure_in_time_refuses_with_a_wait() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Measure);
-    tokio::time::pause();
-    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
-    let verdict = refusal.verdict();
-    assert_eq!((verdict.status, verdict.code, verdict.retriable), (503, Code::ReplicaExhausted, true));
-    assert_eq!(verdict.retry_after_s(), Some(10));
-}
-
-#[tokio::test]
-async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_more() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Measure);
-    let handle = driver.handle.clone();
-    let mut asked = JoinSet::new();
-    asked.spawn(async move { handle.submit(request(1, Priority::Interactive)).await });
-    driver.control.until(|counts: &Counts| counts.measures == 1).await;
-    driver.control.crash(&ExitReason::Signal(11));
-    asked.join_next().await.unwrap().unwrap().expect("it waits for the restart");
-    assert_eq!(driver.control.counts().measures, 1);
-    // Its engine's supervisor says so only now, and has it started again.
-    driver.tell(0, ReplicaEventKind::Gone { reason: ExitReason::Signal(11) }).await;
-    driver.control.hold(Phase::Prefill);
-    driver.bring_up(0).await;
-    driver.control.until(|counts: &Counts| counts.submitted == 1).await;
-    driver.control.crash(&ExitReason::Signal(11));
-    let (_, end) = driver.end_of(1).await;
-    assert_eq!(end.failure, Some(Failure::EnginesFailed), "two engines, and no third");
-}
-
-#[tokio::test]
-async fn a_prompt_that_two_engines_died_measuring_is_refused_and_kills_no_third() {
-    let engine = MockConfig { measuring: Measuring::Dies, ..one_slot() };
-    let driver = TestDriver::new(engine, small_queue(), keeping(100), 3).await;
-    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
-    let verdict = refusal.verdict();
-    assert_eq!((verdict.status, verdict.code, verdict.retriable), (503, Code::WorkerReset, false));
-    let counts = driver.control.counts();
-    assert_eq!((counts.measures, counts.gone), (2, 2));
-}
-
 /// ORCH-CANCEL-2
-#[tokio::test]
+/// ORCH-TASK-2
 async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
     let driver = TestDriver::one(one_slot()).await;
     driver.control.hold(Phase::Decode);
@@ -295,95 +220,11 @@ async fn a_running_task_that_is_canceled_says_nothing_more_and_frees_its_slot() 
 
 /// ORCH-QUEUE-2
 #[tokio::test]
-async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.admit(2, Priority::Batch).await.unwrap();
-    let batch = driver.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
-    assert_eq!(batch.position.queue_position, 0);
-    driver.admit(3, Priority::Interactive).await.unwrap();
-    let batch = driver.handle.subscribe(TaskId(Uuid::from_u128(2)), 0).await.unwrap();
-    assert_eq!(batch.position.queue_position, 1);
-    driver.control.release(Phase::Decode);
-    driver.end_of(2).await;
-    let order: Vec<u128> = driver.control.submitted().iter().map(|task| task.0.as_u128()).collect();
-    assert_eq!(order, [1, 3, 2]);
-}
-
-/// ORCH-QUEUE-1
-#[tokio::test]
-async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    for task in 0..3 {
-        driver.admit(task, Priority::Batch).await.unwrap();
-    }
-    let refusal = driver.admit(9, Priority::Batch).await.unwrap_err();
-    let verdict = refusal.verdict();
-    assert_eq!((verdict.status, verdict.code), (429, Code::AdmissionReject));
-    assert!(verdict.retry_after.is_some_and(|wait| wait.0 > 0));
-    driver.admit(10, Priority::Interactive).await.unwrap();
-    let text = driver.handle.subscribe(TaskId(Uuid::from_u128(9)), 0).await.unwrap_err();
-    assert!(matches!(text, Refusal::NotFound(_)));
-}
-
-/// ORCH-QUEUE-4
-#[tokio::test]
-async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() {
-    let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
-    let driver = TestDriver::new(one_slot(), queue, keeping(100), 1).await;
-    driver.control.hold(Phase::Decode);
-    for task in 0..4 {
-        driver.admit(task, Priority::Batch).await.unwrap();
-    }
-    let (_, end) = driver.end_of(1).await;
-    assert_eq!(failure(&end), Code::QueueFullDropLru);
-    driver.control.release(Phase::Decode);
-    for task in [0, 2, 3] {
-        assert_eq!(driver.end_of(task).await.1.finish, FinishReason::Length);
-    }
-}
-
-/// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
-#[tokio::test]
-async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.control.until(|counts: &Counts| counts.running == 1).await;
-    driver.control.crash(&ExitReason::Signal(9));
-    driver.control.until(|counts: &Counts| counts.lost == 1).await;
-    driver.bring_up(0).await;
-    driver.control.until(|counts: &Counts| counts.running == 1).await;
-    driver.control.pass(Phase::Decode, 1);
-    driver.control.until(|counts: &Counts| counts.tokens == 1).await;
-    driver.control.crash(&ExitReason::Signal(9));
-    let (text, end) = driver.end_of(1).await;
-    assert_eq!(failure(&end), Code::WorkerReset);
-    assert!(end.failure.is_some_and(|failure| failure.verdict().retry_after > Some(Millis(0))));
-    assert!(!text.is_empty());
-    assert_eq!(driver.control.counts().submitted, 2);
-}
-
-/// ORCH-REPL-7
-#[tokio::test]
-async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    for death in 1..=2 {
-        driver.control.until(|counts: &Counts| counts.running == 1).await;
-        driver.control.crash(&ExitReason::Signal(9));
-        driver.control.until(|counts: &Counts| counts.lost == death).await;
-        driver.bring_up(0).await;
-    }
-    assert_eq!(failure(&driver.end_of(1).await.1), Code::WorkerReset);
-    assert_eq!(driver.control.counts().submitted, 2);
-}
-
 /// ORCH-STOP-1
-#[tokio::test]
+/// ORCH-REPL-7
+/// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
+/// ORCH-QUEUE-4
+/// ORCH-QUEUE-1
 async fn a_stop_ends_what_waits_refuses_what_comes_and_waits_for_what_runs() {
     let driver = TestDriver::one(one_slot()).await;
     driver.control.hold(Phase::Decode);
@@ -466,29 +307,8 @@ async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
     assert!(matches!(driver.handle.session(session).await, Err(Refusal::NotFound(_))));
 }
 
-/// ORCH-REPL-3
-#[tokio::test]
-async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
-    let driver = TestDriver::new(one_slot(), small_queue(), keeping(3), 0).await;
-    let refusal = driver.admit(1, Priority::Interactive).await.unwrap_err();
-    assert_eq!((refusal.verdict().status, refusal.verdict().code), (503, Code::PoolUnready));
-    assert!(refusal.verdict().retry_after_s().is_some_and(|wait| (1..=60).contains(&wait)));
-}
-
 /// ORCH-TASK-9
-#[tokio::test]
-async fn an_unknown_model_or_engine_is_refused_with_those_there_are() {
-    let driver = TestDriver::one(one_slot()).await;
-    let mut wrong = request(1, Priority::Interactive);
-    wrong.model_ref = Some("llama-9000".into());
-    let refusal = driver.handle.submit(wrong).await.unwrap_err().to_string();
-    assert_eq!(refusal, "`model_ref` is `llama-9000`, which is not served here: there is `starter`");
-    let mut wrong = request(1, Priority::Interactive);
-    wrong.engine = Some(EngineKind::Triton);
-    let refusal = driver.handle.submit(wrong).await.unwrap_err().to_string();
-    assert_eq!(refusal, "`engine` is `triton`, which no pool uses: there is `llamacpp`");
-}
-
+/// ORCH-REPL-3
 /// Many tasks, canceled and crashed at random: each gets exactly one end, and the driver is empty after.
 /// ORCH-TASK-12
 #[tokio::test]
@@ -536,76 +356,6 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
         assert!(health.pools[0].lanes.iter().all(|lane| lane.depth == 0), "seed {seed}");
     }
 }
-
+/// ORCH-REPL-9
+/// ORCH-REPL-9
 /// ORCH-REPL-3
-#[tokio::test]
-async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.admit(2, Priority::Batch).await.unwrap();
-    driver.control.until(|counts: &Counts| counts.running == 1).await;
-    driver.control.crash(&ExitReason::Signal(9));
-    let kind = ReplicaEventKind::Failed {
-        error: engine_api::StartError::Model("the file is gone".into()),
-        retry_in: Duration::from_secs(9),
-    };
-    driver.tell(0, kind).await;
-    for task in [1, 2] {
-        let (_, end) = driver.end_of(task).await;
-        assert_eq!(failure(&end), Code::PoolUnavailable, "task {task}");
-        assert!(end.failure.unwrap().to_string().contains("the file is gone"));
-    }
-}
-
-/// ORCH-REPL-9
-#[tokio::test(start_paused = true)]
-async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_placed_again() {
-    let driver = TestDriver::new(one_slot(), small_queue(), keeping(100), 2).await;
-    driver.control.hold(Phase::Prefill);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.control.until(|counts: &Counts| counts.running == 1).await;
-
-    driver.control.until(|counts: &Counts| counts.gone == 1).await;
-    driver.control.release(Phase::Prefill);
-    let (_, end) = driver.end_of(1).await;
-    assert_eq!(end.finish, FinishReason::Length, "unseen by whoever reads it");
-    let health = driver.handle.health().await.unwrap();
-    let exited = health.pools[0].replicas.iter().find(|replica| replica.state == "exited").unwrap();
-    let reason = exited.reason.as_ref().unwrap();
-    assert!(reason.starts_with("made no progress for 1"), "{reason}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_task_whose_tokens_stop_coming_ends_with_a_timeout_and_not_before_its_bound() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.control.until(|counts: &Counts| counts.running == 1).await;
-    driver.control.pass(Phase::Decode, 1);
-    driver.control.until(|counts: &Counts| counts.tokens == 1).await;
-    let ended = driver.control.until(|counts: &Counts| counts.gone == 1);
-    let floor = tokio::time::timeout(HANG_FLOOR - Duration::from_secs(1), ended).await;
-    assert!(floor.is_err(), "it is given time");
-
-    driver.control.until(|counts: &Counts| counts.gone == 1).await;
-    let (_, end) = driver.end_of(1).await;
-    assert_eq!(failure(&end), Code::DecodeTimeout);
-}
-
-/// ORCH-REPL-9
-#[tokio::test(start_paused = true)]
-async fn a_replica_that_goes_on_slowly_does_not_hang() {
-    let driver = TestDriver::one(one_slot()).await;
-    driver.control.hold(Phase::Decode);
-    driver.admit(1, Priority::Interactive).await.unwrap();
-    driver.control.until(|counts: &Counts| counts.running == 1).await;
-    for token in 1..=3 {
-        tokio::time::sleep(HANG_FLOOR / 2).await;
-        driver.control.pass(Phase::Decode, 1);
-        driver.control.until(move |counts: &Counts| counts.tokens == token).await;
-    }
-    driver.control.release(Phase::Decode);
-    let (_, end) = driver.end_of(1).await;
-    assert_ne!(end.finish, FinishReason::Error);
-}
