@@ -92,7 +92,7 @@ pub(crate) struct Pushed {
     pub(crate) evicted: Option<TaskId>,
 }
 
-/// The lane is full and nobody leaves.
+/// The lane is full, and no entry is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneFull;
 
@@ -333,7 +333,7 @@ impl Queue {
         self.free(priority) == 0
     }
 
-    /// Whether a full lane makes room for a new task. A lane without any room has nobody to evict.
+    /// Whether a full lane makes room for a new task. A lane with a bound of 0 has no entry to evict.
     fn evicts(&self, priority: Priority) -> bool {
         match (priority, self.limits.full_policy) {
             (Priority::Batch, FullPolicy::DropLru) => self.batch.counted() > 0,

@@ -1,4 +1,4 @@
-//! Which loaded model makes room when another is asked for and memory is short. Pure.
+//! Which loaded model is evicted when another is requested and memory is short. Pure.
 //!
 //! - a model that nobody uses goes before one that is in use, the least recently used first.
 //! - no model goes before it has served its turn: as long as its load took when it is idle, and
@@ -45,7 +45,7 @@ pub enum Eviction<K> {
     Evict(K),
     /// Nobody can before then.
     NotBefore(Timestamp),
-    /// There is nobody who could.
+    /// There is no candidate.
     Nobody,
 }
 

@@ -67,7 +67,7 @@ pub struct PoolScheduler {
     past: past::Past,
     /// How fast the replica that left last read and wrote.
     last_pace: Option<outlook::Pace>,
-    /// The latest moment heard of.
+    /// The latest `now` of any call.
     latest: Timestamp,
     ended: EndedTasks,
 }
@@ -331,7 +331,7 @@ impl PoolScheduler {
         forgotten
     }
 
-    /// Takes in what a finished task says of lengths and of its session.
+    /// Learns lengths and the session's home from a finished task.
     fn learn(&mut self, running: &RunningTask, figures: &EndFigures, now: Timestamp) {
         let spec = &running.spec;
         if running.intent == CallerIntent::Answer {

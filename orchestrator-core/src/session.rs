@@ -109,7 +109,7 @@ impl SessionTable {
         self.sessions.get(&session).filter(|found| self.ends_at(found.last_used) > now)
     }
 
-    /// How long a session lives on if nobody uses it.
+    /// The time to live of a session without use.
     #[must_use]
     pub fn ttl_remaining(&self, session: SessionId, now: Timestamp) -> Option<Millis> {
         let found = self.get(session, now)?;

@@ -39,7 +39,7 @@ impl std::fmt::Display for Millis {
 }
 
 /// A moment on the daemon's own monotonic clock: microseconds since the daemon started. The core never
-/// reads a clock; whoever calls it passes the moment in.
+/// reads a clock; the caller passes the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 

@@ -3,7 +3,7 @@
 //! The stop takes `shutdown.grace_s` at most, whatever clients and engines do:
 //!
 //! 1. nothing new: no connection, no task; tasks that wait end with `POOL_UNAVAILABLE`;
-//! 2. what runs may finish, until only the time for closing is left ([`StopLimit`]) or somebody hurries;
+//! 2. what runs may finish, until only the time for closing is left ([`StopLimit`]) or a second signal comes;
 //! 3. what still runs ends with an error, so that every stream has its last event;
 //! 4. streams are flushed, connections closed, and engines ended. What is left at the limit ends with the process.
 //!
@@ -195,7 +195,7 @@ impl Daemon {
         }
     }
 
-    /// Resolves when the driver has ended though nobody stopped it: a defect, after which nothing can be
+    /// Resolves when the driver has ended without a stop: a defect, after which nothing can be
     /// served.
     pub async fn broken(&mut self) {
         let ended = (&mut self.queues).await;

@@ -132,7 +132,7 @@ impl Driver {
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let serving = self.is_serving();
         let pools = self.pools.iter().flat_map(|pool| {
-            // What a stopping daemon starts no more wakes nobody.
+            // A stopping daemon starts nothing, so it need not wake for that.
             let life =
                 [pool.scheduler.next_wake(now), pool.life_wake(now)].map(|wake| wake.filter(|_| serving));
             life.into_iter().flatten().chain(pool.scheduler.sessions().next_expiry())

@@ -1,6 +1,6 @@
 //! What a request handler may ask of the driver, and nothing more. Each call is one command to the task
 //! that owns queue and placement; between two commands of one admission the prompt is measured by the
-//! engine, outside the driver, so that a long prompt holds nobody up.
+//! engine, outside the driver, so that a long prompt delays no other command.
 //!
 //! Rules: ORCH-SHAPE-6, ORCH-STREAM-9, ORCH-OAI-11
 
@@ -70,7 +70,7 @@ pub struct SessionView {
 /// queue; a handler beyond it waits for its turn.
 pub const COMMAND_BOUND: usize = 1024;
 
-/// How many engines are asked to measure a task at most; after these it waits in the queue unmeasured.
+/// The most engines that try to measure a task; after these it waits in the queue unmeasured.
 const MEASURE_TRIES: u32 = 4;
 
 /// How long an engine may take to measure a prompt, the waiting behind others included.

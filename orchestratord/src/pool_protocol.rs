@@ -133,7 +133,7 @@ impl Rollback {
         }
     }
 
-    /// What a replica that failed says of the model.
+    /// The rollback for a replica that failed.
     #[must_use]
     pub fn of_failure(reason: &DownReason) -> Self {
         use engine_api::StartError;

@@ -33,15 +33,15 @@ pub type Engines = Arc<dyn Fn(&PoolConfig, &PoolModel) -> Arc<dyn EngineFactory>
 /// What a pool's controller works with.
 #[derive(Clone)]
 pub struct PoolContext {
-    /// Whose it is.
+    /// The pool.
     pub pool: PoolId,
-    /// What the driver tells it apart by.
+    /// Its key in the driver.
     pub key: PoolKey,
     /// Where models are.
     pub store: Arc<Store>,
     /// What starts its engines, by its options and the model they are to serve.
     pub engines: Engines,
-    /// How replicas are kept up, but for what a server says of itself. May change: the next load has what it is then.
+    /// The policy for replicas, but for a server's start timeout. It may change; the next load uses the newest.
     pub policy: watch::Receiver<ReplicaPolicy>,
     /// What the engines can compute on beside the processor.
     pub offload: Offload,

@@ -104,7 +104,7 @@ pub struct SessionState {
     pub home: Option<Arc<dyn Engine>>,
 }
 
-/// What decides where a task goes.
+/// The part of a task that decides its pool.
 #[derive(Clone, Debug)]
 pub struct RouteQuery {
     /// The task.

@@ -20,7 +20,7 @@ mod nvidia;
 
 pub use self::host::process_memory;
 
-/// What one device says of itself at one moment.
+/// One reading of a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceReading {
     /// The device.
@@ -40,7 +40,7 @@ pub struct MemoryReading {
     pub total_bytes: u64,
     /// Taken by anyone.
     pub used_bytes: u64,
-    /// Free, or given back by the system as soon as somebody asks for it.
+    /// Free, or reclaimable by the system on demand.
     pub free_bytes: u64,
 }
 

@@ -58,7 +58,7 @@ pub struct DeviceCandidate {
     pub free_bytes: Option<u64>,
 }
 
-/// What is asked.
+/// A question: which devices take the replicas of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitQuery {
     /// The devices, in the order in which they are to be taken.
@@ -95,7 +95,7 @@ pub struct ReplicaSite {
     pub expected_bytes: Option<u64>,
 }
 
-/// The answer.
+/// The answer to a [`FitQuery`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     /// One for each replica; empty where none fits.

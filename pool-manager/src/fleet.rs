@@ -102,7 +102,7 @@ impl Fleet {
     }
 }
 
-/// Replicas that nobody has heard of yet.
+/// The replicas of a reload, which the driver does not know before they have passed their test.
 #[derive(Debug)]
 #[must_use]
 pub struct ReloadCandidate {

@@ -95,7 +95,7 @@ pub enum SelfTestError {
     /// It ended before it said anything.
     #[error("the answer is empty")]
     Empty,
-    /// A job that nobody canceled ended so.
+    /// A job ended as canceled without a cancel.
     #[error("the engine canceled a job by itself")]
     CanceledByItself,
     /// A cancel was not obeyed in time.
@@ -222,7 +222,7 @@ struct First {
     tokens: u32,
 }
 
-/// What was heard of an answer so far.
+/// The progress of an answer.
 #[derive(Clone, Copy, Default)]
 struct Heard {
     first: Option<First>,
@@ -262,7 +262,7 @@ impl Probe {
         Self { task, heard, ended }
     }
 
-    /// Waits for the end of an answer that nobody canceled; one that does not come is given up.
+    /// Waits for the end of an answer that was not canceled, within the limits of the policy.
     async fn good_end(
         &mut self,
         engine: &Arc<dyn Engine>,

@@ -1,4 +1,4 @@
-//! What a replica is, and what is said of it.
+//! The states of a replica, and the events about it.
 //!
 //! ```text
 //!            ┌───────────── engine ready, self-test passed ─────────────┐
@@ -43,7 +43,7 @@ pub enum DownReason {
     Stopped,
 }
 
-/// What a replica is at this moment.
+/// The state of a replica.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplicaState {
     /// The engine is started, its model loaded, its answer tested.

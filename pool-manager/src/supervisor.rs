@@ -41,7 +41,7 @@ pub struct ReplicaPolicy {
     pub self_test: SelfTestPolicy,
     /// The most time for starting the engine and loading the model.
     pub load_timeout: Duration,
-    /// The grace at shutdown, and wherever nobody names another.
+    /// The grace at shutdown, and of a stop without a grace of its own.
     pub stop_grace: Duration,
 }
 
@@ -129,7 +129,7 @@ impl SupervisorHandle {
         &self.replica
     }
 
-    /// What it is at this moment.
+    /// Its current state.
     #[must_use]
     pub fn state(&self) -> ReplicaState {
         self.state.borrow().clone()
@@ -352,7 +352,7 @@ impl Supervised {
         }
     }
 
-    /// Waits for the delay, which gets shorter when somebody comes to wait for the replica, or for `early`.
+    /// Waits for the delay or for `early`. The delay gets shorter when a task comes to wait for the replica.
     async fn pause(
         &mut self,
         stop: &mut StopSignal,
@@ -396,7 +396,7 @@ impl Supervised {
     }
 }
 
-/// Resolves when tasks wait. Never, where nobody says so any more.
+/// Resolves when tasks wait; never once the sender of the demand is gone.
 async fn somebody_waits(demand: &mut watch::Receiver<Demand>) {
     if demand.wait_for(|demand| *demand == Demand::Waiting).await.is_err() {
         std::future::pending::<()>().await;

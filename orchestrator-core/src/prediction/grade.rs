@@ -28,7 +28,7 @@ const MOST_STRETCHED: f64 = 8.0;
 /// The margin is at least this share of the wait, so that there is something to stretch.
 const LEAST_MARGIN: f64 = 0.02;
 
-/// What a task is told of its start.
+/// The predicted start of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartForecast {
     /// The wait expected.

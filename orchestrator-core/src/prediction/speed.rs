@@ -28,7 +28,7 @@ pub(crate) struct Speed {
 const SURPRISES: usize = 4;
 const SURPRISING: f64 = 1.15;
 
-/// What one task says of its replica's speed.
+/// The figures of one task, from which its replica's speed is learned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measurement {
     /// Prompt tokens that were computed.

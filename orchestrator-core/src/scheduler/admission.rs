@@ -16,7 +16,7 @@ pub enum Admission {
     Queued {
         /// Tasks that start before it.
         position: usize,
-        /// The task that left to make room: its end is to be told to whoever waits for it.
+        /// The task that left to make room: its owner reports its end.
         evicted: Option<TaskId>,
     },
     /// It does not.

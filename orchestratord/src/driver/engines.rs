@@ -1,4 +1,4 @@
-//! What engines and replicas report.
+//! Reports of engines on tasks, and of supervisors on replicas.
 
 use engine_api::ExitReason;
 use orchestrator_core::{ReplicaId, Timestamp};
@@ -74,7 +74,7 @@ impl Driver {
         }
     }
 
-    /// A replica's engine is gone, and what was in it with it. May be heard of more than once: from its
+    /// The engine of a replica is gone, with the tasks in it. Reported more than once: by its
     /// tasks and from its supervisor, in any order.
     pub(super) fn replica_lost(
         &mut self,

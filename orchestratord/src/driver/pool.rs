@@ -31,7 +31,7 @@ use replicas::Replicas;
 pub(super) use room::make_room;
 pub(super) use serving::{Serving, silence_bound};
 
-/// What the driver is told of a pool at the start.
+/// The configuration of a pool, as far as the driver needs it.
 #[derive(Clone, Debug)]
 pub struct PoolSetup {
     /// Its name.
@@ -64,7 +64,7 @@ pub(super) struct Pool {
     key: PoolKey,
     membership: Membership,
     lifecycle: Lifecycle,
-    /// Options of a new configuration that wait for what the pool is at.
+    /// A reload by a new configuration that cannot begin yet.
     config_reload: Option<WaitingReload>,
     replicas: Replicas,
     /// What was computed for each device before the last load.
@@ -73,7 +73,7 @@ pub(super) struct Pool {
     facts: Option<EngineFacts>,
     labels: Arc<PoolLabels>,
     usage: Usage,
-    /// What its controller was last told of tasks that wait.
+    /// The demand that was last sent to its controller.
     demand: Demand,
 }
 
@@ -111,7 +111,7 @@ impl Pool {
         }
     }
 
-    /// What it is told apart by.
+    /// Its key, which no other pool has or had.
     pub(super) fn key(&self) -> PoolKey {
         self.key
     }

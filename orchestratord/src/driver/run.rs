@@ -60,7 +60,7 @@ struct Outside {
     unsent: VecDeque<(PoolKey, Order)>,
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
-    /// How long an engine that hangs has to end when it is asked.
+    /// The grace between the request to end and the kill of an engine that hangs.
     stop_grace: Duration,
 }
 
@@ -96,7 +96,7 @@ impl DriverTask {
             if alarm.is_elapsed() || wake < alarm.deadline() {
                 alarm.as_mut().reset(wake);
             }
-            // In this order, so that the driver has heard of every token that is in a log before it decides what
+            // In this order, so that the driver has the event of every first token that is in a log before it decides what
             // becomes of a task whose engine is lost: the report on the first token is in the inbox by then.
             tokio::select! {
                 biased;
@@ -226,7 +226,8 @@ impl std::fmt::Debug for Outside {
     }
 }
 
-/// Frees a job that nobody else has; one of many parts on another thread, for that takes tens of milliseconds.
+/// Frees a job that nothing else refers to. A large one is freed on another thread, since that takes tens of
+/// milliseconds.
 fn discard(job: Arc<GenerateRequest>) {
     if let Some(job) = Arc::into_inner(job)
         && job.bytes() > DISCARDED_AT_ONCE_BYTES

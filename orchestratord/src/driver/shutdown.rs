@@ -1,4 +1,5 @@
-//! The stop: nothing new is taken or started, what waits ends, what runs may finish until it is told to end.
+//! The stop: the driver admits and starts no task, ends those that wait, and lets running ones finish until
+//! `EndRunning`.
 
 use orchestrator_core::Timestamp;
 
@@ -13,9 +14,9 @@ use crate::protocol::{Reply, ReplyTo};
 pub(super) enum Mode {
     /// They are.
     Serving,
-    /// They are not, and none is started. Whoever asked gets the reply when no task is in an engine any more.
+    /// They are not, and none is started. The reply is sent once no task is in an engine.
     Stopping {
-        /// Who asked.
+        /// Where the replies go.
         idle: Vec<ReplyTo<()>>,
     },
 }
@@ -46,7 +47,7 @@ impl Driver {
         }
     }
 
-    /// Replies to who waits for the end of what runs, once it has ended.
+    /// Sends the replies to `BeginStop` once no task runs.
     pub(super) fn settle_shutdown(&mut self) {
         if let Mode::Stopping { idle } = &mut self.mode
             && !idle.is_empty()

@@ -1,5 +1,5 @@
 //! How an engine's output gets into a task's log, and the reports on it to the driver. Tokens go straight
-//! into the log; the driver hears of a task's first token and of its end, and of nothing between.
+//! into the log; the driver gets an event for the first token and the end of a task, and none for those in between.
 //!
 //! Rules: ORCH-TASK-16
 
@@ -48,7 +48,7 @@ pub(super) struct LogSink {
     reported: Reported,
 }
 
-/// What the driver has heard of a placement.
+/// The events of a placement that were sent to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reported {
     Nothing,

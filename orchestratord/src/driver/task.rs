@@ -42,7 +42,7 @@ pub struct Task {
     pub pool: PoolKey,
     /// Of its request's body.
     pub fingerprint: u64,
-    /// What its caller was told.
+    /// The reply to its caller at the admission.
     pub accepted: Accepted,
     /// When it was admitted.
     pub admitted_at: Timestamp,
@@ -50,9 +50,9 @@ pub struct Task {
     pub tokens_in: TokenCount,
     /// Its output.
     pub log: Arc<TaskLog>,
-    /// What its log lines are said in.
+    /// The span of its log lines.
     pub span: tracing::Span,
-    /// What is remembered of it: its course and its tries.
+    /// What `/v1/tasks` shows of it: its timeline and its placements.
     pub record: Record,
     /// Where it is.
     pub state: TaskState,

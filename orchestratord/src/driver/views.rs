@@ -1,4 +1,4 @@
-//! Tasks as they are shown: what is remembered of each beside its state, and the answers to whoever looks.
+//! Tasks in `/v1/tasks`: the record of each task beside its state, and the replies that are made of it.
 //!
 //! Rules: ORCH-TASK-13, ORCH-PRED-5
 

@@ -45,7 +45,7 @@ use crate::pool_protocol::{Demand, Order, PoolEvent, ReloadOrder, Rollback, Roll
 /// replica's restart.
 const FETCH_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// How long a pool that waits for room waits before it looks again, if nobody gives any.
+/// How long a pool that waits for room waits before it looks again without a signal of freed memory.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A pool's controller.

@@ -16,7 +16,7 @@ const PROGRESS_STEP: Duration = Duration::from_millis(250);
 const PROGRESS_LOG_STEP: Duration = Duration::from_secs(5);
 
 /// A fetch that has sent no progress by then, such as one from a dead network file system, sends that it is under way:
-/// whoever ordered the load is answered.
+/// the order to load is answered.
 pub(super) const SILENT_FETCH: Duration = Duration::from_secs(10);
 
 /// What is to be served.
@@ -50,7 +50,7 @@ impl FileIdentity {
     }
 }
 
-/// Cancels a fetch when nobody waits for it any more. Its thread may sit in a system call for a while yet.
+/// Cancels a fetch when its future is dropped. Its thread may stay in a system call for a while.
 struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {

@@ -104,15 +104,15 @@ impl PoolResources {
         Loaded { fleet: Fleet::open(specs, &self.replicas_of(model), self.outlet()), reservation }
     }
 
-    /// Whether its server is started and ended by somebody else: then its memory is no concern of this daemon.
+    /// Whether its server is attached by its URL: its memory is then outside of this daemon's ledger.
     pub(super) fn is_attached(&self) -> bool {
         let source = self.config.server.as_ref().map(|server| &server.source);
         matches!(source, Some(ServerSource::Urls(_)))
     }
 }
 
-/// How the replicas of `pool` are kept up. What a server may take until it is ready is said by its own configuration;
-/// its adapter ends the wait, and says better than the supervisor what it waited for.
+/// The policy for the replicas of `pool`. A server has a start timeout of its own: its adapter enforces it, with a better
+/// error than the supervisor's, which therefore waits a little longer.
 pub(crate) fn policy_of(pool: &PoolConfig, common: &ReplicaPolicy) -> ReplicaPolicy {
     let load_timeout = match &pool.server {
         Some(server) => server.start_timeout + ADAPTER_MARGIN,

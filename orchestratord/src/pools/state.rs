@@ -1,5 +1,5 @@
-//! What a controller is at. Each state owns its data, and what is being done is a future in it that is dropped, and
-//! with that canceled, when an order makes it pointless.
+//! The states of a controller. Each owns its data. The work of a state is a future in it: an order that makes the work
+//! pointless drops the future, which cancels the work.
 //!
 //! ```text
 //!            ┌──── delay over, Load ────┐
@@ -46,7 +46,7 @@ pub(super) enum Goal {
     Load,
 }
 
-/// What a controller is at.
+/// The state of a controller.
 pub(super) enum State {
     /// Nothing is loaded, and nothing is being done.
     Unloaded,

@@ -1,4 +1,4 @@
-//! What a connection may cost while nobody knows who is at its other end, and while nobody reads there.
+//! Timeouts of a connection: before a request on it had the token, and while its client does not read.
 //!
 //! A client without the token has one deadline for everything: the heads it sends, the answers it reads, and what
 //! is read of it after a refusal. A client that takes nothing of a response that waits for it has the write timeout.

@@ -1,4 +1,4 @@
-//! A supervisor's ways in and out: who may stop it, and how its events and its state leave.
+//! The channels of a supervisor: its stop signals, and the sender of its events and its state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const ROOM_KEPT_FROM_PROGRESS: usize = 32;
 /// The least progress worth an event.
 const PROGRESS_STEP: f32 = 0.01;
 
-/// Whoever may ask a replica to stop.
+/// Every source of a request to stop a replica.
 pub(super) struct StopSignal {
     pub(super) orders: watch::Receiver<Option<Duration>>,
     pub(super) shutdown: CancellationToken,
@@ -48,7 +48,7 @@ impl StopSignal {
     }
 }
 
-/// The way out: the state that can be asked for, and the events.
+/// Publishes the state of a replica and sends its events.
 pub(super) struct EventSender {
     pub(super) replica: ReplicaId,
     pub(super) events: mpsc::Sender<ReplicaEvent>,
@@ -76,11 +76,11 @@ impl EventSender {
 
     /// Tells the driver, and waits for room.
     pub(super) async fn send(&self, kind: ReplicaEventKind) {
-        // Nobody listens any more: nobody has to be told.
+        // Without a receiver there is no driver to report to.
         let _ = self.events.send(ReplicaEvent { replica: self.replica.clone(), kind }).await;
     }
 
-    /// What hears of progress on the way. That it is at its end is told when the engine is there.
+    /// The callback for load progress. The end of the load is reported with the engine.
     pub(super) fn progress(&self) -> LoadProgress {
         let Self { replica, events, state } = self;
         let (replica, events, state) = (replica.clone(), events.clone(), Arc::clone(state));

@@ -1,6 +1,6 @@
 //! Reloads that a new configuration asks for (`SIGHUP`). The newest options count: they take the place of those that an
-//! earlier configuration wanted, whose reload is canceled. They wait for a reload that an operator asked for, and for
-//! replicas on their way out, and are never dropped because the pool is at something else.
+//! earlier configuration wanted, whose reload is canceled. They wait for a reload that an operator requested, and for
+//! replicas that are ending; no state of the pool drops them.
 
 use super::Pool;
 use crate::backpressure::Refusal;
@@ -8,7 +8,7 @@ use crate::driver::Effect;
 use crate::pool_protocol::{Order, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{Reply, ReplyTo};
 
-/// A reload that waits, and who asked for it.
+/// A reload that cannot begin yet, and where its reply goes.
 #[derive(Debug)]
 pub(super) struct WaitingReload {
     order: ReloadOrder,
@@ -28,7 +28,7 @@ impl Pool {
         self.settle_config_reload(effects);
     }
 
-    /// Gives the options up that a configuration wanted: a newer one does not.
+    /// Cancels the reload that an earlier configuration requested.
     pub(in crate::driver) fn cancel_config_reload(&mut self, effects: &mut Vec<Effect>) {
         self.refuse_config_reload("a newer configuration replaced this one", effects);
         if self.lifecycle.reload().is_some_and(|reload| reload.by_config) {

@@ -55,7 +55,7 @@ pub(super) enum Lifecycle {
     Loading { since: Timestamp },
     /// It waits for others to make room; `looks` counts how often in a row there was none.
     NoRoom { why: String, devices: Vec<Device>, since: Timestamp, looks: u32 },
-    /// It does not fit, and nobody could make room.
+    /// It does not fit, and no other pool could make room.
     NoFit { why: String, retry_at: Timestamp },
     /// It has replicas. `down_since` is when the last one that takes tasks was lost.
     Serving { down_since: Option<Timestamp> },
@@ -76,7 +76,7 @@ pub(super) enum Lifecycle {
 pub(super) enum AfterEmpty {
     /// The model is unloaded.
     Unload(AfterUnload),
-    /// The controller is told so, and swaps the models.
+    /// The controller gets this signal, and swaps the models.
     Swap(IdleSignal),
 }
 

@@ -1,4 +1,4 @@
-//! The replicas of a pool: what each is at, and which of them take tasks.
+//! The replicas of a pool: the phase of each, and which of them take tasks.
 //!
 //! ```text
 //! Starting ──► Ready ◄──► Ready, suspended ──► Exited ──► BackingOff ──► Starting
@@ -36,7 +36,7 @@ pub(super) struct Replica {
     pub(super) phase: Phase,
 }
 
-/// What a replica is at.
+/// The phase of a replica.
 pub(super) enum Phase {
     /// Its model is loaded, from 0 to 1, and then tested.
     Starting {
@@ -49,7 +49,7 @@ pub(super) enum Phase {
     Ready { engine: Arc<dyn Engine>, suspension: Option<Suspension> },
     /// It finishes what it has: others have taken its place.
     Retiring(Arc<dyn Engine>),
-    /// It is gone; its supervisor says next what becomes of it.
+    /// Its engine is gone; the next report of its supervisor says when it restarts.
     Exited { reason: String, since: Timestamp },
     /// It is started again at a time. `breaker` says whether it is taken for a crash loop.
     BackingOff { until: Timestamp, reason: String, breaker: Breaker },

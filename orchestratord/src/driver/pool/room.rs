@@ -1,4 +1,4 @@
-//! Memory for the pools that wait for it: which other model makes room, and when nobody can.
+//! Memory for the pools that wait for it: which other model is evicted, and when none can be.
 
 use engine_api::Device;
 use orchestrator_core::{Eviction, Resident, Timestamp};
@@ -9,9 +9,8 @@ use super::lifecycle::Lifecycle;
 use crate::driver::Effect;
 use crate::pool_protocol::PoolKey;
 
-/// How often in a row a controller has to find no room, while nothing else changes, until nobody is taken to be
-/// able to give any: the first may have looked before another gave its memory back, and the second at a
-/// reading from before that.
+/// How often in a row a controller has to find no room, while nothing else changes, before its pool gives up. The first
+/// look may come before another pool has given its memory back, and the second may use a reading from before that.
 const LOOKS_IN_VAIN: u32 = 3;
 
 impl Pool {

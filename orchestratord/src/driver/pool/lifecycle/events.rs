@@ -100,7 +100,7 @@ impl Pool {
 
     fn swapped(&mut self, replicas: Vec<Swapped>, old_idle: IdleSignal, now: Timestamp) {
         let old = self.replicas.retire_all(old_idle);
-        // Where the models change places, nobody takes tasks until here.
+        // Where the models change places, no replica has taken tasks until here.
         if matches!(
             self.lifecycle.base(),
             Lifecycle::Swapping | Lifecycle::Emptying { then: AfterEmpty::Swap(_) }
