@@ -1,5 +1,7 @@
 //! Texts of engines and of the model store for readers outside of the machine: without the folders of files. The log
 //! keeps the whole text.
+//!
+//! Rules: ORCH-ERR-9
 
 /// Folders that a path of a file may begin with where its last part has no extension.
 const ROOT_FOLDERS: [&str; 18] = [
@@ -78,6 +80,7 @@ fn name_of(path: &str) -> Option<&str> {
 mod tests {
     use super::without_folders;
 
+    /// ORCH-ERR-9
     #[test]
     fn paths_of_files_lose_their_folders_wherever_they_stand() {
         for (text, expected) in [
@@ -95,6 +98,7 @@ mod tests {
         }
     }
 
+    /// ORCH-ERR-9
     #[test]
     fn what_only_looks_like_a_path_stays() {
         for text in [

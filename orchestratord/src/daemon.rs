@@ -7,7 +7,7 @@
 //! 3. what still runs ends with an error, so that every stream has its last event;
 //! 4. streams are flushed, connections closed, and engines ended. What is left at the limit ends with the process.
 //!
-//! Rules: ORCH-ENG-23, ORCH-STOP-1, ORCH-STOP-2, ORCH-STOP-3
+//! Rules: ORCH-ENG-23, ORCH-STOP-1, ORCH-STOP-2, ORCH-STOP-3, ORCH-STOP-5
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 //! that owns queue and placement; between two commands of one admission the prompt is measured by the
 //! engine, outside the driver, so that a long prompt delays no other command.
 //!
-//! Rules: ORCH-SHAPE-6, ORCH-STREAM-9, ORCH-OAI-11
+//! Rules: ORCH-SHAPE-6, ORCH-REPL-16, ORCH-STREAM-9, ORCH-OAI-11
 
 use std::sync::Arc;
 use std::time::Duration;

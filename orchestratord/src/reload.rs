@@ -5,7 +5,7 @@
 //! is reloaded, which may take as long as a model is fetched: nobody waits for it. Where a later file wants the same
 //! options the reload goes on, and where it wants others it is given up for them.
 //!
-//! Rules: ORCH-CONF-9, ORCH-CONF-12
+//! Rules: ORCH-CONF-9, ORCH-CONF-12, ORCH-CONF-13
 
 use std::collections::BTreeMap;
 use std::path::Path;

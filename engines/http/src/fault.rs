@@ -1,6 +1,6 @@
 //! What can go wrong between a request and the end of its answer, sorted by what follows from it.
 //!
-//! Rules: ORCH-ENG-29
+//! Rules: ORCH-ENG-29, ORCH-ERR-9
 
 use engine_api::redact::without_folders;
 use generation::EngineError;

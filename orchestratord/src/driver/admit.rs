@@ -2,7 +2,7 @@
 //! [`Command::Admit`](crate::protocol::Command::Admit) queues it. Between the two a handler has the prompt measured, and
 //! anything may happen; so the second asks everything again.
 //!
-//! Rules: ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-9, ORCH-ERR-7, ORCH-QUEUE-4, ORCH-MET-2
+//! Rules: ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-9, ORCH-ERR-7, ORCH-REPL-16, ORCH-QUEUE-4, ORCH-MET-2
 
 use std::sync::Arc;
 

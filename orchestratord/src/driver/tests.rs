@@ -356,6 +356,3 @@ async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
         assert!(health.pools[0].lanes.iter().all(|lane| lane.depth == 0), "seed {seed}");
     }
 }
-/// ORCH-REPL-9
-/// ORCH-REPL-9
-/// ORCH-REPL-3

@@ -1,7 +1,7 @@
 //! How the daemon is: `/health` for a person or a supervisor, `/metrics` for Prometheus
 //! (`contracts/openapi/control.yaml`).
 //!
-//! Rules: ORCH-PRED-2, ORCH-MODEL-8, ORCH-MODEL-13
+//! Rules: ORCH-ERR-9, ORCH-PRED-2, ORCH-MODEL-8, ORCH-MODEL-13
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@
 //! Reloading breaks the rule of one reload at a time and is answered for the log's sake. A reload that has
 //! succeeded makes its model the pool's in every state; what was done for the model before is dropped.
 //!
-//! Rules: ORCH-REPL-9, ORCH-DEV-6, ORCH-MODEL-9, ORCH-MODEL-11, ORCH-MODEL-12, ORCH-CONF-11, ORCH-CONF-12
+//! Rules: ORCH-REPL-9, ORCH-DEV-6, ORCH-MODEL-9, ORCH-MODEL-11, ORCH-MODEL-12, ORCH-CONF-11, ORCH-CONF-12, ORCH-CONF-13
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -74,6 +74,7 @@ fn absurd_settings_neither_overflow_nor_panic() {
     }
 }
 
+/// ORCH-REPL-2
 #[test]
 fn a_broken_model_is_tried_again_after_the_longest_delay() {
     let mut backoff = Backoff::new(policy(), Rng::with_seed(1));
@@ -81,6 +82,7 @@ fn a_broken_model_is_tried_again_after_the_longest_delay() {
     assert_eq!(retry, Retry { delay: policy().max, attempt: 1, breaker: Breaker::Open });
 }
 
+/// ORCH-REPL-2
 #[test]
 fn a_start_that_finds_no_memory_is_tried_again_within_the_longest_delay() {
     for seed in 0..200 {

@@ -1,6 +1,8 @@
 //! Reloads that a new configuration asks for (`SIGHUP`). The newest options count: they take the place of those that an
 //! earlier configuration wanted, whose reload is canceled. They wait for a reload that an operator requested, and for
 //! replicas that are ending; no state of the pool drops them.
+//!
+//! Rules: ORCH-CONF-13
 
 use super::Pool;
 use crate::backpressure::Refusal;

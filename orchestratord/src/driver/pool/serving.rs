@@ -1,7 +1,7 @@
 //! Whether a pool can take a task, when it will be able to where it cannot, when waiting for it is in vain, and when
 //! silence is a hang.
 //!
-//! Rules: ORCH-TASK-15, ORCH-ERR-8, ORCH-REPL-15
+//! Rules: ORCH-TASK-15, ORCH-ERR-8, ORCH-ERR-9, ORCH-MODEL-9, ORCH-REPL-15
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-TASK-1
 #[tokio::test]
 async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
     let driver = TestDriver::one(one_slot()).await;
@@ -14,6 +15,7 @@ async fn a_task_is_admitted_runs_and_ends_once_with_its_figures() {
     assert_eq!((end.tokens_in, end.tokens_out), (TokenCount(3), TokenCount(5)));
 }
 
+/// ORCH-TASK-2
 #[tokio::test]
 async fn the_same_id_is_the_same_task_and_another_body_is_refused() {
     let driver = TestDriver::one(one_slot()).await;
@@ -48,6 +50,7 @@ async fn an_engine_that_does_not_measure_in_time_refuses_with_a_wait() {
     assert_eq!(verdict.retry_after_s(), Some(10));
 }
 
+/// ORCH-REPL-16
 #[tokio::test]
 async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_more() {
     let driver = TestDriver::one(one_slot()).await;
@@ -69,6 +72,7 @@ async fn a_prompt_that_was_there_when_engines_died_is_given_to_one_other_and_no_
     assert_eq!(end.failure, Some(Failure::EnginesFailed), "two engines, and no third");
 }
 
+/// ORCH-REPL-16
 #[tokio::test]
 async fn a_prompt_that_two_engines_died_measuring_is_refused_and_kills_no_third() {
     let engine = MockConfig { measuring: Measuring::Dies, ..one_slot() };
@@ -80,6 +84,7 @@ async fn a_prompt_that_two_engines_died_measuring_is_refused_and_kills_no_third(
     assert_eq!((counts.measures, counts.gone), (2, 2));
 }
 
+/// ORCH-QUEUE-2
 #[tokio::test]
 async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
     let driver = TestDriver::one(one_slot()).await;
@@ -97,6 +102,7 @@ async fn interactive_tasks_go_before_batch_tasks_that_came_earlier() {
     assert_eq!(order, [1, 3, 2]);
 }
 
+/// ORCH-QUEUE-1
 #[tokio::test]
 async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
     let driver = TestDriver::one(one_slot()).await;
@@ -113,6 +119,7 @@ async fn a_full_lane_refuses_with_a_wait_and_leaves_the_other_lane_open() {
     assert!(matches!(text, Refusal::NotFound(_)));
 }
 
+/// ORCH-QUEUE-4
 #[tokio::test]
 async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() {
     let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
@@ -129,6 +136,7 @@ async fn under_drop_lru_the_oldest_waiting_batch_task_hears_that_it_made_room() 
     }
 }
 
+/// ORCH-REPL-3
 #[tokio::test]
 async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
     let driver = TestDriver::new(one_slot(), small_queue(), keeping(3), 0).await;
@@ -137,6 +145,7 @@ async fn a_pool_without_an_engine_says_what_it_is_at_and_when_to_come_back() {
     assert!(refusal.verdict().retry_after_s().is_some_and(|wait| (1..=60).contains(&wait)));
 }
 
+/// ORCH-TASK-9
 #[tokio::test]
 async fn an_unknown_model_or_engine_is_refused_with_those_there_are() {
     let driver = TestDriver::one(one_slot()).await;

@@ -166,7 +166,7 @@ fn a_task_whose_pool_was_retired_while_it_was_measured_is_refused() {
     assert_eq!(bench.admit(1), Err(Refusal::ModelRetired { pool: pool_id() }));
 }
 
-/// ORCH-TASK-15
+/// ORCH-TASK-15, ORCH-ERR-9
 #[test]
 fn a_task_that_waits_for_a_model_whose_file_has_gone_ends_with_the_reason() {
     let mut bench = Bench::new(0);
@@ -321,6 +321,7 @@ fn a_stopping_daemon_sleeps_though_tasks_of_it_were_put_back() {
     assert!(bench.driver.next_wake(bench.now).is_none_or(|wake| wake > bench.now));
 }
 
+/// ORCH-REPL-16
 #[test]
 fn a_task_that_finds_an_idle_engine_dead_waits_for_its_restart_and_is_served() {
     let mut bench = Bench::new(1);
@@ -342,6 +343,7 @@ fn a_task_that_finds_an_idle_engine_dead_waits_for_its_restart_and_is_served() {
     assert_eq!(bench.ends.len(), 1);
 }
 
+/// ORCH-REPL-16
 #[test]
 fn an_engine_that_cannot_measure_for_a_time_gets_no_task_until_it_says_so() {
     let mut bench = Bench::new(1);

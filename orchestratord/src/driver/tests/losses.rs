@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
 #[tokio::test]
 async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
     let driver = TestDriver::one(one_slot()).await;
@@ -22,6 +23,7 @@ async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
     assert_eq!(driver.control.counts().submitted, 2);
 }
 
+/// ORCH-REPL-7
 #[tokio::test]
 async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
     let driver = TestDriver::one(one_slot()).await;
@@ -37,6 +39,7 @@ async fn a_task_that_was_there_at_two_deaths_is_not_dispatched_again() {
     assert_eq!(driver.control.counts().submitted, 2);
 }
 
+/// ORCH-REPL-3
 #[tokio::test]
 async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
     let driver = TestDriver::one(one_slot()).await;
@@ -57,6 +60,7 @@ async fn what_waits_for_a_pool_that_has_given_up_ends_with_the_reason() {
     }
 }
 
+/// ORCH-REPL-9
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_hangs_before_the_first_token_is_ended_and_its_task_is_placed_again() {
     let driver = TestDriver::new(one_slot(), small_queue(), keeping(100), 2).await;
@@ -91,6 +95,7 @@ async fn a_task_whose_tokens_stop_coming_ends_with_a_timeout_and_not_before_its_
     assert_eq!(failure(&end), Code::DecodeTimeout);
 }
 
+/// ORCH-REPL-9
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_goes_on_slowly_does_not_hang() {
     let driver = TestDriver::one(one_slot()).await;

@@ -380,9 +380,6 @@ async fn an_unload_is_answered_within_the_engines_grace_in_every_state_and_frees
     }
 }
 
-/// ORCH-MODEL-11
-/// ORCH-MODEL-11
-/// ORCH-MODEL-11
 /// What the driver does without a task in the pool.
 async fn ends_in_every_state(end: fn(&mut Rig)) {
     for at in ALL {
@@ -414,5 +411,3 @@ async fn the_shutdown_ends_a_controller_in_every_state() {
 async fn the_end_of_its_orders_ends_a_controller_in_every_state_and_frees_all() {
     ends_in_every_state(Rig::close).await;
 }
-/// ORCH-CONF-12
-/// ORCH-CONF-12

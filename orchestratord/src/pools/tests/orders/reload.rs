@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_reload_to_a_good_file_is_tried_in_every_state_and_becomes_the_pools_model() {
     for at in ALL.into_iter().filter(|at| !at.is_reloading()) {
@@ -22,6 +23,7 @@ async fn a_reload_to_a_good_file_is_tried_in_every_state_and_becomes_the_pools_m
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_reload_that_fails_leaves_every_state_as_it_was() {
     for at in ALL.into_iter().filter(|at| !at.is_reloading() && *at != At::Unloading) {
@@ -55,6 +57,7 @@ async fn a_reload_that_fails_leaves_every_state_as_it_was() {
     }
 }
 
+/// ORCH-MODEL-11
 #[tokio::test(start_paused = true)]
 async fn a_second_reload_is_refused_at_once_and_the_first_one_goes_on() {
     for at in ALL.into_iter().filter(|at| at.is_reloading() && *at != At::ReloadFetching) {
@@ -67,6 +70,7 @@ async fn a_second_reload_is_refused_at_once_and_the_first_one_goes_on() {
     }
 }
 
+/// ORCH-CONF-13
 #[tokio::test(start_paused = true)]
 async fn a_reload_that_is_canceled_leaves_every_state_as_it_was() {
     for at in ALL.into_iter().filter(|at| at.is_reloading()) {
@@ -91,6 +95,7 @@ async fn a_reload_that_is_canceled_leaves_every_state_as_it_was() {
     }
 }
 
+/// ORCH-CONF-13
 #[tokio::test(start_paused = true)]
 async fn a_cancel_without_a_reload_changes_nothing() {
     for at in ALL.into_iter().filter(|at| !at.is_reloading() && *at != At::Unloading) {
@@ -110,6 +115,7 @@ fn with_options(rig: &Rig, folder: &tempfile::TempDir) -> Order {
     Order::Reload(ReloadOrder { model, sha256: None, options: Some(Box::new(options)) })
 }
 
+/// ORCH-CONF-12
 #[tokio::test(start_paused = true)]
 async fn new_options_are_tried_where_a_model_is_loaded_and_taken_over_where_none_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,6 +142,7 @@ async fn new_options_are_tried_where_a_model_is_loaded_and_taken_over_where_none
     }
 }
 
+/// ORCH-CONF-12
 #[tokio::test(start_paused = true)]
 async fn options_that_fail_leave_the_replicas_and_the_options_that_they_had() {
     let folder = tempfile::tempdir().unwrap();
