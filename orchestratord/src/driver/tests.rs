@@ -181,10 +181,8 @@ fn failure(end: &TaskEnd) -> Code {
     end.failure.as_ref().expect("it failed").verdict().code
 }
 
-/// ORCH-TASK-1
-#[tokio::test]
 /// ORCH-CANCEL-2
-/// ORCH-TASK-2
+#[tokio::test]
 async fn a_waiting_task_that_is_canceled_never_reaches_an_engine() {
     let driver = TestDriver::one(one_slot()).await;
     driver.control.hold(Phase::Decode);
@@ -218,13 +216,8 @@ async fn a_running_task_that_is_canceled_says_nothing_more_and_frees_its_slot() 
     assert_eq!(still, end);
 }
 
-/// ORCH-QUEUE-2
-#[tokio::test]
 /// ORCH-STOP-1
-/// ORCH-REPL-7
-/// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
-/// ORCH-QUEUE-4
-/// ORCH-QUEUE-1
+#[tokio::test]
 async fn a_stop_ends_what_waits_refuses_what_comes_and_waits_for_what_runs() {
     let driver = TestDriver::one(one_slot()).await;
     driver.control.hold(Phase::Decode);

@@ -53,7 +53,7 @@ fn target(file: &str, lines: &[&str], number: usize) -> Target {
     } else if file.ends_with(".feature") {
         scenario(behind).unwrap_or(Target::Prose)
     } else if file.ends_with(".rs") {
-        if let Some(test) = test(behind) {
+        if let Some(test) = test(&lines[beginning(lines, number)..]) {
             test
         } else if file.starts_with("contracts/config-schema/src/raw") && !behind[0].starts_with("//!") {
             Target::Contract { anchor: item(behind) }
@@ -72,6 +72,12 @@ fn target(file: &str, lines: &[&str], number: usize) -> Target {
 fn is_of_tests(file: &str) -> bool {
     ["/tests/", "/tests.rs", "/benches/"].iter().any(|part| file.contains(part))
         || file.starts_with("test-harness/")
+}
+
+/// The first of the comments and attributes that stand together around a line.
+fn beginning(lines: &[&str], number: usize) -> usize {
+    let is_head = |line: &str| line.starts_with("#[") || line.starts_with("//") && !line.starts_with("//!");
+    (0..number).rev().take_while(|above| is_head(lines[*above])).last().unwrap_or(number)
 }
 
 /// The test that begins with the comment or attribute of the first line. Reads lines and not syntax, so that

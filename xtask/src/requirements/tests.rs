@@ -203,13 +203,17 @@ proptest! {
         reason = \"it holds\")]
     fn any_cut_is_the_same(cuts in all()) {}
 }
+@[tokio::test]
+/// ID
+async fn below_the_attribute() {}
 ";
     let targets = |file: &str, text: &str| -> Vec<Target> {
         let text = text.replace("ID", &id(1)).replace("@[", "#[");
         citations::read(file, &text).into_iter().map(|citation| citation.target).collect()
     };
-    let test = Target::Test { name: "any_cut_is_the_same".to_owned(), ignored: false };
-    assert_eq!(targets("thing/src/a.rs", text), [test]);
+    let test = |name: &str| Target::Test { name: name.to_owned(), ignored: false };
+    let seen = targets("thing/src/a.rs", text);
+    assert_eq!(seen, [test("any_cut_is_the_same"), test("below_the_attribute")]);
     let raw = "    // ID\n    pub queue: Queue,\n// ID\n@[derive(Debug)]\npub struct Pool {\n";
     let place = |anchor: &str| Target::Contract { anchor: Some(anchor.to_owned()) };
     assert_eq!(targets("contracts/config-schema/src/raw.rs", raw), [place("queue"), place("Pool")]);
