@@ -29,7 +29,6 @@ pub use sse::{Event, Events, StreamError};
 
 /// What an HTTP client is built from, with ring as the cryptography of its TLS. [`reqwest::Client::builder`] panics where
 /// nobody has installed any.
-#[must_use]
 pub fn http_client() -> reqwest::ClientBuilder {
     // An error means that this process has one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
