@@ -300,10 +300,8 @@ async fn a_session_shows_its_turns_and_its_cache_and_can_be_evicted() {
     assert!(matches!(driver.handle.session(session).await, Err(Refusal::NotFound(_))));
 }
 
-/// ORCH-TASK-9
-/// ORCH-REPL-3
-/// Many tasks, canceled and crashed at random: each gets exactly one end, and the driver is empty after.
 /// ORCH-TASK-12
+/// Many tasks, canceled and crashed at random: each gets exactly one end, and the driver is empty after.
 #[tokio::test]
 async fn whatever_happens_every_admitted_task_gets_exactly_one_end() {
     let queue = QueueLimits { full_policy: FullPolicy::DropLru, ..small_queue() };
