@@ -14,14 +14,14 @@ mod leaving;
 mod logprobs;
 #[path = "openai/messages.rs"]
 mod messages;
+#[path = "openai/reasoning.rs"]
+mod reasoning;
 #[path = "openai/refusals.rs"]
 mod refusals;
 #[path = "openai/responses.rs"]
 mod responses;
 #[path = "openai/text.rs"]
 mod text;
-#[path = "openai/thoughts.rs"]
-mod thoughts;
 #[path = "openai/tools.rs"]
 mod tools;
 #[path = "openai/vectors.rs"]
@@ -104,6 +104,11 @@ pub fn events(answer: &Answer) -> Vec<Value> {
     data.iter().map(|data| serde_json::from_str(data).unwrap()).collect()
 }
 
+/// ORCH-OAI-2
+/// ORCH-OAI-3
+/// ORCH-OAI-4
+/// ORCH-OAI-8
+/// ORCH-OAI-9
 #[tokio::test]
 async fn the_plane_answers_as_its_contract_says_and_in_no_other_way() {
     let audit = Audit::new();

@@ -17,6 +17,11 @@ pub struct ChatMessage<'a> {
     tool_call_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    /// Both names that servers have for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
 }
 
 /// A text, or pictures with a text behind them.
@@ -74,6 +79,8 @@ pub fn chat_messages(messages: &[Message]) -> Vec<ChatMessage<'_>> {
             tool_calls: message.tool_calls.iter().map(chat_tool_call).collect(),
             tool_call_id: message.tool_call_id.as_deref(),
             name: message.name.as_deref(),
+            reasoning_content: message.reasoning.as_deref(),
+            reasoning: message.reasoning.as_deref(),
         })
         .collect()
 }

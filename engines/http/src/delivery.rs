@@ -1,4 +1,6 @@
 //! What an engine's events say, on its way into the sink of a task.
+//!
+//! Rules: ORCH-ENG-15
 
 use std::sync::Arc;
 
@@ -108,7 +110,11 @@ impl Delivery {
     pub(crate) fn finish(&mut self, text: String) {
         let (mut raw, mut events) = self.parsed("", text, Vec::new());
         events.extend(self.inline.take().and_then(|mut inline| inline.finish()));
-        raw.push_str(&self.raw.finish());
+        let end = self.raw.finish();
+        if !self.may_call && !end.is_empty() {
+            events.push(OutputEvent::Text(end.clone()));
+        }
+        raw.push_str(&end);
         self.pending.push(OutputChunk { text: raw, events: Some(Vec::new()), ..OutputChunk::default() });
         if let Some(chunk) = self.pending.finish(events) {
             self.deliver(chunk);
@@ -168,3 +174,6 @@ impl Delivery {
         self.sink.output(chunk);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use engine_http::{
 };
 use engine_openai::{OpenAi, whole};
 use futures_core::future::BoxFuture;
-use generation::{GenerateRequest, Input, Message, Workload};
+use generation::{GenerateRequest, Input, Message, ReasoningOptions, Workload};
 use orchestrator_core::{SessionId, TokenCount};
 
 use crate::prompts::{self, Prompts, Shown};
@@ -184,6 +184,9 @@ impl LlamaServer {
 fn endpoint(job: &GenerateRequest) -> Endpoint {
     let Input::Messages(messages) = &*job.input else { return Endpoint::Completion };
     let shows_more = job.extra_body.is_some()
+        || job.reasoning != ReasoningOptions::default()
+        || job.continue_final_message
+        || messages.iter().any(|message| message.reasoning.is_some())
         || job.tools.are_shown()
         || messages.iter().any(|message| !message.images.is_empty());
     if shows_more { Endpoint::Chat } else { Endpoint::Completion }

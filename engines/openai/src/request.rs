@@ -7,7 +7,7 @@ use engine_http::{
     Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
     with_extra_body,
 };
-use generation::{Constraint, GenerateRequest, Input, KvHint, Sampling};
+use generation::{Constraint, GenerateRequest, Input, KvHint, ReasoningOptions, Sampling};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -112,12 +112,33 @@ struct Beyond<'a> {
     /// vLLM: what nobody else says keeps the cache of this task to itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_salt: Option<String>,
-    /// `llama-server`: thoughts are told apart, also those that the template begins.
+    /// `llama-server`: reasoning is sent apart, also where the template begins it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_format: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_template_kwargs: Option<TemplateArguments>,
+    /// `llama-server`'s name of the budget of reasoning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_budget_tokens: Option<u32>,
+    /// vLLM's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_token_budget: Option<u32>,
+    /// Whether the answer continues the last message; servers begin a new one otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continue_final_message: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add_generation_prompt: Option<bool>,
     /// `llama-server`: an event for each batch of the prompt, the heartbeat of a task that has no token yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     return_progress: Option<bool>,
+}
+
+/// Arguments that chat templates know.
+#[derive(Serialize)]
+struct TemplateArguments {
+    enable_thinking: bool,
 }
 
 #[derive(Serialize)]
@@ -136,6 +157,35 @@ struct JsonSchema<'a> {
     name: &'static str,
     schema: &'a RawValue,
     strict: bool,
+}
+
+impl<'a> Beyond<'a> {
+    /// How the model reasons, and whether it continues the last message.
+    fn reason(&mut self, flavor: Flavor, job: &'a GenerateRequest) {
+        if !matches!(*job.input, Input::Messages(_)) {
+            return;
+        }
+        let ReasoningOptions { enabled, effort, budget } = &job.reasoning;
+        self.reasoning_effort = effort.as_deref();
+        match flavor {
+            Flavor::Other => {}
+            Flavor::LlamaServer | Flavor::Vllm { .. } | Flavor::Sglang => {
+                self.chat_template_kwargs =
+                    enabled.map(|enable_thinking| TemplateArguments { enable_thinking });
+            }
+        }
+        let budget = budget.map(|budget| budget.0);
+        match flavor {
+            Flavor::LlamaServer => self.thinking_budget_tokens = budget,
+            Flavor::Vllm { .. } => self.thinking_token_budget = budget,
+            Flavor::Sglang | Flavor::Other => {}
+        }
+        // `llama-server` continues by itself.
+        if job.continue_final_message && flavor != Flavor::LlamaServer {
+            self.continue_final_message = Some(true);
+            self.add_generation_prompt = Some(false);
+        }
+    }
 }
 
 /// The request of `job`, with at most `most` tokens of an answer.
@@ -165,6 +215,7 @@ pub fn completion(
     if server.flavor == Flavor::LlamaServer && !job.include_extra {
         beyond.return_progress = Some(true);
     }
+    beyond.reason(server.flavor, job);
     match server.flavor {
         Flavor::Vllm { .. } if job.kv == KvHint::None => beyond.cache_salt = Some(job.task.to_string()),
         Flavor::Vllm { .. } => {}

@@ -1,9 +1,9 @@
 //! Conversations and answers through llama.cpp's own chat layer: a model's chat template, the format in which it
-//! writes thoughts and calls of tools, and the grammar of that format. llama.cpp knows the formats of all families
+//! writes reasoning and tool calls, and the grammar of that format. llama.cpp knows the formats of all families
 //! and finds out that of an unknown one from its template.
 //!
 //! ```text
-//! conversation, tools ──render──► prompt, grammar, OutputFormat ──► OutputParser: text ─► thoughts, content, calls
+//! conversation, tools ──render──► prompt, grammar, OutputFormat ──► OutputParser: text ─► reasoning, content, calls
 //! ```
 //!
 //! A template that shows no tools gets them in words (`tool_calls::plain`): instructions in the system message, calls
@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use generation::{Message, Role, Tool, ToolChoice, Tools, reasoning};
+use generation::{Message, ReasoningOptions, Role, Tool, ToolChoice, Tools, reasoning};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tool_calls::{ToolFormat, plain};
@@ -27,6 +27,7 @@ use crate::clock;
 use crate::ffi::chat::Templates;
 use crate::grammar::lazy::Calls;
 use crate::grammar::{self, AnswerGrammar, Begins};
+use crate::reasoning::ReasoningTags;
 use messages::CallIds;
 pub use output::{OutputParser, Parsed};
 use recent::Recent;
@@ -46,11 +47,14 @@ const ARGUMENTS: &str = "chat_template_kwargs";
 /// What every template is given, so that it is no argument of its own.
 const GIVEN: [&str; 5] = ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
 
-/// The argument that switches thoughts on and off.
+/// The argument that switches reasoning on and off.
 const THINKING: &str = "enable_thinking";
 
-/// The argument that has thoughts of earlier turns shown.
-const KEPT_THOUGHTS: &str = "preserve_reasoning";
+/// The argument that has reasoning of earlier turns shown.
+const KEPT_REASONING: &str = "preserve_reasoning";
+
+/// The argument that says how much a model reasons.
+const EFFORT: &str = "reasoning_effort";
 
 /// Arguments that a template knows beside the conversation.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +95,10 @@ pub struct Conversation<'a> {
     pub tools: &'a Tools,
     /// A JSON schema that the answer must keep to.
     pub schema: Option<&'a str>,
+    /// How the model reasons; arguments of the template go before it.
+    pub reasoning: &'a ReasoningOptions,
+    /// Whether the answer continues the last turn, which is the model's.
+    pub continues: bool,
     /// What the template knows besides.
     pub arguments: &'a Arguments,
 }
@@ -135,6 +143,9 @@ pub struct OutputFormat {
     /// Whether it ends after one call.
     #[serde(skip)]
     single: bool,
+    /// Whether its raw text is the answer alone: what must satisfy a schema has no markup around it.
+    #[serde(skip)]
+    answer_only: bool,
 }
 
 /// What a format begins calls with.
@@ -207,6 +218,8 @@ impl ChatTemplate {
             messages: &messages,
             tools: &tools,
             schema: None,
+            reasoning: &ReasoningOptions::default(),
+            continues: false,
             arguments: &arguments,
         })
         .ok()
@@ -219,7 +232,7 @@ impl ChatTemplate {
     pub fn arguments(&self, text: &str) -> Result<Arguments, String> {
         let arguments: Map<String, Value> = serde_json::from_str(text)
             .map_err(|error| format!("`{ARGUMENTS}` is no JSON object: {error}"))?;
-        let known = |name: &str| [THINKING, KEPT_THOUGHTS].contains(&name) || self.mentions(name);
+        let known = |name: &str| [THINKING, KEPT_REASONING].contains(&name) || self.mentions(name);
         if let Some(unknown) = arguments.keys().find(|name| !known(name)) {
             return Err(format!(
                 "`{ARGUMENTS}.{unknown}` is not known to the model's chat template, which mentions it nowhere"
@@ -264,7 +277,9 @@ impl ChatTemplate {
         let rendered = self.in_any_order(asked)?;
         let grammar = rendered.answer_grammar();
         if schema.is_none() || !tools.are_shown() {
-            return Ok(rendered.told(grammar, tools));
+            let mut rendered = rendered.told(grammar, tools);
+            rendered.format.answer_only = schema.is_some();
+            return Ok(rendered);
         }
         // llama.cpp forgets the tools beside a schema.
         let forced = Tools { choice: ToolChoice::Required, ..tools.clone() };
@@ -324,20 +339,24 @@ impl ChatTemplate {
     }
 
     fn rendered_with(&self, asked: &Conversation<'_>, offered: &[Tool]) -> Result<FromTemplate, String> {
-        let Conversation { messages, tools, schema, arguments: Arguments(arguments) } = *asked;
+        let Conversation { messages, tools, schema, reasoning, continues, arguments } = *asked;
         let shown = tools.are_shown();
         let offered = if shown { plain::functions(offered)? } else { Vec::new() };
-        let mut arguments = arguments.clone();
-        arguments.entry(KEPT_THOUGHTS).or_insert(Value::Bool(true));
+        let mut arguments = arguments.0.clone();
+        arguments.entry(KEPT_REASONING).or_insert(Value::Bool(true));
+        if let Some(effort) = reasoning.effort.as_deref().filter(|_| self.mentions(EFFORT)) {
+            arguments.entry(EFFORT).or_insert(Value::from(effort));
+        }
+        let thinks = reasoning.enabled.unwrap_or(self.thinks);
         let request = json!({
             "messages": messages::of(messages, self.ids),
             "tools": offered,
             "tool_choice": if !shown { "none" } else if tools.are_forced() { "required" } else { "auto" },
             // An answer that may hold one call is ended behind it, and a grammar holds one that must be a call.
             "parallel_tool_calls": !(tools.are_forced() && tools.single),
-            THINKING: arguments.get(THINKING).and_then(Value::as_bool).unwrap_or(self.thinks),
+            THINKING: arguments.get(THINKING).and_then(Value::as_bool).unwrap_or(thinks),
             "json_schema": schema.unwrap_or_default(),
-            "continue_final_message": false,
+            "continue_final_message": continues,
             "template_arguments": arguments,
         });
         let rendered = self.recent.result(request.to_string(), clock::now(), |request| {
@@ -371,7 +390,7 @@ impl FromTemplate {
         if tools.are_forced() || otherwise.is_some() {
             let text = tool_calls::force(format, &tools, otherwise.as_deref(), grammar::schema_to_gbnf)?;
             grammar = Some(AnswerGrammar { text, begins: Begins::AtOnce(String::new()) });
-            // What must have a format has no thoughts.
+            // An answer that must have a form has no reasoning.
             self.format = OutputFormat::default();
         }
         self.format.preserved_tokens.extend(tool_calls::marks(format).iter().map(|mark| (*mark).to_owned()));
@@ -381,7 +400,7 @@ impl FromTemplate {
 
     fn told(self, grammar: Option<AnswerGrammar>, tools: &Tools) -> Rendered {
         let Self { prompt, stops, mut format, .. } = self;
-        // What must have a format has no thoughts.
+        // An answer that must have a form has no reasoning.
         let is_free = grammar.as_ref().is_none_or(|grammar| matches!(grammar.begins, Begins::AtCall(_)));
         let is_unknown = is_free && format.thinking_start.is_empty();
         format.inline_reasoning = is_unknown.then(|| reasoning::is_prefilled(&prompt));
@@ -407,6 +426,18 @@ impl OutputFormat {
             thinking_start: start,
             thinking_ends: self.thinking_ends.clone(),
         }
+    }
+
+    /// The tags of the model's reasoning; empty where it has none that are known.
+    #[must_use]
+    pub fn reasoning_tags(&self) -> ReasoningTags {
+        if let Some(is_prefilled) = self.inline_reasoning {
+            let (start, end) = (reasoning::REASONING_START.to_owned(), reasoning::REASONING_END.to_owned());
+            return ReasoningTags { start, ends: vec![end], is_prefilled };
+        }
+        let start = self.thinking_start.clone();
+        let is_prefilled = !start.is_empty() && self.generation_prompt.trim_end().ends_with(start.trim_end());
+        ReasoningTags { start, ends: self.thinking_ends.clone(), is_prefilled }
     }
 
     /// Bytes with which what is not content may begin; nothing where that cannot be told.

@@ -200,8 +200,19 @@ impl DecodeLoop {
 
     fn place(&mut self, job: Prepared) {
         let Work::Complete(work) = job.work else { unreachable!("prepared for a model that makes text") };
-        let Completion { prompt, ctx, max_tokens, sampling, seed, grammar, lazy, marks, logprobs, parser } =
-            *work;
+        let Completion {
+            prompt,
+            ctx,
+            max_tokens,
+            sampling,
+            seed,
+            grammar,
+            lazy,
+            marks,
+            budget,
+            logprobs,
+            parser,
+        } = *work;
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
         let (at, found) = if job.determinism == Determinism::Strict {
             let at = slots::any_free(&views).expect("a slot is free");
@@ -237,6 +248,7 @@ impl DecodeLoop {
             marks,
             logprobs,
             text,
+            budget,
             parser,
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },

@@ -29,6 +29,7 @@ mod measuring;
 mod model_file;
 mod outbox;
 mod prepare;
+mod reasoning;
 pub mod sample;
 pub mod slots;
 pub mod text;

@@ -17,6 +17,7 @@ use crate::chat::{Conversation, OutputFormat, OutputParser};
 use crate::grammar::lazy::LazyGrammar;
 use crate::grammar::{self, AnswerGrammar, Begins, Grammar};
 use crate::load::Loaded;
+use crate::reasoning::ReasoningBudget;
 use crate::vocabulary::{self, Marks};
 
 /// Set when a task is no longer wanted; looked at before each step.
@@ -91,6 +92,8 @@ pub struct Completion {
     pub lazy: Option<LazyGrammar>,
     /// Special tokens whose texts are part of the answer.
     pub marks: Marks,
+    /// How much the model may reason.
+    pub budget: Option<ReasoningBudget>,
     /// How many of the most probable tokens are told beside each.
     pub logprobs: Option<u8>,
     /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
@@ -235,8 +238,21 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
         lazy,
         marks,
         logprobs: job.logprobs,
+        budget: format.as_ref().and_then(|format| reasoning_budget(loaded, job, format)),
         parser: format.as_ref().map(OutputParser::new).transpose()?,
     })
+}
+
+/// The budget of the answer's reasoning, where the job has one and the model reasons between tags.
+fn reasoning_budget(
+    loaded: &Loaded,
+    job: &GenerateRequest,
+    format: &OutputFormat,
+) -> Option<ReasoningBudget> {
+    let budget = job.reasoning.budget?;
+    let tags = format.reasoning_tags();
+    let closing = vocabulary::tokenize_within(loaded.model, tags.ends.first()?);
+    ReasoningBudget::new(tags, closing, budget.0 as usize)
 }
 
 fn pooling(loaded: &Loaded, job: &GenerateRequest) -> Result<Vec<Vec<i32>>, String> {
@@ -381,6 +397,8 @@ fn chat<'a>(
             messages,
             tools: &job.tools,
             schema: schema.as_deref(),
+            reasoning: &job.reasoning,
+            continues: job.continue_final_message,
             arguments: &arguments,
         })
         .map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;

@@ -190,6 +190,12 @@ pub fn tokenize(model: &LlamaModel, text: &str) -> Vec<i32> {
     vocab.tokenize(text.as_bytes(), !starts_already, true).into_iter().map(|LlamaToken(id)| id).collect()
 }
 
+/// The tokens of `text` in the middle of another: without the start-of-text token.
+#[must_use]
+pub fn tokenize_within(model: &LlamaModel, text: &str) -> Vec<i32> {
+    model.vocab().tokenize(text.as_bytes(), false, true).into_iter().map(|LlamaToken(id)| id).collect()
+}
+
 /// The tokens of a query and a document, to be scored together: by the model's own template for it, or with its
 /// marks between them (llama.cpp's server, `format_prompt_rerank`).
 #[must_use]

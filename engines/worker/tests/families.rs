@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use generation::{Message, OutputChunk, Role, Tool, ToolCall, Tools, Transcript};
+use generation::{Message, OutputChunk, ReasoningOptions, Role, Tool, ToolCall, Tools, Transcript};
 use serde_json::{Value, json};
 use worker_llamacpp::chat::{
     Arguments, ChatTemplate, Conversation, OutputFormat, OutputParser, SpecialTexts,
@@ -214,7 +214,14 @@ fn tools() -> Tools {
 fn format_of(template: &ChatTemplate) -> OutputFormat {
     let messages = [Message::new(Role::User, "How is Paris?")];
     let (tools, arguments) = (tools(), Arguments::default());
-    let asked = Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
+    let asked = Conversation {
+        messages: &messages,
+        tools: &tools,
+        schema: None,
+        reasoning: &ReasoningOptions::default(),
+        continues: false,
+        arguments: &arguments,
+    };
     template.render(&asked).expect("rendered").format
 }
 
@@ -256,6 +263,7 @@ fn parse(format: &OutputFormat, parts: &[&str]) -> Parsed {
     Parsed::of(chunks)
 }
 
+/// ORCH-ENG-26
 #[test]
 fn an_answer_of_any_family_reads_the_same_at_every_split() {
     let mut wrong = Vec::new();
@@ -277,6 +285,54 @@ fn an_answer_of_any_family_reads_the_same_at_every_split() {
         wrong.extend(first);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a template makes of `messages`, with `reasoning`.
+fn prompt(
+    template: &ChatTemplate,
+    messages: &[Message],
+    reasoning: &ReasoningOptions,
+    continues: bool,
+) -> String {
+    let (tools, arguments) = (Tools::default(), Arguments::default());
+    let asked =
+        Conversation { messages, tools: &tools, schema: None, reasoning, continues, arguments: &arguments };
+    template.render(&asked).expect("rendered").prompt
+}
+
+/// ORCH-OAI-18, ORCH-OAI-19
+#[test]
+fn reasoning_is_switched_measured_and_remembered_where_the_template_knows_how() {
+    let (Some(qwen), Some(gpt)) = (template("Qwen-Qwen3-0.6B"), template("openai-gpt-oss-120b")) else {
+        return;
+    };
+    let user = [Message::new(Role::User, "How is Paris?")];
+    let off = ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() };
+    assert!(prompt(&qwen, &user, &off, false).ends_with("<think>\n\n</think>\n\n"));
+    assert!(!prompt(&qwen, &user, &ReasoningOptions::default(), false).contains("<think>"));
+    let high = ReasoningOptions { effort: Some("high".to_owned()), ..ReasoningOptions::default() };
+    assert!(prompt(&gpt, &user, &high, false).contains("Reasoning: high"));
+    assert!(prompt(&gpt, &user, &ReasoningOptions::default(), false).contains("Reasoning: medium"));
+    let call = ToolCall { id: "c1".to_owned(), name: "weather".to_owned(), arguments: "{}".to_owned() };
+    let reasoned = Message {
+        reasoning: Some("Look it up.".to_owned()),
+        tool_calls: vec![call],
+        ..Message::new(Role::Assistant, "")
+    };
+    let result = Message { tool_call_id: Some("c1".to_owned()), ..Message::new(Role::Tool, "sunny") };
+    let turns = [user[0].clone(), reasoned, result];
+    for template in [&qwen, &gpt] {
+        assert!(prompt(template, &turns, &ReasoningOptions::default(), false).contains("Look it up."));
+    }
+}
+
+/// ORCH-OAI-20
+#[test]
+fn a_prompt_that_continues_the_last_message_ends_with_it() {
+    let Some(qwen) = template("Qwen-Qwen3-0.6B") else { return };
+    let turns = [Message::new(Role::User, "Count."), Message::new(Role::Assistant, "One, two,")];
+    assert!(prompt(&qwen, &turns, &ReasoningOptions::default(), true).ends_with("One, two,"));
+    assert!(!prompt(&qwen, &turns, &ReasoningOptions::default(), false).ends_with("One, two,"));
 }
 
 /// Templates that show tools, and whose calls llama.cpp does not read.
@@ -401,6 +457,7 @@ fn request(messages: &[Message], tools: &Tools, arguments: &str) -> Value {
     request
 }
 
+/// ORCH-ENG-26
 #[test]
 fn prompts_are_those_of_llama_server_under_every_template() {
     let program = home().join(SERVER);
@@ -434,8 +491,14 @@ fn prompts_are_those_of_llama_server_under_every_template() {
                 continue;
             }
             let arguments = template.arguments(arguments).expect("every template takes it");
-            let asked =
-                Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
+            let asked = Conversation {
+                messages: &messages,
+                tools: &tools,
+                schema: None,
+                reasoning: &ReasoningOptions::default(),
+                continues: false,
+                arguments: &arguments,
+            };
             compared += 1;
             match template.render(&asked) {
                 Ok(rendered) if rendered.prompt == right => {}

@@ -32,6 +32,7 @@ mod generation_tasks;
 mod logprobs;
 mod models;
 mod output;
+mod reasoning_params;
 mod rerank;
 mod responses;
 mod routing;

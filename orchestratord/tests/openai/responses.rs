@@ -27,7 +27,8 @@ async fn a_response_is_told_whole_and_in_events_alike() {
     assert_eq!(whole["incomplete_details"]["reason"], "max_output_tokens");
     assert_eq!(
         whole["usage"],
-        json!({"input_tokens": 7, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 6, "total_tokens": 13})
+        json!({"input_tokens": 7, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 6,
+            "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 13})
     );
 
     let stream = respond(&audit, house.address, &with(more, &json!({"stream": true}))).await;

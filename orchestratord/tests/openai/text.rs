@@ -15,7 +15,8 @@ use crate::{Audit, chat, completion, events};
 
 /// These, of a prompt of which nothing was cached.
 fn usage(of: Value) -> Value {
-    crate::with(of, &json!({"prompt_tokens_details": {"cached_tokens": 0}}))
+    let details = json!({"prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0}});
+    crate::with(of, &details)
 }
 
 pub async fn models(audit: &Audit, house: &House) {
@@ -30,6 +31,7 @@ pub async fn models(audit: &Audit, house: &House) {
     assert_eq!(message, "`model` is `gpt-4o`, which is not served here: there is `starter`, `starter@batch`");
 }
 
+/// ORCH-OAI-2
 #[tokio::test]
 async fn a_conversation_is_answered_whole_and_in_chunks_alike() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -63,6 +65,7 @@ async fn events_without_usage(audit: &Audit, house: &House) -> bool {
     events(&stream).iter().all(|event| event.get("usage").is_none())
 }
 
+/// ORCH-OAI-1
 #[tokio::test]
 async fn an_answer_names_its_task_model_and_tier() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -81,6 +84,7 @@ async fn an_answer_names_its_task_model_and_tier() {
     assert_eq!(stream.status, 200, "the data plane knows the task");
 }
 
+/// ORCH-OAI-1
 #[tokio::test]
 async fn several_prompts_get_several_answers_each() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -114,6 +118,7 @@ async fn answers_to_one_prompt_are_measured_once() {
     assert_eq!(house.control.counts().measures, 1);
 }
 
+/// ORCH-OAI-2
 #[tokio::test]
 async fn a_base_url_without_v1_serves_as_well() {
     let house = House::new().await;
@@ -123,6 +128,8 @@ async fn a_base_url_without_v1_serves_as_well() {
     assert_eq!(answer.json()["choices"][0]["message"]["content"], "user one assistant");
 }
 
+/// ORCH-OAI-1
+/// ORCH-OAI-6
 #[tokio::test]
 async fn the_batch_lane_is_named_by_the_tier_or_the_model() {
     let (audit, house) = (Audit::new(), House::new().await);
@@ -170,6 +177,7 @@ async fn a_conversation_is_named_by_a_field_or_a_header_and_is_the_same_session(
     assert_eq!(session["turns"], 5, "the field goes before the header");
 }
 
+/// ORCH-OAI-8
 #[tokio::test]
 async fn a_stream_carries_comments_while_its_task_waits() {
     let house = House::new().await;
@@ -191,7 +199,7 @@ async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refu
     let own = House::with(Manners { abilities, ..Manners::default() });
     own.bring_up().await;
     let (audit, none) = (Audit::new(), House::new().await);
-    for (field, value) in [("presence_penalty", json!(0.5)), ("reasoning_effort", json!("high"))] {
+    for (field, value) in [("presence_penalty", json!(0.5)), ("frequency_penalty", json!(0.5))] {
         let ask = chat("one", &json!({field: value, "mirostat": 2}));
         audit.expect(200, own.address, ask.clone()).await;
         let refused = audit.expect(400, none.address, ask).await.json();

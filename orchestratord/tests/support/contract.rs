@@ -173,7 +173,7 @@ impl Contract {
 
     /// Data of one form, then perhaps an error, then `[DONE]`.
     fn check_data(&self, text: &str, schema: &Validator) -> Result<(), String> {
-        if text.starts_with("event: ") {
+        if text.contains("\nevent: ") || text.starts_with("event: ") {
             return self.check_named(text, schema);
         }
         let data = data(text)?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::TASK;
-use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, started, tokens};
+use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, parsed_token, started, tokens};
 use crate::program::{TOKEN, at, run, run_with};
 
 fn paris() -> Vec<Exchange> {
@@ -24,24 +24,28 @@ fn run_prints_the_answer_to_standard_output_and_nothing_else() {
     assert!(!requests[1].headers.contains_key("last-event-id"));
 }
 
-/// An answer with thoughts before it.
-fn thinks() -> Vec<Exchange> {
-    let said = ["<think>\nIs it ", "Paris?</think>", "\n\nPar", "is."];
-    vec![accepted(TASK), Exchange::stream(&(started(0, 0) + &tokens(0, &said) + &end(4, "stop")))]
+/// An answer with reasoning before it.
+fn reasons() -> Vec<Exchange> {
+    let parsed = [
+        parsed_token(0, "<think>\nIs it ", &json!([{"reasoning": "Is it "}])),
+        parsed_token(1, "Paris?</think>", &json!([{"reasoning": "Paris?"}])),
+        parsed_token(2, "\n\nPar", &json!([{"text": "Par"}])),
+    ];
+    let events = started(0, 0) + &parsed.concat() + &tokens(3, &["is."]) + &end(4, "stop");
+    vec![accepted(TASK), Exchange::stream(&events)]
 }
 
 /// ORCH-CLI-1
 #[test]
-fn thoughts_are_no_part_of_the_answer_and_a_raw_prompt_has_none() {
-    let done = run(at(&Daemon::with(thinks()).url(), &["run", "The capital of France?"]));
+fn reasoning_is_no_part_of_the_answer_and_json_has_all_of_it() {
+    let done = run(at(&Daemon::with(reasons()).url(), &["run", "The capital of France?"]));
     assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "Paris.\n", ""));
-    let shown = run(at(&Daemon::with(thinks()).url(), &["run", "--verbose", "The capital of France?"]));
+    let shown = run(at(&Daemon::with(reasons()).url(), &["run", "--verbose", "The capital of France?"]));
     assert_eq!(shown.out, "Paris.\n");
     assert!(shown.err.contains("Is it Paris?\n\n"), "{}", shown.err);
-    let raw = run(at(&Daemon::with(thinks()).url(), &["run", "--raw", "The capital of France is"]));
-    assert_eq!(raw.out, "<think>\nIs it Paris?</think>\n\nParis.\n");
-    let json = run(at(&Daemon::with(thinks()).url(), &["run", "--json", "The capital of France?"]));
-    assert!(json.out.contains(r#"{"event":"token","t":"<think>\nIs it ","i":0}"#), "{}", json.out);
+    let json = run(at(&Daemon::with(reasons()).url(), &["run", "--json", "The capital of France?"]));
+    let token = r#"{"event":"token","t":"<think>\nIs it ","output":[{"reasoning":"Is it "}],"i":0}"#;
+    assert!(json.out.contains(token), "{}", json.out);
 }
 
 #[test]

@@ -125,7 +125,13 @@ pub fn started(position: u32, predicted_ms: u64) -> String {
     )
 }
 
-/// Events `token` from index `from` on.
+/// An event `token` whose text was parsed.
+pub fn parsed_token(i: usize, text: &str, output: &serde_json::Value) -> String {
+    let data = serde_json::json!({"t": text, "i": i, "output": output});
+    format!("event: token\nid: {i}\ndata: {data}\n\n")
+}
+
+/// Token events of text alone, numbered from `from` on.
 pub fn tokens(from: usize, texts: &[&str]) -> String {
     let event = |(at, text): (usize, &&str)| {
         let i = from + at;

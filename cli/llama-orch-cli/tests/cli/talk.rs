@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::TASK;
-use crate::daemon::{Daemon, Exchange, accepted, end, refused, started, tokens};
+use crate::daemon::{Daemon, Exchange, accepted, end, parsed_token, refused, started, tokens};
 use crate::program::{at, finish, read_until, run_with, signal};
 use crate::terminal::Terminal;
 
@@ -44,9 +44,11 @@ fn every_turn_sends_the_history_and_has_the_same_session() {
 
 /// ORCH-CLI-1
 #[test]
-fn what_was_thought_is_not_said_again_in_the_next_turn() {
-    let thinks = says("<think>A greeting.</think>\n\nHello.");
-    let daemon = Daemon::with(script([thinks.into(), says("Three.").into(), vec![Exchange::no_content()]]));
+fn reasoning_is_not_sent_again_in_the_next_turn() {
+    let parts = json!([{ "reasoning": "A greeting." }, { "text": "Hello." }]);
+    let token = parsed_token(0, "<think>A greeting.</think>\n\nHello.", &parts);
+    let reasons = vec![accepted(TASK), Exchange::stream(&(started(0, 0) + &token + &end(1, "stop")))];
+    let daemon = Daemon::with(script([reasons, says("Three.").into(), vec![Exchange::no_content()]]));
     let done = run_with(at(&daemon.url(), &["chat"]), b"Hi\nHow many?\n");
     assert_eq!(done.out, "Hello.\nThree.\n");
     let second = daemon.requests()[2].json();

@@ -245,7 +245,7 @@ async fn calls_of_vllm_come_apart_from_the_text_under_every_split() {
 }
 
 /// `llama-server` b11434: the beginning of the arguments may come with the name (`server_chat_msg_diff_to_json_oaicompat`,
-/// `tools/server/server-chat.cpp`), and thoughts may come before.
+/// `tools/server/server-chat.cpp`), and reasoning may come before.
 #[tokio::test]
 async fn calls_of_llama_server_come_apart_from_its_reasoning_under_every_split() {
     let event = |delta: &str, finish: &str| {

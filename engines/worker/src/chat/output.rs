@@ -42,6 +42,7 @@ pub struct OutputParser {
     /// Parses reasoning out of the content, where llama.cpp knows none of this model.
     inline: Option<InlineReasoningParser>,
     single: bool,
+    answer_only: bool,
     calls: u32,
     /// Raw text of which it is not decided what it is.
     pending: PendingOutput,
@@ -98,6 +99,7 @@ impl OutputParser {
             own: format.own.as_ref().map(|(format, tools)| ToolParser::new(*format, tools)),
             inline: format.inline_reasoning.map(InlineReasoningParser::new),
             single: format.single,
+            answer_only: format.answer_only,
             calls: 0,
             pending: PendingOutput::default(),
         })
@@ -125,7 +127,7 @@ impl OutputParser {
             }
         };
         let Events { all, is_complete } = self.events(new);
-        let chunk = self.pending.take(all).map(of_the_answer);
+        let chunk = self.pending.take(all).map(|chunk| self.sent(chunk)).filter(|chunk| !chunk.is_empty());
         Parsed { chunk, is_complete }
     }
 
@@ -144,7 +146,22 @@ impl OutputParser {
         events.all.extend(content);
         let rest = self.own.as_mut().map(ToolParser::finish).unwrap_or_default();
         self.add_parsed_calls(rest, &mut events);
-        self.pending.finish(events.all).map(of_the_answer)
+        let last = self.pending.finish(events.all).map(|chunk| self.sent(chunk));
+        last.filter(|chunk| !chunk.is_empty())
+    }
+
+    fn sent(&self, chunk: OutputChunk) -> OutputChunk {
+        let mut chunk = of_the_answer(chunk);
+        if self.answer_only
+            && let Some(events) = chunk.events.take()
+        {
+            let texts = events.into_iter().filter_map(|event| match event {
+                OutputEvent::Text(text) => Some(text),
+                _ => None,
+            });
+            chunk.text = texts.collect();
+        }
+        chunk
     }
 
     /// Whether `text` can only be what came before it.

@@ -13,9 +13,17 @@ fn render(source: &str, messages: &[(Role, &str)]) -> Result<String, String> {
 }
 
 fn rendered(template: &ChatTemplate, messages: &[Message], tools: &Tools) -> Result<Rendered, String> {
-    template.render(&Conversation { messages, tools, schema: None, arguments: &Arguments::default() })
+    template.render(&Conversation {
+        messages,
+        tools,
+        schema: None,
+        reasoning: &ReasoningOptions::default(),
+        continues: false,
+        arguments: &Arguments::default(),
+    })
 }
 
+/// ORCH-TASK-11
 #[test]
 fn a_template_in_the_usual_form_is_rendered_with_the_start_of_the_answer() {
     let source = "{%- for message in messages %}
@@ -175,7 +183,14 @@ fn a_template_takes_the_arguments_it_knows_and_refuses_others_by_name() {
     let messages = [Message::new(Role::User, "Hi")];
     let rendered = |arguments: &str| {
         let (tools, arguments) = (Tools::default(), template.arguments(arguments)?);
-        let asked = Conversation { messages: &messages, tools: &tools, schema: None, arguments: &arguments };
+        let asked = Conversation {
+            messages: &messages,
+            tools: &tools,
+            schema: None,
+            reasoning: &ReasoningOptions::default(),
+            continues: false,
+            arguments: &arguments,
+        };
         template.render(&asked).map(|rendered| rendered.prompt)
     };
     assert_eq!(rendered("{}").expect("rendered"), "Hilow1%");
@@ -195,6 +210,7 @@ fn a_template_takes_the_arguments_it_knows_and_refuses_others_by_name() {
     );
 }
 
+/// ORCH-ENG-27
 #[test]
 fn a_conversation_is_put_in_order_where_the_template_refuses_it() {
     let strict = "{%- for message in messages %}
@@ -218,6 +234,7 @@ fn a_conversation_is_put_in_order_where_the_template_refuses_it() {
     assert_eq!(said.expect("rendered in order"), ordered);
 }
 
+/// ORCH-ENG-27
 #[test]
 fn arguments_of_the_past_that_are_no_object_are_shown_as_one() {
     let (mut messages, tools) = with_a_call();

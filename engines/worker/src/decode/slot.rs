@@ -16,6 +16,7 @@ use crate::chat::OutputParser;
 use crate::grammar::Grammar;
 use crate::grammar::lazy::LazyGrammar;
 use crate::prepare::CancelFlag;
+use crate::reasoning::ReasoningBudget;
 use crate::sample::Sampler;
 use crate::slots::SlotView;
 use crate::text::TextOut;
@@ -90,6 +91,8 @@ pub struct Task {
     pub lazy: Option<LazyGrammar>,
     /// Special tokens whose texts are part of its text.
     pub marks: Marks,
+    /// How much the model may still reason.
+    pub budget: Option<ReasoningBudget>,
     /// How many of the most probable tokens it wants to hear of beside each; nothing when it does not ask.
     pub logprobs: Option<u8>,
     /// The answer's text.

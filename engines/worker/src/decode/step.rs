@@ -16,6 +16,7 @@ use crate::clock;
 use crate::grammar::lazy::Waited;
 use crate::heartbeat::CallWatch;
 use crate::log::{self, Level};
+use crate::reasoning::ReasoningBudget;
 use crate::sample::{self, Draw, Scratch};
 use crate::text::Pushed;
 use crate::vocabulary::Vocabulary;
@@ -315,7 +316,11 @@ fn parsed(
 /// Chooses the task's next token and adds it to its text.
 fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &Vocabulary) -> Chosen {
     task.times.first.get_or_insert_with(clock::now);
-    let token = match next_token(task, logits, scratch, vocabulary) {
+    let token = match task.budget.as_ref().and_then(ReasoningBudget::forced) {
+        Some(closing) => Ok(closing),
+        None => next_token(task, logits, scratch, vocabulary),
+    };
+    let token = match token {
         Ok(token) => token,
         Err(why) => return Chosen::End(None, Finish::Failed(why)),
     };
@@ -329,6 +334,9 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
         task.text.note(sample::logprob(logits, token, most, vocabulary));
     }
     let bytes = vocabulary.text_with(&task.marks, token);
+    if let Some(budget) = &mut task.budget {
+        budget.accept(bytes);
+    }
     wait_for_call(task, bytes);
     let chunk = match task.text.push(token, bytes) {
         Pushed::Stopped(chunk) => return Chosen::End(chunk, Finish::Stop),

@@ -1,12 +1,15 @@
 //! Answers: sensible, streamed, reproducible, whole.
 
 use generation::{
-    Constraint, EngineError, ExtraBody, Finish, Input, LogitBias, Message, Role, Transcript, Workload,
+    Constraint, EngineError, ExtraBody, Finish, GenerateRequest, Input, LogitBias, Message, Role, Transcript,
+    Workload,
 };
+use orchestrator_core::TokenCount;
 
 use crate::files::changed;
 use crate::harness::{Worker, job, model, prompt, spec, user};
 
+/// ORCH-TASK-11
 #[test]
 fn a_question_gets_a_sensible_answer_token_by_token() {
     let mut worker = Worker::start(2, 1024);
@@ -182,6 +185,36 @@ fn an_answer_begins_with_reasoning_where_the_template_wrote_its_tag_unless_it_mu
     let mut formed = asked();
     formed.sampling.constraint = Some(Constraint::Grammar("root ::= \"yes\"".to_owned()));
     assert_eq!(worker.answer(formed).text, "yes");
+}
+
+/// ORCH-ENG-30
+#[test]
+fn a_budget_closes_reasoning_and_the_answer_follows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("reasons.gguf");
+    std::fs::write(&path, changed("<|im_start|>assistant", "<|im_start|>ai<think>")).expect("written");
+    let mut worker = Worker::spawn();
+    worker.load(spec(&path, 1, 512)).expect("it loads");
+    let mut asked = job(user("Say hello."), 16);
+    asked.reasoning.budget = Some(TokenCount(3));
+    let answer = worker.answer(asked);
+    let (reasoning, rest) = answer.text.split_once("</think>").expect("the end tag is written");
+    let transcript = Transcript::of(answer.pieces.clone());
+    assert_eq!(transcript.reasoning, reasoning.trim());
+    assert_eq!(transcript.text, rest.trim_start());
+    assert!(!transcript.text.is_empty(), "the model goes on: {}", answer.text);
+}
+
+#[test]
+fn an_answer_continues_the_last_message_where_that_is_asked() {
+    let mut worker = Worker::start(1, 512);
+    let turns = vec![
+        Message::new(Role::User, "Count from one to six."),
+        Message::new(Role::Assistant, "One, two, three,"),
+    ];
+    let continued = GenerateRequest { continue_final_message: true, ..job(Input::Messages(turns), 4) };
+    let answer = worker.answer(continued);
+    assert!(answer.text.to_lowercase().contains("four"), "{}", answer.text);
 }
 
 #[test]

@@ -117,10 +117,9 @@ fn a_model_that_declares_pooling_makes_vectors_and_no_text() {
     let answer = worker.answer(embed);
     assert_eq!(answer.report().tokens_in, measured.tokens);
     assert_eq!(answer.finish(), &generation::Finish::Stop);
-    let vectors: Vec<Vec<f64>> =
-        answer.pieces.iter().map(|piece| serde_json::from_str(&piece.text).expect("a vector")).collect();
+    let vectors = generation::Transcript::of(answer.pieces).vectors;
     assert_eq!(vectors.len(), 3);
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     for vector in &vectors {
         assert_eq!(vector.len(), 576);
         assert!((dot(vector, vector) - 1.0).abs() < 1e-3, "of length 1");
@@ -162,8 +161,7 @@ fn a_model_that_ranks_scores_each_document_and_makes_no_text() {
     let answer = worker.answer(rerank(&texts));
     assert_eq!(answer.finish(), &generation::Finish::Stop);
     assert_eq!(answer.report().tokens_in, measured.tokens);
-    let scores: Vec<f64> =
-        answer.pieces.iter().map(|piece| serde_json::from_str(&piece.text).expect("a score")).collect();
+    let scores = generation::Transcript::of(answer.pieces).scores;
     assert_eq!(scores.len(), 3, "one of each document");
     assert!((scores[0] - scores[2]).abs() < 1e-6 && (scores[0] - scores[1]).abs() > 1e-6, "{scores:?}");
     let told =

@@ -36,7 +36,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     };
     let (options, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
     let permit = options.stream.then(|| OpenStream::take(&api)).transpose()?;
-    let generation = Generation::start(&api, tasks).await?;
+    let generation = Generation::start(&api, tasks, options.reasoning).await?;
     let about = About(generation.first());
     let meta = ResponseMeta::new(options.model, generation.first());
     if let Some(permit) = permit {

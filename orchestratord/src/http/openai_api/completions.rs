@@ -18,6 +18,7 @@ use super::generation_params::{GenerationParams, ResponseOptions, request};
 use super::generation_tasks::Generation;
 use super::logprobs::{self, CompletionLogprobs};
 use super::output::SegmentMetadata;
+use super::reasoning_params::ReasoningPlace;
 use super::stream::{self, Framed, OpenStream, StreamEncoder};
 use super::unix_now;
 use super::usage::Usage;
@@ -91,7 +92,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
             let mut tasks = Vec::new();
             for prompt in prompts {
                 let input = Input::Prompt(prompt);
-                let of_prompt = plan.tasks(&api.settings().sampler_profiles, input, Tools::default());
+                let of_prompt = plan.tasks(&api.settings().sampler_profiles, input, Tools::default(), false);
                 tasks.extend(of_prompt.map_err(|refusal| not_admitted(&api, refusal))?);
             }
             Ok::<_, Refused>((plan, count, tasks))
@@ -99,7 +100,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     };
     let (plan, prompts, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
     let permit = plan.options.stream.then(|| OpenStream::take(&api)).transpose()?;
-    let generation = Generation::start(&api, tasks).await?;
+    let generation = Generation::start(&api, tasks, ReasoningPlace::Apart).await?;
     let about = About(generation.first());
     let meta = ResponseMeta {
         id: format!("cmpl-{}", generation.first()),

@@ -1,9 +1,11 @@
 //! A conversation with its tools, whatever endpoint it came to, and the tasks that answer it.
+//!
+//! Rules: ORCH-OAI-20
 
 use std::collections::BTreeMap;
 
 use config_schema::SamplerProfile;
-use generation::{Input, Message, Tools};
+use generation::{Input, Message, Role, Tools};
 
 use super::generation_params::GenerationPlan;
 use crate::backpressure::Refusal;
@@ -15,6 +17,29 @@ use crate::http::task_request::check::no_nul;
 pub(super) struct Conversation {
     pub(super) messages: Vec<Message>,
     pub(super) tools: Tools,
+    /// Whether the answer continues the last message, which is the assistant's.
+    pub(super) continues: bool,
+}
+
+/// Whether an answer continues the last of `messages`: it does where that is the assistant's, unless the request says
+/// otherwise.
+///
+/// # Errors
+/// [`Refusal::Invalid`] where the request wants to continue a message of somebody else.
+pub(super) fn continues(messages: &[Message], asked: Option<bool>) -> Result<bool, Refusal> {
+    let last = messages.last();
+    let can = last.is_some_and(|last| {
+        let has_text = !last.content.is_empty() || last.reasoning.is_some();
+        last.role == Role::Assistant && last.tool_calls.is_empty() && has_text
+    });
+    match asked {
+        Some(true) if !can => Err(Refusal::Invalid(
+            "`continue_final_message` is true: end `messages` with a message of the `assistant` that has `content`"
+                .to_owned(),
+        )),
+        Some(false) => Ok(false),
+        None | Some(true) => Ok(can),
+    }
 }
 
 impl Conversation {
@@ -33,6 +58,6 @@ impl Conversation {
                 no_nul(|| format!("messages[{i}].tool_calls"), &call.arguments)?;
             }
         }
-        plan.tasks(profiles, Input::Messages(self.messages), self.tools)
+        plan.tasks(profiles, Input::Messages(self.messages), self.tools, self.continues)
     }
 }

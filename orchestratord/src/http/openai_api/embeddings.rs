@@ -17,6 +17,7 @@ use super::completions::text_of;
 use super::extra_body;
 use super::fields::{LEAVE_IT_OUT, TextOr, Unserved};
 use super::generation_tasks::Generation;
+use super::reasoning_params::ReasoningPlace;
 use super::routing::Lane;
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
@@ -92,7 +93,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         }
     };
     let (encoding, model, task) = body::read_as(request, api.settings().body_bytes, work).await?;
-    let generation = Generation::start(&api, vec![task]).await?;
+    let generation = Generation::start(&api, vec![task], ReasoningPlace::Apart).await?;
     let about = About(generation.first());
     let output = generation.collect().await?.pop().ok_or(Refusal::Internal)?;
     let mut response = heavy::run(output.bytes(), move || response(output, encoding, model)).await?;

@@ -1,12 +1,14 @@
 //! What a chat completion and a completion have in common: how tokens are chosen, how many, how many answers,
 //! and how they are told.
+//!
+//! Rules: ORCH-OAI-1, ORCH-OAI-14
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types as wire;
 use config_schema::SamplerProfile;
-use generation::{ExtraBody, Input, Tools};
+use generation::{ExtraBody, Input, ReasoningOptions, Tools};
 use http::HeaderMap;
 use orchestrator_core::TaskId;
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use uuid::Uuid;
 
 use super::extra_body;
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::reasoning_params::ReasoningPlace;
 use super::routing::{self, Lane};
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
@@ -51,8 +54,10 @@ pub(super) struct GenerationParams {
     pub(super) prompt_cache_key: Option<String>,
     /// How many alternatives to each token are told with its probability; each endpoint has its own words for it.
     pub(super) logprobs: Option<u8>,
-    /// How much a model is to think, where the endpoint has it.
-    pub(super) reasoning_effort: Option<Value>,
+    /// How the model reasons.
+    pub(super) reasoning: ReasoningOptions,
+    /// Where reasoning goes in the response.
+    pub(super) reasoning_place: ReasoningPlace,
     /// Fields that the endpoint does not know.
     pub(super) beyond: Map<String, Value>,
     /// Those that it knows.
@@ -152,7 +157,8 @@ macro_rules! request {
                     session_id: self.session_id.take(),
                     prompt_cache_key: self.prompt_cache_key.take(),
                     logprobs: None,
-                    reasoning_effort: None,
+                    reasoning: generation::ReasoningOptions::default(),
+                    reasoning_place: $crate::http::openai_api::reasoning_params::ReasoningPlace::Apart,
                     beyond: std::mem::take(&mut self.beyond),
                     known: $fields,
                     include_extra: true,
@@ -237,6 +243,8 @@ pub(super) struct ResponseOptions {
     pub(super) lane: Lane,
     /// Whether it says how probable its tokens were, with so many alternatives to each.
     pub(super) logprobs: Option<u8>,
+    /// Where reasoning goes.
+    pub(super) reasoning: ReasoningPlace,
 }
 
 /// What the tasks of one request have in common.
@@ -248,6 +256,7 @@ pub(super) struct GenerationPlan {
     task: wire::TaskRequest,
     extra_body: Option<ExtraBody>,
     include_extra: bool,
+    reasoning: ReasoningOptions,
 }
 
 impl GenerationParams {
@@ -263,12 +272,6 @@ impl GenerationParams {
         let unserved = [
             penalty("frequency_penalty", &self.frequency_penalty),
             penalty("presence_penalty", &self.presence_penalty),
-            Unserved {
-                field: "reasoning_effort",
-                value: &self.reasoning_effort,
-                nothing: &[Nothing::Text("none")],
-                instead: LEAVE_IT_OUT,
-            },
         ];
         let stream = self.stream.unwrap_or_default();
         let include_usage = match &self.stream_options {
@@ -305,9 +308,22 @@ impl GenerationParams {
             }),
             ..wire::TaskRequest::default()
         };
-        let options =
-            ResponseOptions { stream, include_usage, model: self.model, lane, logprobs: self.logprobs };
-        Ok(GenerationPlan { options, choices, task, extra_body, include_extra: self.include_extra })
+        let options = ResponseOptions {
+            stream,
+            include_usage,
+            model: self.model,
+            lane,
+            logprobs: self.logprobs,
+            reasoning: self.reasoning_place,
+        };
+        Ok(GenerationPlan {
+            options,
+            choices,
+            task,
+            extra_body,
+            include_extra: self.include_extra,
+            reasoning: self.reasoning,
+        })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -333,11 +349,14 @@ impl GenerationPlan {
         profiles: &BTreeMap<String, SamplerProfile>,
         input: Input,
         tools: Tools,
+        continues: bool,
     ) -> Result<Vec<TaskRequest>, Refusal> {
         let task = self.task.clone();
         let mut first = task_request::resolve_with(task, || Ok(input), profiles, Uuid::new_v4)?;
         let job = Arc::make_mut(&mut first.job);
         job.tools = tools.into();
+        job.reasoning.clone_from(&self.reasoning);
+        job.continue_final_message = continues;
         job.logprobs = self.options.logprobs;
         job.extra_body.clone_from(&self.extra_body);
         job.include_extra = self.include_extra;

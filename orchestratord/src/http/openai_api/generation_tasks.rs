@@ -1,5 +1,7 @@
 //! The tasks of one request while they run. They are canceled when it goes away: a client that has closed its
 //! connection wants nothing any more, wherever its tasks stand.
+//!
+//! Rules: ORCH-OAI-1, ORCH-OAI-5
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use uuid::Uuid;
 
 use super::error::not_admitted;
 use super::output::{OutputReader, Update};
+use super::reasoning_params::ReasoningPlace;
 use crate::backpressure::Refusal;
 use crate::handle::{DriverHandle, LastMeasured, TaskRequest};
 use crate::http::Api;
@@ -57,7 +60,11 @@ impl Generation {
     ///
     /// # Errors
     /// Every refusal that a task can meet, in the words of this plane.
-    pub(super) async fn start(api: &Api, requests: Vec<TaskRequest>) -> Result<Self, Refused> {
+    pub(super) async fn start(
+        api: &Api,
+        requests: Vec<TaskRequest>,
+        reasoning: ReasoningPlace,
+    ) -> Result<Self, Refused> {
         let first = requests.first().ok_or(Refusal::Internal)?.id();
         let mut unended = Unended { driver: api.driver.clone(), tasks: Vec::with_capacity(requests.len()) };
         let mut logs = Vec::with_capacity(requests.len());
@@ -69,7 +76,7 @@ impl Generation {
             unended.tasks.push(Some(task));
             let admitted = api.driver.submit_and_subscribe(request, &mut measured).await;
             let subscription = admitted.map_err(|refusal| not_admitted(api, refusal))?;
-            let reader = OutputReader::new(subscription, &job);
+            let reader = OutputReader::new(subscription, &job, reasoning);
             let log = unfold(reader, async |mut reader: OutputReader| {
                 reader.next().await.map(|update| (update, reader))
             });

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use engine_api::EngineKind;
-use generation::{ExtraFields, GenerateRequest, OutputEvent, TokenLogprob};
+use generation::{ExtraFields, GenerateRequest, OutputEvent, RawTextWriter, TokenLogprob};
 
 use super::error::failed;
+use super::reasoning_params::ReasoningPlace;
 use crate::handle::Subscription;
 use crate::http::answer::Refused;
 use crate::task_log::{Chunk, EventMetadata, LogReader, TaskEnd};
@@ -48,15 +49,30 @@ pub(super) struct OutputReader {
     /// Of segments that are still to come; probabilities where the request asks for them.
     pending: SegmentMetadata,
     include_extra: bool,
+    reasoning: ReasoningPlace,
+    /// Writes reasoning into the text.
+    raw: RawTextWriter,
 }
 
 impl OutputReader {
     /// Of the task that `request` became.
-    pub(super) fn new(subscription: Subscription, request: &GenerateRequest) -> Self {
+    pub(super) fn new(
+        subscription: Subscription,
+        request: &GenerateRequest,
+        reasoning: ReasoningPlace,
+    ) -> Self {
         let Subscription { engine, reader, .. } = subscription;
         let logprobs = request.logprobs.map(|_| Vec::new());
         let pending = SegmentMetadata { logprobs, extra: None };
-        Self { reader: reader.typed(), engine, end: None, pending, include_extra: request.include_extra }
+        Self {
+            reader: reader.typed(),
+            engine,
+            end: None,
+            pending,
+            include_extra: request.include_extra,
+            reasoning,
+            raw: RawTextWriter::default(),
+        }
     }
 
     /// What is new. Nothing after the end. Safe to drop and call again.
@@ -98,9 +114,22 @@ impl OutputReader {
                 self.pending.extra = ExtraFields::joined(self.pending.extra.take(), extra);
             }
             let events = events.unwrap_or_else(|| vec![OutputEvent::Text(text)]);
+            let events = events.into_iter().filter_map(|event| self.placed(event));
+            let events: Vec<_> = events.collect();
             segments.extend(events.into_iter().map(|event| self.segment(event)));
         }
         segments
+    }
+
+    /// The event as the request wants it.
+    fn placed(&mut self, event: OutputEvent) -> Option<OutputEvent> {
+        match (self.reasoning, event) {
+            (ReasoningPlace::Omitted, OutputEvent::Reasoning(_)) => None,
+            (ReasoningPlace::InText, event @ (OutputEvent::Reasoning(_) | OutputEvent::Text(_))) => {
+                Some(OutputEvent::Text(self.raw.write(&[event])))
+            }
+            (_, event) => Some(event),
+        }
     }
 
     fn segment(&mut self, event: OutputEvent) -> OutputSegment {

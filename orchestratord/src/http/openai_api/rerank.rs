@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::extra_body;
 use super::fields::TextOrObject;
 use super::generation_tasks::Generation;
+use super::reasoning_params::ReasoningPlace;
 use super::routing::Lane;
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
@@ -88,7 +89,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     };
     let (model, most, shown, documents, task) =
         body::read_as(request, api.settings().body_bytes, work).await?;
-    let generation = Generation::start(&api, vec![task]).await?;
+    let generation = Generation::start(&api, vec![task], ReasoningPlace::Apart).await?;
     let about = About(generation.first());
     let id = format!("rerank-{}", generation.first());
     let output = generation.collect().await?.pop().ok_or(Refusal::Internal)?;

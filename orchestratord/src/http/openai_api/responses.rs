@@ -1,5 +1,7 @@
 //! `POST /v1/responses`: OpenAI's newer form of a conversation. Nothing is kept between two requests, so what
 //! refers to an earlier one is refused by name.
+//!
+//! Rules: ORCH-OAI-12
 
 use std::sync::Arc;
 
@@ -37,7 +39,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     };
     let (options, echo, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
     let permit = options.stream.then(|| OpenStream::take(&api)).transpose()?;
-    let generation = Generation::start(&api, tasks).await?;
+    let generation = Generation::start(&api, tasks, options.reasoning).await?;
     let about = About(generation.first());
     let meta = ResponseMeta::new(options, echo, generation.first());
     if let Some(permit) = permit {

@@ -13,6 +13,13 @@ pub(super) struct Usage {
     /// Nothing before anything was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_tokens_details: Option<Details>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +46,7 @@ impl Usage {
         let cached_tokens =
             self.prompt_tokens_details.map_or(found, |before| before.cached_tokens.min(found));
         self.prompt_tokens_details = Some(Details { cached_tokens });
+        self.add_reasoning(end.tokens_reasoning.unwrap_or_default().0);
     }
 
     /// What was asked beside this.
@@ -50,6 +58,14 @@ impl Usage {
             let details = self.prompt_tokens_details.get_or_insert_default();
             details.cached_tokens = details.cached_tokens.saturating_add(cached_tokens);
         }
+        if let Some(CompletionDetails { reasoning_tokens }) = other.completion_tokens_details {
+            self.add_reasoning(reasoning_tokens);
+        }
+    }
+
+    fn add_reasoning(&mut self, tokens: u32) {
+        let details = self.completion_tokens_details.get_or_insert_default();
+        details.reasoning_tokens = details.reasoning_tokens.saturating_add(tokens);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 
 use engine_api::EngineKind;
-use generation::{Determinism, Input, KvHint, Sampling, Workload};
+use generation::{Determinism, Input, KvHint, ReasoningOptions, Sampling, Workload};
 use orchestrator_core::{Priority, SessionId, TokenCount};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -24,6 +24,8 @@ struct Canonical<'r> {
     seed: u64,
     determinism: Determinism,
     kv: KvHint,
+    reasoning: &'r ReasoningOptions,
+    continue_final_message: bool,
     model_ref: Option<&'r str>,
     engine: Option<EngineKind>,
     expected_tokens: Option<TokenCount>,
@@ -43,6 +45,8 @@ pub(super) fn of(request: &TaskRequest) -> u64 {
         seed: job.seed,
         determinism: job.determinism,
         kv: job.kv,
+        reasoning: &job.reasoning,
+        continue_final_message: job.continue_final_message,
         model_ref: request.model_ref.as_deref(),
         engine: request.engine,
         expected_tokens: request.expected_tokens,

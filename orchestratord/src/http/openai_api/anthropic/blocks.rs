@@ -20,13 +20,13 @@ pub(super) type Content = TextOr<Block>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Turn {
-    role: StreamEncoder,
+    role: TurnRole,
     content: Content,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum StreamEncoder {
+enum TurnRole {
     User,
     Assistant,
     System,
@@ -56,9 +56,7 @@ pub(super) struct Block {
     _caller: IgnoredAny,
     #[serde(default, rename = "toolset_name")]
     _toolset_name: IgnoredAny,
-    /// What a model thought is not repeated to it.
-    #[serde(default, rename = "thinking")]
-    _thinking: IgnoredAny,
+    thinking: Option<String>,
     #[serde(default, rename = "signature")]
     _signature: IgnoredAny,
     #[serde(default, rename = "data")]
@@ -88,9 +86,9 @@ impl Turn {
         messages: &mut Vec<Message>,
     ) -> Result<(), Refusal> {
         let role = match self.role {
-            StreamEncoder::User => Role::User,
-            StreamEncoder::Assistant => Role::Assistant,
-            StreamEncoder::System => Role::System,
+            TurnRole::User => Role::User,
+            TurnRole::Assistant => Role::Assistant,
+            TurnRole::System => Role::System,
         };
         let blocks = match self.content {
             TextOr::Text(text) => {
@@ -122,12 +120,22 @@ impl Turn {
                     messages.push(result);
                     results = true;
                 }
-                "thinking" | "redacted_thinking" => {}
+                "thinking" => {
+                    let thinking = needed(&field, "thinking", block.thinking)?;
+                    let before =
+                        turn.reasoning.take().map(|before| before + BETWEEN_BLOCKS).unwrap_or_default();
+                    turn.reasoning = Some(before + &thinking).filter(|text| !text.is_empty());
+                }
+                // Nobody here can read it.
+                "redacted_thinking" => {}
                 _ => return Err(block.unknown(&field)),
             }
         }
         turn.content = texts.join(BETWEEN_BLOCKS);
-        let something = !texts.is_empty() || !turn.images.is_empty() || !turn.tool_calls.is_empty();
+        let something = turn.reasoning.is_some()
+            || !texts.is_empty()
+            || !turn.images.is_empty()
+            || !turn.tool_calls.is_empty();
         if something || !results {
             messages.push(turn);
         }

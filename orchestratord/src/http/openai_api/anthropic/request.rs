@@ -1,6 +1,8 @@
 //! What Anthropic's clients ask.
+//!
+//! Rules: ORCH-OAI-14
 
-use generation::{Message, Role, Tool, ToolChoice, Tools};
+use generation::{Message, ReasoningOptions, Role, Tool, ToolChoice, Tools};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -9,9 +11,10 @@ use super::blocks::{self, Content, Turn};
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
 use crate::http::image_url::ImageUrls;
-use crate::http::openai_api::conversation::Conversation;
+use crate::http::openai_api::conversation::{self, Conversation};
 use crate::http::openai_api::fields::TextOr;
 use crate::http::openai_api::generation_params::{FormatAt, GenerationParams, ResponseFormat};
+use crate::http::openai_api::reasoning_params::{self, Thinking};
 
 /// The body of `POST /v1/messages`. Fields of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Deserialize)]
@@ -32,9 +35,7 @@ pub(super) struct MessagesRequest {
     session_id: Option<String>,
     #[serde(default, rename = "metadata")]
     _metadata: IgnoredAny,
-    /// A model thinks or does not, whatever it is told here.
-    #[serde(default, rename = "thinking")]
-    _thinking: IgnoredAny,
+    thinking: Option<Thinking>,
     output_config: Option<OutputConfig>,
     #[serde(default, rename = "context_management")]
     _context_management: IgnoredAny,
@@ -51,8 +52,7 @@ pub(super) struct CountRequest {
     system: Option<Content>,
     tools: Option<Vec<ToolSpec>>,
     tool_choice: Option<Choice>,
-    #[serde(default, rename = "thinking")]
-    _thinking: IgnoredAny,
+    thinking: Option<Thinking>,
     output_config: Option<OutputConfig>,
     #[serde(default, rename = "context_management")]
     _context_management: IgnoredAny,
@@ -65,9 +65,7 @@ pub(super) struct CountRequest {
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputConfig {
     format: Option<Format>,
-    /// A model takes the pains that it takes.
-    #[serde(default, rename = "effort")]
-    _effort: IgnoredAny,
+    effort: Option<String>,
 }
 
 /// A form that an answer has to have.
@@ -79,12 +77,20 @@ struct Format {
     schema: Option<Map<String, Value>>,
 }
 
-impl OutputConfig {
-    fn format(self) -> Result<Option<ResponseFormat>, Refusal> {
-        let format =
-            |format: Format| ResponseFormat::new(FormatAt::OutputConfig, &format.kind, format.schema);
-        self.format.map(format).transpose()
-    }
+/// How the model reasons, and the form that the answer must have.
+fn output(
+    thinking: Option<Thinking>,
+    config: Option<OutputConfig>,
+) -> Result<(ReasoningOptions, Option<ResponseFormat>), Refusal> {
+    let thinking = thinking.map(Thinking::resolve).transpose()?.unwrap_or_default();
+    let Some(OutputConfig { format, effort }) = config else { return Ok((thinking, None)) };
+    let format =
+        format.map(|format| ResponseFormat::new(FormatAt::OutputConfig, &format.kind, format.schema));
+    let effort =
+        effort.map(|effort| reasoning_params::of_effort("output_config.effort", &effort)).transpose()?;
+    // The effort says how much and not whether.
+    let effort = ReasoningOptions { enabled: None, ..effort.unwrap_or_default() };
+    Ok((reasoning_params::joined(thinking, effort), format.transpose()?))
 }
 
 /// A tool of the caller's own; those that Anthropic runs itself are refused by their type.
@@ -130,6 +136,7 @@ impl MessagesRequest {
     pub(super) fn resolve(self, image_urls: &ImageUrls) -> Result<(Conversation, GenerationParams), Refusal> {
         let conversation =
             conversation((self.system, self.messages), image_urls, self.tools, self.tool_choice)?;
+        let (reasoning, response_format) = output(self.thinking, self.output_config)?;
         let service_tier = match self.service_tier {
             // Anthropic's name for what the others call `default`.
             Some(tier) if tier == "standard_only" => None,
@@ -143,7 +150,8 @@ impl MessagesRequest {
             top_p: self.top_p,
             top_k: self.top_k,
             stop: self.stop_sequences.map(TextOr::Many),
-            response_format: self.output_config.map_or(Ok(None), OutputConfig::format)?,
+            response_format,
+            reasoning,
             service_tier,
             session_id: self.session_id,
             ..GenerationParams::default()
@@ -160,10 +168,10 @@ impl CountRequest {
     pub(super) fn resolve(self, image_urls: &ImageUrls) -> Result<(Conversation, GenerationParams), Refusal> {
         let conversation =
             conversation((self.system, self.messages), image_urls, self.tools, self.tool_choice)?;
-        let response_format = self.output_config.map_or(Ok(None), OutputConfig::format)?;
+        let (reasoning, response_format) = output(self.thinking, self.output_config)?;
         Ok((
             conversation,
-            GenerationParams { model: self.model, response_format, ..GenerationParams::default() },
+            GenerationParams { model: self.model, response_format, reasoning, ..GenerationParams::default() },
         ))
     }
 }
@@ -184,6 +192,7 @@ fn conversation(
     let single = choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use) == Some(true);
     let offered = tools.unwrap_or_default().into_iter().enumerate();
     Ok(Conversation {
+        continues: conversation::continues(&messages, None)?,
         messages,
         tools: Tools {
             offered: offered.map(|(i, tool)| tool.resolve(i)).collect::<Result<_, _>>()?,

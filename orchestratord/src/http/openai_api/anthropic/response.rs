@@ -141,7 +141,7 @@ impl Events {
             Open::Message => {}
             Open::Thinking | Open::Text | Open::Call => {
                 if self.open == Open::Thinking {
-                    // Clients wait for it, and keep it with what was thought.
+                    // Clients wait for it, and keep it with the thinking.
                     self.delta(out, &json!({"type": "signature_delta", "signature": ""}));
                 }
                 let index = self.blocks - 1;

@@ -1,4 +1,6 @@
 //! One turn of a conversation, as OpenAI's clients send it.
+//!
+//! Rules: ORCH-OAI-19
 
 use generation::Message as Resolved;
 use serde::Deserialize;

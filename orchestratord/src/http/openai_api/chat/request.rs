@@ -1,17 +1,19 @@
 //! What a chat completion asks.
 
 use api_types::limits::task_request as limits;
-use generation::Tools;
+use generation::{ReasoningOptions, Tools};
 use serde_json::Value;
 
 use super::message::Message;
 use super::tools::{self, NamedTool, ToolSpec};
 use crate::backpressure::Refusal;
+use crate::http::answer::shown;
 use crate::http::image_url::ImageUrls;
-use crate::http::openai_api::conversation::Conversation;
+use crate::http::openai_api::conversation::{self, Conversation};
 use crate::http::openai_api::fields::{LEAVE_IT_OUT, Nothing, TextOrObject, Unserved, refuse_unserved};
 use crate::http::openai_api::generation_params::{GenerationParams, request};
 use crate::http::openai_api::logprobs;
+use crate::http::openai_api::reasoning_params::{self, Reasoning, ReasoningPlace, Thinking};
 use crate::http::task_request::check;
 
 request! {
@@ -30,7 +32,11 @@ request! {
         functions: Option<Value>,
         function_call: Option<Value>,
         web_search_options: Option<Value>,
-        reasoning_effort: Option<Value>,
+        reasoning_effort: Option<String>,
+        reasoning: Option<Reasoning>,
+        thinking: Option<Thinking>,
+        reasoning_format: Option<String>,
+        continue_final_message: Option<bool>,
         verbosity: Option<Value>,
         /// Notes of the caller, for lists of stored answers.
         #[serde(default, rename = "metadata")]
@@ -64,10 +70,11 @@ impl ChatRequest {
         };
         check::count("messages", self.messages.len(), limits::MESSAGES_ITEMS)?;
         let messages = std::mem::take(&mut self.messages).into_iter().enumerate();
+        let messages: Vec<_> =
+            messages.map(|(i, message)| message.resolve(i, image_urls)).collect::<Result<_, _>>()?;
         Ok(Conversation {
-            messages: messages
-                .map(|(i, message)| message.resolve(i, image_urls))
-                .collect::<Result<_, _>>()?,
+            continues: conversation::continues(&messages, self.continue_final_message)?,
+            messages,
             tools: Tools {
                 offered: tools::offered(self.tools.take().unwrap_or_default())?,
                 choice: tools::choice(self.tool_choice.take())?,
@@ -83,8 +90,30 @@ impl ChatRequest {
     pub(super) fn take_options(&mut self) -> Result<GenerationParams, Refusal> {
         let wanted = self.logprobs == Some(true);
         let logprobs = logprobs::asked(wanted, self.top_logprobs, "`logprobs` `true`")?;
-        let reasoning_effort = self.reasoning_effort.take();
-        Ok(GenerationParams { logprobs, reasoning_effort, ..self.take_params() })
+        let (reasoning, reasoning_place) = self.take_reasoning()?;
+        Ok(GenerationParams { logprobs, reasoning, reasoning_place, ..self.take_params() })
+    }
+
+    /// How much the model reasons, and where that goes.
+    fn take_reasoning(&mut self) -> Result<(ReasoningOptions, ReasoningPlace), Refusal> {
+        let effort = self.reasoning_effort.take();
+        let effort =
+            effort.map(|effort| reasoning_params::of_effort("reasoning_effort", &effort)).transpose()?;
+        let thinking = self.thinking.take().map(Thinking::resolve).transpose()?.unwrap_or_default();
+        let (reasoning, mut place) =
+            self.reasoning.take().map(Reasoning::resolve).transpose()?.unwrap_or_default();
+        match self.reasoning_format.as_deref() {
+            None | Some("auto" | "deepseek" | "deepseek-legacy") => {}
+            Some("none") => place = ReasoningPlace::InText,
+            Some(other) => {
+                return Err(Refusal::Invalid(format!(
+                    "`reasoning_format` is `{}`: use `auto`, `deepseek` or `none`",
+                    shown(other.as_bytes())
+                )));
+            }
+        }
+        let effort = effort.unwrap_or_default();
+        Ok((reasoning_params::joined(effort, reasoning_params::joined(reasoning, thinking)), place))
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {

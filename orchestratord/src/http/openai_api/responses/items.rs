@@ -18,7 +18,7 @@ const BETWEEN_PARTS: &str = "\n";
 pub(super) struct Item {
     #[serde(rename = "type")]
     kind: Option<String>,
-    role: Option<StreamEncoder>,
+    role: Option<TurnRole>,
     content: Option<TextOr<Part>>,
     call_id: Option<String>,
     name: Option<String>,
@@ -30,20 +30,24 @@ pub(super) struct Item {
     _status: IgnoredAny,
     #[serde(default, rename = "phase")]
     _phase: IgnoredAny,
-    /// What a model thought is not repeated to it.
-    #[serde(default, rename = "summary")]
-    _summary: IgnoredAny,
+    summary: Option<Vec<SummaryPart>>,
     #[serde(default, rename = "encrypted_content")]
     _encrypted_content: IgnoredAny,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum StreamEncoder {
+enum TurnRole {
     System,
     Developer,
     User,
     Assistant,
+}
+
+/// A part of a summary of reasoning.
+#[derive(Debug, Deserialize)]
+struct SummaryPart {
+    text: Option<String>,
 }
 
 /// A part of what is said.
@@ -76,13 +80,16 @@ pub(super) fn put_into(
     match item.kind.as_deref().unwrap_or("message") {
         "message" => {
             let role = match needed(field, "role", item.role)? {
-                StreamEncoder::System | StreamEncoder::Developer => Role::System,
-                StreamEncoder::User => Role::User,
-                StreamEncoder::Assistant => Role::Assistant,
+                TurnRole::System | TurnRole::Developer => Role::System,
+                TurnRole::User => Role::User,
+                TurnRole::Assistant => Role::Assistant,
             };
             let content = needed(field, "content", item.content)?;
             let (text, images) = text_and_images(&format!("{field}.content"), content, image_urls)?;
-            messages.push(Message { images, ..Message::new(role, text) });
+            match messages.last_mut().filter(|last| role == Role::Assistant && is_reasoning_alone(last)) {
+                Some(last) => (last.content, last.images) = (text, images),
+                None => messages.push(Message { images, ..Message::new(role, text) }),
+            }
         }
         "function_call" => {
             let call = ToolCall {
@@ -103,7 +110,12 @@ pub(super) fn put_into(
             let tool_call_id = Some(needed(field, "call_id", item.call_id)?);
             messages.push(Message { images, tool_call_id, ..Message::new(Role::Tool, text) });
         }
-        "reasoning" => {}
+        "reasoning" => {
+            let reasoning = reasoning_of(field, item.content, item.summary)?;
+            if !reasoning.is_empty() {
+                messages.push(Message { reasoning: Some(reasoning), ..Message::new(Role::Assistant, "") });
+            }
+        }
         other => {
             let other = shown(other.as_bytes());
             return Err(Refusal::Invalid(format!(
@@ -112,6 +124,32 @@ pub(super) fn put_into(
         }
     }
     Ok(())
+}
+
+/// Reasoning is an item of its own, and belongs to the message or the calls behind it.
+fn is_reasoning_alone(message: &Message) -> bool {
+    message.reasoning.is_some() && message.content.is_empty() && message.tool_calls.is_empty()
+}
+
+/// The text of a `reasoning` item: its content, or else its summary.
+fn reasoning_of(
+    field: &str,
+    content: Option<TextOr<Part>>,
+    summary: Option<Vec<SummaryPart>>,
+) -> Result<String, Refusal> {
+    let content = match content {
+        Some(TextOr::Text(text)) => text,
+        Some(TextOr::Many(parts)) => {
+            let text = |(k, part): (usize, Part)| needed(&format!("{field}.content[{k}]"), "text", part.text);
+            parts.into_iter().enumerate().map(text).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_PARTS)
+        }
+        None => String::new(),
+    };
+    if !content.is_empty() {
+        return Ok(content);
+    }
+    let summary = summary.unwrap_or_default().into_iter().filter_map(|part| part.text);
+    Ok(summary.collect::<Vec<_>>().join(BETWEEN_PARTS))
 }
 
 fn text_and_images(

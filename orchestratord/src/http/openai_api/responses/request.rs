@@ -14,6 +14,7 @@ use crate::http::openai_api::conversation::Conversation;
 use crate::http::openai_api::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
 use crate::http::openai_api::generation_params::{FormatAt, GenerationParams, ResponseFormat};
 use crate::http::openai_api::logprobs;
+use crate::http::openai_api::reasoning_params::Reasoning;
 
 /// What `include` calls the probability of the answer's tokens.
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -44,9 +45,7 @@ pub(super) struct ResponsesRequest {
     truncation: Option<Value>,
     top_logprobs: Option<u32>,
     max_tool_calls: Option<Value>,
-    /// A model reasons or does not, whatever it is told here.
-    #[serde(default, rename = "reasoning")]
-    _reasoning: IgnoredAny,
+    reasoning: Option<Reasoning>,
     /// What is not the probability of tokens is not there, and has no effect.
     include: Option<Vec<String>>,
     #[serde(default, rename = "metadata")]
@@ -145,6 +144,8 @@ impl ResponsesRequest {
             single: self.parallel_tool_calls == Some(false),
         };
         let format = self.text.and_then(|text| text.format);
+        let reasoning = self.reasoning.map(Reasoning::resolve).transpose()?;
+        let (reasoning, reasoning_place) = reasoning.unwrap_or_default();
         let shared = GenerationParams {
             model: self.model,
             stream: self.stream,
@@ -158,9 +159,11 @@ impl ResponsesRequest {
             session_id: self.session_id,
             prompt_cache_key: self.prompt_cache_key,
             logprobs,
+            reasoning,
+            reasoning_place,
             ..GenerationParams::default()
         };
-        Ok((Conversation { messages, tools }, shared))
+        Ok((Conversation { messages, tools, continues: false }, shared))
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {

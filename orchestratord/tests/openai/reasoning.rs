@@ -1,4 +1,4 @@
-//! What a model thinks before it answers.
+//! Reasoning in responses.
 
 use engine_api::Abilities;
 use engine_mock::Answer as Says;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::contract;
 use crate::house::{House, Manners};
 use crate::tools::{call_of_rome, text_piece, weather};
-use crate::wire::Ask;
+use crate::wire::{self, Ask};
 use crate::{Audit, chat, completion, events, with};
 
 /// A daemon whose model says these, each with a token.
@@ -24,7 +24,7 @@ async fn answering(pieces: Vec<OutputChunk>) -> House {
     house
 }
 
-const THINKS: [&str; 6] = ["<thi", "nk>\nIs it", " <b>?\n", "</think>\n\n", "Yes", "."];
+const REASONS: [&str; 6] = ["<thi", "nk>\nIs it", " <b>?\n", "</think>\n\n", "Yes", "."];
 
 /// What the events say in `field` of their deltas.
 fn joined(events: &[Value], field: &str) -> String {
@@ -32,8 +32,8 @@ fn joined(events: &[Value], field: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_chat_tells_thoughts_from_its_text_whole_and_in_chunks() {
-    let (audit, house) = (Audit::new(), saying(&THINKS).await);
+async fn a_chat_has_reasoning_apart_from_its_text_whole_and_in_chunks() {
+    let (audit, house) = (Audit::new(), saying(&REASONS).await);
     let whole = audit.expect(200, house.address, chat("x", &json!({}))).await.json();
     let message = &whole["choices"][0]["message"];
     assert_eq!((&message["reasoning_content"], &message["content"]), (&json!("Is it <b>?"), &json!("Yes.")));
@@ -43,11 +43,11 @@ async fn a_chat_tells_thoughts_from_its_text_whole_and_in_chunks() {
     assert_eq!(joined(&events, "content"), "Yes.");
     // Text that goes on from a prompt is the model's own, marks and all.
     let raw = audit.expect(200, house.address, completion("x", &json!({}))).await.json();
-    assert_eq!(raw["choices"][0]["text"], THINKS.concat());
+    assert_eq!(raw["choices"][0]["text"], REASONS.concat());
 }
 
 #[tokio::test]
-async fn thoughts_that_were_cut_off_are_no_text() {
+async fn reasoning_that_was_cut_off_is_no_text() {
     let (audit, house) = (Audit::new(), saying(&["<think>", "Hm"]).await);
     let message =
         audit.expect(200, house.address, chat("x", &json!({}))).await.json()["choices"][0]["message"].clone();
@@ -60,7 +60,7 @@ async fn thoughts_that_were_cut_off_are_no_text() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_only_thought_of_is_none() {
+async fn a_call_within_reasoning_is_none() {
     let called = r#"<tool_call>{"name": "get_weather", "arguments": {"city": "Rome"}}</tool_call>"#;
     let thought = ["<think>", called, "</think>"].map(text_piece);
     let house = answering(thought.into_iter().chain(call_of_rome()).collect()).await;
@@ -78,8 +78,8 @@ async fn a_call_that_is_only_thought_of_is_none() {
 }
 
 #[tokio::test]
-async fn a_message_has_a_block_of_thoughts_before_its_text() {
-    let (audit, house) = (Audit::new(), saying(&THINKS).await);
+async fn a_message_has_a_thinking_block_before_its_text() {
+    let (audit, house) = (Audit::new(), saying(&REASONS).await);
     let ask = |stream: bool| {
         Ask::post("/v1/messages").json(&json!({"model": "starter", "max_tokens": 9, "stream": stream,
             "messages": [{"role": "user", "content": "x"}]}))
@@ -118,8 +118,8 @@ async fn a_message_has_a_block_of_thoughts_before_its_text() {
 }
 
 #[tokio::test]
-async fn a_response_has_an_item_of_thoughts_before_its_message() {
-    let (audit, house) = (Audit::new(), saying(&THINKS).await);
+async fn a_response_has_a_reasoning_item_before_its_message() {
+    let (audit, house) = (Audit::new(), saying(&REASONS).await);
     let ask = |stream: bool| {
         Ask::post("/v1/responses").json(&json!({"model": "starter", "input": "x", "stream": stream}))
     };
@@ -143,4 +143,65 @@ async fn a_response_has_an_item_of_thoughts_before_its_message() {
         items
     };
     assert_eq!(without_ids(last), without_ids(&whole["output"]));
+}
+
+/// ORCH-OAI-18
+#[tokio::test]
+async fn tokens_of_reasoning_are_counted_in_every_usage() {
+    let (audit, house) = (Audit::new(), saying(&REASONS).await);
+    let chat_usage = audit.expect(200, house.address, chat("x", &json!({}))).await.json()["usage"].clone();
+    // The tags and what is between them; the end tag comes with the text behind it.
+    assert_eq!(chat_usage["completion_tokens_details"]["reasoning_tokens"], 3, "{chat_usage}");
+    assert_eq!(chat_usage["completion_tokens"], 6);
+    let body = json!({"model": "starter", "input": "x"});
+    let response = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await.json();
+    assert_eq!(response["usage"]["output_tokens_details"]["reasoning_tokens"], 3);
+}
+
+/// ORCH-OAI-18
+#[tokio::test]
+async fn reasoning_stays_in_the_text_or_out_of_the_response_where_the_request_says_so() {
+    let (audit, house) = (Audit::new(), saying(&REASONS).await);
+    for (more, content) in [
+        (json!({"reasoning_format": "none"}), "<think>Is it <b>?</think>Yes."),
+        (json!({"reasoning": {"exclude": true}}), "Yes."),
+    ] {
+        let whole = audit.expect(200, house.address, chat("x", &more)).await.json();
+        let message = &whole["choices"][0]["message"];
+        assert_eq!((&message["reasoning_content"], &message["content"]), (&Value::Null, &json!(content)));
+        let stream = with(more, &json!({"stream": true}));
+        let stream = audit.expect(200, house.address, chat("x", &stream)).await;
+        let events = events(&stream);
+        assert_eq!(
+            (joined(&events, "reasoning_content").as_str(), joined(&events, "content").as_str()),
+            ("", content)
+        );
+    }
+}
+
+/// ORCH-OAI-17
+#[tokio::test]
+async fn the_data_plane_has_the_raw_text_and_what_it_was_parsed_into() {
+    let house = saying(&REASONS).await;
+    let id = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
+    let task = json!({"task_id": id, "messages": [{"role": "user", "content": "x"}]});
+    assert_eq!(wire::send(house.address, &Ask::post("/v1/tasks").json(&task)).await.status, 202);
+    let stream = wire::send(house.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
+    let events = contract::events(stream.text()).unwrap();
+    let tokens: Vec<_> =
+        events.iter().filter(|event| event.name == "token").map(|event| &event.data).collect();
+    let raw: String = tokens.iter().map(|token| token["t"].as_str().unwrap()).collect();
+    assert_eq!(raw, REASONS.concat());
+    let (mut reasoning, mut text) = (String::new(), String::new());
+    for token in tokens {
+        let Some(parts) = token["output"].as_array() else {
+            text.push_str(token["t"].as_str().unwrap());
+            continue;
+        };
+        for part in parts {
+            reasoning.push_str(part["reasoning"].as_str().unwrap_or_default());
+            text.push_str(part["text"].as_str().unwrap_or_default());
+        }
+    }
+    assert_eq!((reasoning.as_str(), text.as_str()), ("Is it <b>?", "Yes."));
 }
