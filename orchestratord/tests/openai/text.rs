@@ -22,13 +22,14 @@ fn usage(of: Value) -> Value {
 pub async fn models(audit: &Audit, house: &House) {
     let list = audit.expect(200, house.address, Ask::get("/v1/models")).await.json();
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
-    assert_eq!(ids, ["starter", "starter@batch"]);
+    assert_eq!(ids, ["starter", "starter@batch", "p", "p@batch"]);
     assert_eq!(list["data"][0]["max_model_len"], 4096);
     let one = audit.expect(200, house.address, Ask::get("/v1/models/starter%40batch")).await.json();
     assert_eq!(one["id"], "starter@batch");
     let unknown = audit.expect(404, house.address, Ask::get("/v1/models/gpt-4o")).await.json();
     let message = unknown["error"]["message"].as_str().unwrap().to_owned();
-    assert_eq!(message, "`model` is `gpt-4o`, which is not served here: there is `starter`, `starter@batch`");
+    let known = "`starter`, `starter@batch`, `p`, `p@batch`";
+    assert_eq!(message, format!("`model` is `gpt-4o`, which is not served here: there is {known}"));
 }
 
 /// ORCH-OAI-2

@@ -1,9 +1,10 @@
-//! `GET /v1/models`: what can be named in `model`. Each pool in service is there under the reference of its
-//! model, or under its own name where several serve the same; and once more for the batch lane, since some
-//! clients offer only what is listed.
+//! `GET /v1/models`: what can be named in `model`. Each pool in service is there under the reference of its model, which
+//! stands for the first pool that serves it, and under its own name; and once more for the batch lane, since some
+//! clients offer only what is listed. So no name depends on which other pools there are.
 //!
-//! Rules: ORCH-OAI-2
+//! Rules: ORCH-OAI-2, ORCH-OAI-18
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -66,15 +67,20 @@ pub(super) async fn retrieve(
 impl Api {
     async fn models(&self) -> Result<Vec<Model>, Refusal> {
         let view = self.driver.health().await.ok_or(Refusal::Stopping)?;
-        let started = unix_now().saturating_sub(view.uptime.0 / 1000);
-        let served = view.pools.iter().filter(|pool| pool.state == ModelState::Active);
-        Ok(served.flat_map(|pool| both_lanes(&view, pool, started)).collect())
+        Ok(listed(&view, unix_now().saturating_sub(view.uptime.0 / 1000)))
     }
 }
 
-fn both_lanes(view: &HealthView, pool: &PoolView, created: u64) -> [Model; 2] {
-    let alike = view.pools.iter().filter(|other| other.model_ref == pool.model_ref).count();
-    let name = if alike > 1 { pool.id.as_str() } else { &pool.model_ref };
+/// The names of the pools in service. One that several of them have is the first one's, as it is for tasks.
+fn listed(view: &HealthView, created: u64) -> Vec<Model> {
+    let mut taken = HashSet::new();
+    let served = view.pools.iter().filter(|pool| pool.state == ModelState::Active);
+    let named = served.flat_map(|pool| [(&*pool.model_ref, pool), (pool.id.as_str(), pool)]);
+    let names = named.filter(|(name, _)| taken.insert(*name));
+    names.flat_map(|(name, pool)| both_lanes(name, pool, created)).collect()
+}
+
+fn both_lanes(name: &str, pool: &PoolView, created: u64) -> [Model; 2] {
     ["", BATCH_SUFFIX].map(|suffix| Model {
         id: format!("{name}{suffix}"),
         object: "model",
@@ -83,4 +89,68 @@ fn both_lanes(view: &HealthView, pool: &PoolView, created: u64) -> [Model; 2] {
         pool: pool.id.to_string(),
         max_model_len: pool.facts.as_ref().map(|facts| facts.ctx.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_api::EngineKind;
+    use orchestrator_core::{Millis, PoolId};
+
+    use super::*;
+
+    fn pool(id: &str, model_ref: &str, state: ModelState) -> PoolView {
+        PoolView {
+            id: PoolId::new(id).unwrap(),
+            model_ref: model_ref.to_owned(),
+            engine: EngineKind::Llamacpp,
+            state,
+            unloaded: false,
+            loading: false,
+            reload: None,
+            placement: Vec::new(),
+            facts: None,
+            lanes: Vec::new(),
+            replicas: Vec::new(),
+            fetch: None,
+            reason: None,
+            prediction_error: None,
+        }
+    }
+
+    /// Each name with the pool that it stands for.
+    fn names(pools: &[PoolView]) -> Vec<(String, String)> {
+        let view = HealthView { ready: true, stopping: false, uptime: Millis(1), pools: pools.to_vec() };
+        let listed = listed(&view, 0).into_iter().filter(|model| !model.id.ends_with(BATCH_SUFFIX));
+        listed.map(|model| (model.id, model.pool)).collect()
+    }
+
+    /// ORCH-OAI-18
+    #[test]
+    fn no_name_depends_on_which_other_pools_there_are() {
+        let all = [
+            pool("a", "starter", ModelState::Active),
+            pool("b", "starter", ModelState::Active),
+            pool("c", "other", ModelState::Active),
+        ];
+        for others in 0..8_u8 {
+            let there: Vec<_> = (0..3).filter(|at| others & 1 << at != 0).map(|at| all[at].clone()).collect();
+            let names = names(&there);
+            for pool in &there {
+                let first = there.iter().find(|first| first.model_ref == pool.model_ref).unwrap();
+                let pairs = [(pool.id.to_string(), &pool.id), (pool.model_ref.clone(), &first.id)];
+                for (name, of) in pairs {
+                    assert!(names.contains(&(name.clone(), of.to_string())), "{name} in {names:?}");
+                }
+            }
+            let distinct: HashSet<_> = names.iter().map(|(name, _)| name).collect();
+            assert_eq!(distinct.len(), names.len(), "{names:?}");
+        }
+    }
+
+    /// ORCH-OAI-18
+    #[test]
+    fn a_model_of_a_retired_pool_is_that_of_the_next_pool_that_serves_it() {
+        let pools = [pool("a", "m", ModelState::Retired), pool("b", "m", ModelState::Active)];
+        assert_eq!(names(&pools), [("m".into(), "b".into()), ("b".into(), "b".into())]);
+    }
 }
