@@ -399,7 +399,7 @@ fn a_daemon_that_stops_takes_no_new_configuration() {
     assert_eq!(bench.health().pools[0].id, pool_id());
 }
 
-/// ORCH-OAI-18
+/// ORCH-OAI-21
 #[test]
 fn a_model_that_two_pools_have_is_served_by_the_one_that_is_in_service() {
     let mut bench = Bench::new(1);

@@ -2,7 +2,7 @@
 //! stands for the first pool that serves it, and under its own name; and once more for the batch lane, since some
 //! clients offer only what is listed. So no name depends on which other pools there are.
 //!
-//! Rules: ORCH-OAI-2, ORCH-OAI-18
+//! Rules: ORCH-OAI-2, ORCH-OAI-21
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ mod tests {
         listed.map(|model| (model.id, model.pool)).collect()
     }
 
-    /// ORCH-OAI-18
+    /// ORCH-OAI-21
     #[test]
     fn no_name_depends_on_which_other_pools_there_are() {
         let all = [
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// ORCH-OAI-18
+    /// ORCH-OAI-21
     #[test]
     fn a_model_of_a_retired_pool_is_that_of_the_next_pool_that_serves_it() {
         let pools = [pool("a", "m", ModelState::Retired), pool("b", "m", ModelState::Active)];
