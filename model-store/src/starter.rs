@@ -1,7 +1,7 @@
 //! The starter model: SmolLM2-135M-Instruct (Apache-2.0), quantised to Q4_1, 94 MiB, of one commit of a
 //! repository on Hugging Face.
 //!
-//! Rules: ORCH-STORE-4
+//! Rules: ORCH-STORE-6
 
 use std::path::Path;
 

@@ -6,6 +6,8 @@
 #[expect(dead_code, reason = "the other tests read streams of tasks as well")]
 #[path = "support/contract.rs"]
 mod contract;
+#[path = "openai/fields.rs"]
+mod fields;
 #[path = "support/house.rs"]
 mod house;
 #[path = "openai/leaving.rs"]
@@ -124,6 +126,12 @@ async fn the_plane_answers_as_its_contract_says_and_in_no_other_way() {
     let seen = audit.seen.lock().unwrap().clone();
     let missing: Vec<_> = audit.contract.documented().difference(&seen).cloned().collect();
     assert!(missing.is_empty(), "documented and never answered: {missing:#?}");
+}
+
+/// ORCH-OAI-4, ORCH-OAI-15
+#[tokio::test]
+async fn the_fields_of_a_request_are_those_of_the_contract() {
+    fields::are_those_of_the_contract(&all_workloads().await).await;
 }
 
 async fn every_example_is_answered(audit: &Audit, house: &House) {

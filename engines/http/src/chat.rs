@@ -1,4 +1,6 @@
 //! A conversation as OpenAI's API writes it, which every server here takes.
+//!
+//! Rules: ORCH-ENG-13
 
 use generation::{Message, Tool, ToolCall, ToolChoice, Tools};
 use serde::{Serialize, Serializer};

@@ -1,7 +1,7 @@
 //! TLS to a server at an `https://` URL: rustls with ring, as downloads of models have it. Trusted are the system's
 //! certificate authorities and those of `server.tls.ca_file`.
 //!
-//! Rules: ORCH-ENG-2
+//! Rules: ORCH-ENG-30
 
 use std::io;
 use std::path::{Path, PathBuf};

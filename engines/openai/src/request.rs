@@ -1,4 +1,6 @@
 //! The request of a completion. What the server cannot be asked for is refused by name.
+//!
+//! Rules: ORCH-ENG-14
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

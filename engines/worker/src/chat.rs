@@ -9,6 +9,8 @@
 //! A template that shows no tools gets them in words (`tool_calls::plain`): instructions in the system message, calls
 //! and results as text. Calls of the families of Hermes and of Qwen's coders are read by `tool_calls`, which forgives
 //! more than llama.cpp does.
+//!
+//! Rules: ORCH-TASK-11, ORCH-ENG-10, ORCH-ENG-16, ORCH-ENG-26
 
 mod messages;
 mod output;

@@ -185,7 +185,7 @@ fn the_starter_models_checksum_is_known_and_no_other_is_taken_for_it() {
     assert!(error.ends_with("hint: leave the pool's `sha256` out: the starter model's is known"), "{error}");
 }
 
-/// ORCH-STORE-4
+/// ORCH-STORE-6
 #[test]
 fn a_starter_model_that_cannot_be_fetched_says_why_and_every_way_out() {
     let hub = Server::start(|_, _| Reply::status(404));
@@ -211,7 +211,7 @@ fn a_starter_model_that_cannot_be_fetched_says_why_and_every_way_out() {
     );
 }
 
-/// ORCH-STORE-4
+/// ORCH-STORE-6
 #[test]
 fn another_file_on_the_hub_is_not_taken_for_the_starter_model() {
     let hub = Server::start(|_, _| Reply::whole(b"another quantisation"));

@@ -2,7 +2,7 @@ use config_schema::{LoadRequest, load};
 
 use super::*;
 
-/// ORCH-ENG-2
+/// ORCH-ENG-30
 #[test]
 fn an_adapter_gets_the_certificates_of_its_server() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -8,6 +8,8 @@
 //! whole answer ◄── generation::Generation::gather ◄─────────────────────────┤
 //! events       ◄── relay, in the words of a StreamEncoder ◄─────────────────┘
 //! ```
+//!
+//! Rules: ORCH-OAI-2
 
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};

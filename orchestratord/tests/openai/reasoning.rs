@@ -31,6 +31,7 @@ fn joined(events: &[Value], field: &str) -> String {
     events.iter().filter_map(|event| event["choices"][0]["delta"][field].as_str()).collect()
 }
 
+/// ORCH-OAI-17
 #[tokio::test]
 async fn a_chat_has_reasoning_apart_from_its_text_whole_and_in_chunks() {
     let (audit, house) = (Audit::new(), saying(&REASONS).await);
@@ -46,6 +47,7 @@ async fn a_chat_has_reasoning_apart_from_its_text_whole_and_in_chunks() {
     assert_eq!(raw["choices"][0]["text"], REASONS.concat());
 }
 
+/// ORCH-OAI-17
 #[tokio::test]
 async fn reasoning_that_was_cut_off_is_no_text() {
     let (audit, house) = (Audit::new(), saying(&["<think>", "Hm"]).await);
@@ -59,6 +61,7 @@ async fn reasoning_that_was_cut_off_is_no_text() {
     assert_eq!(kinds, ["reasoning"]);
 }
 
+/// ORCH-OAI-17
 #[tokio::test]
 async fn a_call_within_reasoning_is_none() {
     let called = r#"<tool_call>{"name": "get_weather", "arguments": {"city": "Rome"}}</tool_call>"#;
@@ -77,6 +80,7 @@ async fn a_call_within_reasoning_is_none() {
     assert_eq!(calls.count(), 1);
 }
 
+/// ORCH-OAI-17
 #[tokio::test]
 async fn a_message_has_a_thinking_block_before_its_text() {
     let (audit, house) = (Audit::new(), saying(&REASONS).await);
@@ -117,6 +121,7 @@ async fn a_message_has_a_thinking_block_before_its_text() {
     );
 }
 
+/// ORCH-OAI-17
 #[tokio::test]
 async fn a_response_has_a_reasoning_item_before_its_message() {
     let (audit, house) = (Audit::new(), saying(&REASONS).await);

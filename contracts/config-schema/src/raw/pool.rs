@@ -151,7 +151,7 @@ pub struct Server {
     pub stop_command: Option<Vec<String>>,
     /// How a server at an `https://` URL is trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    // ORCH-ENG-2
+    // ORCH-ENG-30
     pub tls: Option<Tls>,
     /// The key that the server asks for, sent as `Authorization: Bearer`.
     #[schemars(length(min = 1, max = 4096))]

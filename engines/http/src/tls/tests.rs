@@ -91,7 +91,7 @@ async fn post(client: &Client, body: &[u8]) -> Result<Answered, Fault> {
     within(client.post("/ask", body)).await
 }
 
-/// ORCH-ENG-2, ORCH-ENG-20
+/// ORCH-ENG-30, ORCH-ENG-20
 #[tokio::test]
 async fn requests_over_tls_share_a_connection() {
     let server = TlsServer::start("127.0.0.1").await;
@@ -103,7 +103,7 @@ async fn requests_over_tls_share_a_connection() {
     assert_eq!(server.server.seen().len(), 3);
 }
 
-/// ORCH-ENG-2
+/// ORCH-ENG-30
 #[tokio::test]
 async fn a_request_of_many_records_arrives_whole() {
     let server = TlsServer::start("127.0.0.1").await;
@@ -112,7 +112,7 @@ async fn a_request_of_many_records_arrives_whole() {
     assert_eq!(answered.body, b"{\"bytes\":3000000}");
 }
 
-/// ORCH-ENG-2
+/// ORCH-ENG-30
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_or_for_another_host_is_named() {
     let server = TlsServer::start("engine.test").await;
@@ -134,7 +134,7 @@ async fn a_certificate_that_is_not_trusted_or_for_another_host_is_named() {
     assert_eq!(server.server.seen().len(), 0);
 }
 
-/// ORCH-ENG-2
+/// ORCH-ENG-30
 #[tokio::test]
 async fn tls_and_plain_http_at_each_others_ports_are_named() {
     let server = TlsServer::start("127.0.0.1").await;
@@ -156,7 +156,7 @@ async fn tls_and_plain_http_at_each_others_ports_are_named() {
     assert!(fault.ends_with("it does not speak TLS\nhint: write `http://` in `server.url`"), "{fault}");
 }
 
-/// ORCH-ENG-2
+/// ORCH-ENG-30
 #[tokio::test]
 async fn a_file_without_certificates_is_named() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -118,6 +118,7 @@ fn compiled(source: &str) -> ChatTemplate {
     ChatTemplate::compile(source.to_owned(), &SpecialTexts::default()).expect("compiles")
 }
 
+/// ORCH-ENG-10
 #[test]
 fn a_template_that_knows_tools_shows_them_itself() {
     let template = compiled(HERMES);
@@ -137,6 +138,7 @@ fn a_template_that_knows_tools_shows_them_itself() {
     assert!(!rendered(&template, &messages, &silent).expect("rendered").prompt.contains("<tools>"));
 }
 
+/// ORCH-ENG-10
 #[test]
 fn a_template_that_knows_no_tools_is_told_of_them_in_words() {
     let plain = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}<|assistant|>";
@@ -174,6 +176,7 @@ fn mistral_gets_ids_of_nine_letters_and_results_know_their_tool() {
     assert_eq!(told[2]["name"], "weather");
 }
 
+/// ORCH-ENG-16
 #[test]
 fn a_template_takes_the_arguments_it_knows_and_refuses_others_by_name() {
     let thinks = "{%- set ns = namespace(a=1) %}{{- messages[0].content }}

@@ -1,5 +1,7 @@
 //! One step: the next token of every running sequence and as much of the prompts as the budget allows, in
 //! one call to llama.cpp, so that its weights are read once for all of them.
+//!
+//! Rules: ORCH-WORKER-1
 
 use generation::{EngineError, Finish, OutputChunk};
 use llama_cpp_2::DecodeError;

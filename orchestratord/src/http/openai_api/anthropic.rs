@@ -1,4 +1,6 @@
 //! `POST /v1/messages` and `/v1/messages/count_tokens`, as Anthropic's clients speak them.
+//!
+//! Rules: ORCH-OAI-11
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! `POST /v1/chat/completions`.
+//!
+//! Rules: ORCH-OAI-2
 
 use std::sync::Arc;
 

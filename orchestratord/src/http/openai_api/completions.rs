@@ -1,4 +1,6 @@
 //! `POST /v1/completions`: text that goes on from a prompt, without a chat template.
+//!
+//! Rules: ORCH-OAI-2
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! The output of one generation, read from the log of its task.
+//!
+//! Rules: ORCH-ENG-13, ORCH-OAI-10, ORCH-OAI-13, ORCH-OAI-16, ORCH-OAI-17
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! What tells a repeated request from another one under the same id: a hash of the resolved task without
 //! its id, so that the order of fields, white space and defaults that are written out make no difference.
+//!
+//! Rules: ORCH-TASK-2
 
 use std::io;
 

@@ -177,7 +177,7 @@ fn a_server_has_a_url_or_a_command() {
     pool("{server: {command: [serve], env: {PORT: '{port}'}}}");
 }
 
-/// ORCH-ENG-2
+/// ORCH-ENG-30
 #[test]
 fn certificates_are_named_where_a_url_is_https() {
     let yaml = "{server: {url: 'https://box:8443/v1', tls: {ca_file: ca.pem}}}";

@@ -1,4 +1,6 @@
 //! What a chat completion asks.
+//!
+//! Rules: ORCH-OAI-4
 
 use api_types::limits::task_request as limits;
 use generation::{ReasoningOptions, Tools};

@@ -1,0 +1,42 @@
+//! Fields of requests: those that the daemon takes are those of the contract, by the daemon's own word. It names them
+//! all where one is like no other.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::house::House;
+use crate::wire::{self, Ask};
+
+/// A field that is like no other.
+const UNKNOWN: &str = "xyzzy";
+
+pub async fn are_those_of_the_contract(house: &House) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi/openai.yaml");
+    let document: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut endpoints = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let Some(schema) = item.pointer("/post/requestBody/content/application~1json/schema") else {
+            continue;
+        };
+        let answer = wire::send(house.address, &Ask::post(path).json(&json!({UNKNOWN: 1}))).await;
+        let told = answer.json();
+        let message = told["error"]["message"].as_str().unwrap_or_default();
+        let (_, list) =
+            message.split_once("is not a field: use ").unwrap_or_else(|| panic!("{path}: {answer:?}"));
+        let taken: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+        let described: BTreeSet<&str> = properties(&document, schema).keys().map(String::as_str).collect();
+        assert_eq!(taken, described, "{path}: what the daemon takes, and what the contract describes");
+        endpoints += 1;
+    }
+    assert!(endpoints >= 7, "{endpoints} endpoints take a body");
+}
+
+fn properties<'d>(document: &'d Value, schema: &'d Value) -> &'d Map<String, Value> {
+    let schema = match schema["$ref"].as_str() {
+        Some(pointer) => document.pointer(pointer.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    schema["properties"].as_object().unwrap()
+}
