@@ -39,6 +39,7 @@ fn vllm_chat() -> Vec<u8> {
     over(sse(&events.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
+/// ORCH-ENG-5
 #[tokio::test]
 async fn a_chat_of_vllm_reads_the_same_under_every_split() {
     let replayed = replay(&vllm_chat()).await;
@@ -203,6 +204,7 @@ fn owned(calls: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
 }
 
 /// vLLM 0.11 with `--enable-auto-tool-choice`: the name of a call comes first and alone, its arguments behind it.
+/// ORCH-ENG-13
 #[tokio::test]
 async fn calls_of_vllm_come_apart_from_the_text_under_every_split() {
     let head = r#"{"id":"chatcmpl-6a","object":"chat.completion.chunk","created":1763846400,"model":"m","choices":[{"index":0,"delta":"#;
@@ -246,6 +248,7 @@ async fn calls_of_vllm_come_apart_from_the_text_under_every_split() {
 
 /// `llama-server` b11434: the beginning of the arguments may come with the name (`server_chat_msg_diff_to_json_oaicompat`,
 /// `tools/server/server-chat.cpp`), and reasoning may come before.
+/// ORCH-ENG-13, ORCH-ENG-15
 #[tokio::test]
 async fn calls_of_llama_server_come_apart_from_its_reasoning_under_every_split() {
     let event = |delta: &str, finish: &str| {
@@ -272,6 +275,7 @@ async fn calls_of_llama_server_come_apart_from_its_reasoning_under_every_split()
 }
 
 /// Servers that tell a call whole, and each as if it were the first.
+/// ORCH-ENG-13
 #[tokio::test]
 async fn calls_that_are_all_numbered_0_or_not_at_all_are_told_apart_by_their_ids() {
     let event = |calls: &str| {
@@ -325,6 +329,7 @@ fn candidate(token: i32, bytes: &[u8], logprob: f32) -> TokenCandidate {
 }
 
 /// The shape of vLLM's `ChatCompletionLogProbs`; a token that ends no character has an empty `content`.
+/// ORCH-ENG-14
 #[tokio::test]
 async fn probabilities_of_a_chat_go_with_the_text_of_their_tokens_under_every_split() {
     let event = |text: &str, token: &str, bytes: &str, logprob: f32, top: &str| {
@@ -360,6 +365,7 @@ async fn probabilities_of_a_chat_go_with_the_text_of_their_tokens_under_every_sp
 
 /// vLLM's `CompletionLogProbs`, which adds the chosen token to the alternatives, and `llama-server`, which tells those
 /// of a completion as a chat's.
+/// ORCH-ENG-14
 #[tokio::test]
 async fn probabilities_of_a_completion_are_read_in_either_form() {
     let lists = r#"{"choices":[{"index":0,"text":" a b","logprobs":{"text_offset":[0,2],"token_logprobs":[-2.0,null],"tokens":[" a"," b"],"top_logprobs":[{" a":-2.0," z":-0.5},null]},"finish_reason":"length"}]}"#;
@@ -383,6 +389,7 @@ async fn probabilities_of_a_completion_are_read_in_either_form() {
 }
 
 /// What vLLM, `SGLang` and `llama-server` add: to a chunk, to a choice, to a delta, and to events without text.
+/// ORCH-OAI-16
 #[tokio::test]
 async fn fields_that_are_not_known_are_told_with_the_text_they_came_with_or_the_next_under_every_split() {
     let event = |chunk: &str, choice: &str, delta: &str| {

@@ -33,6 +33,7 @@ fn greedy_is_reproducible_across_processes() {
     assert_eq!(first, text(&mut two));
 }
 
+/// ORCH-DET-3
 #[test]
 fn the_seed_decides_when_the_temperature_is_not_zero() {
     let mut worker = Worker::start(1, 512);
@@ -47,6 +48,7 @@ fn the_seed_decides_when_the_temperature_is_not_zero() {
     assert_ne!(first, tokens(8), "another seed");
 }
 
+/// ORCH-STREAM-3
 #[test]
 fn characters_of_several_tokens_come_whole() {
     let mut worker = Worker::start(1, 512);
@@ -99,6 +101,7 @@ fn logit_bias_bans_and_favours_tokens() {
     assert_ne!(worker.answer(banned).tokens[0], first);
 }
 
+/// ORCH-TASK-8
 #[test]
 fn what_cannot_be_done_is_refused_by_field_and_the_worker_goes_on() {
     let mut worker = Worker::start(1, 256);
@@ -171,6 +174,7 @@ fn the_context_is_the_models_own_up_to_a_bound_when_none_is_asked_for() {
     assert_eq!(worker.facts.as_ref().expect("loaded").ctx.0, 4096);
 }
 
+/// ORCH-ENG-15
 #[test]
 fn an_answer_begins_with_reasoning_where_the_template_wrote_its_tag_unless_it_must_have_a_form() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -217,6 +221,7 @@ fn an_answer_continues_the_last_message_where_that_is_asked() {
     assert!(answer.text.to_lowercase().contains("four"), "{}", answer.text);
 }
 
+/// ORCH-ENG-16
 #[test]
 fn a_template_is_given_the_arguments_it_knows_and_others_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
