@@ -23,7 +23,7 @@ use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
 use crate::error::FetchError;
 use crate::progress::{Phase, Transfer, Watch};
 use crate::rejections::{Rejected, Rejections};
-use crate::web::{Answer, Content, From, NoAnswer, Patience, Remote, Web};
+use crate::web::{Answer, Content, From, NoAnswer, Remote, RetryPolicy, Web};
 
 /// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
@@ -31,7 +31,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(8);
 /// The parts of the store that a download uses.
 pub(crate) struct Tools<'a> {
     pub(crate) web: &'a Web,
-    pub(crate) patience: Patience,
+    pub(crate) patience: RetryPolicy,
     pub(crate) rejections: &'a Rejections,
     pub(crate) watch: Watch<'a>,
 }
@@ -89,14 +89,14 @@ struct Part {
 }
 
 /// Why one attempt brought no whole file.
-enum Setback {
+enum RetryCause {
     /// Trying again is of no use.
     Final(FetchError),
     /// Trying again may help.
     Passing { reason: String, hint: &'static str, wait: Option<Duration> },
 }
 
-impl std::convert::From<FetchError> for Setback {
+impl std::convert::From<FetchError> for RetryCause {
     fn from(error: FetchError) -> Self {
         Self::Final(error)
     }
@@ -151,8 +151,8 @@ impl Download<'_> {
             let before = part.len;
             let (reason, hint, wait) = match self.receive(part, tools) {
                 Ok(()) => return Ok(()),
-                Err(Setback::Final(error)) => return Err(error),
-                Err(Setback::Passing { reason, hint, wait }) => (reason, hint, wait),
+                Err(RetryCause::Final(error)) => return Err(error),
+                Err(RetryCause::Passing { reason, hint, wait }) => (reason, hint, wait),
             };
             failures = if part.len > before { 1 } else { failures + 1 };
             if failures >= tools.patience.attempts {
@@ -166,7 +166,7 @@ impl Download<'_> {
     }
 
     /// One request and what comes of it.
-    fn receive(&self, part: &mut Part, tools: &Tools<'_>) -> Result<(), Setback> {
+    fn receive(&self, part: &mut Part, tools: &Tools<'_>) -> Result<(), RetryCause> {
         let can_resume = part.len > 0 && (part.validator.is_some() || self.sha256.is_some());
         if !can_resume {
             part.restart()?;
@@ -187,7 +187,7 @@ impl Download<'_> {
             Ok(Answer::PastEnd(total)) if total == Some(part.len) => Ok(()),
             Ok(Answer::Rest(_) | Answer::PastEnd(_)) => {
                 part.restart()?;
-                Err(Setback::Passing {
+                Err(RetryCause::Passing {
                     reason: "the file there has changed".into(),
                     hint: "start again",
                     wait: None,
@@ -195,26 +195,26 @@ impl Download<'_> {
             }
             Ok(Answer::Unavailable(status, wait)) => {
                 let reason = format!("the server answers {status}");
-                Err(Setback::Passing { reason, hint: "try again later", wait })
+                Err(RetryCause::Passing { reason, hint: "try again later", wait })
             }
-            Ok(Answer::Unchanged) => Err(Setback::Final(match rejected {
+            Ok(Answer::Unchanged) => Err(RetryCause::Final(match rejected {
                 Some((expected, version)) => self.wrong_checksum(expected, version.found),
                 None => self.nonsense("the answer has the status 304".to_owned()),
             })),
-            Ok(Answer::Refused(status)) => Err(Setback::Final(self.refused(status))),
+            Ok(Answer::Refused(status)) => Err(RetryCause::Final(self.refused(status))),
             Ok(Answer::Odd(status)) => {
-                Err(Setback::Final(self.nonsense(format!("the answer has the status {status}"))))
+                Err(RetryCause::Final(self.nonsense(format!("the answer has the status {status}"))))
             }
             Err(NoAnswer { reason, hint, may_pass: true }) => {
-                Err(Setback::Passing { reason, hint, wait: None })
+                Err(RetryCause::Passing { reason, hint, wait: None })
             }
             Err(NoAnswer { reason, hint, may_pass: false }) => {
-                Err(Setback::Final(self.network_error(reason, hint)))
+                Err(RetryCause::Final(self.network_error(reason, hint)))
             }
         }
     }
 
-    fn take(&self, part: &mut Part, mut content: Content, tools: &Tools<'_>) -> Result<(), Setback> {
+    fn take(&self, part: &mut Part, mut content: Content, tools: &Tools<'_>) -> Result<(), RetryCause> {
         part.total = content.total;
         part.validator = content.validator.take();
         part.write_notes(&self.remote.url);
@@ -229,7 +229,7 @@ impl Download<'_> {
                 done: part.len,
                 total: part.total,
             });
-            let chunk = content.chunks.next(tools.watch)?.map_err(|error| Setback::Passing {
+            let chunk = content.chunks.next(tools.watch)?.map_err(|error| RetryCause::Passing {
                 reason: format!("the connection broke off ({error})"),
                 hint: "start again to go on where it broke off",
                 wait: None,
@@ -240,16 +240,18 @@ impl Download<'_> {
             part.append(&chunk)?;
             if part.total.is_some_and(|total| part.len > total) {
                 part.restart()?;
-                return Err(Setback::Final(self.nonsense("more bytes came than were announced".to_owned())));
+                return Err(RetryCause::Final(
+                    self.nonsense("more bytes came than were announced".to_owned()),
+                ));
             }
         }
         match part.total {
-            Some(total) if part.len < total => Err(Setback::Passing {
+            Some(total) if part.len < total => Err(RetryCause::Passing {
                 reason: format!("the connection broke off at {} of {total} bytes", part.len),
                 hint: "start again to go on where it broke off",
                 wait: None,
             }),
-            _ if part.len == 0 => Err(Setback::Final(self.nonsense("it is empty".to_owned()))),
+            _ if part.len == 0 => Err(RetryCause::Final(self.nonsense("it is empty".to_owned()))),
             _ => Ok(()),
         }
     }
@@ -270,7 +272,7 @@ impl Download<'_> {
 
     fn nonsense(&self, reason: String) -> FetchError {
         let source_name = self.remote.source_name.clone();
-        FetchError::Nonsense { source_name, url: self.remote.url.clone(), reason }
+        FetchError::Protocol { source_name, url: self.remote.url.clone(), reason }
     }
 
     fn refused(&self, status: u16) -> FetchError {

@@ -128,7 +128,7 @@ pub enum FetchError {
     #[error(
         "`{source_name}` sent something else than a model: {reason}\n  hint: open {url} in a browser to see"
     )]
-    Nonsense {
+    Protocol {
         /// Where it was sought.
         source_name: String,
         /// What was asked for.
@@ -162,7 +162,7 @@ impl FetchError {
             | Self::Network { .. }
             | Self::Checksum { .. }
             | Self::FetchedChecksum { .. }
-            | Self::Nonsense { .. } => true,
+            | Self::Protocol { .. } => true,
             Self::Canceled
             | Self::Missing(_)
             | Self::Obstacle { .. }

@@ -5,23 +5,23 @@
 use std::path::{Path, PathBuf};
 
 use crate::model_ref::HfFile;
-use crate::surroundings::Surroundings;
+use crate::surroundings::Env;
 use crate::web::Remote;
 
 const HUB: &str = "https://huggingface.co";
 
 /// The file in the first cache that has it, in the order in which llama.cpp looks.
-pub(crate) fn find(file: &HfFile, surroundings: &Surroundings) -> Option<PathBuf> {
+pub(crate) fn find(file: &HfFile, surroundings: &Env) -> Option<PathBuf> {
     caches(surroundings).iter().find_map(|cache| find_in(cache, file))
 }
 
-fn caches(surroundings: &Surroundings) -> Vec<PathBuf> {
+fn caches(surroundings: &Env) -> Vec<PathBuf> {
     let named = ["LLAMA_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"].map(|name| surroundings.dir(name));
     let home = hub_home(surroundings).map(|home| home.join("hub"));
     named.into_iter().chain([home]).flatten().collect()
 }
 
-fn hub_home(surroundings: &Surroundings) -> Option<PathBuf> {
+fn hub_home(surroundings: &Env) -> Option<PathBuf> {
     let cache = || surroundings.cache_dir().map(|cache| cache.join("huggingface"));
     surroundings.dir("HF_HOME").map(|home| surroundings.expand(&home)).or_else(cache)
 }
@@ -45,7 +45,7 @@ fn find_in(cache: &Path, file: &HfFile) -> Option<PathBuf> {
 }
 
 /// Where the hub has the file, in the newest commit or a fixed one.
-pub(crate) fn remote(file: &HfFile, commit: Option<&str>, surroundings: &Surroundings) -> Remote {
+pub(crate) fn remote(file: &HfFile, commit: Option<&str>, surroundings: &Env) -> Remote {
     let endpoint = surroundings.var("HF_ENDPOINT").unwrap_or(HUB).trim_end_matches('/');
     let HfFile { owner, repo, path } = file;
     let url = format!("{endpoint}/{owner}/{repo}/resolve/{}/{path}", commit.unwrap_or("main"));
@@ -57,7 +57,7 @@ pub(crate) fn remote(file: &HfFile, commit: Option<&str>, surroundings: &Surroun
 }
 
 /// `HF_TOKEN`, else what `hf auth login` has left.
-fn token(surroundings: &Surroundings) -> Option<String> {
+fn token(surroundings: &Env) -> Option<String> {
     let from_env = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].iter().find_map(|name| surroundings.var(name));
     let from_file = || {
         let path =

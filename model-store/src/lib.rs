@@ -32,7 +32,7 @@ pub use kept::{Extent, KeptFile, RemoveError};
 pub use model_ref::{HfFile, InvalidModelRef, ModelRef};
 pub use progress::{Cancel, Phase, Progress, Silent, Transfer};
 pub use store::{Fetched, Presence, Store};
-pub use surroundings::{Surroundings, default_models_dir};
+pub use surroundings::{Env, default_models_dir};
 
 /// The name of the starter model's file in the store.
 pub const STARTER_FILE: &str = starter::FILE;

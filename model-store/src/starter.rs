@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::FetchError;
 use crate::hugging_face;
 use crate::model_ref::HfFile;
-use crate::surroundings::Surroundings;
+use crate::surroundings::Env;
 use crate::web::Remote;
 
 pub(crate) const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -27,7 +27,7 @@ pub(crate) fn on_the_hub() -> HfFile {
 }
 
 /// Where it is fetched from.
-pub(crate) fn remote(surroundings: &Surroundings) -> Remote {
+pub(crate) fn remote(surroundings: &Env) -> Remote {
     hugging_face::remote(&on_the_hub(), Some(COMMIT), surroundings)
 }
 

@@ -16,15 +16,15 @@ use crate::place;
 use crate::progress::{Cancel, Progress, Watch};
 use crate::rejections::Rejections;
 use crate::starter;
-use crate::surroundings::Surroundings;
-use crate::web::{Patience, Remote, Web};
+use crate::surroundings::Env;
+use crate::web::{Remote, RetryPolicy, Web};
 
 /// Finds and fetches models.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    surroundings: Surroundings,
-    patience: Patience,
+    surroundings: Env,
+    patience: RetryPolicy,
     rejections: Rejections,
 }
 
@@ -58,8 +58,8 @@ pub enum Presence {
 impl Store {
     /// A store in a folder, which is made when something is fetched.
     #[must_use]
-    pub fn new(dir: PathBuf, surroundings: Surroundings) -> Self {
-        Self { dir, surroundings, patience: Patience::default(), rejections: Rejections::default() }
+    pub fn new(dir: PathBuf, surroundings: Env) -> Self {
+        Self { dir, surroundings, patience: RetryPolicy::default(), rejections: Rejections::default() }
     }
 
     /// The folder.

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// The environment and the home folder.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct Env {
     /// The environment.
     pub env: BTreeMap<String, String>,
     /// The home folder.
     pub home: Option<PathBuf>,
 }
 
-impl Surroundings {
+impl Env {
     /// This process's own. Variables that are not UTF-8 are left out.
     #[must_use]
     pub fn of_process() -> Self {
@@ -56,7 +56,7 @@ impl Surroundings {
 /// Where models are kept when no configuration says otherwise: `$LLAMA_ORCH_MODELS`, else
 /// `$XDG_CACHE_HOME/llama-orch/models`, else `~/.cache/llama-orch/models`. Nothing without a home.
 #[must_use]
-pub fn default_models_dir(surroundings: &Surroundings) -> Option<PathBuf> {
+pub fn default_models_dir(surroundings: &Env) -> Option<PathBuf> {
     let cache = || surroundings.cache_dir().map(|cache| cache.join("llama-orch/models"));
     surroundings.dir("LLAMA_ORCH_MODELS").or_else(cache)
 }

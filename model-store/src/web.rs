@@ -11,14 +11,14 @@ use ureq::{Agent, Body};
 use crate::aside::{self, Chunks};
 use crate::error::FetchError;
 use crate::progress::Watch;
-use crate::surroundings::Surroundings;
+use crate::surroundings::Env;
 
 /// Variables that name a file of further certificates to trust, as requests and curl read them.
 const CA_VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// How patient a fetch is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct RetryPolicy {
     /// To find a host and connect to it.
     pub(crate) connect: Duration,
     /// For the next bytes, once connected.
@@ -29,7 +29,7 @@ pub(crate) struct Patience {
     pub(crate) attempts: u32,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
@@ -118,7 +118,7 @@ const CERTIFICATE_HINT: &str = "if a proxy reads the traffic, name its certifica
 const URL_HINT: &str = "check the URL";
 
 impl Web {
-    pub(crate) fn new(surroundings: &Surroundings, patience: Patience) -> Self {
+    pub(crate) fn new(surroundings: &Env, patience: RetryPolicy) -> Self {
         let tls = TlsConfig::builder().root_certs(root_certificates(surroundings)).build();
         let config = Agent::config_builder()
             .tls_config(tls)
@@ -246,7 +246,7 @@ fn is_certificate_error(error: &std::io::Error) -> bool {
 }
 
 /// The system's certificates; with those of a variable, when one is set.
-fn root_certificates(surroundings: &Surroundings) -> RootCerts {
+fn root_certificates(surroundings: &Env) -> RootCerts {
     let bundles: Vec<Vec<u8>> = CA_VARIABLES
         .iter()
         .filter_map(|name| surroundings.var(name))

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use config_schema::{Config, LoadRequest, Loaded, load};
-use model_store::{Store, Surroundings};
+use model_store::{Env, Store};
 use orchestratord::auth::{ApiToken, TokenFile};
 use orchestratord::daemon::{Daemon, Parts};
 use orchestratord::exit::{self, Exit};
@@ -123,7 +123,7 @@ async fn run(
         build: engine::build(),
         offload: engine::offload(),
         probe: pool_manager::probe(),
-        store: Store::new(config.models_dir.clone(), Surroundings::of_process()),
+        store: Store::new(config.models_dir.clone(), Env::of_process()),
     };
     let mut daemon = Daemon::start(config, parts).map_err(failed)?;
     let address = daemon.address();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use config_schema::LoadRequest;
 use engine_http::testing::{FakeServer, Reply, Request, chunked, json, sse};
-use model_store::{Store, Surroundings};
+use model_store::{Env, Store};
 use orchestratord::auth::ApiToken;
 use orchestratord::daemon::{Daemon, Parts};
 use orchestratord::engine::{self, Offload};
@@ -77,7 +77,7 @@ fn start(urls: &[String]) -> Daemon {
         build: engine::build(),
         offload: Offload::None,
         probe: Box::new(NoDevices),
-        store: Store::new(folder.path().to_owned(), Surroundings::default()),
+        store: Store::new(folder.path().to_owned(), Env::default()),
     };
     Daemon::start(&config, parts).unwrap()
 }

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
 #[expect(dead_code, reason = "shared with tests that need more of it")]
-#[path = "support/house.rs"]
-mod house;
+#[path = "support/test_daemon.rs"]
+mod test_daemon;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 #[path = "support/wire.rs"]
 mod wire;
@@ -13,11 +13,11 @@ mod wire;
 use std::collections::BTreeMap;
 
 use engine_mock::Phase;
-use house::{House, Manners};
 use orchestrator_core::TaskId;
 use orchestratord::backpressure::Refusal;
 use orchestratord::http::task_request;
 use serde_json::{Value, json};
+use test_daemon::{MockOptions, TestDaemon};
 use uuid::Uuid;
 
 /// Tasks that wait, and tasks that are kept when they have ended.
@@ -40,49 +40,50 @@ fn resident_bytes() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-async fn submit(house: &House) -> Result<TaskId, Refusal> {
+async fn submit(daemon: &TestDaemon) -> Result<TaskId, Refusal> {
     let request = serde_json::from_value(task()).unwrap();
     let request = task_request::resolve(request, &BTreeMap::new(), Uuid::new_v4)?;
-    Ok(house.driver.submit(request).await?.task)
+    Ok(daemon.driver.submit(request).await?.task)
 }
 
-async fn read_to_end(house: &House, task: TaskId) {
-    let mut reader = house.driver.subscribe(task, 0).await.unwrap().reader;
+async fn read_to_end(daemon: &TestDaemon, task: TaskId) {
+    let mut reader = daemon.driver.subscribe(task, 0).await.unwrap().reader;
     while reader.next().await.is_some() {}
 }
 
-async fn run_through(house: &House, tasks: usize) {
+async fn run_through(daemon: &TestDaemon, tasks: usize) {
     for _ in 0..tasks / AT_ONCE {
         let mut accepted = Vec::with_capacity(AT_ONCE);
         for _ in 0..AT_ONCE {
-            accepted.push(submit(house).await.unwrap());
+            accepted.push(submit(daemon).await.unwrap());
         }
         for task in accepted {
-            read_to_end(house, task).await;
+            read_to_end(daemon, task).await;
         }
     }
 }
 
 #[tokio::test]
 async fn memory_is_bounded_with_ten_thousand_tasks_waiting_and_ten_thousand_ended() {
-    let house = House::with(Manners { lane_bound: TASKS, keep_tasks: TASKS, ..Manners::default() });
-    house.bring_up().await;
-    run_through(&house, AT_ONCE).await;
+    let daemon =
+        TestDaemon::with(MockOptions { lane_bound: TASKS, keep_tasks: TASKS, ..MockOptions::default() });
+    daemon.bring_up().await;
+    run_through(&daemon, AT_ONCE).await;
     let idle = resident_bytes();
 
-    run_through(&house, TASKS).await;
+    run_through(&daemon, TASKS).await;
     let full = resident_bytes() - idle;
-    run_through(&house, 2 * TASKS).await;
+    run_through(&daemon, 2 * TASKS).await;
     let later = resident_bytes() - idle;
     assert!(later < full + full / 4 + 4 * MIB, "{full} bytes for {TASKS} ended tasks, then {later}");
 
-    house.control.hold(Phase::Decode);
+    daemon.control.hold(Phase::Decode);
     // One of them gets the slot.
     for _ in 0..=TASKS {
-        submit(&house).await.unwrap();
+        submit(&daemon).await.unwrap();
     }
     let both = resident_bytes() - idle;
     eprintln!("{} MiB with {TASKS} ended tasks, {} MiB with {TASKS} more that wait", full / MIB, both / MIB);
     assert!(both < 128 * MIB, "{both} bytes for {TASKS} ended and {TASKS} waiting tasks");
-    assert!(submit(&house).await.is_err(), "the lane is full");
+    assert!(submit(&daemon).await.is_err(), "the lane is full");
 }

@@ -8,8 +8,6 @@
 mod contract;
 #[path = "openai/fields.rs"]
 mod fields;
-#[path = "support/house.rs"]
-mod house;
 #[path = "openai/leaving.rs"]
 mod leaving;
 #[path = "openai/logprobs.rs"]
@@ -22,6 +20,8 @@ mod reasoning;
 mod refusals;
 #[path = "openai/responses.rs"]
 mod responses;
+#[path = "support/test_daemon.rs"]
+mod test_daemon;
 #[path = "openai/text.rs"]
 mod text;
 #[path = "openai/tools.rs"]
@@ -37,8 +37,8 @@ use std::sync::{Arc, Mutex};
 
 use contract::Contract;
 use generation::Workload;
-use house::{House, Manners};
 use serde_json::{Value, json};
+use test_daemon::{MockOptions, TestDaemon};
 use wire::{Answer, Ask};
 
 /// Judges every answer, and remembers what was provoked.
@@ -74,11 +74,11 @@ impl Audit {
 }
 
 /// A daemon whose model offers everything.
-pub async fn all_workloads() -> House {
+pub async fn all_workloads() -> TestDaemon {
     let workloads = vec![Workload::Completion, Workload::Embedding, Workload::Rerank];
-    let house = House::with(Manners { workloads, lane_bound: 16, ..Manners::default() });
-    house.bring_up().await;
-    house
+    let daemon = TestDaemon::with(MockOptions { workloads, lane_bound: 16, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon
 }
 
 /// A conversation of one turn, with more fields.
@@ -115,11 +115,11 @@ pub fn events(answer: &Answer) -> Vec<Value> {
 async fn the_plane_answers_as_its_contract_says_and_in_no_other_way() {
     let audit = Audit::new();
     refusals::of_a_pool_that_is_not_ready(&audit).await;
-    let house = all_workloads().await;
-    every_example_is_answered(&audit, &house).await;
-    text::models(&audit, &house).await;
-    refusals::by_name(&audit, &house).await;
-    refusals::of_callers(&audit, &house).await;
+    let daemon = all_workloads().await;
+    every_example_is_answered(&audit, &daemon).await;
+    text::models(&audit, &daemon).await;
+    refusals::by_name(&audit, &daemon).await;
+    refusals::of_callers(&audit, &daemon).await;
     refusals::of_a_full_house(&audit).await;
     refusals::of_failures(&audit).await;
     refusals::of_defects(&audit).await;
@@ -134,10 +134,10 @@ async fn the_fields_of_a_request_are_those_of_the_contract() {
     fields::are_those_of_the_contract(&all_workloads().await).await;
 }
 
-async fn every_example_is_answered(audit: &Audit, house: &House) {
+async fn every_example_is_answered(audit: &Audit, daemon: &TestDaemon) {
     assert!(audit.contract.examples.len() >= 5);
     for example in &audit.contract.examples {
         assert!(example.faults.is_empty(), "{example:?}");
-        audit.expect(200, house.address, Ask::post(&example.path).json(&example.body)).await;
+        audit.expect(200, daemon.address, Ask::post(&example.path).json(&example.body)).await;
     }
 }

@@ -9,14 +9,14 @@ mod audit;
 mod contract;
 #[path = "support/faults.rs"]
 mod faults;
-#[path = "support/house.rs"]
-mod house;
 #[path = "provider_verify/metrics.rs"]
 mod metrics;
 #[path = "support/models.rs"]
 mod models;
 #[path = "provider_verify/pact.rs"]
 mod pact;
+#[path = "support/test_daemon.rs"]
+mod test_daemon;
 #[path = "support/wire.rs"]
 mod wire;
 
@@ -26,10 +26,10 @@ use std::time::Duration;
 use audit::{Audit, SOME_ID, open_stream, prompt, task};
 use engine_api::ExitReason;
 use engine_mock::Phase;
-use house::{BrokenHouse, House, LANE_BOUND, Manners, STREAMS};
 use orchestrator_core::FullPolicy;
 use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
+use test_daemon::{BrokenDaemon, LANE_BOUND, MockOptions, STREAMS, TestDaemon};
 use wire::Ask;
 
 /// ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-4, ORCH-TASK-13, ORCH-ERR-1, ORCH-ERR-3, ORCH-ERR-6, ORCH-STREAM-1,
@@ -40,14 +40,14 @@ use wire::Ask;
 async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
     let audit = Audit::new();
     answers_of_a_pool_that_is_not_ready(&audit).await;
-    let mut house = House::new().await;
-    answers_of_a_pool_that_serves(&audit, &house).await;
-    faults::requests_at_fault(&audit, house.address).await;
-    faults::odd_requests(&audit, house.address).await;
-    examples_of_the_contract(&audit, &house).await;
-    models::at_fault(&audit, &house).await;
-    models::reloads(&audit, &mut house).await;
-    models::states(&audit, &mut house).await;
+    let mut daemon = TestDaemon::new().await;
+    answers_of_a_pool_that_serves(&audit, &daemon).await;
+    faults::requests_at_fault(&audit, daemon.address).await;
+    faults::odd_requests(&audit, daemon.address).await;
+    examples_of_the_contract(&audit, &daemon).await;
+    models::at_fault(&audit, &daemon).await;
+    models::reloads(&audit, &mut daemon).await;
+    models::states(&audit, &mut daemon).await;
     the_list_of_tasks(&audit).await;
     a_full_house(&audit).await;
     a_house_that_drops_the_oldest(&audit).await;
@@ -58,29 +58,29 @@ async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
 }
 
 async fn answers_of_a_pool_that_is_not_ready(audit: &Audit) {
-    let house = House::empty();
-    let health = audit.expect(503, house.address, Ask::get("/health")).await;
+    let daemon = TestDaemon::empty();
+    let health = audit.expect(503, daemon.address, Ask::get("/health")).await;
     assert_eq!(health.json()["status"], "starting");
-    let refused = audit.expect(503, house.address, Ask::task(&prompt())).await;
+    let refused = audit.expect(503, daemon.address, Ask::task(&prompt())).await;
     assert_eq!(refused.json()["code"], "POOL_UNREADY");
     assert_eq!(refused.json()["engine"], "llamacpp");
     assert!(refused.header("retry-after").is_some() && refused.header("x-backoff-ms").is_some());
-    house.fail_fetch().await;
+    daemon.fail_fetch().await;
     let refused = loop {
-        let refused = audit.expect(503, house.address, Ask::task(&prompt())).await;
+        let refused = audit.expect(503, daemon.address, Ask::task(&prompt())).await;
         if refused.json()["code"] == "POOL_UNAVAILABLE" {
             break refused;
         }
     };
     assert!(refused.json()["message"].as_str().unwrap().contains("no network"));
-    let health = audit.expect(503, house.address, Ask::get("/health")).await;
+    let health = audit.expect(503, daemon.address, Ask::get("/health")).await;
     assert_eq!(health.json()["status"], "unavailable");
 }
 
-async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
-    let at = house.address;
+async fn answers_of_a_pool_that_serves(audit: &Audit, daemon: &TestDaemon) {
+    let at = daemon.address;
     let session = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
-    let stopped = audit.submit(house, json!({"prompt": "one two three", "session_id": session})).await;
+    let stopped = audit.submit(daemon, json!({"prompt": "one two three", "session_id": session})).await;
     let stream = audit.expect(200, at, Ask::get(&task("stream", &stopped))).await;
     let events = contract::events(stream.text()).unwrap();
     assert_eq!(events.len(), 5, "three words are three tokens");
@@ -95,7 +95,7 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
         let past = contract::events(audit.expect(200, at, past).await.text()).unwrap();
         assert_eq!(past.len(), 2, "nothing but `started` and `end` after the last token");
     }
-    let cut = audit.submit(house, json!({"prompt": "one two three", "max_tokens": 1})).await;
+    let cut = audit.submit(daemon, json!({"prompt": "one two three", "max_tokens": 1})).await;
     let stream = audit.expect(200, at, Ask::get(&task("stream", &cut))).await;
     assert!(stream.text().contains("\"length\""));
 
@@ -105,11 +105,11 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
     audit.expect(404, at, Ask::get(&format!("/v1/sessions/{session}"))).await;
     audit.expect(404, at, Ask::new("DELETE", &format!("/v1/sessions/{session}"))).await;
 
-    house.control.hold(Phase::Decode);
-    let canceled = audit.submit(house, prompt()).await;
+    daemon.control.hold(Phase::Decode);
+    let canceled = audit.submit(daemon, prompt()).await;
     let reader = audit.expect(200, at, Ask::get(&task("stream", &canceled)));
     let cancel = async {
-        house.control.until(|counts| counts.running == 1).await;
+        daemon.control.until(|counts| counts.running == 1).await;
         audit.expect(204, at, Ask::post(&task("cancel", &canceled))).await;
     };
     let (stream, ()) = tokio::join!(reader, cancel);
@@ -120,12 +120,12 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
     assert_eq!(shown["task"]["finish_reason"], "stop");
     assert_eq!(shown["input"]["parts"], json!([{"text": "one two three"}]));
     assert_eq!(shown["answer"], "one two three");
-    house.control.release(Phase::Decode);
+    daemon.control.release(Phase::Decode);
 
     let id = "11111111-2222-3333-4444-555555555555";
     let body = json!({"task_id": id, "prompt": "one", "max_tokens": 3});
-    assert_eq!(audit.submit(house, body.clone()).await, id);
-    assert_eq!(audit.submit(house, json!({"max_tokens": 3, "prompt": "one", "task_id": id})).await, id);
+    assert_eq!(audit.submit(daemon, body.clone()).await, id);
+    assert_eq!(audit.submit(daemon, json!({"max_tokens": 3, "prompt": "one", "task_id": id})).await, id);
     let other = json!({"task_id": id, "prompt": "two", "max_tokens": 3});
     let refused = audit.expect(400, at, Ask::task(&other)).await;
     assert!(refused.json()["message"].as_str().unwrap().contains("`task_id`"));
@@ -140,7 +140,7 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, house: &House) {
 }
 
 /// What the contract shows as a request is one.
-async fn examples_of_the_contract(audit: &Audit, house: &House) {
+async fn examples_of_the_contract(audit: &Audit, daemon: &TestDaemon) {
     let text = include_str!("../../contracts/openapi/data.yaml");
     let document: Value = serde_saphyr::from_str(text).unwrap();
     let examples =
@@ -148,24 +148,24 @@ async fn examples_of_the_contract(audit: &Audit, house: &House) {
     let examples = examples.as_object().unwrap();
     assert!(examples.len() >= 3);
     for (name, example) in examples {
-        let answer = audit.send(house.address, Ask::task(&example["value"])).await;
+        let answer = audit.send(daemon.address, Ask::task(&example["value"])).await;
         assert_eq!(answer.status, 202, "the example `{name}` is refused: {answer:?}");
         let id = answer.json()["task_id"].as_str().unwrap().to_owned();
-        audit.expect(200, house.address, Ask::get(&task("stream", &id))).await;
+        audit.expect(200, daemon.address, Ask::get(&task("stream", &id))).await;
     }
 }
 
 /// The list shows what runs, what waits in the order of its start, and what has ended.
 async fn the_list_of_tasks(audit: &Audit) {
-    let house = House::new().await;
-    let at = house.address;
-    let ended = audit.submit(&house, json!({"prompt": "one"})).await;
+    let daemon = TestDaemon::new().await;
+    let at = daemon.address;
+    let ended = audit.submit(&daemon, json!({"prompt": "one"})).await;
     audit.expect(200, at, Ask::get(&task("stream", &ended))).await;
-    house.control.hold(Phase::Decode);
-    let running = audit.submit(&house, json!({"prompt": "one two", "max_tokens": 7})).await;
-    house.control.until(|counts| counts.running == 1).await;
-    let batch = audit.submit(&house, json!({"prompt": "one two", "priority": "batch"})).await;
-    let next = audit.submit(&house, prompt()).await;
+    daemon.control.hold(Phase::Decode);
+    let running = audit.submit(&daemon, json!({"prompt": "one two", "max_tokens": 7})).await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    let batch = audit.submit(&daemon, json!({"prompt": "one two", "priority": "batch"})).await;
+    let next = audit.submit(&daemon, prompt()).await;
     let list = audit.expect(200, at, Ask::get("/v1/tasks")).await.json();
     assert_eq!(list["counts"], json!({"running": 1, "waiting": 2, "ended": 1}));
     let named: Vec<_> = list["tasks"].as_array().unwrap().iter().map(|task| &task["task_id"]).collect();
@@ -180,19 +180,19 @@ async fn the_list_of_tasks(audit: &Audit) {
     let waiting = audit.expect(200, at, Ask::get(&format!("/v1/tasks/{next}"))).await.json();
     assert_eq!(waiting["task"]["state"], "waiting");
     assert_eq!(waiting["answer"], "");
-    house.control.release(Phase::Decode);
+    daemon.control.release(Phase::Decode);
 }
 
 async fn a_full_house(audit: &Audit) {
-    let house = House::new().await;
-    let at = house.address;
-    house.control.hold(Phase::Decode);
-    let running = audit.submit(&house, prompt()).await;
-    house.control.until(|counts| counts.running == 1).await;
+    let daemon = TestDaemon::new().await;
+    let at = daemon.address;
+    daemon.control.hold(Phase::Decode);
+    let running = audit.submit(&daemon, prompt()).await;
+    daemon.control.until(|counts| counts.running == 1).await;
     for lane in ["interactive", "batch"] {
         let body = json!({"prompt": "one two", "priority": lane});
         for _ in 0..LANE_BOUND {
-            audit.submit(&house, body.clone()).await;
+            audit.submit(&daemon, body.clone()).await;
         }
         let refused = audit.expect(429, at, Ask::task(&body)).await;
         assert_eq!(refused.json()["code"], "ADMISSION_REJECT");
@@ -214,10 +214,10 @@ async fn a_full_house(audit: &Audit) {
     }
 
     // The engine dies with a task that has said something.
-    house.control.pass(Phase::Decode, 1);
-    house.control.until(|counts| counts.tokens == 1).await;
-    house.control.crash(&ExitReason::Signal(9));
-    house.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+    daemon.control.pass(Phase::Decode, 1);
+    daemon.control.until(|counts| counts.tokens == 1).await;
+    daemon.control.crash(&ExitReason::Signal(9));
+    daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
     drop(readers);
     let lost = loop {
         let answer = wire::send(at, &Ask::get(&task("stream", &running))).await;
@@ -231,47 +231,48 @@ async fn a_full_house(audit: &Audit) {
 }
 
 async fn a_house_that_drops_the_oldest(audit: &Audit) {
-    let house = House::with(Manners { when_full: FullPolicy::DropLru, ..Manners::default() });
-    house.bring_up().await;
-    house.control.hold(Phase::Decode);
-    audit.submit(&house, prompt()).await;
-    house.control.until(|counts| counts.running == 1).await;
+    let daemon = TestDaemon::with(MockOptions { when_full: FullPolicy::DropLru, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon.control.hold(Phase::Decode);
+    audit.submit(&daemon, prompt()).await;
+    daemon.control.until(|counts| counts.running == 1).await;
     let batch = json!({"prompt": "one two", "priority": "batch"});
-    let oldest = audit.submit(&house, batch.clone()).await;
+    let oldest = audit.submit(&daemon, batch.clone()).await;
     for _ in 0..LANE_BOUND {
-        audit.submit(&house, batch.clone()).await;
+        audit.submit(&daemon, batch.clone()).await;
     }
-    let stream = audit.expect(200, house.address, Ask::get(&task("stream", &oldest))).await;
+    let stream = audit.expect(200, daemon.address, Ask::get(&task("stream", &oldest))).await;
     assert!(stream.text().contains("QUEUE_FULL_DROP_LRU"), "{}", stream.text());
 }
 
 async fn an_engine_that_hangs(audit: &Audit) {
-    let house = House::with(Manners { hang_floor: Duration::from_millis(10), ..Manners::default() });
-    house.bring_up().await;
-    house.control.hold(Phase::Decode);
-    let hangs = audit.submit(&house, prompt()).await;
-    house.control.until(|counts| counts.running == 1).await;
-    house.control.pass(Phase::Decode, 1);
-    let stream = audit.expect(200, house.address, Ask::get(&task("stream", &hangs))).await;
+    let daemon =
+        TestDaemon::with(MockOptions { hang_floor: Duration::from_millis(10), ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon.control.hold(Phase::Decode);
+    let hangs = audit.submit(&daemon, prompt()).await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    daemon.control.pass(Phase::Decode, 1);
+    let stream = audit.expect(200, daemon.address, Ask::get(&task("stream", &hangs))).await;
     assert!(stream.text().contains("DECODE_TIMEOUT"), "{}", stream.text());
-    house.control.until(|counts| counts.gone == 1).await;
+    daemon.control.until(|counts| counts.gone == 1).await;
 }
 
 async fn a_stopping_house(audit: &Audit) {
-    let mut house = House::new().await;
-    let at = house.address;
-    house.control.hold(Phase::Decode);
-    let running = audit.submit(&house, prompt()).await;
-    house.control.until(|counts| counts.running == 1).await;
-    house.begin_stop().await;
+    let mut daemon = TestDaemon::new().await;
+    let at = daemon.address;
+    daemon.control.hold(Phase::Decode);
+    let running = audit.submit(&daemon, prompt()).await;
+    daemon.control.until(|counts| counts.running == 1).await;
+    daemon.begin_stop().await;
     let health = audit.expect(503, at, Ask::get("/health")).await;
     assert_eq!(health.json()["status"], "stopping");
     let refused = audit.expect(503, at, Ask::task(&prompt())).await;
     assert_eq!(refused.json()["code"], "POOL_UNAVAILABLE");
-    house.control.release(Phase::Decode);
+    daemon.control.release(Phase::Decode);
     let stream = audit.expect(200, at, Ask::get(&task("stream", &running))).await;
     assert!(stream.text().contains("\"stop\""), "what runs may finish");
-    house.lose_driver().await;
+    daemon.lose_driver().await;
     audit.expect(503, at, Ask::task(&prompt())).await;
     audit.expect(503, at, Ask::get(&task("stream", SOME_ID))).await;
     audit.expect(503, at, Ask::get("/v1/tasks")).await;
@@ -285,8 +286,8 @@ async fn a_stopping_house(audit: &Audit) {
 }
 
 async fn defects(audit: &Audit) {
-    let house = BrokenHouse::new();
-    let at = house.address;
+    let daemon = BrokenDaemon::new();
+    let at = daemon.address;
     for ask in [
         Ask::task(&prompt()),
         Ask::get(&format!("/v1/tasks/{SOME_ID}")),

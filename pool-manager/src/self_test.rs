@@ -224,14 +224,14 @@ struct First {
 
 /// The progress of an answer.
 #[derive(Clone, Copy, Default)]
-struct Heard {
+struct SinkCall {
     first: Option<First>,
     last_at: Option<Instant>,
     /// The longest time between two pieces.
     longest_pause: Option<Duration>,
 }
 
-impl Heard {
+impl SinkCall {
     fn piece(&mut self, at: Instant, tokens: u32) {
         self.first.get_or_insert(First { at, tokens });
         if let Some(before) = self.last_at.replace(at) {
@@ -249,13 +249,13 @@ struct End {
 /// A submitted test job, as heard.
 struct Probe {
     task: TaskId,
-    heard: watch::Receiver<Heard>,
+    heard: watch::Receiver<SinkCall>,
     ended: oneshot::Receiver<End>,
 }
 
 impl Probe {
     fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> Self {
-        let (heard_tx, heard) = watch::channel(Heard::default());
+        let (heard_tx, heard) = watch::channel(SinkCall::default());
         let (ended_tx, ended) = oneshot::channel();
         let task = job.task;
         engine.submit(Arc::new(job), Box::new(ProbeSink { heard: heard_tx, ended: ended_tx }));
@@ -310,7 +310,7 @@ impl Probe {
 }
 
 struct ProbeSink {
-    heard: watch::Sender<Heard>,
+    heard: watch::Sender<SinkCall>,
     ended: oneshot::Sender<End>,
 }
 

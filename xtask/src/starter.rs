@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use model_store::{
-    Cancel, FetchError, Fetched, ModelRef, Phase, Presence, Progress, STARTER_SHA256, Silent, Store,
-    Surroundings, Transfer, default_models_dir,
+    Cancel, Env, FetchError, Fetched, ModelRef, Phase, Presence, Progress, STARTER_SHA256, Silent, Store,
+    Transfer, default_models_dir,
 };
 
 use crate::exit::{self, Stop};
@@ -118,7 +118,7 @@ fn wheel_in(folder: &Path) -> anyhow::Result<PathBuf> {
 
 /// The store of the daemon of this user.
 fn store() -> anyhow::Result<Store> {
-    let surroundings = Surroundings::of_process();
+    let surroundings = Env::of_process();
     let folder = surroundings
         .var("LLAMA_ORCH_MODELS_DIR")
         .map(PathBuf::from)

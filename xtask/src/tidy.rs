@@ -9,6 +9,11 @@ use anyhow::{Context, ensure};
 
 use crate::process::Workspace;
 
+mod glossary;
+
+/// Where the words themselves are.
+const GLOSSARY_FILE: &str = "tidy/glossary.rs";
+
 /// A file longer than this is reported, not refused: a reader should hold a file at once.
 const LONG_FILE_LINES: usize = 400;
 
@@ -58,6 +63,9 @@ pub fn check(root: &Path, files: &[String]) -> anyhow::Result<Report> {
             report.broken.extend(manifest_rule(&text).map(|rule| format!("{file}: {rule}")));
         } else {
             report.broken.extend(source_rules(file, name, &text));
+            if !file.ends_with(GLOSSARY_FILE) && !is_generated(&text) {
+                report.broken.extend(glossary::find(&text).into_iter().map(|rule| format!("{file}: {rule}")));
+            }
             let lines = text.lines().count();
             if lines > LONG_FILE_LINES && !is_generated(&text) {
                 report.long.push((lines, file.clone()));

@@ -64,7 +64,7 @@ pub enum ApiError {
     },
     /// What answers does not speak this protocol.
     #[error("{0}")]
-    Nonsense(String),
+    Protocol(String),
 }
 
 impl ApiError {
@@ -97,7 +97,7 @@ impl Api {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let client = |patience: Patience| {
+        let client = |patience: RetryPolicy| {
             let mut builder = openapi_client::http_client()
                 .user_agent(concat!("llama-orch/", env!("CARGO_PKG_VERSION")))
                 .default_headers(headers.clone())
@@ -105,7 +105,7 @@ impl Api {
                 .tcp_keepalive(KEEPALIVE)
                 // The token goes where it was meant to go and nowhere else.
                 .redirect(reqwest::redirect::Policy::none());
-            if patience == Patience::Bounded {
+            if patience == RetryPolicy::Bounded {
                 builder = builder.read_timeout(READ_TIMEOUT);
             }
             if connection.host == Host::This {
@@ -115,7 +115,7 @@ impl Api {
             let http = builder.build().map_err(|error| broken(chain(&error)))?;
             Ok(Client::new_with_client(shown(&connection.url), http))
         };
-        let (client, patient) = (client(Patience::Bounded)?, client(Patience::Endless)?);
+        let (client, patient) = (client(RetryPolicy::Bounded)?, client(RetryPolicy::Endless)?);
         Ok(Self { client, patient, connection })
     }
 
@@ -234,7 +234,7 @@ impl Api {
                 Failure::new(Exit::Unreachable, format!("the connection to {url} broke: {why}"))
                     .hint("`llama-orch health` says whether the daemon is there")
             }
-            ApiError::Nonsense(why) => {
+            ApiError::Protocol(why) => {
                 Failure::new(Exit::Unreachable, format!("what answers at {url} is not orchestratord: {why}"))
                     .hint("set LLAMA_ORCH_URL to the address that the daemon logs when it starts")
             }
@@ -268,7 +268,7 @@ const fn exit_of(status: u16) -> Exit {
 
 /// How long the daemon may be silent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+enum RetryPolicy {
     Bounded,
     Endless,
 }
@@ -280,13 +280,13 @@ async fn explain_untyped<T>(error: Error<T>) -> ApiError {
             let status = refused.status().as_u16();
             match refused.json::<ErrorEnvelope>().await {
                 Ok(envelope) => ApiError::Refused { status, envelope: Box::new(envelope), room_in: None },
-                Err(_) => ApiError::Nonsense(format!("status {status}")),
+                Err(_) => ApiError::Protocol(format!("status {status}")),
             }
         }
-        Error::ErrorResponse(response) => ApiError::Nonsense(format!("status {}", response.status())),
+        Error::ErrorResponse(response) => ApiError::Protocol(format!("status {}", response.status())),
         Error::CommunicationError(error) | Error::ResponseBodyError(error) => of_transport(&error),
-        Error::InvalidResponsePayload(_, error) => ApiError::Nonsense(error.to_string()),
-        Error::InvalidRequest(what) | Error::Custom(what) => ApiError::Nonsense(what),
+        Error::InvalidResponsePayload(_, error) => ApiError::Protocol(error.to_string()),
+        Error::InvalidRequest(what) | Error::Custom(what) => ApiError::Protocol(what),
         Error::InvalidUpgrade(error) => of_transport(&error),
     }
 }
@@ -300,7 +300,7 @@ pub fn explain(error: impl Into<openapi_client::Failure>) -> ApiError {
             envelope: Box::new(refusal.envelope),
         },
         openapi_client::Failure::Connection(error) => of_transport(&error),
-        openapi_client::Failure::Foreign(what) => ApiError::Nonsense(what),
+        openapi_client::Failure::Foreign(what) => ApiError::Protocol(what),
     }
 }
 
@@ -309,7 +309,7 @@ fn explain_stream(error: StreamError) -> ApiError {
         StreamError::Connection(error) => of_transport(&error),
         cut @ StreamError::Cut => ApiError::Broken(cut.to_string()),
         StreamError::Unknown(_) | StreamError::Data { .. } | StreamError::TooLarge => {
-            ApiError::Nonsense(chain(&error))
+            ApiError::Protocol(chain(&error))
         }
     }
 }

@@ -101,7 +101,7 @@ fn progress(ui: &mut Ui, gauge: &Gauge, left: Duration) {
 /// A task whose prompt no other has, so that no cache answers for the engine.
 fn task(args: &BenchArgs, rng: &mut Rng) -> TaskRequest {
     let half = args.tokens / 2;
-    let prompt = format!("Story number {}. {}", rng.u32(..), text_of(args.prompt_tokens));
+    let prompt = format!("Recording number {}. {}", rng.u32(..), text_of(args.prompt_tokens));
     TaskRequest {
         task_id: Some(Uuid::new_v4()),
         model_ref: args.model.clone(),

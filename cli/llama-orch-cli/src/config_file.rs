@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use config_schema::{LoadRequest, load};
 
-use crate::connection::Surroundings;
+use crate::connection::Env;
 
 /// Variables that say which file it is. The others are options, and come before the file.
 const VARIABLES: [&str; 2] = ["LLAMA_ORCH_CONFIG", "XDG_CONFIG_HOME"];
@@ -26,7 +26,7 @@ pub enum ConfigFile {
 
 impl ConfigFile {
     /// Looks where the daemon looks.
-    pub fn find(around: &Surroundings<'_>) -> Self {
+    pub fn find(around: &Env<'_>) -> Self {
         let text = |name: &str| (around.variable)(name).and_then(|value| value.into_string().ok());
         let env: BTreeMap<String, String> =
             VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect();

@@ -118,7 +118,7 @@ impl fmt::Debug for Token {
 }
 
 /// Where the command line is run.
-pub struct Surroundings<'a> {
+pub struct Env<'a> {
     /// Looks an environment variable up; an empty one is one that is not set.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
     /// The working folder.
@@ -133,7 +133,7 @@ impl Connection {
     pub fn find(global: &Global) -> Result<Self, Failure> {
         Self::find_in(
             global,
-            &Surroundings {
+            &Env {
                 variable: &|name| std::env::var_os(name).filter(|value| !value.is_empty()),
                 // A working folder that is gone holds no config file.
                 folder: std::env::current_dir().unwrap_or_default(),
@@ -141,7 +141,7 @@ impl Connection {
         )
     }
 
-    fn find_in(global: &Global, around: &Surroundings<'_>) -> Result<Self, Failure> {
+    fn find_in(global: &Global, around: &Env<'_>) -> Result<Self, Failure> {
         let file = LazyCell::new(|| ConfigFile::find(around));
         let url = match named_url(global, around)? {
             Some(url) => url,
@@ -158,7 +158,7 @@ impl Connection {
 }
 
 /// The address that somebody named.
-fn named_url(global: &Global, around: &Surroundings<'_>) -> Result<Option<Url>, Failure> {
+fn named_url(global: &Global, around: &Env<'_>) -> Result<Option<Url>, Failure> {
     if let Some(url) = &global.url {
         return parse_url(url, "--url").map(Some);
     }
@@ -173,7 +173,7 @@ fn named_url(global: &Global, around: &Surroundings<'_>) -> Result<Option<Url>, 
     url_of_listen(address).map(Some)
 }
 
-fn variable(around: &Surroundings<'_>, name: &str) -> Result<Option<String>, Failure> {
+fn variable(around: &Env<'_>, name: &str) -> Result<Option<String>, Failure> {
     let Some(value) = (around.variable)(name) else { return Ok(None) };
     value.into_string().map(Some).map_err(|_| Failure::new(Exit::Usage, format!("{name} is not valid UTF-8")))
 }
@@ -228,7 +228,7 @@ fn host_of(url: &Url) -> Host {
 }
 
 /// The token that somebody named.
-fn named_token(global: &Global, around: &Surroundings<'_>) -> Result<Option<Token>, Failure> {
+fn named_token(global: &Global, around: &Env<'_>) -> Result<Option<Token>, Failure> {
     if let Some(token) = &global.token {
         return check_token(token, "`--token`").map(Token::Flag).map(Some);
     }
@@ -237,7 +237,7 @@ fn named_token(global: &Global, around: &Surroundings<'_>) -> Result<Option<Toke
 }
 
 /// The token in the files of a daemon on this machine.
-fn kept_token(file: &ConfigFile, around: &Surroundings<'_>) -> Token {
+fn kept_token(file: &ConfigFile, around: &Env<'_>) -> Token {
     if let ConfigFile::Read { path, token: Some(token), .. } = file {
         return Token::Config(path.clone(), token.clone());
     }
@@ -248,7 +248,7 @@ fn kept_token(file: &ConfigFile, around: &Surroundings<'_>) -> Token {
 }
 
 /// The user's config folder, as the XDG base directory specification has it: a relative path is none.
-fn config_folder(around: &Surroundings<'_>) -> Option<PathBuf> {
+fn config_folder(around: &Env<'_>) -> Option<PathBuf> {
     let absolute = |name: &str| (around.variable)(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))
 }

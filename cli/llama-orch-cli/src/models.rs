@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use api_types::{Health, Pool};
 use config_schema::{Config, LoadRequest, PoolConfig, PoolModel, load};
-use model_store::{ModelRef, Store, Surroundings};
+use model_store::{Env, ModelRef, Store};
 
 use crate::args::{ModelsArgs, ModelsCommand};
 use crate::context::{Context, Stop};
@@ -51,7 +51,7 @@ impl Shelf {
                 failure.hint.as_ref().map_or_else(|| check.to_owned(), |hint| format!("{hint}\n{check}"));
             failure.hint(hint)
         })?;
-        let store = Store::new(loaded.config.models_dir.clone(), Surroundings::of_process());
+        let store = Store::new(loaded.config.models_dir.clone(), Env::of_process());
         Ok(Self { store, config: loaded.config })
     }
 

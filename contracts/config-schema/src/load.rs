@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
-use model_store::{Surroundings, default_models_dir};
+use model_store::{Env, default_models_dir};
 use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
 
 use crate::check::Check;
@@ -67,7 +67,7 @@ impl LoadRequest {
     }
 
     fn default_models_dir(&self) -> PathBuf {
-        let surroundings = Surroundings { env: self.env.clone(), home: self.home.clone() };
+        let surroundings = Env { env: self.env.clone(), home: self.home.clone() };
         default_models_dir(&surroundings).unwrap_or_else(|| self.cwd.join("llama-orch-models"))
     }
 }

@@ -6,6 +6,6 @@ mod recording_sink;
 mod replay;
 mod server;
 
-pub use recording_sink::{Heard, Recording, RecordingSink, job, listen, spec, within};
+pub use recording_sink::{Recording, RecordingSink, SinkCall, job, listen, spec, within};
 pub use replay::{Replayed, replay_every_split};
 pub use server::{FakeServer, Reply, Request, Then, chunked, json, sse};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::{Device, Engine, EngineFactory, ExitReason, ReplicaSpec, StopOutcome};
-use engine_http::testing::{Heard, Recording, job, listen, spec, within};
+use engine_http::testing::{Recording, SinkCall, job, listen, spec, within};
 use engine_http::{Address, Attach, HttpEngineConfig};
 use engine_llama_server::LlamaServerFactory;
 use generation::{
@@ -193,7 +193,7 @@ async fn a_cancel_frees_the_slot() {
         })
         .collect();
     for (task, mut heard) in jobs {
-        assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+        assert!(matches!(within(heard.recv()).await, Some(SinkCall::Token(_))));
         engine.cancel(task);
         assert_eq!(Recording::of(heard).await.end.expect("an end").finish, Finish::Canceled);
     }
@@ -239,7 +239,7 @@ async fn one_that_is_killed_loses_its_tasks_and_says_so() {
     .await;
     let (sink, mut heard) = listen();
     engine.submit(Arc::new(endless()), sink);
-    assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+    assert!(matches!(within(heard.recv()).await, Some(SinkCall::Token(_))));
     child.kill().await.expect("killed");
     let end = Recording::of(heard).await.end.expect("an end");
     assert_eq!(end.finish, Finish::Failed(EngineError::Lost));

@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     /// Set by the first `stop`: from then on the end of the worker is what was asked for.
     pub(crate) stopping: AtomicBool,
     /// Nothing once the engine is gone.
-    desk: Mutex<Option<Desk>>,
+    desk: Mutex<Option<PendingRequests>>,
     sessions: Mutex<HashMap<SessionId, SessionKv>>,
     work: Mutex<HashMap<TaskId, Work>>,
     /// The last answer to a ping.
@@ -61,7 +61,7 @@ pub(crate) struct Shared {
 
 /// What waits for the reader.
 #[derive(Default)]
-struct Desk {
+struct PendingRequests {
     /// Submitted, and not yet taken over by the reader.
     arrivals: Vec<(TaskId, Box<dyn TaskSink>)>,
     questions: HashMap<u64, oneshot::Sender<MeasureAnswer>>,
@@ -76,7 +76,7 @@ impl Shared {
             measures: Semaphore::new(MAX_MEASURES),
             gone: watch::Sender::new(None),
             stopping: AtomicBool::new(false),
-            desk: Mutex::new(Some(Desk::default())),
+            desk: Mutex::new(Some(PendingRequests::default())),
             sessions: Mutex::default(),
             work: Mutex::default(),
             pong: watch::Sender::new(None),

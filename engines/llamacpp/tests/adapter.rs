@@ -56,19 +56,19 @@ fn is_reaped(pid: Pid) -> bool {
     test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
 }
 
-enum Heard {
+enum SinkCall {
     Token(OutputChunk),
     End(EndReport),
 }
 
-struct RecordingSink(mpsc::Sender<Heard>);
+struct RecordingSink(mpsc::Sender<SinkCall>);
 
 impl TaskSink for RecordingSink {
     fn output(&mut self, chunk: OutputChunk) {
-        self.0.try_send(Heard::Token(chunk)).expect("room");
+        self.0.try_send(SinkCall::Token(chunk)).expect("room");
     }
     fn end(self: Box<Self>, report: EndReport) {
-        self.0.try_send(Heard::End(report)).expect("room");
+        self.0.try_send(SinkCall::End(report)).expect("room");
     }
 }
 
@@ -79,27 +79,27 @@ fn job(prompt: &str) -> GenerateRequest {
     }
 }
 
-fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> mpsc::Receiver<Heard> {
+fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> mpsc::Receiver<SinkCall> {
     let (tx, rx) = mpsc::channel(64);
     engine.submit(Arc::new(job), Box::new(RecordingSink(tx)));
     rx
 }
 
 /// The text, and the end unless the engine was lost.
-async fn hear_out(mut stream: mpsc::Receiver<Heard>) -> (String, Option<Finish>) {
+async fn hear_out(mut stream: mpsc::Receiver<SinkCall>) -> (String, Option<Finish>) {
     let (mut text, mut end) = (String::new(), None);
     while let Some(heard) = within(stream.recv()).await {
         match heard {
-            Heard::Token(piece) => text += &piece.text,
-            Heard::End(report) => assert!(end.replace(report.finish).is_none(), "two ends"),
+            SinkCall::Token(piece) => text += &piece.text,
+            SinkCall::End(report) => assert!(end.replace(report.finish).is_none(), "two ends"),
         }
     }
     (text, end)
 }
 
-async fn first_token(stream: &mut mpsc::Receiver<Heard>) -> String {
+async fn first_token(stream: &mut mpsc::Receiver<SinkCall>) -> String {
     match within(stream.recv()).await {
-        Some(Heard::Token(piece)) => piece.text,
+        Some(SinkCall::Token(piece)) => piece.text,
         _ => panic!("no token"),
     }
 }

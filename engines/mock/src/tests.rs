@@ -9,19 +9,19 @@ use tokio::sync::mpsc;
 
 use super::*;
 
-enum Heard {
+enum SinkCall {
     Token(OutputChunk),
     End(EndReport),
 }
 
-struct RecordingSink(mpsc::Sender<Heard>);
+struct RecordingSink(mpsc::Sender<SinkCall>);
 
 impl TaskSink for RecordingSink {
     fn output(&mut self, chunk: OutputChunk) {
-        self.0.try_send(Heard::Token(chunk)).expect("room");
+        self.0.try_send(SinkCall::Token(chunk)).expect("room");
     }
     fn end(self: Box<Self>, report: EndReport) {
-        self.0.try_send(Heard::End(report)).expect("room");
+        self.0.try_send(SinkCall::End(report)).expect("room");
     }
 }
 
@@ -51,19 +51,19 @@ async fn start(config: MockConfig) -> (Arc<dyn Engine>, MockControl) {
     (engine, control)
 }
 
-fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> mpsc::Receiver<Heard> {
+fn submit(engine: &Arc<dyn Engine>, job: GenerateRequest) -> mpsc::Receiver<SinkCall> {
     let (tx, rx) = mpsc::channel(1000);
     engine.submit(Arc::new(job), Box::new(RecordingSink(tx)));
     rx
 }
 
 /// The text, and the end where there was one.
-async fn hear_out(mut rx: mpsc::Receiver<Heard>) -> (String, Option<EndReport>) {
+async fn hear_out(mut rx: mpsc::Receiver<SinkCall>) -> (String, Option<EndReport>) {
     let (mut text, mut end) = (String::new(), None);
     while let Some(heard) = rx.recv().await {
         match heard {
-            Heard::Token(piece) => text += &piece.text,
-            Heard::End(report) => assert!(end.replace(report).is_none(), "two ends"),
+            SinkCall::Token(piece) => text += &piece.text,
+            SinkCall::End(report) => assert!(end.replace(report).is_none(), "two ends"),
         }
     }
     (text, end)

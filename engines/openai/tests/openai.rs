@@ -4,9 +4,9 @@
 mod attach;
 #[path = "openai/bad.rs"]
 mod bad;
-#[path = "openai/house.rs"]
-mod house;
 #[path = "openai/jobs.rs"]
 mod jobs;
 #[path = "openai/suspended.rs"]
 mod suspended;
+#[path = "openai/test_server.rs"]
+mod test_server;

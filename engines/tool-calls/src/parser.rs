@@ -73,7 +73,7 @@ enum State {
 }
 
 /// Whether there is more to do with what is there.
-enum Went {
+enum Progress {
     On,
     Waits,
 }
@@ -129,33 +129,33 @@ impl ToolParser {
                 State::Arguments(span) => self.arguments(span, &mut events),
                 State::Closing => self.closing(),
             };
-            if let Went::Waits = went {
+            if let Progress::Waits = went {
                 return events;
             }
         }
     }
 
-    fn text(&mut self, events: &mut Vec<ToolEvent>) -> Went {
+    fn text(&mut self, events: &mut Vec<ToolEvent>) -> Progress {
         let marks = heads::openings(self.format);
         let first = marks.iter().filter_map(|mark| Some((self.buffer.find(mark)?, *mark))).min();
         if let Some((at, mark)) = first {
             let before = self.take(at + mark.len());
             self.content(&before[..at], events);
             self.state = State::Opened(mark);
-            return Went::On;
+            return Progress::On;
         }
         let kept = marks.iter().map(|mark| tail_that_starts(&self.buffer, mark)).max().unwrap_or(0);
         let kept = if self.ended { 0 } else { kept };
         let ready = self.take(self.buffer.len() - kept);
         self.content(&ready, events);
-        Went::Waits
+        Progress::Waits
     }
 
-    fn opened(&mut self, mark: &'static str, events: &mut Vec<ToolEvent>) -> Went {
+    fn opened(&mut self, mark: &'static str, events: &mut Vec<ToolEvent>) -> Progress {
         // What is no mark of calls begins one only of a tool that there is.
         let bare = mark == xml::FUNCTION;
         match heads::head((self.format, mark), &self.buffer, &mut self.searched, self.ended, &self.tools) {
-            Head::More if !self.ended => return Went::Waits,
+            Head::More if !self.ended => return Progress::Waits,
             Head::Begins { name, consumed } if !bare || self.tools.contains_key(&name) => {
                 self.take(consumed);
                 self.start(name, events);
@@ -173,10 +173,10 @@ impl ToolParser {
                 self.state = State::Text;
             }
         }
-        Went::On
+        Progress::On
     }
 
-    fn arguments(&mut self, mut span: Span, events: &mut Vec<ToolEvent>) -> Went {
+    fn arguments(&mut self, mut span: Span, events: &mut Vec<ToolEvent>) -> Progress {
         let fed = span.feed(&self.buffer);
         let len = match fed {
             Fed::Open => self.buffer.len(),
@@ -188,21 +188,21 @@ impl ToolParser {
         }
         if fed == Fed::Open {
             self.state = State::Arguments(span);
-            return Went::Waits;
+            return Progress::Waits;
         }
         self.end(events);
-        Went::On
+        Progress::On
     }
 
-    fn closing(&mut self) -> Went {
+    fn closing(&mut self) -> Progress {
         match heads::tail(self.format, &self.buffer, self.ended) {
-            Tail::More => return Went::Waits,
+            Tail::More => return Progress::Waits,
             Tail::Closed(len) => {
                 self.take(len);
                 self.state = State::Text;
             }
         }
-        Went::On
+        Progress::On
     }
 
     fn start(&mut self, name: String, events: &mut Vec<ToolEvent>) {

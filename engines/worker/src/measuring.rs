@@ -194,7 +194,7 @@ mod tests {
     }
 
     /// A desk at which a job `hold` says that it began and waits for a word.
-    struct Desk {
+    struct PendingRequests {
         measuring: Measuring,
         answers: Receiver<(u64, Answer)>,
         began: Receiver<()>,
@@ -202,7 +202,7 @@ mod tests {
         exits: Receiver<()>,
     }
 
-    fn desk(limit: Duration) -> Desk {
+    fn desk(limit: Duration) -> PendingRequests {
         let (began_tx, began) = sync_channel(8);
         let (go_on, hold) = sync_channel(8);
         let (answer_tx, answers) = sync_channel(1024);
@@ -220,13 +220,13 @@ mod tests {
             give_up: Box::new(move || exit_tx.send(()).expect("room")),
         };
         let measuring = Measuring::start(hands, limit).expect("threads");
-        Desk { measuring, answers, began, go_on, exits }
+        PendingRequests { measuring, answers, began, go_on, exits }
     }
 
     /// ORCH-WORKER-6
     #[test]
     fn a_full_queue_answers_busy_at_once_and_what_is_taken_back_is_never_measured() {
-        let Desk { measuring: desk, answers, began, go_on, .. } = desk(PATIENCE);
+        let PendingRequests { measuring: desk, answers, began, go_on, .. } = desk(PATIENCE);
         desk.push(0, job("hold"));
         began.recv_timeout(PATIENCE).expect("it begins");
         for request in 1..=MAX_WAITING as u64 {
@@ -246,7 +246,8 @@ mod tests {
     /// ORCH-WORKER-6
     #[test]
     fn a_measure_past_its_limit_is_answered_and_others_go_on_and_too_many_of_them_end_the_worker() {
-        let Desk { measuring: desk, answers, began, exits, go_on: _go_on } = desk(Duration::from_millis(50));
+        let PendingRequests { measuring: desk, answers, began, exits, go_on: _go_on } =
+            desk(Duration::from_millis(50));
         desk.push(1, job("hold"));
         desk.push(2, job("fine"));
         began.recv_timeout(PATIENCE).expect("it begins");

@@ -7,7 +7,7 @@
 //!    └───────────────────────┴───────────────────────────────────┘
 //! ```
 //!
-//! Rules: ORCH-ENG-30
+//! Rules: ORCH-ENG-31
 
 /// The tags of a model's reasoning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,7 +132,7 @@ mod tests {
         written
     }
 
-    /// ORCH-ENG-30
+    /// ORCH-ENG-31
     #[test]
     fn reasoning_is_closed_once_its_tokens_are_used_up_and_the_answer_follows() {
         let all = written(budget(2, false), &["<thi", "nk>", "\na", "b", "c"]);

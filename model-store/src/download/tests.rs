@@ -8,18 +8,18 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use super::server::{Reply, Server};
 use super::*;
 use crate::progress::{Cancel, Progress, Silent};
-use crate::surroundings::Surroundings;
+use crate::surroundings::Env;
 
 /// Notes what it hears, and may end the fetch at the first bytes.
 #[derive(Default)]
-pub(crate) struct Heard {
+pub(crate) struct RecordedProgress {
     pub(crate) notes: Mutex<Vec<String>>,
     pub(crate) phases: Mutex<Vec<Phase>>,
     furthest: Mutex<(u64, Option<u64>)>,
     cancel_at_bytes: Option<Cancel>,
 }
 
-impl Progress for Heard {
+impl Progress for RecordedProgress {
     fn transfer(&self, transfer: Transfer<'_>) {
         let mut phases = self.phases.lock().expect("unpoisoned");
         if phases.last() != Some(&transfer.phase) {
@@ -40,11 +40,11 @@ impl Progress for Heard {
 struct Bench {
     dir: tempfile::TempDir,
     web: Web,
-    patience: Patience,
+    patience: RetryPolicy,
     rejections: Rejections,
 }
 
-pub(crate) const HASTY: Patience = Patience {
+pub(crate) const HASTY: RetryPolicy = RetryPolicy {
     connect: Duration::from_secs(5),
     stall: Duration::from_secs(5),
     backoff: Duration::from_millis(1),
@@ -57,8 +57,8 @@ impl Bench {
     }
 
     fn with_attempts(attempts: u32) -> Self {
-        let patience = Patience { attempts, ..HASTY };
-        let web = Web::new(&Surroundings::default(), patience);
+        let patience = RetryPolicy { attempts, ..HASTY };
+        let web = Web::new(&Env::default(), patience);
         Self { dir: tempfile::tempdir().expect("a folder"), web, patience, rejections: Rejections::default() }
     }
 
@@ -127,7 +127,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[test]
 fn a_file_is_fetched_whole_with_progress_and_leaves_nothing_beside_it() {
     let server = Server::start(|_, _| Reply::whole(&model(1)));
-    let (bench, heard) = (Bench::new(), Heard::default());
+    let (bench, heard) = (Bench::new(), RecordedProgress::default());
     let sum =
         bench.fetch_watched(&server.url("/m.gguf"), None, &heard, &Cancel::default()).expect("the file");
     assert_eq!(sum, Some(sha256(&model(1))));
@@ -351,7 +351,7 @@ fn a_server_in_trouble_is_asked_again() {
         1 => Reply::status(429),
         _ => Reply::whole(&model(1)),
     });
-    let (bench, heard) = (Bench::new(), Heard::default());
+    let (bench, heard) = (Bench::new(), RecordedProgress::default());
     bench.fetch_watched(&server.url("/m.gguf"), None, &heard, &Cancel::default()).expect("the file");
     let notes = heard.notes.lock().expect("unpoisoned").join("\n");
     assert!(notes.contains("the server answers 503; trying again"), "{notes}");
@@ -437,7 +437,7 @@ fn a_canceled_fetch_ends_at_once_and_is_resumed_later() {
     });
     let bench = Bench::new();
     let cancel = Cancel::default();
-    let heard = Heard { cancel_at_bytes: Some(cancel.clone()), ..Heard::default() };
+    let heard = RecordedProgress { cancel_at_bytes: Some(cancel.clone()), ..RecordedProgress::default() };
     let error = bench.fetch_watched(&server.url("/m.gguf"), None, &heard, &cancel).expect_err("canceled");
     assert!(matches!(error, FetchError::Canceled), "{error}");
     assert_eq!(bench.names(), [".m.gguf.part", ".m.gguf.part.json"]);
@@ -448,12 +448,12 @@ fn a_canceled_fetch_ends_at_once_and_is_resumed_later() {
 }
 
 /// Says when as many bytes are there as the server sends before it falls silent.
-struct Told {
+struct Reported {
     silent_after: Option<u64>,
     reached: SyncSender<()>,
 }
 
-impl Progress for Told {
+impl Progress for Reported {
     fn transfer(&self, transfer: Transfer<'_>) {
         if self.silent_after == Some(transfer.done) {
             let _ = self.reached.try_send(());
@@ -467,7 +467,7 @@ impl Progress for Told {
 fn canceled_in_silence(silent_after: Option<usize>) -> Result<Option<String>, FetchError> {
     let (release, gone) = sync_channel::<()>(0);
     let (reached_tx, reached) = sync_channel(1);
-    let told = Told { silent_after: silent_after.map(|bytes| bytes as u64), reached: reached_tx.clone() };
+    let told = Reported { silent_after: silent_after.map(|bytes| bytes as u64), reached: reached_tx.clone() };
     let gone = Mutex::new(Some(gone));
     let server = Server::start(move |_, _| {
         let gone = gone.lock().expect("unpoisoned").take().expect("asked once");
@@ -480,8 +480,8 @@ fn canceled_in_silence(silent_after: Option<usize>) -> Result<Option<String>, Fe
             }
         }
     });
-    let patience = Patience { stall: Duration::from_secs(3600), ..HASTY };
-    let bench = Bench { web: Web::new(&Surroundings::default(), patience), patience, ..Bench::new() };
+    let patience = RetryPolicy { stall: Duration::from_secs(3600), ..HASTY };
+    let bench = Bench { web: Web::new(&Env::default(), patience), patience, ..Bench::new() };
     let cancel = Cancel::default();
     std::thread::scope(|scope| {
         let (ended_tx, ended) = sync_channel(1);

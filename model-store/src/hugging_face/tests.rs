@@ -18,9 +18,9 @@ fn put(cache: &Path, commit: &str, main: Option<&str>) -> PathBuf {
     path
 }
 
-fn machine(root: &Path, env: &[(&str, String)]) -> Surroundings {
+fn machine(root: &Path, env: &[(&str, String)]) -> Env {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    Surroundings { env, home: Some(root.join("home")) }
+    Env { env, home: Some(root.join("home")) }
 }
 
 #[test]

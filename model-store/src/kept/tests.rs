@@ -1,7 +1,7 @@
 //! What is listed, what is removed, and what is left alone.
 
 use super::*;
-use crate::surroundings::Surroundings;
+use crate::surroundings::Env;
 
 struct Folder {
     root: tempfile::TempDir,
@@ -11,7 +11,7 @@ struct Folder {
 impl Folder {
     fn with(files: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().expect("a folder");
-        let store = Store::new(root.path().join("models"), Surroundings::default());
+        let store = Store::new(root.path().join("models"), Env::default());
         for (path, text) in files {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");

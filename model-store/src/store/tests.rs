@@ -6,7 +6,7 @@ use super::*;
 use crate::checked::Sum;
 use crate::disk::beside;
 use crate::download::server::{Reply, Server};
-use crate::download::tests::{HASTY, Heard};
+use crate::download::tests::{HASTY, RecordedProgress};
 use crate::progress::{Phase, Silent};
 
 const CONTENT: &[u8] = b"GGUF and so on";
@@ -20,7 +20,7 @@ impl Machine {
     fn new(env: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().expect("a folder");
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let surroundings = Surroundings { env, home: Some(root.path().join("home")) };
+        let surroundings = Env { env, home: Some(root.path().join("home")) };
         let store = Store { patience: HASTY, ..Store::new(root.path().join("models"), surroundings) };
         Self { root, store }
     }
@@ -91,7 +91,7 @@ fn a_checked_file_is_not_read_again_until_it_changes() {
     let path = machine.put("a.gguf", CONTENT);
     let model = ModelRef::File(path.clone());
     let phases = |sha256: &str| {
-        let heard = Heard::default();
+        let heard = RecordedProgress::default();
         let outcome = machine.store.fetch(&model, Some(sha256), &heard, &Cancel::default());
         (outcome.is_ok(), heard.phases.into_inner().expect("unpoisoned"))
     };

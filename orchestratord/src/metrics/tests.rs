@@ -60,6 +60,9 @@ struct Listed {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Lint {
+    /// The rules that it holds.
+    #[serde(rename = "$comment")]
+    _comment: String,
     metrics: Vec<Listed>,
 }
 

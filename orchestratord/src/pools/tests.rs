@@ -8,7 +8,7 @@ use config_schema::{Config, LoadRequest, PoolModel};
 use engine_api::{Device, EngineKind, StartError};
 use engine_mock::{Answer, MockConfig, MockControl, MockFactory, Phase};
 use generation::{GenerateRequest, Input};
-use model_store::{ModelRef, Surroundings};
+use model_store::{Env, ModelRef};
 use orchestrator_core::{QueueLimits, SessionLimits, TaskId};
 use pool_manager::devices::MemoryReading;
 use pool_manager::{DeviceReading, Ledger, ReplicaEventKind, Snapshot};
@@ -131,7 +131,7 @@ impl TestDaemon {
                 let context = PoolContext {
                     pool: config.id.clone(),
                     key,
-                    store: Arc::new(Store::new(store.clone(), Surroundings::default())),
+                    store: Arc::new(Store::new(store.clone(), Env::default())),
                     engines: Arc::new(move |_, _| Arc::clone(&engines)),
                     policy: watch::channel(ReplicaPolicy::default()).1,
                     offload: Offload::None,

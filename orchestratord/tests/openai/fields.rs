@@ -6,13 +6,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::house::House;
+use crate::test_daemon::TestDaemon;
 use crate::wire::{self, Ask};
 
 /// A field that is like no other.
 const UNKNOWN: &str = "xyzzy";
 
-pub async fn are_those_of_the_contract(house: &House) {
+pub async fn are_those_of_the_contract(daemon: &TestDaemon) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi/openai.yaml");
     let document: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let mut endpoints = 0;
@@ -20,7 +20,7 @@ pub async fn are_those_of_the_contract(house: &House) {
         let Some(schema) = item.pointer("/post/requestBody/content/application~1json/schema") else {
             continue;
         };
-        let answer = wire::send(house.address, &Ask::post(path).json(&json!({UNKNOWN: 1}))).await;
+        let answer = wire::send(daemon.address, &Ask::post(path).json(&json!({UNKNOWN: 1}))).await;
         let told = answer.json();
         let message = told["error"]["message"].as_str().unwrap_or_default();
         let (_, list) =

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::house::{House, Manners};
+use crate::test_daemon::{MockOptions, TestDaemon};
 use crate::wire::{TOKEN, send};
 use crate::{chat, completion};
 
@@ -41,14 +41,14 @@ pub fn body(stream: bool) -> Value {
     json!({"model": "starter", "messages": [{"role": "user", "content": "a b c"}], "stream": stream})
 }
 
-async fn waiting(house: &House) -> u32 {
-    house.driver.health().await.unwrap().pools[0].lanes.iter().map(|lane| lane.depth).sum()
+async fn waiting(daemon: &TestDaemon) -> u32 {
+    daemon.driver.health().await.unwrap().pools[0].lanes.iter().map(|lane| lane.depth).sum()
 }
 
 /// Waits until so many tasks wait.
-pub async fn until_waiting(house: &House, count: u32) {
+pub async fn until_waiting(daemon: &TestDaemon, count: u32) {
     let reached = async {
-        while waiting(house).await != count {
+        while waiting(daemon).await != count {
             tokio::task::yield_now().await;
         }
     };
@@ -59,17 +59,17 @@ pub async fn until_waiting(house: &House, count: u32) {
 #[tokio::test]
 async fn who_leaves_while_queued_never_reaches_an_engine() {
     for stream in [false, true] {
-        let house = House::new().await;
-        house.control.hold(Phase::Decode);
-        let first = ask(house.address, &body(true)).await;
-        house.control.until(|counts| counts.running == 1).await;
-        let second = ask(house.address, &body(stream)).await;
-        until_waiting(&house, 1).await;
+        let daemon = TestDaemon::new().await;
+        daemon.control.hold(Phase::Decode);
+        let first = ask(daemon.address, &body(true)).await;
+        daemon.control.until(|counts| counts.running == 1).await;
+        let second = ask(daemon.address, &body(stream)).await;
+        until_waiting(&daemon, 1).await;
         drop(second);
-        until_waiting(&house, 0).await;
-        house.control.release(Phase::Decode);
-        house.control.until(|counts| counts.ended == 1).await;
-        assert_eq!(house.control.counts().submitted, 1);
+        until_waiting(&daemon, 0).await;
+        daemon.control.release(Phase::Decode);
+        daemon.control.until(|counts| counts.ended == 1).await;
+        assert_eq!(daemon.control.counts().submitted, 1);
         drop(first);
     }
 }
@@ -78,12 +78,12 @@ async fn who_leaves_while_queued_never_reaches_an_engine() {
 #[tokio::test]
 async fn who_leaves_while_the_model_loads_waits_no_more() {
     for stream in [false, true] {
-        let house = House::new().await;
-        house.unload().await;
-        let asked = ask(house.address, &body(stream)).await;
-        until_waiting(&house, 1).await;
+        let daemon = TestDaemon::new().await;
+        daemon.unload().await;
+        let asked = ask(daemon.address, &body(stream)).await;
+        until_waiting(&daemon, 1).await;
         drop(asked);
-        until_waiting(&house, 0).await;
+        until_waiting(&daemon, 0).await;
     }
 }
 
@@ -92,14 +92,14 @@ async fn who_leaves_while_the_model_loads_waits_no_more() {
 async fn who_leaves_while_the_prompt_is_read_or_tokens_come_frees_the_slot() {
     for phase in [Phase::Prefill, Phase::Decode] {
         for stream in [false, true] {
-            let house = House::new().await;
-            house.control.hold(phase);
-            let asked = ask(house.address, &body(stream)).await;
-            house.control.until(|counts| counts.running == 1).await;
+            let daemon = TestDaemon::new().await;
+            daemon.control.hold(phase);
+            let asked = ask(daemon.address, &body(stream)).await;
+            daemon.control.until(|counts| counts.running == 1).await;
             drop(asked);
-            house.control.until(|counts| counts.cancels == 1 && counts.running == 0).await;
-            house.control.release(phase);
-            let next = send(house.address, &chat("one", &json!({}))).await;
+            daemon.control.until(|counts| counts.cancels == 1 && counts.running == 0).await;
+            daemon.control.release(phase);
+            let next = send(daemon.address, &chat("one", &json!({}))).await;
             assert_eq!(next.status, 200, "the slot is free");
         }
     }
@@ -108,25 +108,25 @@ async fn who_leaves_while_the_prompt_is_read_or_tokens_come_frees_the_slot() {
 /// ORCH-OAI-5
 #[tokio::test]
 async fn who_leaves_in_the_middle_of_a_stream_frees_the_slot() {
-    let house = House::new().await;
-    house.control.hold(Phase::Decode);
-    let mut asked = ask(house.address, &body(true)).await;
-    house.control.pass(Phase::Decode, 1);
+    let daemon = TestDaemon::new().await;
+    daemon.control.hold(Phase::Decode);
+    let mut asked = ask(daemon.address, &body(true)).await;
+    daemon.control.pass(Phase::Decode, 1);
     read_until(&mut asked, "\"content\":\"user\"").await;
     drop(asked);
-    house.control.until(|counts| counts.running == 0).await;
-    assert_eq!(house.control.counts().tokens, 1);
+    daemon.control.until(|counts| counts.running == 0).await;
+    assert_eq!(daemon.control.counts().tokens, 1);
 }
 
 /// ORCH-OAI-5
 #[tokio::test]
 async fn when_one_of_several_answers_is_refused_none_is_left_behind() {
-    let house = House::with(Manners { lane_bound: 1, ..Manners::default() });
-    house.bring_up().await;
-    house.control.hold(Phase::Decode);
+    let daemon = TestDaemon::with(MockOptions { lane_bound: 1, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon.control.hold(Phase::Decode);
     // One runs, one waits, and the third finds the lane full.
-    let refused = send(house.address, &completion("a b", &json!({"n": 3}))).await;
+    let refused = send(daemon.address, &completion("a b", &json!({"n": 3}))).await;
     assert_eq!(refused.status, 429, "{refused:?}");
-    until_waiting(&house, 0).await;
-    house.control.until(|counts| counts.running == 0).await;
+    until_waiting(&daemon, 0).await;
+    daemon.control.until(|counts| counts.running == 0).await;
 }

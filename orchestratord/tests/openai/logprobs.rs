@@ -6,17 +6,17 @@ use generation::{OutputChunk, TokenCandidate, TokenLogprob};
 use serde_json::{Value, json};
 
 use crate::contract;
-use crate::house::{House, Manners};
+use crate::test_daemon::{MockOptions, TestDaemon};
 use crate::tools::{call_of_rome, weather};
 use crate::wire::Ask;
 use crate::{Audit, chat, completion, events, with};
 
 /// A daemon whose model tells, and answers `says`.
-async fn telling(says: Says) -> House {
+async fn telling(says: Says) -> TestDaemon {
     let abilities = Abilities { logprobs: Some(20), tools: true, ..Abilities::default() };
-    let house = House::with(Manners { says, abilities, ..Manners::default() });
-    house.bring_up().await;
-    house
+    let daemon = TestDaemon::with(MockOptions { says, abilities, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon
 }
 
 /// What the tokens of a list spell.
@@ -32,9 +32,9 @@ fn items(list: &Value) -> &Vec<Value> {
 /// ORCH-OAI-13
 #[tokio::test]
 async fn a_chat_tells_the_same_of_its_tokens_whole_and_in_chunks() {
-    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let (audit, daemon) = (Audit::new(), telling(Says::Echo).await);
     let asked = json!({"logprobs": true, "top_logprobs": 2, "n": 2});
-    let whole = audit.expect(200, house.address, chat("Grüße an alle", &asked)).await.json();
+    let whole = audit.expect(200, daemon.address, chat("Grüße an alle", &asked)).await.json();
     let choice = &whole["choices"][1];
     assert_eq!(choice["message"]["content"], "user Grüße an alle assistant");
     let tokens = items(&choice["logprobs"]["content"]);
@@ -47,7 +47,7 @@ async fn a_chat_tells_the_same_of_its_tokens_whole_and_in_chunks() {
     );
 
     let stream = with(asked, &json!({"stream": true}));
-    let stream = audit.expect(200, house.address, chat("Grüße an alle", &stream)).await;
+    let stream = audit.expect(200, daemon.address, chat("Grüße an alle", &stream)).await;
     let events = events(&stream);
     let of_choice = events.iter().map(|event| &event["choices"][0]).filter(|choice| choice["index"] == 1);
     let mut streamed = Vec::new();
@@ -67,21 +67,21 @@ async fn a_chat_tells_the_same_of_its_tokens_whole_and_in_chunks() {
 /// ORCH-OAI-13
 #[tokio::test]
 async fn nobody_who_does_not_ask_is_told_and_no_alternatives_are_none() {
-    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let (audit, daemon) = (Audit::new(), telling(Says::Echo).await);
     for silent in [json!({}), json!({"logprobs": false, "top_logprobs": 0})] {
-        let whole = audit.expect(200, house.address, chat("one", &silent)).await.json();
+        let whole = audit.expect(200, daemon.address, chat("one", &silent)).await.json();
         assert_eq!(whole["choices"][0]["logprobs"], Value::Null);
     }
-    let whole = audit.expect(200, house.address, chat("one", &json!({"logprobs": true}))).await.json();
+    let whole = audit.expect(200, daemon.address, chat("one", &json!({"logprobs": true}))).await.json();
     assert_eq!(whole["choices"][0]["logprobs"]["content"][0]["top_logprobs"], json!([]));
 }
 
 /// ORCH-OAI-13
 #[tokio::test]
 async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_chunk() {
-    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let (audit, daemon) = (Audit::new(), telling(Says::Echo).await);
     let asked = json!({"logprobs": 1});
-    let whole = audit.expect(200, house.address, completion("für alle da", &asked)).await.json();
+    let whole = audit.expect(200, daemon.address, completion("für alle da", &asked)).await.json();
     let told = json!({
         "tokens": ["für", " alle", " da"],
         "token_logprobs": [0.0, 0.0, 0.0],
@@ -90,13 +90,13 @@ async fn a_completion_tells_them_in_lists_with_offsets_that_go_on_from_chunk_to_
     });
     assert_eq!(whole["choices"][0]["logprobs"], told);
     let stream = with(asked, &json!({"stream": true}));
-    let stream = audit.expect(200, house.address, completion("für alle da", &stream)).await;
+    let stream = audit.expect(200, daemon.address, completion("für alle da", &stream)).await;
     let events = events(&stream);
     let lists = events.iter().map(|event| &event["choices"][0]["logprobs"]).filter(|told| !told.is_null());
     let offsets: Vec<Value> = lists.flat_map(|told| items(&told["text_offset"]).clone()).collect();
     assert_eq!(offsets, [0, 3, 8]);
 
-    let none = audit.expect(200, house.address, completion("one", &json!({"logprobs": 0}))).await.json();
+    let none = audit.expect(200, daemon.address, completion("one", &json!({"logprobs": 0}))).await.json();
     assert_eq!(none["choices"][0]["logprobs"]["top_logprobs"], Value::Null);
     assert_eq!(none["choices"][0]["logprobs"]["tokens"], json!(["one"]));
 }
@@ -112,15 +112,15 @@ async fn tokens_of_a_call_are_not_among_those_of_the_text() {
         |piece: OutputChunk| OutputChunk { logprobs: vec![token(&piece.text)], tokens: vec![7], ..piece };
     let text = OutputChunk { text: "Let me see.".to_owned(), ..OutputChunk::default() };
     let pieces = [text].into_iter().chain(call_of_rome()).map(weighed).collect();
-    let (audit, house) = (Audit::new(), telling(Says::Chunks(pieces)).await);
+    let (audit, daemon) = (Audit::new(), telling(Says::Chunks(pieces)).await);
     let asked = json!({"logprobs": true, "tools": weather()});
-    let whole = audit.expect(200, house.address, chat("Rome?", &asked)).await.json();
+    let whole = audit.expect(200, daemon.address, chat("Rome?", &asked)).await.json();
     let choice = &whole["choices"][0];
     assert_eq!(choice["message"]["content"], "Let me see.");
     assert_eq!(spelled(items(&choice["logprobs"]["content"])), "Let me see.");
     assert_eq!(choice["finish_reason"], "tool_calls");
     let stream = with(asked, &json!({"stream": true}));
-    let stream = audit.expect(200, house.address, chat("Rome?", &stream)).await;
+    let stream = audit.expect(200, daemon.address, chat("Rome?", &stream)).await;
     let events = events(&stream);
     let lists = events.iter().filter_map(|event| event["choices"][0]["logprobs"]["content"].as_array());
     assert_eq!(spelled(lists.flatten()), "Let me see.");
@@ -129,14 +129,14 @@ async fn tokens_of_a_call_are_not_among_those_of_the_text() {
 /// ORCH-OAI-13
 #[tokio::test]
 async fn a_response_includes_them_where_it_is_asked_to() {
-    let (audit, house) = (Audit::new(), telling(Says::Echo).await);
+    let (audit, daemon) = (Audit::new(), telling(Says::Echo).await);
     let asked = json!({"model": "starter", "input": "one two", "top_logprobs": 1,
         "include": ["message.output_text.logprobs", "reasoning.encrypted_content"]});
-    let whole = audit.expect(200, house.address, Ask::post("/v1/responses").json(&asked)).await.json();
+    let whole = audit.expect(200, daemon.address, Ask::post("/v1/responses").json(&asked)).await.json();
     let part = &whole["output"][0]["content"][0];
     assert_eq!(spelled(items(&part["logprobs"])), part["text"].as_str().unwrap());
     let body = with(asked, &json!({"stream": true}));
-    let stream = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await;
+    let stream = audit.expect(200, daemon.address, Ask::post("/v1/responses").json(&body)).await;
     let events = contract::events(stream.text()).unwrap();
     let named =
         |name: &'static str| events.iter().filter(move |event| event.name == name).map(|event| &event.data);
@@ -164,15 +164,15 @@ async fn a_character_in_several_tokens_is_told_with_all_of_them_beside_its_text(
         ..OutputChunk::default()
     };
     let pieces = vec![piece("a", &[b"a"]), piece("🦙!", &[&llama[..1], &llama[1..3], &[llama[3], b'!']])];
-    let (audit, house) = (Audit::new(), telling(Says::Chunks(pieces)).await);
+    let (audit, daemon) = (Audit::new(), telling(Says::Chunks(pieces)).await);
     let more = json!({"logprobs": true, "top_logprobs": 1, "stream": true});
-    let stream = audit.expect(200, house.address, chat("one", &more)).await;
+    let stream = audit.expect(200, daemon.address, chat("one", &more)).await;
     let events = events(&stream);
     let of_llama = events.iter().find(|event| event["choices"][0]["delta"]["content"] == "🦙!").unwrap();
     let tokens = items(&of_llama["choices"][0]["logprobs"]["content"]);
     assert_eq!(spelled(tokens), "🦙!");
     let names: Vec<_> = tokens.iter().map(|token| token["token"].as_str().unwrap()).collect();
     assert_eq!(names, [r"\xf0", r"\x9f\xa6", r"\x99!"]);
-    let whole = audit.expect(200, house.address, completion("one", &json!({"logprobs": 1}))).await.json();
+    let whole = audit.expect(200, daemon.address, completion("one", &json!({"logprobs": 1}))).await.json();
     assert_eq!(whole["choices"][0]["logprobs"]["text_offset"], json!([0, 1, 1, 1]));
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::contract::events;
-use crate::house::House;
+use crate::test_daemon::TestDaemon;
 use crate::tools::{a_call, calling};
 use crate::wire::{Answer, Ask};
 use crate::{Audit, with};
@@ -19,16 +19,16 @@ async fn message(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
 /// ORCH-OAI-11
 #[tokio::test]
 async fn a_message_is_answered_whole_and_in_events_alike() {
-    let (audit, house) = (Audit::new(), House::new().await);
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
     let more = json!({"system": [{"type": "text", "text": "be brief"}]});
-    let whole = message(&audit, house.address, &more).await.json();
+    let whole = message(&audit, daemon.address, &more).await.json();
     // The pretend engine says the words of the template it was given.
     let said = "system be brief user one two assistant";
     assert_eq!(whole["content"], json!([{"type": "text", "text": said}]));
     assert_eq!(whole["stop_reason"], "end_turn");
     assert_eq!(whole["usage"], json!({"input_tokens": 7, "cache_read_input_tokens": 0, "output_tokens": 7}));
 
-    let stream = message(&audit, house.address, &with(more, &json!({"stream": true}))).await;
+    let stream = message(&audit, daemon.address, &with(more, &json!({"stream": true}))).await;
     let events = events(stream.text()).unwrap();
     let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(names[..2], ["message_start", "content_block_start"]);
@@ -42,14 +42,14 @@ async fn a_message_is_answered_whole_and_in_events_alike() {
 /// ORCH-OAI-11
 #[tokio::test]
 async fn a_call_is_a_block_of_its_own() {
-    let (audit, house) = (Audit::new(), calling(a_call()).await);
+    let (audit, daemon) = (Audit::new(), calling(a_call()).await);
     let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
-    let whole = message(&audit, house.address, &json!({"tools": tools})).await.json();
+    let whole = message(&audit, daemon.address, &json!({"tools": tools})).await.json();
     assert_eq!(whole["stop_reason"], "tool_use");
     assert_eq!(whole["content"][0], json!({"type": "text", "text": "Let me see."}));
     assert_eq!(whole["content"][1]["name"], "weather");
     assert_eq!(whole["content"][1]["input"], json!({"city": "Rome"}));
-    let stream = message(&audit, house.address, &json!({"tools": tools, "stream": true})).await;
+    let stream = message(&audit, daemon.address, &json!({"tools": tools, "stream": true})).await;
     let events = events(stream.text()).unwrap();
     let of_call = |event: &&crate::contract::Event| event.data["index"] == 1;
     let start = events.iter().find(of_call).unwrap();
@@ -63,14 +63,14 @@ async fn a_call_is_a_block_of_its_own() {
 /// ORCH-OAI-11
 #[tokio::test]
 async fn tokens_are_counted_as_admission_counts_them_and_nothing_is_admitted() {
-    let (audit, house) = (Audit::new(), House::new().await);
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
     let body = json!({"model": "starter", "messages": [{"role": "user", "content": [
         {"type": "text", "text": "one two"}, {"type": "thinking", "thinking": "hm", "signature": "s"}]}]});
     let ask = Ask::post("/v1/messages/count_tokens").json(&body);
-    let count = audit.expect(200, house.address, ask.clone()).await.json();
+    let count = audit.expect(200, daemon.address, ask.clone()).await.json();
     assert_eq!(count, json!({"input_tokens": 4}));
-    assert_eq!(house.control.counts().submitted, 0);
-    house.unload().await;
-    let refused = audit.expect(503, house.address, ask).await.json();
+    assert_eq!(daemon.control.counts().submitted, 0);
+    daemon.unload().await;
+    let refused = audit.expect(503, daemon.address, ask).await.json();
     assert_eq!(refused["error"]["type"], "overloaded_error");
 }

@@ -6,22 +6,22 @@ use generation::OutputChunk;
 use serde_json::{Value, json};
 
 use crate::contract;
-use crate::house::{House, Manners};
+use crate::test_daemon::{MockOptions, TestDaemon};
 use crate::tools::{call_of_rome, text_piece, weather};
 use crate::wire::{self, Ask};
 use crate::{Audit, chat, completion, events, with};
 
 /// A daemon whose model says these, each with a token.
-async fn saying(texts: &[&str]) -> House {
+async fn saying(texts: &[&str]) -> TestDaemon {
     answering(texts.iter().map(|text| text_piece(text)).collect()).await
 }
 
-async fn answering(pieces: Vec<OutputChunk>) -> House {
+async fn answering(pieces: Vec<OutputChunk>) -> TestDaemon {
     let abilities = Abilities { tools: true, logprobs: Some(0), ..Abilities::default() };
     let says = Says::Chunks(pieces);
-    let house = House::with(Manners { says, abilities, ..Manners::default() });
-    house.bring_up().await;
-    house
+    let daemon = TestDaemon::with(MockOptions { says, abilities, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon
 }
 
 const REASONS: [&str; 6] = ["<thi", "nk>\nIs it", " <b>?\n", "</think>\n\n", "Yes", "."];
@@ -34,28 +34,29 @@ fn joined(events: &[Value], field: &str) -> String {
 /// ORCH-OAI-17
 #[tokio::test]
 async fn a_chat_has_reasoning_apart_from_its_text_whole_and_in_chunks() {
-    let (audit, house) = (Audit::new(), saying(&REASONS).await);
-    let whole = audit.expect(200, house.address, chat("x", &json!({}))).await.json();
+    let (audit, daemon) = (Audit::new(), saying(&REASONS).await);
+    let whole = audit.expect(200, daemon.address, chat("x", &json!({}))).await.json();
     let message = &whole["choices"][0]["message"];
     assert_eq!((&message["reasoning_content"], &message["content"]), (&json!("Is it <b>?"), &json!("Yes.")));
-    let stream = audit.expect(200, house.address, chat("x", &json!({"stream": true}))).await;
+    let stream = audit.expect(200, daemon.address, chat("x", &json!({"stream": true}))).await;
     let events = events(&stream);
     assert_eq!(joined(&events, "reasoning_content"), "Is it <b>?");
     assert_eq!(joined(&events, "content"), "Yes.");
     // Text that goes on from a prompt is the model's own, marks and all.
-    let raw = audit.expect(200, house.address, completion("x", &json!({}))).await.json();
+    let raw = audit.expect(200, daemon.address, completion("x", &json!({}))).await.json();
     assert_eq!(raw["choices"][0]["text"], REASONS.concat());
 }
 
 /// ORCH-OAI-17
 #[tokio::test]
 async fn reasoning_that_was_cut_off_is_no_text() {
-    let (audit, house) = (Audit::new(), saying(&["<think>", "Hm"]).await);
+    let (audit, daemon) = (Audit::new(), saying(&["<think>", "Hm"]).await);
     let message =
-        audit.expect(200, house.address, chat("x", &json!({}))).await.json()["choices"][0]["message"].clone();
+        audit.expect(200, daemon.address, chat("x", &json!({}))).await.json()["choices"][0]["message"]
+            .clone();
     assert_eq!((&message["reasoning_content"], &message["content"]), (&json!("Hm"), &json!("")));
     let body = json!({"model": "starter", "input": "x"});
-    let response = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await.json();
+    let response = audit.expect(200, daemon.address, Ask::post("/v1/responses").json(&body)).await.json();
     let kinds: Vec<_> =
         response["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
     assert_eq!(kinds, ["reasoning"]);
@@ -65,15 +66,15 @@ async fn reasoning_that_was_cut_off_is_no_text() {
 #[tokio::test]
 async fn a_call_within_reasoning_is_none() {
     let called = r#"<tool_call>{"name": "get_weather", "arguments": {"city": "Rome"}}</tool_call>"#;
-    let thought = ["<think>", called, "</think>"].map(text_piece);
-    let house = answering(thought.into_iter().chain(call_of_rome()).collect()).await;
+    let reasoning = ["<think>", called, "</think>"].map(text_piece);
+    let daemon = answering(reasoning.into_iter().chain(call_of_rome()).collect()).await;
     let audit = Audit::new();
     let more = json!({"tools": weather(), "logprobs": true});
-    let whole = audit.expect(200, house.address, chat("x", &more)).await.json();
+    let whole = audit.expect(200, daemon.address, chat("x", &more)).await.json();
     let message = &whole["choices"][0]["message"];
     assert_eq!(message["tool_calls"].as_array().unwrap().len(), 1);
     assert_eq!(message["reasoning_content"], called);
-    let stream = audit.expect(200, house.address, chat("x", &with(more, &json!({"stream": true})))).await;
+    let stream = audit.expect(200, daemon.address, chat("x", &with(more, &json!({"stream": true})))).await;
     let events = events(&stream);
     assert_eq!(joined(&events, "reasoning_content"), called);
     let calls = events.iter().filter(|event| event["choices"][0]["delta"]["tool_calls"][0]["id"].is_string());
@@ -83,15 +84,15 @@ async fn a_call_within_reasoning_is_none() {
 /// ORCH-OAI-17
 #[tokio::test]
 async fn a_message_has_a_thinking_block_before_its_text() {
-    let (audit, house) = (Audit::new(), saying(&REASONS).await);
+    let (audit, daemon) = (Audit::new(), saying(&REASONS).await);
     let ask = |stream: bool| {
         Ask::post("/v1/messages").json(&json!({"model": "starter", "max_tokens": 9, "stream": stream,
             "messages": [{"role": "user", "content": "x"}]}))
     };
-    let whole = audit.expect(200, house.address, ask(false)).await.json();
+    let whole = audit.expect(200, daemon.address, ask(false)).await.json();
     let thinking = json!({"type": "thinking", "thinking": "Is it <b>?", "signature": ""});
     assert_eq!(whole["content"], json!([thinking, {"type": "text", "text": "Yes."}]));
-    let stream = audit.expect(200, house.address, ask(true)).await;
+    let stream = audit.expect(200, daemon.address, ask(true)).await;
     let events = contract::events(stream.text()).unwrap();
     let said: Vec<String> = events
         .iter()
@@ -124,16 +125,16 @@ async fn a_message_has_a_thinking_block_before_its_text() {
 /// ORCH-OAI-17
 #[tokio::test]
 async fn a_response_has_a_reasoning_item_before_its_message() {
-    let (audit, house) = (Audit::new(), saying(&REASONS).await);
+    let (audit, daemon) = (Audit::new(), saying(&REASONS).await);
     let ask = |stream: bool| {
         Ask::post("/v1/responses").json(&json!({"model": "starter", "input": "x", "stream": stream}))
     };
-    let whole = audit.expect(200, house.address, ask(false)).await.json();
+    let whole = audit.expect(200, daemon.address, ask(false)).await.json();
     let [reasoning, message] = whole["output"].as_array().unwrap().as_slice() else { panic!("{whole}") };
     assert_eq!(reasoning["content"], json!([{"type": "reasoning_text", "text": "Is it <b>?"}]));
     assert_eq!((&reasoning["type"], &reasoning["summary"]), (&json!("reasoning"), &json!([])));
     assert_eq!(message["content"][0]["text"], "Yes.");
-    let stream = audit.expect(200, house.address, ask(true)).await;
+    let stream = audit.expect(200, daemon.address, ask(true)).await;
     let events = contract::events(stream.text()).unwrap();
     let deltas: String = events
         .iter()
@@ -153,29 +154,29 @@ async fn a_response_has_a_reasoning_item_before_its_message() {
 /// ORCH-OAI-18
 #[tokio::test]
 async fn tokens_of_reasoning_are_counted_in_every_usage() {
-    let (audit, house) = (Audit::new(), saying(&REASONS).await);
-    let chat_usage = audit.expect(200, house.address, chat("x", &json!({}))).await.json()["usage"].clone();
+    let (audit, daemon) = (Audit::new(), saying(&REASONS).await);
+    let chat_usage = audit.expect(200, daemon.address, chat("x", &json!({}))).await.json()["usage"].clone();
     // The tags and what is between them; the end tag comes with the text behind it.
     assert_eq!(chat_usage["completion_tokens_details"]["reasoning_tokens"], 3, "{chat_usage}");
     assert_eq!(chat_usage["completion_tokens"], 6);
     let body = json!({"model": "starter", "input": "x"});
-    let response = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await.json();
+    let response = audit.expect(200, daemon.address, Ask::post("/v1/responses").json(&body)).await.json();
     assert_eq!(response["usage"]["output_tokens_details"]["reasoning_tokens"], 3);
 }
 
 /// ORCH-OAI-18
 #[tokio::test]
 async fn reasoning_stays_in_the_text_or_out_of_the_response_where_the_request_says_so() {
-    let (audit, house) = (Audit::new(), saying(&REASONS).await);
+    let (audit, daemon) = (Audit::new(), saying(&REASONS).await);
     for (more, content) in [
         (json!({"reasoning_format": "none"}), "<think>Is it <b>?</think>Yes."),
         (json!({"reasoning": {"exclude": true}}), "Yes."),
     ] {
-        let whole = audit.expect(200, house.address, chat("x", &more)).await.json();
+        let whole = audit.expect(200, daemon.address, chat("x", &more)).await.json();
         let message = &whole["choices"][0]["message"];
         assert_eq!((&message["reasoning_content"], &message["content"]), (&Value::Null, &json!(content)));
         let stream = with(more, &json!({"stream": true}));
-        let stream = audit.expect(200, house.address, chat("x", &stream)).await;
+        let stream = audit.expect(200, daemon.address, chat("x", &stream)).await;
         let events = events(&stream);
         assert_eq!(
             (joined(&events, "reasoning_content").as_str(), joined(&events, "content").as_str()),
@@ -187,11 +188,11 @@ async fn reasoning_stays_in_the_text_or_out_of_the_response_where_the_request_sa
 /// ORCH-OAI-17
 #[tokio::test]
 async fn the_data_plane_has_the_raw_text_and_what_it_was_parsed_into() {
-    let house = saying(&REASONS).await;
+    let daemon = saying(&REASONS).await;
     let id = "6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f";
     let task = json!({"task_id": id, "messages": [{"role": "user", "content": "x"}]});
-    assert_eq!(wire::send(house.address, &Ask::post("/v1/tasks").json(&task)).await.status, 202);
-    let stream = wire::send(house.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
+    assert_eq!(wire::send(daemon.address, &Ask::post("/v1/tasks").json(&task)).await.status, 202);
+    let stream = wire::send(daemon.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
     let events = contract::events(stream.text()).unwrap();
     let tokens: Vec<_> =
         events.iter().filter(|event| event.name == "token").map(|event| &event.data).collect();

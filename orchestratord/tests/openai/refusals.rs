@@ -7,8 +7,8 @@ use orchestratord::tasks::spawn;
 use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
 
-use crate::house::{BODY_BYTES, BrokenHouse, House, LANE_BOUND, Manners, STREAMS};
 use crate::leaving::until_waiting;
+use crate::test_daemon::{BODY_BYTES, BrokenDaemon, LANE_BOUND, MockOptions, STREAMS, TestDaemon};
 use crate::wire::{self, Ask};
 use crate::{Audit, chat, completion, events, with};
 
@@ -48,18 +48,18 @@ fn kind(ask: &Ask, openai: &'static str, anthropic: &'static str) -> &'static st
 }
 
 pub async fn of_a_pool_that_is_not_ready(audit: &Audit) {
-    let mut house = House::empty();
+    let mut daemon = TestDaemon::empty();
     for ask in each() {
         let kind = kind(&ask, "server_error", "overloaded_error");
-        let refused = audit.expect(503, house.address, ask).await;
+        let refused = audit.expect(503, daemon.address, ask).await;
         assert_eq!(refused.json()["error"]["code"], "POOL_UNREADY");
         assert_eq!(refused.json()["error"]["type"], kind);
         assert_eq!(refused.header("x-should-retry"), Some("true"));
         assert!(refused.header("retry-after").is_some() && refused.header("retry-after-ms").is_some());
     }
-    house.lose_driver().await;
-    audit.expect(503, house.address, Ask::get("/v1/models")).await;
-    audit.expect(503, house.address, Ask::get("/v1/models/starter")).await;
+    daemon.lose_driver().await;
+    audit.expect(503, daemon.address, Ask::get("/v1/models")).await;
+    audit.expect(503, daemon.address, Ask::get("/v1/models/starter")).await;
 }
 
 /// A request, and the field and the words of its refusal.
@@ -235,10 +235,10 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
     ]
 }
 
-pub async fn by_name(audit: &Audit, house: &House) {
+pub async fn by_name(audit: &Audit, daemon: &TestDaemon) {
     let mut unlike = Vec::new();
     for (ask, field, words) in at_fault() {
-        let refused = audit.expect(400, house.address, ask).await.json();
+        let refused = audit.expect(400, daemon.address, ask).await.json();
         let error = &refused["error"];
         let named = error["param"] == field && error["type"] == "invalid_request_error";
         if !named || !error["message"].as_str().unwrap().contains(words) {
@@ -246,11 +246,11 @@ pub async fn by_name(audit: &Audit, house: &House) {
         }
     }
     assert!(unlike.is_empty(), "{unlike:#?}");
-    assert_eq!(house.control.counts().submitted, house.control.counts().ended, "none became a task");
+    assert_eq!(daemon.control.counts().submitted, daemon.control.counts().ended, "none became a task");
 }
 
-pub async fn of_callers(audit: &Audit, house: &House) {
-    let at = house.address;
+pub async fn of_callers(audit: &Audit, daemon: &TestDaemon) {
+    let at = daemon.address;
     let reads = [Ask::get("/v1/models"), Ask::get("/v1/models/starter")];
     for ask in each().into_iter().chain(reads.clone()) {
         let without = audit.expect(401, at, ask.clone().without("Authorization")).await;
@@ -291,9 +291,9 @@ pub async fn of_callers(audit: &Audit, house: &House) {
 }
 
 pub async fn of_a_full_house(audit: &Audit) {
-    let house = House::new().await;
-    let at = house.address;
-    house.control.hold(Phase::Decode);
+    let daemon = TestDaemon::new().await;
+    let at = daemon.address;
+    daemon.control.hold(Phase::Decode);
     for _ in 0..=LANE_BOUND {
         wire::send(at, &Ask::task(&json!({"prompt": "one two"}))).await;
     }
@@ -306,20 +306,20 @@ pub async fn of_a_full_house(audit: &Audit) {
         assert_eq!(seconds, millis.div_ceil(1000).clamp(1, 60), "both say the same time");
         assert_eq!(refused.header("x-should-retry"), Some("true"));
     }
-    house.control.release(Phase::Decode);
+    daemon.control.release(Phase::Decode);
 
-    let house = House::with(Manners { when_full: FullPolicy::DropLru, ..Manners::default() });
-    house.bring_up().await;
-    house.control.hold(Phase::Decode);
-    wire::send(house.address, &Ask::task(&json!({"prompt": "one two"}))).await;
-    house.control.until(|counts| counts.running == 1).await;
+    let daemon = TestDaemon::with(MockOptions { when_full: FullPolicy::DropLru, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon.control.hold(Phase::Decode);
+    wire::send(daemon.address, &Ask::task(&json!({"prompt": "one two"}))).await;
+    daemon.control.until(|counts| counts.running == 1).await;
     let oldest = spawn({
-        let (audit, at) = (audit.clone(), house.address);
+        let (audit, at) = (audit.clone(), daemon.address);
         async move { audit.expect(429, at, chat("one", &json!({"service_tier": "flex"}))).await }
     });
-    until_waiting(&house, 1).await;
+    until_waiting(&daemon, 1).await;
     for _ in 0..LANE_BOUND {
-        wire::send(house.address, &Ask::task(&json!({"prompt": "one", "priority": "batch"}))).await;
+        wire::send(daemon.address, &Ask::task(&json!({"prompt": "one", "priority": "batch"}))).await;
     }
     let dropped = oldest.await.unwrap();
     assert_eq!(dropped.json()["error"]["code"], "QUEUE_FULL_DROP_LRU");
@@ -329,41 +329,41 @@ pub async fn of_a_full_house(audit: &Audit) {
 /// The engine dies under an answer: a status where nothing has been said yet, an event where a stream runs.
 pub async fn of_failures(audit: &Audit) {
     for stream in [false, true] {
-        let house = House::new().await;
-        house.control.hold(Phase::Decode);
+        let daemon = TestDaemon::new().await;
+        daemon.control.hold(Phase::Decode);
         let status = if stream { 200 } else { 503 };
         let asked = spawn({
-            let (audit, at) = (audit.clone(), house.address);
+            let (audit, at) = (audit.clone(), daemon.address);
             async move { audit.expect(status, at, chat("one two", &json!({"stream": stream}))).await }
         });
-        house.control.until(|counts| counts.running == 1).await;
-        house.control.pass(Phase::Decode, 1);
-        house.control.until(|counts| counts.tokens == 1).await;
-        house.control.crash(&ExitReason::Signal(9));
-        house.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+        daemon.control.until(|counts| counts.running == 1).await;
+        daemon.control.pass(Phase::Decode, 1);
+        daemon.control.until(|counts| counts.tokens == 1).await;
+        daemon.control.crash(&ExitReason::Signal(9));
+        daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
         let answer = asked.await.unwrap();
         let error = if stream { events(&answer).pop().unwrap() } else { answer.json() };
         assert_eq!(error["error"]["code"], "WORKER_RESET", "{error}");
     }
-    let house = House::new().await;
-    house.control.hold(Phase::Decode);
+    let daemon = TestDaemon::new().await;
+    daemon.control.hold(Phase::Decode);
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
         streams.push(spawn({
-            let at = house.address;
+            let at = daemon.address;
             async move { wire::send(at, &chat("one", &json!({"stream": true}))).await }
         }));
     }
-    house.control.until(|counts| counts.measures == u64::from(STREAMS)).await;
-    let refused = audit.expect(503, house.address, chat("one", &json!({"stream": true}))).await;
+    daemon.control.until(|counts| counts.measures == u64::from(STREAMS)).await;
+    let refused = audit.expect(503, daemon.address, chat("one", &json!({"stream": true}))).await;
     assert_eq!(refused.json()["error"]["code"], "REPLICA_EXHAUSTED");
-    house.control.release(Phase::Decode);
+    daemon.control.release(Phase::Decode);
 }
 
 pub async fn of_defects(audit: &Audit) {
-    let house = BrokenHouse::new();
+    let daemon = BrokenDaemon::new();
     for ask in each() {
-        let answer = audit.expect(500, house.address, ask).await;
+        let answer = audit.expect(500, daemon.address, ask).await;
         assert_eq!(answer.json()["error"]["code"], "INTERNAL");
     }
 }

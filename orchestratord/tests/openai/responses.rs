@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::contract::events;
-use crate::house::House;
+use crate::test_daemon::TestDaemon;
 use crate::tools::{a_call, calling};
 use crate::wire::{Answer, Ask};
 use crate::{Audit, with};
@@ -18,9 +18,9 @@ async fn respond(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
 /// ORCH-OAI-12
 #[tokio::test]
 async fn a_response_is_told_whole_and_in_events_alike() {
-    let (audit, house) = (Audit::new(), House::new().await);
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
     let more = json!({"instructions": "be brief", "max_output_tokens": 6});
-    let whole = respond(&audit, house.address, &more).await.json();
+    let whole = respond(&audit, daemon.address, &more).await.json();
     // The pretend engine says the words of the template it was given.
     assert_eq!(whole["output"][0]["content"][0]["text"], "system be brief user one two");
     assert_eq!(whole["status"], "incomplete");
@@ -31,7 +31,7 @@ async fn a_response_is_told_whole_and_in_events_alike() {
             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 13})
     );
 
-    let stream = respond(&audit, house.address, &with(more, &json!({"stream": true}))).await;
+    let stream = respond(&audit, daemon.address, &with(more, &json!({"stream": true}))).await;
     let events = events(stream.text()).unwrap();
     let numbers: Vec<_> = events.iter().map(|event| event.data["sequence_number"].clone()).collect();
     assert_eq!(numbers, (0..events.len()).map(Value::from).collect::<Vec<_>>());
@@ -48,16 +48,16 @@ async fn a_response_is_told_whole_and_in_events_alike() {
 /// ORCH-OAI-12
 #[tokio::test]
 async fn a_call_is_an_item_of_its_own() {
-    let (audit, house) = (Audit::new(), calling(a_call()).await);
+    let (audit, daemon) = (Audit::new(), calling(a_call()).await);
     let tools = json!([{"type": "function", "name": "weather", "parameters": {"type": "object"}}]);
-    let whole = respond(&audit, house.address, &json!({"tools": tools})).await.json();
+    let whole = respond(&audit, daemon.address, &json!({"tools": tools})).await.json();
     assert_eq!(whole["output"][0]["content"][0]["text"], "Let me see.");
     assert_eq!(whole["output"][1]["type"], "function_call");
     assert_eq!(whole["output"][1]["name"], "weather");
     let arguments = |text: &Value| serde_json::from_str::<Value>(text.as_str().unwrap()).unwrap();
     assert_eq!(arguments(&whole["output"][1]["arguments"]), json!({"city": "Rome"}));
     assert_eq!(whole["status"], "completed");
-    let stream = respond(&audit, house.address, &json!({"tools": tools, "stream": true})).await;
+    let stream = respond(&audit, daemon.address, &json!({"tools": tools, "stream": true})).await;
     let events = events(stream.text()).unwrap();
     let done = events.iter().find(|event| event.name == "response.function_call_arguments.done").unwrap();
     assert_eq!(arguments(&done.data["arguments"]), json!({"city": "Rome"}));

@@ -8,8 +8,8 @@ use generation::{ExtraFields, OutputChunk};
 use orchestratord::tasks::spawn;
 use serde_json::{Value, json};
 
-use crate::house::{House, Manners};
 use crate::leaving::{ask, body, read_until, until_waiting};
+use crate::test_daemon::{MockOptions, TestDaemon};
 use crate::wire::{self, Ask};
 use crate::{Audit, chat, completion, events};
 
@@ -19,14 +19,14 @@ fn usage(of: Value) -> Value {
     crate::with(of, &details)
 }
 
-pub async fn models(audit: &Audit, house: &House) {
-    let list = audit.expect(200, house.address, Ask::get("/v1/models")).await.json();
+pub async fn models(audit: &Audit, daemon: &TestDaemon) {
+    let list = audit.expect(200, daemon.address, Ask::get("/v1/models")).await.json();
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
     assert_eq!(ids, ["starter", "starter@batch", "p", "p@batch"]);
     assert_eq!(list["data"][0]["max_model_len"], 4096);
-    let one = audit.expect(200, house.address, Ask::get("/v1/models/starter%40batch")).await.json();
+    let one = audit.expect(200, daemon.address, Ask::get("/v1/models/starter%40batch")).await.json();
     assert_eq!(one["id"], "starter@batch");
-    let unknown = audit.expect(404, house.address, Ask::get("/v1/models/gpt-4o")).await.json();
+    let unknown = audit.expect(404, daemon.address, Ask::get("/v1/models/gpt-4o")).await.json();
     let message = unknown["error"]["message"].as_str().unwrap().to_owned();
     let known = "`starter`, `starter@batch`, `p`, `p@batch`";
     assert_eq!(message, format!("`model` is `gpt-4o`, which is not served here: there is {known}"));
@@ -35,15 +35,15 @@ pub async fn models(audit: &Audit, house: &House) {
 /// ORCH-OAI-2
 #[tokio::test]
 async fn a_conversation_is_answered_whole_and_in_chunks_alike() {
-    let (audit, house) = (Audit::new(), House::new().await);
-    let whole = audit.expect(200, house.address, chat("one two", &json!({}))).await.json();
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
+    let whole = audit.expect(200, daemon.address, chat("one two", &json!({}))).await.json();
     // The pretend engine says the words of the template it was given.
     assert_eq!(whole["choices"][0]["message"]["content"], "user one two assistant");
     assert_eq!(whole["choices"][0]["finish_reason"], "stop");
     assert_eq!(whole["usage"], usage(json!({"prompt_tokens": 4, "completion_tokens": 4, "total_tokens": 8})));
 
     let more = json!({"stream": true, "stream_options": {"include_usage": true}});
-    let stream = audit.expect(200, house.address, chat("one two", &more)).await;
+    let stream = audit.expect(200, daemon.address, chat("one two", &more)).await;
     assert_eq!(stream.header("x-accel-buffering"), Some("no"));
     assert_eq!(stream.header("cache-control"), Some("no-cache"));
     let events = events(&stream);
@@ -57,20 +57,20 @@ async fn a_conversation_is_answered_whole_and_in_chunks_alike() {
     assert_eq!(counted["choices"], json!([]));
     assert_eq!(counted["usage"], whole["usage"]);
 
-    let silent = events_without_usage(&audit, &house).await;
+    let silent = events_without_usage(&audit, &daemon).await;
     assert!(silent, "nobody asked for `usage`");
 }
 
-async fn events_without_usage(audit: &Audit, house: &House) -> bool {
-    let stream = audit.expect(200, house.address, chat("one", &json!({"stream": true}))).await;
+async fn events_without_usage(audit: &Audit, daemon: &TestDaemon) -> bool {
+    let stream = audit.expect(200, daemon.address, chat("one", &json!({"stream": true}))).await;
     events(&stream).iter().all(|event| event.get("usage").is_none())
 }
 
 /// ORCH-OAI-1
 #[tokio::test]
 async fn an_answer_names_its_task_model_and_tier() {
-    let (audit, house) = (Audit::new(), House::new().await);
-    let answer = audit.expect(200, house.address, chat("one", &json!({}))).await.json();
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
+    let answer = audit.expect(200, daemon.address, chat("one", &json!({}))).await.json();
     assert_eq!((&answer["model"], &answer["service_tier"]), (&json!("starter"), &json!("default")));
     let names = |of: &Value| {
         let mut names: Vec<_> = of.as_object().unwrap().keys().cloned().collect();
@@ -81,16 +81,16 @@ async fn an_answer_names_its_task_model_and_tier() {
     assert_eq!(names(&answer["choices"][0]), ["finish_reason", "index", "logprobs", "message"]);
     assert_eq!(names(&answer["choices"][0]["message"]), ["content", "refusal", "role"], "nobody adds to it");
     let id = answer["id"].as_str().unwrap().strip_prefix("chatcmpl-").unwrap().to_owned();
-    let stream = wire::send(house.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
+    let stream = wire::send(daemon.address, &Ask::get(&format!("/v1/tasks/{id}/stream"))).await;
     assert_eq!(stream.status, 200, "the data plane knows the task");
 }
 
 /// ORCH-OAI-1
 #[tokio::test]
 async fn several_prompts_get_several_answers_each() {
-    let (audit, house) = (Audit::new(), House::new().await);
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
     let more = json!({"prompt": ["a b", "c"], "max_tokens": 1});
-    let answer = audit.expect(200, house.address, completion("", &more)).await.json();
+    let answer = audit.expect(200, daemon.address, completion("", &more)).await.json();
     assert_eq!(answer["choices"][0]["text"], "a");
     assert_eq!(answer["choices"][0]["finish_reason"], "length");
     assert_eq!(answer["choices"][1]["text"], "c");
@@ -100,7 +100,7 @@ async fn several_prompts_get_several_answers_each() {
         usage(json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}))
     );
     let more = json!({"n": 2, "stream": true, "stream_options": {"include_usage": true}});
-    let stream = audit.expect(200, house.address, completion("a b", &more)).await;
+    let stream = audit.expect(200, daemon.address, completion("a b", &more)).await;
     let events = events(&stream);
     for index in [0, 1] {
         let of = events.iter().filter(|event| event["choices"][0]["index"] == index);
@@ -114,17 +114,17 @@ async fn several_prompts_get_several_answers_each() {
 /// ORCH-SHAPE-6
 #[tokio::test]
 async fn answers_to_one_prompt_are_measured_once() {
-    let house = House::new().await;
-    assert_eq!(wire::send(house.address, &completion("a b", &json!({"n": 2}))).await.status, 200);
-    assert_eq!(house.control.counts().measures, 1);
+    let daemon = TestDaemon::new().await;
+    assert_eq!(wire::send(daemon.address, &completion("a b", &json!({"n": 2}))).await.status, 200);
+    assert_eq!(daemon.control.counts().measures, 1);
 }
 
 /// ORCH-OAI-2
 #[tokio::test]
 async fn a_base_url_without_v1_serves_as_well() {
-    let house = House::new().await;
+    let daemon = TestDaemon::new().await;
     let body = json!({"model": "p", "messages": [{"role": "user", "content": "one"}]});
-    let answer = wire::send(house.address, &Ask::post("/chat/completions").json(&body)).await;
+    let answer = wire::send(daemon.address, &Ask::post("/chat/completions").json(&body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["choices"][0]["message"]["content"], "user one assistant");
 }
@@ -133,10 +133,10 @@ async fn a_base_url_without_v1_serves_as_well() {
 /// ORCH-OAI-6
 #[tokio::test]
 async fn the_batch_lane_is_named_by_the_tier_or_the_model() {
-    let (audit, house) = (Audit::new(), House::new().await);
-    house.control.hold(Phase::Decode);
-    let running = spawn(wire_send(house.address, chat("one", &json!({}))));
-    house.control.until(|counts| counts.running == 1).await;
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
+    daemon.control.hold(Phase::Decode);
+    let running = spawn(wire_send(daemon.address, chat("one", &json!({}))));
+    daemon.control.until(|counts| counts.running == 1).await;
     let mut waiting = Vec::new();
     for (more, batch) in [
         (json!({"service_tier": "flex"}), 1),
@@ -144,15 +144,15 @@ async fn the_batch_lane_is_named_by_the_tier_or_the_model() {
         (json!({"service_tier": "priority"}), 2),
         (json!({"service_tier": "auto"}), 2),
     ] {
-        waiting.push(spawn(wire_send(house.address, chat("one", &more))));
-        until_waiting(&house, u32::try_from(waiting.len()).unwrap()).await;
-        let lanes = house.driver.health().await.unwrap().pools[0].lanes.clone();
+        waiting.push(spawn(wire_send(daemon.address, chat("one", &more))));
+        until_waiting(&daemon, u32::try_from(waiting.len()).unwrap()).await;
+        let lanes = daemon.driver.health().await.unwrap().pools[0].lanes.clone();
         let of_batch = lanes.iter().find(|lane| lane.priority.as_str() == "batch").unwrap();
         assert_eq!(of_batch.depth, batch, "{more}");
     }
     // Both lanes are full now.
-    audit.expect(429, house.address, chat("one", &json!({"service_tier": "flex"}))).await;
-    house.control.release(Phase::Decode);
+    audit.expect(429, daemon.address, chat("one", &json!({"service_tier": "flex"}))).await;
+    daemon.control.release(Phase::Decode);
     let tier = |answer: wire::Answer| answer.json()["service_tier"].as_str().unwrap().to_owned();
     assert_eq!(tier(running.await.unwrap()), "default");
     assert_eq!(tier(waiting.swap_remove(0).await.unwrap()), "flex");
@@ -160,8 +160,8 @@ async fn the_batch_lane_is_named_by_the_tier_or_the_model() {
 
 #[tokio::test]
 async fn a_conversation_is_named_by_a_field_or_a_header_and_is_the_same_session() {
-    let (audit, house) = (Audit::new(), House::new().await);
-    let at = house.address;
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
+    let at = daemon.address;
     let id = "0b7c1a52-3d44-4f0e-8b1a-5a6c7d8e9f01";
     audit.expect(200, at, chat("one", &json!({"session_id": id}))).await;
     for header in ["X-Session-ID", "X-Conversation-Id", "X-OpenWebUI-Chat-Id"] {
@@ -181,12 +181,12 @@ async fn a_conversation_is_named_by_a_field_or_a_header_and_is_the_same_session(
 /// ORCH-OAI-8
 #[tokio::test]
 async fn a_stream_carries_comments_while_its_task_waits() {
-    let house = House::new().await;
-    house.control.hold(Phase::Prefill);
-    let mut stream = ask(house.address, &body(true)).await;
+    let daemon = TestDaemon::new().await;
+    daemon.control.hold(Phase::Prefill);
+    let mut stream = ask(daemon.address, &body(true)).await;
     let waited = read_until(&mut stream, ": ping\n\n").await;
     assert!(!waited.contains("data:"), "{waited}");
-    house.control.release(Phase::Prefill);
+    daemon.control.release(Phase::Prefill);
     read_until(&mut stream, "data: [DONE]\n\n").await;
 }
 
@@ -197,9 +197,9 @@ async fn wire_send(at: std::net::SocketAddr, ask: Ask) -> wire::Answer {
 #[tokio::test]
 async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refused_by_name_elsewhere() {
     let abilities = Abilities { extra_body: ExtraBodySupport::All, ..Abilities::default() };
-    let own = House::with(Manners { abilities, ..Manners::default() });
+    let own = TestDaemon::with(MockOptions { abilities, ..MockOptions::default() });
     own.bring_up().await;
-    let (audit, none) = (Audit::new(), House::new().await);
+    let (audit, none) = (Audit::new(), TestDaemon::new().await);
     for (field, value) in [("presence_penalty", json!(0.5)), ("frequency_penalty", json!(0.5))] {
         let ask = chat("one", &json!({field: value, "mirostat": 2}));
         audit.expect(200, own.address, ask.clone()).await;
@@ -248,11 +248,11 @@ async fn what_an_engine_adds_to_its_answer_comes_out_where_and_as_it_was() {
             ),
         ),
     ];
-    let house = House::with(Manners { says: Says::Chunks(pieces), ..Manners::default() });
-    house.bring_up().await;
+    let daemon = TestDaemon::with(MockOptions { says: Says::Chunks(pieces), ..MockOptions::default() });
+    daemon.bring_up().await;
     let audit = Audit::new();
 
-    let stream = audit.expect(200, house.address, chat("x", &json!({"stream": true}))).await;
+    let stream = audit.expect(200, daemon.address, chat("x", &json!({"stream": true}))).await;
     let [_, one, two, three, four, end] = events(&stream).try_into().unwrap();
     assert_eq!((&one["prompt_token_ids"], &one["choices"][0]["token_ids"]), (&json!([1, 2]), &json!([7])));
     for (event, text) in [(&two, " two"), (&three, " three")] {
@@ -266,22 +266,22 @@ async fn what_an_engine_adds_to_its_answer_comes_out_where_and_as_it_was() {
         (&json!({"predicted_ms": 1.5}), &json!(2))
     );
 
-    let whole = audit.expect(200, house.address, chat("x", &json!({}))).await.json();
+    let whole = audit.expect(200, daemon.address, chat("x", &json!({}))).await.json();
     assert_eq!(whole["choices"][0]["message"]["mood"], "aa");
     assert_eq!(whole["choices"][0]["token_ids"], json!([7, 8]));
     assert_eq!((&whole["prompt_token_ids"], &whole["fingerprint"]), (&json!([1, 2]), &json!("x")));
     assert_eq!(whole["timings"], json!({"predicted_ms": 1.5}));
 
-    let stream = audit.expect(200, house.address, completion("x", &json!({"stream": true}))).await;
+    let stream = audit.expect(200, daemon.address, completion("x", &json!({"stream": true}))).await;
     let events = events(&stream);
     assert_eq!(
         (&events[0]["choices"][0]["token_ids"], &events[0]["choices"][0]["text"]),
         (&json!([7]), &json!("one"))
     );
     assert_eq!(events[4]["choices"][0]["stop_reason"], 2);
-    let whole = audit.expect(200, house.address, completion("x", &json!({}))).await.json();
+    let whole = audit.expect(200, daemon.address, completion("x", &json!({}))).await.json();
     assert_eq!((&whole["choices"][0]["token_ids"], &whole["fingerprint"]), (&json!([7, 8]), &json!("x")));
     // Of an endpoint that the engine was not asked at, nothing is added.
     let response = Ask::post("/v1/responses").json(&json!({"model": "starter", "input": "x"}));
-    assert!(audit.expect(200, house.address, response).await.json().get("fingerprint").is_none());
+    assert!(audit.expect(200, daemon.address, response).await.json().get("fingerprint").is_none());
 }

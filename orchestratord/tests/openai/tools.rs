@@ -6,16 +6,17 @@ use generation::{OutputChunk, OutputEvent, ToolCallDelta, ToolCallStart};
 use serde_json::{Value, json};
 
 use crate::contract;
-use crate::house::{House, Manners};
+use crate::test_daemon::{MockOptions, TestDaemon};
 use crate::wire::Ask;
 use crate::{Audit, chat, events, with};
 
 /// A daemon whose engine takes tools, and answers `pieces`.
-pub async fn calling(pieces: Vec<OutputChunk>) -> House {
+pub async fn calling(pieces: Vec<OutputChunk>) -> TestDaemon {
     let abilities = Abilities { tools: true, ..Abilities::default() };
-    let house = House::with(Manners { says: Says::Chunks(pieces), abilities, ..Manners::default() });
-    house.bring_up().await;
-    house
+    let daemon =
+        TestDaemon::with(MockOptions { says: Says::Chunks(pieces), abilities, ..MockOptions::default() });
+    daemon.bring_up().await;
+    daemon
 }
 
 /// A call with text before it.
@@ -53,8 +54,8 @@ pub fn weather() -> Value {
 /// ORCH-OAI-10
 #[tokio::test]
 async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
-    let (audit, house) = (Audit::new(), calling(a_call()).await);
-    let whole = audit.expect(200, house.address, chat("Rome?", &json!({"tools": weather()}))).await.json();
+    let (audit, daemon) = (Audit::new(), calling(a_call()).await);
+    let whole = audit.expect(200, daemon.address, chat("Rome?", &json!({"tools": weather()}))).await.json();
     let choice = &whole["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
     assert_eq!(choice["message"]["content"], "Let me see.");
@@ -64,7 +65,7 @@ async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
     assert_eq!(arguments(&call["function"]["arguments"]), json!({"city": "Rome"}));
 
     let more = json!({"tools": weather(), "stream": true});
-    let stream = audit.expect(200, house.address, chat("Rome?", &more)).await;
+    let stream = audit.expect(200, daemon.address, chat("Rome?", &more)).await;
     let events = events(&stream);
     let deltas: Vec<_> = events.iter().map(|event| &event["choices"][0]["delta"]).collect();
     let text: String = deltas.iter().filter_map(|delta| delta["content"].as_str()).collect();
@@ -80,7 +81,7 @@ async fn a_call_comes_out_as_one_whole_and_in_pieces_alike() {
 /// ORCH-OAI-10
 #[tokio::test]
 async fn a_conversation_with_calls_and_results_goes_on() {
-    let (audit, house) = (Audit::new(), calling(vec![text_piece("Sunny.")]).await);
+    let (audit, daemon) = (Audit::new(), calling(vec![text_piece("Sunny.")]).await);
     let messages = json!([
         {"role": "user", "content": "Rome?"},
         {"role": "assistant", "content": null, "tool_calls": [
@@ -89,14 +90,14 @@ async fn a_conversation_with_calls_and_results_goes_on() {
         {"role": "tool", "tool_call_id": "call_1", "content": "30 degrees"}
     ]);
     let more = json!({"messages": messages, "tools": weather()});
-    let whole = audit.expect(200, house.address, chat("", &more)).await.json();
+    let whole = audit.expect(200, daemon.address, chat("", &more)).await.json();
     assert_eq!(whole["choices"][0]["message"]["content"], "Sunny.");
 }
 
 /// ORCH-OAI-10
 #[tokio::test]
 async fn what_the_engine_does_not_take_is_refused_by_name() {
-    let (audit, house) = (Audit::new(), House::new().await);
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
     let picture = json!({"messages": [{"role": "user", "content": [
         {"type": "text", "text": "What is it?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -111,14 +112,14 @@ async fn what_the_engine_does_not_take_is_refused_by_name() {
         ),
         (picture, json!("messages[0]"), "reads text only"),
     ] {
-        let refused = audit.expect(400, house.address, chat("Rome?", &more)).await.json();
+        let refused = audit.expect(400, daemon.address, chat("Rome?", &more)).await.json();
         assert_eq!(refused["error"]["param"], param, "{refused}");
         assert!(refused["error"]["message"].as_str().unwrap().contains(words), "{refused}");
     }
 }
 
 /// A daemon whose engine reads calls itself: a text that looks like a call and is none, and two calls.
-async fn telling_apart() -> House {
+async fn telling_apart() -> TestDaemon {
     let pieces = vec![
         text_piece("I write "),
         text_piece(LOOKS_LIKE_A_CALL),
@@ -141,9 +142,9 @@ const LOOKS_LIKE_A_CALL: &str = r#"<tool_call>{"name": "weather", "arguments": {
 /// ORCH-ENG-13
 #[tokio::test]
 async fn calls_that_an_engine_tells_apart_come_out_as_it_told_them() {
-    let (audit, house) = (Audit::new(), telling_apart().await);
+    let (audit, daemon) = (Audit::new(), telling_apart().await);
     let content = format!("I write {LOOKS_LIKE_A_CALL}");
-    let whole = audit.expect(200, house.address, chat("Rome?", &json!({"tools": weather()}))).await.json();
+    let whole = audit.expect(200, daemon.address, chat("Rome?", &json!({"tools": weather()}))).await.json();
     let choice = &whole["choices"][0];
     assert_eq!(choice["message"]["content"], json!(content), "its text is not read for calls");
     assert_eq!(choice["finish_reason"], "tool_calls");
@@ -160,7 +161,7 @@ async fn calls_that_an_engine_tells_apart_come_out_as_it_told_them() {
     assert_eq!(calls[1]["function"]["arguments"], "{not JSON", "and its arguments are what it said");
 
     let more = json!({"tools": weather(), "stream": true});
-    let stream = audit.expect(200, house.address, chat("Rome?", &more)).await;
+    let stream = audit.expect(200, daemon.address, chat("Rome?", &more)).await;
     let events = events(&stream);
     let deltas: Vec<_> = events.iter().map(|event| &event["choices"][0]["delta"]).collect();
     let text: String = deltas.iter().filter_map(|delta| delta["content"].as_str()).collect();
@@ -177,16 +178,16 @@ async fn calls_that_an_engine_tells_apart_come_out_as_it_told_them() {
 /// ORCH-ENG-13
 #[tokio::test]
 async fn calls_that_an_engine_tells_apart_are_blocks_and_items_of_their_own() {
-    let (audit, house) = (Audit::new(), telling_apart().await);
+    let (audit, daemon) = (Audit::new(), telling_apart().await);
     let tool = json!({"name": "weather", "input_schema": {"type": "object"}});
     let turn = json!({"role": "user", "content": "Rome?"});
     let body = json!({"model": "starter", "max_tokens": 99, "messages": [turn], "tools": [tool]});
-    let message = audit.expect(200, house.address, Ask::post("/v1/messages").json(&body)).await.json();
+    let message = audit.expect(200, daemon.address, Ask::post("/v1/messages").json(&body)).await.json();
     assert_eq!(message["stop_reason"], "tool_use");
     let call = json!({"type": "tool_use", "id": "Qx7", "name": "weather", "input": {"city": "Rome"}});
     assert_eq!(message["content"][1], call);
     let stream = with(body, &json!({"stream": true}));
-    let stream = audit.expect(200, house.address, Ask::post("/v1/messages").json(&stream)).await;
+    let stream = audit.expect(200, daemon.address, Ask::post("/v1/messages").json(&stream)).await;
     let named = contract::events(stream.text()).unwrap();
     let begun = named.iter().filter(|event| event.name == "content_block_start");
     assert_eq!(begun.clone().count(), 3);
@@ -194,7 +195,7 @@ async fn calls_that_an_engine_tells_apart_are_blocks_and_items_of_their_own() {
 
     let tool = json!({"type": "function", "name": "weather", "parameters": {"type": "object"}});
     let body = json!({"model": "starter", "input": "Rome?", "tools": [tool]});
-    let response = audit.expect(200, house.address, Ask::post("/v1/responses").json(&body)).await.json();
+    let response = audit.expect(200, daemon.address, Ask::post("/v1/responses").json(&body)).await.json();
     assert_eq!(response["output"][1]["call_id"], "Qx7");
     assert_eq!(response["output"][1]["arguments"], r#"{"city":"Rome"}"#);
 }

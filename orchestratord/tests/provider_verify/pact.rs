@@ -14,7 +14,7 @@ use pact_verifier::{
 use serde_json::{Value, json};
 
 use super::audit::{Audit, prompt, task};
-use super::house::{House, LANE_BOUND};
+use super::test_daemon::{LANE_BOUND, TestDaemon};
 use super::wire::Ask;
 use engine_mock::Phase;
 
@@ -27,14 +27,14 @@ const GOOD_MODEL: &str = "a pool serves and the new model is good";
 const BROKEN_MODEL: &str = "a pool serves and the new model is broken";
 
 /// Does what the pool's controller is ordered, as the state has it. Never ends.
-async fn keep(house: &mut House, state: &str) {
-    while let Some(order) = house.ordered.recv().await {
+async fn keep(daemon: &mut TestDaemon, state: &str) {
+    while let Some(order) = daemon.ordered.recv().await {
         let Order::Reload(order) = order else { continue };
         let outcome = match state {
             GOOD_MODEL => Ok(order.model.to_string()),
             _ => Err(Rollback { code: RollbackCode::ModelInvalid, message: "it is no GGUF file".to_owned() }),
         };
-        house.say(PoolEvent::ReloadOver(outcome)).await;
+        daemon.say(PoolEvent::ReloadOver(outcome)).await;
     }
     std::future::pending().await
 }
@@ -46,11 +46,11 @@ fn pact() -> String {
 }
 
 /// A daemon in the state of that name.
-async fn house_in(state: &str, audit: &Audit) -> House {
+async fn house_in(state: &str, audit: &Audit) -> TestDaemon {
     if state == "no pool is ready yet" {
-        return House::empty();
+        return TestDaemon::empty();
     }
-    let house = House::new().await;
+    let daemon = TestDaemon::new().await;
     let own = |mut body: Value| {
         body["task_id"] = json!(TASK);
         body
@@ -58,29 +58,29 @@ async fn house_in(state: &str, audit: &Audit) -> House {
     match state {
         "a pool serves" | GOOD_MODEL | BROKEN_MODEL => {}
         "the interactive lane is full" => {
-            house.control.hold(Phase::Decode);
-            audit.submit(&house, prompt()).await;
-            house.control.until(|counts| counts.running == 1).await;
+            daemon.control.hold(Phase::Decode);
+            audit.submit(&daemon, prompt()).await;
+            daemon.control.until(|counts| counts.running == 1).await;
             for _ in 0..LANE_BOUND {
-                audit.submit(&house, prompt()).await;
+                audit.submit(&daemon, prompt()).await;
             }
         }
         "a task of three tokens has ended" => {
-            audit.submit(&house, own(prompt())).await;
-            audit.expect(200, house.address, Ask::get(&task("stream", TASK))).await;
+            audit.submit(&daemon, own(prompt())).await;
+            audit.expect(200, daemon.address, Ask::get(&task("stream", TASK))).await;
         }
         "a task is running" => {
-            house.control.hold(Phase::Decode);
-            audit.submit(&house, own(prompt())).await;
-            house.control.until(|counts| counts.running == 1).await;
+            daemon.control.hold(Phase::Decode);
+            audit.submit(&daemon, own(prompt())).await;
+            daemon.control.until(|counts| counts.running == 1).await;
         }
         "a session has had a turn" => {
-            let id = audit.submit(&house, json!({"prompt": "one two", "session_id": SESSION})).await;
-            audit.expect(200, house.address, Ask::get(&task("stream", &id))).await;
+            let id = audit.submit(&daemon, json!({"prompt": "one two", "session_id": SESSION})).await;
+            audit.expect(200, daemon.address, Ask::get(&task("stream", &id))).await;
         }
         other => panic!("the pact names the state {other:?}, which nobody makes here"),
     }
-    house
+    daemon
 }
 
 /// Replays the interaction of this description.
@@ -134,11 +134,11 @@ async fn the_daemon_keeps_the_pact_of_the_command_line() {
     let all = interactions(&pact);
     assert!(all.len() >= 10, "{all:?}");
     for (description, state) in all {
-        let mut house = house_in(&state, &audit).await;
-        let at = house.address;
+        let mut daemon = house_in(&state, &audit).await;
+        let at = daemon.address;
         let kept = tokio::select! {
             kept = replay(at, &pact, &description) => kept,
-            () = keep(&mut house, &state) => unreachable!("it never ends"),
+            () = keep(&mut daemon, &state) => unreachable!("it never ends"),
         };
         assert_eq!(kept, Ok(()), "{description}, where {state}");
     }
@@ -157,7 +157,7 @@ async fn a_pact_that_asks_for_something_else_is_not_kept() {
         let (_, state) = interactions(&pact).into_iter().find(|(known, _)| known == description).unwrap();
         let changed = pact.replace(from, to);
         assert_ne!(changed, pact);
-        let house = house_in(&state, &audit).await;
-        assert!(replay(house.address, &changed, description).await.is_err(), "{description} with {to}");
+        let daemon = house_in(&state, &audit).await;
+        assert!(replay(daemon.address, &changed, description).await.is_err(), "{description} with {to}");
     }
 }

@@ -73,7 +73,7 @@ async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
             async move {
                 let mut answers = Vec::new();
                 while !*done.borrow_and_update() {
-                    let task = prompt(&format!("Story number {number}: once upon a time in"), 24);
+                    let task = prompt(&format!("Recording number {number}: once upon a time in"), 24);
                     answers.push(daemon.ask(&task).await);
                 }
                 answers

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::contract::{self, Contract};
-use super::house::House;
+use super::test_daemon::TestDaemon;
 use super::wire::{self, Answer, Ask, TOKEN};
 
 /// The id of nothing.
@@ -75,8 +75,8 @@ impl Audit {
         }
     }
 
-    pub async fn submit(&self, house: &House, body: Value) -> String {
-        let accepted = self.expect(202, house.address, Ask::task(&body)).await.json();
+    pub async fn submit(&self, daemon: &TestDaemon, body: Value) -> String {
+        let accepted = self.expect(202, daemon.address, Ask::task(&body)).await.json();
         accepted["task_id"].as_str().unwrap().to_owned()
     }
 }

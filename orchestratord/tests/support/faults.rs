@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::audit::{Audit, SOME_ID, prompt, task};
-use super::house::BODY_BYTES;
+use super::test_daemon::BODY_BYTES;
 use super::wire::{self, Ask, TOKEN};
 
 /// Requests that the daemon must refuse, on every path.

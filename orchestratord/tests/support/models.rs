@@ -4,7 +4,7 @@ use orchestratord::pool_protocol::{Order, PoolEvent, Rollback, RollbackCode};
 use serde_json::json;
 
 use super::audit::{Audit, prompt, task};
-use super::house::House;
+use super::test_daemon::TestDaemon;
 use super::wire::Ask;
 
 const RELOAD: &str = "/v1/pools/p/reload";
@@ -19,18 +19,18 @@ fn state(state: &str) -> Ask {
 }
 
 /// Reloads that are made, that fail, and that are not tried.
-pub async fn reloads(audit: &Audit, house: &mut House) {
-    let at = house.address;
+pub async fn reloads(audit: &Audit, daemon: &mut TestDaemon) {
+    let at = daemon.address;
     let ask = audit.expect(200, at, reload("file:/models/other.gguf"));
     let controller = async {
-        let Some(Order::Reload(order)) = house.ordered.recv().await else { panic!("a reload is ordered") };
+        let Some(Order::Reload(order)) = daemon.ordered.recv().await else { panic!("a reload is ordered") };
         assert_eq!(order.model.to_string(), "file:/models/other.gguf");
         // While this one is under way:
         let refused = audit.expect(409, at, reload("starter")).await.json();
         assert_eq!((&refused["status"], &refused["code"]), (&json!("refused"), &json!("RELOAD_IN_PROGRESS")));
         let health = audit.expect(200, at, Ask::get("/health")).await.json();
         assert_eq!(health["pools"][0]["reloading_to"], "file:/models/other.gguf");
-        house.say(PoolEvent::ReloadOver(Ok("file:/models/other.gguf".to_owned()))).await;
+        daemon.say(PoolEvent::ReloadOver(Ok("file:/models/other.gguf".to_owned()))).await;
     };
     let (answer, ()) = tokio::join!(ask, controller);
     assert_eq!(answer.json(), json!({"status": "reloaded", "model_ref": "file:/models/other.gguf"}));
@@ -44,10 +44,10 @@ pub async fn reloads(audit: &Audit, house: &mut House) {
     ] {
         let ask = audit.expect(409, at, reload("file:/models/broken.gguf"));
         let controller = async {
-            let ordered = house.ordered.recv().await;
+            let ordered = daemon.ordered.recv().await;
             assert!(matches!(ordered, Some(Order::Reload(_))), "a reload is ordered");
             let rollback = Rollback { code, message: "it is broken".to_owned() };
-            house.say(PoolEvent::ReloadOver(Err(rollback))).await;
+            daemon.say(PoolEvent::ReloadOver(Err(rollback))).await;
         };
         let (answer, ()) = tokio::join!(ask, controller);
         assert_eq!(answer.json()["status"], "rollback");
@@ -55,18 +55,18 @@ pub async fn reloads(audit: &Audit, house: &mut House) {
     }
     let stopping = audit.expect(409, at, reload("starter"));
     let controller = async {
-        house.ordered.recv().await;
+        daemon.ordered.recv().await;
         let rollback =
             Rollback { code: RollbackCode::Stopping, message: "the daemon is stopping".to_owned() };
-        house.say(PoolEvent::ReloadOver(Err(rollback))).await;
+        daemon.say(PoolEvent::ReloadOver(Err(rollback))).await;
     };
     let (answer, ()) = tokio::join!(stopping, controller);
     assert_eq!(answer.json()["code"], "STOPPING");
 }
 
 /// Out of service and back.
-pub async fn states(audit: &Audit, house: &mut House) {
-    let at = house.address;
+pub async fn states(audit: &Audit, daemon: &mut TestDaemon) {
+    let at = daemon.address;
     let retired = audit.expect(200, at, state("Retired")).await;
     assert_eq!(retired.json(), json!({"model_id": "p", "state": "Retired"}));
     audit.expect(200, at, state("Retired")).await;
@@ -80,23 +80,23 @@ pub async fn states(audit: &Audit, house: &mut House) {
     assert_eq!(health["pools"][0]["model_state"], "Retired");
     let metrics = audit.expect(200, at, Ask::get("/metrics")).await;
     assert!(metrics.text().contains("model_state{model_id=\"p\",state=\"Retired\"} 1"), "{}", metrics.text());
-    assert!(matches!(house.ordered.recv().await, Some(Order::Unload)), "its memory is given back");
-    house.unload().await;
+    assert!(matches!(daemon.ordered.recv().await, Some(Order::Unload)), "its memory is given back");
+    daemon.unload().await;
 
     audit.expect(200, at, state("Active")).await;
-    assert!(matches!(house.ordered.recv().await, Some(Order::Load)));
+    assert!(matches!(daemon.ordered.recv().await, Some(Order::Load)));
     let health = audit.expect(200, at, Ask::get("/health")).await.json();
     assert_eq!(health["pools"][0]["state"], "starting");
     // A task waits for the model in the queue.
-    let waiting = audit.submit(house, prompt()).await;
-    house.bring_up().await;
+    let waiting = audit.submit(daemon, prompt()).await;
+    daemon.bring_up().await;
     let stream = audit.expect(200, at, Ask::get(&task("stream", &waiting))).await;
     assert!(stream.text().contains("\"stop\""), "{}", stream.text());
 }
 
 /// Changes that must be refused.
-pub async fn at_fault(audit: &Audit, house: &House) {
-    let at = house.address;
+pub async fn at_fault(audit: &Audit, daemon: &TestDaemon) {
+    let at = daemon.address;
     for (path, good) in [(RELOAD, json!({"new_model_ref": "starter"})), (STATE, json!({"state": "Active"}))] {
         for body in [json!({}), json!([]), json!({"new_model_ref": 1, "state": 1})] {
             audit.expect(400, at, Ask::post(path).json(&body)).await;

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 /// How an engine ends with a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     Stop,
     Length,
     /// It waits until it hears that the task is canceled, and says more before it ends.
@@ -30,7 +30,7 @@ pub enum Fate {
     Dies,
 }
 
-impl Fate {
+impl Outcome {
     /// What the stream ends with.
     pub const fn finish_reason(self) -> &'static str {
         match self {
@@ -59,11 +59,11 @@ impl Fate {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub says: Vec<String>,
-    pub fate: Fate,
+    pub fate: Outcome,
 }
 
 impl Attempt {
-    pub fn new(says: &[&str], fate: Fate) -> Self {
+    pub fn new(says: &[&str], fate: Outcome) -> Self {
         Self { says: says.iter().map(|text| (*text).to_owned()).collect(), fate }
     }
 }
@@ -77,13 +77,13 @@ pub fn attempt() -> impl Strategy<Value = Attempt> {
         1 => Just("🦙".to_owned()),
     ];
     let fate = prop_oneof![
-        3 => Just(Fate::Stop),
-        1 => Just(Fate::Length),
-        2 => Just(Fate::Canceled),
-        1 => Just(Fate::Invalid),
-        1 => Just(Fate::Decode),
-        1 => Just(Fate::Lost),
-        4 => Just(Fate::Dies),
+        3 => Just(Outcome::Stop),
+        1 => Just(Outcome::Length),
+        2 => Just(Outcome::Canceled),
+        1 => Just(Outcome::Invalid),
+        1 => Just(Outcome::Decode),
+        1 => Just(Outcome::Lost),
+        4 => Just(Outcome::Dies),
     ];
     (prop::collection::vec(text, 0..6), fate).prop_map(|(says, fate)| Attempt { says, fate })
 }
@@ -156,7 +156,7 @@ impl Engine for ScriptedEngine {
 
     fn submit(&self, _: Arc<GenerateRequest>, mut sink: Box<dyn TaskSink>) {
         let attempt = self.attempts.lock().unwrap().pop_front();
-        let Attempt { says, fate } = attempt.unwrap_or_else(|| Attempt::new(&[], Fate::Stop));
+        let Attempt { says, fate } = attempt.unwrap_or_else(|| Attempt::new(&[], Outcome::Stop));
         let (happens, heard) = (self.happens.clone(), Arc::clone(&self.heard));
         tokio::runtime::Handle::current().spawn(async move {
             let tokens_out = u32::try_from(says.len()).unwrap();
@@ -164,7 +164,7 @@ impl Engine for ScriptedEngine {
                 sink.output(OutputChunk { text, tokens: vec![7], ..OutputChunk::default() });
                 tokio::task::yield_now().await;
             }
-            if fate == Fate::Canceled {
+            if fate == Outcome::Canceled {
                 happens.send(Happens::WaitsForCancel).await.unwrap();
                 heard.notified().await;
                 sink.output(OutputChunk {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The token of every house.
+/// The token of every daemon.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// How long an answer may take.

@@ -47,7 +47,7 @@ fn beside(own: &Path) -> PathBuf {
 pub fn model() -> PathBuf {
     let named = std::env::var_os(MODEL_VARIABLE).map(PathBuf::from);
     let path = named.or_else(|| {
-        let surroundings = model_store::Surroundings::of_process();
+        let surroundings = model_store::Env::of_process();
         let folder = model_store::default_models_dir(&surroundings)?;
         model_store::Store::new(folder, surroundings).locate(&model_store::ModelRef::Starter)
     });

@@ -22,7 +22,7 @@ pub async fn measure(args: &Args) -> anyhow::Result<Traffic> {
         let half = args.tokens / 2;
         let max_tokens = rng.u32(args.tokens - half..=args.tokens + half);
         let task = if target.is_starter { tasks::endless(max_tokens) } else { tasks::prompt("", max_tokens) };
-        let prompt = format!("Story number {}. {}", rng.u32(..), text_of(args.prompt_tokens));
+        let prompt = format!("Recording number {}. {}", rng.u32(..), text_of(args.prompt_tokens));
         let priority = if rng.f64() < args.batch_share { Priority::Batch } else { Priority::Interactive };
         TaskRequest { task_id: Some(Uuid::new_v4()), prompt: Some(prompt), priority: Some(priority), ..task }
     };

@@ -10,7 +10,7 @@ fn find(url: Option<&str>, token: Option<&str>, variables: &[(&str, &str)]) -> R
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
     let folder = variables.get("PWD").map(PathBuf::from).unwrap_or_default();
     let variable = |name: &str| variables.get(name).map(OsString::from);
-    Connection::find_in(&global(url, token), &Surroundings { variable: &variable, folder })
+    Connection::find_in(&global(url, token), &Env { variable: &variable, folder })
 }
 
 fn url(given: Option<&str>, variables: &[(&str, &str)]) -> String {

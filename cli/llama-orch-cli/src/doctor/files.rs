@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config_schema::{Config, LoadRequest, PoolConfig, PoolModel, ServerSource};
-use model_store::{Cancel, ModelRef, Presence, Silent, Store, Surroundings};
+use model_store::{Cancel, Env, ModelRef, Presence, Silent, Store};
 use reqwest::Url;
 use rustix::fs::{Access, access, statvfs};
 use tokio::net::TcpStream;
@@ -79,7 +79,7 @@ fn is_open_to_others(_: &Metadata) -> bool {
 pub async fn models(config: &Config) -> Vec<Finding> {
     let config = config.clone();
     let looked = tokio::task::spawn_blocking(move || {
-        let store = Store::new(config.models_dir.clone(), Surroundings::of_process());
+        let store = Store::new(config.models_dir.clone(), Env::of_process());
         config.pools.iter().filter_map(|pool| model(&store, pool)).collect()
     });
     looked.await.unwrap_or_default()

@@ -26,7 +26,7 @@ pub async fn look(global: &Global, listen: Option<SocketAddr>) -> Vec<Finding> {
             let hint = "`orchestratord` starts it, or `systemctl --user start llama-orch`";
             vec![Finding::fail("daemon", message, hint)]
         }
-        Err(error @ (ApiError::Unreachable(_) | ApiError::Nonsense(_))) => {
+        Err(error @ (ApiError::Unreachable(_) | ApiError::Protocol(_))) => {
             let mut findings = vec![Finding::of("daemon", Verdict::Fail, api.failure(error))];
             findings
                 .extend(listen.filter(|_| api.host() == Host::This).filter(|at| !is_free(*at)).map(taken));

@@ -17,7 +17,7 @@ const ROOM: usize = 100_000;
 
 /// What a sink heard.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
+pub enum SinkCall {
     /// A piece.
     Token(OutputChunk),
     /// The end.
@@ -25,15 +25,15 @@ pub enum Heard {
 }
 
 /// A sink that passes on what it hears.
-pub struct RecordingSink(mpsc::Sender<Heard>);
+pub struct RecordingSink(mpsc::Sender<SinkCall>);
 
 impl TaskSink for RecordingSink {
     fn output(&mut self, chunk: OutputChunk) {
-        self.0.try_send(Heard::Token(chunk)).expect("room");
+        self.0.try_send(SinkCall::Token(chunk)).expect("room");
     }
 
     fn end(self: Box<Self>, report: EndReport) {
-        self.0.try_send(Heard::End(report)).expect("room");
+        self.0.try_send(SinkCall::End(report)).expect("room");
     }
 }
 
@@ -54,13 +54,13 @@ impl Recording {
     }
 
     /// Hears a task out.
-    pub async fn of(mut heard: mpsc::Receiver<Heard>) -> Self {
+    pub async fn of(mut heard: mpsc::Receiver<SinkCall>) -> Self {
         let mut recording = Self::default();
         within(async {
             while let Some(heard) = heard.recv().await {
                 match heard {
-                    Heard::Token(piece) => recording.pieces.push(piece),
-                    Heard::End(report) => recording.end = Some(report),
+                    SinkCall::Token(piece) => recording.pieces.push(piece),
+                    SinkCall::End(report) => recording.end = Some(report),
                 }
             }
         })
@@ -71,7 +71,7 @@ impl Recording {
 
 /// A sink, and what it hears.
 #[must_use]
-pub fn listen() -> (Box<RecordingSink>, mpsc::Receiver<Heard>) {
+pub fn listen() -> (Box<RecordingSink>, mpsc::Receiver<SinkCall>) {
     let (sender, heard) = mpsc::channel(ROOM);
     (Box::new(RecordingSink(sender)), heard)
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use generation::{ExtraFields, OutputChunk};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::recording_sink::{Heard, listen};
+use super::recording_sink::{SinkCall, listen};
 use crate::address::Address;
 use crate::backend::{Answer, Last, Reading};
 use crate::config::Timeouts;
@@ -89,7 +89,7 @@ async fn replay<A: Answer>(parts: VecDeque<Vec<u8>>, reading: Reading<A>) -> Rep
     drop(delivery);
     let mut pieces = Vec::new();
     while let Ok(heard) = heard.try_recv() {
-        if let Heard::Token(piece) = heard {
+        if let SinkCall::Token(piece) = heard {
             pieces.push(piece);
         }
     }

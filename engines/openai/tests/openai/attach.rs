@@ -7,7 +7,7 @@ use generation::{Input, Message, Role, Workload};
 use orchestrator_core::TokenCount;
 use std::sync::Arc;
 
-use super::house::{MODELS, attach, config, start, vllm};
+use super::test_server::{MODELS, attach, config, start, vllm};
 
 /// ORCH-ENG-7
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::house::{attach, beginning, config, start, vllm};
+use super::test_server::{attach, beginning, config, start, vllm};
 
 /// An error of a kind, with a text of its own.
 type Kind = fn(String) -> EngineError;

@@ -1,7 +1,7 @@
 //! Jobs that go well, or are refused by name.
 
 use engine_api::{ExtraBodySupport, MeasureError, StopOutcome};
-use engine_http::testing::{FakeServer, Heard, Recording, Reply, chunked, job, json, listen, sse, within};
+use engine_http::testing::{FakeServer, Recording, Reply, SinkCall, chunked, job, json, listen, sse, within};
 use generation::{
     Constraint, Determinism, EngineError, ExtraBody, Finish, GenerateRequest, Input, KvHint, LogitBias,
     Message, Role, Tool, ToolCall, ToolChoice, Tools, Transcript, Workload,
@@ -10,7 +10,7 @@ use orchestrator_core::TokenCount;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::house::{answer, attach, beginning, vllm};
+use super::test_server::{answer, attach, beginning, vllm};
 
 fn prompt() -> GenerateRequest {
     job(Input::Prompt("Say hello.".into()))
@@ -307,10 +307,10 @@ async fn a_cancel_closes_the_connection_and_still_has_its_end() {
     let task = asked.task;
     engine.submit(Arc::new(asked), sink);
     for _ in 0..3 {
-        assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+        assert!(matches!(within(heard.recv()).await, Some(SinkCall::Token(_))));
     }
     engine.cancel(task);
-    let Some(Heard::End(end)) = within(heard.recv()).await else { panic!("no end") };
+    let Some(SinkCall::End(end)) = within(heard.recv()).await else { panic!("no end") };
     assert_eq!((end.finish, end.tokens_out), (Finish::Canceled, TokenCount(3)));
     assert_eq!(end.tokens_in, TokenCount(3), "about, of a prompt of ten bytes");
     assert_eq!(within(heard.recv()).await, None);
@@ -327,9 +327,9 @@ async fn a_stop_ends_the_jobs_and_leaves_the_server_alone() {
     let engine = attach(&server).await;
     let (sink, mut heard) = listen();
     engine.submit(Arc::new(prompt()), sink);
-    assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+    assert!(matches!(within(heard.recv()).await, Some(SinkCall::Token(_))));
     assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::Ended);
-    let Some(Heard::End(end)) = within(heard.recv()).await else { panic!("no end") };
+    let Some(SinkCall::End(end)) = within(heard.recv()).await else { panic!("no end") };
     assert_eq!(end.finish, Finish::Canceled);
     assert_eq!(within(engine.stop(Duration::from_secs(5))).await, StopOutcome::AlreadyGone);
     let (sink, heard) = listen();

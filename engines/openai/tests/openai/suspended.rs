@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use engine_api::{Engine, ExitReason};
 use engine_http::Attach;
-use engine_http::testing::{FakeServer, Heard, Recording, Reply, Request, job, json, listen, within};
+use engine_http::testing::{FakeServer, Recording, Reply, Request, SinkCall, job, json, listen, within};
 use generation::{EngineError, Finish, GenerateRequest, Input};
 use orchestrator_core::TokenCount;
 
-use super::house::{attach, beginning, config, start, vllm};
+use super::test_server::{attach, beginning, config, start, vllm};
 
 /// Answers as it should.
 const WELL: u8 = 0;
@@ -76,7 +76,7 @@ async fn a_failed_engine_takes_nothing_until_it_has_generated_a_token_and_what_r
     let endless = job(Input::Prompt("endless".into()));
     let task = endless.task;
     engine.submit(Arc::new(endless), sink);
-    assert!(matches!(within(running.recv()).await, Some(Heard::Token(_))));
+    assert!(matches!(within(running.recv()).await, Some(SinkCall::Token(_))));
     patient.is(BROKEN);
     let failed = finish(&engine, "hi").await;
     assert!(matches!(failed, Some(Finish::Failed(EngineError::Failed(_)))), "{failed:?}");
@@ -160,7 +160,7 @@ async fn tokens_and_reports_of_reading_are_progress_and_comments_and_events_with
         .await;
     };
     for heard in &mut heard[1..] {
-        assert!(matches!(within(heard.recv()).await, Some(Heard::Token(_))));
+        assert!(matches!(within(heard.recv()).await, Some(SinkCall::Token(_))));
     }
     let said = engine.work_done(comments);
     assert_eq!(said, Some(1));

@@ -191,7 +191,7 @@ fn an_answer_begins_with_reasoning_where_the_template_wrote_its_tag_unless_it_mu
     assert_eq!(worker.answer(formed).text, "yes");
 }
 
-/// ORCH-ENG-30
+/// ORCH-ENG-31
 #[test]
 fn a_budget_closes_reasoning_and_the_answer_follows() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -153,7 +153,7 @@ impl Rig {
         let context = PoolContext {
             pool: pool("a"),
             key: PoolKey::FIRST,
-            store: Arc::new(Store::new(folder.path().join("store"), Surroundings::default())),
+            store: Arc::new(Store::new(folder.path().join("store"), Env::default())),
             engines: Arc::new(move |_, model| {
                 let is_other = model.to_string().ends_with("other.gguf");
                 Arc::clone(if is_other { &others } else { &own })

@@ -66,8 +66,8 @@ async fn what_a_model_thinks_before_it_answers_is_folded() {
     browser.says(".turn footer", "tokens").await;
     browser.says(".thought summary", "Thought").await;
     browser.click(".thought summary").await;
-    let thought = browser.text(".thought .text").await;
-    assert!(thought.len() > 10 && !thought.contains("<think>"), "{thought}");
+    let reasoning = browser.text(".thought .text").await;
+    assert!(reasoning.len() > 10 && !reasoning.contains("<think>"), "{reasoning}");
     browser.gone(".said.model > .text").await;
 }
 

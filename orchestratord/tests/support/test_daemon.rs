@@ -38,7 +38,7 @@ pub const LANE_BOUND: usize = 2;
 pub const STREAMS: u32 = 2;
 
 /// How a pool is kept.
-pub struct Manners {
+pub struct MockOptions {
     pub when_full: FullPolicy,
     pub hang_floor: Duration,
     /// The most tasks of each lane that wait.
@@ -53,7 +53,7 @@ pub struct Manners {
     pub says: Says,
 }
 
-impl Default for Manners {
+impl Default for MockOptions {
     fn default() -> Self {
         Self {
             when_full: FullPolicy::Reject,
@@ -68,7 +68,7 @@ impl Default for Manners {
 }
 
 /// A running daemon.
-pub struct House {
+pub struct TestDaemon {
     pub address: SocketAddr,
     pub control: MockControl,
     factory: MockFactory,
@@ -81,19 +81,19 @@ pub struct House {
     _server: Server,
 }
 
-impl House {
+impl TestDaemon {
     /// A daemon whose pool has not come far yet.
     pub fn empty() -> Self {
-        Self::with(Manners::default())
+        Self::with(MockOptions::default())
     }
 
     /// The same, with another policy for a full batch lane.
     pub fn queueing(when_full: FullPolicy) -> Self {
-        Self::with(Manners { when_full, ..Manners::default() })
+        Self::with(MockOptions { when_full, ..MockOptions::default() })
     }
 
     /// The same, with manners of its own.
-    pub fn with(manners: Manners) -> Self {
+    pub fn with(manners: MockOptions) -> Self {
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::start();
         let (driver, commands) = DriverHandle::new(Arc::clone(&metrics));
@@ -147,9 +147,9 @@ impl House {
 
     /// A daemon that serves.
     pub async fn new() -> Self {
-        let house = Self::empty();
-        house.bring_up().await;
-        house
+        let daemon = Self::empty();
+        daemon.bring_up().await;
+        daemon
     }
 
     /// Makes the pool ready.
@@ -234,13 +234,13 @@ impl House {
 }
 
 /// A server whose driver has nothing but defects.
-pub struct BrokenHouse {
+pub struct BrokenDaemon {
     pub address: SocketAddr,
     _driver: JoinSet<()>,
     _server: Server,
 }
 
-impl BrokenHouse {
+impl BrokenDaemon {
     pub fn new() -> Self {
         let metrics = Arc::new(Metrics::new());
         let (driver, mut commands) = DriverHandle::new(Arc::clone(&metrics));
