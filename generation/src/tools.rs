@@ -14,6 +14,8 @@ pub struct Tool {
     pub description: Option<String>,
     /// The JSON schema of its arguments, as its JSON text; an object without properties when absent.
     pub parameters: Option<String>,
+    /// Whether the arguments must be of the schema: what of it cannot be kept is an error.
+    pub strict: bool,
 }
 
 /// A call that the model made.

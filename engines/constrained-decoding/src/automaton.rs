@@ -282,11 +282,9 @@ fn trimmed(states: &Numbered) -> Option<Numbered> {
             }
         }
     }
-    let mut next = 0;
     let mut renamed = vec![usize::MAX; states.len()];
-    for number in (0..states.len()).filter(|number| lives[*number]) {
+    for (next, number) in (0..states.len()).filter(|number| lives[*number]).enumerate() {
         renamed[number] = next;
-        next += 1;
     }
     let kept = states.iter().enumerate().filter(|(number, _)| lives[*number]).map(|(_, (accepts, steps))| {
         let steps = steps.iter().filter(|(_, target)| lives[*target]);

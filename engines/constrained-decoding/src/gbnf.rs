@@ -199,6 +199,15 @@ impl<'a> Parser<'a> {
         Ok(if letters.len() == 1 { letters.remove(0) } else { Node::Sequence(letters) })
     }
 
+    /// The text up to the quote that ends a literal.
+    fn rest_of_literal(mut self) -> Option<String> {
+        let mut text = String::new();
+        while !self.eat("\"") {
+            text.push(char::from_u32(self.letter().ok()?)?);
+        }
+        Some(text)
+    }
+
     fn class(&mut self) -> Result<CharSet, String> {
         self.at += 1;
         let negated = self.eat("^");
@@ -361,4 +370,91 @@ pub fn check_repeats(least: u64, most: Option<u64>) -> Result<(), String> {
 
 fn is_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
+}
+
+/// The grammar with `prefix` before the name of each rule, so that several grammars can stand together.
+#[must_use]
+pub fn prefixed(grammar: &str, prefix: &str) -> String {
+    let mut out = String::with_capacity(grammar.len() * 2);
+    let mut letters = grammar.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' | '[' | '#' => {
+                let end = match letter {
+                    '[' => ']',
+                    '#' => '\n',
+                    quote => quote,
+                };
+                out.push(letter);
+                while let Some(letter) = letters.next() {
+                    out.push(letter);
+                    if letter == '\\' {
+                        out.extend(letters.next());
+                    } else if letter == end {
+                        break;
+                    }
+                }
+            }
+            letter if letter.is_ascii_alphabetic() => {
+                out.push_str(prefix);
+                out.push(letter);
+                let goes_on = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+                while let Some(letter) = letters.next_if(goes_on) {
+                    out.push(letter);
+                }
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// `grammar` with `inner`, a grammar with a rule `root`, in the place of a literal, as it is written in quotes; nothing
+/// where it is not there.
+#[must_use]
+pub fn replaced(grammar: &str, literal: &str, inner: &str, prefix: &str) -> Option<String> {
+    if !grammar.contains(literal) {
+        return None;
+    }
+    let mut out = grammar.replace(literal, &format!("{prefix}root"));
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out.push_str(&prefixed(inner, prefix));
+    Some(out)
+}
+
+/// The text of the literal that stands right behind the rule that is `literal` and nothing else.
+#[must_use]
+pub fn literal_behind(grammar: &str, literal: &str) -> Option<String> {
+    let (_, behind) = around(grammar, literal)?;
+    let behind = behind.trim_start_matches([' ', ')', '(']).strip_prefix('"')?;
+    let parser = Parser {
+        text: behind,
+        at: 0,
+        depth: 0,
+        names: HashMap::new(),
+        rules: Vec::new(),
+        token_named: &|_| None,
+    };
+    parser.rest_of_literal()
+}
+
+/// What stands in its rule before the rule that is `literal` and nothing else, as it is written.
+#[must_use]
+pub fn text_before<'a>(grammar: &'a str, literal: &str) -> Option<&'a str> {
+    around(grammar, literal).map(|(before, _)| before)
+}
+
+/// What stands before and behind the only use of the rule that is `literal`.
+fn around<'a>(grammar: &'a str, literal: &str) -> Option<(&'a str, &'a str)> {
+    let mut rules = grammar.lines().filter_map(|line| line.split_once(" ::= "));
+    let (name, _) = rules.find(|(_, body)| body.trim() == literal)?;
+    grammar.lines().find_map(|line| {
+        let (_, body) = line.split_once(" ::= ")?;
+        body.match_indices(name).find_map(|(at, _)| {
+            let (before, behind) = (&body[..at], &body[at + name.len()..]);
+            (!behind.starts_with(is_word) && !before.ends_with(is_word)).then_some((before, behind))
+        })
+    })
 }

@@ -13,3 +13,5 @@ pub mod program;
 pub mod schema;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "walk"))]
+pub mod walk;

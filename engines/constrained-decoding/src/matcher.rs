@@ -186,7 +186,7 @@ impl Matcher {
     }
 
     /// Where in the program a text may go on at `place`, each with its return addresses, the last one first.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "walk"))]
     pub(crate) fn threads(&self, place: Place) -> Vec<(u32, Vec<u32>)> {
         let threads = self.states[place.state as usize].threads.iter();
         threads
@@ -210,7 +210,7 @@ impl Matcher {
     }
 
     /// The program that it runs.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "walk"))]
     pub(crate) fn program(&self) -> &Program {
         &self.program
     }

@@ -8,6 +8,8 @@
 //! ```text
 //! Value ──reader──► alternatives without `$ref`, `allOf`, `anyOf` … ──object, array, text──► rules of a grammar
 //! ```
+//!
+//! Rules: ORCH-ENG-28
 
 mod alternative;
 mod array;
@@ -49,11 +51,34 @@ pub enum Notation {
         /// The mark before and behind a text.
         quote: &'static str,
     },
-    /// Texts as they are, up to a mark; everything else as JSON.
-    Bare {
-        /// What a text must not hold, since it ends there.
-        ends: &'static [&'static str],
-    },
+    /// Texts as they are, up to a mark, and `null`.
+    Bare,
+    /// An object as elements, one for each property: values are JSON, but for texts ([`Notation::Bare`]).
+    Elements(Elements),
+}
+
+/// How the properties of an object are written as elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Elements {
+    /// What stands before a name.
+    pub open: &'static str,
+    /// Between the name and its value.
+    pub between: &'static str,
+    /// Behind the value.
+    pub close: &'static str,
+}
+
+/// How texts are written as they are.
+#[derive(Clone, Copy)]
+pub struct BareTexts<'a> {
+    /// What a text must not hold, since it ends there.
+    pub ends: &'a [&'a str],
+    /// Of which elements texts are written like that: those of others are JSON.
+    pub are_bare: &'a dyn Fn(&str) -> bool,
+}
+
+impl BareTexts<'_> {
+    const NONE: BareTexts<'static> = BareTexts { ends: &[], are_bare: &|_| false };
 }
 
 /// A part of a schema, and where it is.
@@ -86,26 +111,52 @@ impl std::fmt::Display for Fault {
 /// # Errors
 /// The first keyword that cannot be kept, or that no value at all is of the schema.
 pub fn to_gbnf(schema: &Value, notation: Notation, unsupported: Unsupported) -> Result<String, Fault> {
-    part_to_gbnf(schema, "", notation, unsupported)
+    convert(schema, "", notation, BareTexts::NONE, unsupported)
 }
 
-/// The same for the part at a JSON pointer of `root`, to which its references lead.
+/// The grammar of an object's properties as elements.
 ///
 /// # Errors
 /// As those of [`to_gbnf`].
-pub fn part_to_gbnf(
+pub fn elements_to_gbnf(
+    schema: &Value,
+    elements: Elements,
+    texts: BareTexts<'_>,
+    unsupported: Unsupported,
+) -> Result<String, Fault> {
+    convert(schema, "", Notation::Elements(elements), texts, unsupported)
+}
+
+/// The grammar of one property of an object; nothing where the schema has none of this `name`. With `ends`, its texts are
+/// written as they are, up to one of these.
+///
+/// # Errors
+/// As those of [`to_gbnf`].
+pub fn property_to_gbnf(
+    schema: &Value,
+    name: &str,
+    ends: Option<&[&str]>,
+    unsupported: Unsupported,
+) -> Result<String, Fault> {
+    let pointer = format!("/properties/{}", reader::escaped(name));
+    let notation = if ends.is_some() { Notation::Bare } else { Notation::Json };
+    let texts = BareTexts { ends: ends.unwrap_or_default(), ..BareTexts::NONE };
+    convert(schema, &pointer, notation, texts, unsupported)
+}
+
+fn convert(
     root: &Value,
     pointer: &str,
     notation: Notation,
+    texts: BareTexts<'_>,
     unsupported: Unsupported,
 ) -> Result<String, Fault> {
-    let at: Rc<str> = format!("#{pointer}").into();
-    let nothing = |what: &str| Fault { at: at.to_string(), what: what.to_owned() };
-    let schema = root.pointer(pointer).ok_or_else(|| nothing("there is nothing"))?;
-    let mut converter = Converter::new(Reader::new(root, unsupported));
-    let whole = vec![Part { schema, at: Rc::clone(&at) }];
+    let at = format!("#{pointer}");
+    let schema = root.pointer(pointer).ok_or_else(|| reader::fault(&at, "there is no schema"))?;
+    let mut converter = Converter::new(Reader::new(root, unsupported), texts);
+    let whole = vec![Part { schema, at: at.as_str().into() }];
     let Some(rule) = converter.value(&whole, notation)? else {
-        let at = converter.empty_at.unwrap_or_else(|| at.to_string());
+        let at = converter.empty_at.unwrap_or(at);
         return Err(Fault { at, what: "no value at all is of this schema".to_owned() });
     };
     let Converter { mut rules, .. } = converter;
@@ -121,6 +172,7 @@ struct Converter<'a> {
     known: HashMap<(Vec<*const Value>, Notation), Known>,
     /// Where a part was found of which there is no value.
     empty_at: Option<String>,
+    texts: BareTexts<'a>,
 }
 
 enum Known {
@@ -131,8 +183,8 @@ enum Known {
 }
 
 impl<'a> Converter<'a> {
-    fn new(reader: Reader<'a>) -> Self {
-        Self { reader, rules: Rules::default(), known: HashMap::new(), empty_at: None }
+    fn new(reader: Reader<'a>, texts: BareTexts<'a>) -> Self {
+        Self { reader, rules: Rules::default(), known: HashMap::new(), empty_at: None, texts }
     }
 
     /// The rule of the values of which all `parts` hold; nothing where there are none.
@@ -176,33 +228,38 @@ impl<'a> Converter<'a> {
             let mut texts = Vec::new();
             for value in values {
                 if self.reader.holds(parts, value)? {
-                    texts.push(emit::written(value, notation, alternative.may_be_text()));
+                    texts.extend(emit::written(value, notation, self.texts.ends));
                 }
             }
             bodies.extend(self.rules.listed(texts, notation));
             return Ok(());
         }
         let types = alternative.likely_types();
-        if alternative.is_free() && types == alternative::ANY {
+        let holds_all = matches!(notation, Notation::Json | Notation::Marked { .. });
+        if alternative.is_free() && types == alternative::ANY && holds_all {
             bodies.push(self.rules.any("value", notation));
             return Ok(());
         }
         use alternative::{ARRAY, BOOLEAN, INTEGER, NULL, NUMBER, OBJECT, STRING};
-        // A text that is written as it is cannot be told from anything else.
-        let bare = matches!(notation, Notation::Bare { .. }) && types & STRING != 0;
-        if types & OBJECT != 0 && !bare {
+        // A text that is written as it is cannot be told from anything else, and elements are an object.
+        let types = match notation {
+            Notation::Json | Notation::Marked { .. } => types,
+            Notation::Bare => types & (STRING | NULL),
+            Notation::Elements(_) => types & OBJECT,
+        };
+        if types & OBJECT != 0 {
             bodies.extend(self.object(&alternative.object, notation)?);
         }
-        if types & ARRAY != 0 && !bare {
+        if types & ARRAY != 0 {
             bodies.extend(self.array(&alternative.array, notation)?);
         }
         if types & STRING != 0 {
             bodies.extend(self.text(&alternative.text, notation)?);
         }
-        if types & (INTEGER | NUMBER) != 0 && !bare {
+        if types & (INTEGER | NUMBER) != 0 {
             bodies.extend(self.number(&alternative.number, types & NUMBER == 0, notation)?);
         }
-        if types & BOOLEAN != 0 && !bare {
+        if types & BOOLEAN != 0 {
             bodies.push(self.rules.any("boolean", notation));
         }
         if types & NULL != 0 {

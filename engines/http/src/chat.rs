@@ -224,6 +224,7 @@ mod tests {
             name: name.to_owned(),
             description: Some("d".to_owned()),
             parameters: Some(r#"{"z":1,"a":2}"#.to_owned()),
+            ..Tool::default()
         };
         let tools = |choice| Tools { offered: vec![tool("f"), tool("g")], choice, single: true };
         let sent =

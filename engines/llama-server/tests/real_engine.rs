@@ -290,6 +290,7 @@ async fn a_forced_call_of_the_real_server_is_told_as_one() {
         name: name.to_owned(),
         description: Some("Tells it of a city.".to_owned()),
         parameters: Some(parameters.to_owned()),
+        ..Tool::default()
     };
     let tools = Tools {
         offered: vec![tool("time"), tool("weather")],

@@ -3,12 +3,14 @@
 //!
 //! Rules: ORCH-ENG-10
 
-use generation::{ToolChoice, Tools};
+use constrained_decoding::gbnf::prefixed;
+use constrained_decoding::schema::{Notation, Unsupported, to_gbnf};
+use generation::{Tool, ToolChoice, Tools};
 use serde_json::Value;
 
 use crate::ToolFormat;
+use crate::gemma::QUOTE;
 
-mod gemma;
 mod xml;
 
 /// The first rule of the grammar.
@@ -18,31 +20,29 @@ pub const ROOT: &str = "root";
 const MAX_CALLS: usize = 8;
 
 /// The grammar of an answer that calls one of `tools`. Where there is an `otherwise`, a grammar of its own
-/// with a rule `root`, the answer may be that instead. `to_gbnf` turns a JSON schema into such a grammar.
+/// with a rule `root`, the answer may be that instead. The schema of a tool that is forced or strict is a promise; that
+/// of any other is left wider where it cannot be kept.
 ///
 /// # Errors
 /// The tool whose schema is wrong, and how.
-pub fn force(
-    format: ToolFormat,
-    tools: &Tools,
-    otherwise: Option<&str>,
-    mut to_gbnf: impl FnMut(&str) -> Result<String, String>,
-) -> Result<String, String> {
+pub fn force(format: ToolFormat, tools: &Tools, otherwise: Option<&str>) -> Result<String, String> {
     let mut rules = Vec::new();
     let mut calls = Vec::new();
     for (at, tool) in tools.offered.iter().enumerate() {
         if matches!(&tools.choice, ToolChoice::Named(name) if *name != tool.name) {
             continue;
         }
-        let schema = schema_of(tool.parameters.as_deref())
-            .map_err(|why| format!("`tools[{at}].parameters` (`{}`) {why}", tool.name))?;
-        let prefix = format!("t{at}-");
+        let place = format!("`tools[{at}].parameters` (`{}`)", tool.name);
+        let schema = schema_of(tool.parameters.as_deref()).map_err(|why| format!("{place} {why}"))?;
+        let unsupported = promise(tools, tool);
         let arguments = match format {
-            ToolFormat::Gemma => Ok(gemma::rules(&schema, &prefix)),
-            ToolFormat::QwenXml => xml::rules(&schema, &prefix, &mut to_gbnf),
-            _ => to_gbnf(&schema.to_string()).map(|grammar| prefixed(&grammar, &prefix)),
+            ToolFormat::Hermes => to_gbnf(&schema, Notation::Json, unsupported),
+            ToolFormat::Gemma => to_gbnf(&schema, Notation::Marked { quote: QUOTE }, unsupported),
+            ToolFormat::QwenXml => xml::elements(&schema, unsupported),
         };
-        rules.push(arguments.map_err(|why| format!("`tools[{at}].parameters` (`{}`): {why}", tool.name))?);
+        let arguments = arguments.map_err(|fault| format!("{place} {fault}"))?;
+        let prefix = format!("t{at}-");
+        rules.push(prefixed(&arguments, &prefix));
         let (before, after) = frame(format, &tool.name);
         rules.push(format!("call-{at} ::= {} {prefix}root {}", literal(&before), literal(after)));
         calls.push(format!("call-{at}"));
@@ -90,33 +90,23 @@ fn list(format: ToolFormat, most: usize) -> String {
     }
 }
 
-/// The schema of a tool's arguments, which are an object whatever else it says.
-fn schema_of(text: Option<&str>) -> Result<Value, &'static str> {
-    let Some(text) = text else { return Ok(serde_json::json!({ "type": "object", "properties": {} })) };
-    let schema = serde_json::from_str::<Value>(text);
-    let Ok(Value::Object(mut schema)) = schema else {
-        return Err("is not a JSON schema: it should be an object");
-    };
-    let says_already = ["type", "$ref", "anyOf", "oneOf", "allOf", "const", "enum"];
-    if !says_already.iter().any(|key| schema.contains_key(*key)) {
-        schema.insert("type".to_owned(), Value::from("object"));
-    }
-    Ok(Value::Object(schema))
+/// What is done with a keyword that cannot be kept: nobody relies on the schema of a tool that is only offered.
+#[must_use]
+pub fn promise(tools: &Tools, tool: &Tool) -> Unsupported {
+    if tools.are_forced() || tool.strict { Unsupported::Reject } else { Unsupported::Widen }
 }
 
-/// The longest text whose letters a grammar counts.
-const COUNTED: u64 = 1000;
-
-/// A text of the lengths that its schema allows, where `uncounted` is the rule of one that may be of any. One
-/// that is counted holds no `<`: what follows a `<` tells whether it ends the text, and a grammar that has to
-/// look at two letters cannot count them as one.
-fn text_of(schema: &Value, uncounted: &str) -> String {
-    let bound = |key: &str| schema.get(key).and_then(Value::as_u64).filter(|bound| *bound <= COUNTED);
-    match (bound("minLength").unwrap_or(0), bound("maxLength")) {
-        (least, Some(most)) => format!("[^<]{{{},{most}}}", least.min(most)),
-        (0, None) => uncounted.to_owned(),
-        (least, None) => format!("[^<]{{{least}}} {uncounted}"),
-    }
+/// The schema of a tool's arguments, which are an object whatever else it says.
+///
+/// # Errors
+/// What it is instead of a schema.
+pub fn schema_of(text: Option<&str>) -> Result<Value, &'static str> {
+    let Some(text) = text else { return Ok(serde_json::json!({ "type": "object", "properties": {} })) };
+    let Ok(Value::Object(mut schema)) = serde_json::from_str::<Value>(text) else {
+        return Err("is not a JSON schema: it should be an object");
+    };
+    schema.insert("type".to_owned(), Value::from("object"));
+    Ok(Value::Object(schema))
 }
 
 /// A text as GBNF writes it.
@@ -132,42 +122,6 @@ fn literal(text: &str) -> String {
         }
     }
     out.push('"');
-    out
-}
-
-/// The grammar with `prefix` before the name of each rule, so that several grammars can stand together.
-fn prefixed(grammar: &str, prefix: &str) -> String {
-    let mut out = String::with_capacity(grammar.len() * 2);
-    let mut letters = grammar.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' | '[' | '#' => {
-                let end = match letter {
-                    '[' => ']',
-                    '#' => '\n',
-                    quote => quote,
-                };
-                out.push(letter);
-                while let Some(letter) = letters.next() {
-                    out.push(letter);
-                    if letter == '\\' {
-                        out.extend(letters.next());
-                    } else if letter == end {
-                        break;
-                    }
-                }
-            }
-            letter if letter.is_ascii_alphabetic() => {
-                out.push_str(prefix);
-                out.push(letter);
-                let goes_on = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-                while let Some(letter) = letters.next_if(goes_on) {
-                    out.push(letter);
-                }
-            }
-            letter => out.push(letter),
-        }
-    }
     out
 }
 

@@ -18,6 +18,7 @@ pub mod plain;
 mod xml;
 
 pub use detect::{detect, marks};
-pub use force::{ROOT, either, force};
+pub use force::{ROOT, either, force, promise, schema_of};
 pub use format::ToolFormat;
 pub use parser::{ToolEvent, ToolParser};
+pub use xml::may_be_text;

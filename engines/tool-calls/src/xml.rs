@@ -8,8 +8,10 @@ use crate::json::{Cursor, Stop};
 /// The end of what is read here.
 pub const END: &str = "</function>";
 
-const PARAMETER: &str = "<parameter=";
-const PARAMETER_END: &str = "</parameter>";
+/// What a parameter begins with.
+pub const PARAMETER: &str = "<parameter=";
+/// What it ends with.
+pub const PARAMETER_END: &str = "</parameter>";
 
 /// The beginning of a function, with which models begin a call that forget the mark before it.
 pub const FUNCTION: &str = "<function=";
@@ -72,7 +74,7 @@ fn value_len(rest: &str) -> Result<usize, Stop> {
 
 /// The value of a type that the schema allows: a text, where it may be one.
 fn value(text: &str, schema: Option<&Value>) -> Value {
-    let may_be = |kind: &str| schema.is_some_and(|schema| allows(schema, kind));
+    let may_be = |kind: &str| may_be(schema, kind);
     match text.trim().to_ascii_lowercase().as_str() {
         "null" | "none" if may_be("null") => Value::Null,
         _ if may_be("string") => Value::from(text),
@@ -80,6 +82,17 @@ fn value(text: &str, schema: Option<&Value>) -> Value {
         "false" if may_be("boolean") => Value::Bool(false),
         _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
     }
+}
+
+/// Whether a schema names texts among its values, which is how llama.cpp tells them as well.
+#[must_use]
+pub fn may_be_text(schema: &Value) -> bool {
+    allows(schema, "string")
+}
+
+/// Whether a value may be of the type `kind`.
+pub fn may_be(schema: Option<&Value>, kind: &str) -> bool {
+    schema.is_some_and(|schema| allows(schema, kind))
 }
 
 /// Whether a schema names `kind` as a type of its values.
@@ -91,9 +104,4 @@ fn allows(schema: &Value, kind: &str) -> bool {
     };
     let any_of = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
     named || any_of.into_iter().any(|option| allows(option, kind))
-}
-
-/// Whether a schema is one of texts.
-pub fn is_text(schema: &Value) -> bool {
-    schema.get("type").is_some_and(|kind| kind == "string")
 }

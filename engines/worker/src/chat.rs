@@ -12,6 +12,7 @@
 //!
 //! Rules: ORCH-TASK-11, ORCH-ENG-10, ORCH-ENG-16, ORCH-ENG-26
 
+mod held;
 mod messages;
 mod output;
 mod recent;
@@ -20,6 +21,8 @@ mod tests;
 
 use std::collections::HashMap;
 
+use constrained_decoding::gbnf;
+use constrained_decoding::schema::Unsupported;
 use generation::{Message, ReasoningOptions, Role, Tool, ToolChoice, Tools, reasoning};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -28,7 +31,7 @@ use tool_calls::{ToolFormat, plain};
 use crate::clock;
 use crate::ffi::chat::Templates;
 use crate::grammar::lazy::Calls;
-use crate::grammar::{self, AnswerGrammar, Begins};
+pub use crate::grammar::{AnswerGrammar, AnswerSchema, Begins};
 use crate::reasoning::ReasoningTags;
 use messages::CallIds;
 pub use output::{OutputParser, Parsed};
@@ -96,13 +99,42 @@ pub struct Conversation<'a> {
     /// What may be called.
     pub tools: &'a Tools,
     /// A JSON schema that the answer must keep to.
-    pub schema: Option<&'a str>,
+    pub schema: Option<&'a AnswerSchema<'a>>,
     /// How the model reasons; arguments of the template go before it.
     pub reasoning: &'a ReasoningOptions,
     /// Whether the answer continues the last turn, which is the model's.
     pub continues: bool,
     /// What the template knows besides.
     pub arguments: &'a Arguments,
+    /// What llama.cpp's grammar of it is for.
+    pub grammar: WantsGrammar,
+}
+
+/// What llama.cpp's grammar of a conversation is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WantsGrammar {
+    /// Nothing: the grammar is made here.
+    #[default]
+    No,
+    /// It holds the answer.
+    Yes,
+    /// It holds calls that are one way to answer among others.
+    OfOptionalCalls,
+}
+
+/// Why a conversation cannot be rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The template does not take it.
+    Template(String),
+    /// A field is at fault, which the text names.
+    Field(String),
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self::Template(why)
+    }
 }
 
 /// A rendered conversation.
@@ -223,6 +255,7 @@ impl ChatTemplate {
             reasoning: &ReasoningOptions::default(),
             continues: false,
             arguments: &arguments,
+            grammar: WantsGrammar::No,
         })
         .ok()
     }
@@ -262,7 +295,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// The field at fault, and what the template or llama.cpp says of it.
-    pub fn render(&self, asked: &Conversation<'_>) -> Result<Rendered, String> {
+    pub fn render(&self, asked: &Conversation<'_>) -> Result<Rendered, Refused> {
         let Conversation { messages, tools, .. } = *asked;
         // Calls that are forced are the whole answer.
         let schema = asked.schema.filter(|_| !tools.are_forced());
@@ -285,15 +318,17 @@ impl ChatTemplate {
         }
         // llama.cpp forgets the tools beside a schema.
         let forced = Tools { choice: ToolChoice::Required, ..tools.clone() };
-        let calls = self.in_any_order(&Conversation { tools: &forced, schema: None, ..*asked })?;
-        let free = self.in_any_order(&Conversation { schema: None, ..*asked })?;
+        let grammar = WantsGrammar::OfOptionalCalls;
+        let calls = self.in_any_order(&Conversation { tools: &forced, schema: None, grammar, ..*asked })?;
+        let grammar = WantsGrammar::No;
+        let free = self.in_any_order(&Conversation { schema: None, grammar, ..*asked })?;
         let begins = Begins::AtOnce(rendered.format.generation_prompt.clone());
         let text = tool_calls::either(&calls.grammar, &rendered.grammar);
         Ok(free.told(Some(AnswerGrammar { text, begins }), tools))
     }
 
     /// The same for a template that shows no tools: they are told of in words.
-    fn render_in_words(&self, asked: &Conversation<'_>, calls_are_known: bool) -> Result<Rendered, String> {
+    fn render_in_words(&self, asked: &Conversation<'_>, calls_are_known: bool) -> Result<Rendered, Refused> {
         let Conversation { messages, tools, .. } = *asked;
         let turns = plain::in_words(messages, tools)?;
         let turns = if self.shows_system { turns } else { plain::without_system(turns) };
@@ -306,24 +341,26 @@ impl ChatTemplate {
         }
         // Its model may write calls in a way of its own all the same.
         let read = if calls_are_known { tools } else { &hidden };
-        let rendered = self.in_any_order(&Conversation { tools: read, schema: None, ..in_words })?;
+        let grammar = WantsGrammar::No;
+        let rendered = self.in_any_order(&Conversation { tools: read, schema: None, grammar, ..in_words })?;
         // A model that was never taught to call does not know when to stop either.
         rendered.read_as(ToolFormat::Hermes, asked, Tools { single: true, ..tools.clone() })
     }
 
     /// The same for a template of a family whose calls are read and forced here.
-    fn render_in(&self, format: ToolFormat, asked: &Conversation<'_>) -> Result<Rendered, String> {
-        let shown = self.in_any_order(&Conversation { schema: None, ..*asked })?;
-        let hidden = Conversation { tools: &Tools::default(), schema: None, ..*asked };
+    fn render_in(&self, format: ToolFormat, asked: &Conversation<'_>) -> Result<Rendered, Refused> {
+        let shown = Conversation { schema: None, grammar: WantsGrammar::No, ..*asked };
+        let hidden = Conversation { tools: &Tools::default(), ..shown };
+        let shown = self.in_any_order(&shown)?;
         let read = self.in_any_order(&hidden)?;
         FromTemplate { prompt: shown.prompt, ..read }.read_as(format, asked, asked.tools.clone())
     }
 
     /// Renders the conversation, put in order where the template refuses it as it is.
-    fn in_any_order(&self, asked: &Conversation<'_>) -> Result<FromTemplate, String> {
+    fn in_any_order(&self, asked: &Conversation<'_>) -> Result<FromTemplate, Refused> {
         self.rendered(asked).or_else(|why| {
             let ordered = messages::in_order(asked.messages);
-            if ordered == asked.messages {
+            if matches!(why, Refused::Field(_)) || ordered == asked.messages {
                 return Err(why);
             }
             self.rendered(&Conversation { messages: &ordered, ..*asked }).map_err(|_| why)
@@ -331,19 +368,119 @@ impl ChatTemplate {
     }
 
     /// All tools are shown to the model, also where one of them is named that must be called.
-    fn rendered(&self, asked: &Conversation<'_>) -> Result<FromTemplate, String> {
+    fn rendered(&self, asked: &Conversation<'_>) -> Result<FromTemplate, Refused> {
         let Tools { offered, choice, .. } = asked.tools;
         let ToolChoice::Named(named) = choice else { return self.rendered_with(asked, offered) };
         let tool = offered.iter().find(|tool| tool.name == *named);
         let rendered = self.rendered_with(asked, tool.map(std::slice::from_ref).unwrap_or_default())?;
-        let FromTemplate { prompt, .. } = self.rendered_with(asked, offered)?;
+        let unheld = Conversation { grammar: WantsGrammar::No, ..*asked };
+        let FromTemplate { prompt, .. } = self.rendered_with(&unheld, offered)?;
         Ok(FromTemplate { prompt, ..rendered })
     }
 
-    fn rendered_with(&self, asked: &Conversation<'_>, offered: &[Tool]) -> Result<FromTemplate, String> {
-        let Conversation { messages, tools, schema, reasoning, continues, arguments } = *asked;
-        let shown = tools.are_shown();
-        let offered = if shown { plain::functions(offered)? } else { Vec::new() };
+    /// What llama.cpp makes of the conversation with these tools, and grammars of our own for their schemas.
+    fn rendered_with(&self, asked: &Conversation<'_>, offered: &[Tool]) -> Result<FromTemplate, Refused> {
+        let shown = asked.tools.are_shown();
+        let functions = if shown { plain::functions(offered)? } else { Vec::new() };
+        let rendered = self.llama(asked, &functions, asked.choice()).or_else(|why| {
+            // It refuses schemas that it does not know, and not only where they are promised.
+            if !shown {
+                return Err(why);
+            }
+            let schemas = held::schemas(asked.tools, offered)?;
+            let prompt = self.llama(asked, &functions, "none")?.prompt;
+            let simple = self.llama(asked, &held::simple(&functions, &schemas), asked.choice())?;
+            Ok::<_, String>(FromTemplate { prompt, ..simple })
+        });
+        let mut rendered = rendered?;
+        if let Some(schema) = asked.schema {
+            self.hold_answer(asked, schema, &functions, &mut rendered);
+        }
+        if shown && asked.promises(offered) && !rendered.grammar.is_empty() {
+            self.hold_calls(asked, offered, &functions, &mut rendered)?;
+        }
+        Ok(rendered)
+    }
+
+    /// Puts the grammar of the answer's schema where a constant stood for it.
+    fn hold_answer(
+        &self,
+        asked: &Conversation<'_>,
+        schema: &AnswerSchema<'_>,
+        functions: &[Value],
+        rendered: &mut FromTemplate,
+    ) {
+        // A fence around the answer is a choice that would make it another text than the value.
+        let grammar = std::mem::take(&mut rendered.grammar).replace(held::FENCED, "");
+        match gbnf::replaced(&grammar, &held::text(held::ANSWER), &schema.gbnf, "json-") {
+            Some(grammar) => rendered.grammar = grammar,
+            // A format without an answer of that kind: the answer is the value and nothing else.
+            None => {
+                rendered.grammar.clone_from(&schema.gbnf);
+                rendered.grammar_lazy = false;
+                rendered.format = OutputFormat::default();
+            }
+        }
+        // A few templates show the schema.
+        if rendered.prompt.contains(held::ANSWER) {
+            let shown = self.llama_with(asked, functions, asked.choice(), schema.text);
+            rendered.prompt =
+                shown.map_or_else(|_| std::mem::take(&mut rendered.prompt), |shown| shown.prompt);
+        }
+    }
+
+    /// Holds the arguments of calls to their schemas, where the format leaves a place for them.
+    fn hold_calls(
+        &self,
+        asked: &Conversation<'_>,
+        offered: &[Tool],
+        functions: &[Value],
+        rendered: &mut FromTemplate,
+    ) -> Result<(), Refused> {
+        let schemas = held::schemas(asked.tools, offered).map_err(Refused::Field)?;
+        let held = held::Held { tools: asked.tools, shown: offered, schemas: &schemas };
+        let unsupported = |tool: &Tool| match asked.grammar {
+            WantsGrammar::OfOptionalCalls if !tool.strict => Unsupported::Widen,
+            _ => tool_calls::promise(asked.tools, tool),
+        };
+        for arguments in [held::Arguments::Whole, held::Arguments::Each] {
+            let stood_in = held::stood_in(functions, &schemas, arguments);
+            let stood_in = self.llama(asked, &stood_in, asked.choice());
+            let Ok(FromTemplate { grammar, .. }) = stood_in else { continue };
+            let grammar = held::with_schemas(grammar, &held, arguments, unsupported);
+            let Some(grammar) = grammar.map_err(Refused::Field)? else { continue };
+            rendered.grammar = grammar;
+            if arguments == held::Arguments::Each {
+                let told_apart = held::told_apart(functions, &schemas);
+                rendered.format = self.llama(asked, &told_apart, asked.choice())?.format;
+            }
+            return Ok(());
+        }
+        match offered.iter().find(|tool| tool.strict) {
+            Some(tool) => Err(Refused::Field(held::without_place(asked.tools, tool))),
+            None => Ok(()),
+        }
+    }
+
+    /// What llama.cpp makes of the conversation, with a constant for the schema of the answer.
+    fn llama(
+        &self,
+        asked: &Conversation<'_>,
+        functions: &[Value],
+        choice: &str,
+    ) -> Result<FromTemplate, String> {
+        let schema = asked.schema.map(|_| held::answer().to_string());
+        self.llama_with(asked, functions, choice, schema.as_deref().unwrap_or_default())
+    }
+
+    fn llama_with(
+        &self,
+        asked: &Conversation<'_>,
+        functions: &[Value],
+        choice: &str,
+        schema: &str,
+    ) -> Result<FromTemplate, String> {
+        let Conversation { messages, tools, reasoning, continues, arguments, .. } = *asked;
         let mut arguments = arguments.0.clone();
         arguments.entry(KEPT_REASONING).or_insert(Value::Bool(true));
         if let Some(effort) = reasoning.effort.as_deref().filter(|_| self.mentions(EFFORT)) {
@@ -352,12 +489,12 @@ impl ChatTemplate {
         let thinks = reasoning.enabled.unwrap_or(self.thinks);
         let request = json!({
             "messages": messages::of(messages, self.ids),
-            "tools": offered,
-            "tool_choice": if !shown { "none" } else if tools.are_forced() { "required" } else { "auto" },
+            "tools": functions,
+            "tool_choice": choice,
             // An answer that may hold one call is ended behind it, and a grammar holds one that must be a call.
             "parallel_tool_calls": !(tools.are_forced() && tools.single),
             THINKING: arguments.get(THINKING).and_then(Value::as_bool).unwrap_or(thinks),
-            "json_schema": schema.unwrap_or_default(),
+            "json_schema": schema,
             "continue_final_message": continues,
             "template_arguments": arguments,
         });
@@ -365,6 +502,23 @@ impl ChatTemplate {
             self.templates.render(request).map_err(|error| explain(&error))
         });
         from_json(&rendered?)
+    }
+}
+
+impl Conversation<'_> {
+    /// Whether the model must call, as llama.cpp has it.
+    fn choice(&self) -> &'static str {
+        match (self.tools.are_shown(), self.tools.are_forced()) {
+            (false, _) => "none",
+            (true, true) => "required",
+            (true, false) => "auto",
+        }
+    }
+
+    /// Whether somebody relies on the arguments of a call.
+    fn promises(&self, offered: &[Tool]) -> bool {
+        self.grammar != WantsGrammar::No
+            && (self.tools.are_forced() || offered.iter().any(|tool| tool.strict))
     }
 }
 
@@ -386,14 +540,21 @@ impl FromTemplate {
         format: ToolFormat,
         asked: &Conversation<'_>,
         tools: Tools,
-    ) -> Result<Rendered, String> {
-        let otherwise = asked.schema.map(grammar::schema_to_gbnf).transpose()?;
+    ) -> Result<Rendered, Refused> {
+        let otherwise = asked.schema.map(|schema| schema.gbnf.as_str());
+        let is_held = tools.are_forced() || otherwise.is_some();
         let mut grammar = None;
-        if tools.are_forced() || otherwise.is_some() {
-            let text = tool_calls::force(format, &tools, otherwise.as_deref(), grammar::schema_to_gbnf)?;
-            grammar = Some(AnswerGrammar { text, begins: Begins::AtOnce(String::new()) });
-            // An answer that must have a form has no reasoning.
-            self.format = OutputFormat::default();
+        if is_held || tools.offered.iter().any(|tool| tool.strict) {
+            let text = tool_calls::force(format, &tools, otherwise).map_err(Refused::Field)?;
+            let begins = if is_held {
+                // What must have a format has no thoughts.
+                self.format = OutputFormat::default();
+                Begins::AtOnce(String::new())
+            } else {
+                let words = tool_calls::marks(format).iter().take(1).map(|mark| (*mark).to_owned()).collect();
+                Begins::AtCall(Calls { words, patterns: Vec::new(), ..self.format.calls() })
+            };
+            grammar = Some(AnswerGrammar { text, begins });
         }
         self.format.preserved_tokens.extend(tool_calls::marks(format).iter().map(|mark| (*mark).to_owned()));
         self.format.own = Some((format, tools.offered.clone()));

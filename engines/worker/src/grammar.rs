@@ -1,4 +1,4 @@
-//! A form the answer must have: GBNF, or a JSON schema that llama.cpp turns into it. A token is chosen first and
+//! A form the answer must have: GBNF, or a JSON schema that becomes it. A token is chosen first and
 //! checked then; only when it is rejected is the whole vocabulary masked, so that a grammar costs next to nothing
 //! where the model keeps to it by itself. Every step is bounded in work and memory, also where a grammar is
 //! ambiguous: see `constrained_decoding`.
@@ -6,13 +6,10 @@
 //! Rules: ORCH-WORKER-5, ORCH-ENG-10
 
 pub mod lazy;
-mod pattern;
-mod schema;
 
 use std::collections::HashMap;
 
 use generation::{EngineError, Tools};
-use llama_cpp_2::json_schema_to_grammar;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
@@ -20,6 +17,7 @@ use crate::vocabulary::{Marks, Vocabulary};
 use constrained_decoding::gbnf;
 use constrained_decoding::matcher::{Matcher, Place, Stuck};
 use constrained_decoding::program::Program;
+use constrained_decoding::schema::{Notation, Unsupported, to_gbnf};
 use lazy::Calls;
 
 /// The longest grammar or schema: parsers work by recursion, and their cost grows with its size.
@@ -96,8 +94,8 @@ impl Grammar {
     /// # Errors
     /// The field and what is wrong with it.
     pub fn of_schema(model: &LlamaModel, text: &str) -> Result<Self, String> {
-        let grammar = checked_schema(text)?.gbnf;
-        Self::of(model, &grammar, SCHEMA_FIELD, Marks::default())
+        let schema = AnswerSchema::convert(text)?;
+        Self::of(model, &schema.gbnf, SCHEMA_FIELD, Marks::default())
     }
 
     /// Compiles the grammar of an answer to a chat, in which `marks` stand as text, and goes on to where the prompt
@@ -284,41 +282,45 @@ fn too_ambiguous() -> String {
         .to_owned()
 }
 
-/// The JSON schema of an answer, which llama.cpp can turn into a grammar.
-pub struct CheckedSchema {
-    /// The schema in what its converter keeps to.
-    pub portable: String,
-    gbnf: String,
+/// The JSON schema of an answer.
+#[derive(Debug)]
+pub struct AnswerSchema<'a> {
+    /// The schema, as the task has it.
+    pub text: &'a str,
+    /// Its grammar.
+    pub gbnf: String,
 }
 
-/// Finds what is wrong with the JSON schema of an answer.
-///
-/// # Errors
-/// The field and what is wrong with it.
-pub fn checked_schema(text: &str) -> Result<CheckedSchema, String> {
-    check_text(SCHEMA_FIELD, text)?;
-    let checked = portable_schema(text).and_then(|portable| {
-        let gbnf = portable_to_gbnf(&portable)?;
-        Ok(CheckedSchema { portable, gbnf })
-    });
-    checked.map_err(|why| format!("`{SCHEMA_FIELD}` {why}"))
+impl<'a> AnswerSchema<'a> {
+    /// Makes the grammar of a schema.
+    ///
+    /// # Errors
+    /// The field, the place in it, and what is wrong or cannot be kept there.
+    pub fn convert(text: &'a str) -> Result<Self, String> {
+        check_text(SCHEMA_FIELD, text)?;
+        let refused = |why: String| format!("`{SCHEMA_FIELD}` {why}");
+        // serde_json bounds the depth.
+        let schema: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| refused(format!("is not JSON: {error}")))?;
+        if !schema.is_object() && !schema.is_boolean() {
+            return Err(refused("is JSON, but not a schema: it should be an object".to_owned()));
+        }
+        let gbnf = to_gbnf(&schema, Notation::Json, Unsupported::Reject);
+        Ok(Self { text, gbnf: gbnf.map_err(|fault| refused(fault.to_string()))? })
+    }
 }
 
-/// Finds what is wrong with the schemas of tools that are forced, or whose calls are.
+/// Finds schemas of tools that are too long together to hold an answer.
 ///
 /// # Errors
-/// The tool, and what is wrong with its schema.
-pub fn check_tools(tools: &Tools) -> Result<(), String> {
+/// How long they are, and how long they may be.
+pub fn check_size(tools: &Tools) -> Result<(), String> {
     let schemas = tools.offered.iter().map(|tool| tool.parameters.as_ref().map_or(0, String::len));
     let bytes: usize = schemas.sum();
     if bytes > MAX_BYTES {
         return Err(format!(
             "the schemas of `tools` have {bytes} bytes; at most {MAX_BYTES} can hold an answer"
         ));
-    }
-    for (at, tool) in tools.offered.iter().enumerate() {
-        let Some(text) = &tool.parameters else { continue };
-        schema_to_gbnf(text).map_err(|why| format!("`tools[{at}].parameters` (`{}`) {why}", tool.name))?;
     }
     Ok(())
 }
@@ -331,33 +333,4 @@ fn check_text(field: &str, text: &str) -> Result<(), String> {
         return Err(format!("`{field}` holds a NUL character"));
     }
     Ok(())
-}
-
-/// A JSON schema in what llama.cpp's converter keeps to.
-///
-/// # Errors
-/// What is wrong with it, or cannot be kept, to be put behind the name of the field.
-fn portable_schema(text: &str) -> Result<String, String> {
-    // serde_json bounds the depth, which llama.cpp's parser does not.
-    let mut schema: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
-    if !schema.is_object() && !schema.is_boolean() {
-        return Err("is JSON, but not a schema: it should be an object".into());
-    }
-    schema::check(&schema)?;
-    schema::make_portable(&mut schema)?;
-    Ok(schema.to_string())
-}
-
-/// The schema as a grammar, or what is wrong with it.
-pub fn schema_to_gbnf(text: &str) -> Result<String, String> {
-    portable_to_gbnf(&portable_schema(text)?)
-}
-
-fn portable_to_gbnf(schema: &str) -> Result<String, String> {
-    json_schema_to_grammar(schema).map_err(|_| {
-        "uses what cannot be turned into a grammar (an unknown `type`, an unresolved `$ref`, \
-         or a `pattern` that is no regular expression)"
-            .to_owned()
-    })
 }

@@ -13,9 +13,9 @@ use generation::{
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde_json::Value;
 
-use crate::chat::{Conversation, OutputFormat, OutputParser};
+use crate::chat::{Conversation, OutputFormat, OutputParser, Refused, WantsGrammar};
 use crate::grammar::lazy::LazyGrammar;
-use crate::grammar::{self, AnswerGrammar, Begins, Grammar};
+use crate::grammar::{self, AnswerGrammar, AnswerSchema, Begins, Grammar};
 use crate::load::Loaded;
 use crate::reasoning::ReasoningBudget;
 use crate::vocabulary::{self, Marks};
@@ -186,8 +186,9 @@ fn check_constraint(job: &GenerateRequest) -> Result<(), String> {
     if shown {
         check_arguments(&job.tools)?;
     }
-    if job.tools.are_forced() || shown && job.sampling.constraint.is_some() {
-        grammar::check_tools(&job.tools)?;
+    let strict = job.tools.offered.iter().any(|tool| tool.strict);
+    if job.tools.are_forced() || shown && (strict || job.sampling.constraint.is_some()) {
+        grammar::check_size(&job.tools)?;
     }
     Ok(())
 }
@@ -389,19 +390,25 @@ fn chat<'a>(
     let arguments = job.extra_body.as_ref().and_then(|own| own.template.as_deref());
     let arguments = arguments.map(|text| template.arguments(text)).transpose()?.unwrap_or_default();
     let schema = match &job.sampling.constraint {
-        Some(Constraint::JsonSchema(schema)) => Some(grammar::checked_schema(schema)?.portable),
+        Some(Constraint::JsonSchema(schema)) => Some(AnswerSchema::convert(schema)?),
         Some(Constraint::Grammar(_)) | None => None,
     };
     let rendered = template
         .render(&Conversation {
             messages,
             tools: &job.tools,
-            schema: schema.as_deref(),
+            schema: schema.as_ref(),
             reasoning: &job.reasoning,
             continues: job.continue_final_message,
             arguments: &arguments,
+            grammar: WantsGrammar::Yes,
         })
-        .map_err(|why| format!("`messages`: the chat template of `{name}` refuses them: {why}"))?;
+        .map_err(|refused| match refused {
+            Refused::Field(why) => why,
+            Refused::Template(why) => {
+                format!("`messages`: the chat template of `{name}` refuses them: {why}")
+            }
+        })?;
     let texts = vec![rendered.prompt.into()];
     if let Some(Constraint::Grammar(text)) = &job.sampling.constraint {
         // It holds the whole answer, whatever the model's format is.
@@ -409,14 +416,22 @@ fn chat<'a>(
         return Ok(ToRead { texts, grammar, ..ToRead::default() });
     }
     let marks = loaded.vocabulary.marks(&rendered.format.preserved_tokens);
-    let field = if job.tools.are_forced() { "tools" } else { "sampling.json_schema" };
+    let field = if job.tools.are_forced() || job.sampling.constraint.is_none() {
+        "tools"
+    } else {
+        "sampling.json_schema"
+    };
     let compiled = |grammar| Grammar::of_answer(loaded.model, grammar, field, marks.clone());
+    let strict = job.tools.offered.iter().any(|tool| tool.strict);
     let (mut grammar, mut lazy) = (None, None);
     match rendered.grammar {
         // What the model may call, it may also call in a way that no grammar can follow.
-        Some(AnswerGrammar { begins: Begins::AtCall(_), .. }) if purpose == Purpose::Measure => {}
+        Some(AnswerGrammar { begins: Begins::AtCall(_), .. }) if purpose == Purpose::Measure && !strict => {}
         Some(AnswerGrammar { begins: Begins::AtCall(ref calls), .. }) => {
-            let compiled = rendered.grammar.as_ref().map(compiled).and_then(Result::ok);
+            let compiled = match rendered.grammar.as_ref().map(compiled).transpose() {
+                Err(why) if strict => return Err(why),
+                compiled => compiled.ok().flatten(),
+            };
             lazy = compiled.map(|compiled| LazyGrammar::new(compiled, calls.clone()));
         }
         Some(ref bound) => grammar = Some(compiled(bound)?),

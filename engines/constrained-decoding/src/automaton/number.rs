@@ -100,7 +100,7 @@ impl Decimal {
 
     /// Digits before the point.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn whole_digits(&self) -> usize {
         self.whole.len()
     }
 

@@ -233,8 +233,11 @@ impl Compiler {
     }
 }
 
+/// What follows or must not follow: whether it does, and its pattern.
+type Lookahead<'a> = (bool, &'a str);
+
 /// What must and must not follow at the start of a pattern, and the pattern without that.
-fn lookaheads(pattern: &str) -> Result<(Vec<(bool, &str)>, String), String> {
+fn lookaheads(pattern: &str) -> Result<(Vec<Lookahead<'_>>, String), String> {
     let Some(mut rest) =
         pattern.strip_prefix('^').filter(|rest| rest.starts_with("(?=") || rest.starts_with("(?!"))
     else {

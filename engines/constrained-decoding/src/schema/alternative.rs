@@ -118,11 +118,6 @@ impl<'a> Alternative<'a> {
         self.spoken_of == 0 && self.values.is_none()
     }
 
-    /// Whether a text may be of it.
-    pub fn may_be_text(&self) -> bool {
-        self.types & STRING != 0
-    }
-
     /// The types meant: where none is named, those whose keywords are used.
     pub fn likely_types(&self) -> Types {
         if self.types == ANY && self.spoken_of != 0 { self.spoken_of } else { self.types }

@@ -103,7 +103,7 @@ impl<'a> Converter<'a> {
 /// How values within others are written.
 pub fn inside(notation: Notation) -> Notation {
     match notation {
-        Notation::Bare { .. } => Notation::Json,
+        Notation::Bare | Notation::Elements(_) => Notation::Json,
         notation => notation,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::Notation;
-use crate::automaton::{Dfa, Ranges};
+use crate::automaton::{Dfa, Ranges, TextSet, intersection};
 
 /// What no text is of.
 pub const NOTHING: &str = r"[^\U00000000-\U0010FFFF]";
@@ -25,8 +25,8 @@ const SPACE: &str = r#"| " " | "\n"{1,2} [ \t]{0,20}"#;
 /// What stands behind a value.
 pub fn space(notation: Notation) -> &'static str {
     match notation {
-        Notation::Json | Notation::Bare { .. } => " space",
-        Notation::Marked { .. } => "",
+        Notation::Json => " space",
+        Notation::Marked { .. } | Notation::Bare | Notation::Elements(_) => "",
     }
 }
 
@@ -35,35 +35,31 @@ pub fn quoted(body: &str, notation: Notation) -> String {
     match notation {
         Notation::Json => format!("\"\\\"\" {body} \"\\\"\" space"),
         Notation::Marked { quote } => format!("{0} {body} {0}", literal(quote)),
-        Notation::Bare { .. } => body.to_owned(),
+        Notation::Bare | Notation::Elements(_) => body.to_owned(),
     }
 }
 
-/// What a text must not hold, since it would end there.
-pub fn excluded(notation: Notation) -> Vec<&'static str> {
-    match notation {
-        Notation::Json => Vec::new(),
-        Notation::Marked { quote } => vec![quote],
-        Notation::Bare { ends } => ends.to_vec(),
-    }
-}
-
-/// A value as it is written. Where it `may_be_text` and texts are written as they are, everything else is no text.
-pub fn written(value: &Value, notation: Notation, may_be_text: bool) -> String {
+/// A value as it is written; nothing where it cannot be. Texts that are written as they are must not hold an end.
+pub fn written(value: &Value, notation: Notation, ends: &[&str]) -> Option<String> {
+    let below = |value: &Value| written(value, notation, ends);
     match (notation, value) {
-        (Notation::Json, value) => value.to_string(),
-        (Notation::Marked { quote }, Value::String(text)) => format!("{quote}{text}{quote}"),
+        (Notation::Json, value) => Some(value.to_string()),
+        (Notation::Marked { quote }, Value::String(text)) => {
+            (!text.contains(quote)).then(|| format!("{quote}{text}{quote}"))
+        }
         (Notation::Marked { .. }, Value::Array(items)) => {
-            let items: Vec<String> = items.iter().map(|item| written(item, notation, may_be_text)).collect();
-            format!("[{}]", items.join(","))
+            let items: Option<Vec<String>> = items.iter().map(below).collect();
+            Some(format!("[{}]", items?.join(",")))
         }
         (Notation::Marked { .. }, Value::Object(members)) => {
-            let member =
-                |(key, value): (&String, &Value)| format!("{key}:{}", written(value, notation, may_be_text));
-            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+            let member = |(key, value): (&String, &Value)| Some(format!("{key}:{}", below(value)?));
+            Some(format!("{{{}}}", members.iter().map(member).collect::<Option<Vec<_>>>()?.join(",")))
         }
-        (Notation::Bare { .. }, Value::String(text)) if may_be_text => text.clone(),
-        (Notation::Marked { .. } | Notation::Bare { .. }, value) => value.to_string(),
+        (Notation::Bare, Value::String(text)) => {
+            (!ends.iter().any(|end| text.contains(end))).then(|| text.clone())
+        }
+        (Notation::Bare, Value::Null) | (Notation::Marked { .. }, _) => Some(value.to_string()),
+        (Notation::Bare | Notation::Elements(_), _) => None,
     }
 }
 
@@ -107,8 +103,8 @@ impl Rules {
         let (suffix, space) = match notation {
             Notation::Json => ("", " space"),
             Notation::Marked { .. } => ("-m", ""),
-            Notation::Bare { .. } if kind == "chars" => ("-b", ""),
-            Notation::Bare { .. } => return self.any(kind, Notation::Json),
+            Notation::Bare if kind == "char" => ("-b", ""),
+            Notation::Bare | Notation::Elements(_) => return self.any(kind, Notation::Json),
         };
         let name = format!("{kind}{suffix}");
         if self.rules.contains_key(&name) {
@@ -122,9 +118,18 @@ impl Rules {
                     let one = r#""u" ([0-9a-cA-Ce-fE-F] [0-9a-fA-F] | [dD] [0-7]) [0-9a-fA-F]{2}"#;
                     format!(r#"[^"\\\x00-\x1F] | "\\" (["\\/bfnrt] | {one} | {pair})"#)
                 }
-                Notation::Marked { .. } | Notation::Bare { .. } => "[^<\\x00]".to_owned(),
+                _ => "[^<\\x00]".to_owned(),
             },
-            "chars" => format!("{}*", self.any("char", notation)),
+            "chars" => match notation {
+                Notation::Marked { quote } => {
+                    let texts = intersection(&[TextSet::Without(quote.chars().collect())]);
+                    texts
+                        .ok()
+                        .flatten()
+                        .map_or_else(|| NOTHING.to_owned(), |dfa| self.automaton(&dfa, notation))
+                }
+                _ => format!("{}*", self.any("char", notation)),
+            },
             "string" => {
                 let chars = self.any("chars", notation);
                 quoted(&chars, notation)

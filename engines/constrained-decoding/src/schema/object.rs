@@ -5,10 +5,13 @@ use std::rc::Rc;
 
 use super::alternative::{Objects, STRING};
 use super::array::inside;
-use super::emit::{literal, quoted, space, written};
+use serde_json::Value;
+
+use super::emit::{literal, quoted, space};
 use super::reader::{Reader, fault};
-use super::{All, Converter, Fault, Notation, text};
+use super::{All, Converter, Elements, Fault, Notation, text};
 use crate::automaton::TextSet;
+use crate::automaton::pattern::Pattern;
 
 /// Rules of the members of one object at most, where they are counted.
 const MAX_COUNTS: usize = 20_000;
@@ -38,10 +41,13 @@ impl<'a> Converter<'a> {
         let forms = self.without_dependents(rules)?;
         let mut bodies = Vec::new();
         for form in &forms {
-            bodies.extend(self.members(form, inside(notation))?);
+            bodies.extend(self.members(form, notation)?);
         }
         if bodies.is_empty() {
             return Ok(None);
+        }
+        if matches!(notation, Notation::Elements(_)) {
+            return Ok(Some(bodies.join(" | ")));
         }
         let space = space(notation);
         Ok(Some(format!("\"{{\"{space} ({}) \"}}\"{space}", bodies.join(" | "))))
@@ -100,7 +106,10 @@ impl<'a> Converter<'a> {
             let what = format!("`minProperties` {least} counts names that are not listed, which may repeat");
             self.reader.unsupported(at, what)?;
         }
-        let comma = format!("\",\"{}", space(notation));
+        let comma = match notation {
+            Notation::Elements(_) => String::new(),
+            _ => format!("\",\"{}", space(notation)),
+        };
         let mut members =
             Members { listed, other, least, most: rules.most.map(count), comma, known: HashMap::new() };
         self.after(&mut members, 0, 0, rules.at.as_deref().unwrap_or("#"))
@@ -117,13 +126,21 @@ impl<'a> Converter<'a> {
         if is_closed || !self.reader.is_name(&rules.names, name)? {
             return Ok(None);
         }
-        let Some(value) = self.value(&rules.property(name), notation)? else { return Ok(None) };
-        let key = match notation {
-            Notation::Marked { .. } => name.to_owned(),
-            _ => written(&name.into(), Notation::Json, true),
+        let inner = match notation {
+            Notation::Elements(_) if (self.texts.are_bare)(name) => Notation::Bare,
+            notation => inside(notation),
         };
-        let space = space(notation);
-        Ok(Some(self.rules.rule("m", format!("{}{space} \":\"{space} {value}", literal(&key)))))
+        let Some(value) = self.value(&rules.property(name), inner)? else { return Ok(None) };
+        let member = match notation {
+            Notation::Elements(Elements { open, between, close, .. }) => {
+                format!("{} {value} {}", literal(&format!("{open}{name}{between}")), literal(close))
+            }
+            Notation::Marked { .. } => format!("{} \":\" {value}", literal(name)),
+            Notation::Json | Notation::Bare => {
+                format!("{} space \":\" space {value}", literal(&Value::from(name).to_string()))
+            }
+        };
+        Ok(Some(self.rules.rule("m", member)))
     }
 
     /// A member that is not listed; nothing where there is none.
@@ -178,25 +195,28 @@ impl<'a> Converter<'a> {
         schema: &All<'a>,
         notation: Notation,
     ) -> Result<Vec<String>, Fault> {
-        let Some(value) = self.value(schema, notation)? else { return Ok(Vec::new()) };
-        let space = space(notation);
-        let behind = format!("\":\"{space} {value}");
+        let Some(value) = self.value(schema, inside(notation))? else { return Ok(Vec::new()) };
         let at = rules.at.as_deref();
         let mut bodies = Vec::new();
         for mut sets in self.names(rules, sets)? {
-            if sets.is_empty() {
-                bodies.push(format!("{} {behind}", self.rules.any("key", notation)));
+            if notation == Notation::Json {
+                let name = match sets.is_empty() {
+                    true => Some(self.rules.any("string", notation)),
+                    false => self.texts_of(&sets, notation, at)?.map(|name| quoted(&name, notation)),
+                };
+                bodies.extend(name.map(|name| format!("{name} \":\" space {value}")));
                 continue;
             }
-            if matches!(notation, Notation::Marked { .. }) {
-                let words = crate::automaton::pattern::Pattern::parse("^[a-zA-Z_][a-zA-Z0-9_-]*$");
-                sets.extend(words.map_err(|what| fault(at.unwrap_or("#"), what))?);
-                let name = self.texts_of(&sets, Notation::Bare { ends: &[] }, at)?;
-                bodies.extend(name.map(|name| format!("{name} {behind}")));
-            } else {
-                let name = self.texts_of(&sets, Notation::Json, at)?;
-                bodies.extend(name.map(|name| format!("{} {behind}", quoted(&name, Notation::Json))));
-            }
+            // Without quotes a name is a word.
+            let words = Pattern::parse("^[a-zA-Z_][a-zA-Z0-9_.-]*$");
+            sets.extend(words.map_err(|what| fault(at.unwrap_or("#"), what))?);
+            let Some(name) = self.texts_of(&sets, Notation::Bare, at)? else { continue };
+            bodies.push(match notation {
+                Notation::Elements(Elements { open, between, close, .. }) => {
+                    format!("{} {name} {} {value} {}", literal(open), literal(between), literal(close))
+                }
+                _ => format!("{name} \":\" {value}"),
+            });
         }
         Ok(bodies)
     }

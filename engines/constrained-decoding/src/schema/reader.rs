@@ -516,7 +516,7 @@ fn number<'a>(
     };
     let Value::Number(number) = value else { return Err(should_be(key, "a number")) };
     let decimal = Decimal::of(number);
-    own.number.digits = own.number.digits.max(decimal.len());
+    own.number.digits = own.number.digits.max(decimal.whole_digits());
     own.number.sets.push(if key == "multipleOf" {
         let multiple = Multiple::of(&decimal);
         TextSet::Multiple(multiple.ok_or_else(|| {
@@ -645,7 +645,7 @@ fn check_bounds(object: &Map<String, Value>) -> Result<(), String> {
 }
 
 /// A name as a part of a JSON pointer.
-fn escaped(name: &str) -> String {
+pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 

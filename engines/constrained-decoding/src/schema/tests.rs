@@ -1,11 +1,9 @@
 //! Schemas against an independent validator: everything that a grammar leads to is valid.
 
-mod walk;
-
 use serde_json::{Value, json};
 
 use super::{Notation, Unsupported, to_gbnf};
-use walk::{Random, matcher, walk};
+use crate::walk::{Random, matcher, walk};
 
 fn grammar(schema: &Value) -> Result<String, String> {
     to_gbnf(schema, Notation::Json, Unsupported::Reject).map_err(|fault| fault.to_string())
@@ -45,6 +43,7 @@ fn takes(schema: &Value, text: &str) -> bool {
     matcher.may_end(place)
 }
 
+/// ORCH-ENG-28
 #[test]
 fn schemas_of_llama_cpps_own_test_lead_to_valid_values_alone() {
     for line in include_str!("tests/llama_cpp.jsonl").lines() {
@@ -58,6 +57,7 @@ fn schemas_of_llama_cpps_own_test_lead_to_valid_values_alone() {
     }
 }
 
+/// ORCH-ENG-28
 #[test]
 fn every_keyword_that_is_taken_is_kept() {
     for schema in [
@@ -130,6 +130,7 @@ fn every_keyword_that_is_taken_is_kept() {
     }
 }
 
+/// ORCH-ENG-28
 #[test]
 fn what_cannot_be_kept_is_named_with_its_place() {
     for (part, words) in [
@@ -195,6 +196,7 @@ fn what_cannot_be_kept_is_named_with_its_place() {
     }
 }
 
+/// ORCH-ENG-28
 #[test]
 fn a_schema_without_values_says_where() {
     for (schema, place) in [
@@ -319,6 +321,7 @@ fn random_object(random: &mut Random, depth: usize) -> Value {
     schema
 }
 
+/// ORCH-ENG-28
 #[test]
 fn random_schemas_of_kept_keywords_lead_to_valid_values_and_take_them_again() {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
@@ -351,6 +354,7 @@ fn random_schemas_of_kept_keywords_lead_to_valid_values_and_take_them_again() {
     assert!(with_values * 10 > all * 8, "{with_values} of {all} have values");
 }
 
+/// ORCH-WORKER-5
 #[test]
 fn many_values_of_an_enum_cost_no_more_than_their_letters() {
     let values: Vec<String> =

@@ -29,22 +29,29 @@ impl Converter<'_> {
             return Ok(None);
         }
         let most = texts.most.filter(|most| *most <= emit::MAX_COUNTED);
-        let body = if texts.sets.is_empty() && !matches!(notation, Notation::Bare { .. }) {
-            match (texts.least, most) {
-                (0, None) => return Ok(Some(self.rules.any("string", notation))),
-                (least, most) => {
-                    let letter = self.rules.any("char", notation);
-                    self.rules.counted(&letter, least, most)
+        let body = match (texts.least, most) {
+            (0, None) if texts.sets.is_empty() && notation == Notation::Json => {
+                return Ok(Some(self.rules.any("string", notation)));
+            }
+            (least, Some(_)) if texts.sets.is_empty() => {
+                let letter = self.rules.any("char", notation);
+                self.rules.counted(&letter, least, most)
+            }
+            (least @ 1.., None) if texts.sets.is_empty() => {
+                let letter = self.rules.any("char", notation);
+                let least = self.rules.counted(&letter, least, Some(least));
+                let rest = self.texts_of(&[], notation, None)?.expect("there are texts");
+                format!("{least} {rest}")
+            }
+            (least, most) => {
+                let mut sets = texts.sets.clone();
+                if least > 0 || most.is_some() {
+                    sets.push(TextSet::Length { least, most });
                 }
-            }
-        } else {
-            let mut sets = texts.sets.clone();
-            if texts.least > 0 || most.is_some() {
-                sets.push(TextSet::Length { least: texts.least, most });
-            }
-            match self.texts_of(&sets, notation, texts.at.as_deref())? {
-                Some(body) => body,
-                None => return Ok(None),
+                match self.texts_of(&sets, notation, texts.at.as_deref())? {
+                    Some(body) => body,
+                    None => return Ok(None),
+                }
             }
         };
         Ok(Some(emit::quoted(&body, notation)))
@@ -57,10 +64,16 @@ impl Converter<'_> {
         notation: Notation,
         at: Option<&str>,
     ) -> Result<Option<String>, Fault> {
-        let mut sets = sets.to_vec();
-        for end in emit::excluded(notation) {
-            sets.push(TextSet::Without(end.chars().collect()));
+        if sets.is_empty() && notation == Notation::Json {
+            return Ok(Some(self.rules.any("chars", notation)));
         }
+        let mut sets = sets.to_vec();
+        let ends = match &notation {
+            Notation::Json => &[][..],
+            Notation::Marked { quote } => std::slice::from_ref(quote),
+            Notation::Bare | Notation::Elements(_) => self.texts.ends,
+        };
+        sets.extend(ends.iter().map(|end| TextSet::Without(end.chars().collect())));
         match intersection(&sets) {
             Ok(None) => Ok(None),
             Ok(Some(dfa)) => Ok(Some(self.rules.automaton(&dfa, notation))),
@@ -68,7 +81,7 @@ impl Converter<'_> {
                 let at = at.unwrap_or("#");
                 self.reader
                     .unsupported(at, "what it says of a string is too complex together: simplify it")?;
-                Ok(Some(self.rules.any("chars", notation)))
+                self.texts_of(&[], notation, None)
             }
         }
     }
@@ -92,7 +105,7 @@ impl Converter<'_> {
         match intersection(&number_sets(numbers, integer)) {
             Ok(None) => Ok(None),
             Ok(Some(dfa)) => {
-                let bare = Notation::Bare { ends: &[] };
+                let bare = Notation::Bare;
                 Ok(Some(format!("{}{}", self.rules.automaton(&dfa, bare), emit::space(notation))))
             }
             Err(_) => {

@@ -87,8 +87,12 @@ async fn tools_and_pictures_are_asked_as_the_api_has_them_and_calls_come_back_as
     assert!(engine.facts().abilities.images);
     let mut turn = Message::new(Role::User, "What is it?");
     turn.images = vec!["https://example.org/a.png".to_owned()];
-    let tool =
-        Tool { name: "look".into(), description: None, parameters: Some("{\"type\":\"object\"}".into()) };
+    let tool = Tool {
+        name: "look".into(),
+        description: None,
+        parameters: Some("{\"type\":\"object\"}".into()),
+        ..Tool::default()
+    };
     let tools = Tools { offered: vec![tool], choice: ToolChoice::Named("look".into()), single: true };
     let asked = GenerateRequest { tools: tools.into(), ..job(Input::Messages(vec![turn])) };
     within(engine.measure(Arc::new(asked.clone()))).await.expect("it is counted");

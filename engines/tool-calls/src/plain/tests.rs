@@ -9,6 +9,7 @@ fn weather() -> Tools {
         name: "weather".to_owned(),
         description: Some("Says how it is outside.".to_owned()),
         parameters: Some("{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}".to_owned()),
+        ..Tool::default()
     };
     Tools { offered: vec![tool], ..Tools::default() }
 }

@@ -13,13 +13,20 @@ fn render(source: &str, messages: &[(Role, &str)]) -> Result<String, String> {
 }
 
 fn rendered(template: &ChatTemplate, messages: &[Message], tools: &Tools) -> Result<Rendered, String> {
-    template.render(&Conversation {
-        messages,
-        tools,
-        schema: None,
-        reasoning: &ReasoningOptions::default(),
-        continues: false,
-        arguments: &Arguments::default(),
+    rendered_with(template, messages, tools, &Arguments::default())
+}
+
+fn rendered_with(
+    template: &ChatTemplate,
+    messages: &[Message],
+    tools: &Tools,
+    arguments: &Arguments,
+) -> Result<Rendered, String> {
+    let grammar = WantsGrammar::Yes;
+    let (reasoning, continues) = (&ReasoningOptions::default(), false);
+    let asked = Conversation { messages, tools, schema: None, reasoning, continues, arguments, grammar };
+    template.render(&asked).map_err(|refused| match refused {
+        Refused::Template(why) | Refused::Field(why) => why,
     })
 }
 
@@ -110,6 +117,7 @@ fn with_a_call() -> (Vec<Message>, Tools) {
         name: "weather".into(),
         description: Some("Weather <of> a city".into()),
         parameters: Some("{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}".into()),
+        ..Tool::default()
     };
     (messages, Tools { offered: vec![tool], ..Tools::default() })
 }
@@ -186,15 +194,7 @@ fn a_template_takes_the_arguments_it_knows_and_refuses_others_by_name() {
     let messages = [Message::new(Role::User, "Hi")];
     let rendered = |arguments: &str| {
         let (tools, arguments) = (Tools::default(), template.arguments(arguments)?);
-        let asked = Conversation {
-            messages: &messages,
-            tools: &tools,
-            schema: None,
-            reasoning: &ReasoningOptions::default(),
-            continues: false,
-            arguments: &arguments,
-        };
-        template.render(&asked).map(|rendered| rendered.prompt)
+        rendered_with(&template, &messages, &tools, &arguments).map(|rendered| rendered.prompt)
     };
     assert_eq!(rendered("{}").expect("rendered"), "Hilow1%");
     let said = rendered(r#"{"enable_thinking": true, "effort": "high"}"#).expect("rendered");

@@ -89,7 +89,7 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
             schema(r#"{"properties": {"a": {"items": {"type": "string", "minLength": 5, "maxLength": 2}}}}"#),
         ),
         (
-            "`sampling.json_schema` at `#`: `pattern` `^a{5,2}$`: repetition `{5,2}`",
+            "`sampling.json_schema` at `#`: `pattern` `^a{5,2}$`: invalid repetition",
             schema(r#"{"type": "string", "pattern": "^a{5,2}$"}"#),
         ),
         ("`sampling.grammar` holds a NUL", grammar("root ::= \"a\0\"")),
@@ -98,10 +98,15 @@ fn a_constraint_that_is_none_is_refused_by_field_and_the_worker_goes_on() {
         ("`sampling.json_schema` is not JSON", schema(&deep_schema)),
         ("`sampling.json_schema` is JSON, but not a schema", schema("[1]")),
         (
-            "`sampling.json_schema` at `#`: `pattern` `^\\p{L}$`: `\\p` is not supported",
-            schema(r#"{"type": "string", "pattern": "^\\p{L}$"}"#),
+            "`sampling.json_schema` at `#`: `pattern` `^a\\b$`: `\\b` and `\\B` are not supported",
+            schema(r#"{"type": "string", "pattern": "^a\\b$"}"#),
         ),
-        ("`sampling.json_schema` uses what cannot", schema(r#"{"type": "nonsense"}"#)),
+        ("`sampling.json_schema` at `#`: unknown `type` \"nonsense\"", schema(r#"{"type": "nonsense"}"#)),
+        (
+            "`sampling.json_schema` at `#/properties/a`: `uniqueItems` is not supported",
+            schema(r#"{"properties": {"a": {"type": "array", "items": {}, "uniqueItems": true}}}"#),
+        ),
+        ("`sampling.json_schema` at `#`: `$ref` leads back to itself", schema(r##"{"$ref": "#"}"##)),
     ] {
         let mut job = job(prompt("Hello"), 4);
         let shown: String = format!("{constraint:?}").chars().take(60).collect();
@@ -128,6 +133,14 @@ fn a_forced_tool_whose_parameters_contradict_themselves_is_refused_by_field() {
         let mut job = job(user("Call it."), 4);
         let tool = Tool { name: "f".to_owned(), parameters: Some(parameters.to_owned()), ..Tool::default() };
         job.tools = Tools { offered: vec![tool], choice: ToolChoice::Required, ..Tools::default() }.into();
+        let found = worker.measure(job.clone()).expect_err(parameters).to_string();
+        assert!(found.starts_with("`tools[0].parameters` (`f`) at `#/properties/a`: "), "{found}");
+        // A tool that is only offered is offered all the same, unless it is strict.
+        let mut tools = Tools { choice: ToolChoice::Auto, ..(*job.tools).clone() };
+        job.tools = tools.clone().into();
+        worker.measure(job.clone()).expect("it is no promise");
+        tools.offered[0].strict = true;
+        job.tools = tools.into();
         let found = worker.measure(job).expect_err(parameters).to_string();
         assert!(found.starts_with("`tools[0].parameters` (`f`) at `#/properties/a`: "), "{found}");
     }

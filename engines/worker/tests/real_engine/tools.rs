@@ -24,6 +24,7 @@ fn tools(choice: ToolChoice) -> Tools {
         name: name.to_owned(),
         description: Some(format!("The tool {name}.")),
         parameters: parameters.map(str::to_owned),
+        ..Tool::default()
     };
     Tools { offered: vec![tool("get_time", None), tool("get_weather", Some(WEATHER))], choice, single: false }
 }
@@ -146,7 +147,7 @@ fn what_does_not_go_with_tools_is_refused_by_name() {
     let mut asked = asks(ToolChoice::Required);
     std::sync::Arc::make_mut(&mut asked.tools).offered[0].parameters =
         Some("{\"properties\": {\"a\": {\"type\": \"odd\"}}}".into());
-    told(asked, "`tools[0].parameters` (`get_time`) uses what cannot be turned into a grammar");
+    told(asked, "`tools[0].parameters` (`get_time`) at `#/properties/a`: unknown `type`");
     let mut asked = asks(ToolChoice::Auto);
     std::sync::Arc::make_mut(&mut asked.tools).offered[0].parameters = Some("{\"type\": \"integer\"}".into());
     told(asked, "`tools[0].parameters` (`get_time`) is a schema of `type` \"integer\"");

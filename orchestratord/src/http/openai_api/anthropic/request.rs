@@ -104,8 +104,7 @@ pub(super) struct ToolSpec {
     input_schema: Option<Map<String, Value>>,
     #[serde(default, rename = "cache_control")]
     _cache_control: IgnoredAny,
-    #[serde(default, rename = "strict")]
-    _strict: IgnoredAny,
+    strict: Option<bool>,
     #[serde(default, rename = "eager_input_streaming")]
     _eager_input_streaming: IgnoredAny,
 }
@@ -211,7 +210,8 @@ impl ToolSpec {
             )));
         }
         let parameters = self.input_schema.map(|schema| Value::Object(schema).to_string());
-        Ok(Tool { name: self.name, description: self.description, parameters })
+        let strict = self.strict == Some(true);
+        Ok(Tool { name: self.name, description: self.description, parameters, strict })
     }
 }
 

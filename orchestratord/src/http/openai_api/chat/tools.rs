@@ -29,9 +29,8 @@ struct Function {
     name: String,
     description: Option<String>,
     parameters: Option<Map<String, Value>>,
-    /// Arguments keep to their schema where the call is forced, and otherwise as far as the model does.
-    #[serde(default, rename = "strict")]
-    _strict: IgnoredAny,
+    /// Arguments keep to their schema where the call is forced or this is set, and otherwise as far as the model does.
+    strict: Option<bool>,
 }
 
 /// The choice of one tool.
@@ -80,7 +79,8 @@ pub(super) fn offered(specs: Vec<ToolSpec>) -> Result<Vec<Tool>, Refusal> {
             Refusal::Invalid(format!("`tools[{i}].function` is missing: say what is to be called"))
         })?;
         let parameters = function.parameters.map(|schema| Value::Object(schema).to_string());
-        Ok(Tool { name: function.name, description: function.description, parameters })
+        let strict = function.strict == Some(true);
+        Ok(Tool { name: function.name, description: function.description, parameters, strict })
     };
     specs.into_iter().enumerate().map(tool).collect()
 }

@@ -196,7 +196,8 @@ impl ToolSpec {
         }
         let missing = || Refusal::Invalid(format!("`tools[{i}].name` is missing: name the function"));
         let parameters = self.parameters.map(|schema| Value::Object(schema).to_string());
-        Ok(Tool { name: self.name.ok_or_else(missing)?, description: self.description, parameters })
+        let (name, strict) = (self.name.ok_or_else(missing)?, self.strict == Some(true));
+        Ok(Tool { name, description: self.description, parameters, strict })
     }
 }
 

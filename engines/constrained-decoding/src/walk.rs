@@ -1,16 +1,18 @@
-//! Random texts of a grammar.
+//! Random texts of a grammar, for tests: whatever it leads to must be what it was made for.
 
 use crate::gbnf;
 use crate::matcher::Matcher;
 use crate::program::{Op, Program};
 
-/// Characters after which a text takes the shortest way to its end.
+/// Bytes after which a text takes the shortest way to its end.
 const ENOUGH: usize = 120;
 
 /// Random numbers: xorshift.
+#[derive(Debug)]
 pub struct Random(pub u64);
 
 impl Random {
+    /// A number below `count`.
     pub fn below(&mut self, count: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -19,6 +21,11 @@ impl Random {
     }
 }
 
+/// A matcher at the start of a grammar.
+///
+/// # Panics
+/// Where it is none.
+#[must_use]
 pub fn matcher(grammar: &str) -> Matcher {
     let tree = gbnf::parse(grammar, &|_| None).unwrap_or_else(|why| panic!("{why}\n{grammar}"));
     let program = Program::compile(&tree).unwrap_or_else(|why| panic!("{why}\n{grammar}"));
@@ -55,19 +62,38 @@ fn distances(program: &Program) -> Vec<usize> {
 /// # Panics
 /// Where the grammar leads into a dead end.
 pub fn walk(grammar: &str, matcher: &mut Matcher, random: &mut Random) -> String {
+    walk_on(grammar, "", ENOUGH, matcher, random)
+}
+
+/// What follows `begun` in a text of the grammar, which takes the shortest way to its end behind `enough` bytes.
+///
+/// # Panics
+/// Where the grammar leads into a dead end, or has no text that begins like that.
+pub fn walk_on(
+    grammar: &str,
+    begun: &str,
+    enough: usize,
+    matcher: &mut Matcher,
+    random: &mut Random,
+) -> String {
     let far = distances(matcher.program());
     let mut place = matcher.place();
+    for byte in begun.bytes() {
+        matcher.begin_token();
+        place =
+            matcher.byte(place, byte).unwrap_or_else(|stuck| panic!("{stuck:?} in `{begun}` of\n{grammar}"));
+    }
     let mut text = String::new();
     loop {
         let threads = matcher.threads(place);
-        if matcher.may_end(place) && (threads.is_empty() || text.len() > ENOUGH || random.below(3) == 0) {
+        if matcher.may_end(place) && (threads.is_empty() || text.len() >= enough || random.below(3) == 0) {
             return text;
         }
         assert!(!threads.is_empty(), "a dead end behind `{text}` of\n{grammar}");
         let left = |(at, back): &(u32, Vec<u32>)| {
             far[*at as usize] + back.iter().map(|back| far[*back as usize]).sum::<usize>()
         };
-        let thread = if text.len() > ENOUGH {
+        let thread = if text.len() >= enough {
             threads.iter().min_by_key(|thread| left(thread)).expect("there are some")
         } else {
             &threads[random.below(threads.len())]
