@@ -8,7 +8,6 @@ import { count, modelName, span } from "./format";
 import { Copy, Said } from "./parts";
 import { failed, look, useStore } from "./store";
 import { follow } from "./stream";
-import { apart } from "./thoughts";
 import type { EndEvent, Priority } from "./wire";
 
 interface Settings {
@@ -27,6 +26,7 @@ interface Turn {
   id: number;
   question: string;
   answer: string;
+  reasoning: string;
   task: string | null;
   /** Where it stands, until its first token. */
   standing: string | null;
@@ -72,8 +72,8 @@ export function Playground() {
     if (question === "" || running) return;
     const id = ++turnIds.current;
     const asked = performance.now();
-    const turn: Turn = { id, question, answer: "", task: null, standing: "Sending…", timings: { asked, tokens: [] }, end: null, refused: null };
-    const before = turns.filter((one) => apart(one.answer).text !== "");
+    const turn: Turn = { id, question, answer: "", reasoning: "", task: null, standing: "Sending…", timings: { asked, tokens: [] }, end: null, refused: null };
+    const before = turns.filter((one) => one.answer !== "");
     setTurns([...turns, turn]);
     setText("");
     try {
@@ -82,7 +82,7 @@ export function Playground() {
       change(id, () => ({ task: body.task_id, standing: standing(body.queue_position, body.predicted_start_ms) }));
       leave.current = follow(body.task_id, {
         started: () => undefined,
-        token: (t, at) => change(id, (now) => ({ answer: now.answer + t, standing: null, timings: { asked, tokens: [...now.timings.tokens, at] } })),
+        token: (output, at) => change(id, (now) => ({ answer: now.answer + output.text, reasoning: now.reasoning + output.reasoning, standing: null, timings: { asked, tokens: [...now.timings.tokens, at] } })),
         end: (end) => {
           change(id, () => ({ end, standing: null }));
           look();
@@ -162,7 +162,7 @@ function request(settings: Settings, session: string, before: Turn[], question: 
   const system = settings.system.trim() === "" ? [] : [{ role: "system", content: settings.system }];
   const turns = before.flatMap((turn) => [
     { role: "user", content: turn.question },
-    { role: "assistant", content: apart(turn.answer).text },
+    { role: "assistant", content: turn.answer },
   ]);
   return {
     session_id: session,
@@ -177,7 +177,7 @@ function request(settings: Settings, session: string, before: Turn[], question: 
 
 function Exchange({ turn }: { turn: Turn }) {
   const { end } = turn;
-  const { thought, text } = apart(turn.answer);
+  const { reasoning, answer: text } = turn;
   const busy = end === null && turn.refused === null;
   return (
     <article class="turn">
@@ -188,10 +188,10 @@ function Exchange({ turn }: { turn: Turn }) {
       <div class="said model" aria-live="polite" aria-busy={busy}>
         <h3>Model</h3>
         {turn.standing && <p class="standing">{turn.standing}</p>}
-        {thought !== "" && (
-          <details class="thought" open={busy && text === ""}>
-            <summary>{busy && text === "" ? "Thinking…" : "Thought"}</summary>
-            <p class="text">{thought}</p>
+        {reasoning !== "" && (
+          <details class="reasoning" open={busy && text === ""}>
+            <summary>{busy && text === "" ? "Reasoning…" : "Reasoning"}</summary>
+            <p class="text">{reasoning}</p>
           </details>
         )}
         {text !== "" && <p class={busy ? "text writing" : "text"}>{text}</p>}

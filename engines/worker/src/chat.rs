@@ -177,9 +177,19 @@ pub struct OutputFormat {
     /// Whether it ends after one call.
     #[serde(skip)]
     single: bool,
-    /// Whether its raw text is the answer alone: what must satisfy a schema has no markup around it.
+    /// What its raw text is.
     #[serde(skip)]
-    answer_only: bool,
+    raw_text: RawText,
+}
+
+/// What the raw text of an output is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum RawText {
+    /// What the model wrote.
+    #[default]
+    AsWritten,
+    /// The answer alone: what must satisfy a schema has no markup around it.
+    AnswerOnly,
 }
 
 /// What a format begins calls with.
@@ -313,7 +323,9 @@ impl ChatTemplate {
         let grammar = rendered.answer_grammar();
         if schema.is_none() || !tools.are_shown() {
             let mut rendered = rendered.told(grammar, tools);
-            rendered.format.answer_only = schema.is_some();
+            if schema.is_some() {
+                rendered.format.raw_text = RawText::AnswerOnly;
+            }
             return Ok(rendered);
         }
         // llama.cpp forgets the tools beside a schema.

@@ -11,7 +11,7 @@ use generation::{
 use serde::Deserialize;
 use tool_calls::{ToolEvent, ToolParser};
 
-use super::{OutputFormat, from_json};
+use super::{OutputFormat, RawText, from_json};
 use crate::ffi::chat::Parser;
 use crate::log::{self, Level};
 
@@ -42,7 +42,7 @@ pub struct OutputParser {
     /// Parses reasoning out of the content, where llama.cpp knows none of this model.
     inline: Option<InlineReasoningParser>,
     single: bool,
-    answer_only: bool,
+    raw_text: RawText,
     calls: u32,
     /// Raw text of which it is not decided what it is.
     pending: PendingOutput,
@@ -99,7 +99,7 @@ impl OutputParser {
             own: format.own.as_ref().map(|(format, tools)| ToolParser::new(*format, tools)),
             inline: format.inline_reasoning.map(InlineReasoningParser::new),
             single: format.single,
-            answer_only: format.answer_only,
+            raw_text: format.raw_text,
             calls: 0,
             pending: PendingOutput::default(),
         })
@@ -152,7 +152,7 @@ impl OutputParser {
 
     fn sent(&self, chunk: OutputChunk) -> OutputChunk {
         let mut chunk = of_the_answer(chunk);
-        if self.answer_only
+        if self.raw_text == RawText::AnswerOnly
             && let Some(events) = chunk.events.take()
         {
             let texts = events.into_iter().filter_map(|event| match event {

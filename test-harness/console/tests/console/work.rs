@@ -64,9 +64,9 @@ async fn what_a_model_thinks_before_it_answers_is_folded() {
     browser.write("#question", "Say hello.").await;
     browser.press("Send").await;
     browser.says(".turn footer", "tokens").await;
-    browser.says(".thought summary", "Thought").await;
-    browser.click(".thought summary").await;
-    let reasoning = browser.text(".thought .text").await;
+    browser.says(".reasoning summary", "Reasoning").await;
+    browser.click(".reasoning summary").await;
+    let reasoning = browser.text(".reasoning .text").await;
     assert!(reasoning.len() > 10 && !reasoning.contains("<think>"), "{reasoning}");
     browser.gone(".said.model > .text").await;
 }
