@@ -116,6 +116,8 @@ struct ChatToolFunction<'a> {
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,8 +174,9 @@ fn chat_tool(tool: &Tool) -> Result<ChatTool<'_>, Fault> {
     let schema = tool.parameters.as_deref().map(serde_json::from_str).transpose();
     let parameters =
         schema.map_err(|error| Fault::Refused(format!("`tools`: `{}` has no JSON: {error}", tool.name)))?;
+    let strict = tool.strict.then_some(true);
     let function =
-        ChatToolFunction { name: &tool.name, description: tool.description.as_deref(), parameters };
+        ChatToolFunction { name: &tool.name, description: tool.description.as_deref(), parameters, strict };
     Ok(ChatTool { r#type: FUNCTION, function })
 }
 

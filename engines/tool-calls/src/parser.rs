@@ -107,8 +107,12 @@ impl ToolParser {
         self.run()
     }
 
-    /// The answer has ended: decides upon what was left open.
-    pub fn finish(&mut self) -> Vec<ToolEvent> {
+    /// The answer has ended, by its model where `is_whole`: decides upon what was left open. The beginning of a call that
+    /// was cut before its arguments is no content.
+    pub fn finish(&mut self, is_whole: bool) -> Vec<ToolEvent> {
+        if !is_whole {
+            self.drop_beginning();
+        }
         self.ended = true;
         let mut events = self.run();
         if let State::Arguments(_) = self.state {
@@ -118,6 +122,22 @@ impl ToolParser {
             events.push(ToolEvent::Content(std::mem::take(&mut self.space)));
         }
         events
+    }
+
+    fn drop_beginning(&mut self) {
+        let is_beginning = match self.state {
+            State::Text => self.calls > 0,
+            State::Opened(mark) => {
+                let head =
+                    heads::head((self.format, mark), &self.buffer, &mut self.searched, false, &self.tools);
+                matches!(head, Head::More)
+            }
+            State::Arguments(_) | State::Closing => false,
+        };
+        if is_beginning {
+            self.buffer.clear();
+            self.state = State::Text;
+        }
     }
 
     fn run(&mut self) -> Vec<ToolEvent> {

@@ -171,15 +171,24 @@ pub struct OutputFormat {
     /// Whether the output begins within reasoning, where it may hold reasoning that llama.cpp knows nothing of.
     #[serde(skip)]
     inline_reasoning: Option<bool>,
-    /// Whether the answer may hold calls.
+    /// How many calls it may hold.
     #[serde(skip)]
-    may_call: bool,
-    /// Whether it ends after one call.
-    #[serde(skip)]
-    single: bool,
+    calls: AllowedCalls,
     /// What its raw text is.
     #[serde(skip)]
     raw_text: RawText,
+    /// Whether the prompt ends with the beginning of the answer.
+    #[serde(skip)]
+    continues: bool,
+}
+
+/// How many tool calls an output may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum AllowedCalls {
+    #[default]
+    None,
+    One,
+    Any,
 }
 
 /// What the raw text of an output is.
@@ -513,7 +522,9 @@ impl ChatTemplate {
         let rendered = self.recent.result(request.to_string(), clock::now(), |request| {
             self.templates.render(request).map_err(|error| explain(&error))
         });
-        from_json(&rendered?)
+        let mut rendered: FromTemplate = from_json(&rendered?)?;
+        rendered.format.continues = continues;
+        Ok(rendered)
     }
 }
 
@@ -579,8 +590,11 @@ impl FromTemplate {
         let is_free = grammar.as_ref().is_none_or(|grammar| matches!(grammar.begins, Begins::AtCall(_)));
         let is_unknown = is_free && format.thinking_start.is_empty();
         format.inline_reasoning = is_unknown.then(|| reasoning::is_prefilled(&prompt));
-        format.may_call = tools.are_shown();
-        format.single = tools.single;
+        format.calls = match tools.are_shown() {
+            false => AllowedCalls::None,
+            true if tools.single => AllowedCalls::One,
+            true => AllowedCalls::Any,
+        };
         Rendered { prompt, grammar, stops, format }
     }
 }
@@ -620,7 +634,7 @@ impl OutputFormat {
         if self.grammar_triggers.iter().any(|trigger| trigger.kind != Trigger::WORD) {
             return None;
         }
-        if self.may_call && self.grammar_triggers.is_empty() && self.own.is_none() {
+        if self.calls != AllowedCalls::None && self.grammar_triggers.is_empty() && self.own.is_none() {
             return None;
         }
         let mut marks = [false; 256];

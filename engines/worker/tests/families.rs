@@ -354,6 +354,27 @@ fn a_prompt_that_continues_the_last_message_ends_with_it() {
     assert!(!prompt(&qwen, &turns, &ReasoningOptions::default(), false).ends_with("One, two,"));
 }
 
+/// ORCH-OAI-20
+#[test]
+fn what_an_answer_continues_is_not_sent_again() {
+    let (Some(qwen), Some(glm)) = (template("Qwen-Qwen3-0.6B"), template("GLM-4.6")) else { return };
+    let turns = [Message::new(Role::User, "Count."), Message::new(Role::Assistant, "One, two,")];
+    let (tools, arguments, reasoning) = (Tools::default(), Arguments::default(), ReasoningOptions::default());
+    for template in [&qwen, &glm] {
+        let asked = Conversation {
+            messages: &turns,
+            tools: &tools,
+            schema: None,
+            grammar: WantsGrammar::Yes,
+            reasoning: &reasoning,
+            continues: true,
+            arguments: &arguments,
+        };
+        let format = template.render(&asked).expect("rendered").format;
+        assert_eq!(parse(&format, &[" three", "."]).content, "three.");
+    }
+}
+
 /// Templates that show tools, and whose calls llama.cpp does not read.
 const UNREAD: [&str; 1] = ["ibm-granite-granite-3.3-2B-Instruct"];
 

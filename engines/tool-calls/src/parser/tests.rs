@@ -51,7 +51,7 @@ fn read<'a>(format: ToolFormat, pieces: impl IntoIterator<Item = &'a str>) -> Re
     for piece in pieces {
         read.add(parser.push(piece));
     }
-    read.add(parser.finish());
+    read.add(parser.finish(true));
     assert_eq!(read.ended, parser.calls(), "each call ends once");
     read
 }
@@ -314,4 +314,26 @@ proptest! {
             prop_assert_eq!(read.content, answer);
         }
     }
+}
+
+#[test]
+fn the_beginning_of_a_call_that_was_cut_is_no_content() {
+    let call = "<tool_call>\n<function=now>\n<parameter=zone>\nUTC\n</parameter>\n</function>\n</tool_call>";
+    let read = |text: &str, is_whole: bool| {
+        let mut parser = ToolParser::new(ToolFormat::QwenXml, &tools());
+        let mut read = Read::default();
+        read.add(parser.push(text));
+        read.add(parser.finish(is_whole));
+        read
+    };
+    for cut in ["\n<tool_call>\n<function=no", "\n<tool_call>", "\n<tool_c"] {
+        let cut_off = read(&format!("{call}{cut}"), false);
+        assert_eq!((cut_off.content.trim(), cut_off.calls.len()), ("", 1), "{cut}");
+    }
+    assert_eq!(read("<tool_call>\n<function=no", false).content, "");
+    assert_eq!(
+        read("<tool_call>\n<function=no", true).content,
+        "<tool_call>\n<function=no",
+        "a text that ended"
+    );
 }

@@ -11,7 +11,7 @@ use generation::{
 use serde::Deserialize;
 use tool_calls::{ToolEvent, ToolParser};
 
-use super::{OutputFormat, RawText, from_json};
+use super::{AllowedCalls, OutputFormat, RawText, from_json};
 use crate::ffi::chat::Parser;
 use crate::log::{self, Level};
 
@@ -89,8 +89,13 @@ impl OutputParser {
     /// # Errors
     /// What llama.cpp says is wrong with its own parser.
     pub fn new(format: &OutputFormat) -> Result<Self, String> {
+        let mut parser = Parser::open(format.number, &format.generation_prompt, &format.parser)?;
+        // What the answer continues is part of the prompt, and parsed with it: it is not new.
+        if format.continues {
+            parser.read("", true)?;
+        }
         Ok(Self {
-            parser: Parser::open(format.number, &format.generation_prompt, &format.parser)?,
+            parser,
             written: String::new(),
             marks: format.marks(),
             state: State::Other,
@@ -98,7 +103,7 @@ impl OutputParser {
             read: 0,
             own: format.own.as_ref().map(|(format, tools)| ToolParser::new(*format, tools)),
             inline: format.inline_reasoning.map(InlineReasoningParser::new),
-            single: format.single,
+            single: format.calls == AllowedCalls::One,
             raw_text: format.raw_text,
             calls: 0,
             pending: PendingOutput::default(),
@@ -144,7 +149,7 @@ impl OutputParser {
         let mut events = self.events(new);
         let content = self.inline.take().and_then(|mut inline| inline.finish());
         events.all.extend(content);
-        let rest = self.own.as_mut().map(ToolParser::finish).unwrap_or_default();
+        let rest = self.own.as_mut().map(|own| own.finish(is_whole)).unwrap_or_default();
         self.add_parsed_calls(rest, &mut events);
         let last = self.pending.finish(events.all).map(|chunk| self.sent(chunk));
         last.filter(|chunk| !chunk.is_empty())

@@ -37,7 +37,7 @@ fn asks(choice: ToolChoice) -> GenerateRequest {
 fn read(text: &str) -> (String, Vec<(String, String)>) {
     let mut parser = ToolParser::new(ToolFormat::Hermes, &tools(ToolChoice::Auto).offered);
     let (mut content, mut calls) = (String::new(), Vec::new());
-    for event in parser.push(text).into_iter().chain(parser.finish()) {
+    for event in parser.push(text).into_iter().chain(parser.finish(true)) {
         match event {
             ToolEvent::Content(text) => content.push_str(&text),
             ToolEvent::Start { name } => calls.push((name, String::new())),
