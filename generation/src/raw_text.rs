@@ -26,6 +26,12 @@ impl RawTextWriter {
         self.open == Open::Nothing
     }
 
+    /// Whether reasoning can follow without a tag.
+    #[must_use]
+    pub fn is_reasoning(&self) -> bool {
+        self.open == Open::Reasoning
+    }
+
     /// The raw text of `events`.
     pub fn write(&mut self, events: &[OutputEvent]) -> String {
         let mut raw = String::new();

@@ -23,7 +23,7 @@ use crate::backpressure::Failure;
 
 mod metadata;
 
-pub use metadata::EventMetadata;
+pub use metadata::{EventMetadata, Parsed};
 use metadata::{Metadata, bytes_of};
 
 /// Why a task ended, on the wire.
@@ -323,7 +323,7 @@ impl LogReader {
         Poll::Pending
     }
 
-    /// What each of `events` has beside its raw text; nothing at all where none of the log has anything.
+    /// What each of `events` has beside its raw text; nothing at all where none of them has anything.
     #[must_use]
     pub fn metadata(&self, events: Range<u32>) -> Vec<EventMetadata> {
         let events = events.start as usize..events.end as usize;

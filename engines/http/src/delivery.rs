@@ -93,6 +93,12 @@ impl Delivery {
                 extra,
             });
         }
+        let is_reasoning = !reasoning.is_empty() && text.is_empty() && tool_calls.is_empty();
+        if is_reasoning && self.raw.is_reasoning() && self.pending.is_empty() {
+            let text = reasoning.into_owned();
+            let events = Some(vec![OutputEvent::Reasoning(text.clone())]);
+            return self.deliver(OutputChunk { text, events, tokens, logprobs, extra });
+        }
         let (raw, events) = self.parsed(&reasoning, text.into_owned(), tool_calls);
         let chunk = OutputChunk { text: raw, events: Some(Vec::new()), tokens, logprobs, extra };
         self.pending.push(chunk);

@@ -19,7 +19,7 @@ use crate::delivery::Delivery;
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
 use crate::framing::More;
-use crate::shape::Shape;
+use crate::shape::{Shape, TextKind};
 use crate::socket::Socket;
 use crate::sse::SseReader;
 use crate::{clock, large};
@@ -188,8 +188,12 @@ impl<A: Answer> Events<A> {
             if !text.is_empty() {
                 delivery.read.add();
             }
-            let (text, extra) = (Cow::Borrowed(text), self.shape.extra());
-            delivery.event(Event { text, tokens: vec![UNKNOWN_TOKEN], extra, ..Event::default() });
+            let event = Event { tokens: vec![UNKNOWN_TOKEN], extra: self.shape.extra(), ..Event::default() };
+            let text = Cow::Borrowed(text);
+            delivery.event(match self.shape.kind() {
+                TextKind::Answer => Event { text, ..event },
+                TextKind::Reasoning => Event { reasoning: text, ..event },
+            });
             self.cut_beyond(delivery);
             return Ok(());
         }
@@ -202,14 +206,17 @@ impl<A: Answer> Events<A> {
         }
         self.last = event.last;
         let is_only_text = event.last.is_none()
-            && event.reasoning.is_empty()
             && event.tool_calls.is_empty()
             && event.logprobs.is_empty()
             && event.tokens == [UNKNOWN_TOKEN];
-        if A::REPEATS && !event.text.is_empty() && is_only_text {
-            self.shape.learn(data, &event.text, event.extra.as_ref());
-        } else {
-            self.shape.forget();
+        let text = match (event.text.is_empty(), event.reasoning.is_empty()) {
+            (false, true) => Some((&event.text, TextKind::Answer)),
+            (true, false) => Some((&event.reasoning, TextKind::Reasoning)),
+            _ => None,
+        };
+        match text.filter(|_| A::REPEATS && is_only_text) {
+            Some((text, kind)) => self.shape.learn(data, text, kind, event.extra.as_ref()),
+            None => self.shape.forget(),
         }
         delivery.event(event);
         self.cut_beyond(delivery);

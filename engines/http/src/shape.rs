@@ -12,14 +12,32 @@ pub(crate) struct Shape {
     around: Vec<u8>,
     /// Where the text was: the bytes behind it begin here in `around`.
     at: usize,
+    /// What the text is.
+    kind: TextKind,
     /// What the engine says in fields of its own there.
     extra: Option<Arc<ExtraFields>>,
+}
+
+/// What the text of an event is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TextKind {
+    /// Text of the answer.
+    #[default]
+    Answer,
+    /// Reasoning.
+    Reasoning,
 }
 
 impl Shape {
     /// Remembers what is around `text`, which is a part of `event`; nothing, where it is not: an escape in it
     /// made a copy.
-    pub(crate) fn learn(&mut self, event: &[u8], text: &str, extra: Option<&Arc<ExtraFields>>) {
+    pub(crate) fn learn(
+        &mut self,
+        event: &[u8],
+        text: &str,
+        kind: TextKind,
+        extra: Option<&Arc<ExtraFields>>,
+    ) {
         self.forget();
         let Some(at) = (text.as_ptr() as usize).checked_sub(event.as_ptr() as usize) else { return };
         let end = at + text.len();
@@ -29,6 +47,7 @@ impl Shape {
         self.around.extend_from_slice(&event[..at]);
         self.around.extend_from_slice(&event[end..]);
         self.at = at;
+        self.kind = kind;
         self.extra = extra.cloned();
     }
 
@@ -37,6 +56,11 @@ impl Shape {
         self.around.clear();
         self.at = 0;
         self.extra = None;
+    }
+
+    /// What the text is.
+    pub(crate) fn kind(&self) -> TextKind {
+        self.kind
     }
 
     /// The fields of the engine's own that stand around the text.

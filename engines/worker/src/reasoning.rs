@@ -86,7 +86,7 @@ impl ReasoningBudget {
         }
         let longest = self.tags.ends.iter().chain([&self.tags.start]).map(String::len).max().unwrap_or(0);
         let kept = (longest + bytes.len()).min(self.tail.len());
-        self.tail.drain(..self.tail.len() - kept);
+        self.tail = self.tail.split_off(self.tail.len() - kept);
         self.close_if_used_up();
     }
 

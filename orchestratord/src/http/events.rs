@@ -21,7 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::answer;
 use super::streams::StreamPermit;
 use crate::handle::{QueuePosition, Subscription};
-use crate::task_log::{Chunk, LogReader};
+use crate::task_log::{Chunk, LogReader, Parsed};
 
 /// What the buffer begins with: room for some tokens of usual size.
 const BUFFER_BYTES: usize = 1024;
@@ -98,8 +98,8 @@ impl Relay {
                 let after = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
                 let mut metadata = self.reader.metadata(first..after).into_iter();
                 for (i, text) in (first..after).zip(texts) {
-                    let events = metadata.next().and_then(|metadata| metadata.events);
-                    match events.as_deref().and_then(output_parts) {
+                    let parsed = metadata.next().map(|metadata| metadata.parsed).unwrap_or_default();
+                    match output_parts(parsed, &text) {
                         Some(parts) => parsed_token(&mut self.buffer, i, &text, &parts),
                         None => token(&mut self.buffer, i, &text),
                     }
@@ -126,7 +126,10 @@ fn parsed_token(buffer: &mut BytesMut, i: u32, text: &str, parts: &[OutputPart])
 }
 
 /// The parts on the wire; nothing for vectors and scores, which `t` holds.
-fn output_parts(events: &[OutputEvent]) -> Option<Vec<OutputPart>> {
+fn output_parts(parsed: Parsed, text: &str) -> Option<Vec<OutputPart>> {
+    if parsed == Parsed::Text {
+        return None;
+    }
     let part = |event: &OutputEvent| {
         let none = OutputPart { text: None, reasoning: None, tool_call: None };
         match event {
@@ -140,7 +143,7 @@ fn output_parts(events: &[OutputEvent]) -> Option<Vec<OutputPart>> {
             OutputEvent::Embedding(_) | OutputEvent::Score(_) => None,
         }
     };
-    events.iter().map(part).collect()
+    parsed.into_events(text.to_owned()).iter().map(part).collect()
 }
 
 fn started(buffer: &mut BytesMut, position: QueuePosition) {

@@ -15,8 +15,8 @@ use serde_json::Value;
 /// What one event of a log has beside its raw text.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct EventMetadata {
-    /// What the raw text was parsed into; nothing where all of it is text of the answer.
-    pub events: Option<Vec<OutputEvent>>,
+    /// What the raw text was parsed into.
+    pub parsed: Parsed,
     /// Probabilities of the answer's tokens.
     pub logprobs: Vec<TokenLogprob>,
     /// Fields of the engine's own.
@@ -24,10 +24,42 @@ pub struct EventMetadata {
     pub extra: Option<Arc<ExtraFields>>,
 }
 
+/// What the raw text of an event was parsed into.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Parsed {
+    /// All of it is text of the answer.
+    #[default]
+    Text,
+    /// All of it is reasoning.
+    Reasoning,
+    /// These events.
+    Events(Vec<OutputEvent>),
+}
+
+impl Parsed {
+    fn of(chunk: &OutputChunk) -> Self {
+        match chunk.events.as_deref() {
+            None => Self::Text,
+            Some([OutputEvent::Reasoning(text)]) if *text == chunk.text => Self::Reasoning,
+            Some(events) => Self::Events(events.to_vec()),
+        }
+    }
+
+    /// The events of an event of the log whose raw text is `text`.
+    #[must_use]
+    pub fn into_events(self, text: String) -> Vec<OutputEvent> {
+        match self {
+            Self::Text => vec![OutputEvent::Text(text)],
+            Self::Reasoning => vec![OutputEvent::Reasoning(text)],
+            Self::Events(events) => events,
+        }
+    }
+}
+
 /// The same, to be packed.
 #[derive(Serialize)]
 struct Packing<'p> {
-    events: &'p Option<Vec<OutputEvent>>,
+    parsed: Parsed,
     logprobs: &'p [TokenLogprob],
 }
 
@@ -69,7 +101,7 @@ impl Metadata {
         let before = self.packed.len();
         self.ends.resize(at, u32::try_from(before).unwrap_or(u32::MAX));
         let packed = std::mem::take(&mut self.packed);
-        let packing = Packing { events: &chunk.events, logprobs: &chunk.logprobs };
+        let packing = Packing { parsed: Parsed::of(chunk), logprobs: &chunk.logprobs };
         self.packed = postcard::to_extend(&packing, packed).expect(GROWS);
         let Ok(end) = u32::try_from(self.packed.len()) else {
             self.packed.truncate(before);
@@ -79,13 +111,34 @@ impl Metadata {
         true
     }
 
-    /// What each of `events` has.
+    /// What each of `events` has; nothing at all where none of them has anything.
     pub(super) fn of(&self, events: Range<usize>) -> Vec<EventMetadata> {
+        if self.packed_of_all(&events).is_empty() && self.has_no_extra(&events) {
+            return Vec::new();
+        }
         let metadata = |at| {
-            let packed: EventMetadata = postcard::from_bytes(self.packed_of(at)).unwrap_or_default();
+            let packed: EventMetadata = match self.packed_of(at) {
+                [] => EventMetadata::default(),
+                packed => postcard::from_bytes(packed).unwrap_or_default(),
+            };
             EventMetadata { extra: self.extra_of(at), ..packed }
         };
         events.map(metadata).collect()
+    }
+
+    /// What is packed of all of `events`.
+    fn packed_of_all(&self, events: &Range<usize>) -> &[u8] {
+        let end_of = |events: usize| match events.min(self.ends.len()).checked_sub(1) {
+            Some(last) => self.ends[last] as usize,
+            None => 0,
+        };
+        &self.packed[end_of(events.start)..end_of(events.end).max(end_of(events.start))]
+    }
+
+    /// Whether none of `events` has fields of the engine's own.
+    fn has_no_extra(&self, events: &Range<usize>) -> bool {
+        let changes = self.extra.iter().any(|(from, extra)| events.contains(from) && extra.is_some());
+        !changes && self.extra_of(events.start).is_none()
     }
 
     /// The raw text of an event whose output is no text: vectors and scores as JSON.
@@ -96,7 +149,8 @@ impl Metadata {
             OutputEvent::Score(score) => serde_json::to_string(&score).unwrap_or_default(),
             OutputEvent::Text(_) | OutputEvent::Reasoning(_) | OutputEvent::ToolCall(_) => String::new(),
         };
-        packed.events.into_iter().flatten().map(raw).collect()
+        let Parsed::Events(events) = packed.parsed else { return String::new() };
+        events.into_iter().map(raw).collect()
     }
 
     fn extra_of(&self, at: usize) -> Option<Arc<ExtraFields>> {

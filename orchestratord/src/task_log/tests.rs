@@ -103,7 +103,10 @@ fn each_event_keeps_what_it_has_beside_its_own_text() {
     let told = log.read_from(0).metadata(0..6);
     assert_eq!(told[1], EventMetadata { logprobs: split.logprobs, ..EventMetadata::default() });
     assert_eq!(told[3], EventMetadata { logprobs: whole.logprobs, ..EventMetadata::default() });
-    assert_eq!(told[4], EventMetadata { events: reasoned.events, ..EventMetadata::default() });
+    assert_eq!(
+        told[4],
+        EventMetadata { parsed: Parsed::Events(reasoned.events.unwrap()), ..EventMetadata::default() }
+    );
     let nothing = EventMetadata::default();
     assert_eq!([&told[0], &told[2], &told[5]], [&nothing; 3], "there is no event 5");
     assert!(!log.append(0, &weighed(&[b"late"])));
@@ -193,5 +196,5 @@ fn vectors_and_scores_are_json_for_readers_of_text_and_numbers_for_others() {
     assert_eq!(log.read_from(0).try_next(), Some(texts(["[0.5,-1.0]", "2.5"])));
     let mut typed = log.read_from(0).typed();
     assert_eq!(typed.try_next(), Some(texts(["", ""])));
-    assert_eq!(typed.metadata(0..1)[0].events, Some(vec![vector]));
+    assert_eq!(typed.metadata(0..1)[0].parsed, Parsed::Events(vec![vector]));
 }

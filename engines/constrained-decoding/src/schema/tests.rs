@@ -12,10 +12,10 @@ fn grammar(schema: &Value) -> Result<String, String> {
 /// Random texts of the schema's grammar, each valid.
 fn check(schema: &Value, walks: usize) {
     let grammar = grammar(schema).unwrap_or_else(|why| panic!("{schema}: {why}"));
-    let options = jsonschema::options().should_validate_formats(true);
-    let of_old = schema["items"].is_array();
-    let draft = if of_old { jsonschema::Draft::Draft7 } else { jsonschema::Draft::Draft202012 };
-    let validator = options.with_draft(draft).build(schema);
+    let is_of_draft_7 = schema["items"].is_array();
+    let options =
+        if is_of_draft_7 { jsonschema::draft7::options() } else { jsonschema::draft202012::options() };
+    let validator = options.should_validate_formats(true).build(schema);
     let validator = validator.unwrap_or_else(|why| panic!("{schema}: {why}"));
     let mut matcher = matcher(&grammar);
     let mut random = Random(0x9E37_79B9_7F4A_7C15);

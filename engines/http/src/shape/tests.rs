@@ -1,11 +1,11 @@
-use super::Shape;
+use super::{Shape, TextKind};
 
 const EVENT: &[u8] = br#"{"text":"one","n":1}"#;
 
 fn learned() -> Shape {
     let mut shape = Shape::default();
     let text = std::str::from_utf8(&EVENT[9..12]).expect("ASCII");
-    shape.learn(EVENT, text, None);
+    shape.learn(EVENT, text, TextKind::Answer, None);
     shape
 }
 
@@ -38,7 +38,7 @@ fn an_event_that_differs_anywhere_else_is_not() {
 fn what_is_around_may_not_overlap() {
     let mut shape = Shape::default();
     let event = br#""""#;
-    shape.learn(event, std::str::from_utf8(&event[1..1]).expect("empty"), None);
+    shape.learn(event, std::str::from_utf8(&event[1..1]).expect("empty"), TextKind::Answer, None);
     assert_eq!(shape.text(b"\""), None);
 }
 
@@ -46,7 +46,7 @@ fn what_is_around_may_not_overlap() {
 fn a_text_that_is_a_copy_teaches_nothing_and_old_lessons_go() {
     let mut shape = learned();
     let copy = String::from("one");
-    shape.learn(EVENT, &copy, None);
+    shape.learn(EVENT, &copy, TextKind::Answer, None);
     assert_eq!(shape.text(EVENT), None);
     let mut shape = learned();
     shape.forget();

@@ -281,7 +281,7 @@ fn of_the_answer(mut chunk: OutputChunk) -> OutputChunk {
             _ => 0,
         });
         let others = chunk.logprobs.len() - tokens_within(&chunk.logprobs, texts.sum());
-        chunk.logprobs.drain(..others);
+        chunk.logprobs = chunk.logprobs.split_off(others);
     }
     chunk
 }

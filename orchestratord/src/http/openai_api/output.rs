@@ -87,7 +87,7 @@ impl OutputReader {
                 Chunk::Tokens { first, texts } => {
                     let after = first.saturating_add(u32::try_from(texts.len()).unwrap_or(u32::MAX));
                     let metadata = self.reader.metadata(first..after);
-                    if metadata.is_empty() && self.pending.logprobs.is_none() {
+                    if metadata.is_empty() && self.is_plain() {
                         return Some(Update::Texts(texts));
                     }
                     let segments = self.segments(texts, metadata);
@@ -103,19 +103,24 @@ impl OutputReader {
         }
     }
 
+    /// Whether text of the answer needs nothing beside it.
+    fn is_plain(&self) -> bool {
+        self.pending.logprobs.is_none() && self.pending.extra.is_none() && self.raw.is_plain()
+    }
+
     /// Segments of `texts`, each of which has the metadata at the same place; none has any where there is none.
     fn segments(&mut self, texts: Vec<String>, metadata: Vec<EventMetadata>) -> Vec<OutputSegment> {
         let mut segments = Vec::with_capacity(texts.len());
         let mut metadata = metadata.into_iter();
         for text in texts {
-            let EventMetadata { events, logprobs, extra } = metadata.next().unwrap_or_default();
+            let EventMetadata { parsed, logprobs, extra } = metadata.next().unwrap_or_default();
             if let Some(pending) = &mut self.pending.logprobs {
                 pending.extend(logprobs);
             }
             if self.include_extra {
                 self.pending.extra = ExtraFields::joined(self.pending.extra.take(), extra);
             }
-            let events = events.unwrap_or_else(|| vec![OutputEvent::Text(text)]);
+            let events = parsed.into_events(text);
             let events = events.into_iter().filter_map(|event| self.placed(event));
             let events: Vec<_> = events.collect();
             segments.extend(events.into_iter().map(|event| self.segment(event)));
