@@ -12,9 +12,10 @@ use generation::{
 use orchestrator_core::TokenCount;
 use tokio::time::Instant;
 
-use crate::backend::Event;
+use crate::backend::{Event, UNKNOWN_TOKEN};
 use crate::clock;
 use crate::progress::EventsRead;
+use crate::shape::TextKind;
 
 /// Tokens by which the count of an engine may differ from the one here.
 const SLACK_TOKENS: u32 = 16;
@@ -77,6 +78,23 @@ impl Delivery {
     /// Whether more tokens came than the request asks for.
     pub(crate) fn is_beyond(&self) -> bool {
         self.most.is_some_and(|most| self.tokens > most)
+    }
+
+    /// Delivers one token of an event that has nothing else: nearly all of them.
+    pub(crate) fn token(&mut self, kind: TextKind, text: &str, extra: Option<Arc<ExtraFields>>) {
+        let is_plain = kind == TextKind::Answer && self.inline.is_none() && self.raw.is_plain();
+        let tokens = vec![UNKNOWN_TOKEN];
+        if is_plain && self.pending.is_empty() {
+            self.tokens = self.tokens.saturating_add(1);
+            let chunk =
+                OutputChunk { text: text.to_owned(), events: None, tokens, logprobs: Vec::new(), extra };
+            return self.deliver(chunk);
+        }
+        let event = Event { tokens, extra, ..Event::default() };
+        self.event(match kind {
+            TextKind::Answer => Event { text: text.into(), ..event },
+            TextKind::Reasoning => Event { reasoning: text.into(), ..event },
+        });
     }
 
     /// Delivers what an event says.

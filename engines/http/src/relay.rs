@@ -4,7 +4,6 @@
 //!
 //! Rules: ORCH-ENG-13, ORCH-ENG-29
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -14,7 +13,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::backend::{Answer, DONE, Ending, Event, Last, Reading, UNKNOWN_TOKEN};
+use crate::backend::{Answer, DONE, Ending, Last, Reading, UNKNOWN_TOKEN};
 use crate::delivery::Delivery;
 use crate::exchange::{Client, Incoming, Opened};
 use crate::fault::Fault;
@@ -188,12 +187,7 @@ impl<A: Answer> Events<A> {
             if !text.is_empty() {
                 delivery.read.add();
             }
-            let event = Event { tokens: vec![UNKNOWN_TOKEN], extra: self.shape.extra(), ..Event::default() };
-            let text = Cow::Borrowed(text);
-            delivery.event(match self.shape.kind() {
-                TextKind::Answer => Event { text, ..event },
-                TextKind::Reasoning => Event { reasoning: text, ..event },
-            });
+            delivery.token(self.shape.kind(), text, self.shape.extra());
             self.cut_beyond(delivery);
             return Ok(());
         }
