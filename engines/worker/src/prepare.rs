@@ -251,6 +251,10 @@ fn reasoning_budget(
     format: &OutputFormat,
 ) -> Option<ReasoningBudget> {
     let budget = job.reasoning.budget?;
+    // What is switched off has nothing to close, unless a template cannot switch it off.
+    if job.reasoning.enabled == Some(false) && budget.0 > 0 {
+        return None;
+    }
     let tags = format.reasoning_tags();
     let closing = vocabulary::tokenize_within(loaded.model, tags.ends.first()?);
     ReasoningBudget::new(tags, closing, budget.0 as usize)

@@ -375,6 +375,55 @@ fn what_an_answer_continues_is_not_sent_again() {
     }
 }
 
+/// ORCH-OAI-17
+#[test]
+fn an_answer_by_a_schema_keeps_its_reasoning_and_its_raw_text_is_the_answer_alone() {
+    let Some(qwen) = template("Qwen-Qwen3-0.6B") else { return };
+    let messages = [Message::new(Role::User, "How is Paris?")];
+    let (tools, arguments, reasoning) = (Tools::default(), Arguments::default(), ReasoningOptions::default());
+    let schema = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    let schema = AnswerSchema::convert(schema).expect("a schema");
+    let asked = Conversation {
+        messages: &messages,
+        tools: &tools,
+        schema: Some(&schema),
+        grammar: WantsGrammar::Yes,
+        reasoning: &reasoning,
+        continues: false,
+        arguments: &arguments,
+    };
+    let format = qwen.render(&asked).expect("rendered").format;
+    let mut parser = OutputParser::new(&format).expect("a parser");
+    let parts = ["<think>\n", "Hm.", "\n</think>\n\n", "{\"a\"", ": 1}"];
+    let pushed: Vec<_> = parts.map(|part| parser.push(OutputChunk::text(part, vec![1])).chunk).into();
+    let chunks: Vec<_> = pushed.into_iter().flatten().chain(parser.finish(true)).collect();
+    let raw: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
+    assert_eq!(raw.trim(), "{\"a\": 1}");
+    let parsed = Parsed::of(chunks);
+    assert_eq!((parsed.reasoning.as_str(), parsed.content.as_str()), ("Hm.", "{\"a\": 1}"));
+}
+
+/// ORCH-ENG-26
+#[test]
+fn markup_of_what_was_not_asked_for_is_no_empty_answer() {
+    let Some(cohere) = template("CohereForAI-c4ai-command-r7b-12-2024-tool_use") else { return };
+    let messages = [Message::new(Role::User, "How is Paris?")];
+    let (tools, arguments, reasoning) = (Tools::default(), Arguments::default(), ReasoningOptions::default());
+    let asked = Conversation {
+        messages: &messages,
+        tools: &tools,
+        schema: None,
+        grammar: WantsGrammar::Yes,
+        reasoning: &reasoning,
+        continues: false,
+        arguments: &arguments,
+    };
+    let format = cohere.render(&asked).expect("rendered").format;
+    let call =
+        "<|START_ACTION|>[{\"tool_call_id\": \"0\", \"tool_name\": \"f\", \"parameters\": {}}]<|END_ACTION|>";
+    assert!(!parse(&format, &[call]).content.is_empty());
+}
+
 /// Templates that show tools, and whose calls llama.cpp does not read.
 const UNREAD: [&str; 1] = ["ibm-granite-granite-3.3-2B-Instruct"];
 

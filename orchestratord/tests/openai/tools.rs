@@ -199,3 +199,24 @@ async fn calls_that_an_engine_tells_apart_are_blocks_and_items_of_their_own() {
     assert_eq!(response["output"][1]["call_id"], "Qx7");
     assert_eq!(response["output"][1]["arguments"], r#"{"city":"Rome"}"#);
 }
+
+/// ORCH-OAI-10
+#[tokio::test]
+async fn a_call_that_was_cut_does_not_look_like_one_to_run() {
+    let cut = vec![call_start(0, "Qx7", "weather"), call_arguments(0, "{\"city\": \"")];
+    let (audit, daemon) = (Audit::new(), calling(cut).await);
+    let asked = json!({"tools": weather()});
+    let whole = audit.expect(200, daemon.address, chat("Rome?", &asked)).await.json();
+    assert_eq!(whole["choices"][0]["finish_reason"], "stop");
+    let stream =
+        audit.expect(200, daemon.address, chat("Rome?", &with(asked, &json!({"stream": true})))).await;
+    assert_eq!(events(&stream).last().unwrap()["choices"][0]["finish_reason"], "stop");
+    let tool = json!({"name": "weather", "input_schema": {"type": "object"}});
+    let turn = json!({"role": "user", "content": "Rome?"});
+    let body = json!({"model": "starter", "max_tokens": 99, "messages": [turn], "tools": [tool]});
+    let message = audit.expect(200, daemon.address, Ask::post("/v1/messages").json(&body)).await.json();
+    assert_eq!(
+        (&message["content"][0]["type"], &message["stop_reason"]),
+        (&json!("tool_use"), &json!("end_turn"))
+    );
+}

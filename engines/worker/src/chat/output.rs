@@ -44,6 +44,8 @@ pub struct OutputParser {
     single: bool,
     raw_text: RawText,
     calls: u32,
+    /// Whether anything came of the raw text.
+    has_output: bool,
     /// Raw text of which it is not decided what it is.
     pending: PendingOutput,
 }
@@ -106,6 +108,7 @@ impl OutputParser {
             single: format.calls == AllowedCalls::One,
             raw_text: format.raw_text,
             calls: 0,
+            has_output: false,
             pending: PendingOutput::default(),
         })
     }
@@ -132,6 +135,7 @@ impl OutputParser {
             }
         };
         let Events { all, is_complete } = self.events(new);
+        self.note(&all);
         let chunk = self.pending.take(all).map(|chunk| self.sent(chunk)).filter(|chunk| !chunk.is_empty());
         Parsed { chunk, is_complete }
     }
@@ -151,8 +155,17 @@ impl OutputParser {
         events.all.extend(content);
         let rest = self.own.as_mut().map(|own| own.finish(is_whole)).unwrap_or_default();
         self.add_parsed_calls(rest, &mut events);
+        self.note(&events.all);
+        if is_whole && !self.has_output && !self.written.trim().is_empty() {
+            // All of it is markup of what was not asked for: an empty answer would tell nobody.
+            events.all.push(OutputEvent::Text(self.written.clone()));
+        }
         let last = self.pending.finish(events.all).map(|chunk| self.sent(chunk));
         last.filter(|chunk| !chunk.is_empty())
+    }
+
+    fn note(&mut self, events: &[OutputEvent]) {
+        self.has_output |= !events.is_empty();
     }
 
     fn sent(&self, chunk: OutputChunk) -> OutputChunk {
@@ -160,11 +173,13 @@ impl OutputParser {
         if self.raw_text == RawText::AnswerOnly
             && let Some(events) = chunk.events.take()
         {
-            let texts = events.into_iter().filter_map(|event| match event {
-                OutputEvent::Text(text) => Some(text),
+            let text_of = |event: &OutputEvent| match event {
+                OutputEvent::Text(text) => Some(text.clone()),
                 _ => None,
-            });
-            chunk.text = texts.collect();
+            };
+            let texts: Vec<_> = events.iter().filter_map(text_of).collect();
+            chunk.events = (texts.len() < events.len()).then_some(events);
+            chunk.text = texts.concat();
         }
         chunk
     }

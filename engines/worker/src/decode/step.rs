@@ -318,9 +318,10 @@ fn parsed(
 /// Chooses the task's next token and adds it to its text.
 fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &Vocabulary) -> Chosen {
     task.times.first.get_or_insert_with(clock::now);
-    let token = match task.budget.as_ref().and_then(ReasoningBudget::forced) {
-        Some(closing) => Ok(closing),
-        None => next_token(task, logits, scratch, vocabulary),
+    let token = match closing_token(task, vocabulary) {
+        Ok(Some(closing)) => Ok(closing),
+        Ok(None) => next_token(task, logits, scratch, vocabulary),
+        Err(why) => Err(why),
     };
     let token = match token {
         Ok(token) => token,
@@ -349,6 +350,20 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
         return Chosen::GoOn(chunk);
     }
     Chosen::End(join(chunk, task.text.finish()), Finish::Length)
+}
+
+/// The token that closes reasoning, where its budget is used up. A grammar that holds the answer reads it too; where it
+/// allows none, the answer has begun for it, and there is nothing to close.
+fn closing_token(task: &mut Task, vocabulary: &Vocabulary) -> Result<Option<i32>, EngineError> {
+    let Some(token) = task.budget.as_ref().and_then(ReasoningBudget::forced) else { return Ok(None) };
+    if let Some(grammar) = &mut task.grammar {
+        if !grammar.allows(token, vocabulary)? {
+            task.budget = None;
+            return Ok(None);
+        }
+        grammar.accept(token, vocabulary)?;
+    }
+    Ok(Some(token))
 }
 
 fn next_token(

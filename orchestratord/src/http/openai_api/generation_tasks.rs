@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use generation::ExtraBody;
 use orchestrator_core::TaskId;
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::error::not_admitted;
@@ -120,6 +121,13 @@ impl Generation {
         }
         if is_over { Poll::Ready(None) } else { Poll::Pending }
     }
+}
+
+/// Whether the arguments of a call were written to their end: one that was cut must not look like one to run.
+pub(super) fn is_complete(arguments: &str) -> bool {
+    // Ones that are no JSON are the model's fault, and for its client to tell it.
+    let is_cut = serde_json::from_str::<IgnoredAny>(arguments).is_err_and(|error| error.is_eof());
+    arguments.is_empty() || !is_cut
 }
 
 /// The name of a call, by which its result refers to it: the engine's own, or a new one.

@@ -76,7 +76,8 @@ impl Reasoning {
         let place = if self.exclude == Some(true) { ReasoningPlace::Omitted } else { ReasoningPlace::Apart };
         let effort = self.effort.map(|effort| of_effort("reasoning.effort", &effort)).transpose()?;
         let effort = effort.unwrap_or_default();
-        let options = ReasoningOptions { enabled: self.enabled.or(effort.enabled), ..effort };
+        let options =
+            joined(effort, ReasoningOptions { enabled: self.enabled, ..ReasoningOptions::default() });
         Ok((with_budget(options, self.max_tokens), place))
     }
 }
@@ -109,11 +110,12 @@ fn with_budget(options: ReasoningOptions, tokens: Option<u32>) -> ReasoningOptio
     ReasoningOptions { enabled, budget: budget.or(options.budget), ..options }
 }
 
-/// What two fields of one request say together: the first counts where both say something.
+/// What two fields of one request say together: off goes before on, and else the first before the second.
 #[must_use]
 pub(super) fn joined(first: ReasoningOptions, second: ReasoningOptions) -> ReasoningOptions {
+    let is_off = first.enabled == Some(false) || second.enabled == Some(false);
     ReasoningOptions {
-        enabled: first.enabled.or(second.enabled),
+        enabled: if is_off { Some(false) } else { first.enabled.or(second.enabled) },
         effort: first.effort.or(second.effort),
         budget: first.budget.or(second.budget),
     }
@@ -149,6 +151,12 @@ mod tests {
         assert_eq!(thinking(json!({"type": "adaptive"})).expect("valid"), options(None, None, None));
         let (both, place) = reasoning(json!({"effort": "high", "max_tokens": 9, "summary": "auto"}));
         assert_eq!((both, place), (options(Some(true), Some("high"), Some(9)), ReasoningPlace::Apart));
+        let off = reasoning(json!({"enabled": true, "effort": "none"})).0;
+        assert_eq!(
+            joined(options(Some(true), Some("high"), None), off).enabled,
+            Some(false),
+            "off goes first"
+        );
         let (off, place) = reasoning(json!({"max_tokens": 0, "exclude": true}));
         assert_eq!((off, place), (options(Some(false), None, Some(0)), ReasoningPlace::Omitted));
     }

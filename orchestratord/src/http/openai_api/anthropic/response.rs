@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::http::answer::Refused;
 use crate::http::openai_api::collect::CollectedOutput;
 use crate::http::openai_api::error::AnthropicError;
-use crate::http::openai_api::generation_tasks::tool_call_id;
+use crate::http::openai_api::generation_tasks::{is_complete, tool_call_id};
 use crate::http::openai_api::output::SegmentMetadata;
 use crate::http::openai_api::stream::{self, StreamEncoder};
 use crate::task_log::{FinishReason, TaskEnd};
@@ -91,19 +91,18 @@ pub(super) fn whole<'t>(meta: &'t ResponseMeta, output: &CollectedOutput) -> Mes
     let reasoning = (!reasoning.is_empty()).then(|| thinking(reasoning.clone()));
     let text = has_text.then(|| Block::Text { text: text.clone() });
     let content = reasoning.into_iter().chain(text).chain(tool_calls.iter().map(called)).collect();
-    meta.message(content, Some((stop_reason(!tool_calls.is_empty(), end), Usage::of(end))))
+    let has_calls = tool_calls.last().is_some_and(|call| is_complete(&call.arguments));
+    meta.message(content, Some((stop_reason(has_calls, end), Usage::of(end))))
 }
 
 fn thinking(thinking: String) -> Block {
     Block::Thinking { thinking, signature: "" }
 }
 
-/// A call as a block. Arguments that were cut off are no object, and are told as the text they are.
+/// A call as a block. Arguments that were cut off are no object: the block has none then, and the stop reason says why.
 fn called(call: &ToolCall) -> Block {
-    match serde_json::from_str(&call.arguments) {
-        Ok(input) => Block::ToolUse { id: call.id.clone(), name: call.name.clone(), input },
-        Err(_) => Block::Text { text: call.arguments.clone() },
-    }
+    let input = serde_json::from_str(&call.arguments).unwrap_or_default();
+    Block::ToolUse { id: call.id.clone(), name: call.name.clone(), input }
 }
 
 /// The answer in events.
@@ -112,7 +111,8 @@ pub(super) struct Events {
     open: Open,
     /// Blocks so far.
     blocks: u32,
-    calls: bool,
+    /// The arguments of the last call so far.
+    last_call: Option<String>,
 }
 
 /// What has been begun and not ended.
@@ -128,7 +128,7 @@ enum Open {
 impl Events {
     /// Of one answer.
     pub(super) fn new(meta: ResponseMeta) -> Self {
-        Self { meta, open: Open::Nothing, blocks: 0, calls: false }
+        Self { meta, open: Open::Nothing, blocks: 0, last_call: None }
     }
 
     /// Begins the message, and ends the block that is open.
@@ -190,18 +190,19 @@ impl StreamEncoder for Events {
     ) {
         let ToolCallDelta { start, arguments, .. } = delta;
         if let Some(start) = start {
-            self.calls = true;
+            self.last_call = Some(String::new());
             let (id, name) = (tool_call_id(start.id), start.name);
             self.begin(out, Open::Call, &Block::ToolUse { id, name, input: Map::new() });
         }
-        if !arguments.is_empty() {
+        if let Some(last) = self.last_call.as_mut().filter(|_| !arguments.is_empty()) {
+            last.push_str(&arguments);
             self.delta(out, &json!({"type": "input_json_delta", "partial_json": arguments}));
         }
     }
 
     fn end(&mut self, out: &mut BytesMut, _choice: usize, end: &TaskEnd) {
         self.between_blocks(out);
-        let delta = json!({"stop_reason": stop_reason(self.calls, end), "stop_sequence": null});
+        let delta = json!({"stop_reason": stop_reason(self.last_call.as_deref().is_some_and(is_complete), end), "stop_sequence": null});
         let delta = json!({"type": "message_delta", "delta": delta, "usage": Usage::of(end)});
         stream::event(out, "message_delta", &delta);
     }

@@ -10,7 +10,7 @@ use crate::http::answer::Refused;
 use crate::http::openai_api::collect::CollectedOutput;
 use crate::http::openai_api::error::Envelope;
 use crate::http::openai_api::generation_params::ResponseOptions;
-use crate::http::openai_api::generation_tasks::tool_call_id;
+use crate::http::openai_api::generation_tasks::{is_complete, tool_call_id};
 use crate::http::openai_api::logprobs::ChatLogprobs;
 use crate::http::openai_api::output::SegmentMetadata;
 use crate::http::openai_api::stream::{self, Framed, StreamEncoder};
@@ -127,7 +127,10 @@ pub(super) fn whole<'t>(meta: &'t ResponseMeta, outputs: &'t [CollectedOutput]) 
         index,
         message: message(output),
         logprobs: meta.options.logprobs.map(|_| ChatLogprobs::from(output.logprobs.as_slice())),
-        finish_reason: finish_reason_with(!output.transcript.tool_calls.is_empty(), &output.end),
+        finish_reason: finish_reason_with(
+            output.transcript.tool_calls.last().is_some_and(|call| is_complete(&call.arguments)),
+            &output.end,
+        ),
         extra: &output.extra.choice,
     };
     Completion {
@@ -221,6 +224,8 @@ struct CalledDelta {
 pub(super) struct Chunks {
     meta: ResponseMeta,
     choices: Vec<State>,
+    /// Of each answer, the arguments of its last call so far.
+    last_calls: Vec<String>,
     /// Of each answer's tokens.
     frames: Vec<Framed>,
     usage: Usage,
@@ -239,7 +244,13 @@ impl Chunks {
     /// Of `choices` answers.
     pub(super) fn new(meta: ResponseMeta, choices: usize) -> Self {
         let frames = (0..choices).map(|_| Framed::default()).collect();
-        Self { meta, choices: vec![State::Nothing; choices], frames, usage: Usage::default() }
+        Self {
+            meta,
+            choices: vec![State::Nothing; choices],
+            last_calls: vec![String::new(); choices],
+            frames,
+            usage: Usage::default(),
+        }
     }
 
     /// The first chunk of an answer says who speaks.
@@ -286,8 +297,12 @@ impl StreamEncoder for Chunks {
         metadata: SegmentMetadata,
     ) {
         self.role_once(out, choice);
-        self.choices[choice] = State::Call;
         let ToolCallDelta { index, start, arguments } = delta;
+        self.choices[choice] = State::Call;
+        if start.is_some() {
+            self.last_calls[choice].clear();
+        }
+        self.last_calls[choice].push_str(&arguments);
         let (id, name) = start.map(|start| (tool_call_id(start.id), start.name)).unzip();
         let kind = id.as_ref().map(|_| "function");
         let call = CallDelta { index, id, kind, function: CalledDelta { name, arguments } };
@@ -299,7 +314,10 @@ impl StreamEncoder for Chunks {
     fn end(&mut self, out: &mut BytesMut, index: usize, end: &TaskEnd) {
         self.role_once(out, index);
         self.usage.add_choice(end);
-        let finish_reason = Some(finish_reason_with(self.choices[index] == State::Call, end));
+        let finish_reason = Some(finish_reason_with(
+            self.choices[index] == State::Call && is_complete(&self.last_calls[index]),
+            end,
+        ));
         let part = Part { index, finish_reason, extra: end.extra.as_deref(), ..Part::default() };
         self.meta.chunk(out, Some(part), None);
     }
