@@ -25,7 +25,9 @@ impl<'a> Converter<'a> {
         let rest = match &rules.rest {
             _ if most.is_some_and(|most| most <= first.len() as u64) => None,
             Some(parts) => self.value(parts, inner)?,
-            None if rules.closed || !rules.first.is_empty() => None,
+            None if rules.closed => None,
+            // Others than the first items may follow, and do where the list must be longer.
+            None if !rules.first.is_empty() && rules.least <= rules.first.len() as u64 => None,
             None => Some(self.rules.any("value", inner)),
         };
         if rest.is_none() {

@@ -220,6 +220,9 @@ impl<'a> Reader<'a> {
         for key in ["anyOf", "oneOf"] {
             let options = self.list(part, object, key)?;
             if options.is_empty() {
+                if object.contains_key(key) {
+                    self.unsupported(&part.at, format!("`{key}` is empty: it needs at least one schema"))?;
+                }
                 continue;
             }
             let mut alternatives = Vec::new();

@@ -96,7 +96,7 @@ pub(super) fn of_effort(field: &str, effort: &str) -> Result<ReasoningOptions, R
         other => {
             let other = shown(other.as_bytes());
             return Err(Refusal::Invalid(format!(
-                "`{field}` is `{other}`: use `none`, `minimal`, `low`, `medium`, `high` or `xhigh`"
+                "`{field}` is `{other}`: use `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`"
             )));
         }
     };

@@ -109,7 +109,7 @@ impl ChatRequest {
             Some("none") => place = ReasoningPlace::InText,
             Some(other) => {
                 return Err(Refusal::Invalid(format!(
-                    "`reasoning_format` is `{}`: use `auto`, `deepseek` or `none`",
+                    "`reasoning_format` is `{}`: use `auto`, `deepseek`, `deepseek-legacy` or `none`",
                     shown(other.as_bytes())
                 )));
             }
