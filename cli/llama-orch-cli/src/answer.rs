@@ -228,6 +228,9 @@ impl<'a> Progress<'a> {
             tokens_per_s: figures.tokens_per_s,
         })?;
         self.ui.end_answer()?;
+        if self.text.is_empty() && end.finish_reason == FinishReason::Length {
+            self.ui.say("no answer: all tokens went into reasoning; raise --max-tokens");
+        }
         let summary = figures.summary(end);
         match self.ask.stats {
             Stats::Asked => self.ui.say(&summary),

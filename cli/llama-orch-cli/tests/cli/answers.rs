@@ -49,6 +49,16 @@ fn reasoning_is_no_part_of_the_answer_and_json_has_all_of_it() {
 }
 
 #[test]
+fn an_answer_that_is_all_reasoning_says_so() {
+    let token = parsed_token(0, "<think>\nIs it ", &json!([{"reasoning": "Is it "}]));
+    let events = started(0, 0) + &token + &end(1, "length");
+    let cut = Daemon::with(vec![accepted(TASK), Exchange::stream(&events)]);
+    let done = run(at(&cut.url(), &["run", "The capital of France?"]));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""));
+    assert!(done.err.contains("all tokens went into reasoning"), "{}", done.err);
+}
+
+#[test]
 fn a_prompt_is_a_message_so_that_the_models_template_is_used() {
     let daemon = Daemon::with(paris());
     run(at(&daemon.url(), &["run", "Hi"]));
