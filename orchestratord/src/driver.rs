@@ -25,7 +25,7 @@
 
 use std::time::Duration;
 
-use orchestrator_core::{Millis, Priority, Timestamp};
+use orchestrator_core::{Millis, Timestamp};
 
 use crate::backpressure::Refusal;
 use crate::health_view::HealthView;
@@ -222,7 +222,8 @@ impl Driver {
             let of_pool = || self.tasks.iter().map(|(_, task)| task).filter(|task| task.pool == pool.key());
             let waiting =
                 of_pool().filter(|task| matches!(task.state, task::TaskState::Waiting { .. })).count();
-            let queued: usize = Priority::ALL.iter().map(|lane| pool.scheduler.depth(*lane)).sum();
+            let queued: usize =
+                orchestrator_core::Priority::ALL.iter().map(|lane| pool.scheduler.depth(*lane)).sum();
             assert_eq!(waiting, queued, "the queue holds the tasks that wait, and no other");
             let placed = of_pool().filter(|task| task.placement().is_some()).count();
             assert_eq!(

@@ -226,7 +226,7 @@ impl TaskTable {
     }
 
     /// How many there are.
-    #[must_use]
+    #[cfg(debug_assertions)]
     pub fn len(&self) -> usize {
         self.tasks.len()
     }
