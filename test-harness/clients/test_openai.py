@@ -38,7 +38,7 @@ def endless():
 class Text(unittest.TestCase):
     def test_models_are_listed_and_looked_up(self):
         names = [model.id for model in client().models.list()]
-        self.assertEqual(names, ["starter", "starter@batch"])
+        self.assertEqual(names, ["starter", "starter@batch", "default", "default@batch"])
         self.assertEqual(client().models.retrieve("starter").owned_by, "llama-orch")
 
     def test_a_conversation_is_answered(self):
