@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::output::{ExtraFields, OutputChunk, OutputEvent, TokenLogprob};
+use crate::output::{ExtraFields, OutputChunk, OutputEvent};
 
 /// The raw text of one output that was not sent yet.
 #[derive(Debug, Default)]
@@ -24,11 +24,6 @@ impl PendingOutput {
     /// The engine's own fields that came with what is pending.
     pub fn take_extra(&mut self) -> Option<Arc<ExtraFields>> {
         self.0.extra.take()
-    }
-
-    /// Takes the pending probabilities, to be put back as far as their tokens are of the answer.
-    pub fn logprobs_mut(&mut self) -> &mut Vec<TokenLogprob> {
-        &mut self.0.logprobs
     }
 
     /// What is pending, with the `events` it was parsed into; nothing while there are none.

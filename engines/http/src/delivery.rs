@@ -80,11 +80,15 @@ impl Delivery {
         self.most.is_some_and(|most| self.tokens > most)
     }
 
+    /// Whether text of the answer needs neither parsing nor tags.
+    fn is_plain(&self) -> bool {
+        self.inline.is_none() && self.raw.is_plain() && self.pending.is_empty()
+    }
+
     /// Delivers one token of an event that has nothing else: nearly all of them.
     pub(crate) fn token(&mut self, kind: TextKind, text: &str, extra: Option<Arc<ExtraFields>>) {
-        let is_plain = kind == TextKind::Answer && self.inline.is_none() && self.raw.is_plain();
         let tokens = vec![UNKNOWN_TOKEN];
-        if is_plain && self.pending.is_empty() {
+        if kind == TextKind::Answer && self.is_plain() {
             self.tokens = self.tokens.saturating_add(1);
             let chunk =
                 OutputChunk { text: text.to_owned(), events: None, tokens, logprobs: Vec::new(), extra };
@@ -101,8 +105,8 @@ impl Delivery {
     pub(crate) fn event(&mut self, event: Event<'_>) {
         let Event { reasoning, text, tool_calls, tokens, logprobs, extra, .. } = event;
         self.tokens = self.tokens.saturating_add(u32::try_from(tokens.len()).unwrap_or(u32::MAX));
-        let is_plain = reasoning.is_empty() && tool_calls.is_empty() && self.raw.is_plain();
-        if is_plain && self.inline.is_none() && self.pending.is_empty() && !text.is_empty() {
+        let is_text = !text.is_empty() && reasoning.is_empty() && tool_calls.is_empty();
+        if is_text && self.is_plain() {
             return self.deliver(OutputChunk {
                 text: text.into_owned(),
                 events: None,
@@ -118,7 +122,7 @@ impl Delivery {
             return self.deliver(OutputChunk { text, events, tokens, logprobs, extra });
         }
         let (raw, events) = self.parsed(&reasoning, text.into_owned(), tool_calls);
-        let chunk = OutputChunk { text: raw, events: Some(Vec::new()), tokens, logprobs, extra };
+        let chunk = OutputChunk { text: raw, events: None, tokens, logprobs, extra };
         self.pending.push(chunk);
         if let Some(chunk) = self.pending.take(events) {
             self.deliver(chunk);
@@ -139,7 +143,7 @@ impl Delivery {
             events.push(OutputEvent::Text(end.clone()));
         }
         raw.push_str(&end);
-        self.pending.push(OutputChunk { text: raw, events: Some(Vec::new()), ..OutputChunk::default() });
+        self.pending.push(OutputChunk::text(raw, Vec::new()));
         if let Some(chunk) = self.pending.finish(events) {
             self.deliver(chunk);
         }
@@ -158,7 +162,7 @@ impl Delivery {
         tool_calls: Vec<ToolCallDelta>,
     ) -> (String, Vec<OutputEvent>) {
         let (mut raw, mut events) = (String::new(), Vec::new());
-        let mut apart = Vec::new();
+        let mut apart = Vec::with_capacity(1);
         if !reasoning.is_empty() {
             // The engine parses it: tags in its text are text.
             self.inline = None;
@@ -176,18 +180,12 @@ impl Delivery {
             events.extend(self.inline.take().and_then(|mut inline| inline.finish()));
         }
         apart.extend(tool_calls.into_iter().map(OutputEvent::ToolCall));
-        let written = self.raw.write(&apart);
-        if self.may_call {
-            events.extend(apart);
-        } else {
-            let (calls, other): (Vec<_>, Vec<_>) =
-                apart.into_iter().partition(|event| matches!(event, OutputEvent::ToolCall(_)));
-            events.extend(other);
-            if !calls.is_empty() {
-                events.push(OutputEvent::Text(written.clone()));
-            }
+        for event in apart {
+            let written = self.raw.write(std::slice::from_ref(&event));
+            raw.push_str(&written);
+            let is_offered = self.may_call || !matches!(event, OutputEvent::ToolCall(_));
+            events.push(if is_offered { event } else { OutputEvent::Text(written) });
         }
-        raw.push_str(&written);
         (raw, events)
     }
 

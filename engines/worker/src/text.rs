@@ -49,7 +49,8 @@ impl TextOut {
         self.bytes.extend_from_slice(bytes);
         self.decode();
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
-            let told = self.logprobs.len() - self.tokens_within(self.held.len() - at + self.bytes.len());
+            let told =
+                self.logprobs.len() - tokens_within(&self.logprobs, self.held.len() - at + self.bytes.len());
             self.logprobs.truncate(told);
             self.held.truncate(at);
             self.bytes.clear();
@@ -107,23 +108,12 @@ impl TextOut {
             .unwrap_or(0)
     }
 
-    /// How many of the tokens that were noted lie in the last `bytes` alone.
-    fn tokens_within(&self, mut bytes: usize) -> usize {
-        let lies_within = |noted: &&TokenLogprob| {
-            let len = noted.chosen.bytes.len();
-            let within = bytes > 0 && len <= bytes;
-            bytes = bytes.saturating_sub(len);
-            within
-        };
-        self.logprobs.iter().rev().take_while(lies_within).count()
-    }
-
     fn release(&mut self, len: usize) -> Option<OutputChunk> {
         if len == 0 {
             return None;
         }
         let rest = self.held.split_off(len);
-        let told = self.logprobs.len() - self.tokens_within(rest.len() + self.bytes.len());
+        let told = self.logprobs.len() - tokens_within(&self.logprobs, rest.len() + self.bytes.len());
         let waiting = self.logprobs.split_off(told);
         let text = std::mem::replace(&mut self.held, rest);
         Some(OutputChunk {
@@ -133,6 +123,17 @@ impl TextOut {
             ..OutputChunk::default()
         })
     }
+}
+
+/// How many of the last tokens lie in the last `bytes` alone.
+pub fn tokens_within(logprobs: &[TokenLogprob], mut bytes: usize) -> usize {
+    let lies_within = |noted: &&TokenLogprob| {
+        let len = noted.chosen.bytes.len();
+        let within = bytes > 0 && len <= bytes;
+        bytes = bytes.saturating_sub(len);
+        within
+    };
+    logprobs.iter().rev().take_while(lies_within).count()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
@@ -215,19 +216,24 @@ fn tools() -> Tools {
     Tools { offered: vec![weather], ..Tools::default() }
 }
 
+/// A conversation of which nothing else is asked.
+fn conversation<'a>(messages: &'a [Message], tools: &'a Tools) -> Conversation<'a> {
+    static REASONING: ReasoningOptions = ReasoningOptions { enabled: None, effort: None, budget: None };
+    static ARGUMENTS: LazyLock<Arguments> = LazyLock::new(Arguments::default);
+    Conversation {
+        messages,
+        tools,
+        schema: None,
+        reasoning: &REASONING,
+        continues: false,
+        arguments: &ARGUMENTS,
+        grammar: WantsGrammar::Yes,
+    }
+}
+
 fn format_of(template: &ChatTemplate) -> OutputFormat {
     let messages = [Message::new(Role::User, "How is Paris?")];
-    let (tools, arguments) = (tools(), Arguments::default());
-    let asked = Conversation {
-        messages: &messages,
-        tools: &tools,
-        schema: None,
-        reasoning: &ReasoningOptions::default(),
-        continues: false,
-        arguments: &arguments,
-        grammar: WantsGrammar::Yes,
-    };
-    template.render(&asked).expect("rendered").format
+    template.render(&conversation(&messages, &tools())).expect("rendered").format
 }
 
 /// What an output comes to, with calls as `name {"arguments": …}`.
@@ -306,16 +312,8 @@ fn prompt(
     reasoning: &ReasoningOptions,
     continues: bool,
 ) -> String {
-    let (tools, arguments) = (Tools::default(), Arguments::default());
-    let asked = Conversation {
-        messages,
-        tools: &tools,
-        schema: None,
-        reasoning,
-        continues,
-        arguments: &arguments,
-        grammar: WantsGrammar::Yes,
-    };
+    let tools = Tools::default();
+    let asked = Conversation { reasoning, continues, ..conversation(messages, &tools) };
     template.render(&asked).expect("rendered").prompt
 }
 
@@ -359,17 +357,9 @@ fn a_prompt_that_continues_the_last_message_ends_with_it() {
 fn what_an_answer_continues_is_not_sent_again() {
     let (Some(qwen), Some(glm)) = (template("Qwen-Qwen3-0.6B"), template("GLM-4.6")) else { return };
     let turns = [Message::new(Role::User, "Count."), Message::new(Role::Assistant, "One, two,")];
-    let (tools, arguments, reasoning) = (Tools::default(), Arguments::default(), ReasoningOptions::default());
+    let tools = Tools::default();
     for template in [&qwen, &glm] {
-        let asked = Conversation {
-            messages: &turns,
-            tools: &tools,
-            schema: None,
-            grammar: WantsGrammar::Yes,
-            reasoning: &reasoning,
-            continues: true,
-            arguments: &arguments,
-        };
+        let asked = Conversation { continues: true, ..conversation(&turns, &tools) };
         let format = template.render(&asked).expect("rendered").format;
         assert_eq!(parse(&format, &[" three", "."]).content, "three.");
     }
@@ -380,23 +370,12 @@ fn what_an_answer_continues_is_not_sent_again() {
 fn an_answer_by_a_schema_keeps_its_reasoning_and_its_raw_text_is_the_answer_alone() {
     let Some(qwen) = template("Qwen-Qwen3-0.6B") else { return };
     let messages = [Message::new(Role::User, "How is Paris?")];
-    let (tools, arguments, reasoning) = (Tools::default(), Arguments::default(), ReasoningOptions::default());
+    let tools = Tools::default();
     let schema = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
     let schema = AnswerSchema::convert(schema).expect("a schema");
-    let asked = Conversation {
-        messages: &messages,
-        tools: &tools,
-        schema: Some(&schema),
-        grammar: WantsGrammar::Yes,
-        reasoning: &reasoning,
-        continues: false,
-        arguments: &arguments,
-    };
+    let asked = Conversation { schema: Some(&schema), ..conversation(&messages, &tools) };
     let format = qwen.render(&asked).expect("rendered").format;
-    let mut parser = OutputParser::new(&format).expect("a parser");
-    let parts = ["<think>\n", "Hm.", "\n</think>\n\n", "{\"a\"", ": 1}"];
-    let pushed: Vec<_> = parts.map(|part| parser.push(OutputChunk::text(part, vec![1])).chunk).into();
-    let chunks: Vec<_> = pushed.into_iter().flatten().chain(parser.finish(true)).collect();
+    let chunks = chunks_of(&format, &["<think>\n", "Hm.", "\n</think>\n\n", "{\"a\"", ": 1}"]);
     let raw: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
     assert_eq!(raw.trim(), "{\"a\": 1}");
     let parsed = Parsed::of(chunks);
@@ -408,17 +387,7 @@ fn an_answer_by_a_schema_keeps_its_reasoning_and_its_raw_text_is_the_answer_alon
 fn markup_of_what_was_not_asked_for_is_no_empty_answer() {
     let Some(cohere) = template("CohereForAI-c4ai-command-r7b-12-2024-tool_use") else { return };
     let messages = [Message::new(Role::User, "How is Paris?")];
-    let (tools, arguments, reasoning) = (Tools::default(), Arguments::default(), ReasoningOptions::default());
-    let asked = Conversation {
-        messages: &messages,
-        tools: &tools,
-        schema: None,
-        grammar: WantsGrammar::Yes,
-        reasoning: &reasoning,
-        continues: false,
-        arguments: &arguments,
-    };
-    let format = cohere.render(&asked).expect("rendered").format;
+    let format = cohere.render(&conversation(&messages, &Tools::default())).expect("rendered").format;
     let call =
         "<|START_ACTION|>[{\"tool_call_id\": \"0\", \"tool_name\": \"f\", \"parameters\": {}}]<|END_ACTION|>";
     assert!(!parse(&format, &[call]).content.is_empty());
@@ -580,15 +549,7 @@ fn prompts_are_those_of_llama_server_under_every_template() {
                 continue;
             }
             let arguments = template.arguments(arguments).expect("every template takes it");
-            let asked = Conversation {
-                messages: &messages,
-                tools: &tools,
-                schema: None,
-                reasoning: &ReasoningOptions::default(),
-                continues: false,
-                arguments: &arguments,
-                grammar: WantsGrammar::Yes,
-            };
+            let asked = Conversation { arguments: &arguments, ..conversation(&messages, &tools) };
             compared += 1;
             match template.render(&asked) {
                 Ok(rendered) if rendered.prompt == right => {}
@@ -632,7 +593,7 @@ fn forced_calls_keep_to_their_schemas_in_every_format() {
     let special = SpecialTexts { bos: "<s>".to_owned(), eos: "</s>".to_owned() };
     let validator = jsonschema::validator_for(&serde_json::from_str(HELD).expect("JSON")).expect("a schema");
     let messages = [Message::new(Role::User, "How is Paris?")];
-    let (mut tools, arguments) = (tools(), Arguments::default());
+    let mut tools = tools();
     tools.offered[0].parameters = Some(HELD.to_owned());
     tools.choice = ToolChoice::Required;
     tools.single = true;
@@ -642,16 +603,7 @@ fn forced_calls_keep_to_their_schemas_in_every_format() {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         let Ok(source) = std::fs::read_to_string(&path) else { continue };
         let Ok(template) = ChatTemplate::compile(source, &special) else { continue };
-        let asked = Conversation {
-            messages: &messages,
-            tools: &tools,
-            schema: None,
-            reasoning: &ReasoningOptions::default(),
-            continues: false,
-            arguments: &arguments,
-            grammar: WantsGrammar::Yes,
-        };
-        let rendered = match template.render(&asked) {
+        let rendered = match template.render(&conversation(&messages, &tools)) {
             Ok(rendered) => rendered,
             // It calls a function that no Jinja has.
             Err(_) if name == "CohereForAI-c4ai-command-r-plus-tool_use" => continue,
@@ -705,6 +657,7 @@ fn answers_keep_to_their_schema_in_every_format() {
     let special = SpecialTexts { bos: "<s>".to_owned(), eos: "</s>".to_owned() };
     let validator = jsonschema::validator_for(&serde_json::from_str(HELD).expect("JSON")).expect("a schema");
     let schema = AnswerSchema::convert(HELD).expect("a schema");
+    let tools = Tools::default();
     let messages = [Message::new(Role::User, "How is Paris?")];
     let (mut answers, mut wrong) = (0, Vec::new());
     for entry in templates {
@@ -712,15 +665,7 @@ fn answers_keep_to_their_schema_in_every_format() {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         let Ok(source) = std::fs::read_to_string(&path) else { continue };
         let Ok(template) = ChatTemplate::compile(source, &special) else { continue };
-        let asked = Conversation {
-            messages: &messages,
-            tools: &Tools::default(),
-            schema: Some(&schema),
-            reasoning: &ReasoningOptions::default(),
-            continues: false,
-            arguments: &Arguments::default(),
-            grammar: WantsGrammar::Yes,
-        };
+        let asked = Conversation { schema: Some(&schema), ..conversation(&messages, &tools) };
         let Ok(rendered) = template.render(&asked) else { continue };
         assert!(!rendered.prompt.contains("schema-of-the-answer"), "{name} shows what stands for the schema");
         let grammar = rendered.grammar.as_ref().expect("it has a schema");

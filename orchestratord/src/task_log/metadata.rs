@@ -26,25 +26,27 @@ pub struct EventMetadata {
 
 /// What the raw text of an event was parsed into.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub enum Parsed {
+pub enum Parsed<E = Vec<OutputEvent>> {
     /// All of it is text of the answer.
     #[default]
     Text,
     /// All of it is reasoning.
     Reasoning,
     /// These events.
-    Events(Vec<OutputEvent>),
+    Events(E),
 }
 
-impl Parsed {
-    fn of(chunk: &OutputChunk) -> Self {
+impl<'c> Parsed<&'c [OutputEvent]> {
+    fn of(chunk: &'c OutputChunk) -> Self {
         match chunk.events.as_deref() {
             None => Self::Text,
             Some([OutputEvent::Reasoning(text)]) if *text == chunk.text => Self::Reasoning,
-            Some(events) => Self::Events(events.to_vec()),
+            Some(events) => Self::Events(events),
         }
     }
+}
 
+impl Parsed {
     /// The events of an event of the log whose raw text is `text`.
     #[must_use]
     pub fn into_events(self, text: String) -> Vec<OutputEvent> {
@@ -59,7 +61,7 @@ impl Parsed {
 /// The same, to be packed.
 #[derive(Serialize)]
 struct Packing<'p> {
-    parsed: Parsed,
+    parsed: Parsed<&'p [OutputEvent]>,
     logprobs: &'p [TokenLogprob],
 }
 

@@ -73,4 +73,6 @@ fn calls_that_the_request_offers_no_tools_for_are_text() {
     assert!(transcript.tool_calls.is_empty());
     assert_eq!(raw, format!("a{written}"));
     assert!(transcript.text.starts_with("a<tool_call>"), "{}", transcript.text);
+    let (_, together) = delivered(false, vec![Event { text: "a".into(), ..call() }]);
+    assert_eq!(together.text, transcript.text, "text beside a call is sent once");
 }

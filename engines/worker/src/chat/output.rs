@@ -5,8 +5,7 @@
 //! Rules: ORCH-ENG-15, ORCH-ENG-26
 
 use generation::{
-    InlineReasoningParser, OutputChunk, OutputEvent, PendingOutput, TokenLogprob, ToolCallDelta,
-    ToolCallStart,
+    InlineReasoningParser, OutputChunk, OutputEvent, PendingOutput, ToolCallDelta, ToolCallStart,
 };
 use serde::Deserialize;
 use tool_calls::{ToolEvent, ToolParser};
@@ -14,6 +13,7 @@ use tool_calls::{ToolEvent, ToolParser};
 use super::{AllowedCalls, OutputFormat, RawText, from_json};
 use crate::ffi::chat::Parser;
 use crate::log::{self, Level};
+use crate::text::tokens_within;
 
 /// What a text led to.
 #[derive(Debug, Default, PartialEq)]
@@ -299,17 +299,6 @@ fn of_the_answer(mut chunk: OutputChunk) -> OutputChunk {
         chunk.logprobs = chunk.logprobs.split_off(others);
     }
     chunk
-}
-
-/// How many of the last tokens lie in the last `bytes`.
-fn tokens_within(logprobs: &[TokenLogprob], mut bytes: usize) -> usize {
-    let lies_within = |noted: &&TokenLogprob| {
-        let len = noted.chosen.bytes.len();
-        let within = bytes > 0 && len <= bytes;
-        bytes = bytes.saturating_sub(len);
-        within
-    };
-    logprobs.iter().rev().take_while(lies_within).count()
 }
 
 impl New {

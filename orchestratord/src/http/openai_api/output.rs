@@ -120,10 +120,9 @@ impl OutputReader {
             if self.include_extra {
                 self.pending.extra = ExtraFields::joined(self.pending.extra.take(), extra);
             }
-            let events = parsed.into_events(text);
-            let events = events.into_iter().filter_map(|event| self.placed(event));
-            let events: Vec<_> = events.collect();
-            segments.extend(events.into_iter().map(|event| self.segment(event)));
+            for event in parsed.into_events(text) {
+                segments.extend(self.placed(event).map(|event| self.segment(event)));
+            }
         }
         segments
     }
