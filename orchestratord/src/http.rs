@@ -42,6 +42,7 @@ pub mod problem;
 mod streams;
 pub mod task_request;
 pub mod tasks;
+mod unread;
 
 use cors::Origins;
 use guard::HostRules;

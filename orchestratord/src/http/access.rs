@@ -15,6 +15,7 @@ use orchestrator_core::{TaskId, Timestamp};
 
 use super::answer::Refused;
 use super::openai_api::error::in_api_flavor;
+use super::unread::BodyRead;
 use super::{Api, cors, guard};
 use crate::backpressure::Refusal;
 use crate::clock::Clock;
@@ -27,6 +28,7 @@ pub(super) struct About(pub(super) TaskId);
 pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let line = Line::begin(api.clock, &request);
     let origin = api.settings().origins.of(request.headers());
+    let (body, request) = BodyRead::watch(request);
     let answered = AssertUnwindSafe(guard::guarded(&api, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|panic| {
         // A panic is a defect; its permit goes to the log through the panic hook, and its caller gets a 500.
@@ -39,6 +41,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
     if let Some(origin) = origin {
         cors::allow(origin, &mut response);
     }
+    body.close_if_unread(&mut response);
     line.end(&response);
     response
 }

@@ -63,6 +63,29 @@ async fn ask(method: &str, path: &str) -> Response {
     router().oneshot(request.body(Body::from("{\"prompt\": 17}")).unwrap()).await.unwrap()
 }
 
+/// ORCH-SEC-10
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_body_closes_the_connection_and_any_other_keeps_it() {
+    let ask = async |method: &str, path: &str, token: &str, bytes: usize| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::from(" ".repeat(bytes)))
+            .unwrap();
+        let response = router().oneshot(request).await.unwrap();
+        let connection = response.headers().get("connection").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), connection)
+    };
+    let close = || Some("close".to_owned());
+    assert_eq!(ask("POST", "/v1/tasks", TOKEN, 2048).await, (413, close()), "over the limit");
+    assert_eq!(ask("POST", "/v1/tasks", "wrong", 17).await, (401, close()), "nobody's");
+    assert_eq!(ask("POST", "/metrics", TOKEN, 17).await, (405, close()), "a wrong method");
+    assert_eq!(ask("POST", "/v1/tasks", "wrong", 0).await, (401, None), "without a body");
+    assert_eq!(ask("POST", "/v1/tasks", TOKEN, 17).await, (400, None), "read, and refused");
+}
+
 async fn text(response: Response) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
