@@ -9,6 +9,7 @@ pub mod pending;
 pub mod raw_text;
 pub mod reasoning;
 pub mod request;
+pub mod sampling;
 pub mod shared;
 pub mod tools;
 pub mod transcript;
@@ -21,8 +22,8 @@ pub use pending::PendingOutput;
 pub use raw_text::RawTextWriter;
 pub use reasoning::{InlineReasoningParser, REASONING_END, REASONING_START};
 pub use request::{
-    Constraint, Determinism, ExtraBody, GenerateRequest, Input, KvHint, LogitBias, Message, ReasoningOptions,
-    Role, Sampling, Workload,
+    Determinism, ExtraBody, GenerateRequest, Input, KvHint, Message, ReasoningOptions, Role, Workload,
 };
+pub use sampling::{Constraint, LogitBias, Sampling, SamplingParams, TextBias};
 pub use tools::{Tool, ToolCall, ToolChoice, Tools};
 pub use transcript::Transcript;

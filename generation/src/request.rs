@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
+use crate::sampling::{Constraint, Sampling};
 use crate::tools::{Tool, ToolCall, Tools};
 
 /// What is asked of the model.
@@ -129,66 +130,6 @@ pub enum Input {
     Inputs(Vec<String>),
 }
 
-/// A form the output must have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Constraint {
-    /// A GBNF grammar with a rule named `root`.
-    Grammar(String),
-    /// A JSON schema, as its JSON text.
-    JsonSchema(String),
-}
-
-/// An addition to one token's logit before sampling.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LogitBias {
-    /// The token.
-    pub token: i32,
-    /// Added to its logit; minus infinity bans it.
-    pub bias: f32,
-}
-
-/// How the next token is chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sampling {
-    /// 0 is greedy; otherwise logits are divided by it.
-    pub temperature: f32,
-    /// Keeps the smallest set of tokens whose probabilities sum to this; 1 keeps all.
-    pub top_p: f32,
-    /// Keeps this many most probable tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keeps tokens at least this fraction as probable as the best; 0 keeps all.
-    pub min_p: f32,
-    /// Divides (or multiplies, where negative) the logits of tokens seen in the last
-    /// [`repeat_last_n`](Self::repeat_last_n); 1 changes nothing.
-    pub repeat_penalty: f32,
-    /// How many of the last tokens the penalty looks at.
-    pub repeat_last_n: u32,
-    /// Texts that end the answer and are not part of it.
-    pub stop: Vec<String>,
-    /// Tokens made more or less likely.
-    pub logit_bias: Vec<LogitBias>,
-    /// A form the output must have.
-    pub constraint: Option<Constraint>,
-}
-
-impl Sampling {
-    /// Always the most probable token, and nothing that changes which one that is.
-    #[must_use]
-    pub const fn greedy() -> Self {
-        Self {
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            min_p: 0.0,
-            repeat_penalty: 1.0,
-            repeat_last_n: 0,
-            stop: Vec::new(),
-            logit_bias: Vec::new(),
-            constraint: None,
-        }
-    }
-}
-
 /// How a model reasons before it answers a chat. What is absent is left to the model's chat template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasoningOptions {
@@ -296,7 +237,8 @@ impl GenerateRequest {
         let own = self.extra_body.as_ref().map_or(0, |own| {
             own.fields.len() + own.template.as_ref().map_or(0, String::len) + own.refusal.len()
         });
-        let biases = self.sampling.logit_bias.len() * ENTRY_BYTES;
+        let texts: usize = self.sampling.text_bias.iter().map(|bias| bias.text.len() + ENTRY_BYTES).sum();
+        let biases = self.sampling.logit_bias.len() * ENTRY_BYTES + texts;
         self.input.bytes() + stop + constraint + tools + own + biases
     }
 }

@@ -33,6 +33,12 @@ pub struct TaskRequest {
 }
 
 impl TaskRequest {
+    /// The task that is this, on any pool that serves its workload.
+    #[must_use]
+    pub fn new(job: GenerateRequest) -> Self {
+        Self { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
+    }
+
     /// The task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {

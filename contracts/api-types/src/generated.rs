@@ -539,12 +539,16 @@ pub struct Lane {
     ///How many tasks may wait in it.
     pub bound: u32,
 }
-///An addition to one token's logit.
+///An addition to one token's logit, or to those of all tokens of a text. Exactly one of `token` and `text` is there.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LogitBias {
+    ///A text, each of whose tokens is meant, as the model writes it. Attached engines other than `llama-server` refuse it.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub text: ::std::option::Option<::std::string::String>,
     ///The token's number in the model's vocabulary.
-    pub token: i32,
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub token: ::std::option::Option<i32>,
     ///Added to its logit before sampling. -100 bans the token.
     pub bias: f32,
 }
@@ -1332,7 +1336,7 @@ pub struct RolledBack {
     ///What happened and what to do, for a person.
     pub message: ::std::string::String,
 }
-///How the next token is chosen. At most one of `grammar` and `json_schema` is there.
+///How the next token is chosen. A number that is absent is that of the profile, then that of the pool (`defaults` in its configuration), then that of the model's own file or of the attached engine, then the default told here. At most one of `grammar` and `json_schema` is there.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
@@ -1354,6 +1358,38 @@ pub struct Sampling {
     ///How many of the last tokens `repeat_penalty` looks at; 0 is none.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub repeat_last_n: ::std::option::Option<u32>,
+    ///Taken from the logit of each token that the answer holds already; 0 changes nothing.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub presence_penalty: ::std::option::Option<f32>,
+    ///As `presence_penalty`, once for each time that the token is there.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub frequency_penalty: ::std::option::Option<f32>,
+    ///Keeps the tokens whose information is nearest to what was to be expected, of this probability together; 1 keeps all. More than 0.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub typical_p: ::std::option::Option<f32>,
+    ///How often the most probable tokens are left out, but for the last of them above `xtc_threshold`; 0 is never.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub xtc_probability: ::std::option::Option<f32>,
+    ///The least probability of tokens that `xtc_probability` leaves out; more than 0.5 leaves none out.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub xtc_threshold: ::std::option::Option<f32>,
+    ///How much a token is punished that would go on repeating a sequence (DRY); 0 changes nothing.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub dry_multiplier: ::std::option::Option<f32>,
+    ///By how much that grows with each token of the sequence past `dry_allowed_length`.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub dry_base: ::std::option::Option<f32>,
+    ///Shorter sequences may be repeated.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub dry_allowed_length: ::std::option::Option<u32>,
+    ///How many of the last tokens are searched for the sequence; -1 is all, 0 none.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub dry_penalty_last_n: ::std::option::Option<i32>,
+    ///Texts over which no sequence goes; a line break, `:`, `"` and `*` when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub dry_sequence_breakers: ::std::option::Option<
+        ::std::vec::Vec<::std::string::String>,
+    >,
     ///Texts that end the answer and are not part of it, also where they run over the border of two tokens. None when absent.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub stop: ::std::option::Option<::std::vec::Vec<::std::string::String>>,

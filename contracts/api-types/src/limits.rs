@@ -48,6 +48,48 @@ pub mod sampling {
     pub const REPEAT_LAST_N: ::std::ops::RangeInclusive<u32> = 0..=65536;
     ///What `repeat_last_n` is when it is left out.
     pub const REPEAT_LAST_N_DEFAULT: u32 = 64;
+    ///What `presence_penalty` may be.
+    pub const PRESENCE_PENALTY: ::std::ops::RangeInclusive<f32> = -2.0..=2.0;
+    ///What `presence_penalty` is when it is left out.
+    pub const PRESENCE_PENALTY_DEFAULT: f32 = 0.0;
+    ///What `frequency_penalty` may be.
+    pub const FREQUENCY_PENALTY: ::std::ops::RangeInclusive<f32> = -2.0..=2.0;
+    ///What `frequency_penalty` is when it is left out.
+    pub const FREQUENCY_PENALTY_DEFAULT: f32 = 0.0;
+    ///`typical_p` is more than this.
+    pub const TYPICAL_P_ABOVE: f32 = 0.0;
+    ///The most that `typical_p` may be.
+    pub const TYPICAL_P_MOST: f32 = 1.0;
+    ///What `typical_p` is when it is left out.
+    pub const TYPICAL_P_DEFAULT: f32 = 1.0;
+    ///What `xtc_probability` may be.
+    pub const XTC_PROBABILITY: ::std::ops::RangeInclusive<f32> = 0.0..=1.0;
+    ///What `xtc_probability` is when it is left out.
+    pub const XTC_PROBABILITY_DEFAULT: f32 = 0.0;
+    ///What `xtc_threshold` may be.
+    pub const XTC_THRESHOLD: ::std::ops::RangeInclusive<f32> = 0.0..=1.0;
+    ///What `xtc_threshold` is when it is left out.
+    pub const XTC_THRESHOLD_DEFAULT: f32 = 0.1;
+    ///What `dry_multiplier` may be.
+    pub const DRY_MULTIPLIER: ::std::ops::RangeInclusive<f32> = 0.0..=100.0;
+    ///What `dry_multiplier` is when it is left out.
+    pub const DRY_MULTIPLIER_DEFAULT: f32 = 0.0;
+    ///What `dry_base` may be.
+    pub const DRY_BASE: ::std::ops::RangeInclusive<f32> = 1.0..=100.0;
+    ///What `dry_base` is when it is left out.
+    pub const DRY_BASE_DEFAULT: f32 = 1.75;
+    ///What `dry_allowed_length` may be.
+    pub const DRY_ALLOWED_LENGTH: ::std::ops::RangeInclusive<u32> = 0..=1024;
+    ///What `dry_allowed_length` is when it is left out.
+    pub const DRY_ALLOWED_LENGTH_DEFAULT: u32 = 2;
+    ///What `dry_penalty_last_n` may be.
+    pub const DRY_PENALTY_LAST_N: ::std::ops::RangeInclusive<i32> = -1..=1048576;
+    ///What `dry_penalty_last_n` is when it is left out.
+    pub const DRY_PENALTY_LAST_N_DEFAULT: i32 = -1;
+    ///How many entries `dry_sequence_breakers` may have.
+    pub const DRY_SEQUENCE_BREAKERS_ITEMS: ::std::ops::RangeInclusive<usize> = 0..=32;
+    ///How many characters an entry of `dry_sequence_breakers` may have.
+    pub const DRY_SEQUENCE_BREAKERS_ITEM_CHARS: ::std::ops::RangeInclusive<usize> = 1..=64;
     ///How many entries `stop` may have.
     pub const STOP_ITEMS: ::std::ops::RangeInclusive<usize> = 0..=16;
     ///How many characters an entry of `stop` may have.
@@ -59,6 +101,8 @@ pub mod sampling {
 }
 ///Of `LogitBias`.
 pub mod logit_bias {
+    ///How many characters `text` may have.
+    pub const TEXT_CHARS: ::std::ops::RangeInclusive<usize> = 1..=256;
     ///What `bias` may be.
     pub const BIAS: ::std::ops::RangeInclusive<f32> = -100.0..=100.0;
 }

@@ -115,7 +115,7 @@ pub enum WhenFull {
     DropLru,
 }
 
-/// Sampling settings under a name. What is absent is the engine's default.
+/// How tokens are chosen. What is absent is left to the request's pool, then to the model or its engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplerProfile {
@@ -143,6 +143,47 @@ pub struct SamplerProfile {
     #[schemars(range(min = 0, max = 65_536))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeat_last_n: Option<u32>,
+    /// Taken from the logit of each token that the answer holds already; 0 changes nothing.
+    #[schemars(range(min = -2.0, max = 2.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f32>,
+    /// As `presence_penalty`, once for each time that the token is there.
+    #[schemars(range(min = -2.0, max = 2.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f32>,
+    /// Keeps the tokens whose information is nearest to what was to be expected, of this probability together; 1
+    /// keeps all.
+    #[schemars(range(min = 0.001, max = 1.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub typical_p: Option<f32>,
+    /// How often the most probable tokens are left out, but for the last of them above `xtc_threshold`; 0 is never.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xtc_probability: Option<f32>,
+    /// The least probability of tokens that `xtc_probability` leaves out; more than 0.5 leaves none out.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xtc_threshold: Option<f32>,
+    /// How much a token is punished that would go on repeating a sequence (DRY); 0 changes nothing.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_multiplier: Option<f32>,
+    /// By how much that grows with each token of the sequence past `dry_allowed_length`.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_base: Option<f32>,
+    /// Shorter sequences may be repeated.
+    #[schemars(range(min = 0, max = 1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_allowed_length: Option<u32>,
+    /// How many of the last tokens are searched for the sequence; -1 is all, 0 none.
+    #[schemars(range(min = -1, max = 1_048_576))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_penalty_last_n: Option<i32>,
+    /// Texts over which no sequence goes.
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_sequence_breakers: Option<Vec<String>>,
 }
 
 /// How long and how much of finished answers stays readable, and how idle streams are kept open.

@@ -60,8 +60,6 @@ pub use exchange::{Answered, Client};
 pub use extra_body::with_extra_body;
 pub use fault::Fault;
 pub use inner::MAX_TASKS;
-pub use sampling::{
-    DEFAULT_MIN_P, DEFAULT_TOP_K, asks_for_min_p, asks_for_top_k, refuse, refuse_private_cache,
-};
+pub use sampling::{refuse, refuse_private_cache, refuse_uncommon};
 pub use start::start;
 pub use stops::Stopped;

@@ -1,28 +1,20 @@
-//! Sampling that an engine may not know. What is asked for and cannot be had is refused by name; the values
-//! that stand in a request that asks for nothing are no wish, and leave the choice to the engine.
+//! Sampling that an engine may not know: what is asked for and cannot be had is refused by name.
 //!
 //! Rules: ORCH-ENG-4
 
-use generation::{GenerateRequest, KvHint};
+use generation::{GenerateRequest, KvHint, SamplingParams};
 
 use crate::fault::Fault;
 
-/// `top_k` of a request that does not ask for one.
-pub const DEFAULT_TOP_K: u32 = 40;
-
-/// `min_p` of a request that does not ask for one.
-pub const DEFAULT_MIN_P: f32 = 0.05;
-
-/// Whether a `top_k` is a wish.
-#[must_use]
-pub fn asks_for_top_k(top_k: u32) -> bool {
-    top_k != 0 && top_k != DEFAULT_TOP_K
-}
-
-/// Whether a `min_p` is a wish.
-#[must_use]
-pub fn asks_for_min_p(min_p: f32) -> bool {
-    min_p != 0.0 && (min_p - DEFAULT_MIN_P).abs() > f32::EPSILON
+/// Refuses what of `params` would change the answer and is neither common nor `served` by `engine`.
+///
+/// # Errors
+/// [`Fault::Refused`] naming the field.
+pub fn refuse_uncommon(engine: &str, params: &SamplingParams, served: &[&str]) -> Result<(), Fault> {
+    match params.uncommon().into_iter().find(|(name, _)| !served.contains(name)) {
+        Some((name, value)) => Err(refuse(engine, &format!("sampling.{name}"), value, "leave it out")),
+        None => Ok(()),
+    }
 }
 
 /// The refusal of `field` with `value`, which `engine` cannot be asked for, and what would be right.

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use engine_http::{Call, Fault, Reading, with_extra_body};
-use engine_openai::request as openai;
+use engine_openai::sampling::{CommonSampling, LlamaServerSampling};
+use engine_openai::{Flavor, request as openai};
 use generation::{Constraint, GenerateRequest, Input, reasoning};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
@@ -31,17 +32,16 @@ struct Body<'a> {
     id_slot: Option<i32>,
     /// -1 is no limit.
     n_predict: i64,
-    temperature: f32,
-    top_k: u32,
-    top_p: f32,
-    min_p: f32,
-    repeat_penalty: f32,
-    repeat_last_n: u32,
+    /// What is absent is the server's own, or its model's.
+    #[serde(flatten)]
+    sampling: CommonSampling,
+    #[serde(flatten)]
+    own_sampling: LlamaServerSampling<'a>,
     seed: u32,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    logit_bias: Vec<(i32, Bias)>,
+    logit_bias: Vec<(Target<'a>, Bias)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +49,14 @@ struct Body<'a> {
     /// 0 tells no probabilities at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     n_probs: Option<u8>,
+}
+
+/// What a bias is of.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Target<'a> {
+    Token(i32),
+    Text(&'a str),
 }
 
 /// An addition to a logit; `false` bans the token.
@@ -86,15 +94,16 @@ pub(crate) fn completion(
         cache_prompt: true,
         id_slot: stay.slot(),
         n_predict: most.map_or(-1, |most| i64::from(most.0)),
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        min_p: sampling.min_p,
-        repeat_penalty: sampling.repeat_penalty,
-        repeat_last_n: sampling.repeat_last_n,
+        sampling: CommonSampling::new(&sampling.params, Flavor::LlamaServer),
+        own_sampling: LlamaServerSampling::new(&sampling.params, server.chat.ctx),
         seed: openai::llama_server_seed(job.seed),
         stop: &sampling.stop,
-        logit_bias: sampling.logit_bias.iter().map(|entry| (entry.token, bias(entry.bias))).collect(),
+        logit_bias: sampling
+            .logit_bias
+            .iter()
+            .map(|entry| (Target::Token(entry.token), bias(entry.bias)))
+            .chain(sampling.text_bias.iter().map(|entry| (Target::Text(&entry.text), bias(entry.bias))))
+            .collect(),
         grammar,
         json_schema,
         n_probs: job.logprobs.map(|most| most.max(1)),

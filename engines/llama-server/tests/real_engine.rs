@@ -135,7 +135,7 @@ async fn the_same_seed_gives_the_same_answer_and_a_limit_is_a_limit() {
     let Some(engine) = start().await else { return };
     let sampled = || {
         let mut sampled = endless();
-        sampled.sampling.temperature = 1.0;
+        sampled.sampling.params.temperature = Some(1.0);
         GenerateRequest { max_tokens: Some(TokenCount(12)), ..sampled }
     };
     let (one, two) = (answer(&engine, sampled()).await, answer(&engine, sampled()).await);
@@ -327,7 +327,7 @@ async fn probabilities_are_told_of_prompts_and_of_chats_alike_and_change_nothing
     let asked = |input: Input| {
         let mut asked =
             GenerateRequest { max_tokens: Some(TokenCount(12)), include_extra: true, ..job(input) };
-        asked.sampling.temperature = 0.0;
+        asked.sampling.params.temperature = Some(0.0);
         asked
     };
     let own = ExtraBody { fields: "{}".to_owned(), template: None, refusal: String::new() };

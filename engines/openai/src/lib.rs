@@ -18,6 +18,7 @@ mod counting;
 mod discovery;
 mod factory;
 pub mod request;
+pub mod sampling;
 mod stream;
 pub mod whole;
 

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use engine_http::{
     Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
-    with_extra_body,
+    refuse_uncommon, with_extra_body,
 };
-use generation::{Constraint, GenerateRequest, Input, KvHint, ReasoningOptions, Sampling};
+use generation::{Constraint, GenerateRequest, Input, KvHint, ReasoningOptions, Sampling, TextBias};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::backend::{Flavor, OpenAi};
+use crate::sampling::{CommonSampling, LlamaServerSampling};
 use crate::stream::OpenAiAnswer;
 
 /// The name of the engine in refusals.
@@ -36,17 +37,14 @@ struct Body<'a> {
     stream_options: StreamOptions,
     #[serde(flatten)]
     most: Option<MaxTokens>,
-    temperature: f32,
-    top_p: f32,
+    /// What is absent is the server's own, or its model's.
+    #[serde(flatten)]
+    sampling: CommonSampling,
     seed: u64,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     logit_bias: BTreeMap<String, f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min_p: Option<f32>,
     #[serde(flatten)]
     beyond: Beyond<'a>,
     #[serde(flatten)]
@@ -97,10 +95,9 @@ struct MaxTokens {
 struct Beyond<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     repetition_penalty: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repeat_penalty: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repeat_last_n: Option<u32>,
+    /// `llama-server`'s own.
+    #[serde(flatten)]
+    sampling: Option<LlamaServerSampling<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,8 +235,7 @@ pub fn completion(
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         most,
-        temperature: sampling.temperature,
-        top_p: sampling.top_p,
+        sampling: CommonSampling::new(&sampling.params, server.flavor),
         seed: match server.flavor {
             Flavor::LlamaServer => llama_server_seed(job.seed).into(),
             // The API's seeds are signed.
@@ -250,9 +246,14 @@ pub fn completion(
             .logit_bias
             .iter()
             .map(|entry| (entry.token.to_string(), entry.bias.clamp(LEAST_BIAS, -LEAST_BIAS)))
+            // `llama-server` alone gets here with texts, and takes them as names.
+            .chain(
+                sampling
+                    .text_bias
+                    .iter()
+                    .map(|entry| (entry.text.clone(), entry.bias.clamp(LEAST_BIAS, -LEAST_BIAS))),
+            )
             .collect(),
-        top_k: (sampling.top_k > 0).then_some(sampling.top_k),
-        min_p: (sampling.min_p > 0.0).then_some(sampling.min_p),
         beyond,
         logprobs: job.logprobs.map(|most| Logprobs::new(most, server.flavor, prompt.is_some())),
     };
@@ -270,7 +271,7 @@ pub fn llama_server_seed(seed: u64) -> u32 {
 
 fn beyond<'a>(server: &OpenAi, sampling: &'a Sampling, is_prompt: bool) -> Result<Beyond<'a>, Fault> {
     let mut beyond = Beyond::default();
-    penalty(server, sampling, &mut beyond)?;
+    uncommon(server, sampling, &mut beyond)?;
     if server.flavor == Flavor::LlamaServer && !is_prompt {
         beyond.reasoning_format = Some("deepseek");
     }
@@ -306,27 +307,31 @@ fn beyond<'a>(server: &OpenAi, sampling: &'a Sampling, is_prompt: bool) -> Resul
     Ok(beyond)
 }
 
-/// The repetition penalty: `llama-server` looks at the last tokens, vLLM and `SGLang` at all of them.
-fn penalty(server: &OpenAi, sampling: &Sampling, beyond: &mut Beyond<'_>) -> Result<(), Fault> {
-    let &Sampling { repeat_penalty: penalty, repeat_last_n: last_n, .. } = sampling;
-    if last_n == 0 || (penalty - 1.0).abs() < f32::EPSILON {
+/// What not every server knows: `llama-server` all of it, the others the penalties of the API, vLLM and `SGLang` a
+/// repetition penalty that looks at all tokens.
+fn uncommon<'a>(server: &OpenAi, sampling: &'a Sampling, beyond: &mut Beyond<'a>) -> Result<(), Fault> {
+    let params = &sampling.params;
+    if server.flavor == Flavor::LlamaServer {
+        beyond.sampling = Some(LlamaServerSampling::new(params, server.ctx));
         return Ok(());
     }
-    match server.flavor {
-        Flavor::LlamaServer => {
-            (beyond.repeat_penalty, beyond.repeat_last_n) = (Some(penalty), Some(last_n));
-            Ok(())
+    if let Some(TextBias { text, .. }) = sampling.text_bias.first() {
+        let instead = "name tokens by their numbers";
+        return Err(refuse(SERVER, "sampling.logit_bias", format!("of the text `{text}`"), instead));
+    }
+    refuse_uncommon(SERVER, params, &["presence_penalty", "frequency_penalty"])?;
+    let Some((penalty, last_n)) = params.repetition() else { return Ok(()) };
+    match (server.flavor, last_n) {
+        (Flavor::Other, _) => {
+            Err(refuse(SERVER, "sampling.repeat_penalty", penalty, "leave it out, or set it to 1"))
         }
-        Flavor::Vllm { .. } | Flavor::Sglang if last_n >= server.ctx.0 => {
-            beyond.repetition_penalty = Some(penalty);
-            Ok(())
-        }
-        Flavor::Vllm { .. } | Flavor::Sglang => {
+        (_, Some(last_n)) if last_n < server.ctx.0 => {
             let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
             Err(refuse(SERVER, "sampling.repeat_last_n", last_n, &instead))
         }
-        Flavor::Other => {
-            Err(refuse(SERVER, "sampling.repeat_penalty", penalty, "leave it out, or set it to 1"))
+        _ => {
+            beyond.repetition_penalty = Some(penalty);
+            Ok(())
         }
     }
 }

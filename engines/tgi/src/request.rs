@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use engine_http::{
-    Call, ChatMessage, Fault, Reading, Stopped, asks_for_min_p, asks_for_top_k, chat_messages, refuse,
-    refuse_private_cache,
+    Call, ChatMessage, Fault, Reading, Stopped, chat_messages, refuse, refuse_private_cache, refuse_uncommon,
 };
-use generation::{Constraint, GenerateRequest, Input, Sampling};
+use generation::{Constraint, GenerateRequest, Input, Sampling, SamplingParams};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -34,6 +33,8 @@ struct Parameters<'a> {
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typical_p: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<Grammar<'a>>,
     #[serde(flatten)]
@@ -71,6 +72,8 @@ struct Both {
     top_p: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repetition_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -88,12 +91,17 @@ pub(crate) fn completion(
     refuse_private_cache(TGI, job)?;
     let sampling = &job.sampling;
     check(sampling)?;
-    let samples = sampling.temperature > 0.0;
+    let params = &sampling.params;
+    // Left to itself, the server would always take the most probable token.
+    let temperature = params.temperature.or(SamplingParams::BUILTIN.temperature);
+    let temperature = temperature.filter(|temperature| *temperature > 0.0);
+    let samples = temperature.is_some();
     let both = Both {
         seed: job.seed,
-        temperature: samples.then_some(sampling.temperature),
-        top_p: (samples && sampling.top_p < 1.0).then_some(sampling.top_p),
-        repetition_penalty: penalty(server, sampling)?,
+        temperature,
+        top_p: params.top_p.filter(|top_p| samples && *top_p < 1.0),
+        repetition_penalty: penalty(server, params)?,
+        frequency_penalty: params.frequency_penalty.filter(|penalty| *penalty != 0.0),
     };
     let grammar = grammar(sampling)?;
     let (path, body, answer) = match &*job.input {
@@ -104,22 +112,18 @@ pub(crate) fn completion(
                 do_sample: samples,
                 max_new_tokens: most.0,
                 stop: &sampling.stop,
-                top_k: (samples && sampling.top_k > 0).then_some(sampling.top_k),
+                top_k: params.top_k.filter(|count| samples && *count > 0),
+                typical_p: params.typical_p.filter(|share| samples && *share < 1.0),
                 grammar,
                 both,
             };
             ("/generate_stream", serde_json::to_vec(&Generate { inputs, parameters }), TgiAnswer::Generate)
         }
-        Input::Messages(_) if samples && asks_for_top_k(sampling.top_k) => {
-            let instead = "leave it out, or send a `prompt`";
-            return Err(refuse(
-                TGI,
-                "sampling.top_k",
-                format!("{} with `messages`", sampling.top_k),
-                instead,
-            ));
-        }
         Input::Messages(messages) => {
+            if let Some((field, value)) = only_of_prompts(params).filter(|_| samples) {
+                let instead = "leave it out, or send a `prompt`";
+                return Err(refuse(TGI, field, format!("{value} with `messages`"), instead));
+            }
             let chat = Chat {
                 model: "tgi",
                 messages: chat_messages(messages),
@@ -143,26 +147,32 @@ pub(crate) fn completion(
 }
 
 fn check(sampling: &Sampling) -> Result<(), Fault> {
-    if sampling.temperature > 0.0 && asks_for_min_p(sampling.min_p) {
-        return Err(refuse(TGI, "sampling.min_p", sampling.min_p, "leave it out, or set it to 0"));
+    let params = &sampling.params;
+    if let Some(min_p) = params.min_p.filter(|min_p| *min_p > 0.0 && params.temperature != Some(0.0)) {
+        return Err(refuse(TGI, "sampling.min_p", min_p, "leave it out, or set it to 0"));
     }
-    if !sampling.logit_bias.is_empty() {
+    if !sampling.logit_bias.is_empty() || !sampling.text_bias.is_empty() {
         return Err(refuse(TGI, "sampling.logit_bias", "set", "leave it out"));
     }
-    Ok(())
+    refuse_uncommon(TGI, params, &["frequency_penalty", "typical_p"])
+}
+
+/// What it knows for a prompt and not for a conversation.
+fn only_of_prompts(params: &SamplingParams) -> Option<(&'static str, f64)> {
+    let top_k = params.top_k.filter(|count| *count > 0).map(|count| ("sampling.top_k", f64::from(count)));
+    let typical_p = || params.typical_p.filter(|share| *share < 1.0);
+    top_k.or_else(|| typical_p().map(|share| ("sampling.typical_p", f64::from(share))))
 }
 
 /// It looks at all tokens.
-fn penalty(server: &Tgi, sampling: &Sampling) -> Result<Option<f32>, Fault> {
-    let &Sampling { repeat_penalty: penalty, repeat_last_n: last_n, .. } = sampling;
-    if last_n == 0 || (penalty - 1.0).abs() < f32::EPSILON {
-        return Ok(None);
+fn penalty(server: &Tgi, params: &SamplingParams) -> Result<Option<f32>, Fault> {
+    match params.repetition() {
+        Some((_, Some(last_n))) if last_n < server.ctx.0 => {
+            let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
+            Err(refuse(TGI, "sampling.repeat_last_n", last_n, &instead))
+        }
+        repetition => Ok(repetition.map(|(penalty, _)| penalty)),
     }
-    if last_n < server.ctx.0 {
-        let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
-        return Err(refuse(TGI, "sampling.repeat_last_n", last_n, &instead));
-    }
-    Ok(Some(penalty))
 }
 
 fn grammar(sampling: &Sampling) -> Result<Option<Grammar<'_>>, Fault> {

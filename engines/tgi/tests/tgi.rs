@@ -75,8 +75,8 @@ async fn a_prompt_gets_the_room_there_is_and_its_end() {
     let engine = attach(&server).await.expect("starts");
     let (sink, heard) = listen();
     let mut asked = job(Input::Prompt("one two three".into()));
-    asked.sampling.top_k = 40;
-    asked.sampling.min_p = 0.05;
+    asked.sampling.params.top_k = Some(40);
+    asked.sampling.params.min_p = Some(0.05);
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
     engine.submit(Arc::new(asked), sink);
     let recording = Recording::of(heard).await;
@@ -115,11 +115,11 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
     let engine = attach(&server).await.expect("starts");
     let prompt = || job(Input::Prompt("x".into()));
     let mut min_p = prompt();
-    (min_p.sampling.temperature, min_p.sampling.min_p) = (1.0, 0.2);
+    (min_p.sampling.params.temperature, min_p.sampling.params.min_p) = (Some(1.0), Some(0.2));
     let mut grammar = prompt();
     grammar.sampling.constraint = Some(Constraint::Grammar("root ::= \"a\"".into()));
     let mut top_k = job(conversation());
-    (top_k.sampling.temperature, top_k.sampling.top_k) = (1.0, 7);
+    (top_k.sampling.params.temperature, top_k.sampling.params.top_k) = (Some(1.0), Some(7));
     for (job, wanted) in [
         (min_p, "`sampling.min_p` is 0.2, which Text Generation Inference cannot be asked for"),
         (grammar, "`sampling.grammar` is set, which Text Generation Inference cannot be asked for"),

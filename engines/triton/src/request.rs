@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use engine_http::{
-    Call, Fault, Reading, Stopped, asks_for_min_p, estimated_tokens, refuse, refuse_private_cache,
+    Call, Fault, Reading, Stopped, estimated_tokens, refuse, refuse_private_cache, refuse_uncommon,
 };
-use generation::{GenerateRequest, Input, Sampling};
+use generation::{GenerateRequest, Input, SamplingParams};
 use serde_json::{Map, Value, json};
 
 use crate::backend::Triton;
@@ -44,9 +44,10 @@ pub(crate) fn completion(
         let instead = "it does not count tokens; leave `ctx` out and set `max_tokens`";
         return Err(refuse("Triton", "ctx", job.ctx.unwrap_or_default(), instead));
     }
-    if !sampling.logit_bias.is_empty() {
+    if !sampling.logit_bias.is_empty() || !sampling.text_bias.is_empty() {
         return Err(refuse("Triton", "sampling.logit_bias", "set", "leave it out"));
     }
+    refuse_uncommon("Triton", &sampling.params, &[])?;
     if sampling.constraint.is_some() {
         let text = "`sampling.grammar` and `sampling.json_schema` cannot be asked of Triton: leave them out";
         return Err(Fault::Refused(text.to_owned()));
@@ -66,19 +67,24 @@ pub(crate) fn completion(
 /// It takes any number of tokens and ends at its own context.
 fn for_vllm(server: &Triton, job: &GenerateRequest) -> Result<Map<String, Value>, Fault> {
     let sampling = &job.sampling;
+    let params = &sampling.params;
     let mut wanted = json!({
         "max_tokens": job.max_tokens.unwrap_or(server.ctx),
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
         "seed": job.seed & (u64::MAX >> 1),
     });
-    if sampling.top_k > 0 {
-        wanted["top_k"] = sampling.top_k.into();
+    if let Some(temperature) = params.temperature {
+        wanted["temperature"] = temperature.into();
     }
-    if sampling.min_p > 0.0 {
-        wanted["min_p"] = sampling.min_p.into();
+    if let Some(top_p) = params.top_p {
+        wanted["top_p"] = top_p.into();
     }
-    if let Some(penalty) = penalty(server, sampling)? {
+    if let Some(top_k) = params.top_k.filter(|count| *count > 0) {
+        wanted["top_k"] = top_k.into();
+    }
+    if let Some(min_p) = params.min_p.filter(|least| *least > 0.0) {
+        wanted["min_p"] = min_p.into();
+    }
+    if let Some(penalty) = penalty(server, params)? {
         wanted["repetition_penalty"] = penalty.into();
     }
     if !sampling.stop.is_empty() {
@@ -106,21 +112,31 @@ fn for_tensorrt(server: &Triton, job: &GenerateRequest) -> Result<Map<String, Va
     let stop = if sampling.stop.is_empty() { "".into() } else { json!(sampling.stop) };
     body.insert("stop_words".to_owned(), stop);
     let seed = if server.inputs.contains("random_seed") { "random_seed" } else { "seed" };
+    // Left to itself, the engine would always take the most probable token.
+    let params = &sampling.params.or(&SamplingParams {
+        temperature: SamplingParams::BUILTIN.temperature,
+        ..SamplingParams::default()
+    });
+    let samples = params.temperature != Some(0.0);
     // Greedy is the best token alone; a temperature of 0 is none.
-    let (temperature, top_k) = match sampling.temperature {
-        0.0 => (1.0, 1),
-        temperature => (temperature, sampling.top_k),
-    };
-    let samples = sampling.temperature > 0.0;
-    let penalty = penalty(server, sampling)?;
-    let wishes: [(&str, Value, bool); 6] = [
-        ("temperature", temperature.into(), samples),
-        ("top_k", top_k.into(), true),
-        ("top_p", sampling.top_p.into(), samples && sampling.top_p < 1.0),
-        ("min_p", sampling.min_p.into(), samples && asks_for_min_p(sampling.min_p)),
-        ("repetition_penalty", penalty.unwrap_or(1.0).into(), penalty.is_some()),
-        (seed, job.seed.into(), false),
+    let (temperature, top_k) =
+        if samples { (params.temperature, params.top_k) } else { (Some(1.0), Some(1)) };
+    let penalty = penalty(server, params)?;
+    let top_p = params.top_p.map(|top_p| (top_p, samples && top_p < 1.0));
+    let min_p = params.min_p.map(|min_p| (min_p, samples && min_p > 0.0));
+    let wishes: [(&str, Option<(Value, bool)>); 6] = [
+        (
+            "temperature",
+            temperature.map(|value| (value.into(), samples && sampling.params.temperature.is_some())),
+        ),
+        ("top_k", top_k.map(|value| (value.into(), true))),
+        ("top_p", top_p.map(|(value, is_wish)| (value.into(), is_wish))),
+        ("min_p", min_p.map(|(value, is_wish)| (value.into(), is_wish))),
+        ("repetition_penalty", penalty.map(|value| (value.into(), true))),
+        (seed, Some((job.seed.into(), false))),
     ];
+    let wishes =
+        wishes.into_iter().filter_map(|(name, wish)| wish.map(|(value, is_wish)| (name, value, is_wish)));
     for (name, value, is_wish) in wishes {
         if server.inputs.contains(name) {
             body.insert(name.to_owned(), value);
@@ -136,14 +152,12 @@ fn for_tensorrt(server: &Triton, job: &GenerateRequest) -> Result<Map<String, Va
 }
 
 /// Both back ends look at all tokens.
-fn penalty(server: &Triton, sampling: &Sampling) -> Result<Option<f32>, Fault> {
-    let &Sampling { repeat_penalty: penalty, repeat_last_n: last_n, .. } = sampling;
-    if last_n == 0 || (penalty - 1.0).abs() < f32::EPSILON {
-        return Ok(None);
+fn penalty(server: &Triton, params: &SamplingParams) -> Result<Option<f32>, Fault> {
+    match params.repetition() {
+        Some((_, Some(last_n))) if last_n < server.ctx.0 => {
+            let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
+            Err(refuse("Triton", "sampling.repeat_last_n", last_n, &instead))
+        }
+        repetition => Ok(repetition.map(|(penalty, _)| penalty)),
     }
-    if last_n < server.ctx.0 {
-        let instead = format!("it looks at all tokens; set it to at least {}", server.ctx);
-        return Err(refuse("Triton", "sampling.repeat_last_n", last_n, &instead));
-    }
-    Ok(Some(penalty))
 }

@@ -129,7 +129,7 @@ async fn what_it_cannot_be_asked_for_is_refused_by_name() {
     let prompt = || job(Input::Prompt("x".into()));
     let conversation = Input::Messages(vec![Message::new(Role::User, "a")]);
     let mut min_p = prompt();
-    (min_p.sampling.temperature, min_p.sampling.min_p) = (1.0, 0.2);
+    (min_p.sampling.params.temperature, min_p.sampling.params.min_p) = (Some(1.0), Some(0.2));
     let mut schema = prompt();
     schema.sampling.constraint = Some(Constraint::JsonSchema("{}".into()));
     for (job, wanted) in [

@@ -204,7 +204,9 @@ impl DecodeLoop {
             prompt,
             ctx,
             max_tokens,
-            sampling,
+            settings,
+            logit_bias,
+            stop,
             seed,
             grammar,
             lazy,
@@ -228,8 +230,8 @@ impl DecodeLoop {
             (choice.slot, self.reuse(choice))
         };
         self.waiting.given += 1;
-        let text = TextOut::new(sampling.stop.clone());
-        let sampler = Sampler::new(sampling, seed, &prompt);
+        let text = TextOut::new(stop);
+        let sampler = Sampler::new(settings, logit_bias, seed, &prompt);
         let slot = &mut self.slots[at];
         slot.last_used = self.waiting.given;
         slot.task = Some(Task {

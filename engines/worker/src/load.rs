@@ -14,7 +14,7 @@ use engine_api::{
     Abilities, Device, EngineFacts, EngineKind, ExtraBodySupport, MemoryEstimate, ModelFacts, ReplicaSpec,
     StartError,
 };
-use generation::Workload;
+use generation::{SamplingParams, Workload};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
@@ -64,6 +64,8 @@ pub struct Loaded {
     pub template: Option<Result<ChatTemplate, String>>,
     /// What it is.
     pub facts: EngineFacts,
+    /// How its file says that its tokens are best chosen.
+    pub sampling: SamplingParams,
     /// Threads to compute with.
     threads: i32,
     /// Whether its layers are on a card.
@@ -247,6 +249,7 @@ fn open(
         vocabulary,
         template,
         facts,
+        sampling: sampling_of(model),
         threads: i32::from(threads),
         on_card,
         heartbeat,
@@ -301,6 +304,30 @@ fn workload_of(model: &LlamaModel) -> Workload {
         Ok("1" | "2" | "3") => Workload::Embedding,
         Ok("4") => Workload::Rerank,
         _ => Workload::Completion,
+    }
+}
+
+/// How the model's file says that its tokens are best chosen. What is no number or cannot be is passed over, as what is
+/// not there.
+fn sampling_of(model: &LlamaModel) -> SamplingParams {
+    let number = |name: &str, least: f32, most: f32| {
+        let text = model.meta_val_str(&format!("general.sampling.{name}")).ok()?;
+        text.parse::<f32>().ok().filter(|value| (least..=most).contains(value))
+    };
+    let count = |name: &str| {
+        let text = model.meta_val_str(&format!("general.sampling.{name}")).ok()?;
+        text.parse::<u32>().ok()
+    };
+    SamplingParams {
+        temperature: number("temp", 0.0, 5.0),
+        top_p: number("top_p", f32::MIN_POSITIVE, 1.0),
+        top_k: count("top_k"),
+        min_p: number("min_p", 0.0, 1.0),
+        repeat_penalty: number("penalty_repeat", f32::MIN_POSITIVE, 10.0),
+        repeat_last_n: count("penalty_last_n"),
+        xtc_probability: number("xtc_probability", 0.0, 1.0),
+        xtc_threshold: number("xtc_threshold", 0.0, 1.0),
+        ..SamplingParams::default()
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use engine_api::{MeasureError, Measured};
 use generation::{
-    Constraint, Determinism, EngineError, GenerateRequest, Input, KvHint, Message, Sampling, Tools, Workload,
+    Constraint, Determinism, EngineError, GenerateRequest, Input, KvHint, LogitBias, Message, Sampling,
+    SamplingParams, TextBias, Tools, Workload,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use crate::grammar::lazy::LazyGrammar;
 use crate::grammar::{self, AnswerGrammar, AnswerSchema, Begins, Grammar};
 use crate::load::Loaded;
 use crate::reasoning::ReasoningBudget;
+use crate::sample::Settings;
 use crate::vocabulary::{self, Marks};
 
 /// Set when a task is no longer wanted; looked at before each step.
@@ -83,7 +85,11 @@ pub struct Completion {
     /// The most tokens of the answer.
     pub max_tokens: usize,
     /// How to choose tokens.
-    pub sampling: Sampling,
+    pub settings: Settings,
+    /// Tokens made more or less likely.
+    pub logit_bias: Vec<LogitBias>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
     /// The start of the random numbers.
     pub seed: u64,
     /// A format the answer must have.
@@ -227,13 +233,14 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
             ctx - 1
         ));
     }
-    let mut sampling = job.sampling.clone();
-    sampling.stop.extend(stops);
+    let stop = job.sampling.stop.iter().cloned().chain(stops).collect();
     Ok(Completion {
         prompt,
         ctx,
         max_tokens: job.max_tokens.map_or(usize::MAX, |most| most.0 as usize),
-        sampling,
+        settings: settings(loaded, &job.sampling.params),
+        logit_bias: logit_bias(loaded, &job.sampling),
+        stop,
         seed: job.seed,
         grammar,
         lazy,
@@ -242,6 +249,32 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
         budget: format.as_ref().and_then(|format| reasoning_budget(loaded, job, format)),
         parser: format.as_ref().map(OutputParser::new).transpose()?,
     })
+}
+
+/// Texts over which no repeated sequence goes, where nobody names others: what separates lines, names and quotations.
+const SEQUENCE_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
+
+/// How tokens are chosen: as the job says, then the model's own file, then the built-in numbers.
+fn settings(loaded: &Loaded, asked: &SamplingParams) -> Settings {
+    let params = asked.or(&loaded.sampling);
+    let is_dry = params.dry_multiplier.is_some_and(|multiplier| multiplier > 0.0);
+    let breakers = match &params.dry_sequence_breakers {
+        _ if !is_dry => Vec::new(),
+        Some(texts) => loaded.vocabulary.with_any(texts),
+        None => loaded.vocabulary.with_any(&SEQUENCE_BREAKERS),
+    };
+    Settings::new(&params, breakers.into())
+}
+
+/// The biases of tokens, and those of texts for each of their tokens.
+fn logit_bias(loaded: &Loaded, sampling: &Sampling) -> Vec<LogitBias> {
+    let of_text = |TextBias { text, bias }: &TextBias| {
+        let bias = *bias;
+        vocabulary::tokenize_within(loaded.model, text)
+            .into_iter()
+            .map(move |token| LogitBias { token, bias })
+    };
+    sampling.logit_bias.iter().copied().chain(sampling.text_bias.iter().flat_map(of_text)).collect()
 }
 
 /// The budget of the answer's reasoning, where the job has one and the model reasons between tags.
@@ -455,17 +488,28 @@ fn not_offered(loaded: &Loaded, workload: Workload) -> String {
 }
 
 fn check_sampling(how: &Sampling, loaded: &Loaded) -> Result<(), String> {
-    let within = |field: &str, value: f32, low: f32, high: f32| {
-        if value >= low && value <= high {
-            Ok(())
-        } else {
-            Err(format!("`{field}` is {value}; {low} to {high} would be right"))
+    let within = |field: &str, value: Option<f32>, low: f32, high: f32| match value {
+        Some(value) if !(value >= low && value <= high) => {
+            Err(format!("`sampling.{field}` is {value}; {low} to {high} would be right"))
         }
+        _ => Ok(()),
     };
-    within("sampling.temperature", how.temperature, 0.0, 100.0)?;
-    within("sampling.top_p", how.top_p, 0.0, 1.0)?;
-    within("sampling.min_p", how.min_p, 0.0, 1.0)?;
-    within("sampling.repeat_penalty", how.repeat_penalty, 0.01, 100.0)?;
+    let params = &how.params;
+    for (field, value, least, most) in [
+        ("temperature", params.temperature, 0.0, 100.0),
+        ("top_p", params.top_p, 0.0, 1.0),
+        ("min_p", params.min_p, 0.0, 1.0),
+        ("typical_p", params.typical_p, 0.0, 1.0),
+        ("repeat_penalty", params.repeat_penalty, 0.01, 100.0),
+        ("presence_penalty", params.presence_penalty, -100.0, 100.0),
+        ("frequency_penalty", params.frequency_penalty, -100.0, 100.0),
+        ("xtc_probability", params.xtc_probability, 0.0, 1.0),
+        ("xtc_threshold", params.xtc_threshold, 0.0, 1.0),
+        ("dry_multiplier", params.dry_multiplier, 0.0, 100.0),
+        ("dry_base", params.dry_base, 1.0, 100.0),
+    ] {
+        within(field, value, least, most)?;
+    }
     if let Some(at) = how.stop.iter().position(String::is_empty) {
         return Err(format!("`sampling.stop[{at}]` is empty: it must hold at least one character"));
     }

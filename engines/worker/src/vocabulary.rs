@@ -155,6 +155,16 @@ impl Vocabulary {
         Marks(tokens.into())
     }
 
+    /// The tokens in whose text one of `texts` stands.
+    #[must_use]
+    pub fn with_any<T: AsRef<str>>(&self, texts: &[T]) -> Vec<i32> {
+        let holds = |bytes: &[u8], text: &str| {
+            !text.is_empty() && bytes.windows(text.len()).any(|part| part == text.as_bytes())
+        };
+        let has_one = |token: &i32| texts.iter().any(|text| holds(self.text(*token), text.as_ref()));
+        self.tokens().filter(has_one).collect()
+    }
+
     /// What `token` is called: its text, also where that is no part of an answer.
     #[must_use]
     pub fn name(&self, token: i32) -> &[u8] {

@@ -31,6 +31,7 @@ mod extra_body;
 mod fields;
 mod generation_params;
 mod generation_tasks;
+mod logit_bias;
 mod logprobs;
 mod models;
 mod output;

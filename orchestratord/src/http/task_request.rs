@@ -1,8 +1,10 @@
-//! From a request's body to a checked task: pure, without a model and without a clock. What needs the model
-//! (whether the prompt fits, whether the engine offers the workload) is decided by the driver.
+//! From a request of the data plane to a task, and the checks that a task of any plane passes: pure, without a model
+//! and without a clock. What needs the model (whether the prompt fits, whether the engine offers the workload) is
+//! decided by the driver.
 //!
 //! ```text
-//! bytes ──parse──► api_types::TaskRequest ──resolve──► handle::TaskRequest
+//! bytes ──parse──► api_types::TaskRequest ──resolve──┐
+//! bytes ──parse──► the OpenAI plane's requests ──────┴► GenerateRequest ──check──► handle::TaskRequest
 //! ```
 //!
 //! Rules: ORCH-TASK-7
@@ -14,9 +16,7 @@ use api_types as wire;
 use api_types::limits::task_request as limits;
 use config_schema::SamplerProfile;
 use engine_api::EngineKind;
-use generation::{
-    Determinism, GenerateRequest, Input, KvHint, Message, ReasoningOptions, Role, Tools, Workload,
-};
+use generation::{Determinism, GenerateRequest, Input, KvHint, Message, Role, Workload};
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -27,30 +27,16 @@ use crate::handle::TaskRequest;
 
 pub(super) mod check;
 mod fingerprint;
-mod sampling;
+pub(super) mod sampling;
 
 use check::{chars, no_nul, not_empty, within};
 
-/// Checks a request and fills in what it leaves out. `new_id` makes the id of a task that comes without one.
+/// The task of a request of the data plane, with what it leaves out. `new_id` makes the id of one that comes without.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
 pub fn resolve(
-    mut request: wire::TaskRequest,
-    profiles: &BTreeMap<String, SamplerProfile>,
-    new_id: impl FnOnce() -> Uuid,
-) -> Result<TaskRequest, Refusal> {
-    let (prompt, messages, inputs) = (request.prompt.take(), request.messages.take(), request.inputs.take());
-    resolve_with(request, || input(prompt, messages, inputs), profiles, new_id)
-}
-
-/// As [`resolve`], for an input that came another way.
-///
-/// # Errors
-/// As [`resolve`], and those of `input`.
-pub(super) fn resolve_with(
     request: wire::TaskRequest,
-    input: impl FnOnce() -> Result<Input, Refusal>,
     profiles: &BTreeMap<String, SamplerProfile>,
     new_id: impl FnOnce() -> Uuid,
 ) -> Result<TaskRequest, Refusal> {
@@ -62,29 +48,21 @@ pub(super) fn resolve_with(
     if workload != Workload::Completion {
         only_of_completions(&request, workload)?;
     }
-    if let Some(model_ref) = &request.model_ref {
-        chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
-        no_nul(|| "model_ref", model_ref)?;
-    }
-    let input = input()?;
-    check_input(&input, workload)?;
     let task = TaskId(request.task_id.unwrap_or_else(new_id));
-    let job = GenerateRequest {
-        task,
+    let mut sampling = sampling::of_wire(request.sampling.unwrap_or_default())?;
+    if let Some(profile) = request.sampler_profile_version.as_deref() {
+        sampling.params = sampling.params.or(&sampling::profile(profile, profiles)?);
+    }
+    let generate = GenerateRequest {
         session: request.session_id.map(SessionId),
         priority: match request.priority {
             None | Some(wire::Priority::Interactive) => Priority::Interactive,
             Some(wire::Priority::Batch) => Priority::Batch,
         },
         workload,
-        input: input.into(),
-        ctx: within("ctx", request.ctx, limits::CTX)?.map(TokenCount),
-        max_tokens: within("max_tokens", request.max_tokens, limits::MAX_TOKENS)?.map(TokenCount),
-        sampling: sampling::resolve(
-            request.sampling.unwrap_or_default(),
-            request.sampler_profile_version.as_deref(),
-            profiles,
-        )?,
+        ctx: request.ctx.map(TokenCount),
+        max_tokens: request.max_tokens.map(TokenCount),
+        sampling,
         seed: request.seed.unwrap_or_else(|| seed_of(task)),
         determinism: match request.determinism {
             None | Some(wire::Determinism::BestEffort) => Determinism::BestEffort,
@@ -94,21 +72,32 @@ pub(super) fn resolve_with(
             None | Some(wire::KvHint::Reuse) => KvHint::Reuse,
             Some(wire::KvHint::None) => KvHint::None,
         },
-        tools: Tools::default().into(),
-        logprobs: None,
-        extra_body: None,
-        reasoning: ReasoningOptions::default(),
-        continue_final_message: false,
-        include_extra: false,
+        ..GenerateRequest::new(task, input(request.prompt, request.messages, request.inputs)?)
     };
-    let mut request = TaskRequest {
-        job: Arc::new(job),
+    check(TaskRequest {
         model_ref: request.model_ref,
         engine: request.engine.map(engine_of),
-        expected_tokens: within("expected_tokens", request.expected_tokens, limits::EXPECTED_TOKENS)?
-            .map(TokenCount),
-        fingerprint: 0,
-    };
+        expected_tokens: request.expected_tokens.map(TokenCount),
+        ..TaskRequest::new(generate)
+    })
+}
+
+/// A task of any plane, checked, and with its fingerprint.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the field, its value and what would be right.
+pub(super) fn check(mut request: TaskRequest) -> Result<TaskRequest, Refusal> {
+    if let Some(model_ref) = &request.model_ref {
+        chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
+        no_nul(|| "model_ref", model_ref)?;
+    }
+    let generate = Arc::make_mut(&mut request.job);
+    check_input(&generate.input, generate.workload)?;
+    let number = |tokens: Option<TokenCount>| tokens.map(|tokens| tokens.0);
+    within("ctx", number(generate.ctx), limits::CTX)?;
+    within("max_tokens", number(generate.max_tokens), limits::MAX_TOKENS)?;
+    sampling::check(&mut generate.sampling)?;
+    within("expected_tokens", number(request.expected_tokens), limits::EXPECTED_TOKENS)?;
     request.fingerprint = fingerprint::of(&request);
     Ok(request)
 }

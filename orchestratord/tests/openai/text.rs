@@ -200,12 +200,6 @@ async fn fields_that_only_an_engine_knows_are_taken_where_it_takes_them_and_refu
     let own = TestDaemon::with(MockOptions { abilities, ..MockOptions::default() });
     own.bring_up().await;
     let (audit, none) = (Audit::new(), TestDaemon::new().await);
-    for (field, value) in [("presence_penalty", json!(0.5)), ("frequency_penalty", json!(0.5))] {
-        let ask = chat("one", &json!({field: value, "mirostat": 2}));
-        audit.expect(200, own.address, ask.clone()).await;
-        let refused = audit.expect(400, none.address, ask).await.json();
-        assert_eq!(refused["error"]["param"], field, "what is known and not served is said first: {refused}");
-    }
     let more = json!({"mirostat": 2, "chat_template_kwargs": {"enable_thinking": false}});
     for ask in [chat("one", &more), completion("one", &more)] {
         audit.expect(200, own.address, ask.clone()).await;

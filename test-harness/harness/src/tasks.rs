@@ -20,7 +20,7 @@ pub fn prompt(text: &str, max_tokens: u32) -> TaskRequest {
 #[must_use]
 pub fn endless(max_tokens: u32) -> TaskRequest {
     let mut task = prompt("Count: one two three", max_tokens);
-    let ban = |token| LogitBias { token, bias: -100.0 };
+    let ban = |token| LogitBias { token: Some(token), text: None, bias: -100.0 };
     task.sampling.get_or_insert_default().logit_bias = Some(vec![ban(0), ban(2)]);
     task
 }

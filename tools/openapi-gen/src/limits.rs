@@ -122,7 +122,13 @@ fn lengths(
 }
 
 fn integer(value: &Value) -> anyhow::Result<TokenStream> {
-    integer_literal(value).map(|literal| quote!(#literal))
+    match value.as_i64().filter(|number| *number < 0) {
+        Some(number) => {
+            let size = Literal::u64_unsuffixed(number.unsigned_abs());
+            Ok(quote!(-#size))
+        }
+        None => integer_literal(value).map(|literal| quote!(#literal)),
+    }
 }
 
 fn integer_literal(value: &Value) -> anyhow::Result<Literal> {

@@ -121,9 +121,9 @@ async fn everything_that_can_be_asked_is_asked() {
     let engine = attach(&server).await.expect("starts");
     let mut asked =
         GenerateRequest { seed: u64::MAX, max_tokens: Some(TokenCount(5)), ..job(Input::Prompt("x".into())) };
-    asked.sampling.top_k = 40;
-    asked.sampling.repeat_penalty = 1.5;
-    asked.sampling.repeat_last_n = 64;
+    asked.sampling.params.top_k = Some(40);
+    asked.sampling.params.repeat_penalty = Some(1.5);
+    asked.sampling.params.repeat_last_n = Some(64);
     asked.sampling.stop = vec!["END".into()];
     asked.sampling.logit_bias =
         vec![LogitBias { token: 5, bias: f32::NEG_INFINITY }, LogitBias { token: 6, bias: 1.5 }];

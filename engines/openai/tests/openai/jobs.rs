@@ -34,7 +34,12 @@ async fn a_prompt_is_answered_and_the_usage_is_the_servers() {
     assert_eq!(sent["stream"], true);
     assert_eq!(sent["stream_options"]["include_usage"], true);
     assert_eq!(sent["seed"], i64::MAX);
-    assert!(sent.get("top_k").is_none() && sent.get("stop").is_none(), "{sent}");
+    assert_eq!(
+        (&sent["top_k"], &sent["temperature"]),
+        (&(-1).into(), &0.0.into()),
+        "all, and the best of them"
+    );
+    assert!(sent.get("stop").is_none() && sent.get("repetition_penalty").is_none(), "{sent}");
 }
 
 #[tokio::test]
@@ -42,12 +47,12 @@ async fn everything_that_can_be_asked_is_asked() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let mut asked = job(Input::Messages(vec![Message::new(Role::System, "Be brief.")]));
-    asked.sampling.temperature = 0.5;
-    asked.sampling.top_p = 0.9;
-    asked.sampling.top_k = 40;
-    asked.sampling.min_p = 0.05;
-    asked.sampling.repeat_penalty = 1.1;
-    asked.sampling.repeat_last_n = 4096;
+    asked.sampling.params.temperature = Some(0.5);
+    asked.sampling.params.top_p = Some(0.9);
+    asked.sampling.params.top_k = Some(40);
+    asked.sampling.params.min_p = Some(0.05);
+    asked.sampling.params.repeat_penalty = Some(1.1);
+    asked.sampling.params.repeat_last_n = Some(4096);
     asked.sampling.stop = vec!["\n".into()];
     asked.sampling.logit_bias = vec![LogitBias { token: 5, bias: f32::NEG_INFINITY }];
     asked.sampling.constraint = Some(Constraint::JsonSchema(r#"{"z":1,"a":2}"#.into()));
@@ -268,8 +273,8 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
     let server = FakeServer::start(vllm);
     let engine = attach(&server).await;
     let mut penalty = prompt();
-    penalty.sampling.repeat_penalty = 1.3;
-    penalty.sampling.repeat_last_n = 64;
+    penalty.sampling.params.repeat_penalty = Some(1.3);
+    penalty.sampling.params.repeat_last_n = Some(64);
     let cases = [
         (
             GenerateRequest { determinism: Determinism::Strict, ..prompt() },

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{FromWorker, ToWorker};
-use generation::{Determinism, GenerateRequest, Input, KvHint, Sampling};
+use generation::{Determinism, GenerateRequest, Input, KvHint, Sampling, SamplingParams};
 use orchestrator_core::{Priority, TaskId};
 
 fn measure(text: &str) -> ToWorker {
@@ -10,15 +10,9 @@ fn measure(text: &str) -> ToWorker {
         priority: Priority::Batch,
 
         sampling: Sampling {
-            temperature: 0.8,
-            top_p: 1.0,
-            top_k: 0,
-            min_p: 0.0,
-            repeat_penalty: 1.0,
-            repeat_last_n: 0,
+            params: SamplingParams { temperature: Some(0.8), ..SamplingParams::default() },
             stop: vec!["\n".to_owned()],
-            logit_bias: Vec::new(),
-            constraint: None,
+            ..Sampling::default()
         },
         seed: 1,
         determinism: Determinism::Strict,

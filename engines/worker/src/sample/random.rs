@@ -12,14 +12,18 @@ pub enum Draw {
     /// The choice after a grammar rejected the first: independent of it, so that the result is
     /// distributed as if the grammar had been applied before.
     AfterRejection,
+    /// Whether the most probable tokens are left out.
+    Exclusion,
 }
 
 /// A number from 0 up to, but not, 1.
 pub fn unit(seed: u64, place: u64, draw: Draw) -> f64 {
-    let counter = place.wrapping_mul(2).wrapping_add(match draw {
-        Draw::First => 1,
-        Draw::AfterRejection => 2,
-    });
+    let counter = match draw {
+        Draw::First => place.wrapping_mul(2).wrapping_add(1),
+        Draw::AfterRejection => place.wrapping_mul(2).wrapping_add(2),
+        // From the other end, which the places do not reach.
+        Draw::Exclusion => u64::MAX - place,
+    };
     let bits = mix(mix(seed).wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     // 53 bits: all that the fraction of a double holds.
     (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)

@@ -23,6 +23,8 @@ pub struct Candidate {
 pub struct Cut {
     /// Keeps this many; 0 keeps all.
     pub top_k: usize,
+    /// Keeps those of this probability whose information is nearest to what is expected; 1 keeps all.
+    pub typical_p: f32,
     /// Keeps the smallest set of this probability; 1 keeps all.
     pub top_p: f32,
     /// Keeps what is at least this fraction as probable as the best; 0 keeps all.
@@ -32,7 +34,7 @@ pub struct Cut {
 impl Cut {
     /// Whether nothing is left out of `vocabulary` tokens.
     pub fn keeps_all(&self, vocabulary: usize) -> bool {
-        !self.cuts_k(vocabulary) && self.top_p >= 1.0 && self.min_p <= 0.0
+        !self.cuts_k(vocabulary) && self.typical_p >= 1.0 && self.top_p >= 1.0 && self.min_p <= 0.0
     }
 
     const fn cuts_k(&self, vocabulary: usize) -> bool {
@@ -55,12 +57,13 @@ pub fn max(logits: &[f32]) -> f32 {
 /// Fills `kept` with the tokens that `cut` leaves.
 pub fn keep(logits: &[f32], max: f32, cut: Cut, kept: &mut Vec<Candidate>) {
     let floor = if cut.min_p > 0.0 { max + cut.min_p.ln() } else { f32::NEG_INFINITY };
+    if cut.typical_p < 1.0 {
+        keep_typical(logits, max, cut, kept);
+        return;
+    }
     if cut.cuts_k(logits.len()) {
         gather_top_k(logits, max, cut.top_k, kept);
-        if cut.top_p < 1.0 {
-            let total: f64 = kept.iter().map(|candidate| f64::from(exp(candidate.logit - max))).sum();
-            keep_mass(kept, max, f64::from(cut.top_p) * total);
-        }
+        keep_top_p(kept, max, cut.top_p);
     } else if cut.top_p < 1.0 {
         gather_mass(logits, max, cut.top_p, kept);
     } else {
@@ -69,6 +72,61 @@ pub fn keep(logits: &[f32], max: f32, cut: Cut, kept: &mut Vec<Candidate>) {
     }
     let end = kept.partition_point(|candidate| candidate.logit >= floor);
     kept.truncate(end.max(1));
+}
+
+/// As [`keep`], with the tokens that are not typical left out before `top_p` and `min_p` (Meister and others, "Locally
+/// Typical Sampling", 2023).
+fn keep_typical(logits: &[f32], max: f32, cut: Cut, kept: &mut Vec<Candidate>) {
+    if cut.cuts_k(logits.len()) {
+        gather_top_k(logits, max, cut.top_k, kept);
+    } else {
+        gather(logits, f32::NEG_INFINITY, kept);
+    }
+    let total = total_weight(kept, max);
+    let share = |candidate: &Candidate| f64::from(exp(candidate.logit - max)) / total;
+    let surprise = |share: f64| if share > 0.0 { -share.ln() } else { f64::INFINITY };
+    let expected: f64 =
+        kept.iter().map(share).filter(|share| *share > 0.0).map(|share| share * surprise(share)).sum();
+    let distance = |candidate: &Candidate| (surprise(share(candidate)) - expected).abs();
+    kept.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.token.cmp(&b.token)));
+    let mut mass = 0.0;
+    let end = kept.iter().position(|candidate| {
+        mass += share(candidate);
+        mass >= f64::from(cut.typical_p)
+    });
+    kept.truncate(end.map_or(kept.len(), |last| last + 1));
+    kept.sort_unstable_by(best_first);
+    let best = kept.first().map_or(max, |candidate| candidate.logit);
+    keep_top_p(kept, best, cut.top_p);
+    if cut.min_p > 0.0 {
+        let floor = best + cut.min_p.ln();
+        let end = kept.partition_point(|candidate| candidate.logit >= floor);
+        kept.truncate(end.max(1));
+    }
+}
+
+/// The smallest set of the best of `kept`, which is sorted, with this share of their probability.
+fn keep_top_p(kept: &mut Vec<Candidate>, max: f32, top_p: f32) {
+    if top_p < 1.0 {
+        let total = total_weight(kept, max);
+        keep_mass(kept, max, f64::from(top_p) * total);
+    }
+}
+
+fn total_weight(kept: &[Candidate], max: f32) -> f64 {
+    kept.iter().map(|candidate| f64::from(exp(candidate.logit - max))).sum()
+}
+
+/// Leaves out all tokens at least as probable as `threshold`, but for the least probable of them.
+pub fn exclude_top(kept: &mut Vec<Candidate>, max: f32, threshold: f32) {
+    let total = total_weight(kept, max);
+    let is_top =
+        |candidate: &Candidate| f64::from(exp(candidate.logit - max)) >= f64::from(threshold) * total;
+    kept.sort_unstable_by(best_first);
+    let top = kept.partition_point(is_top);
+    let surplus = top.saturating_sub(1);
+    kept.rotate_left(surplus);
+    kept.truncate(kept.len() - surplus);
 }
 
 /// One of `kept`, by its weight at `temperature`; `point` runs from 0 to 1.

@@ -39,7 +39,7 @@ fn the_seed_decides_when_the_temperature_is_not_zero() {
     let mut worker = Worker::start(1, 512);
     let mut tokens = |seed| {
         let mut job = job(prompt("A list of five animals:"), 24);
-        job.sampling.temperature = 1.2;
+        job.sampling.params.temperature = Some(1.2);
         job.seed = seed;
         worker.answer(job).tokens
     };
@@ -120,11 +120,11 @@ fn what_cannot_be_done_is_refused_by_field_and_the_worker_goes_on() {
     case("`ctx` is 9999; a slot of this model holds 1 to 256", &|job| {
         job.ctx = Some(orchestrator_core::TokenCount(9999));
     });
-    case("`sampling.temperature` is -1", &|job| job.sampling.temperature = -1.0);
-    case("`sampling.temperature` is NaN", &|job| job.sampling.temperature = f32::NAN);
-    case("`sampling.top_p` is 1.5", &|job| job.sampling.top_p = 1.5);
-    case("`sampling.min_p` is -0.1", &|job| job.sampling.min_p = -0.1);
-    case("`sampling.repeat_penalty` is 0", &|job| job.sampling.repeat_penalty = 0.0);
+    case("`sampling.temperature` is -1", &|job| job.sampling.params.temperature = Some(-1.0));
+    case("`sampling.temperature` is NaN", &|job| job.sampling.params.temperature = Some(f32::NAN));
+    case("`sampling.top_p` is 1.5", &|job| job.sampling.params.top_p = Some(1.5));
+    case("`sampling.min_p` is -0.1", &|job| job.sampling.params.min_p = Some(-0.1));
+    case("`sampling.repeat_penalty` is 0", &|job| job.sampling.params.repeat_penalty = Some(0.0));
     case("`sampling.logit_bias` names the token 99999999", &|job| {
         job.sampling.logit_bias = vec![LogitBias { token: 99_999_999, bias: 1.0 }];
     });

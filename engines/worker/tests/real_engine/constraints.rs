@@ -24,7 +24,7 @@ fn output_by_a_json_schema_parses_and_conforms_at_any_temperature() {
         .map(|seed| {
             let mut job = job(user("Describe a person as JSON with name, age and likes."), 120);
             job.sampling.constraint = Some(Constraint::JsonSchema(SCHEMA.into()));
-            job.sampling.temperature = seed as f32 * 0.4;
+            job.sampling.params.temperature = Some(seed as f32 * 0.4);
             job.seed = seed;
             worker.submit(job)
         })
@@ -52,7 +52,7 @@ fn output_by_a_grammar_is_of_its_language() {
         let mut job = job(prompt("The sky is blue, isn't it? Answer:"), 40);
         let grammar = "root ::= answer \" \" [0-9]{3} \"🦀\"\nanswer ::= \"yes\" | \"no\"\n";
         job.sampling.constraint = Some(Constraint::Grammar(grammar.into()));
-        job.sampling.temperature = 1.5;
+        job.sampling.params.temperature = Some(1.5);
         job.seed = seed;
         let answer = worker.answer(job);
         assert_eq!(answer.finish(), &Finish::Stop);

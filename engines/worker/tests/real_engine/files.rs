@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use engine_api::StartError;
-use generation::Workload;
+use generation::{SamplingParams, Workload};
 use worker_protocol::{PROTOCOL_VERSION, ToWorker};
 
 use crate::harness::{Worker, job, model, prompt, spec};
@@ -172,17 +172,41 @@ fn a_model_that_ranks_scores_each_document_and_makes_no_text() {
     told(worker.answer(job(prompt("Hello"), 3)).finish(), "`completion` is not offered");
 }
 
-/// The same model with `llama.pooling_type` in its head (1 is the mean, 4 a rank), and a filler that keeps the
-/// weights aligned.
+/// The same model with `llama.pooling_type` in its head (1 is the mean, 4 a rank).
 fn with_pooling(model: &[u8], kind: u32) -> Vec<u8> {
+    with_number(model, "llama.pooling_type", 4, kind.to_le_bytes())
+}
+
+/// The same model with one more number of this type in its head, and a filler that keeps the weights aligned.
+fn with_number(model: &[u8], key: &str, kind: u32, number: [u8; 4]) -> Vec<u8> {
     let entry = |key: &str, kind: u32, value: &[u8]| {
         [&(key.len() as u64).to_le_bytes()[..], key.as_bytes(), &kind.to_le_bytes(), value].concat()
     };
-    let pooling = entry("llama.pooling_type", 4, &kind.to_le_bytes());
+    let added = entry(key, kind, &number);
     let bare = entry("general.filler", 8, &0u64.to_le_bytes());
-    let blanks = (32 - (pooling.len() + bare.len()) % 32) % 32;
+    let blanks = (32 - (added.len() + bare.len()) % 32) % 32;
     let filler =
         entry("general.filler", 8, &[&(blanks as u64).to_le_bytes()[..], &vec![b' '; blanks]].concat());
     let entries = u64::from_le_bytes(model[16..24].try_into().expect("eight bytes")) + 2;
-    [&model[..16], &entries.to_le_bytes(), &pooling, &filler, &model[24..]].concat()
+    [&model[..16], &entries.to_le_bytes(), &added, &filler, &model[24..]].concat()
+}
+
+/// ORCH-TASK-10
+#[test]
+fn a_model_says_itself_how_its_tokens_are_chosen_where_the_request_does_not() {
+    let folder = folder();
+    let whole = std::fs::read(model()).expect("read");
+    let path =
+        folder.file("greedy.gguf", &with_number(&whole, "general.sampling.temp", 6, 0f32.to_le_bytes()));
+    let mut worker = Worker::spawn();
+    worker.load(spec(&path, 1, 512)).expect("it loads");
+    let mut text = |temperature: Option<f32>, seed: u64| {
+        let mut asked = job(prompt("The old lighthouse keeper said"), 24);
+        asked.sampling.params = SamplingParams { temperature, ..SamplingParams::default() };
+        asked.seed = seed;
+        worker.answer(asked).text.clone()
+    };
+    let greedy = text(Some(0.0), 1);
+    assert_eq!((text(None, 1), text(None, 2)), (greedy.clone(), greedy), "the file says 0");
+    assert_ne!(text(Some(1.5), 1), text(Some(1.5), 2), "the request says otherwise");
 }

@@ -302,17 +302,7 @@ pub fn session_id() -> SessionId {
 
 /// Greedy, and nothing else.
 pub fn greedy() -> Sampling {
-    Sampling {
-        temperature: 0.0,
-        top_p: 1.0,
-        top_k: 0,
-        min_p: 0.0,
-        repeat_penalty: 1.0,
-        repeat_last_n: 64,
-        stop: Vec::new(),
-        logit_bias: Vec::new(),
-        constraint: None,
-    }
+    Sampling::greedy()
 }
 
 /// A greedy job of at most `max_tokens`.

@@ -50,8 +50,8 @@ fn strict_gives_the_same_tokens_alone_and_among_others() {
     let strict = |seed| {
         let mut job = job(prompt(text), 24);
         job.determinism = Determinism::Strict;
-        job.sampling.temperature = 1.3;
-        job.sampling.top_p = 0.98;
+        job.sampling.params.temperature = Some(1.3);
+        job.sampling.params.top_p = Some(0.98);
         job.seed = seed;
         job
     };
@@ -66,7 +66,7 @@ fn strict_gives_the_same_tokens_alone_and_among_others() {
     let others: Vec<_> = (0..7)
         .map(|number| {
             let mut other = job(prompt(&format!("{text} {}", long_text(20 * number, number))), 120);
-            other.sampling.temperature = 1.0;
+            other.sampling.params.temperature = Some(1.0);
             busy.submit(other)
         })
         .collect();

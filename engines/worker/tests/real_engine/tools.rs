@@ -56,7 +56,7 @@ fn a_forced_call_is_one_and_its_arguments_keep_to_the_schema_at_any_temperature(
     let tasks: Vec<_> = (0..6u64)
         .map(|seed| {
             let mut asked = asks(ToolChoice::Named("get_weather".to_owned()));
-            asked.sampling.temperature = seed as f32 * 0.4;
+            asked.sampling.params.temperature = Some(seed as f32 * 0.4);
             asked.seed = seed;
             worker.submit(asked)
         })

@@ -32,7 +32,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         move |request: MessagesRequest| {
             let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
             let plan = shared.plan(&headers)?;
-            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            let tasks = conversation.tasks(&plan);
             Ok::<_, Refused>((plan.options, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
         }
     };
@@ -68,7 +68,7 @@ pub(super) async fn count_tokens(
         move |request: CountRequest| {
             let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
             let plan = shared.plan(&headers)?;
-            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            let tasks = conversation.tasks(&plan);
             tasks.map_err(|refusal| not_admitted(&api, refusal))
         }
     };

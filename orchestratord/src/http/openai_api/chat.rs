@@ -34,7 +34,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         move |mut request: ChatRequest| {
             let conversation = request.check(&api.settings().image_urls)?;
             let plan = request.take_options()?.plan(&headers)?;
-            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            let tasks = conversation.tasks(&plan);
             Ok::<_, Refused>((plan.options, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
         }
     };

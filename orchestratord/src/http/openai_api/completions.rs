@@ -94,7 +94,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
             let mut tasks = Vec::new();
             for prompt in prompts {
                 let input = Input::Prompt(prompt);
-                let of_prompt = plan.tasks(&api.settings().sampler_profiles, input, Tools::default(), false);
+                let of_prompt = plan.tasks(input, Tools::default(), false);
                 tasks.extend(of_prompt.map_err(|refusal| not_admitted(&api, refusal))?);
             }
             Ok::<_, Refused>((plan, count, tasks))

@@ -2,9 +2,6 @@
 //!
 //! Rules: ORCH-OAI-20
 
-use std::collections::BTreeMap;
-
-use config_schema::SamplerProfile;
 use generation::{Input, Message, Role, Tools};
 
 use super::generation_params::GenerationPlan;
@@ -47,17 +44,13 @@ impl Conversation {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn tasks(
-        self,
-        plan: &GenerationPlan,
-        profiles: &BTreeMap<String, SamplerProfile>,
-    ) -> Result<Vec<TaskRequest>, Refusal> {
+    pub(super) fn tasks(self, plan: &GenerationPlan) -> Result<Vec<TaskRequest>, Refusal> {
         self.tools.check().map_err(Refusal::Invalid)?;
         for (i, message) in self.messages.iter().enumerate() {
             for call in &message.tool_calls {
                 no_nul(|| format!("messages[{i}].tool_calls"), &call.arguments)?;
             }
         }
-        plan.tasks(profiles, Input::Messages(self.messages), self.tools, self.continues)
+        plan.tasks(Input::Messages(self.messages), self.tools, self.continues)
     }
 }

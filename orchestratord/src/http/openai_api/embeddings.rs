@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use generation::ExtraBody;
+use generation::{ExtraBody, Workload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,11 +15,12 @@ use super::collect::CollectedOutput;
 use super::completions::text_of;
 use super::extra_body;
 use super::fields::{LEAVE_IT_OUT, TextOr, Unserved};
-use super::generation_tasks::Generation;
+use super::generation_tasks::{self, Generation};
 use super::reasoning_params::ReasoningPlace;
 use super::routing::Lane;
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
+use crate::handle::TaskRequest;
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::{Api, body, heavy};
@@ -118,7 +118,7 @@ impl EmbeddingRequest {
         extra_body::fields(std::mem::take(&mut self.beyond), EMBEDDING_FIELDS, &[size])
     }
 
-    fn into_task(self) -> Result<wire::TaskRequest, Refusal> {
+    fn into_task(self) -> Result<TaskRequest, Refusal> {
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let inputs = match self.input {
             TextOr::Text(text) => vec![text],
@@ -127,13 +127,7 @@ impl EmbeddingRequest {
                 texts.into_iter().enumerate().map(text).collect::<Result<_, _>>()?
             }
         };
-        Ok(wire::TaskRequest {
-            workload: Some(wire::Workload::Embedding),
-            model_ref: Some(model),
-            priority: Some(lane.priority()),
-            inputs: Some(inputs),
-            ..wire::TaskRequest::default()
-        })
+        Ok(generation_tasks::of_inputs(Workload::Embedding, model, lane, inputs))
     }
 }
 

@@ -114,7 +114,6 @@ impl Unserved<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Nothing {
     False,
-    Zero,
     One,
     Text(&'static str),
     /// An empty text, array or object.
@@ -127,7 +126,6 @@ impl Nothing {
     fn is(self, value: &Value) -> bool {
         match self {
             Self::False => value == &Value::Bool(false),
-            Self::Zero => value.as_f64() == Some(0.0),
             Self::One => value.as_f64() == Some(1.0),
             Self::Text(text) => value.as_str() == Some(text),
             Self::Empty => match value {

@@ -3,14 +3,11 @@
 //!
 //! Rules: ORCH-OAI-1, ORCH-OAI-14
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api_types as wire;
-use config_schema::SamplerProfile;
-use generation::{ExtraBody, Input, ReasoningOptions, Tools};
+use generation::{GenerateRequest, Input, ReasoningOptions, Sampling, SamplingParams, Tools};
 use http::HeaderMap;
-use orchestrator_core::TaskId;
+use orchestrator_core::{SessionId, TaskId, TokenCount};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -18,11 +15,13 @@ use uuid::Uuid;
 
 use super::extra_body;
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::logit_bias::LogitBiases;
 use super::reasoning_params::ReasoningPlace;
 use super::routing::{self, Lane};
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 use crate::http::answer::shown;
+use crate::http::task_request::sampling::constraint;
 use crate::http::task_request::{self, check};
 
 /// The most answers that one request asks for.
@@ -42,11 +41,19 @@ pub(super) struct GenerationParams {
     pub(super) min_p: Option<f32>,
     pub(super) repeat_penalty: Option<f32>,
     pub(super) repeat_last_n: Option<u32>,
-    pub(super) frequency_penalty: Option<Value>,
-    pub(super) presence_penalty: Option<Value>,
+    pub(super) frequency_penalty: Option<f32>,
+    pub(super) presence_penalty: Option<f32>,
+    pub(super) typical_p: Option<f32>,
+    pub(super) xtc_probability: Option<f32>,
+    pub(super) xtc_threshold: Option<f32>,
+    pub(super) dry_multiplier: Option<f32>,
+    pub(super) dry_base: Option<f32>,
+    pub(super) dry_allowed_length: Option<u32>,
+    pub(super) dry_penalty_last_n: Option<i32>,
+    pub(super) dry_sequence_breakers: Option<Vec<String>>,
     pub(super) seed: Option<i64>,
     pub(super) stop: Option<TextOr<String>>,
-    pub(super) logit_bias: Option<BTreeMap<String, f32>>,
+    pub(super) logit_bias: Option<LogitBiases>,
     pub(super) response_format: Option<ResponseFormat>,
     pub(super) grammar: Option<String>,
     pub(super) service_tier: Option<String>,
@@ -94,7 +101,9 @@ macro_rules! request {
         pub(in crate::http::openai_api) const $fields: &[&str] = &$crate::http::openai_api::generation_params::names([
             $(stringify!($field),)*
             "model", "stream", "stream_options", "n", "max_tokens", "temperature", "top_p", "top_k", "min_p",
-            "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "seed", "stop",
+            "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "typical_p", "xtc_probability",
+            "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n",
+            "dry_sequence_breakers", "seed", "stop",
             "logit_bias", "response_format", "grammar", "service_tier", "session_id", "prompt_cache_key", "user",
         ]);
 
@@ -113,11 +122,19 @@ macro_rules! request {
             min_p: Option<f32>,
             repeat_penalty: Option<f32>,
             repeat_last_n: Option<u32>,
-            frequency_penalty: Option<serde_json::Value>,
-            presence_penalty: Option<serde_json::Value>,
+            frequency_penalty: Option<f32>,
+            presence_penalty: Option<f32>,
+            typical_p: Option<f32>,
+            xtc_probability: Option<f32>,
+            xtc_threshold: Option<f32>,
+            dry_multiplier: Option<f32>,
+            dry_base: Option<f32>,
+            dry_allowed_length: Option<u32>,
+            dry_penalty_last_n: Option<i32>,
+            dry_sequence_breakers: Option<Vec<String>>,
             seed: Option<i64>,
             stop: Option<$crate::http::openai_api::fields::TextOr<String>>,
-            logit_bias: Option<std::collections::BTreeMap<String, f32>>,
+            logit_bias: Option<$crate::http::openai_api::logit_bias::LogitBiases>,
             response_format: Option<$crate::http::openai_api::generation_params::ResponseFormat>,
             grammar: Option<String>,
             service_tier: Option<String>,
@@ -148,6 +165,14 @@ macro_rules! request {
                     repeat_last_n: self.repeat_last_n.take(),
                     frequency_penalty: self.frequency_penalty.take(),
                     presence_penalty: self.presence_penalty.take(),
+                    typical_p: self.typical_p.take(),
+                    xtc_probability: self.xtc_probability.take(),
+                    xtc_threshold: self.xtc_threshold.take(),
+                    dry_multiplier: self.dry_multiplier.take(),
+                    dry_base: self.dry_base.take(),
+                    dry_allowed_length: self.dry_allowed_length.take(),
+                    dry_penalty_last_n: self.dry_penalty_last_n.take(),
+                    dry_sequence_breakers: self.dry_sequence_breakers.take(),
                     seed: self.seed.take(),
                     stop: self.stop.take(),
                     logit_bias: self.logit_bias.take(),
@@ -253,10 +278,11 @@ pub(super) struct GenerationPlan {
     pub(super) options: ResponseOptions,
     /// Answers to each input.
     pub(super) choices: u32,
-    task: wire::TaskRequest,
-    extra_body: Option<ExtraBody>,
-    include_extra: bool,
-    reasoning: ReasoningOptions,
+    model_ref: String,
+    /// Each of them, but for its id and what it reads.
+    generate: GenerateRequest,
+    /// The seed of the first, where the request has one.
+    seed: Option<u64>,
 }
 
 impl GenerationParams {
@@ -265,14 +291,6 @@ impl GenerationParams {
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn plan(self, headers: &HeaderMap) -> Result<GenerationPlan, Refusal> {
-        let penalty = |field, value| {
-            let instead = "leave it out, or use `repeat_penalty`";
-            Unserved { field, value, nothing: &[Nothing::Zero], instead }
-        };
-        let unserved = [
-            penalty("frequency_penalty", &self.frequency_penalty),
-            penalty("presence_penalty", &self.presence_penalty),
-        ];
         let stream = self.stream.unwrap_or_default();
         let include_usage = match &self.stream_options {
             Some(_) if !stream => {
@@ -282,31 +300,46 @@ impl GenerationParams {
             Some(options) => options.include_usage()?,
             None => false,
         };
-        let extra_body = extra_body::fields(self.beyond.clone(), self.known, &unserved)?;
+        let extra_body = extra_body::fields(self.beyond.clone(), self.known, &[])?;
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
-        let session_id = self.session(headers)?;
+        let session = self.session(headers)?.map(SessionId);
         let json_schema = self.response_format.map(ResponseFormat::into_schema).transpose()?.flatten();
-        let task = wire::TaskRequest {
-            session_id,
-            workload: Some(wire::Workload::Completion),
-            model_ref: Some(model),
-            max_tokens: self.max_tokens,
-            priority: Some(lane.priority()),
-            seed: self.seed.map(i64::cast_unsigned),
-            sampling: Some(wire::Sampling {
+        let biases = self.logit_bias.unwrap_or_default();
+        let sampling = Sampling {
+            params: SamplingParams {
                 temperature: self.temperature,
                 top_p: self.top_p,
                 top_k: self.top_k,
                 min_p: self.min_p,
                 repeat_penalty: self.repeat_penalty,
                 repeat_last_n: self.repeat_last_n,
-                stop: self.stop.map(TextOr::into_texts),
-                logit_bias: self.logit_bias.map(biases).transpose()?,
-                grammar: self.grammar,
-                json_schema,
-            }),
-            ..wire::TaskRequest::default()
+                presence_penalty: self.presence_penalty,
+                frequency_penalty: self.frequency_penalty,
+                typical_p: self.typical_p,
+                xtc_probability: self.xtc_probability,
+                xtc_threshold: self.xtc_threshold,
+                dry_multiplier: self.dry_multiplier,
+                dry_base: self.dry_base,
+                dry_allowed_length: self.dry_allowed_length,
+                dry_penalty_last_n: self.dry_penalty_last_n,
+                dry_sequence_breakers: self.dry_sequence_breakers,
+            },
+            stop: self.stop.map(TextOr::into_texts).unwrap_or_default(),
+            logit_bias: biases.tokens,
+            text_bias: biases.texts,
+            constraint: constraint(("grammar", "response_format"), self.grammar, json_schema)?,
+        };
+        let generate = GenerateRequest {
+            session,
+            priority: lane.priority(),
+            max_tokens: self.max_tokens.map(TokenCount),
+            sampling,
+            reasoning: self.reasoning,
+            logprobs: self.logprobs,
+            extra_body,
+            include_extra: self.include_extra,
+            ..GenerateRequest::new(TaskId(Uuid::nil()), Input::Prompt(String::new()))
         };
         let options = ResponseOptions {
             stream,
@@ -316,14 +349,8 @@ impl GenerationParams {
             logprobs: self.logprobs,
             reasoning: self.reasoning_place,
         };
-        Ok(GenerationPlan {
-            options,
-            choices,
-            task,
-            extra_body,
-            include_extra: self.include_extra,
-            reasoning: self.reasoning,
-        })
+        let seed = self.seed.map(i64::cast_unsigned);
+        Ok(GenerationPlan { options, choices, model_ref: model, generate, seed })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -346,20 +373,21 @@ impl GenerationPlan {
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn tasks(
         &self,
-        profiles: &BTreeMap<String, SamplerProfile>,
         input: Input,
         tools: Tools,
         continues: bool,
     ) -> Result<Vec<TaskRequest>, Refusal> {
-        let task = self.task.clone();
-        let mut first = task_request::resolve_with(task, || Ok(input), profiles, Uuid::new_v4)?;
-        let job = Arc::make_mut(&mut first.job);
-        job.tools = tools.into();
-        job.reasoning.clone_from(&self.reasoning);
-        job.continue_final_message = continues;
-        job.logprobs = self.options.logprobs;
-        job.extra_body.clone_from(&self.extra_body);
-        job.include_extra = self.include_extra;
+        let task = TaskId(Uuid::new_v4());
+        let generate = GenerateRequest {
+            task,
+            seed: self.seed.unwrap_or_else(|| task_request::seed_of(task)),
+            input: input.into(),
+            tools: tools.into(),
+            continue_final_message: continues,
+            ..self.generate.clone()
+        };
+        let model_ref = Some(self.model_ref.clone());
+        let first = task_request::check(TaskRequest { model_ref, ..TaskRequest::new(generate) })?;
         let others: Vec<_> = (1..self.choices).map(|choice| self.another(&first, choice)).collect();
         Ok(std::iter::once(first).chain(others).collect())
     }
@@ -370,7 +398,7 @@ impl GenerationPlan {
         let job = Arc::make_mut(&mut another.job);
         job.task = TaskId(Uuid::new_v4());
         // The same seed would give the same answer again.
-        let given = self.task.seed.map(|seed| seed.wrapping_add(choice.into()));
+        let given = self.seed.map(|seed| seed.wrapping_add(choice.into()));
         job.seed = given.unwrap_or_else(|| task_request::seed_of(job.task));
         another
     }
@@ -435,15 +463,4 @@ impl ResponseFormat {
             (FormatKind::Text, None) => Ok(None),
         }
     }
-}
-
-fn biases(biases: BTreeMap<String, f32>) -> Result<Vec<wire::LogitBias>, Refusal> {
-    let bias = |(token, bias): (String, f32)| match token.parse() {
-        Ok(token) => Ok(wire::LogitBias { token, bias }),
-        Err(_) => Err(Refusal::Invalid(format!(
-            "`logit_bias` names the token `{}`: use its number in the model's vocabulary",
-            shown(token.as_bytes())
-        ))),
-    };
-    biases.into_iter().map(bias).collect()
 }

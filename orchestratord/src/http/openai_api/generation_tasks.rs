@@ -7,10 +7,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use api_types as wire;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
-use generation::ExtraBody;
+use generation::{ExtraBody, GenerateRequest, Input, Workload};
 use orchestrator_core::TaskId;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::error::not_admitted;
 use super::output::{OutputReader, Update};
 use super::reasoning_params::ReasoningPlace;
+use super::routing::Lane;
 use crate::backpressure::Refusal;
 use crate::handle::{DriverHandle, LastMeasured, TaskRequest};
 use crate::http::Api;
@@ -41,6 +41,18 @@ struct Unended {
     tasks: Vec<Option<TaskId>>,
 }
 
+/// The task of a request that is answered without a word.
+pub(super) fn of_inputs(workload: Workload, model: String, lane: Lane, inputs: Vec<String>) -> TaskRequest {
+    let task = TaskId(Uuid::new_v4());
+    let generate = GenerateRequest {
+        workload,
+        priority: lane.priority(),
+        seed: task_request::seed_of(task),
+        ..GenerateRequest::new(task, Input::Inputs(inputs))
+    };
+    TaskRequest { model_ref: Some(model), ..TaskRequest::new(generate) }
+}
+
 impl Generation {
     /// The one `task` of a request that is answered without a word, with what only an engine may know.
     ///
@@ -48,13 +60,11 @@ impl Generation {
     /// What is wrong with it, in the words of this plane.
     pub(super) fn task_of_inputs(
         api: &Api,
-        task: wire::TaskRequest,
+        mut task: TaskRequest,
         extra_body: Option<ExtraBody>,
     ) -> Result<TaskRequest, Refused> {
-        let task = task_request::resolve(task, &api.settings().sampler_profiles, Uuid::new_v4);
-        let mut task = task.map_err(|refusal| not_admitted(api, refusal))?;
         Arc::make_mut(&mut task.job).extra_body = extra_body;
-        Ok(task)
+        task_request::check(task).map_err(|refusal| not_admitted(api, refusal))
     }
 
     /// Admits `requests`, all of them or none.

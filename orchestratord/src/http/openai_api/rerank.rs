@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use api_types as wire;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use generation::Workload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::extra_body;
 use super::fields::TextOrObject;
-use super::generation_tasks::Generation;
+use super::generation_tasks::{self, Generation};
 use super::reasoning_params::ReasoningPlace;
 use super::routing::Lane;
 use super::usage::OfInput;
 use crate::backpressure::Refusal;
+use crate::handle::TaskRequest;
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::task_request::check;
@@ -123,20 +124,14 @@ impl RerankRequest {
         Ok(check::within("top_n", self.top_n, 1..=usize::MAX)?.unwrap_or(usize::MAX))
     }
 
-    fn into_task(self) -> Result<(wire::TaskRequest, Vec<String>), Refusal> {
+    fn into_task(self) -> Result<(TaskRequest, Vec<String>), Refusal> {
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let text = |document| match document {
             TextOrObject::Text(text) | TextOrObject::Object(Document { text }) => text,
         };
         let documents: Vec<String> = self.documents.into_iter().map(text).collect();
         let inputs = std::iter::once(self.query).chain(documents.iter().cloned()).collect();
-        let task = wire::TaskRequest {
-            workload: Some(wire::Workload::Rerank),
-            model_ref: Some(model),
-            priority: Some(lane.priority()),
-            inputs: Some(inputs),
-            ..wire::TaskRequest::default()
-        };
+        let task = generation_tasks::of_inputs(Workload::Rerank, model, lane, inputs);
         Ok((task, documents))
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
             let echo = request.echo();
             let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
             let plan = shared.plan(&headers)?;
-            let tasks = conversation.tasks(&plan, &api.settings().sampler_profiles);
+            let tasks = conversation.tasks(&plan);
             Ok::<_, Refused>((plan.options, echo, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
         }
     };

@@ -2,8 +2,8 @@
 //!
 //! Rules: ORCH-OAI-6, ORCH-OAI-7
 
-use api_types as wire;
 use http::{HeaderMap, HeaderName};
+use orchestrator_core::Priority;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -93,10 +93,10 @@ impl Lane {
         }
     }
 
-    pub(super) fn priority(self) -> wire::Priority {
+    pub(super) fn priority(self) -> Priority {
         match self {
-            Self::Interactive => wire::Priority::Interactive,
-            Self::Batch => wire::Priority::Batch,
+            Self::Interactive => Priority::Interactive,
+            Self::Batch => Priority::Batch,
         }
     }
 }

@@ -1,62 +1,170 @@
-//! How tokens are chosen: what the request says, before what its profile says, before the defaults.
+//! How tokens are chosen: what the request says, before what its profile says. What neither says is left to the pool,
+//! the model and the engine.
 //!
 //! Rules: ORCH-TASK-5, ORCH-TASK-10
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_types as wire;
-use api_types::limits::logit_bias::BIAS;
+use api_types::limits::logit_bias::{BIAS, TEXT_CHARS};
 use api_types::limits::{sampling as limits, task_request};
 use config_schema::SamplerProfile;
-use generation::{Constraint, LogitBias, Sampling};
+use generation::{Constraint, LogitBias, Sampling, SamplingParams, TextBias};
 
 use super::check::{above, chars, count, no_nul, within};
 use super::{invalid, shown};
 use crate::backpressure::Refusal;
 
-/// The profile that is always there: the defaults of the contract.
+/// The profile that is always there: the defaults of the contract, whatever the pool or the model has.
 const DEFAULT_PROFILE: &str = "1";
 
 /// The bias that bans a token instead of making it unlikely.
 const BAN: f32 = *BIAS.start();
 
-/// Checks what the request says and fills in the rest.
-pub(super) fn resolve(
-    asked: wire::Sampling,
-    profile: Option<&str>,
-    profiles: &BTreeMap<String, SamplerProfile>,
-) -> Result<Sampling, Refusal> {
-    let nothing = SamplerProfile::default();
-    let profile = match profile {
-        None => &nothing,
-        Some(name) => match checked(name).map(|()| profiles.get(name))? {
-            Some(profile) => profile,
-            None if name == DEFAULT_PROFILE => &nothing,
-            None => return Err(unknown_profile(name, profiles)),
+/// The sampling of the data plane, as it is asked for.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for two constraints at once.
+pub(super) fn of_wire(asked: wire::Sampling) -> Result<Sampling, Refusal> {
+    let (logit_bias, text_bias) = biases_of_wire(asked.logit_bias.unwrap_or_default())?;
+    Ok(Sampling {
+        params: SamplingParams {
+            temperature: asked.temperature,
+            top_p: asked.top_p,
+            top_k: asked.top_k,
+            min_p: asked.min_p,
+            repeat_penalty: asked.repeat_penalty,
+            repeat_last_n: asked.repeat_last_n,
+            presence_penalty: asked.presence_penalty,
+            frequency_penalty: asked.frequency_penalty,
+            typical_p: asked.typical_p,
+            xtc_probability: asked.xtc_probability,
+            xtc_threshold: asked.xtc_threshold,
+            dry_multiplier: asked.dry_multiplier,
+            dry_base: asked.dry_base,
+            dry_allowed_length: asked.dry_allowed_length,
+            dry_penalty_last_n: asked.dry_penalty_last_n,
+            dry_sequence_breakers: asked.dry_sequence_breakers,
         },
-    };
-    let temperature = within("sampling.temperature", asked.temperature, limits::TEMPERATURE)?;
-    let top_p = above("sampling.top_p", asked.top_p, limits::TOP_P_ABOVE, limits::TOP_P_MOST)?;
-    let top_k = within("sampling.top_k", asked.top_k, limits::TOP_K)?;
-    let min_p = within("sampling.min_p", asked.min_p, limits::MIN_P)?;
-    let penalty = above(
+        stop: asked.stop.unwrap_or_default(),
+        logit_bias,
+        text_bias,
+        constraint: constraint(
+            ("sampling.grammar", "sampling.json_schema"),
+            asked.grammar,
+            asked.json_schema,
+        )?,
+    })
+}
+
+/// The biases of tokens and those of texts.
+fn biases_of_wire(asked: Vec<wire::LogitBias>) -> Result<(Vec<LogitBias>, Vec<TextBias>), Refusal> {
+    let (mut of_tokens, mut of_texts) = (Vec::new(), Vec::new());
+    for (i, wire::LogitBias { token, text, bias }) in asked.into_iter().enumerate() {
+        match (token, text) {
+            (Some(token), None) => of_tokens.push(LogitBias { token, bias }),
+            (None, Some(text)) => of_texts.push(TextBias { text, bias }),
+            (None, None) | (Some(_), Some(_)) => {
+                return Err(invalid(&format!(
+                    "`sampling.logit_bias[{i}]` needs `token` or `text`: send exactly one of them"
+                )));
+            }
+        }
+    }
+    Ok((of_tokens, of_texts))
+}
+
+/// What the profile of this name says.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for one that is not there, with those that are.
+pub(super) fn profile(
+    name: &str,
+    profiles: &BTreeMap<String, SamplerProfile>,
+) -> Result<SamplingParams, Refusal> {
+    checked(name)?;
+    match profiles.get(name) {
+        Some(profile) => Ok(of_profile(profile)),
+        None if name == DEFAULT_PROFILE => Ok(SamplingParams::BUILTIN),
+        None => Err(unknown_profile(name, profiles)),
+    }
+}
+
+/// Checks what is asked for, whichever plane asks, and makes bans of the least biases.
+///
+/// # Errors
+/// [`Refusal::Invalid`] naming the field, its value and what would be right.
+pub(super) fn check(sampling: &mut Sampling) -> Result<(), Refusal> {
+    let params = &sampling.params;
+    within("sampling.temperature", params.temperature, limits::TEMPERATURE)?;
+    above("sampling.top_p", params.top_p, limits::TOP_P_ABOVE, limits::TOP_P_MOST)?;
+    within("sampling.top_k", params.top_k, limits::TOP_K)?;
+    within("sampling.min_p", params.min_p, limits::MIN_P)?;
+    above(
         "sampling.repeat_penalty",
-        asked.repeat_penalty,
+        params.repeat_penalty,
         limits::REPEAT_PENALTY_ABOVE,
         limits::REPEAT_PENALTY_MOST,
     )?;
-    let last_n = within("sampling.repeat_last_n", asked.repeat_last_n, limits::REPEAT_LAST_N)?;
-    Ok(Sampling {
-        temperature: temperature.or(profile.temperature).unwrap_or(limits::TEMPERATURE_DEFAULT),
-        top_p: top_p.or(profile.top_p).unwrap_or(limits::TOP_P_DEFAULT),
-        top_k: top_k.or(profile.top_k).unwrap_or(limits::TOP_K_DEFAULT),
-        min_p: min_p.or(profile.min_p).unwrap_or(limits::MIN_P_DEFAULT),
-        repeat_penalty: penalty.or(profile.repeat_penalty).unwrap_or(limits::REPEAT_PENALTY_DEFAULT),
-        repeat_last_n: last_n.or(profile.repeat_last_n).unwrap_or(limits::REPEAT_LAST_N_DEFAULT),
-        stop: stops(asked.stop.unwrap_or_default())?,
-        logit_bias: biases(asked.logit_bias.unwrap_or_default())?,
-        constraint: constraint(asked.grammar, asked.json_schema)?,
-    })
+    within("sampling.repeat_last_n", params.repeat_last_n, limits::REPEAT_LAST_N)?;
+    check_uncommon(params)?;
+    check_stops(&sampling.stop)?;
+    check_biases(&mut sampling.logit_bias)?;
+    check_text_biases(&mut sampling.text_bias)?;
+    match &sampling.constraint {
+        Some(Constraint::Grammar(grammar)) => {
+            chars("sampling.grammar", grammar, limits::GRAMMAR_CHARS)?;
+            no_nul(|| "sampling.grammar", grammar)
+        }
+        Some(Constraint::JsonSchema(text)) if text.len() > JSON_SCHEMA_BYTES => Err(invalid(&format!(
+            "`sampling.json_schema` has {} bytes as JSON: at most {JSON_SCHEMA_BYTES} are taken",
+            text.len()
+        ))),
+        Some(Constraint::JsonSchema(_)) | None => Ok(()),
+    }
+}
+
+/// Penalties and what leaves out or punishes tokens beyond them.
+fn check_uncommon(params: &SamplingParams) -> Result<(), Refusal> {
+    within("sampling.presence_penalty", params.presence_penalty, limits::PRESENCE_PENALTY)?;
+    within("sampling.frequency_penalty", params.frequency_penalty, limits::FREQUENCY_PENALTY)?;
+    above("sampling.typical_p", params.typical_p, limits::TYPICAL_P_ABOVE, limits::TYPICAL_P_MOST)?;
+    within("sampling.xtc_probability", params.xtc_probability, limits::XTC_PROBABILITY)?;
+    within("sampling.xtc_threshold", params.xtc_threshold, limits::XTC_THRESHOLD)?;
+    within("sampling.dry_multiplier", params.dry_multiplier, limits::DRY_MULTIPLIER)?;
+    within("sampling.dry_base", params.dry_base, limits::DRY_BASE)?;
+    within("sampling.dry_allowed_length", params.dry_allowed_length, limits::DRY_ALLOWED_LENGTH)?;
+    within("sampling.dry_penalty_last_n", params.dry_penalty_last_n, limits::DRY_PENALTY_LAST_N)?;
+    let breakers = params.dry_sequence_breakers.as_deref().unwrap_or_default();
+    count("sampling.dry_sequence_breakers", breakers.len(), limits::DRY_SEQUENCE_BREAKERS_ITEMS)?;
+    for (i, text) in breakers.iter().enumerate() {
+        let field = format!("sampling.dry_sequence_breakers[{i}]");
+        chars(&field, text, limits::DRY_SEQUENCE_BREAKERS_ITEM_CHARS)?;
+        no_nul(|| &field, text)?;
+    }
+    Ok(())
+}
+
+/// The numbers of a profile of the configuration.
+pub(crate) fn of_profile(profile: &SamplerProfile) -> SamplingParams {
+    SamplingParams {
+        temperature: profile.temperature,
+        top_p: profile.top_p,
+        top_k: profile.top_k,
+        min_p: profile.min_p,
+        repeat_penalty: profile.repeat_penalty,
+        repeat_last_n: profile.repeat_last_n,
+        presence_penalty: profile.presence_penalty,
+        frequency_penalty: profile.frequency_penalty,
+        typical_p: profile.typical_p,
+        xtc_probability: profile.xtc_probability,
+        xtc_threshold: profile.xtc_threshold,
+        dry_multiplier: profile.dry_multiplier,
+        dry_base: profile.dry_base,
+        dry_allowed_length: profile.dry_allowed_length,
+        dry_penalty_last_n: profile.dry_penalty_last_n,
+        dry_sequence_breakers: profile.dry_sequence_breakers.clone(),
+    }
 }
 
 fn checked(profile: &str) -> Result<(), Refusal> {
@@ -71,58 +179,68 @@ fn unknown_profile(name: &str, profiles: &BTreeMap<String, SamplerProfile>) -> R
     invalid(&format!("`sampler_profile_version` is `{name}`: the config has {}", known.join(", ")))
 }
 
-fn stops(stops: Vec<String>) -> Result<Vec<String>, Refusal> {
+fn check_stops(stops: &[String]) -> Result<(), Refusal> {
     count("sampling.stop", stops.len(), limits::STOP_ITEMS)?;
     for (i, stop) in stops.iter().enumerate() {
         let field = format!("sampling.stop[{i}]");
         chars(&field, stop, limits::STOP_ITEM_CHARS)?;
         no_nul(|| &field, stop)?;
     }
-    Ok(stops)
+    Ok(())
 }
 
-fn biases(biases: Vec<wire::LogitBias>) -> Result<Vec<LogitBias>, Refusal> {
+fn check_biases(biases: &mut [LogitBias]) -> Result<(), Refusal> {
     count("sampling.logit_bias", biases.len(), limits::LOGIT_BIAS_ITEMS)?;
     let mut seen = BTreeSet::new();
-    let mut resolved = Vec::with_capacity(biases.len());
-    for (i, wire::LogitBias { token, bias }) in biases.into_iter().enumerate() {
-        within(&format!("sampling.logit_bias[{i}].token"), Some(token), 0..=i32::MAX)?;
-        within(&format!("sampling.logit_bias[{i}].bias"), Some(bias), BIAS)?;
-        if !seen.insert(token) {
+    for (i, LogitBias { token, bias }) in biases.iter_mut().enumerate() {
+        within(&format!("sampling.logit_bias[{i}].token"), Some(*token), 0..=i32::MAX)?;
+        within(&format!("sampling.logit_bias[{i}].bias"), Some(*bias), BIAS)?;
+        if !seen.insert(*token) {
             return Err(invalid(&format!(
                 "`sampling.logit_bias[{i}].token` is {token}, which is there already: name each token once"
             )));
         }
-        resolved.push(LogitBias { token, bias: if bias <= BAN { f32::NEG_INFINITY } else { bias } });
+        if *bias <= BAN {
+            *bias = f32::NEG_INFINITY;
+        }
     }
-    Ok(resolved)
+    Ok(())
+}
+
+fn check_text_biases(biases: &mut [TextBias]) -> Result<(), Refusal> {
+    count("sampling.logit_bias", biases.len(), limits::LOGIT_BIAS_ITEMS)?;
+    for TextBias { text, bias } in biases.iter_mut() {
+        let field = format!("sampling.logit_bias[{}]", shown(text.as_bytes()));
+        chars(&field, text, TEXT_CHARS)?;
+        no_nul(|| &field, text)?;
+        within(&field, Some(*bias), BIAS)?;
+        if *bias <= BAN {
+            *bias = f32::NEG_INFINITY;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of the largest schema, as JSON: what the engine takes. A task keeps it while it waits.
 const JSON_SCHEMA_BYTES: usize = 128 * 1024;
 
-fn constraint(
+/// The form that an answer must have, where one is asked for in these fields.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for two at once.
+pub(in crate::http) fn constraint(
+    (of_grammar, of_schema): (&str, &str),
     grammar: Option<String>,
     json_schema: Option<serde_json::Map<String, serde_json::Value>>,
 ) -> Result<Option<Constraint>, Refusal> {
     match (grammar, json_schema) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(invalid(
-            "`sampling.grammar` and `sampling.json_schema` are there together: send at most one of them",
-        )),
-        (Some(grammar), None) => {
-            chars("sampling.grammar", &grammar, limits::GRAMMAR_CHARS)?;
-            no_nul(|| "sampling.grammar", &grammar)?;
-            Ok(Some(Constraint::Grammar(grammar)))
-        }
+        (Some(_), Some(_)) => Err(invalid(&format!(
+            "`{of_grammar}` and `{of_schema}` are there together: send at most one of them"
+        ))),
+        (Some(grammar), None) => Ok(Some(Constraint::Grammar(grammar))),
         (None, Some(schema)) => {
             let text = serde_json::to_string(&schema).expect("what was read as JSON can be written as JSON");
-            if text.len() > JSON_SCHEMA_BYTES {
-                return Err(invalid(&format!(
-                    "`sampling.json_schema` has {} bytes as JSON: at most {JSON_SCHEMA_BYTES} are taken",
-                    text.len()
-                )));
-            }
             Ok(Some(Constraint::JsonSchema(text)))
         }
     }

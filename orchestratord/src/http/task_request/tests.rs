@@ -1,4 +1,5 @@
-use generation::{Constraint, LogitBias, Sampling};
+use api_types::limits::sampling as limits_of_sampling;
+use generation::{Constraint, LogitBias, Sampling, SamplingParams, TextBias};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -38,20 +39,10 @@ fn sampling(field: &str, value: Value) -> Value {
 }
 
 #[test]
-fn the_smallest_task_gets_the_documented_defaults() {
+fn the_smallest_task_leaves_its_sampling_to_the_model() {
     let request = read(&json!({"prompt": "hello"})).unwrap();
     let expected = GenerateRequest {
-        sampling: Sampling {
-            temperature: 0.8,
-            top_p: 0.95,
-            top_k: 40,
-            min_p: 0.05,
-            repeat_penalty: 1.0,
-            repeat_last_n: 64,
-            stop: vec![],
-            logit_bias: vec![],
-            constraint: None,
-        },
+        sampling: Sampling::default(),
         seed: seed_of(TaskId(ID)),
         ..GenerateRequest::new(TaskId(ID), Input::Prompt("hello".into()))
     };
@@ -84,15 +75,17 @@ fn every_field_of_a_conversation_arrives() {
             ctx: Some(TokenCount(2048)),
             max_tokens: Some(TokenCount(128)),
             sampling: Sampling {
-                temperature: 0.0,
-                top_p: 1.0,
-                top_k: 0,
-                min_p: 0.0,
-                repeat_penalty: 1.5,
-                repeat_last_n: 0,
+                params: SamplingParams {
+                    temperature: Some(0.0),
+                    top_p: Some(1.0),
+                    top_k: Some(0),
+                    min_p: Some(0.0),
+                    repeat_penalty: Some(1.5),
+                    repeat_last_n: Some(0),
+                    ..SamplingParams::default()
+                },
                 stop: vec!["\n\n".into()],
-                logit_bias: vec![],
-                constraint: None,
+                ..Sampling::default()
             },
             seed: u64::MAX,
             determinism: Determinism::Strict,
@@ -310,16 +303,36 @@ fn a_token_is_biased_once_within_limits_and_banned_at_the_least() {
     );
 }
 
+#[test]
+fn a_text_is_biased_in_place_of_a_token_and_never_beside_one() {
+    let biases = |biases: Value| sampling("logit_bias", biases);
+    let of_text = job(&biases(json!([{"text": " no", "bias": -100}]))).sampling;
+    assert_eq!(of_text.text_bias, [TextBias { text: " no".into(), bias: f32::NEG_INFINITY }]);
+    for odd in [json!([{"bias": 1}]), json!([{"text": "a", "token": 1, "bias": 1}])] {
+        assert!(told(&biases(odd)).starts_with("`sampling.logit_bias[0]` needs `token` or `text`"));
+    }
+}
+
 /// ORCH-TASK-10
 #[test]
-fn a_profile_stands_between_the_request_and_the_defaults() {
-    let calm = job(&completion("sampler_profile_version", json!("calm"))).sampling;
-    assert_eq!((calm.temperature, calm.top_k, calm.top_p), (0.1, 3, 0.95));
+fn a_profile_says_what_the_request_leaves_out() {
+    let params = |body: &Value| job(body).sampling.params;
+    let calm = params(&completion("sampler_profile_version", json!("calm")));
+    assert_eq!((calm.temperature, calm.top_k, calm.top_p), (Some(0.1), Some(3), None));
     let warmer = json!({"prompt": "p", "sampler_profile_version": "calm", "sampling": {"temperature": 2}});
-    let warmer = job(&warmer).sampling;
-    assert_eq!((warmer.temperature, warmer.top_k), (2.0, 3));
-    let documented = job(&completion("sampler_profile_version", json!("1"))).sampling;
-    assert_eq!(documented, job(&json!({"prompt": "p"})).sampling);
+    let warmer = params(&warmer);
+    assert_eq!((warmer.temperature, warmer.top_k), (Some(2.0), Some(3)));
+    assert_eq!(params(&completion("sampler_profile_version", json!("1"))), SamplingParams::BUILTIN);
+    let documented = SamplingParams {
+        temperature: Some(limits_of_sampling::TEMPERATURE_DEFAULT),
+        top_p: Some(limits_of_sampling::TOP_P_DEFAULT),
+        top_k: Some(limits_of_sampling::TOP_K_DEFAULT),
+        min_p: Some(limits_of_sampling::MIN_P_DEFAULT),
+        repeat_penalty: Some(limits_of_sampling::REPEAT_PENALTY_DEFAULT),
+        repeat_last_n: Some(limits_of_sampling::REPEAT_LAST_N_DEFAULT),
+        ..SamplingParams::BUILTIN
+    };
+    assert_eq!(SamplingParams::BUILTIN, documented, "the contract says them");
     assert_eq!(
         told(&completion("sampler_profile_version", json!("wild"))),
         "`sampler_profile_version` is `wild`: the config has `1`, `calm`"
@@ -349,10 +362,6 @@ fn the_fingerprint_tells_bodies_apart_and_not_their_spelling() {
         plain,
         fingerprint(&json!({"max_tokens": 5, "prompt": "p", "priority": "interactive", "ctx": null}))
     );
-    assert_eq!(
-        plain,
-        fingerprint(&json!({"prompt": "p", "max_tokens": 5, "sampling": {"temperature": 0.8}}))
-    );
     assert_eq!(plain, fingerprint(&json!({"prompt": "p", "max_tokens": 5, "kv_hint": "reuse"})));
     let others = [
         json!({"prompt": "q", "max_tokens": 5}),
@@ -367,6 +376,7 @@ fn the_fingerprint_tells_bodies_apart_and_not_their_spelling() {
         json!({"prompt": "p", "max_tokens": 5, "expected_tokens": 5}),
         json!({"prompt": "p", "max_tokens": 5, "session_id": ID}),
         json!({"prompt": "p", "max_tokens": 5, "sampling": {"stop": ["x"]}}),
+        json!({"prompt": "p", "max_tokens": 5, "sampling": {"temperature": 0.8}}),
         json!({"messages": [{"role": "user", "content": "p"}], "max_tokens": 5}),
     ];
     let mut seen: Vec<u64> = others.iter().map(fingerprint).collect();
@@ -394,10 +404,10 @@ proptest! {
             "sampling": {"temperature": temperature, "top_p": top_p, "repeat_penalty": penalty},
         });
         if let Ok(request) = read(&body) {
-            let sampling = &request.job.sampling;
-            prop_assert!((0.0..=5.0).contains(&sampling.temperature));
-            prop_assert!(sampling.top_p > 0.0 && sampling.top_p <= 1.0);
-            prop_assert!(sampling.repeat_penalty > 0.0 && sampling.repeat_penalty <= 10.0);
+            let params = &request.job.sampling.params;
+            prop_assert!(params.temperature.is_none_or(|value| (0.0..=5.0).contains(&value)));
+            prop_assert!(params.top_p.is_none_or(|value| value > 0.0 && value <= 1.0));
+            prop_assert!(params.repeat_penalty.is_none_or(|value| value > 0.0 && value <= 10.0));
             prop_assert!(request.job.max_tokens.is_none_or(|most| most.0 >= 1));
         }
     }

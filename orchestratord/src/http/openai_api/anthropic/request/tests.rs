@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use generation::Constraint;
 use http::HeaderMap;
 use serde_json::json;
@@ -17,7 +15,7 @@ fn constraint(body: Value) -> Result<Option<Constraint>, String> {
     let (conversation, shared) =
         request.resolve(&ImageUrls::default()).map_err(|refusal| refusal.to_string())?;
     let plan = shared.plan(&HeaderMap::new()).map_err(|refusal| refusal.to_string())?;
-    let tasks = conversation.tasks(&plan, &BTreeMap::new()).map_err(|refusal| refusal.to_string())?;
+    let tasks = conversation.tasks(&plan).map_err(|refusal| refusal.to_string())?;
     Ok(tasks[0].job.sampling.constraint.clone())
 }
 
