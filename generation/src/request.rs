@@ -141,6 +141,30 @@ pub struct ReasoningOptions {
     pub budget: Option<TokenCount>,
 }
 
+impl ReasoningOptions {
+    /// What a word for the effort asks for: `none` for no reasoning, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`;
+    /// nothing for another word.
+    #[must_use]
+    pub fn of_effort(effort: &str) -> Option<Self> {
+        // Chat templates know three words.
+        let word = match effort {
+            "none" => return Some(Self { enabled: Some(false), ..Self::default() }),
+            "minimal" | "low" => "low",
+            "medium" => "medium",
+            "high" | "xhigh" | "max" => "high",
+            _ => return None,
+        };
+        Some(Self { enabled: Some(true), effort: Some(word.to_owned()), budget: None })
+    }
+
+    /// These with at most so many tokens, where somebody says; no tokens of reasoning are no reasoning.
+    #[must_use]
+    pub fn with_budget(self, tokens: Option<TokenCount>) -> Self {
+        let enabled = if tokens == Some(TokenCount(0)) { Some(false) } else { self.enabled };
+        Self { enabled, budget: tokens.or(self.budget), ..self }
+    }
+}
+
 /// Fields of a request that the contract does not know, for an engine with the same API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraBody {

@@ -17,6 +17,7 @@ use crate::backpressure::Refusal;
 use crate::driver::FAILURES_MAX;
 use crate::health_view::HealthView;
 use crate::metrics::Metrics;
+use crate::pool_defaults::WithSystemPrompt;
 use crate::pool_protocol::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{
     Admitted, Configuration, LostEngine, LostState, Measurement, PoolChanges, ReplyTo, RouteQuery, Routed,
@@ -111,11 +112,14 @@ enum Unmeasured {
 /// What an engine measured for one task of a request. The others of the same input differ in nothing that an engine
 /// looks at, and are measured once.
 #[derive(Default)]
-pub struct LastMeasured(Option<(Arc<dyn Engine>, Arc<Input>, Measured)>);
+pub struct LastMeasured {
+    measured: Option<(Arc<dyn Engine>, Arc<Input>, Measured)>,
+    conversation: WithSystemPrompt,
+}
 
 impl LastMeasured {
     fn of(&self, engine: &Arc<dyn Engine>, input: &Arc<Input>) -> Option<Measured> {
-        let (by, of, measured) = self.0.as_ref()?;
+        let (by, of, measured) = self.measured.as_ref()?;
         (Arc::ptr_eq(by, engine) && Arc::ptr_eq(of, input)).then_some(*measured)
     }
 }
@@ -139,8 +143,8 @@ impl DriverHandle {
     ///
     /// # Errors
     /// Every [`Refusal`] that a task can meet.
-    pub async fn submit(&self, request: TaskRequest) -> Result<Accepted, Refusal> {
-        match self.find_place_counted(&request, &mut LastMeasured::default()).await? {
+    pub async fn submit(&self, mut request: TaskRequest) -> Result<Accepted, Refusal> {
+        match self.find_place_counted(&mut request, &mut LastMeasured::default()).await? {
             Found::Known(accepted) => Ok(accepted),
             Found::Place { pool, measurement, .. } => {
                 Ok(self.admit(request, pool, measurement).await?.accepted)
@@ -155,10 +159,10 @@ impl DriverHandle {
     /// Every [`Refusal`] that a task can meet.
     pub async fn submit_and_subscribe(
         &self,
-        request: TaskRequest,
+        mut request: TaskRequest,
         measured: &mut LastMeasured,
     ) -> Result<Subscription, Refusal> {
-        match self.find_place_counted(&request, measured).await? {
+        match self.find_place_counted(&mut request, measured).await? {
             Found::Known(accepted) => self.subscribe(accepted.task, 0).await,
             Found::Place { pool, measurement, .. } => {
                 Ok(self.admit(request, pool, measurement).await?.source.into())
@@ -179,7 +183,7 @@ impl DriverHandle {
     /// Where a task goes; a refusal is counted.
     async fn find_place_counted(
         &self,
-        request: &TaskRequest,
+        request: &mut TaskRequest,
         last: &mut LastMeasured,
     ) -> Result<Found, Refusal> {
         self.find_place(request, last).await.map_err(|(refusal, engine)| {
@@ -195,7 +199,7 @@ impl DriverHandle {
     /// # Errors
     /// Every [`Refusal`] that a task can meet, and [`Refusal::PoolUnready`] where no model is loaded that could
     /// count.
-    pub async fn count(&self, request: &TaskRequest) -> Result<Measured, Refusal> {
+    pub async fn count(&self, request: &mut TaskRequest) -> Result<Measured, Refusal> {
         match self.find_place(request, &mut LastMeasured::default()).await.map_err(|(refusal, _)| refusal)? {
             Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. } => Ok(measured),
             Found::Place { pool, load_wait, .. } => Err(Refusal::PoolUnready {
@@ -207,10 +211,11 @@ impl DriverHandle {
         }
     }
 
-    /// Where a task goes, measured where an engine is there; beside a refusal the engine that found it.
+    /// Where a task goes, with the defaults of its pool, measured where an engine is there; beside a refusal the engine
+    /// that found it.
     async fn find_place(
         &self,
-        request: &TaskRequest,
+        request: &mut TaskRequest,
         last: &mut LastMeasured,
     ) -> Result<Found, (Refusal, Option<EngineKind>)> {
         let query = RouteQuery {
@@ -226,11 +231,15 @@ impl DriverHandle {
             let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await;
             let (pool, engine) = match routed.flatten().map_err(|refusal| (refusal, None))? {
                 Routed::Known(accepted) => return Ok(Found::Known(accepted)),
-                Routed::Unmeasured { pool, load_wait } => {
+                Routed::Unmeasured { pool, load_wait, defaults } => {
+                    defaults.apply(&mut request.job, &mut last.conversation);
                     let measurement = Measurement { measured: None, failures };
                     return Ok(Found::Place { pool, measurement, load_wait });
                 }
-                Routed::Measure { pool, engine } => (pool, engine),
+                Routed::Measure { pool, engine, defaults } => {
+                    defaults.apply(&mut request.job, &mut last.conversation);
+                    (pool, engine)
+                }
             };
             let kind = engine.facts().kind;
             let measured = match last.of(&engine, &request.job.input) {
@@ -239,7 +248,7 @@ impl DriverHandle {
             };
             match measured {
                 Ok(measured) => {
-                    last.0 = Some((engine, Arc::clone(&request.job.input), measured));
+                    last.measured = Some((engine, Arc::clone(&request.job.input), measured));
                     let measurement = Measurement { measured: Some(measured), failures };
                     return Ok(Found::Place { pool, measurement, load_wait: Millis(0) });
                 }

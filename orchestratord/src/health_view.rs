@@ -27,6 +27,8 @@ pub struct PoolView {
     pub id: PoolId,
     /// The model it serves, as the config names it.
     pub model_ref: String,
+    /// Further names of it.
+    pub aliases: Vec<String>,
     /// Its engine.
     pub engine: EngineKind,
     /// Whether its model is in service.

@@ -15,6 +15,7 @@ pub mod health_view;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod pool_defaults;
 pub mod pool_protocol;
 pub mod pools;
 pub mod protocol;

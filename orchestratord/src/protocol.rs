@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::backpressure::Refusal;
 use crate::driver::{PoolSetup, Retention};
 use crate::health_view::HealthView;
+use crate::pool_defaults::PoolDefaults;
 use crate::pool_protocol::{ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
@@ -171,6 +172,8 @@ pub enum Routed {
         pool: PoolId,
         /// A ready engine of it, with the largest context.
         engine: Arc<dyn Engine>,
+        /// What holds where the task does not say otherwise.
+        defaults: Arc<PoolDefaults>,
     },
     /// It goes to this pool, none of whose engines takes tasks now; one measures it when it starts.
     Unmeasured {
@@ -178,6 +181,8 @@ pub enum Routed {
         pool: PoolId,
         /// Until an engine takes tasks, as far as is known.
         load_wait: Millis,
+        /// What holds where the task does not say otherwise.
+        defaults: Arc<PoolDefaults>,
     },
 }
 

@@ -204,7 +204,14 @@ fn before_reload(new: &PoolConfig, current: &Config) -> PoolConfig {
 
 /// A pool with those options of another one that change without a reload.
 fn with_live_options(pool: &PoolConfig, live: &PoolConfig) -> PoolConfig {
-    PoolConfig { queue: live.queue, idle_unload: live.idle_unload, preload: live.preload, ..pool.clone() }
+    PoolConfig {
+        aliases: live.aliases.clone(),
+        defaults: live.defaults.clone(),
+        queue: live.queue,
+        idle_unload: live.idle_unload,
+        preload: live.preload,
+        ..pool.clone()
+    }
 }
 
 /// The configuration and its token. Files are read by another thread.

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::raw::{Engine, LogFormat, LogLevel, SamplerProfile, WhenFull};
+pub use crate::raw::{
+    Engine, LogFormat, LogLevel, PoolDefaults, ReasoningDefaults, ReasoningEffort, SamplerProfile, WhenFull,
+};
 pub use pool::{ApiKey, DeviceChoice, DevicesChoice, PoolConfig, PoolModel, ServerConfig, ServerSource};
 
 pub(crate) use pool::AUTO;

@@ -24,8 +24,8 @@ mod variables;
 
 pub use config::{
     Access, ApiKey, Config, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig, LogFormat,
-    LogLevel, PoolConfig, PoolModel, QueueConfig, SamplerProfile, ServerConfig, ServerSource, SessionsConfig,
-    StreamConfig, Token, WhenFull, WorkerConfig,
+    LogLevel, PoolConfig, PoolDefaults, PoolModel, QueueConfig, ReasoningDefaults, ReasoningEffort,
+    SamplerProfile, ServerConfig, ServerSource, SessionsConfig, StreamConfig, Token, WhenFull, WorkerConfig,
 };
 pub use diff::Difference;
 pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};

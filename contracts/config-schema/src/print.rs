@@ -83,6 +83,8 @@ fn pool(pool: &PoolConfig) -> raw::Pool {
     raw::Pool {
         id: pool.id.as_str().to_owned(),
         model: pool.model.to_string(),
+        aliases: pool.aliases.clone(),
+        defaults: pool.defaults.clone(),
         sha256: pool.sha256.clone(),
         engine: pool.engine,
         server: pool.server.as_ref().map(server),

@@ -349,4 +349,7 @@ pub enum LogFormat {
 mod defaults;
 mod pool;
 
-pub use pool::{Engine, OneOrMany, Pool, QueueOverride, Server, Tls, Urls};
+pub use pool::{
+    Engine, OneOrMany, Pool, PoolDefaults, QueueOverride, ReasoningDefaults, ReasoningEffort, Server, Tls,
+    Urls,
+};

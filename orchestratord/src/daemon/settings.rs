@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use config_schema::{Config, PoolConfig, WhenFull};
-use orchestrator_core::{FullPolicy, PoolId, QueueLimits, SessionLimits};
+use config_schema::{Config, PoolConfig, ReasoningDefaults, WhenFull};
+use generation::ReasoningOptions;
+use orchestrator_core::{FullPolicy, PoolId, QueueLimits, SessionLimits, TokenCount};
 use pool_manager::{ReplicaPolicy, RestartPolicy};
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use crate::http::cors::Origins;
 use crate::http::guard::HostRules;
 use crate::http::image_url::ImageUrls;
 use crate::http::{Api, HttpSettings};
+use crate::pool_defaults::{PoolDefaults, sampling_of};
 use crate::pool_protocol::ReloadOrder;
 use crate::protocol::{Configuration, PoolChanges};
 use crate::server::{ConnectionLimits, raise_limit};
@@ -137,6 +139,8 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
     PoolSetup {
         id: pool.id.clone(),
         model_ref: pool.model.to_string(),
+        aliases: pool.aliases.clone(),
+        defaults: Arc::new(defaults(&pool.defaults)),
         engine: kind(pool.engine),
         queue: QueueLimits {
             interactive: pool.queue.interactive as usize,
@@ -154,6 +158,16 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
         idle_unload: pool.idle_unload,
         hang_floor: config.worker.hang_after,
         outage_wait: pool.queue.outage_wait,
+    }
+}
+
+fn defaults(written: &config_schema::PoolDefaults) -> PoolDefaults {
+    let ReasoningDefaults { effort, max_tokens } = written.reasoning;
+    let effort = effort.and_then(|effort| ReasoningOptions::of_effort(effort.as_str())).unwrap_or_default();
+    PoolDefaults {
+        sampling: sampling_of(&written.sampling),
+        system_prompt: written.system_prompt.clone(),
+        reasoning: effort.with_budget(max_tokens.map(TokenCount)),
     }
 }
 

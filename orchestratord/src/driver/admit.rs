@@ -14,7 +14,7 @@ use orchestrator_core::{
 };
 
 use super::effect::Count;
-use super::pool::{Pool, Serving};
+use super::pool::{Pool, PoolSetup, Serving};
 use super::task::{Task, TaskState};
 use super::task_end::ReplicaLoss;
 use super::views::Record;
@@ -44,10 +44,11 @@ impl Driver {
             refused.map_err(|rejection| queue_full(pool, query.priority, rejection)).map(|()| serving)
         });
         let load_wait = pool.load_wait(now);
-        let (engine, pool) = (pool.setup.engine.as_str(), pool.setup.id.clone());
+        let PoolSetup { id: pool, engine, defaults, .. } = &pool.setup;
+        let (engine, pool, defaults) = (engine.as_str(), pool.clone(), Arc::clone(defaults));
         match answer {
-            Ok(Serving::Now(engine)) => Ok(Routed::Measure { pool, engine }),
-            Ok(Serving::AfterLoad) => Ok(Routed::Unmeasured { pool, load_wait }),
+            Ok(Serving::Now(engine)) => Ok(Routed::Measure { pool, engine, defaults }),
+            Ok(Serving::AfterLoad) => Ok(Routed::Unmeasured { pool, load_wait, defaults }),
             Err(refusal) => Err(self.rejected(engine, refusal)),
         }
     }

@@ -12,6 +12,7 @@ use orchestrator_core::{PoolId, PoolScheduler, Priority, QueueLimits, SessionLim
 use pool_manager::Placement;
 
 use crate::metrics::PoolLabels;
+use crate::pool_defaults::PoolDefaults;
 use crate::pool_protocol::{Demand, PoolKey};
 
 mod config_reload;
@@ -38,6 +39,10 @@ pub struct PoolSetup {
     pub id: PoolId,
     /// The model, as the config names it.
     pub model_ref: String,
+    /// Further names of it.
+    pub aliases: Vec<String>,
+    /// What holds for requests that do not say otherwise.
+    pub defaults: Arc<PoolDefaults>,
     /// The engine.
     pub engine: EngineKind,
     /// The bounds of its queue.
@@ -116,9 +121,10 @@ impl Pool {
         self.key
     }
 
-    /// Whether it answers to a model's name: the config's reference, or the pool's own name.
+    /// Whether it answers to a model's name: the config's reference, the pool's own name, or a further one of it.
     pub(super) fn answers_to(&self, model_ref: &str) -> bool {
-        self.setup.model_ref == model_ref || self.setup.id.as_str() == model_ref
+        let PoolSetup { id, model_ref: own, aliases, .. } = &self.setup;
+        own == model_ref || id.as_str() == model_ref || aliases.iter().any(|alias| alias == model_ref)
     }
 
     /// Whether it is known to serve `workload`, now or when it was last loaded.

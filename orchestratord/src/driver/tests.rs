@@ -79,6 +79,8 @@ impl TestDriver {
         let setup = PoolSetup {
             id: pool_id(),
             model_ref: "starter".into(),
+            aliases: Vec::new(),
+            defaults: Arc::default(),
             engine: EngineKind::Llamacpp,
             queue,
             sessions: SessionLimits::default(),

@@ -24,6 +24,7 @@ fn health() -> HealthView {
     let pool = PoolView {
         id,
         model_ref: "starter".into(),
+        aliases: Vec::new(),
         engine: EngineKind::Llamacpp,
         state: ModelState::Active,
         unloaded: false,

@@ -66,6 +66,8 @@ fn configuration(pools: Vec<PoolConfig>) -> Configuration {
     let setup = |config: &PoolConfig| PoolSetup {
         id: config.id.clone(),
         model_ref: config.model.to_string(),
+        aliases: Vec::new(),
+        defaults: Arc::default(),
         engine: EngineKind::Llamacpp,
         queue: QueueLimits::default(),
         sessions: SessionLimits::default(),

@@ -11,6 +11,7 @@ fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
     PoolView {
         id: PoolId::new(id).unwrap(),
         model_ref: "starter".to_owned(),
+        aliases: Vec::new(),
         engine: EngineKind::Llamacpp,
         state: ModelState::Active,
         unloaded: false,

@@ -1,6 +1,6 @@
 use harness::tasks::{batch, chat, endless, prompt, text_of};
 use harness::{Daemon, read};
-use openapi_client::types::{Determinism, FinishReason, Sampling, TaskRequest};
+use openapi_client::types::{Determinism, FinishReason, Message, Role, Sampling, TaskRequest};
 use openapi_client::{Event, Failure};
 use uuid::Uuid;
 
@@ -126,4 +126,31 @@ async fn a_prompt_that_does_not_fit_is_refused_with_the_numbers() {
     let answer = daemon.ask(&TaskRequest { max_tokens: None, ..prompt(&text_of(480), 0) }).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length, "a full context ends with `length`");
     assert!(answer.end.tokens_in + answer.end.tokens_out >= 511);
+}
+
+/// ORCH-CONF-14, ORCH-CONF-15, ORCH-TASK-10
+#[tokio::test]
+async fn a_pools_defaults_hold_under_each_of_its_names_where_a_request_does_not_say_otherwise() {
+    let daemon = Daemon::open(&[
+        "pools[0].aliases=gpt-4o-mini",
+        "pools[0].defaults.system_prompt=You are a parrot.",
+        "pools[0].defaults.sampling.temperature=0",
+    ])
+    .await;
+    let asked = |seed| TaskRequest {
+        model_ref: Some("gpt-4o-mini".to_owned()),
+        seed: Some(seed),
+        sampling: None,
+        ..chat("Tell me about the sea.", 16)
+    };
+    let silent = daemon.ask(&asked(1)).await;
+    assert_eq!(daemon.ask(&asked(2)).await.text(), silent.text(), "the pool's temperature is 0");
+    let mut said = asked(3);
+    let system = Message { role: Role::System, content: "You are a parrot.".to_owned() };
+    said.messages.get_or_insert_default().insert(0, system);
+    let said = daemon.ask(&said).await;
+    assert_eq!((said.text(), said.end.tokens_in), (silent.text(), silent.end.tokens_in));
+    let sampling = Sampling { temperature: Some(3.0), ..Sampling::default() };
+    let warm = TaskRequest { sampling: Some(sampling), ..asked(4) };
+    assert_ne!(daemon.ask(&warm).await.text(), silent.text(), "the request says otherwise");
 }

@@ -103,6 +103,8 @@ impl TestDaemon {
         let setup = PoolSetup {
             id: pool(),
             model_ref: "starter".to_owned(),
+            aliases: Vec::new(),
+            defaults: Arc::default(),
             engine: EngineKind::Llamacpp,
             queue: QueueLimits {
                 interactive: manners.lane_bound,

@@ -1,9 +1,7 @@
 //! What is carried over from another server, and what is not; as a configuration of ours.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use config_schema::SamplerProfile;
 use config_schema::raw::{Pool, Server};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -12,8 +10,11 @@ use serde_json::{Map, Value};
 const POOLS_MAX: usize = 64;
 /// The most characters of a pool's name.
 const ID_CHARS: usize = 63;
+/// The most characters of a further name of it.
+const ALIAS_CHARS: usize = 256;
 /// The options of a pool behind `id` and `model`, in the order in which people read them.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 14] = [
+    "aliases",
     "sha256",
     "engine",
     "devices",
@@ -25,6 +26,7 @@ const OPTIONS: [&str; 12] = [
     "replicas",
     "preload",
     "idle_unload_s",
+    "defaults",
     "server",
 ];
 
@@ -32,8 +34,6 @@ const OPTIONS: [&str; 12] = [
 #[derive(Debug, Default)]
 pub struct Carried {
     pub pools: Vec<CarriedPool>,
-    /// By pool.
-    pub profiles: BTreeMap<String, SamplerProfile>,
     pub left_out: Vec<LeftOut>,
 }
 
@@ -66,15 +66,50 @@ impl Carried {
         self.left_out.push(LeftOut { of: of.into(), what: what.into() });
     }
 
-    /// Adds a pool, under a name of its own.
+    /// Adds a pool, under a name of its own; it answers to `name` too.
     pub fn add(&mut self, name: &str, mut pool: Pool) -> Option<&str> {
         if self.pools.len() == POOLS_MAX {
             self.leave_out(name, format!("a configuration has at most {POOLS_MAX} pools"));
             return None;
         }
         pool.id = self.free_id(name);
+        let aliases = std::mem::take(&mut pool.aliases);
+        for alias in &aliases {
+            if !self.is_free(alias) {
+                self.leave_out(name, format!("the name `{alias}`: another pool has it"));
+            }
+        }
+        for alias in std::iter::once(name.to_owned()).chain(aliases) {
+            if alias != pool.id
+                && can_be_named(&alias)
+                && self.is_free(&alias)
+                && !pool.aliases.contains(&alias)
+            {
+                pool.aliases.push(alias);
+            }
+        }
         self.pools.push(CarriedPool { name: name.to_owned(), pool });
         self.pools.last().map(|one| one.pool.id.as_str())
+    }
+
+    /// A further name of the pool `id`.
+    pub fn alias(&mut self, id: &str, alias: &str) {
+        let has_it = |pool: &Pool| pool.id == alias || pool.aliases.iter().any(|one| one == alias);
+        if self.pools.iter().any(|one| one.pool.id == id && has_it(&one.pool)) {
+            return;
+        }
+        if !self.is_free(alias) {
+            return self.leave_out(alias, "another pool has this name");
+        }
+        if let Some(one) = self.pools.iter_mut().find(|one| one.pool.id == id) {
+            one.pool.aliases.push(alias.to_owned());
+        }
+    }
+
+    /// Whether no pool answers to `name`.
+    fn is_free(&self, name: &str) -> bool {
+        let answers = |pool: &Pool| pool.id == name || pool.aliases.iter().any(|alias| alias == name);
+        !self.pools.iter().any(|one| answers(&one.pool))
     }
 
     /// The name as a pool may have it, and no other has.
@@ -85,10 +120,9 @@ impl Carried {
         let plain = plain.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
         let plain: String = plain.chars().take(ID_CHARS - 3).collect();
         let plain = if plain.is_empty() { "model".to_owned() } else { plain };
-        let taken: BTreeSet<&str> = self.pools.iter().map(|one| one.pool.id.as_str()).collect();
         let numbered = (2..).map(|number| format!("{plain}-{number}"));
         let mut names = std::iter::once(plain.clone()).chain(numbered);
-        names.find(|name| !taken.contains(name.as_str())).expect("there are more numbers than pools")
+        names.find(|name| self.is_free(name)).expect("there are more numbers than pools")
     }
 
     /// The configuration. `origin` says in its head where it comes from.
@@ -105,14 +139,15 @@ impl Carried {
         for one in &self.pools {
             page.push_str(&pool(one));
         }
-        if !self.profiles.is_empty() {
-            page.push_str("\n# A request names one with `sampler_profile_version`.\nsampler_profiles:\n");
-            for (name, profile) in &self.profiles {
-                page.push_str(&format!("  {}: {}\n", flow(&name.as_str().into()), flow(&json(profile))));
-            }
-        }
         page
     }
+}
+
+/// Whether a request can name it.
+fn can_be_named(alias: &str) -> bool {
+    (1..=ALIAS_CHARS).contains(&alias.chars().count())
+        && !alias.contains(char::is_control)
+        && alias.trim() == alias
 }
 
 fn pool(one: &CarriedPool) -> String {

@@ -140,9 +140,6 @@ struct Common<'a> {
 }
 
 fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<'_>) {
-    for alias in &model.aliases {
-        carried.leave_out(name, format!("the alias `{alias}`: a pool has one name"));
-    }
     for option in model.rest.keys() {
         let why = match option.as_str() {
             "checkEndpoint" => "the daemon knows where each engine says that it is ready",
@@ -165,6 +162,7 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
     let mut pool = Pool {
         preload: common.preload.iter().any(|one| one == name),
         idle_unload_s: (model.ttl >= 1.0).then_some(model.ttl),
+        aliases: model.aliases.clone(),
         ..Pool::default()
     };
     let mut env = environment(&model.env);

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use config_schema::SamplerProfile;
 use config_schema::raw::Pool;
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,6 +23,8 @@ use crate::failure::Failure;
 const KEEP_ALIVE_S: f64 = 300.0;
 /// The most bytes of a manifest or of parameters.
 const TEXT_BYTES: u64 = 1024 * 1024;
+/// Characters of a system prompt that a pool may have.
+const SYSTEM_PROMPT_CHARS: usize = 65_536;
 /// What a GGUF file begins with.
 const GGUF_MAGIC: &[u8; 4] = b"GGUF";
 /// What media types of layers begin with.
@@ -117,8 +118,8 @@ fn name_of(parts: &[String]) -> String {
 struct Reading<'a> {
     dir: &'a Path,
     carried: Carried,
-    /// The models by the digests of their file and parameters: several names may be one model.
-    seen: BTreeMap<(String, String), String>,
+    /// The models by the digests of their file, parameters and system prompt: several names may be one model.
+    seen: BTreeMap<(String, String, String), String>,
 }
 
 impl Reading<'_> {
@@ -136,9 +137,12 @@ impl Reading<'_> {
             Err(why) => return self.carried.leave_out(name, why),
         };
         let params = manifest.layers("params").next().map(|layer| layer.digest.clone()).unwrap_or_default();
-        if let Some(same) = self.seen.get(&(sha256.clone(), params.clone())) {
-            let what = format!("a second name: the model is the pool `{same}`");
-            return self.carried.leave_out(name, what);
+        let system = manifest.layers("system").next().map(|layer| layer.digest.clone()).unwrap_or_default();
+        let same = (sha256.clone(), params.clone(), system.clone());
+        // Ollama's clients leave the tag `latest` out.
+        let short = name.strip_suffix(":latest").unwrap_or(&name);
+        if let Some(id) = self.seen.get(&same).cloned() {
+            return [short, name.as_str()].iter().for_each(|alias| self.carried.alias(&id, alias));
         }
         let mut pool = Pool {
             model: format!("file:{}", file.display()),
@@ -148,14 +152,14 @@ impl Reading<'_> {
             idle_unload_s: Some(KEEP_ALIVE_S),
             ..Pool::default()
         };
-        let profile = self.parameters(&name, &params, &mut pool);
+        self.parameters(&name, &params, &mut pool);
+        self.system_prompt(&name, &system, &mut pool);
         self.layers_left_out(&name, &manifest);
-        let short = name.strip_suffix(":latest").unwrap_or(&name);
+        if short != name {
+            pool.aliases.push(name.clone());
+        }
         if let Some(id) = self.carried.add(short, pool).map(str::to_owned) {
-            if profile != SamplerProfile::default() {
-                self.carried.profiles.insert(id.clone(), profile);
-            }
-            self.seen.insert((sha256, params), id);
+            self.seen.insert(same, id);
         }
     }
 
@@ -192,34 +196,45 @@ impl Reading<'_> {
         self.dir.join("blobs").join(digest.replace(':', "-"))
     }
 
-    /// What the model's parameters say, as options of its pool and as a sampler profile.
-    fn parameters(&mut self, name: &str, digest: &str, pool: &mut Pool) -> SamplerProfile {
-        let mut profile = SamplerProfile::default();
+    /// The model's system prompt, for conversations without one.
+    fn system_prompt(&mut self, name: &str, digest: &str, pool: &mut Pool) {
         if digest.is_empty() {
-            return profile;
+            return;
+        }
+        match text_of(&self.blob(digest)).map(|text| text.trim().to_owned()) {
+            Ok(text) if text.is_empty() => {}
+            Ok(text) if text.chars().count() <= SYSTEM_PROMPT_CHARS => {
+                pool.defaults.system_prompt = Some(text)
+            }
+            Ok(_) => self.carried.leave_out(name, "its system prompt: it is too long"),
+            Err(why) => self.carried.leave_out(name, format!("its system prompt cannot be read: {why}")),
+        }
+    }
+
+    /// What the model's parameters say, as options of its pool.
+    fn parameters(&mut self, name: &str, digest: &str, pool: &mut Pool) {
+        if digest.is_empty() {
+            return;
         }
         let read = text_of(&self.blob(digest));
         let params: BTreeMap<String, Value> =
             match read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string())) {
                 Ok(params) => params,
                 Err(why) => {
-                    self.carried.leave_out(name, format!("its parameters cannot be read: {why}"));
-                    return profile;
+                    return self.carried.leave_out(name, format!("its parameters cannot be read: {why}"));
                 }
             };
         for (option, value) in &params {
-            if !carry_parameter(option, value, pool, &mut profile) {
+            if !carry_parameter(option, value, pool) {
                 self.carried
                     .leave_out(name, format!("its parameter `{option}` ({value}): a request says it"));
             }
         }
-        profile
     }
 
     fn layers_left_out(&mut self, name: &str, manifest: &Manifest) {
         let kinds = [
             ("template", "its prompt template: the one in the model file is used"),
-            ("system", "its system prompt: `llama-orch run --system`, or a message of the role `system`"),
             ("messages", "its example messages: send them with the request"),
             ("projector", "its projector: it reads no images"),
         ];
@@ -232,23 +247,27 @@ impl Reading<'_> {
 }
 
 /// Whether there was a place for it.
-fn carry_parameter(option: &str, value: &Value, pool: &mut Pool, profile: &mut SamplerProfile) -> bool {
+fn carry_parameter(option: &str, value: &Value, pool: &mut Pool) -> bool {
     let whole = |min: u64, max: u64| {
         value.as_u64().filter(|value| (min..=max).contains(value)).and_then(|n| u32::try_from(n).ok())
     };
     let real = |min: f64, max: f64| {
         value.as_f64().filter(|value| (min..=max).contains(value)).map(|value| value as f32)
     };
+    let sampling = &mut pool.defaults.sampling;
     match option {
         "num_ctx" => whole(16, 16_777_216).map(|n| pool.ctx = Some(n)),
         "num_gpu" => whole(0, 10_000).map(|n| pool.gpu_layers = Some(n)),
         "num_thread" => whole(1, 1024).and_then(|n| u16::try_from(n).ok()).map(|n| pool.threads = Some(n)),
-        "temperature" => real(0.0, 5.0).map(|x| profile.temperature = Some(x)),
-        "top_p" => real(0.001, 1.0).map(|x| profile.top_p = Some(x)),
-        "top_k" => whole(0, 1_000_000).map(|n| profile.top_k = Some(n)),
-        "min_p" => real(0.0, 1.0).map(|x| profile.min_p = Some(x)),
-        "repeat_penalty" => real(0.1, 10.0).map(|x| profile.repeat_penalty = Some(x)),
-        "repeat_last_n" => whole(0, 65_536).map(|n| profile.repeat_last_n = Some(n)),
+        "temperature" => real(0.0, 5.0).map(|x| sampling.temperature = Some(x)),
+        "top_p" => real(0.001, 1.0).map(|x| sampling.top_p = Some(x)),
+        "top_k" => whole(0, 1_000_000).map(|n| sampling.top_k = Some(n)),
+        "min_p" => real(0.0, 1.0).map(|x| sampling.min_p = Some(x)),
+        "repeat_penalty" => real(0.1, 10.0).map(|x| sampling.repeat_penalty = Some(x)),
+        "typical_p" => real(0.001, 1.0).map(|x| sampling.typical_p = Some(x)),
+        "presence_penalty" => real(-2.0, 2.0).map(|x| sampling.presence_penalty = Some(x)),
+        "frequency_penalty" => real(-2.0, 2.0).map(|x| sampling.frequency_penalty = Some(x)),
+        "repeat_last_n" => whole(0, 65_536).map(|n| sampling.repeat_last_n = Some(n)),
         _ => None,
     }
     .is_some()

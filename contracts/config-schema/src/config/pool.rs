@@ -9,18 +9,22 @@ use model_store::ModelRef;
 use orchestrator_core::{PoolId, TokenCount};
 
 use super::QueueConfig;
-use crate::raw::Engine;
+use crate::raw::{Engine, PoolDefaults};
 
 /// The word for the best devices found.
 pub(crate) const AUTO: &str = "auto";
 
 /// One model on one or more replicas, behind one queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
     /// Its name.
     pub id: PoolId,
     /// The model.
     pub model: PoolModel,
+    /// Further names by which requests may name it.
+    pub aliases: Vec<String>,
+    /// What holds for requests that do not say otherwise.
+    pub defaults: PoolDefaults,
     /// The SHA-256 its file must have, in lower-case hexadecimal.
     pub sha256: Option<String>,
     /// The engine that serves it.

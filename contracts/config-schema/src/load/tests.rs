@@ -236,7 +236,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         "FILE:2:1: `queu` is not an option\n  hint: did you mean `queue`? known here: allow_non_loopback, \
          allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
-         FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: ctx, devices, engine, \
+         FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: aliases, ctx, defaults, devices, engine, \
          fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads\n\
          FILE:7:12: `pools[0].slots` is `100`; it must be a whole number from 1 to 64",
     );
@@ -294,7 +294,7 @@ fn wrong_types_are_refused() {
     );
     refuses(
         "pools: [~]",
-        "FILE:1:9: `pools[0]` is empty; it must be a section with options (ctx, devices, engine, fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads)",
+        "FILE:1:9: `pools[0]` is empty; it must be a section with options (aliases, ctx, defaults, devices, engine, fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads)",
     );
     refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
     refuses(

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Engine, File, Limits, Log, Pool, Queue, QueueOverride, Restart, Server, Sessions, Shutdown, Stream,
-    WhenFull, Worker,
+    Engine, File, Limits, Log, Pool, PoolDefaults, Queue, QueueOverride, Restart, Server, Sessions, Shutdown,
+    Stream, WhenFull, Worker,
 };
 
 impl Default for File {
@@ -50,6 +50,8 @@ impl Default for Pool {
         Self {
             id: "default".to_owned(),
             model: "starter".to_owned(),
+            aliases: Vec::new(),
+            defaults: PoolDefaults::default(),
             sha256: None,
             engine: Engine::Llamacpp,
             server: None,

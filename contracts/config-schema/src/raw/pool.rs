@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::WhenFull;
+use super::{SamplerProfile, WhenFull};
 
 /// One model on one or more replicas, behind one queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,12 @@ pub struct Pool {
     #[schemars(length(min = 1))]
     // ORCH-MODEL-1
     pub model: String,
+    /// Further names by which requests may name the model, as `gpt-4o-mini` or `qwen3:8b`. No two pools have one in
+    /// common.
+    #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    // ORCH-CONF-14
+    pub aliases: Vec<String>,
     /// The SHA-256 of the model's file, in hexadecimal. A file that differs is refused; without it an
     /// unknown file is taken with a warning.
     #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
@@ -70,6 +76,10 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     // ORCH-MODEL-9
     pub idle_unload_s: Option<f64>,
+    /// What holds for requests that do not say otherwise.
+    #[serde(skip_serializing_if = "PoolDefaults::is_empty")]
+    // ORCH-CONF-15
+    pub defaults: PoolDefaults,
     /// Another bound than the common `queue` has, for this pool.
     #[serde(skip_serializing_if = "is_no_override")]
     pub queue: QueueOverride,
@@ -77,6 +87,76 @@ pub struct Pool {
 
 fn is_no_override(queue: &QueueOverride) -> bool {
     *queue == QueueOverride::default()
+}
+
+/// What holds for requests of a pool that do not say otherwise, on every plane.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolDefaults {
+    /// How tokens are chosen.
+    #[serde(skip_serializing_if = "is_default")]
+    // ORCH-TASK-10
+    pub sampling: SamplerProfile,
+    /// The system message of conversations that begin without one.
+    #[schemars(length(min = 1, max = 65_536))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+    /// How the model reasons before it answers a chat.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reasoning: ReasoningDefaults,
+}
+
+/// How the model of a pool reasons where the request does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReasoningDefaults {
+    /// How much; `none` switches it off where the chat template can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<ReasoningEffort>,
+    /// The most tokens of reasoning, after which it is closed and the answer follows. 0 switches it off.
+    #[schemars(range(min = 0, max = 1_048_576))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+}
+
+/// How much a model reasons. Chat templates know `low`, `medium` and `high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "they are the words of the API")]
+pub enum ReasoningEffort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    Xhigh,
+    Max,
+}
+
+impl ReasoningEffort {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+}
+
+impl PoolDefaults {
+    fn is_empty(&self) -> bool {
+        is_default(self)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// An engine that a pool can be served by.

@@ -11,6 +11,9 @@ use crate::config::{AUTO, DeviceChoice, DevicesChoice, Engine, PoolConfig, PoolM
 use crate::raw;
 use crate::tree::{Node, Path};
 
+/// What follows the name of a model in requests for the batch lane.
+const BATCH_SUFFIX: &str = "@batch";
+
 /// Sequences a replica decodes at a time where nothing says otherwise.
 const DEFAULT_SLOTS: u16 = 4;
 
@@ -22,6 +25,7 @@ pub(super) fn pools(
     check: &mut Check<'_>,
 ) -> Vec<PoolConfig> {
     let mut names = BTreeSet::new();
+    let mut taken: BTreeSet<&str> = file.pools.iter().map(|pool| pool.id.as_str()).collect();
     let mut pools = Vec::with_capacity(file.pools.len());
     for (place, written) in file.pools.iter().enumerate() {
         let path = Path::default().key("pools").index(place);
@@ -29,6 +33,7 @@ pub(super) fn pools(
             let message = format!("`{path}.id` is `{}`, the name of a pool before it", written.id);
             check.report(&path.key("id"), message, Some("give each pool a name of its own".to_owned()));
         }
+        aliases(&written.aliases, &path.key("aliases"), &mut taken, check);
         let server = server::server(written, &path, root, places, check);
         let urls =
             written.server.as_ref().and_then(|server| server.url.as_ref()).map(|urls| urls.all().len());
@@ -54,6 +59,8 @@ pub(super) fn pools(
         pools.push(PoolConfig {
             id,
             model,
+            aliases: written.aliases.clone(),
+            defaults: written.defaults.clone(),
             sha256: written.sha256.as_ref().map(|sum| sum.to_ascii_lowercase()),
             engine: written.engine,
             server,
@@ -70,6 +77,22 @@ pub(super) fn pools(
         });
     }
     pools
+}
+
+/// Reports names that would not say which pool is meant, or which lane. `taken` are those of other pools.
+fn aliases<'f>(aliases: &'f [String], path: &Path, taken: &mut BTreeSet<&'f str>, check: &mut Check<'_>) {
+    for (place, alias) in aliases.iter().enumerate() {
+        let path = path.index(place);
+        if !taken.insert(alias) {
+            let message = format!("`{path}` is `{alias}`, the name of another pool");
+            check.report(&path, message, Some("give each pool names of its own".to_owned()));
+        }
+        if alias.ends_with(BATCH_SUFFIX) || alias.trim() != alias || alias.contains(char::is_control) {
+            let message = format!("`{path}` is `{alias}`, which no request can name");
+            let hint = format!("use a name without `{BATCH_SUFFIX}` and without space at its ends");
+            check.report(&path, message, Some(hint));
+        }
+    }
 }
 
 /// Reports what was asked for and would change nothing: it would be a promise that nobody keeps.

@@ -10,6 +10,8 @@ fn setup() -> PoolSetup {
     PoolSetup {
         id: PoolId::new("p").unwrap(),
         model_ref: "starter".into(),
+        aliases: Vec::new(),
+        defaults: Arc::default(),
         engine: EngineKind::Llamacpp,
         queue: QueueLimits::default(),
         sessions: SessionLimits::default(),

@@ -33,6 +33,7 @@ impl Pool {
         PoolView {
             id: self.setup.id.clone(),
             model_ref: self.setup.model_ref.clone(),
+            aliases: self.setup.aliases.clone(),
             engine: self.setup.engine,
             state: self.state(),
             unloaded: matches!(self.lifecycle.base(), Lifecycle::Unloaded | Lifecycle::Retired),

@@ -300,6 +300,8 @@ fn setup(index: usize) -> PoolSetup {
     PoolSetup {
         id: pool_id(index),
         model_ref: "starter".to_owned(),
+        aliases: Vec::new(),
+        defaults: Arc::default(),
         engine: EngineKind::Llamacpp,
         queue: QueueLimits {
             interactive: 6,

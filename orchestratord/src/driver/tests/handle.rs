@@ -28,6 +28,8 @@ pub(super) fn setup(id: PoolId, bound: usize) -> PoolSetup {
     PoolSetup {
         id,
         model_ref: "starter".into(),
+        aliases: Vec::new(),
+        defaults: Arc::default(),
         engine: EngineKind::Llamacpp,
         queue: QueueLimits {
             interactive: bound,

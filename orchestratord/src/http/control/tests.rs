@@ -8,6 +8,7 @@ fn pool(state: ModelState, reason: Option<&str>) -> PoolView {
     PoolView {
         id: PoolId::new("p").unwrap(),
         model_ref: "starter".to_owned(),
+        aliases: Vec::new(),
         engine: EngineKind::Llamacpp,
         state,
         unloaded: false,

@@ -73,7 +73,7 @@ pub(super) async fn count_tokens(
         }
     };
     let mut tasks = body::read_as(request, api.settings().body_bytes, work).await?;
-    let task = tasks.pop().ok_or(Refusal::Internal)?;
-    let measured = api.driver.count(&task).await.map_err(|refusal| not_admitted(&api, refusal))?;
+    let mut task = tasks.pop().ok_or(Refusal::Internal)?;
+    let measured = api.driver.count(&mut task).await.map_err(|refusal| not_admitted(&api, refusal))?;
     Ok(Json(Count { input_tokens: measured.tokens.0 }))
 }

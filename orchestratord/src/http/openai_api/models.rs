@@ -75,7 +75,10 @@ impl Api {
 fn listed(view: &HealthView, created: u64) -> Vec<Model> {
     let mut taken = HashSet::new();
     let served = view.pools.iter().filter(|pool| pool.state == ModelState::Active);
-    let named = served.flat_map(|pool| [(&*pool.model_ref, pool), (pool.id.as_str(), pool)]);
+    let named = served.flat_map(|pool| {
+        let aliases = pool.aliases.iter().map(String::as_str);
+        [&*pool.model_ref, pool.id.as_str()].into_iter().chain(aliases).map(move |name| (name, pool))
+    });
     let names = named.filter(|(name, _)| taken.insert(*name));
     names.flat_map(|(name, pool)| both_lanes(name, pool, created)).collect()
 }
@@ -102,6 +105,7 @@ mod tests {
         PoolView {
             id: PoolId::new(id).unwrap(),
             model_ref: model_ref.to_owned(),
+            aliases: Vec::new(),
             engine: EngineKind::Llamacpp,
             state,
             unloaded: false,
@@ -145,6 +149,15 @@ mod tests {
             let distinct: HashSet<_> = names.iter().map(|(name, _)| name).collect();
             assert_eq!(distinct.len(), names.len(), "{names:?}");
         }
+    }
+
+    /// ORCH-CONF-14
+    #[test]
+    fn a_pool_is_listed_under_each_of_its_names() {
+        let aliases = vec!["gpt-4o-mini".to_owned(), "qwen3:8b".to_owned()];
+        let pools = [PoolView { aliases, ..pool("a", "m", ModelState::Active) }];
+        let names: Vec<String> = names(&pools).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["m", "a", "gpt-4o-mini", "qwen3:8b"]);
     }
 
     /// ORCH-OAI-21

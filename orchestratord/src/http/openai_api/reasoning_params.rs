@@ -65,7 +65,8 @@ impl Thinking {
                 )));
             }
         };
-        Ok(with_budget(ReasoningOptions { enabled, ..ReasoningOptions::default() }, self.budget_tokens))
+        let options = ReasoningOptions { enabled, ..ReasoningOptions::default() };
+        Ok(options.with_budget(self.budget_tokens.map(TokenCount)))
     }
 }
 
@@ -78,7 +79,7 @@ impl Reasoning {
         let effort = effort.unwrap_or_default();
         let options =
             joined(effort, ReasoningOptions { enabled: self.enabled, ..ReasoningOptions::default() });
-        Ok((with_budget(options, self.max_tokens), place))
+        Ok((options.with_budget(self.max_tokens.map(TokenCount)), place))
     }
 }
 
@@ -87,27 +88,12 @@ impl Reasoning {
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
 pub(super) fn of_effort(field: &str, effort: &str) -> Result<ReasoningOptions, Refusal> {
-    // Chat templates know three words.
-    let word = match effort {
-        "none" => return Ok(ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() }),
-        "minimal" | "low" => "low",
-        "medium" => "medium",
-        "high" | "xhigh" | "max" => "high",
-        other => {
-            let other = shown(other.as_bytes());
-            return Err(Refusal::Invalid(format!(
-                "`{field}` is `{other}`: use `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`"
-            )));
-        }
-    };
-    Ok(ReasoningOptions { enabled: Some(true), effort: Some(word.to_owned()), budget: None })
-}
-
-/// No tokens of reasoning are no reasoning.
-fn with_budget(options: ReasoningOptions, tokens: Option<u32>) -> ReasoningOptions {
-    let budget = tokens.map(TokenCount);
-    let enabled = if tokens == Some(0) { Some(false) } else { options.enabled };
-    ReasoningOptions { enabled, budget: budget.or(options.budget), ..options }
+    ReasoningOptions::of_effort(effort).ok_or_else(|| {
+        let other = shown(effort.as_bytes());
+        Refusal::Invalid(format!(
+            "`{field}` is `{other}`: use `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`"
+        ))
+    })
 }
 
 /// What two fields of one request say together: off goes before on, and else the first before the second.

@@ -14,6 +14,7 @@ use generation::{Constraint, LogitBias, Sampling, SamplingParams, TextBias};
 use super::check::{above, chars, count, no_nul, within};
 use super::{invalid, shown};
 use crate::backpressure::Refusal;
+use crate::pool_defaults::sampling_of;
 
 /// The profile that is always there: the defaults of the contract, whatever the pool or the model has.
 const DEFAULT_PROFILE: &str = "1";
@@ -84,7 +85,7 @@ pub(super) fn profile(
 ) -> Result<SamplingParams, Refusal> {
     checked(name)?;
     match profiles.get(name) {
-        Some(profile) => Ok(of_profile(profile)),
+        Some(profile) => Ok(sampling_of(profile)),
         None if name == DEFAULT_PROFILE => Ok(SamplingParams::BUILTIN),
         None => Err(unknown_profile(name, profiles)),
     }
@@ -143,28 +144,6 @@ fn check_uncommon(params: &SamplingParams) -> Result<(), Refusal> {
         no_nul(|| &field, text)?;
     }
     Ok(())
-}
-
-/// The numbers of a profile of the configuration.
-pub(crate) fn of_profile(profile: &SamplerProfile) -> SamplingParams {
-    SamplingParams {
-        temperature: profile.temperature,
-        top_p: profile.top_p,
-        top_k: profile.top_k,
-        min_p: profile.min_p,
-        repeat_penalty: profile.repeat_penalty,
-        repeat_last_n: profile.repeat_last_n,
-        presence_penalty: profile.presence_penalty,
-        frequency_penalty: profile.frequency_penalty,
-        typical_p: profile.typical_p,
-        xtc_probability: profile.xtc_probability,
-        xtc_threshold: profile.xtc_threshold,
-        dry_multiplier: profile.dry_multiplier,
-        dry_base: profile.dry_base,
-        dry_allowed_length: profile.dry_allowed_length,
-        dry_penalty_last_n: profile.dry_penalty_last_n,
-        dry_sequence_breakers: profile.dry_sequence_breakers.clone(),
-    }
 }
 
 fn checked(profile: &str) -> Result<(), Refusal> {

@@ -269,3 +269,17 @@ fn the_key_of_a_server_is_never_shown() {
     assert!(!shown.contains("very"), "{shown}");
     assert!(config.to_yaml().starts_with("# pools[0].server.api_key: set, not shown\n"));
 }
+
+/// ORCH-CONF-14
+#[test]
+fn a_further_name_is_one_that_a_request_can_say_and_that_no_other_pool_has() {
+    let named = pool("{aliases: [gpt-4o-mini, 'qwen3:8b', org/model]}");
+    assert_eq!(named.aliases, ["gpt-4o-mini", "qwen3:8b", "org/model"]);
+    let refused = |yaml: &str| Machine::with_file(yaml).refusal();
+    let twice = refused("pools: [{id: a, aliases: [b]}, {id: b}]");
+    assert!(twice.contains("`pools[0].aliases[0]` is `b`, the name of another pool"), "{twice}");
+    let same = refused("pools: [{id: a, aliases: [x]}, {id: b, aliases: [x]}]");
+    assert!(same.contains("`pools[1].aliases[0]` is `x`"), "{same}");
+    let lane = refused("pools: [{id: a, aliases: ['x@batch']}]");
+    assert!(lane.contains("which no request can name"), "{lane}");
+}

@@ -110,7 +110,7 @@ impl World {
             engine: None,
         };
         match self.ask(|to| Command::Route(query, to)) {
-            Ok(Routed::Measure { pool, engine }) => {
+            Ok(Routed::Measure { pool, engine, .. }) => {
                 let tokens = TokenCount(prompt_of(&request));
                 let measured = Some(Measured { tokens, longest: tokens });
                 let at = self.now_ms + measure_ms;
