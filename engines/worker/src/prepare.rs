@@ -251,7 +251,7 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
     })
 }
 
-/// Texts over which no repeated sequence goes, where nobody names others: what separates lines, names and quotations.
+/// Texts over which no repeated sequence goes, where nobody names others: what separates lines, names and quoted text.
 const SEQUENCE_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
 /// How tokens are chosen: as the job says, then the model's own file, then the built-in numbers.
