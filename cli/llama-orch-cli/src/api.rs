@@ -213,6 +213,11 @@ impl Api {
         self.connection.token.refused(self.url())
     }
 
+    /// The token, where there is one.
+    pub fn token(&self) -> Option<&str> {
+        self.connection.token.secret()
+    }
+
     /// The address, for messages.
     pub fn url(&self) -> &str {
         shown(&self.connection.url)

@@ -2,6 +2,7 @@
 //! [`crate::connection`] for the address and the token.
 
 mod alone;
+mod launch;
 mod live;
 mod models;
 
@@ -17,6 +18,7 @@ use crate::exit;
 pub use alone::{
     Alone, ConfigArgs, ConfigCommand, DoctorArgs, ImportArgs, ImportFrom, InitArgs, LogsArgs, ManArgs,
 };
+pub use launch::LaunchArgs;
 pub use live::{BenchArgs, TopArgs};
 pub use models::{
     ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
@@ -34,6 +36,7 @@ Examples:
   llama-orch run \"Why is the sky blue?\"           ask, and read the answer as it is made
   cat src/main.rs | llama-orch run \"Explain this\"  ask about a file
   llama-orch chat                                 talk, with a memory
+  llama-orch launch claude                        start an agent on this daemon's model
   llama-orch top                                  watch queues, tasks and devices
   llama-orch models pull hf:OWNER/REPO/FILE.gguf  fetch a model
   llama-orch reload default hf:OWNER/REPO/FILE.gguf  serve it instead of the present one
@@ -153,6 +156,8 @@ pub enum Asking {
     Top(TopArgs),
     /// Measure the daemon: first tokens, tokens/s, predicted starts.
     Bench(BenchArgs),
+    /// Start a coding agent with this daemon as its model.
+    Launch(LaunchArgs),
     /// List, fetch, show and remove models.
     Models(ModelsArgs),
     /// Have a pool serve another model, or the present one again when that one does not work.

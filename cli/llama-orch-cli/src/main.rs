@@ -3,7 +3,7 @@
 //! ```text
 //! args ─► connection ─► api ─► run, chat ─► answer ─► submit ─► follow
 //!    │                     ├─► status, health, cancel, explain
-//!    │                     ├─► top, bench
+//!    │                     ├─► top, bench, launch
 //!    │                     └─► models, reload, state
 //!    ├─► doctor                        what may find it or not
 //!    └─► config, import, logs, papers  what needs no daemon
@@ -31,6 +31,7 @@ mod health;
 mod import;
 mod input;
 mod interrupt;
+mod launch;
 mod logs;
 mod models;
 mod papers;
@@ -125,6 +126,7 @@ async fn ask(cx: &mut Context, command: Asking) -> Result<Exit, Stop> {
         Asking::Top(args) => top::top(cx, &args).await,
         Asking::Bench(args) => bench::bench(cx, &args).await,
         Asking::Models(args) => models::models(cx, args).await,
+        Asking::Launch(args) => launch::launch(cx, &args).await,
         Asking::Reload(args) => reload::reload(cx, &args).await,
         Asking::Retire(args) => state::set(cx, &args, ModelState::Retired).await,
         Asking::Activate(args) => state::set(cx, &args, ModelState::Active).await,

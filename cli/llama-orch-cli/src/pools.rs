@@ -36,7 +36,10 @@ pub async fn answer(cx: &mut Context) -> Result<Result<Health, ApiError>, Stop> 
 /// There is none, or there are several; the message names them.
 pub fn find<'a>(health: &'a Health, name: &str) -> Result<&'a Pool, Failure> {
     let pools = health.pools.as_deref().unwrap_or_default();
-    if let Some(pool) = pools.iter().find(|pool| pool.id == name) {
+    let is_called = |pool: &&Pool| {
+        pool.id == name || pool.aliases.iter().flatten().any(|alias| alias == name)
+    };
+    if let Some(pool) = pools.iter().find(is_called) {
         return Ok(pool);
     }
     let serving: Vec<&Pool> = pools.iter().filter(|pool| pool.model_ref == name).collect();

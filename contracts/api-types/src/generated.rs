@@ -675,6 +675,9 @@ pub struct Pool {
     pub id: ::std::string::String,
     ///The model, as the config names it.
     pub model_ref: ::std::string::String,
+    ///Further names of it in requests. Absent where there are none.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub aliases: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
     pub engine: Engine,
     pub state: PoolState,
     pub model_state: ModelState,

@@ -113,6 +113,7 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
     wire::Pool {
         id: pool.id.to_string(),
         model_ref: pool.model_ref.clone(),
+        aliases: (!pool.aliases.is_empty()).then(|| pool.aliases.clone()),
         engine: engine_on_the_wire(pool.engine),
         state: state_of(pool),
         model_state: match pool.state {
