@@ -16,7 +16,7 @@ export class Refused extends Error {
   }
 }
 
-/** One request. Statuses of `expected` are answers, not failures. */
+/** One request; a body that is text is sent as it is. Statuses of `expected` are answers, not failures. */
 export async function ask<T>(
   method: string,
   path: string,
@@ -26,17 +26,11 @@ export async function ask<T>(
 ): Promise<{ status: number; body: T }> {
   const init: RequestInit = { method, headers: { ...MARK }, credentials: "same-origin", cache: "no-store" };
   if (body !== undefined) {
-    init.body = JSON.stringify(body);
+    init.body = typeof body === "string" ? body : JSON.stringify(body);
     init.headers = { ...MARK, "Content-Type": "application/json" };
   }
   if (signal) init.signal = signal;
-  let response: Response;
-  try {
-    response = await fetch(path, init);
-  } catch {
-    if (signal?.aborted) throw new Refused(0, "the daemon did not answer in time");
-    throw new Refused(0, "the daemon cannot be reached: is `orchestratord` running?");
-  }
+  const response = await reach(path, init);
   const text = await response.text();
   let json: unknown;
   try {
@@ -45,13 +39,39 @@ export async function ask<T>(
     json = undefined;
   }
   if (response.ok || expected.includes(response.status)) return { status: response.status, body: json as T };
-  const envelope = json as Partial<ErrorEnvelope> | undefined;
-  throw new Refused(
-    response.status,
-    envelope?.message ?? `the daemon answered ${response.status}`,
-    envelope?.code ?? null,
-    envelope?.retry_after_ms ?? null,
-  );
+  throw refusal(response.status, json);
+}
+
+async function reach(path: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, init);
+  } catch {
+    if (init.signal?.aborted) throw new Refused(0, "the daemon did not answer in time");
+    throw new Refused(0, "the daemon cannot be reached: is `orchestratord` running?");
+  }
+}
+
+/** An error as OrchQueue writes it, or as the OpenAI endpoints do. */
+function refusal(status: number, json: unknown): Refused {
+  const body = json as Partial<ErrorEnvelope> & { error?: { message?: string; code?: string | null } };
+  const message = body?.message ?? body?.error?.message ?? `the daemon answered ${status}`;
+  return new Refused(status, message, body?.code ?? body?.error?.code ?? null, body?.retry_after_ms ?? null);
+}
+
+/** The `data` of each server-sent event that answers a POST. */
+export async function* events(path: string, body: string, signal: AbortSignal): AsyncGenerator<string> {
+  const headers = { ...MARK, "Content-Type": "application/json" };
+  const response = await reach(path, { method: "POST", body, headers, credentials: "same-origin", cache: "no-store", signal });
+  if (!response.ok || !response.body) throw refusal(response.status, await response.json().catch(() => undefined));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
+  }
 }
 
 export const logIn = (token: string) => ask<void>("POST", "/console/session", { token });

@@ -1,9 +1,11 @@
 // How to connect: the address, the token's place, and what to write into which program.
 import { useEffect, useState } from "preact/hooks";
 import { Refused, ask } from "./api";
+import { count } from "./format";
 import { Copy, Panel } from "./parts";
 import { type Recipe, recipes } from "./snippets";
 import { useStore } from "./store";
+import type { Pool } from "./wire";
 
 const PLACEHOLDER = "YOUR_TOKEN";
 
@@ -11,11 +13,14 @@ export function Connect() {
   const { health } = useStore();
   const [token, setToken] = useState("");
   const [chosen, setChosen] = useState("curl");
+  const [chosenPool, setPool] = useState("");
   const [planes, setPlanes] = useState<Set<Recipe["plane"]>>(new Set(["native"]));
   useEffect(() => void offered().then(setPlanes), []);
   const base = location.origin;
-  const model = health?.pools?.[0]?.id ?? "starter";
-  const all = recipes({ base, token: token.trim() || PLACEHOLDER, model }).filter((recipe) => planes.has(recipe.plane));
+  const pools = health?.pools ?? [];
+  const pool = pools.find(({ id }) => id === chosenPool) ?? pools[0];
+  const context = contextOf(pool);
+  const all = recipes({ base, token: token.trim() || PLACEHOLDER, model: pool?.id ?? "default", ...(context === undefined ? {} : { context }) }).filter((recipe) => planes.has(recipe.plane));
   const recipe = all.find(({ id }) => id === chosen) ?? all[0]!;
   const move = (event: KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
@@ -45,7 +50,16 @@ export function Connect() {
           )}
           <div>
             <dt>Models</dt>
-            <dd class="mono">{health?.pools?.map(({ id }) => id).join(", ") || "none"}</dd>
+            <dd>
+              {pools.length === 0 && "none"}
+              {pools.map((one, i) => (
+                <span key={one.id}>
+                  {i > 0 && ", "}
+                  <span class="mono">{one.id}</span>
+                  {contextOf(one) !== undefined && <span class="dim"> ({count(contextOf(one)!)} tokens of context)</span>}
+                </span>
+              ))}
+            </dd>
           </div>
           <div>
             <dt>Token</dt>
@@ -54,8 +68,24 @@ export function Connect() {
             </dd>
           </div>
         </dl>
-        <label for="fill">Paste the token to have it in the snippets. It stays in this page and is gone when you leave it.</label>
-        <input id="fill" type="password" autocomplete="off" spellcheck={false} placeholder={PLACEHOLDER} value={token} onInput={(event) => setToken(event.currentTarget.value)} />
+        <div class="fills">
+          <div>
+            <label for="fill">Paste the token to have it in the snippets. It stays in this page and is gone when you leave it.</label>
+            <input id="fill" type="password" autocomplete="off" spellcheck={false} placeholder={PLACEHOLDER} value={token} onInput={(event) => setToken(event.currentTarget.value)} />
+          </div>
+          {pools.length > 1 && (
+            <div>
+              <label for="snippet-model">Model in the snippets</label>
+              <select id="snippet-model" value={pool?.id} onChange={(event) => setPool(event.currentTarget.value)}>
+                {pools.map(({ id }) => (
+                  <option key={id} value={id}>
+                    {id}
+                  </option>
+                ))}
+              </select>
+            </div>
+          )}
+        </div>
       </Panel>
       <Panel title="Clients">
         <div class="recipes">
@@ -68,6 +98,13 @@ export function Connect() {
           </div>
           <div role="tabpanel" id="recipe" aria-labelledby={`tab-${recipe.id}`}>
             <p>{recipe.about}</p>
+            {recipe.needs !== undefined && pool && context !== undefined && context < recipe.needs && (
+              <p class="course back">
+                <span>
+                  A request to <code>{pool.id}</code> has {count(context)} tokens of context. {recipe.name} needs about {count(recipe.needs)}: set <code>ctx</code> of the pool in <code>llama-orch.yaml</code>, or serve a model with more.
+                </span>
+              </p>
+            )}
             {recipe.blocks.map(({ title, text }) => (
               <div key={title}>
                 <h3>{title}</h3>
@@ -88,6 +125,9 @@ export function Connect() {
     </div>
   );
 }
+
+/** Tokens of context that a request to a pool has, once one of its engines has told. */
+const contextOf = (pool: Pool | undefined): number | undefined => pool?.replicas.find(({ ctx }) => ctx !== undefined)?.ctx;
 
 /** The planes that this daemon has: a path that it does not know is answered with 404. */
 async function offered(): Promise<Set<Recipe["plane"]>> {

@@ -2,8 +2,8 @@
 //
 // Rules: ORCH-CON-4
 import { Fragment } from "preact";
-import { attempt, HISTORY, ofState, useStore } from "./store";
-import { cancelTask } from "./api";
+import { HISTORY, ofState, useStore } from "./store";
+import { Cancel } from "./cancel";
 import { Devices } from "./devices";
 import { count, percent, rate, short, span } from "./format";
 import { Chip, Empty, Panel, Spark, type Tone } from "./parts";
@@ -77,19 +77,13 @@ const TaskLink = ({ task }: { task: Task }) => (
   </a>
 );
 
-const Cancel = ({ task }: { task: Task }) => (
-  <button type="button" class="quiet danger" aria-label={`Cancel task ${task.task_id}`} onClick={() => attempt(() => cancelTask(task.task_id), `Task ${short(task.task_id)} is canceled.`)}>
-    Cancel
-  </button>
-);
-
 function Running({ tasks }: { tasks: Task[] }) {
   const { speeds } = useStore();
   return (
     <Panel title="Running" note={tasks.length || undefined} id="running">
       {tasks.length === 0 ? (
         <Empty title="Nothing runs.">
-          Ask something in the <a href="#/playground">Playground</a>, or see <a href="#/connect">how to connect</a>.
+          Ask something in the <a href="#/chat">chat</a>, or see <a href="#/connect">how to connect</a>.
         </Empty>
       ) : (
         <div class="scroll">
@@ -125,7 +119,7 @@ function Running({ tasks }: { tasks: Task[] }) {
                   <td class="num strong">{task.tokens_out > 0 ? rate(speeds.get(task.task_id) ?? task.tokens_per_s ?? 0) : "–"}</td>
                   <td class="num opt">{span(task.age_ms - (task.started_ms ?? 0))}</td>
                   <td class="act">
-                    <Cancel task={task} />
+                    <Cancel task={task} quiet />
                   </td>
                 </tr>
               ))}
@@ -207,7 +201,7 @@ function Queue({ tasks, pools }: { tasks: Task[]; pools: Pool[] }) {
                     ≈ {span(task.predicted_start_ms ?? 0)}
                   </td>
                   <td class="act">
-                    <Cancel task={task} />
+                    <Cancel task={task} quiet />
                   </td>
                 </tr>
               ))}

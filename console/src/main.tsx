@@ -2,10 +2,10 @@
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import "./console.css";
+import { ChatPage } from "./chat/page";
 import { Connect } from "./connect";
 import { Live } from "./live";
 import { LogIn } from "./login";
-import { Playground } from "./playground";
 import { useRoute } from "./router";
 import { Shell } from "./shell";
 import { look, useStore } from "./store";
@@ -21,10 +21,7 @@ function App() {
   return (
     <Shell route={route}>
       {route.view === "live" && <Live />}
-      {/* Stays, so that a conversation is there when its user comes back. */}
-      <div hidden={route.view !== "playground"}>
-        <Playground />
-      </div>
+      {route.view === "chat" && <ChatPage {...(route.id ? { id: route.id } : {})} />}
       {route.view === "connect" && <Connect />}
       {route.view === "task" && <TaskPage key={route.id} id={route.id} />}
     </Shell>

@@ -117,3 +117,52 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
     </dialog>
   );
 }
+
+/** Asks before something that cannot be taken back. Focus is on the way out. */
+export function Confirm(props: { title: string; yes: string; no?: string; onYes: () => void; onClose: () => void; children: ComponentChildren }) {
+  const accept = () => {
+    props.onClose();
+    props.onYes();
+  };
+  return (
+    <Dialog title={props.title} onClose={props.onClose}>
+      <div class="question">{props.children}</div>
+      <div class="buttons end">
+        <button type="button" onClick={props.onClose} autofocus>
+          {props.no ?? "Not now"}
+        </button>
+        <button type="button" class="serious" onClick={accept}>
+          {props.yes}
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+/** Buttons behind a button. Closes when one is used, with Escape, and when the focus goes elsewhere. */
+export function Menu({ label, children }: { label: string; children: ComponentChildren }) {
+  const menu = useRef<HTMLDetailsElement>(null);
+  const close = () => menu.current?.removeAttribute("open");
+  return (
+    <details
+      ref={menu}
+      class="menu"
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || !menu.current?.open) return;
+        event.stopPropagation();
+        close();
+        menu.current.querySelector("summary")?.focus();
+      }}
+      onFocusOut={(event) => !menu.current?.contains(event.relatedTarget as Node | null) && event.relatedTarget !== null && close()}
+    >
+      <summary aria-label={label} title={label}>
+        <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+          <path d="M3 8h.01M8 8h.01M13 8h.01" />
+        </svg>
+      </summary>
+      <div class="items" onClick={close}>
+        {children}
+      </div>
+    </details>
+  );
+}

@@ -3,8 +3,8 @@
 // Rules: ORCH-CON-4
 import { useState } from "preact/hooks";
 import { ask } from "./api";
-import { bytes, modelName, parameters, percent, rate, span } from "./format";
-import { Chip, Dialog, Empty, Meter, Panel, Said, Slots, type Tone } from "./parts";
+import { bytes, count, modelName, parameters, percent, rate, span } from "./format";
+import { Chip, Confirm, Dialog, Empty, Meter, Panel, Said, Slots, type Tone } from "./parts";
 import { type Change, attempt, forgetChange, reload, useStore } from "./store";
 import type { ModelState, Pool, ReloadProgress, Replica } from "./wire";
 
@@ -24,13 +24,13 @@ const REPLICA: Record<Replica["state"], [Tone, string]> = {
   backing_off: ["bad", "starts again"],
 };
 
-export function Pools({ pools }: { pools: Pool[] }) {
+export function Pools({ pools, known = [] }: { pools: Pool[]; known?: string[] }) {
   const [changing, setChanging] = useState<string | null>(null);
   const pool = pools.find(({ id }) => id === changing);
   return (
     <Panel title="Models" id="models">
       {pools.length === 0 ? <Empty title="No pool is configured." /> : pools.map((pool) => <One key={pool.id} pool={pool} onChange={() => setChanging(pool.id)} />)}
-      {pool && <Reload pool={pool} pools={pools} onClose={() => setChanging(null)} />}
+      {pool && <ReloadDialog pool={pool} pools={pools} known={known} onClose={() => setChanging(null)} />}
     </Panel>
   );
 }
@@ -40,6 +40,7 @@ function One({ pool, onChange }: { pool: Pool; onChange: () => void }) {
   const change = changes.get(pool.id);
   const [tone, state] = POOL[pool.state];
   const setState = (to: ModelState, done: string) => attempt(() => ask("POST", `/v1/models/${pool.id}/state`, { state: to }), done);
+  const [retiring, setRetiring] = useState(false);
   const changing = pool.reloading_to !== undefined || (change !== undefined && change.outcome === null);
   return (
     <article class="pool" id={`pool-${pool.id}`}>
@@ -72,8 +73,8 @@ function One({ pool, onChange }: { pool: Pool; onChange: () => void }) {
           {changing ? "Changing…" : "Reload…"}
         </button>
         {pool.model_state === "Active" ? (
-          <button type="button" onClick={() => setState("Retired", `${pool.id} is retired: its memory is free when what runs has finished.`)} disabled={changing}>
-            Retire
+          <button type="button" onClick={() => setRetiring(true)} disabled={changing}>
+            Retire…
           </button>
         ) : (
           <button type="button" class="primary" onClick={() => setState("Active", `${pool.id} is active again, and loads its model.`)}>
@@ -81,7 +82,22 @@ function One({ pool, onChange }: { pool: Pool; onChange: () => void }) {
           </button>
         )}
       </div>
+      {retiring && <Retire pool={pool} onYes={() => setState("Retired", `${pool.id} is retired: its memory is free when what runs has finished.`)} onClose={() => setRetiring(false)} />}
     </article>
+  );
+}
+
+function Retire({ pool, onYes, onClose }: { pool: Pool; onYes: () => void; onClose: () => void }) {
+  const waiting = pool.queue.interactive.depth + pool.queue.batch.depth;
+  const running = pool.replicas.reduce((total, replica) => total + replica.slots_busy, 0);
+  const tasks = (n: number) => (n === 1 ? "1 task" : `${count(n)} tasks`);
+  return (
+    <Confirm title={`Retire ${pool.id}?`} yes="Retire" onYes={onYes} onClose={onClose}>
+      <p>
+        {running > 0 ? `${tasks(running)} at work may finish; then the` : "The"} model is unloaded, and its memory is free for something else.
+        {waiting > 0 && ` ${tasks(waiting)} that wait end with an error.`} New tasks for it are refused until you activate it again.
+      </p>
+    </Confirm>
   );
 }
 
@@ -203,8 +219,21 @@ function Course({ pool, change }: { pool: Pool; change?: Change }) {
   );
 }
 
-function Reload({ pool, pools, onClose }: { pool: Pool; pools: Pool[]; onClose: () => void }) {
-  const [to, setTo] = useState(pool.model_ref);
+interface ReloadProps {
+  pool: Pool;
+  pools: Pool[];
+  /** References that may be wanted, beside those of the pools. */
+  known: string[];
+  /** What is proposed; what is served, where nothing is. */
+  to?: string;
+  /** Pools that may be chosen instead. */
+  choices?: string[];
+  onChoose?: (pool: string) => void;
+  onClose: () => void;
+}
+
+export function ReloadDialog({ pool, pools, known, to: proposed, choices, onChoose, onClose }: ReloadProps) {
+  const [to, setTo] = useState(proposed ?? pool.model_ref);
   const [sum, setSum] = useState("");
   const [wrong, setWrong] = useState<string | null>(null);
   const submit = (event: Event) => {
@@ -220,10 +249,22 @@ function Reload({ pool, pools, onClose }: { pool: Pool; pools: Pool[]; onClose: 
         <p class="dim">
           The new model is loaded and tested while the old one serves, where there is memory for both; otherwise the queue waits for the change. If it fails, everything stays as it is.
         </p>
+        {choices && (
+          <>
+            <label for="reload-pool">Pool</label>
+            <select id="reload-pool" value={pool.id} onChange={(event) => onChoose?.(event.currentTarget.value)}>
+              {choices.map((id) => (
+                <option key={id} value={id}>
+                  {id}
+                </option>
+              ))}
+            </select>
+          </>
+        )}
         <label for="new-model">Model</label>
         <input id="new-model" value={to} onInput={(event) => setTo(event.currentTarget.value)} list="known-models" spellcheck={false} autocomplete="off" aria-describedby="model-forms" autofocus />
         <datalist id="known-models">
-          {[...new Set(["starter", ...pools.map((one) => one.model_ref)])].map((ref) => (
+          {[...new Set(["starter", ...known, ...pools.map((one) => one.model_ref)])].map((ref) => (
             <option key={ref} value={ref} />
           ))}
         </datalist>

@@ -10,7 +10,7 @@ import type { Health } from "./wire";
 
 const VIEWS = [
   { view: "live", name: "Live" },
-  { view: "playground", name: "Playground" },
+  { view: "chat", name: "Chat" },
   { view: "connect", name: "Connect" },
 ] as const;
 

@@ -63,6 +63,9 @@ export function set(change: Partial<State>): void {
   listeners.forEach((listener) => listener());
 }
 
+/** The state at this moment, for what is no view. */
+export const storeNow = (): State => state;
+
 export function useStore(): State {
   const [, redraw] = useState(0);
   useEffect(() => {

@@ -2,11 +2,12 @@
 //
 // Rules: ORCH-CON-5
 import { useEffect, useState } from "preact/hooks";
-import { Refused, ask, cancelTask } from "./api";
+import { Refused, ask } from "./api";
+import { Cancel } from "./cancel";
 import { bytes, count, rate, short, span } from "./format";
 import { EndChip } from "./live";
 import { Chip, Copy, Empty, Panel, Said } from "./parts";
-import { attempt, signedOut } from "./store";
+import { signedOut } from "./store";
 import type { Task, TaskDetail } from "./wire";
 
 const POLL_MS = 1000;
@@ -62,9 +63,7 @@ export function TaskPage({ id }: { id: string }) {
         {task.state === "ended" && <EndChip task={task} />}
         <Copy text={task.task_id} label="Copy id" />
         {task.state !== "ended" && (
-          <button type="button" class="danger" onClick={() => attempt(() => cancelTask(task.task_id), `Task ${short(task.task_id)} is canceled.`)}>
-            Cancel
-          </button>
+          <Cancel task={task} />
         )}
       </header>
       {problem && (

@@ -42,7 +42,7 @@ export interface Pool {
   reloading_to?: string;
   reload?: ReloadProgress;
   placement?: { device: string; fits: boolean; why: string }[];
-  model?: { name: string; architecture: string; parameters: number; size_bytes: number; ctx_train: number };
+  model?: { name: string; architecture: string; parameters: number; size_bytes: number; ctx_train: number; chat_template?: boolean; images?: boolean };
   reason?: string;
   fetch?: { done_bytes: number; total_bytes?: number };
   prediction_error?: number;
@@ -93,6 +93,7 @@ export interface Task {
   predicted_start_p90_ms?: number;
   replica?: string;
   tokens_in: number;
+  tokens_read?: number;
   tokens_out: number;
   tokens_per_s?: number;
   max_tokens?: number;
@@ -104,6 +105,11 @@ export interface Task {
   finish_reason?: FinishReason;
   error?: ErrorEnvelope;
   placements: number;
+  /** The beginning of what was asked. */
+  preview?: string;
+  /** Who asked, as the client calls itself. */
+  client?: string;
+  model?: string;
 }
 
 export interface TaskList {
@@ -130,4 +136,45 @@ export interface Rollback {
   status: "rollback" | "refused";
   code: string;
   message: string;
+}
+
+/** The last hours, a minute at a time. */
+export interface Figures {
+  step_ms: number;
+  minutes: FiguresMinute[];
+  /** Milliseconds since 1970 at which the page got them. */
+  read_at: number;
+}
+
+export interface FiguresMinute {
+  /** Since it began. */
+  age_ms: number;
+  pools: { pool: string; tokens_in: number; tokens_out: number; started: number; ended: number; failed: number; waited_ms: number; longest_wait_ms: number; prediction_error?: number }[];
+  devices: { device: string; memory_used_bytes: number; memory_total_bytes: number }[];
+}
+
+/** The models in the daemon's folder, and those on their way there. */
+export interface Store {
+  models: StoredModel[];
+  fetches: StoreFetch[];
+  /** Bytes that the folder has room for. */
+  free_bytes?: number;
+}
+
+export interface StoredModel {
+  model_ref: string;
+  name: string;
+  bytes: number;
+  total_bytes?: number;
+  complete: boolean;
+  pools: string[];
+}
+
+export interface StoreFetch {
+  id: number;
+  model_ref: string;
+  state: "fetching" | "checking" | "done" | "failed" | "canceled";
+  done_bytes: number;
+  total_bytes?: number;
+  message?: string;
 }

@@ -573,6 +573,12 @@ pub struct ModelInfo {
     pub size_bytes: u64,
     ///Tokens of context it was trained with.
     pub ctx_train: u32,
+    ///Whether it has a chat template. A model without one continues texts, and takes no conversations.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub chat_template: ::std::option::Option<bool>,
+    ///Whether it takes images, on the endpoints that do.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub images: ::std::option::Option<bool>,
 }
 ///`Active`, it takes tasks; `Retired`, it takes none and is unloaded.
 #[derive(

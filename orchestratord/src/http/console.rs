@@ -33,9 +33,11 @@ pub(super) mod session;
 
 use session::{Cookie, Sessions, cookie_name, is_own_page};
 
-/// Nothing that the page does leaves the daemon, and nothing but its own files runs in it.
+/// Nothing that the page does leaves the daemon, and nothing but its own files runs in it. `data:` is for the images
+/// that its user has put into a conversation.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     object-src 'none'",
 );
 
 /// The most bytes of a log-in.

@@ -176,6 +176,8 @@ fn model_of(facts: &EngineFacts) -> wire::ModelInfo {
         parameters: facts.model.parameters,
         size_bytes: facts.model.size_bytes,
         ctx_train: facts.model.ctx_train.0,
+        chat_template: Some(facts.model.chat_template),
+        images: Some(facts.abilities.images),
     }
 }
 

@@ -157,6 +157,11 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
+    /// Runs a script in the page with an argument; what it promises is awaited.
+    pub async fn run_with(&self, script: &str, argument: &str) -> Value {
+        self.client.execute(script, vec![json!(argument)]).await.unwrap()
+    }
+
     /// Waits until `wanted`.
     ///
     /// # Panics

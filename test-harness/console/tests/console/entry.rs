@@ -60,6 +60,11 @@ async fn clients_are_told_how_to_connect() {
     browser.write("#fill", TOKEN).await;
     let filled = browser.says("#recipe", TOKEN).await;
     assert!(!filled.contains("YOUR_TOKEN"), "{filled}");
+    let context = browser.run("return fetch('/health').then((health) => health.json()).then((health) => health.pools[0].replicas[0].ctx)").await;
+    browser.press("opencode").await;
+    browser.says("#recipe", &format!("\"context\": {context}")).await;
+    browser.press("Claude Code").await;
+    browser.says("#recipe", "ANTHROPIC_MODEL=default").await;
     browser.press("Prometheus").await;
     browser.says("#recipe", "scrape_configs").await;
     browser.resize(PHONE).await;

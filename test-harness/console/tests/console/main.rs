@@ -1,6 +1,7 @@
 //! The console in headless Chromium, in front of the real daemon with the real engine and model. Where there is
 //! no browser, each test says so and does nothing.
 
+mod chat;
 mod entry;
 mod models;
 mod work;
@@ -18,10 +19,15 @@ async fn house(options: &[&str]) -> Option<(Daemon, Browser)> {
 /// The same with its user logged in.
 async fn entered(options: &[&str]) -> Option<(Daemon, Browser)> {
     let (daemon, browser) = house(options).await?;
+    enter(&browser).await;
+    Some((daemon, browser))
+}
+
+/// Logs in.
+async fn enter(browser: &Browser) {
     browser.write("#token", TOKEN).await;
     browser.press("Log in").await;
     browser.says(".figures", "Slots busy").await;
-    Some((daemon, browser))
 }
 
 /// Whatever was done, the page has asked nobody but its daemon.

@@ -37,10 +37,17 @@ async fn a_model_is_reloaded_and_a_bad_one_leaves_the_old_one_in_its_place() {
     keeps_to_itself(&browser).await;
 }
 
-/// ORCH-CON-4
+/// ORCH-CON-4, ORCH-CON-9
 #[tokio::test]
 async fn a_model_is_retired_and_activated() {
     let Some((daemon, browser)) = entered(&[]).await else { return };
+    browser.press("Retire…").await;
+    browser.press("Not now").await;
+    browser.gone("dialog").await;
+    browser.says(".pool h3", "Ready").await;
+    browser.press("Retire…").await;
+    browser.says("dialog", "New tasks for it are refused").await;
+    browser.shoot("retire").await;
     browser.press("Retire").await;
     browser.says(".pool h3", "Retired").await;
     browser.says(".notices", "is retired").await;

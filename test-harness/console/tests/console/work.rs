@@ -1,4 +1,4 @@
-//! Tasks: asked in the playground, seen live, canceled, and looked at one by one.
+//! Tasks: asked in a chat, seen live, canceled, and looked at one by one.
 
 use console_tests::PHONE;
 use harness::executable;
@@ -10,7 +10,7 @@ use crate::{entered, keeps_to_itself};
 #[tokio::test]
 async fn a_chat_streams_is_stopped_and_has_its_page() {
     let Some((daemon, browser)) = entered(&["pools[0].slots=2"]).await else { return };
-    browser.press("Playground").await;
+    browser.press("Chat").await;
     browser.write("#max_tokens", "48").await;
     browser.write("#temperature", "0").await;
     browser.write("#question", "Why is the sky blue?").await;
@@ -19,8 +19,8 @@ async fn a_chat_streams_is_stopped_and_has_its_page() {
     let figures = browser.says(".timing figcaption", "Tokens/s").await;
     assert!(figures.contains("First token"), "{figures}");
     browser.shows(".timing svg rect").await;
-    assert!(browser.text(".said.model .text").await.len() > 20, "it has answered");
-    browser.shoot("playground").await;
+    assert!(browser.text(".said.model .markdown").await.len() > 20, "it has answered");
+    browser.shoot("chat").await;
 
     browser.write("#max_tokens", "2000").await;
     browser.write("#question", "Tell me a very long story about a lighthouse.").await;
@@ -37,9 +37,10 @@ async fn a_chat_streams_is_stopped_and_has_its_page() {
     browser.shoot("task").await;
     browser.theme("dark").await;
     browser.shoot("task-dark").await;
-    browser.press("Playground").await;
-    browser.shoot("playground-dark").await;
+    browser.press("Chat").await;
+    browser.click(".chats li a").await;
     browser.says(".turns", "lighthouse").await;
+    browser.shoot("chat-dark").await;
     keeps_to_itself(&browser).await;
 }
 
@@ -58,7 +59,7 @@ async fn what_a_model_thinks_before_it_answers_is_folded() {
     browser.keys("#new-model", "\u{e007}").await;
     browser.says(".course", "Reloaded").await;
 
-    browser.press("Playground").await;
+    browser.press("Chat").await;
     browser.write("#max_tokens", "24").await;
     browser.write("#temperature", "0").await;
     browser.write("#question", "Say hello.").await;
@@ -68,10 +69,10 @@ async fn what_a_model_thinks_before_it_answers_is_folded() {
     browser.click(".reasoning summary").await;
     let reasoning = browser.text(".reasoning .text").await;
     assert!(reasoning.len() > 10 && !reasoning.contains("<think>"), "{reasoning}");
-    browser.gone(".said.model > .text").await;
+    browser.gone(".said.model .markdown").await;
 }
 
-/// ORCH-CON-4
+/// ORCH-CON-4, ORCH-CON-9
 #[tokio::test]
 async fn who_runs_and_who_waits_is_seen_and_can_be_canceled() {
     let Some((daemon, browser)) = entered(&["pools[0].slots=2"]).await else { return };
@@ -109,8 +110,14 @@ async fn who_runs_and_who_waits_is_seen_and_can_be_canceled() {
     browser.shoot("live-phone").await;
     browser.resize(console_tests::DESK).await;
 
+    // ORCH-CON-9: the question can be answered with no.
+    browser.click(&format!("[aria-label='Cancel task {}']", tasks[0])).await;
+    browser.press("Leave it").await;
+    browser.gone("dialog").await;
+    browser.shows(&format!("[aria-label='Cancel task {}']", tasks[0])).await;
     for task in &tasks {
         browser.click(&format!("[aria-label='Cancel task {task}']")).await;
+        browser.press("Cancel the task").await;
         browser.gone(&format!("[aria-label='Cancel task {task}']")).await;
     }
     browser.says("#running", "Nothing runs").await;
