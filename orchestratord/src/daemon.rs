@@ -31,6 +31,7 @@ use crate::engine::Offload;
 use crate::handle::DriverHandle;
 use crate::http::{Api, Instruments, ReadDevices};
 use crate::metrics::Metrics;
+use crate::model_folder::ModelFolder;
 use crate::server::{Ended, Server};
 use crate::tasks;
 
@@ -142,8 +143,10 @@ impl Daemon {
             devices: Arc::clone(&devices),
             margin_bytes: Arc::clone(&margin_bytes),
         };
+        let store = Arc::new(parts.store);
+        let models = ModelFolder::new(Arc::clone(&store));
         let context = ControllerContext {
-            store: Arc::new(parts.store),
+            store: Arc::clone(&store),
             built_in: parts.engines,
             policy: policies,
             offload: parts.offload,
@@ -163,7 +166,7 @@ impl Daemon {
 
         let address = parts.listener.local_addr()?;
         let settings = settings::http_settings(config, parts.token, address, parts.build);
-        let instruments = Instruments { metrics, devices, ledger, clock };
+        let instruments = Instruments { metrics, devices, ledger, clock, models };
         let api = Api::new(driver.clone(), settings, instruments);
         let limits = settings::connection_limits(config);
         let server = Server::start(parts.listener, api.router(), limits)?;

@@ -18,6 +18,7 @@
 //! | `engines.rs` | what engines and replicas report |
 //! | `pool.rs`, `pool/` | a pool: the life of its model, its replicas, whether it serves |
 //! | `pool_table.rs`, `configure.rs` | all pools, and how they come and go |
+//! | `history.rs` | figures of the last hours |
 //! | `shutdown.rs` | the stop |
 //! | `run.rs` | the task around it all |
 //!
@@ -38,6 +39,7 @@ mod dispatch;
 mod effect;
 mod engines;
 mod event;
+mod history;
 mod pool;
 mod pool_table;
 mod progress;
@@ -55,11 +57,13 @@ mod views;
 pub use crate::handle::DriverHandle;
 pub use effect::{Count, Effect, TokensOut};
 pub use event::{Event, RunId, TaskEvent, Work};
+pub use history::{DeviceMinute, FiguresView, MinuteView, PoolMinute, STEP as HISTORY_STEP};
 pub use pool::PoolSetup;
 pub use run::{DriverTask, OpenPool, Sources};
 pub use task::Retention;
 pub use task_end::FAILURES_MAX;
 
+use history::History;
 use pool::Pool;
 use pool_table::PoolTable;
 use shutdown::Mode;
@@ -83,6 +87,8 @@ pub struct Driver {
     looked_at: Timestamp,
     /// When the next model may make room for another.
     room_at: Option<Timestamp>,
+    /// The last hours.
+    history: History,
 }
 
 impl Driver {
@@ -96,6 +102,7 @@ impl Driver {
             effects: Vec::new(),
             looked_at: now,
             room_at: None,
+            history: History::default(),
         }
     }
 
@@ -117,6 +124,7 @@ impl Driver {
                 }
             }
             Event::Devices(snapshot) => {
+                self.history.devices(&snapshot, now);
                 self.pools.as_mut_slice().iter_mut().for_each(|pool| pool.devices_read(&snapshot));
             }
             Event::Tick => {}

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::admission;
 use crate::backpressure::Refusal;
-use crate::driver::FAILURES_MAX;
+use crate::driver::{FAILURES_MAX, FiguresView};
 use crate::health_view::HealthView;
 use crate::metrics::Metrics;
 use crate::pool_defaults::WithSystemPrompt;
@@ -25,7 +25,7 @@ use crate::protocol::{
 };
 use crate::state::ModelState;
 use crate::task_log::LogReader;
-use crate::task_view::{TaskStory, TasksView};
+use crate::task_view::{ClientName, TaskStory, TasksView};
 
 pub use crate::protocol::{Accepted, Command, QueuePosition, TaskRequest};
 
@@ -400,6 +400,19 @@ impl DriverHandle {
     /// The daemon at this moment; nothing when its driver has ended.
     pub async fn health(&self) -> Option<HealthView> {
         self.ask(Command::Health).await.ok()
+    }
+
+    /// The last hours.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] when the driver has ended.
+    pub async fn figures(&self) -> Result<FiguresView, Refusal> {
+        self.ask(Command::Figures).await
+    }
+
+    /// Remembers what asked for a task; forgets it where the driver has more to do than it should.
+    pub fn asked_by(&self, task: TaskId, client: ClientName) {
+        let _ = self.commands.try_send(Command::AskedBy(task, client));
     }
 
     /// No task is taken or started from here on, and those that wait end. Resolves when none runs.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use config_schema::{PoolConfig, PoolModel, SamplerProfile};
 use engine_api::EngineKind;
 use orchestrator_core::PoolId;
@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::engine::kind;
 use crate::handle::DriverHandle;
 use crate::metrics::Metrics;
+use crate::model_folder::ModelFolder;
 
 mod access;
 pub mod answer;
@@ -33,12 +34,14 @@ pub mod control;
 pub mod cors;
 pub mod data;
 pub mod events;
+mod figures;
 pub mod guard;
 mod heavy;
 pub mod image_url;
 pub mod models;
 mod openai_api;
 pub mod problem;
+mod store;
 mod streams;
 pub mod task_request;
 pub mod tasks;
@@ -98,6 +101,8 @@ pub struct Instruments {
     pub ledger: Arc<Ledger>,
     /// The clock.
     pub clock: Clock,
+    /// The models of this machine.
+    pub models: Arc<ModelFolder>,
 }
 
 /// What handlers get: the way to the driver, and what they need to read a request and to write an answer.
@@ -111,13 +116,14 @@ pub struct Api {
     streams: Streams,
     clock: Clock,
     console: console::session::Sessions,
+    models: Arc<ModelFolder>,
 }
 
 impl Api {
     /// The planes in front of `driver`.
     #[must_use]
     pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
-        let Instruments { metrics, devices, ledger, clock } = instruments;
+        let Instruments { metrics, devices, ledger, clock, models } = instruments;
         Arc::new(Self {
             driver,
             settings: RwLock::new(Arc::new(settings)),
@@ -127,6 +133,7 @@ impl Api {
             streams: Streams::new(clock),
             clock,
             console: console::sessions(),
+            models,
         })
     }
 
@@ -158,6 +165,10 @@ impl Api {
             .route("/v1/pools/{id}/reload", post(models::reload_pool).fallback(answer::only_post))
             .route("/v1/models/{id}/state", post(models::set_model_state).fallback(answer::only_post))
             .route("/health", get(control::get_health).fallback(answer::only_get))
+            .route("/v1/store", get(store::get_store).fallback(answer::only_get))
+            .route("/v1/store/fetches", post(store::create_fetch).fallback(answer::only_post))
+            .route("/v1/store/fetches/{id}", delete(store::delete_fetch).fallback(answer::only_delete))
+            .route("/v1/figures", get(figures::get_figures).fallback(answer::only_get))
             .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
             .merge(openai_api::routes())
             .merge(console::routes())

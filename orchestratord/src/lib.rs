@@ -16,6 +16,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod pool_defaults;
+pub mod model_folder;
 pub mod pool_protocol;
 pub mod pools;
 pub mod protocol;

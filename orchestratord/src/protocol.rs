@@ -10,13 +10,13 @@ use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount}
 use tokio::sync::oneshot;
 
 use crate::backpressure::Refusal;
-use crate::driver::{PoolSetup, Retention};
+use crate::driver::{FiguresView, PoolSetup, Retention};
 use crate::health_view::HealthView;
 use crate::pool_defaults::PoolDefaults;
 use crate::pool_protocol::{ReloadOrder, ReloadOutcome};
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
-use crate::task_view::{TaskRecords, TaskStory};
+use crate::task_view::{ClientName, TaskRecords, TaskStory};
 
 /// A task that has been read and checked, before anything that needs the model.
 #[derive(Clone, Debug)]
@@ -269,6 +269,10 @@ pub enum Command {
     Task(TaskId, ReplyTo<Result<TaskStory, Refusal>>),
     /// Look at the whole.
     Health(ReplyTo<HealthView>),
+    /// Look at the last hours.
+    Figures(ReplyTo<FiguresView>),
+    /// Remember what asked for a task. Has no reply.
+    AskedBy(TaskId, ClientName),
     /// Take and start no task any more; the reply comes when none is in an engine.
     BeginStop(ReplyTo<()>),
     /// End what still runs.
@@ -298,6 +302,8 @@ pub enum Reply {
     Task(ReplyTo<Result<TaskStory, Refusal>>, Result<TaskStory, Refusal>),
     /// To [`Command::Health`].
     Health(ReplyTo<HealthView>, HealthView),
+    /// To [`Command::Figures`].
+    Figures(ReplyTo<FiguresView>, FiguresView),
     /// To [`Command::BeginStop`] and [`Command::EndRunning`].
     Stop(ReplyTo<()>),
 }
@@ -316,6 +322,7 @@ impl Reply {
             Self::Tasks(to, reply) => to.send(reply),
             Self::Task(to, reply) => to.send(reply),
             Self::Health(to, reply) => to.send(reply),
+            Self::Figures(to, reply) => to.send(reply),
             Self::Stop(to) => to.send(()),
         }
     }

@@ -1,7 +1,7 @@
 //! Tasks as whoever looks at them sees them: where each stands, its course so far, what it was asked. Read
 //! off the driver's own records; nothing here changes a task.
 //!
-//! Rules: ORCH-TASK-14
+//! Rules: ORCH-TASK-14, ORCH-TASK-17
 
 use std::sync::Arc;
 
@@ -14,6 +14,13 @@ use crate::task_log::{TaskEnd, TaskLog};
 
 /// The most bytes of a task's input that are kept for whoever looks at it. The rest is only counted.
 pub const ASKED_BYTES_MAX: usize = 32 * 1024;
+
+/// The most characters of a task's preview, and the most bytes that are read for it.
+const PREVIEW_CHARS_MAX: usize = 120;
+const PREVIEW_BYTES_READ: usize = 1024;
+
+/// The most characters of a client's name.
+const CLIENT_CHARS_MAX: usize = 96;
 
 /// Where a task is.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +62,51 @@ pub struct TaskView {
     pub promised_start: Millis,
     /// Its course.
     pub course: Timeline,
+    /// Tokens of its prompt that are read, while it is being read and the engine says.
+    pub tokens_read: Option<TokenCount>,
+    /// The model that it was given to last, as that calls itself.
+    pub model: Option<Arc<str>>,
+    /// What asked, as it calls itself.
+    pub client: Option<ClientName>,
+    /// The beginning of what was asked last.
+    pub preview: Option<String>,
+}
+
+/// What a client calls itself: text without control characters, of bounded length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName(Arc<str>);
+
+impl ClientName {
+    /// From a header; nothing where that says nothing.
+    #[must_use]
+    pub fn new(header: &str) -> Option<Self> {
+        let name: String =
+            header.trim().chars().filter(|one| !one.is_control()).take(CLIENT_CHARS_MAX).collect();
+        (!name.is_empty()).then(|| Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The beginning of what is asked last, on one line; nothing where there is no text. Looks at a bounded part of it.
+#[must_use]
+pub fn preview_of(input: &Input) -> Option<Box<str>> {
+    let text = match input {
+        Input::Prompt(prompt) => prompt.as_str(),
+        Input::Messages(messages) => {
+            let asked = messages.iter().rev().find(|message| message.role == Role::User);
+            asked.or(messages.last())?.content.as_str()
+        }
+        Input::Inputs(inputs) => inputs.first()?.as_str(),
+    };
+    let begin = &text[..text.floor_char_boundary(PREVIEW_BYTES_READ)];
+    let words: Vec<_> = begin.split_whitespace().collect();
+    let line: String = words.join(" ").chars().take(PREVIEW_CHARS_MAX).collect();
+    (!line.is_empty()).then(|| line.into())
 }
 
 /// What a task has been through. Times count from its admission.

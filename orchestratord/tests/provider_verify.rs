@@ -135,8 +135,47 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, daemon: &TestDaemon) {
     assert_eq!(anyone.json(), json!({"status": "ok"}));
     let wrong = Ask::get("/health").without("Authorization").header("x-api-key", "wrong");
     assert_eq!(audit.expect(200, at, wrong).await.json(), json!({"status": "ok"}));
+    figures_and_models(audit, daemon).await;
     let metrics = audit.expect(200, at, Ask::get("/metrics")).await;
     assert!(metrics.text().contains("queue_depth{") && metrics.text().ends_with("# EOF\n"));
+}
+
+/// ORCH-FIG-1, ORCH-TASK-17, ORCH-MODEL-14
+async fn figures_and_models(audit: &Audit, daemon: &TestDaemon) {
+    let at = daemon.address;
+    let ask =
+        Ask::task(&json!({"prompt": " one \n two", "max_tokens": 2})).header("User-Agent", "a-client/1.2");
+    let id = audit.expect(202, at, ask).await.json()["task_id"].as_str().unwrap().to_owned();
+    audit.expect(200, at, Ask::get(&task("stream", &id))).await;
+    let shown = audit.expect(200, at, Ask::get(&format!("/v1/tasks/{id}"))).await.json()["task"].clone();
+    assert_eq!((&shown["preview"], &shown["client"]), (&json!("one two"), &json!("a-client/1.2")), "{shown}");
+    assert!(shown["model"].is_string(), "{shown}");
+    let figures = audit.expect(200, at, Ask::get("/v1/figures")).await.json();
+    let pools =
+        figures["minutes"].as_array().unwrap().iter().flat_map(|minute| minute["pools"].as_array().unwrap());
+    let (started, written) = pools.fold((0, 0), |(started, written), pool| {
+        (started + pool["started"].as_u64().unwrap(), written + pool["tokens_out"].as_u64().unwrap())
+    });
+    assert!(started >= 1 && written >= 2, "{figures}");
+
+    let nowhere = "https://127.0.0.1:1/a.gguf";
+    let begun = audit
+        .expect(202, at, Ask::post("/v1/store/fetches").json(&json!({"model_ref": nowhere})))
+        .await
+        .json();
+    let listed = audit.expect(200, at, Ask::get("/v1/store")).await.json();
+    assert_eq!(listed["fetches"][0]["id"], begun["id"], "{listed}");
+    let fetch = format!("/v1/store/fetches/{}", begun["id"]);
+    audit.expect(204, at, Ask::new("DELETE", &fetch)).await;
+    audit.send(at, Ask::new("DELETE", &fetch)).await;
+    audit.expect(404, at, Ask::new("DELETE", &fetch)).await;
+    for wrong in ["file:/a.gguf", "nonsense", ""] {
+        let refused =
+            audit.expect(400, at, Ask::post("/v1/store/fetches").json(&json!({"model_ref": wrong}))).await;
+        assert!(refused.json()["message"].as_str().unwrap().contains("`model_ref`"), "{wrong}");
+    }
+    let sum = json!({"model_ref": nowhere, "sha256": "abc"});
+    audit.expect(400, at, Ask::post("/v1/store/fetches").json(&sum)).await;
 }
 
 /// What the contract shows as a request is one.
@@ -281,6 +320,8 @@ async fn a_stopping_house(audit: &Audit) {
     audit.expect(503, at, Ask::get(&format!("/v1/sessions/{SOME_ID}"))).await;
     audit.expect(503, at, Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}"))).await;
     audit.expect(503, at, Ask::get("/metrics")).await;
+    audit.expect(503, at, Ask::get("/v1/figures")).await;
+    audit.expect(503, at, Ask::get("/v1/store")).await;
     audit.expect(503, at, Ask::get("/health")).await;
     models::without_a_driver(audit, 503, at).await;
 }

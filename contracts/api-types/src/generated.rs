@@ -76,6 +76,16 @@ pub struct Device {
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub utilization: ::std::option::Option<f64>,
 }
+///One device in one minute.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct DeviceFigures {
+    ///The id of the device.
+    pub device: ::std::string::String,
+    ///The most bytes of its memory in use, by anyone.
+    pub memory_used_bytes: u64,
+    ///Bytes of memory it has.
+    pub memory_total_bytes: u64,
+}
 ///The data of the event `end`.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct EndEvent {
@@ -287,6 +297,24 @@ pub struct Fetch {
     ///Bytes in all. Absent where the source does not say.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub total_bytes: ::std::option::Option<u64>,
+}
+///The last hours, a minute at a time.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Figures {
+    ///Milliseconds that one entry stands for.
+    pub step_ms: u64,
+    ///The minutes, the oldest first. The last one is not over.
+    pub minutes: ::std::vec::Vec<FiguresMinute>,
+}
+///One minute.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct FiguresMinute {
+    ///Milliseconds since it began.
+    pub age_ms: u64,
+    ///The pools that had something to do.
+    pub pools: ::std::vec::Vec<PoolFigures>,
+    ///The devices whose memory can be read.
+    pub devices: ::std::vec::Vec<DeviceFigures>,
 }
 ///How a task ended. `stop`, the model was done or a stop string was met; `length`, `max_tokens` or the end of the context was reached; `canceled`; `error`, see the error beside it.
 #[derive(
@@ -711,6 +739,29 @@ pub struct Pool {
     pub prediction_error: ::std::option::Option<f64>,
     ///The pool's replicas, in the order of their ids.
     pub replicas: ::std::vec::Vec<Replica>,
+}
+///One pool in one minute.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct PoolFigures {
+    ///The pool's name.
+    pub pool: ::std::string::String,
+    ///Tokens of prompts whose answer began.
+    pub tokens_in: u64,
+    ///Tokens of answers.
+    pub tokens_out: u64,
+    ///Tasks that were given to an engine for the first time.
+    pub started: u32,
+    ///Tasks that ended with an answer.
+    pub ended: u32,
+    ///Tasks that failed.
+    pub failed: u32,
+    ///How long those that started had waited, in all.
+    pub waited_ms: u64,
+    ///The longest of these waits.
+    pub longest_wait_ms: u64,
+    ///The median error of predicted starts at the last start, as a share of the real wait. Absent until a task has waited.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub prediction_error: ::std::option::Option<f64>,
 }
 ///`starting`, no replica is ready yet; `ready`, at least one is; `unloaded`, none is loaded and the first task loads it; `retired`, the model is out of service; `unavailable`, none is ready, and the reasons are with the replicas or, before there are any, with the pool.
 #[derive(
@@ -1434,6 +1485,139 @@ pub struct StartedEvent {
     ///Milliseconds from now until it is expected to start; 0 when it is running or has ended.
     pub predicted_start_ms: u64,
 }
+///The models of this machine, and those on their way to it.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct Store {
+    ///The files in the daemon's folder of models, in the order of their paths.
+    pub models: ::std::vec::Vec<StoredModel>,
+    ///The fetches that run, wait or are over, the last one first.
+    pub fetches: ::std::vec::Vec<StoreFetch>,
+    ///Why the folder cannot be read. Absent where it can.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub reason: ::std::option::Option<::std::string::String>,
+}
+///One fetch.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct StoreFetch {
+    ///Its number.
+    pub id: u64,
+    ///What is fetched.
+    pub model_ref: ::std::string::String,
+    pub state: StoreFetchState,
+    ///Bytes that are here.
+    pub done_bytes: u64,
+    ///Bytes in all. Absent where the source does not say.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub total_bytes: ::std::option::Option<u64>,
+    ///Why it failed, or what to know of the file.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub message: ::std::option::Option<::std::string::String>,
+}
+///What to fetch.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct StoreFetchRequest {
+    ///`starter`, `hf:OWNER/REPO/FILE.gguf` or `https://HOST/FILE.gguf`.
+    pub model_ref: ::std::string::String,
+    ///The checksum that the file must have, in 64 hexadecimal digits. It is not checked when absent.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub sha256: ::std::option::Option<::std::string::String>,
+}
+///`waiting`, others are fetched before it; `fetching`, its bytes come; `checking`, its checksum is computed; `done`, the file is here; `failed`, it is not, for the reason in the message; `canceled`.
+#[derive(
+    ::serde::Deserialize,
+    ::serde::Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd
+)]
+pub enum StoreFetchState {
+    #[serde(rename = "waiting")]
+    Waiting,
+    #[serde(rename = "fetching")]
+    Fetching,
+    #[serde(rename = "checking")]
+    Checking,
+    #[serde(rename = "done")]
+    Done,
+    #[serde(rename = "failed")]
+    Failed,
+    #[serde(rename = "canceled")]
+    Canceled,
+}
+impl ::std::fmt::Display for StoreFetchState {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        match *self {
+            Self::Waiting => f.write_str("waiting"),
+            Self::Fetching => f.write_str("fetching"),
+            Self::Checking => f.write_str("checking"),
+            Self::Done => f.write_str("done"),
+            Self::Failed => f.write_str("failed"),
+            Self::Canceled => f.write_str("canceled"),
+        }
+    }
+}
+impl ::std::str::FromStr for StoreFetchState {
+    type Err = self::error::ConversionError;
+    fn from_str(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        match value {
+            "waiting" => Ok(Self::Waiting),
+            "fetching" => Ok(Self::Fetching),
+            "checking" => Ok(Self::Checking),
+            "done" => Ok(Self::Done),
+            "failed" => Ok(Self::Failed),
+            "canceled" => Ok(Self::Canceled),
+            _ => {
+                Err(
+                    format!(
+                        "`{value}` is not one of `waiting`, `fetching`, `checking`, `done`, `failed`, `canceled`"
+                    )
+                        .into(),
+                )
+            }
+        }
+    }
+}
+impl ::std::convert::TryFrom<&str> for StoreFetchState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: &str,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+impl ::std::convert::TryFrom<::std::string::String> for StoreFetchState {
+    type Error = self::error::ConversionError;
+    fn try_from(
+        value: ::std::string::String,
+    ) -> ::std::result::Result<Self, self::error::ConversionError> {
+        value.parse()
+    }
+}
+///One file.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct StoredModel {
+    ///What serves it in a reload.
+    pub model_ref: ::std::string::String,
+    ///The file's name, without its ending.
+    pub name: ::std::string::String,
+    ///Bytes of it that are here.
+    pub bytes: u64,
+    ///Bytes that it has once it is whole. Absent where nobody has said.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub total_bytes: ::std::option::Option<u64>,
+    ///Whether it is whole.
+    pub complete: bool,
+    ///The pools that serve it.
+    pub pools: ::std::vec::Vec<::std::string::String>,
+}
 ///Where a task stands that is in the queue.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct TaskAccepted {
@@ -1657,6 +1841,18 @@ pub struct TaskSummary {
     pub error: ::std::option::Option<ErrorEnvelope>,
     ///How often it was given to a replica; more than once where one went away before the first token.
     pub placements: u32,
+    ///Tokens of its prompt that are read, those found in the KV cache included. Absent unless the built-in engine is reading it.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub tokens_read: ::std::option::Option<u32>,
+    ///The model that it was given to last, as that calls itself. Absent before its first start.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub model: ::std::option::Option<::std::string::String>,
+    ///What asked, as it calls itself in `User-Agent`, cut at 96 characters. Absent where it says nothing, and until its request is answered.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub client: ::std::option::Option<::std::string::String>,
+    ///The beginning of what was asked last, on one line, cut at 120 characters. Absent where there is no text.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub preview: ::std::option::Option<::std::string::String>,
 }
 ///The data of an event `token`. One event may hold the text of several tokens, where the bytes of one character came in parts or a stop string might have begun.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]

@@ -111,3 +111,8 @@ pub mod reload_request {
     ///How many characters `new_model_ref` may have.
     pub const NEW_MODEL_REF_CHARS: ::std::ops::RangeInclusive<usize> = 1..=4096;
 }
+///Of `StoreFetchRequest`.
+pub mod store_fetch_request {
+    ///How many characters `model_ref` may have.
+    pub const MODEL_REF_CHARS: ::std::ops::RangeInclusive<usize> = 1..=4096;
+}

@@ -38,6 +38,13 @@ impl Driver {
             Command::Configure(new, to) => Reply::Configure(to, self.configure(*new, now)),
             Command::Tasks(limit, to) => Reply::Tasks(to, self.task_records(limit, now)),
             Command::Task(task, to) => Reply::Task(to, self.task_story(task, now)),
+            Command::Figures(to) => Reply::Figures(to, self.history.view(now)),
+            Command::AskedBy(task, client) => {
+                if let Some(task) = self.tasks.get_mut(task) {
+                    task.record.asked_by(client);
+                }
+                return;
+            }
             Command::Health(to) => Reply::Health(to, self.health(now)),
             Command::BeginStop(idle) => return self.begin_stop(idle, now),
             Command::EndRunning(to) => {

@@ -23,6 +23,10 @@ impl Driver {
                 unreachable!("a replica that takes tasks has an engine")
             };
             let run = task.record.started(dispatch.replica.clone(), engine.facts(), now);
+            if run == 1 {
+                let error = pool.prediction_error();
+                self.history.started(&pool.setup.id, dispatch.queue_time, error, now);
+            }
             let run = RunId { task: dispatch.task, run };
             task.span.record("replica", tracing::field::display(&dispatch.replica));
             tracing::debug!(parent: &task.span, run = run.run, queue_ms = dispatch.queue_time.0, "started");

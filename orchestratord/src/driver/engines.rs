@@ -20,6 +20,9 @@ impl Driver {
         match (&mut task.state, event) {
             (TaskState::Running(running), TaskEvent::FirstToken) => {
                 running.first_token_at.get_or_insert(now);
+                if task.record.has_said_nothing() {
+                    self.history.read(&self.pools[task.pool].setup.id, task.tokens_in.0.into(), now);
+                }
                 task.record.token(now);
                 self.pools[task.pool].scheduler.first_token(run.task, now);
             }

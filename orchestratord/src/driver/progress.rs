@@ -55,6 +55,8 @@ impl Driver {
             let Some(task) = self.tasks.get_mut(run.task).filter(|task| task.record.runs() == run.run) else {
                 continue;
             };
+            let wrote = task.record.wrote(work.tokens.into());
+            self.history.wrote(&self.pools[task.pool].setup.id, wrote, now);
             match &mut task.state {
                 TaskState::Running(running) => running.progress.read(*work, now),
                 TaskState::Leaving { progress, .. } => progress.read(*work, now),

@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine_api::EngineKind;
 use generation::GenerateRequest;
 use orchestrator_core::{ReplicaId, TaskId, Timestamp, TokenCount};
 
@@ -66,6 +67,16 @@ impl Task {
             TaskState::Waiting { job } | TaskState::Running(Running { job, .. }) => Some(job),
             TaskState::Leaving { .. } | TaskState::Ended => None,
         }
+    }
+
+    /// Tokens of its prompt that are read, while the built-in engine reads it: that counts nothing else before the first token.
+    #[must_use]
+    pub fn tokens_read(&self) -> Option<TokenCount> {
+        let TaskState::Running(Running { first_token_at: None, progress, .. }) = &self.state else {
+            return None;
+        };
+        let done = progress.work.done.filter(|_| self.record.engine() == EngineKind::Llamacpp)?;
+        Some(TokenCount(u32::try_from(done).unwrap_or(u32::MAX).min(self.tokens_in.0)))
     }
 
     /// Whether its last event has been decided.

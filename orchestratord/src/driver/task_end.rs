@@ -14,10 +14,11 @@
 use std::sync::Arc;
 
 use generation::{EndReport, EngineError, Finish};
-use orchestrator_core::{CancelOutcome, EndFigures, Millis, ReplicaId, TaskId, Timestamp, TokenCount};
+use orchestrator_core::{CancelOutcome, EndFigures, Millis, TaskId, Timestamp, TokenCount};
 
 use super::commands::no_task;
 use super::effect::{Count, TokensOut};
+use super::history::Outcome;
 use super::task::{Progress, Running, Task, TaskState};
 use super::{Driver, Effect};
 use crate::backpressure::{Failure, Refusal};
@@ -201,9 +202,10 @@ impl Driver {
 
     /// A task is in no engine any more; its log has been closed.
     pub(super) fn left_engine(&mut self, id: TaskId, report: Option<&EndReport>, now: Timestamp) {
-        let Some(task) = self.tasks.get(id) else { return };
+        let Some(task) = self.tasks.get_mut(id) else { return };
         let pool = &mut self.pools[task.pool];
         let Some((replica, _)) = task.placement() else { return };
+        let replica = replica.clone();
         let figures = report.map(|report| EndFigures {
             tokens_in: report.tokens_in,
             tokens_cached: report.tokens_cached,
@@ -212,9 +214,11 @@ impl Driver {
             decode: report.decode_ms,
         });
         if let Some(figures) = figures {
+            let wrote = task.record.wrote(figures.tokens_out.0.into());
+            self.history.wrote(&pool.setup.id, wrote, now);
             self.effects.push(Effect::Count(Count::Tokens(
                 pool.labels(),
-                ReplicaId::clone(replica),
+                replica,
                 figures.tokens_in.0.into(),
                 figures.tokens_out.0.into(),
             )));
@@ -232,6 +236,14 @@ impl Driver {
         }
         let job = task.job().cloned();
         task.record.ended(job.as_deref(), now);
+        let outcome = match &ending {
+            Ending::Reported(_) => Some(Outcome::Answered),
+            Ending::Failed(_) => Some(Outcome::Failed),
+            Ending::Canceled => None,
+        };
+        if let Some(outcome) = outcome {
+            self.history.ended(&self.pools[task.pool].setup.id, outcome, now);
+        }
         let (started_at, first_token_at, tokens_in) = match &task.state {
             TaskState::Running(run) => (run.started_at, run.first_token_at, task.tokens_in),
             // No replica has read it.

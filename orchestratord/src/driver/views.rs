@@ -15,7 +15,9 @@ use super::commands::no_task;
 use super::task::{Task, TaskState};
 use super::{Driver, PoolSetup};
 use crate::backpressure::Refusal;
-use crate::task_view::{PromptPreview, TaskPhase, TaskRecord, TaskRecords, TaskStory, TaskView, Timeline};
+use crate::task_view::{
+    ClientName, PromptPreview, TaskPhase, TaskRecord, TaskRecords, TaskStory, TaskView, Timeline, preview_of,
+};
 
 /// What is remembered of a task for as long as it is known.
 #[derive(Debug)]
@@ -40,6 +42,14 @@ pub struct Record {
     failures: u8,
     /// Bytes that are held for it once it has ended.
     held_bytes: usize,
+    /// The beginning of what was asked.
+    preview: Option<Box<str>>,
+    /// What asked, as it calls itself.
+    client: Option<ClientName>,
+    /// The model that it was given to last, as that calls itself.
+    model: Option<Arc<str>>,
+    /// Tokens of its answer that are in the figures of the last hours.
+    counted_out: u64,
 }
 
 impl Record {
@@ -61,6 +71,10 @@ impl Record {
             runs: 0,
             failures,
             held_bytes: 0,
+            preview: preview_of(&job.input),
+            client: None,
+            model: None,
+            counted_out: 0,
         }
     }
 
@@ -68,9 +82,28 @@ impl Record {
     pub fn started(&mut self, replica: ReplicaId, facts: &EngineFacts, now: Timestamp) -> u32 {
         self.replica = Some(replica);
         self.engine = facts.kind;
+        if self.model.as_deref() != Some(facts.model.name.as_str()) {
+            self.model = Some(facts.model.name.as_str().into());
+        }
         self.started_at = Some(now);
         self.runs += 1;
         self.runs
+    }
+
+    /// What asked for it.
+    pub fn asked_by(&mut self, client: ClientName) {
+        self.client.get_or_insert(client);
+    }
+
+    /// So many tokens of its answer are there, over all of its placements. Returns how many of them are new.
+    pub fn wrote(&mut self, tokens: u64) -> u64 {
+        // A vector or a score is no token.
+        if self.workload != Workload::Completion {
+            return 0;
+        }
+        let new = tokens.saturating_sub(self.counted_out);
+        self.counted_out += new;
+        new
     }
 
     /// Its lane.
@@ -130,7 +163,8 @@ impl Record {
     /// Bytes that are held for it once it has ended.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
-        (self.held_bytes + self.asked.as_ref().map_or(0, |asked| asked.held_bytes())) as u64
+        let texts = self.preview.as_deref().map_or(0, str::len);
+        (self.held_bytes + texts + self.asked.as_ref().map_or(0, |asked| asked.held_bytes())) as u64
     }
 
     /// So many bytes more are held for it.
@@ -228,6 +262,10 @@ impl Driver {
             age: Millis::from_duration(now.since(task.admitted_at)),
             promised_start: task.accepted.position.predicted_start,
             course: task.record.course(task.admitted_at),
+            tokens_read: task.tokens_read(),
+            model: task.record.model.clone(),
+            client: task.record.client.clone(),
+            preview: task.record.preview.as_deref().map(str::to_owned),
         };
         TaskRecord { view, log: Arc::clone(&task.log) }
     }

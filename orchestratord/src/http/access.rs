@@ -1,7 +1,7 @@
 //! What stands around every request: one log line, the words of the plane, and an answer even when a handler
 //! panics. It is one layer: the router copies every layer for every request, each with those within it.
 //!
-//! Rules: ORCH-ERR-5, ORCH-SEC-4
+//! Rules: ORCH-ERR-5, ORCH-SEC-4, ORCH-TASK-17
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,14 +11,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::Method;
+use http::header::USER_AGENT;
 use orchestrator_core::{TaskId, Timestamp};
 
 use super::answer::Refused;
+use super::console::session::is_own_page;
 use super::openai_api::error::in_api_flavor;
 use super::unread::BodyRead;
 use super::{Api, cors, guard};
 use crate::backpressure::Refusal;
 use crate::clock::Clock;
+use crate::task_view::ClientName;
 
 /// Beside a response that is about one task.
 #[derive(Clone, Copy)]
@@ -28,6 +31,7 @@ pub(super) struct About(pub(super) TaskId);
 pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let line = Line::begin(api.clock, &request);
     let origin = api.settings().origins.of(request.headers());
+    let client = client_of(&request);
     let (body, request) = BodyRead::watch(request);
     let answered = AssertUnwindSafe(guard::guarded(&api, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|panic| {
@@ -42,8 +46,22 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         cors::allow(origin, &mut response);
     }
     body.close_if_unread(&mut response);
+    if let (Some(client), Some(About(task))) = (client, response.extensions().get()) {
+        api.driver.asked_by(*task, client);
+    }
     line.end(&response);
     response
+}
+
+/// What sends a request that may make a task: the console, which a browser sends for, or what `User-Agent` says.
+fn client_of(request: &Request) -> Option<ClientName> {
+    if request.method() != Method::POST || request.uri().path().ends_with("/cancel") {
+        return None;
+    }
+    if is_own_page(request.headers()) {
+        return ClientName::new("console");
+    }
+    ClientName::new(request.headers().get(USER_AGENT)?.to_str().ok()?)
 }
 
 /// One line a request: at `info` when it was refused for good or failed, else at `debug`, a full queue

@@ -168,6 +168,11 @@ pub(super) async fn only_post(request: Request) -> Response {
     wrong_method(&request, "POST")
 }
 
+/// The answer of a path that only takes DELETE.
+pub(super) async fn only_delete(request: Request) -> Response {
+    wrong_method(&request, "DELETE")
+}
+
 /// The answer of a path that takes GET and POST.
 pub(super) async fn only_get_or_post(request: Request) -> Response {
     wrong_method(&request, "GET, HEAD, POST")

@@ -106,7 +106,8 @@ fn model_of(named: &str, present: &PoolModel) -> Result<PoolModel, Refusal> {
     }
 }
 
-fn checksum(given: &str) -> Result<String, Refusal> {
+/// A SHA-256 in the form in which it is compared.
+pub(super) fn checksum(given: &str) -> Result<String, Refusal> {
     if given.len() == SHA256_DIGITS && given.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(given.to_ascii_lowercase());
     }

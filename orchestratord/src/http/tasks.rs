@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
+use engine_api::redact::without_folders;
 use generation::{Role, Workload};
 use orchestrator_core::{Priority, TaskId};
 use serde::Deserialize;
@@ -117,6 +118,10 @@ fn summary_of(view: &TaskView) -> TaskSummary {
         finish_reason: end.map(answer::finish_on_the_wire),
         error: end.and_then(|end| answer::error_of(end, view.engine)),
         placements: view.course.placements,
+        tokens_read: view.tokens_read.map(|tokens| tokens.0),
+        model: view.model.as_deref().map(without_folders),
+        client: view.client.as_ref().map(|client| client.as_str().to_owned()),
+        preview: view.preview.clone(),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn router() -> Router {
                     reply.send(view);
                 }
                 Command::Cancel(_, reply) => reply.send(Ok(())),
+                Command::AskedBy(..) => {}
                 other => panic!("nobody asks for {other:?}"),
             }
         }
@@ -46,10 +47,12 @@ pub(super) fn router() -> Router {
         build: "none".to_owned(),
     };
     let devices: ReadDevices = Arc::new(|| panic!("the driver of the cards is of another version"));
+    let store = model_store::Store::new("/none".into(), model_store::Env::default());
+    let models = ModelFolder::new(Arc::new(store));
     Api::new(
         driver,
         settings,
-        Instruments { metrics, devices, ledger: Arc::default(), clock: Clock::start() },
+        Instruments { metrics, devices, ledger: Arc::default(), clock: Clock::start(), models },
     )
     .router()
 }

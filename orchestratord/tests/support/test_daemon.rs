@@ -21,6 +21,7 @@ use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
 use orchestratord::metrics::Metrics;
+use orchestratord::model_folder::ModelFolder;
 use orchestratord::pool_protocol::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
 use orchestratord::protocol::Configuration;
 use orchestratord::server::{ConnectionLimits, Server, bind};
@@ -285,7 +286,11 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
     };
     let snapshot = Arc::new(Snapshot::default());
     let devices: ReadDevices = Arc::new(move || Arc::clone(&snapshot));
-    let instruments = Instruments { metrics, devices, ledger: Arc::default(), clock };
+    // What is fetched in these tests has no host.
+    let folder = std::env::temp_dir().join(format!("orchestratord-models-{}", std::process::id()));
+    let folder = model_store::Store::new(folder, model_store::Env::default());
+    let folder = ModelFolder::new(Arc::new(folder));
+    let instruments = Instruments { metrics, devices, ledger: Arc::default(), clock, models: folder };
     let limits = ConnectionLimits {
         connections: 64,
         header_timeout: Duration::from_secs(10),

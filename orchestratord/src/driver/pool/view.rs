@@ -45,11 +45,13 @@ impl Pool {
             facts: self.facts.clone(),
             fetch,
             reason,
-            prediction_error: self
-                .scheduler
-                .accuracy(Priority::Interactive)
-                .map(|graded| graded.median_error),
+            prediction_error: self.prediction_error(),
         }
+    }
+
+    /// The median of the error of predicted starts, as a fraction of the real wait.
+    pub(in crate::driver) fn prediction_error(&self) -> Option<f64> {
+        self.scheduler.accuracy(Priority::Interactive).map(|graded| graded.median_error)
     }
 
     /// Whether it serves, or would serve the first who asks.
