@@ -1,4 +1,6 @@
 // A task's cancel, with a question before it.
+//
+// Rules: ORCH-CON-9
 import { useState } from "preact/hooks";
 import { cancelTask } from "./api";
 import { count, short } from "./format";

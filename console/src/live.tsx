@@ -72,7 +72,7 @@ function Figures({ pools }: { pools: Pool[] }) {
 const Lane = ({ task }: { task: Task }) => <span class={`lane tight ${task.priority}`}>{task.priority}</span>;
 
 const TaskLink = ({ task }: { task: Task }) => (
-  <a class="mono" href={`#/task/${task.task_id}`} aria-label={`Task ${task.task_id}`}>
+  <a class="mono" href={`#/task/${task.task_id}`} aria-label={`Task ${task.task_id}`} title={task.preview}>
     {short(task.task_id)}
   </a>
 );
@@ -131,8 +131,19 @@ function Running({ tasks }: { tasks: Task[] }) {
   );
 }
 
+function Reading({ task }: { task: Task }) {
+  if (task.tokens_read === undefined) return <span class="dim">reading the prompt</span>;
+  return (
+    <span class="progress" title="Tokens of the prompt that are read">
+      <span class="dim">reading</span>
+      <progress max={Math.max(1, task.tokens_in)} value={task.tokens_read} aria-label="Tokens of the prompt that are read" />
+      <span class="dim num">{percent(task.tokens_read / Math.max(1, task.tokens_in))}</span>
+    </span>
+  );
+}
+
 function Answer({ task }: { task: Task }) {
-  if (task.tokens_out === 0) return <span class="dim">reading the prompt</span>;
+  if (task.tokens_out === 0) return <Reading task={task} />;
   return (
     <span class="progress">
       <span class="num">{count(task.tokens_out)}</span>
@@ -228,7 +239,7 @@ export function EndChip({ task }: { task: Task }) {
 
 function Ended({ tasks, all }: { tasks: Task[]; all: number }) {
   return (
-    <Panel title="Ended" note={all ? `${count(all)} kept` : undefined} id="ended">
+    <Panel title="Ended" note={all ? `${count(all)} kept` : undefined} id="ended" actions={all > 0 && <a href="#/activity">All, with the last hours</a>}>
       {tasks.length === 0 ? (
         <Empty title="Nothing has ended lately." />
       ) : (
@@ -237,6 +248,7 @@ function Ended({ tasks, all }: { tasks: Task[]; all: number }) {
             <thead>
               <tr>
                 <th>Task</th>
+                <th class="opt">Asked</th>
                 <th>Lane</th>
                 <th>End</th>
                 <th class="num opt">Waited</th>
@@ -251,6 +263,9 @@ function Ended({ tasks, all }: { tasks: Task[]; all: number }) {
                 <tr key={task.task_id}>
                   <td>
                     <TaskLink task={task} />
+                  </td>
+                  <td class="opt preview ellipsis" title={task.preview}>
+                    {task.preview ?? <span class="dim">{task.workload}</span>}
                   </td>
                   <td>
                     <Lane task={task} />

@@ -2,10 +2,12 @@
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import "./console.css";
+import { Activity } from "./activity/page";
 import { ChatPage } from "./chat/page";
 import { Connect } from "./connect";
 import { Live } from "./live";
 import { LogIn } from "./login";
+import { Models } from "./models/page";
 import { useRoute } from "./router";
 import { Shell } from "./shell";
 import { look, useStore } from "./store";
@@ -22,6 +24,8 @@ function App() {
     <Shell route={route}>
       {route.view === "live" && <Live />}
       {route.view === "chat" && <ChatPage {...(route.id ? { id: route.id } : {})} />}
+      {route.view === "models" && <Models />}
+      {route.view === "activity" && <Activity />}
       {route.view === "connect" && <Connect />}
       {route.view === "task" && <TaskPage key={route.id} id={route.id} />}
     </Shell>

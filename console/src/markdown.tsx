@@ -1,5 +1,7 @@
 // Markdown as elements. The text is parsed and never becomes HTML: what a model writes as HTML is shown as text, an image is a link,
 // and a link goes to a web page or nowhere.
+//
+// Rules: ORCH-CON-10
 import { type Token, type Tokens, lexer } from "marked";
 import { Component, type ComponentChildren, type JSX } from "preact";
 import { useMemo } from "preact/hooks";

@@ -24,11 +24,11 @@ const REPLICA: Record<Replica["state"], [Tone, string]> = {
   backing_off: ["bad", "starts again"],
 };
 
-export function Pools({ pools, known = [] }: { pools: Pool[]; known?: string[] }) {
+export function Pools({ pools, known = [], title = "Models" }: { pools: Pool[]; known?: string[]; title?: string }) {
   const [changing, setChanging] = useState<string | null>(null);
   const pool = pools.find(({ id }) => id === changing);
   return (
-    <Panel title="Models" id="models">
+    <Panel title={title} id="models">
       {pools.length === 0 ? <Empty title="No pool is configured." /> : pools.map((pool) => <One key={pool.id} pool={pool} onChange={() => setChanging(pool.id)} />)}
       {pool && <ReloadDialog pool={pool} pools={pools} known={known} onClose={() => setChanging(null)} />}
     </Panel>

@@ -11,6 +11,8 @@ import type { Health } from "./wire";
 const VIEWS = [
   { view: "live", name: "Live" },
   { view: "chat", name: "Chat" },
+  { view: "models", name: "Models" },
+  { view: "activity", name: "Activity" },
   { view: "connect", name: "Connect" },
 ] as const;
 

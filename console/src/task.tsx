@@ -142,6 +142,8 @@ function Facts({ task }: { task: Task }) {
   const admitted = new Date(Date.now() - task.age_ms);
   const facts: [string, string | undefined][] = [
     ["Admitted", `${admitted.toLocaleTimeString()} · ${span(task.age_ms)} ago`],
+    ["Client", task.client],
+    ["Model", task.model],
     ["Lane", task.priority],
     ["Pool", task.pool],
     ["Replica", task.replica],
@@ -150,6 +152,7 @@ function Facts({ task }: { task: Task }) {
     ["Before it", task.queue_position === undefined ? undefined : String(task.queue_position)],
     ["Starts in", task.predicted_start_ms === undefined ? undefined : `≈ ${span(task.predicted_start_ms)}`],
     ["At the latest (90 %)", task.predicted_start_p90_ms === undefined ? undefined : `≈ ${span(task.predicted_start_p90_ms)}`],
+    ["Prompt read", task.tokens_read === undefined ? undefined : `${count(task.tokens_read)} of ${count(task.tokens_in)} tokens`],
     ["Tokens a second", task.tokens_per_s === undefined ? undefined : rate(task.tokens_per_s)],
     ["Most tokens", task.max_tokens === undefined ? undefined : count(task.max_tokens)],
     ["Placed", task.placements > 1 ? `${task.placements} times: a replica went away before the first token` : undefined],

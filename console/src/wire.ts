@@ -93,6 +93,7 @@ export interface Task {
   predicted_start_p90_ms?: number;
   replica?: string;
   tokens_in: number;
+  /** While the built-in engine reads it. */
   tokens_read?: number;
   tokens_out: number;
   tokens_per_s?: number;
@@ -157,8 +158,8 @@ export interface FiguresMinute {
 export interface Store {
   models: StoredModel[];
   fetches: StoreFetch[];
-  /** Bytes that the folder has room for. */
-  free_bytes?: number;
+  /** Why the folder cannot be read. */
+  reason?: string;
 }
 
 export interface StoredModel {
@@ -173,7 +174,7 @@ export interface StoredModel {
 export interface StoreFetch {
   id: number;
   model_ref: string;
-  state: "fetching" | "checking" | "done" | "failed" | "canceled";
+  state: "waiting" | "fetching" | "checking" | "done" | "failed" | "canceled";
   done_bytes: number;
   total_bytes?: number;
   message?: string;

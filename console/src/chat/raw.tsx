@@ -1,4 +1,6 @@
 // A text that the model continues as it stands, without a chat template: for base models, and to see what a template does.
+//
+// Rules: ORCH-CON-11
 import { count, rate, span } from "../format";
 import { Copy, Said } from "../parts";
 import { continueText, stop } from "./answer";

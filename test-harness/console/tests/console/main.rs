@@ -1,6 +1,7 @@
 //! The console in headless Chromium, in front of the real daemon with the real engine and model. Where there is
 //! no browser, each test says so and does nothing.
 
+mod activity;
 mod chat;
 mod entry;
 mod models;
