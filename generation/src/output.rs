@@ -271,6 +271,8 @@ pub struct EndReport {
     pub prefill_ms: Millis,
     /// From the first token to the end.
     pub decode_ms: Millis,
+    /// The stop text that ended the output, where one did and the engine says which.
+    pub stop_text: Option<String>,
     /// As [`OutputChunk::extra`], behind the last chunk.
     #[serde(skip)]
     pub extra: Option<Arc<ExtraFields>>,
@@ -288,6 +290,7 @@ impl EndReport {
             tokens_reasoning: None,
             prefill_ms: Millis(0),
             decode_ms: Millis(0),
+            stop_text: None,
             extra: None,
         }
     }

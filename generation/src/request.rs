@@ -217,6 +217,20 @@ pub struct GenerateRequest {
     pub include_extra: bool,
 }
 
+/// What is said of a prompt that leaves no room for an answer. Client libraries look for these words.
+#[must_use]
+pub fn prompt_too_long(prompt: TokenCount, ctx: TokenCount) -> String {
+    let most = ctx.0.saturating_sub(1);
+    format!(
+        "{PROMPT_TOO_LONG}: {prompt} tokens > {most} maximum; this model's maximum context length is {ctx} tokens, one of \
+         them for the answer: shorten the messages by at least {} tokens",
+        prompt.0.saturating_sub(most)
+    )
+}
+
+/// What [`prompt_too_long`] begins with.
+pub const PROMPT_TOO_LONG: &str = "prompt is too long";
+
 /// What one entry of a list takes at most when it is encoded, beside its texts.
 const ENTRY_BYTES: usize = 16;
 

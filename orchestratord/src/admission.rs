@@ -1,11 +1,13 @@
 //! Whether a task is one for an engine, and whether its measured prompt fits there. Pure: facts and numbers
 //! in, an answer with the numbers out.
 //!
-//! Rules: ORCH-TASK-6, ORCH-TASK-8, ORCH-ENG-9, ORCH-DET-2
+//! Rules: ORCH-OAI-24, ORCH-TASK-6, ORCH-TASK-8, ORCH-ENG-9, ORCH-DET-2
+
+use std::sync::Arc;
 
 use engine_api::redact::without_folders;
 use engine_api::{EngineFacts, Measured};
-use generation::Determinism;
+use generation::{Determinism, prompt_too_long};
 use orchestrator_core::TokenCount;
 
 use crate::backpressure::Refusal;
@@ -60,23 +62,31 @@ pub fn check_fit(request: &TaskRequest, measured: Measured, facts: &EngineFacts)
             Ok(())
         };
     }
-    let answer = job.max_tokens.unwrap_or(TokenCount(1));
+    let answer = job.max_tokens.filter(|_| !request.is_ceiling).unwrap_or(TokenCount(1));
     let together = u64::from(prompt.0) + u64::from(answer.0);
     if together <= u64::from(ctx.0) {
         return Ok(());
     }
     let room = ctx.0.saturating_sub(prompt.0);
     Err(Refusal::Invalid(match job.max_tokens {
-        Some(max_tokens) if room > 0 => format!(
+        Some(max_tokens) if room > 0 && !request.is_ceiling => format!(
             "the prompt has {prompt} tokens and `max_tokens` is {max_tokens}: together {together}, but the context \
              holds {ctx}; ask for at most {room}"
         ),
-        _ => format!(
-            "the prompt has {prompt} tokens, which is longer than the model's context length: the context holds {ctx}, \
-             with at least one for the answer; shorten the prompt by at least {}",
-            u64::from(prompt.0) + 1 - u64::from(ctx.0)
-        ),
+        _ => prompt_too_long(prompt, ctx),
     }))
+}
+
+/// Cuts a ceiling to what the context holds behind the prompt. A prompt without room was refused before.
+pub fn cut_to_room(request: &mut TaskRequest, measured: Measured, facts: &EngineFacts) {
+    if !request.is_ceiling || request.workload() != generation::Workload::Completion {
+        return;
+    }
+    let ctx = request.job.ctx.unwrap_or(facts.ctx);
+    let room = TokenCount(ctx.0.saturating_sub(measured.longest.0).max(1));
+    if request.job.max_tokens.is_some_and(|most| most > room) {
+        Arc::make_mut(&mut request.job).max_tokens = Some(room);
+    }
 }
 
 #[cfg(test)]

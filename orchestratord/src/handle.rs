@@ -180,13 +180,21 @@ impl DriverHandle {
         self.ask(|reply| Command::Admit(request, pool, measurement, reply)).await?
     }
 
-    /// Where a task goes; a refusal is counted.
+    /// Where a task goes, cut to the room there; a refusal is counted.
     async fn find_place_counted(
         &self,
         request: &mut TaskRequest,
         last: &mut LastMeasured,
     ) -> Result<Found, Refusal> {
-        self.find_place(request, last).await.map_err(|(refusal, engine)| {
+        let found = self.find_place(request, last).await;
+        if let (
+            Ok(Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. }),
+            Some((engine, ..)),
+        ) = (&found, &last.measured)
+        {
+            admission::cut_to_room(request, *measured, engine.facts());
+        }
+        found.map_err(|(refusal, engine)| {
             if let Some(engine) = engine {
                 self.metrics.task_rejected(engine.as_str(), refusal.verdict().code);
             }

@@ -29,6 +29,8 @@ pub struct TaskRequest {
     pub engine: Option<EngineKind>,
     /// The caller's guess of the answer's length.
     pub expected_tokens: Option<TokenCount>,
+    /// Whether `max_tokens` is a ceiling, which is cut to what the context holds; otherwise what does not fit is refused.
+    pub is_ceiling: bool,
     /// Of the request's body: the same id with another fingerprint is another task.
     pub fingerprint: u64,
 }
@@ -37,7 +39,14 @@ impl TaskRequest {
     /// The task that is this, on any pool that serves its workload.
     #[must_use]
     pub fn new(job: GenerateRequest) -> Self {
-        Self { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
+        Self {
+            job: Arc::new(job),
+            model_ref: None,
+            engine: None,
+            expected_tokens: None,
+            is_ceiling: false,
+            fingerprint: 0,
+        }
     }
 
     /// The task's id.

@@ -56,6 +56,8 @@ pub struct TaskEnd {
     pub queue_ms: Millis,
     /// Why it ended.
     pub finish: FinishReason,
+    /// The stop text that ended it, where one did and the engine says which.
+    pub stop_text: Option<String>,
     /// What went wrong: with [`FinishReason::Error`] and only then.
     pub failure: Option<Failure>,
     /// Fields of the engine's own behind the last token.

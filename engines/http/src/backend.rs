@@ -182,10 +182,12 @@ impl Event<'_> {
 }
 
 /// How an answer ended, and what the engine said of it. What it did not say is counted here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Last {
     /// Why it ended.
     pub ending: Ending,
+    /// The stop text that ended it, where one did and that is known.
+    pub stop_text: Option<String>,
     /// Prompt tokens.
     pub tokens_in: Option<TokenCount>,
     /// Of these, how many were cached.

@@ -274,6 +274,7 @@ fn report(finish: Finish, last: Last, delivery: &mut Delivery, arrived: Instant)
         tokens_cached: last.tokens_cached.unwrap_or_default(),
         tokens_out: last.tokens_out.unwrap_or(TokenCount(delivery.tokens)),
         tokens_reasoning: last.tokens_reasoning,
+        stop_text: last.stop_text,
         prefill_ms: last.prefill.unwrap_or_else(|| Millis::from_duration(first - arrived)),
         decode_ms: last.decode.unwrap_or_else(|| Millis::from_duration(now - first)),
         extra: delivery.take_extra(),

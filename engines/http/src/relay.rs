@@ -149,7 +149,7 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
         let Self { incoming, lines, events, .. } = self;
         let pushed =
             incoming.push(bytes, &mut |part| lines.push(part, &mut |event| events.take(event, delivery)));
-        match (pushed, self.events.last) {
+        match (pushed, self.events.last.take()) {
             // What came before the fault was handed over; a fault behind the last event changes nothing.
             (_, Some(last)) => ControlFlow::Break(Ok(last)),
             (Err(fault), None) => ControlFlow::Break(Err(fault)),
@@ -167,7 +167,7 @@ impl<'a, A: Answer, S: AsyncRead + Unpin> Relay<'a, A, S> {
     fn at_end(&mut self, delivery: &mut Delivery) -> Result<Last, Fault> {
         let Self { lines, events, .. } = self;
         lines.finish(&mut |event| events.take(event, delivery))?;
-        let last = events.last.or_else(|| events.answer.at_end());
+        let last = events.last.take().or_else(|| events.answer.at_end());
         last.ok_or_else(|| self.cut_off())
     }
 
@@ -194,12 +194,12 @@ impl<A: Answer> Events<A> {
         if !data.trim_ascii_start().starts_with(b"{") && data.trim_ascii() != DONE {
             return Err(Fault::Protocol("an event of the stream is not a JSON object".to_owned()));
         }
-        let event = self.answer.read(data)?;
+        let mut event = self.answer.read(data)?;
         if event.is_progress() {
             delivery.read.add();
         }
-        self.last = event.last;
-        let is_only_text = event.last.is_none()
+        self.last = event.last.take();
+        let is_only_text = self.last.is_none()
             && event.tool_calls.is_empty()
             && event.logprobs.is_empty()
             && event.tokens == [UNKNOWN_TOKEN];

@@ -23,18 +23,19 @@ impl<A> Stopped<A> {
         Self { answer, stops, held: String::new() }
     }
 
-    /// The text that may be told now, and whether a stop string was met behind it.
-    fn pass(&mut self, text: &str) -> (String, bool) {
+    /// The text that may be told now, and the stop string that was met behind it.
+    fn pass(&mut self, text: &str) -> (String, Option<String>) {
         let mut all = std::mem::take(&mut self.held);
         all.push_str(text);
-        if let Some(at) = self.stops.iter().filter_map(|stop| all.find(stop.as_str())).min() {
+        let found = |stop: &String| Some((all.find(stop.as_str())?, stop.clone()));
+        if let Some((at, met)) = self.stops.iter().filter_map(found).min_by_key(|(at, _)| *at) {
             all.truncate(at);
-            return (all, true);
+            return (all, Some(met));
         }
         let starts = all.char_indices().map(|(at, _)| at);
         let held = starts.filter(|at| self.stops.iter().any(|stop| stop.starts_with(&all[*at..]))).min();
         self.held = held.map(|at| all.split_off(at)).unwrap_or_default();
-        (all, false)
+        (all, None)
     }
 }
 
@@ -49,8 +50,10 @@ impl<A: Answer> Answer for Stopped<A> {
         }
         let (mut text, met) = self.pass(&event.text);
         let last = match event.last {
-            Some(last) if met => Some(Last { ending: Ending::Stop, ..last }),
-            None if met => Some(Last { ending: Ending::Stop, is_cut: true, ..Last::default() }),
+            Some(last) if met.is_some() => Some(Last { ending: Ending::Stop, stop_text: met, ..last }),
+            None if met.is_some() => {
+                Some(Last { ending: Ending::Stop, stop_text: met, is_cut: true, ..Last::default() })
+            }
             Some(last) => {
                 text.push_str(&std::mem::take(&mut self.held));
                 Some(last)

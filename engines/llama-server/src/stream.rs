@@ -32,6 +32,8 @@ struct Chunk<'a> {
     stop: bool,
     #[serde(borrow, default)]
     stop_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    stopping_word: Cow<'a, str>,
     #[serde(default)]
     tokens_predicted: Option<u32>,
     #[serde(default)]
@@ -135,6 +137,7 @@ impl Completion {
             }
             Last {
                 ending: if chunk.stop_type == "limit" { Ending::Length } else { Ending::Stop },
+                stop_text: Some(chunk.stopping_word.into_owned()).filter(|text| !text.is_empty()),
                 tokens_in: chunk.tokens_evaluated.map(TokenCount),
                 tokens_cached: chunk.timings.and_then(|timings| timings.cache_n).map(TokenCount),
                 tokens_out: chunk.tokens_predicted.map(TokenCount),

@@ -408,6 +408,7 @@ impl Run {
         let now = now();
         let first = self.first.unwrap_or(now);
         let report = EndReport {
+            stop_text: None,
             finish,
             tokens_in: words::count(self.prompt.len()),
             tokens_cached: words::count(self.cached),

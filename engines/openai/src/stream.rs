@@ -45,8 +45,18 @@ struct Choice<'a> {
     text: Option<Text<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
+    /// The stop text or stop token that ended the answer, as vLLM has it.
+    #[serde(borrow, default)]
+    stop_reason: Option<StopReason<'a>>,
     #[serde(default)]
     logprobs: Option<Logprobs>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StopReason<'a> {
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Token(IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -183,6 +193,9 @@ impl Answer for OpenAiAnswer {
         if let Some(reason) = finish {
             self.ending = Some(ending(reason)?);
         }
+        if let Some(StopReason::Text(text)) = choice.stop_reason {
+            self.last.stop_text = Some(text.into_owned());
+        }
         let (text, reasoning, deltas) = match choice.delta {
             Some(delta) => (delta.content, delta.reasoning_content.or(delta.reasoning), delta.tool_calls),
             None => (choice.text, None, None),
@@ -213,7 +226,7 @@ impl OpenAiAnswer {
     }
 
     fn told(&self) -> Last {
-        Last { ending: self.ending.unwrap_or(Ending::Unsaid), ..self.last }
+        Last { ending: self.ending.unwrap_or(Ending::Unsaid), ..self.last.clone() }
     }
 
     /// What a delta says of a call. The first one of a call has its name; some servers number each call 0.

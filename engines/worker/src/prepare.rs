@@ -9,7 +9,7 @@ use std::time::Instant;
 use engine_api::{MeasureError, Measured};
 use generation::{
     Constraint, Determinism, EngineError, GenerateRequest, Input, KvHint, LogitBias, Message, Sampling,
-    SamplingParams, TextBias, Tools, Workload,
+    SamplingParams, TextBias, Tools, Workload, prompt_too_long,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde_json::Value;
@@ -142,7 +142,6 @@ pub fn measure(loaded: &Loaded, job: &GenerateRequest) -> Result<Measured, Measu
         .and_then(|()| to_read(loaded, job, Purpose::Measure))
         .and_then(|read| tokens_of(loaded, job, &read.texts))
         .map_err(MeasureError::Invalid)?;
-    let count = |tokens: usize| TokenCount(u32::try_from(tokens).unwrap_or(u32::MAX));
     Ok(Measured {
         tokens: count(texts.iter().map(Vec::len).sum()),
         longest: count(texts.iter().map(Vec::len).max().unwrap_or(0)),
@@ -226,12 +225,7 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
     let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
     let ctx = ctx_of(loaded, job) as usize;
     if prompt.len() >= ctx {
-        return Err(format!(
-            "`{}` takes {} tokens and the context holds {ctx}: at most {} leave room for an answer",
-            field_of(&job.input, 0),
-            prompt.len(),
-            ctx - 1
-        ));
+        return Err(prompt_too_long(count(prompt.len()), count(ctx)));
     }
     let stop = job.sampling.stop.iter().cloned().chain(stops).collect();
     Ok(Completion {
@@ -313,6 +307,10 @@ fn pooling(loaded: &Loaded, job: &GenerateRequest) -> Result<Vec<Vec<i32>>, Stri
 }
 
 /// Tokens that the job's context holds.
+fn count(tokens: usize) -> TokenCount {
+    TokenCount(u32::try_from(tokens).unwrap_or(u32::MAX))
+}
+
 fn ctx_of(loaded: &Loaded, job: &GenerateRequest) -> u32 {
     job.ctx.unwrap_or(loaded.facts.ctx).0
 }
@@ -336,6 +334,9 @@ fn tokens_of(
     for (at, text) in texts.iter().enumerate() {
         let least = loaded.vocabulary.least_tokens(text.len());
         if least > ctx {
+            if job.workload == Workload::Completion {
+                return Err(prompt_too_long(count(least), count(ctx)));
+            }
             return Err(format!(
                 "`{}` has {} bytes, which take at least {least} tokens, and the context holds {ctx}: shorten it",
                 field_of(&job.input, at),

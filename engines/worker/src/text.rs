@@ -28,6 +28,8 @@ pub struct TextOut {
     tokens: Vec<i32>,
     /// What was noted of them.
     logprobs: Vec<TokenLogprob>,
+    /// The stop string that was met.
+    met: Option<String>,
 }
 
 impl TextOut {
@@ -48,7 +50,9 @@ impl TextOut {
         self.tokens.push(token);
         self.bytes.extend_from_slice(bytes);
         self.decode();
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        let found = self.stops.iter().filter_map(|stop| Some((self.held.find(stop.as_str())?, stop)));
+        if let Some((at, met)) = found.min_by_key(|(at, _)| *at) {
+            self.met = Some(met.clone());
             let told =
                 self.logprobs.len() - tokens_within(&self.logprobs, self.held.len() - at + self.bytes.len());
             self.logprobs.truncate(told);
@@ -57,6 +61,12 @@ impl TextOut {
             return Pushed::Stopped(self.release(at));
         }
         self.release(self.held.len() - self.possible_start()).map_or(Pushed::Held, Pushed::Ready)
+    }
+
+    /// The stop string that ended the answer.
+    #[must_use]
+    pub fn met(&self) -> Option<&str> {
+        self.met.as_deref()
     }
 
     /// The end without a stop string: what was held back, with `U+FFFD` for a character that never became

@@ -38,7 +38,14 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
         determinism: Determinism::Strict,
         ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt("x".into()))
     };
-    TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 0 }
+    TaskRequest {
+        job: Arc::new(job),
+        model_ref: None,
+        engine: None,
+        expected_tokens: None,
+        is_ceiling: false,
+        fingerprint: 0,
+    }
 }
 
 fn fit(ctx: Option<u32>, max_tokens: Option<u32>, prompt: u32) -> Result<(), String> {
@@ -59,9 +66,35 @@ fn a_task_that_fits_to_the_last_token_is_let_in_and_one_more_is_refused_with_the
     assert_eq!(fit(None, None, 99), Ok(()));
     assert_eq!(
         fit(None, None, 100).unwrap_err(),
-        "the prompt has 100 tokens, which is longer than the model's context length: the context holds 100, with at least \
-         one for the answer; shorten the prompt by at least 1"
+        "prompt is too long: 100 tokens > 99 maximum; this model's maximum context length is 100 tokens, one of them for \
+         the answer: shorten the messages by at least 1 tokens"
     );
+}
+
+/// ORCH-OAI-24
+#[test]
+fn a_ceiling_is_cut_to_the_room_behind_the_prompt_and_only_a_prompt_without_room_is_refused() {
+    let facts = facts(100, true);
+    for (most, ctx, prompt, cut) in [
+        (Some(32_000), None, 60, Ok(Some(40))),
+        (Some(40), None, 60, Ok(Some(40))),
+        (Some(7), None, 60, Ok(Some(7))),
+        (None, None, 60, Ok(None)),
+        (Some(32_000), Some(80), 60, Ok(Some(20))),
+        (Some(32_000), None, 99, Ok(Some(1))),
+        (Some(32_000), None, 100, Err("prompt is too long: 100 tokens > 99 maximum")),
+    ] {
+        let mut request = TaskRequest { is_ceiling: true, ..request(ctx, most) };
+        let measured = Measured { tokens: TokenCount(prompt), longest: TokenCount(prompt) };
+        match (check_fit(&request, measured, &facts), cut) {
+            (Ok(()), Ok(cut)) => {
+                cut_to_room(&mut request, measured, &facts);
+                assert_eq!(request.job.max_tokens, cut.map(TokenCount), "{most:?} behind {prompt}");
+            }
+            (Err(refusal), Err(words)) => assert!(refusal.to_string().starts_with(words), "{refusal}"),
+            (other, _) => panic!("{most:?} behind {prompt}: {other:?}"),
+        }
+    }
 }
 
 /// ORCH-TASK-6

@@ -276,6 +276,7 @@ fn reported(report: EndReport, queue_ms: Millis) -> TaskEnd {
         decode_ms: report.decode_ms,
         queue_ms,
         finish: if report.finish == Finish::Length { FinishReason::Length } else { FinishReason::Stop },
+        stop_text: report.stop_text,
         failure: None,
         extra: report.extra,
     }
@@ -291,6 +292,7 @@ fn early(tokens_in: TokenCount, queue_ms: Millis, decode_ms: Millis, failure: Op
         decode_ms,
         queue_ms,
         finish: if failure.is_some() { FinishReason::Error } else { FinishReason::Canceled },
+        stop_text: None,
         failure,
         extra: None,
     }

@@ -172,7 +172,14 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         max_tokens: Some(TokenCount(5)),
         ..GenerateRequest::new(TaskId(Uuid::from_u128(task)), Input::Prompt("one two three".into()))
     };
-    TaskRequest { job: Arc::new(job), model_ref: None, engine: None, expected_tokens: None, fingerprint: 1 }
+    TaskRequest {
+        job: Arc::new(job),
+        model_ref: None,
+        engine: None,
+        expected_tokens: None,
+        is_ceiling: false,
+        fingerprint: 1,
+    }
 }
 
 fn one_slot() -> MockConfig {

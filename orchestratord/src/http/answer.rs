@@ -155,7 +155,11 @@ pub(super) fn error_of(end: &TaskEnd, engine: EngineKind) -> Option<ErrorEnvelop
 /// The answer of a path that is not described.
 pub(super) async fn unknown_path(request: Request) -> Refused {
     let path = shown(request.uri().path().as_bytes());
-    Refusal::NotFound(format!("there is no path `{path}`: tasks go to `/v1/tasks`")).into()
+    Refusal::NotFound(format!(
+        "there is no path `{path}`: chats go to `/v1/chat/completions`, `/v1/responses` or `/v1/messages`, tasks to \
+         `/v1/tasks`"
+    ))
+    .into()
 }
 
 /// The answer of a path that only takes GET (and with it HEAD).

@@ -25,6 +25,7 @@ mod chat;
 mod collect;
 mod completions;
 mod conversation;
+mod custom_input;
 mod embeddings;
 pub(super) mod error;
 mod extra_body;
@@ -34,22 +35,45 @@ mod generation_tasks;
 mod logit_bias;
 mod logprobs;
 mod models;
+mod offered_tools;
 mod output;
 mod reasoning_params;
 mod rerank;
+mod response_format;
 mod responses;
 mod routing;
 mod stream;
 mod usage;
 
-/// Clients are configured with a base URL that ends in `/v1`, and some with one that does not.
-const BASES: [&str; 2] = ["/v1", ""];
+/// Clients are configured with a base URL that ends in `/v1`, and some with one that does not; and some add `/v1` to one
+/// that has it.
+const BASES: [&str; 3] = ["/v1/v1", "/v1", ""];
+
+/// Where the APIs that are imitated have more than is served here: what is asked there gets their words as well.
+const UNSERVED: [&str; 14] = [
+    "/assistants",
+    "/audio",
+    "/batches",
+    "/chat",
+    "/containers",
+    "/conversations",
+    "/files",
+    "/fine_tuning",
+    "/images",
+    "/moderations",
+    "/responses",
+    "/threads",
+    "/uploads",
+    "/vector_stores",
+];
 
 /// The endpoints, by their paths under a base.
-fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 9] {
+fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 10] {
     [
         ("/models", get(models::list).fallback(answer::only_get)),
         ("/models/{id}", get(models::retrieve).fallback(answer::only_get)),
+        // Names of models have slashes, which not every client encodes.
+        ("/models/{id}/{*rest}", get(models::retrieve_with_slashes).fallback(answer::only_get)),
         ("/chat/completions", post(chat::create).fallback(answer::only_post)),
         ("/completions", post(completions::create).fallback(answer::only_post)),
         ("/embeddings", post(embeddings::create).fallback(answer::only_post)),
@@ -65,6 +89,9 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     let mut router = Router::new();
     for base in BASES {
         for (path, endpoint) in endpoints() {
+            if !path.ends_with("{*rest}") {
+                router = router.route(&format!("{base}{path}/"), endpoint.clone());
+            }
             router = router.route(&format!("{base}{path}"), endpoint);
         }
     }
@@ -73,14 +100,18 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 /// Whose words the plane speaks at `path`; nothing where it does not answer there at all.
 fn flavor_at(path: &str) -> Option<ApiFlavor> {
-    let path = path.strip_prefix(BASES[0]).unwrap_or(path);
-    let of_a_model = |path: &str| path.strip_prefix("/models/").is_some_and(|id| !id.contains('/'));
-    if path == "/messages" || path == "/messages/count_tokens" {
+    static PATHS: LazyLock<[&str; 10]> = LazyLock::new(|| endpoints().map(|(path, _)| path));
+    let path = BASES.iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let is_below =
+        |base: &&str| path.strip_prefix(*base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_below(&"/messages") {
         return Some(ApiFlavor::Anthropic);
     }
-    static PATHS: LazyLock<[&str; 9]> = LazyLock::new(|| endpoints().map(|(path, _)| path));
-    let ours = PATHS.contains(&path) || of_a_model(path);
-    ours.then_some(ApiFlavor::OpenAi)
+    // The state of a model belongs to the control plane.
+    let of_a_model = path.strip_prefix("/models/").is_some_and(|id| !id.ends_with("/state"));
+    let is_unserved = UNSERVED.iter().any(|base| is_below(&base));
+    (PATHS.contains(&path) || of_a_model || is_unserved).then_some(ApiFlavor::OpenAi)
 }
 
 /// Seconds since 1970, which answers of this plane carry.

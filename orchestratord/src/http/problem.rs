@@ -6,10 +6,16 @@
 use std::fmt::Write as _;
 
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Path;
+use serde_json::Value;
 
 use super::answer::shown;
 use crate::backpressure::Refusal;
+
+/// What is said of a field that is none.
+pub(super) const NOT_A_FIELD: &str = "is not a field";
+
+/// What is said of a field that has to be there.
+pub(super) const IS_MISSING: &str = "is missing";
 
 /// How unlike a known name may be to be suggested (Jaro–Winkler, 1 is the same).
 const ALIKE: f64 = 0.8;
@@ -33,24 +39,42 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Refusal::Invalid(describe(error.path(), error.inner())))?;
+        .map_err(|error| Refusal::Invalid(describe(&error.path().to_string(), error.inner())))?;
     json.end().map_err(|error| Refusal::Invalid(format!("something follows the JSON object: {error}")))?;
     Ok(value)
 }
 
-fn describe(path: &Path, error: &serde_json::Error) -> String {
+/// Reads a part of a request that was read as JSON before: the one at `field`.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_part<T: DeserializeOwned>(field: &str, value: Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = match error.path().to_string() {
+            path if path == "." => field.to_owned(),
+            path if path.starts_with('[') => format!("{field}{path}"),
+            path => format!("{field}.{path}"),
+        };
+        Refusal::Invalid(describe(&path, error.inner()))
+    })
+}
+
+fn describe(parent: &str, error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let place = format!("line {}, column {}", error.line(), error.column());
+    // What was read before has no place.
+    let place = match error.line() {
+        0 => String::new(),
+        line => format!(" (line {line}, column {})", error.column()),
+    };
     let suffix = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&suffix).unwrap_or(&text);
-    let parent = path.to_string();
     let field = if parent == "." { "the body".to_owned() } else { format!("`{}`", shown(parent.as_bytes())) };
     // To serde a number too large for its type is a fault of the JSON; to its writer it is one of the value.
     if text == "number out of range" {
-        return format!("{field} is too large a number: use one nearer to zero ({place})");
+        return format!("{field} is too large a number: use one nearer to zero{place}");
     }
     if !error.is_data() {
-        return format!("the body is not JSON: {text} ({place})");
+        return format!("the body is not JSON: {text}{place}");
     }
     let within = |name: &str| match parent.trim_end_matches('?').trim_end_matches('.') {
         "" => format!("`{name}`"),
@@ -59,11 +83,11 @@ fn describe(path: &Path, error: &serde_json::Error) -> String {
     let told = if let Some((name, known)) = named(text, "unknown field ") {
         // The path may or may not end in the field itself.
         let path = if parent.ends_with(name) { field } else { within(&shown(name.as_bytes())) };
-        format!("{path} is not a field{}", instead(name, known))
+        format!("{path} {NOT_A_FIELD}{}", instead(name, known))
     } else if let Some((name, known)) = named(text, "unknown variant ") {
         format!("{field} is `{}`{}", shown(name.as_bytes()), instead(name, known))
     } else if let Some((name, _)) = named(text, "missing field ") {
-        format!("{} is missing", within(name))
+        format!("{} {IS_MISSING}", within(name))
     } else if let Some((name, _)) = named(text, "duplicate field ") {
         format!("{} is there more than once: send it once", within(name))
     } else if let Some((is, right)) = mismatch(text) {
@@ -71,12 +95,12 @@ fn describe(path: &Path, error: &serde_json::Error) -> String {
     } else {
         format!("{field}: {}", shown(text.as_bytes()))
     };
-    format!("{told} ({place})")
+    format!("{told}{place}")
 }
 
 /// What is said of a field that is none, with the one among `known` that may have been meant.
 pub(super) fn not_a_field(name: &str, known: &[&str]) -> String {
-    format!("`{}` is not a field{}", shown(name.as_bytes()), instead(name, known.to_vec()))
+    format!("`{}` {NOT_A_FIELD}{}", shown(name.as_bytes()), instead(name, known.to_vec()))
 }
 
 /// The name in backticks after `what`, and the names that would have been right.

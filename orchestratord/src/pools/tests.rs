@@ -205,6 +205,7 @@ impl TestDaemon {
             model_ref: Some(model.to_owned()),
             engine: None,
             expected_tokens: None,
+            is_ceiling: false,
             fingerprint: 1,
         };
         self.driver.submit(request).await.unwrap()

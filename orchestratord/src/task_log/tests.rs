@@ -10,6 +10,7 @@ fn ended(tokens_out: TokenCount) -> TaskEnd {
         decode_ms: Millis(5),
         queue_ms: Millis(0),
         finish: FinishReason::Stop,
+        stop_text: None,
         failure: None,
         tokens_reasoning: Some(TokenCount(0)),
         extra: None,

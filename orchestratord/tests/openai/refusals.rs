@@ -52,7 +52,7 @@ pub async fn of_a_pool_that_is_not_ready(audit: &Audit) {
     for ask in each() {
         let kind = kind(&ask, "server_error", "overloaded_error");
         let refused = audit.expect(503, daemon.address, ask).await;
-        assert_eq!(refused.json()["error"]["code"], "POOL_UNREADY");
+        assert_eq!(refused.json()["error"]["orch_code"], "POOL_UNREADY");
         assert_eq!(refused.json()["error"]["type"], kind);
         assert_eq!(refused.header("x-should-retry"), Some("true"));
         assert!(refused.header("retry-after").is_some() && refused.header("retry-after-ms").is_some());
@@ -90,14 +90,7 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (chat(json!({"logit_bias": {"the": "much"}})), "logit_bias.the", "a number"),
         (chat(json!({"logit_bias": {"": 1}})), "logit_bias[]", "at least one character"),
         (chat(json!({"logit_bias": {"5": 101}})), "logit_bias[0].bias", "use -100 to 100"),
-        (chat(json!({"service_tier": "scale"})), "service_tier", "`flex`"),
         (chat(json!({"session_id": ""})), "session_id", "at least one character"),
-        (chat(json!({"stream_options": {"include_usage": true}})), "stream_options", "or stream"),
-        (
-            chat(json!({"stream": true, "stream_options": {"include_obfuscation": true}})),
-            "stream_options.include_obfuscation",
-            "leave it out",
-        ),
         (
             chat(json!({"response_format": {"type": "json_schema"}})),
             "response_format.json_schema.schema",
@@ -116,7 +109,7 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (chat(json!({"logprobs": "yes"})), "logprobs", "`true` or `false`"),
         (chat(json!({"logprobs": true, "top_logprobs": 21})), "top_logprobs", "use 0 to 20"),
         (chat(json!({"top_logprobs": 2})), "top_logprobs", "goes with `logprobs` `true` only"),
-        (chat(json!({"store": true})), "store", "not served here"),
+        (chat(json!({"tools": [{"type": "web_search"}]})), "tools[0].type", "`custom`"),
         (chat(json!({"modalities": ["text", "audio"]})), "modalities", "not served here"),
         (chat(json!({"reasoning_effort": "huge"})), "reasoning_effort", "`medium`"),
         (chat(json!({"thinking": {"type": "yes"}})), "thinking.type", "`disabled`"),
@@ -163,7 +156,7 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         ),
         (
             chat(json!({"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]})),
-            "messages[0].tool_calls[0].id",
+            "messages[0].tool_calls[0].function",
             "is missing",
         ),
         (chat(json!({"messages": [{"role": "user", "content": "a\u{0}"}]})), "messages[0].content", "NUL"),
@@ -180,19 +173,28 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (embedding(json!([[1, 2]]), json!({})), "input[0]", "not tokens"),
         (embedding(json!("a"), json!({"dimensions": 2})), "dimensions", "not served here"),
         (embedding(json!("a"), json!({"encoding_format": "hex"})), "encoding_format", "`base64`"),
-        (respond(&json!({"store": true})), "store", "the whole conversation"),
+        (respond(&json!({"conversation": "conv_1"})), "conversation", "the whole conversation"),
+        (respond(&json!({"prompt": {"id": "p"}})), "prompt", "send its text"),
         (
             respond(&json!({"previous_response_id": "resp_1"})),
             "previous_response_id",
             "the whole conversation",
         ),
-        (respond(&json!({"background": true})), "background", "not served here"),
+        (respond(&json!({"background": true})), "background", "stream the response"),
         (respond(&json!({"tools": [{"type": "function"}]})), "tools[0].name", "is missing"),
         (respond(&json!({"top_logprobs": 1})), "top_logprobs", "`message.output_text.logprobs` only"),
         (respond(&json!({"include": "all"})), "include", "an array"),
         (respond(&json!({"tool_choice": "any"})), "tool_choice", "`required`"),
         (respond(&json!({"text": {"format": {"type": "xml"}}})), "text.format.type", "`json_object`"),
-        (respond(&json!({"input": [{"type": "item_reference"}]})), "input[0].type", "`function_call`"),
+        (respond(&json!({"input": [{"type": "item_reference"}]})), "input[0].type", "send the item itself"),
+        (respond(&json!({"input": [{"type": "compaction"}]})), "input[0].type", "send the conversation"),
+        (respond(&json!({"input": [{"type": "poem"}]})), "input[0].type", "`function_call`"),
+        (respond(&json!({"tools": [{"type": "poem"}]})), "tools[0].type", "`namespace`"),
+        (
+            respond(&json!({"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}})),
+            "tool_choice",
+            "was left out",
+        ),
         (
             respond(&json!({"input": [{"role": "user", "content": [{"type": "input_file"}]}]})),
             "input[0].content[0].type",
@@ -200,16 +202,19 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         ),
         (message(&json!({"max_tokens": 0})), "max_tokens", "use 1 to"),
         (message(&json!({"max_tokens": null})), "max_tokens", "a whole number"),
+        (message(&json!({"tools": [{"type": "poem", "name": "x"}]})), "tools[0].type", "`custom`"),
         (
-            message(&json!({"tools": [{"type": "web_search_20250305", "name": "x"}]})),
-            "tools[0].type",
-            "`custom`",
+            message(&json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}],
+                "tool_choice": {"type": "tool", "name": "web_search"}})),
+            "tool_choice",
+            "was left out",
         ),
+        (message(&json!({"thread": {"type": "create"}})), "thread", "send all `messages`"),
         (message(&json!({"tool_choice": {"type": "tool"}})), "tool_choice.name", "name the tool"),
         (
             message(&json!({"messages": [{"role": "user", "content": [{"type": "document"}]}]})),
-            "messages[0].content[0].type",
-            "no engine here reads",
+            "messages[0].content[0].source",
+            "send its text",
         ),
         (
             message(&json!({"messages": [{"role": "user", "content": [{"type": "text"}]}]})),
@@ -261,6 +266,7 @@ pub async fn of_callers(audit: &Audit, daemon: &TestDaemon) {
     for ask in each().into_iter().chain(reads.clone()) {
         let without = audit.expect(401, at, ask.clone().without("Authorization")).await;
         assert_eq!(without.json()["error"]["type"], "authentication_error");
+        assert_eq!(without.json()["error"]["code"], "invalid_api_key");
         let by_key = ask.clone().without("Authorization").header("x-api-key", wire::TOKEN);
         audit.expect(200, at, by_key).await;
         let page = audit.expect(403, at, ask.header("Origin", "http://example.org")).await;
@@ -290,10 +296,46 @@ pub async fn of_callers(audit: &Audit, daemon: &TestDaemon) {
         let message = unknown["error"]["message"].as_str().unwrap();
         assert_eq!(message, "`model` is `gpt-4o`, which is not served here: there is `starter`");
         assert_eq!(unknown["error"]["param"], "model");
+        assert_eq!(unknown["error"]["code"], "model_not_found");
     }
     let long = "word ".repeat(5000);
-    let refused = audit.expect(400, at, chat(&long, &json!({}))).await.json();
-    assert!(refused["error"]["message"].as_str().unwrap().contains("5002 tokens"), "{refused}");
+    let body = with(without_limit("starter"), &json!({"messages": [{"role": "user", "content": long}]}));
+    for ask in [
+        chat(&long, &json!({"max_tokens": 32_000})),
+        completion("", &json!({"prompt": long})),
+        respond(&json!({"input": long})),
+        Ask::post("/v1/messages").json(&with(body.clone(), &json!({"max_tokens": 8}))),
+        Ask::post("/v1/messages/count_tokens").json(&body),
+    ] {
+        let refused = audit.expect(400, at, ask).await.json();
+        let (code, message) = (&refused["error"]["code"], refused["error"]["message"].as_str().unwrap());
+        assert_eq!(code, "context_length_exceeded", "{refused}");
+        // What the libraries of Anthropic's, and LiteLLM, LangChain and agents look for.
+        let words =
+            message.starts_with("prompt is too long: 500") && message.contains(" tokens > 4095 maximum");
+        assert!(words && message.contains("this model's maximum context length is 4096 tokens"), "{message}");
+    }
+    codes(audit, at).await;
+}
+
+/// OpenAI's codes for what is wrong with a request.
+async fn codes(audit: &Audit, at: std::net::SocketAddr) {
+    for (ask, code) in [
+        (chat("one", &json!({"temperature": -1})), "invalid_value"),
+        (chat("one", &json!({"tempreature": 1})), "unknown_parameter"),
+        (respond(&json!({"tempreature": 1})), "unknown_parameter"),
+        (chat("one", &json!({"audio": {"voice": "x"}})), "unsupported_parameter"),
+        (Ask::post("/v1/chat/completions").json(&json!({"model": "starter"})), "missing_required_parameter"),
+        (message(&json!({"tools": [{}]})), "missing_required_parameter"),
+    ] {
+        let refused = audit.expect(400, at, ask).await.json();
+        assert_eq!(
+            (&refused["error"]["code"], &refused["error"]["orch_code"]),
+            (&json!(code), &json!("INVALID_PARAMS"))
+        );
+    }
+    let threaded = audit.expect(400, at, message(&json!({"thread": {"type": "create"}}))).await.json();
+    assert_eq!(threaded["error"]["details"]["error_code"], "thread_unsupported_request");
 }
 
 pub async fn of_a_full_house(audit: &Audit) {
@@ -305,7 +347,7 @@ pub async fn of_a_full_house(audit: &Audit) {
     }
     for ask in each() {
         let refused = audit.expect(429, at, ask).await;
-        assert_eq!(refused.json()["error"]["code"], "ADMISSION_REJECT");
+        assert_eq!(refused.json()["error"]["orch_code"], "ADMISSION_REJECT");
         assert_eq!(refused.json()["error"]["type"], "rate_limit_error");
         let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
         let millis: u64 = refused.header("retry-after-ms").unwrap().parse().unwrap();
@@ -328,7 +370,7 @@ pub async fn of_a_full_house(audit: &Audit) {
         wire::send(daemon.address, &Ask::task(&json!({"prompt": "one", "priority": "batch"}))).await;
     }
     let dropped = oldest.await.unwrap();
-    assert_eq!(dropped.json()["error"]["code"], "QUEUE_FULL_DROP_LRU");
+    assert_eq!(dropped.json()["error"]["orch_code"], "QUEUE_FULL_DROP_LRU");
     assert!(dropped.header("retry-after").is_some());
 }
 
@@ -349,7 +391,7 @@ pub async fn of_failures(audit: &Audit) {
         daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
         let answer = asked.await.unwrap();
         let error = if stream { events(&answer).pop().unwrap() } else { answer.json() };
-        assert_eq!(error["error"]["code"], "WORKER_RESET", "{error}");
+        assert_eq!(error["error"]["orch_code"], "WORKER_RESET", "{error}");
     }
     let daemon = TestDaemon::new().await;
     daemon.control.hold(Phase::Decode);
@@ -362,7 +404,7 @@ pub async fn of_failures(audit: &Audit) {
     }
     daemon.control.until(|counts| counts.measures == u64::from(STREAMS)).await;
     let refused = audit.expect(503, daemon.address, chat("one", &json!({"stream": true}))).await;
-    assert_eq!(refused.json()["error"]["code"], "REPLICA_EXHAUSTED");
+    assert_eq!(refused.json()["error"]["orch_code"], "REPLICA_EXHAUSTED");
     daemon.control.release(Phase::Decode);
 }
 
@@ -370,6 +412,6 @@ pub async fn of_defects(audit: &Audit) {
     let daemon = BrokenDaemon::new();
     for ask in each() {
         let answer = audit.expect(500, daemon.address, ask).await;
-        assert_eq!(answer.json()["error"]["code"], "INTERNAL");
+        assert_eq!(answer.json()["error"]["orch_code"], "INTERNAL");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::contract::events;
 use crate::test_daemon::TestDaemon;
-use crate::tools::{a_call, calling};
+use crate::tools::{a_call, call_of_patch, call_of_rome, calling};
 use crate::wire::{Answer, Ask};
 use crate::{Audit, with};
 
@@ -27,7 +27,7 @@ async fn a_response_is_told_whole_and_in_events_alike() {
     assert_eq!(whole["incomplete_details"]["reason"], "max_output_tokens");
     assert_eq!(
         whole["usage"],
-        json!({"input_tokens": 7, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 6,
+        json!({"input_tokens": 7, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens": 6,
             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 13})
     );
 
@@ -65,4 +65,46 @@ async fn a_call_is_an_item_of_its_own() {
     let deltas = events.iter().filter(|event| event.name == "response.function_call_arguments.delta");
     let text: String = deltas.filter_map(|event| event.data["delta"].as_str()).collect();
     assert_eq!(arguments(&json!(text)), json!({"city": "Rome"}));
+}
+
+/// ORCH-OAI-23
+#[tokio::test]
+async fn a_custom_tool_and_one_of_a_namespace_are_called_as_their_client_calls_them() {
+    let custom =
+        json!([{"type": "custom", "name": "patch"}, {"type": "web_search"}, {"type": "local_shell"}]);
+    let (audit, daemon) = (Audit::new(), calling(call_of_patch()).await);
+    let whole = respond(&audit, daemon.address, &json!({"tools": custom})).await.json();
+    let call = &whole["output"][0];
+    assert_eq!((&call["type"], &call["name"]), (&json!("custom_tool_call"), &json!("patch")));
+    assert_eq!(call["input"], "a\n\"b\"");
+    assert_eq!(whole["tools"], custom);
+    let stream = respond(&audit, daemon.address, &json!({"tools": custom, "stream": true})).await;
+    let all = events(stream.text()).unwrap();
+    let deltas = all.iter().filter(|event| event.name == "response.custom_tool_call_input.delta");
+    let input: String = deltas.filter_map(|event| event.data["delta"].as_str()).collect();
+    let done = all.iter().find(|event| event.name == "response.custom_tool_call_input.done").unwrap();
+    assert_eq!((input.as_str(), &done.data["input"]), ("a\n\"b\"", &json!("a\n\"b\"")));
+
+    let named = json!([{"type": "namespace", "name": "mcp__sky", "tools": [
+        {"type": "function", "name": "weather", "parameters": {"type": "object"}}]}]);
+    let mut output = call_of_rome();
+    for chunk in &mut output {
+        for event in chunk.events.iter_mut().flatten() {
+            if let generation::OutputEvent::ToolCall(delta) = event
+                && let Some(start) = &mut delta.start
+            {
+                start.name = "mcp__sky__weather".to_owned();
+            }
+        }
+    }
+    let daemon = calling(output).await;
+    let history = json!([
+        {"role": "user", "content": "Rome?"},
+        {"type": "function_call", "call_id": "c", "name": "weather", "namespace": "mcp__sky", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "?"},
+        {"type": "web_search_call", "id": "ws", "status": "completed"}]);
+    let whole = respond(&audit, daemon.address, &json!({"tools": named, "input": history})).await.json();
+    let call = &whole["output"][0];
+    assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!("weather")));
+    assert_eq!(call["namespace"], "mcp__sky");
 }

@@ -23,13 +23,65 @@ pub async fn models(audit: &Audit, daemon: &TestDaemon) {
     let list = audit.expect(200, daemon.address, Ask::get("/v1/models")).await.json();
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
     assert_eq!(ids, ["starter", "starter@batch", "p", "p@batch"]);
-    assert_eq!(list["data"][0]["max_model_len"], 4096);
+    for name in ["max_model_len", "context_length", "max_context_length", "context_window"] {
+        assert_eq!(list["data"][0][name], 4096, "{name}");
+    }
     let one = audit.expect(200, daemon.address, Ask::get("/v1/models/starter%40batch")).await.json();
     assert_eq!(one["id"], "starter@batch");
     let unknown = audit.expect(404, daemon.address, Ask::get("/v1/models/gpt-4o")).await.json();
     let message = unknown["error"]["message"].as_str().unwrap().to_owned();
     let known = "`starter`, `starter@batch`, `p`, `p@batch`";
     assert_eq!(message, format!("`model` is `gpt-4o`, which is not served here: there is {known}"));
+}
+
+/// ORCH-OAI-21
+#[tokio::test]
+async fn a_model_is_found_by_each_of_its_names_and_forms_of_their_path() {
+    let daemon = TestDaemon::new().await;
+    for path in [
+        "/v1/models/p",
+        "/models/starter",
+        "/v1/models/starter/",
+        "/v1/v1/models/starter%40batch",
+        "/v1/models/p@batch",
+    ] {
+        let answer = wire::send(daemon.address, &Ask::get(path)).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    for path in ["/v1/models/owner/name", "/v1/models/owner%2Fname"] {
+        let answer = wire::send(daemon.address, &Ask::get(path)).await;
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!((answer.status, message.contains("`model` is `owner/name`")), (404, true), "{message}");
+    }
+    let list = wire::send(daemon.address, &Ask::get("/v1/models/")).await;
+    assert_eq!(list.json()["object"], "list");
+    let more = json!({"model": "starter", "messages": [{"role": "user", "content": "one"}]});
+    for path in ["/chat/completions", "/v1/chat/completions/", "/v1/v1/chat/completions"] {
+        assert_eq!(wire::send(daemon.address, &Ask::post(path).json(&more)).await.status, 200, "{path}");
+    }
+    let unserved = wire::send(daemon.address, &Ask::post("/v1/audio/speech").json(&more)).await;
+    assert_eq!((unserved.status, &unserved.json()["error"]["code"]), (404, &json!("unknown_url")));
+}
+
+/// ORCH-OAI-24
+#[tokio::test]
+async fn a_limit_beyond_the_context_is_a_ceiling_at_each_endpoint() {
+    let (audit, daemon) = (Audit::new(), TestDaemon::new().await);
+    let at = daemon.address;
+    for most in [32_000, 128_000, 2_147_483_647] {
+        let limit = json!({"max_tokens": most});
+        let whole = audit.expect(200, at, chat("one two", &limit)).await.json();
+        assert_eq!(whole["choices"][0]["finish_reason"], "stop");
+        audit.expect(200, at, chat("one two", &json!({"max_completion_tokens": most}))).await;
+        audit.expect(200, at, completion("one two", &limit)).await;
+    }
+    // The pretend engine says its prompt again: one more than half of the context does not fit twice.
+    let long = "word ".repeat(2100);
+    let cut = audit.expect(200, at, chat(&long, &json!({"max_tokens": 32_000}))).await.json();
+    assert_eq!(cut["choices"][0]["finish_reason"], "length");
+    assert_eq!(cut["usage"]["total_tokens"], 4096);
+    let strict = wire::send(at, &Ask::task(&json!({"prompt": "one two", "max_tokens": 32_000}))).await;
+    assert_eq!(strict.status, 400);
 }
 
 /// ORCH-OAI-2

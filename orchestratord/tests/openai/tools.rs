@@ -215,8 +215,40 @@ async fn a_call_that_was_cut_does_not_look_like_one_to_run() {
     let turn = json!({"role": "user", "content": "Rome?"});
     let body = json!({"model": "starter", "max_tokens": 99, "messages": [turn], "tools": [tool]});
     let message = audit.expect(200, daemon.address, Ask::post("/v1/messages").json(&body)).await.json();
+    // Anthropic's clients answer every call of a message, and expect this reason with one.
     assert_eq!(
         (&message["content"][0]["type"], &message["stop_reason"]),
-        (&json!("tool_use"), &json!("end_turn"))
+        (&json!("tool_use"), &json!("tool_use"))
     );
+}
+
+/// A call of the custom tool `patch`.
+pub fn call_of_patch() -> Vec<OutputChunk> {
+    vec![
+        call_start(0, "", "patch"),
+        call_arguments(0, r#"{"inp"#),
+        call_arguments(0, r#"ut": "a\n\"b"#),
+        call_arguments(0, r#"\""}"#),
+    ]
+}
+
+/// ORCH-OAI-23
+#[tokio::test]
+async fn a_call_of_a_custom_tool_comes_out_as_one_whole_and_in_pieces_alike() {
+    let (audit, daemon) = (Audit::new(), calling(call_of_patch()).await);
+    let tools = json!([{"type": "custom", "custom": {"name": "patch", "description": "Changes files."}}]);
+    let whole = audit.expect(200, daemon.address, chat("Go.", &json!({"tools": tools}))).await.json();
+    let call = &whole["choices"][0]["message"]["tool_calls"][0];
+    assert_eq!(
+        (&call["type"], &call["custom"]),
+        (&json!("custom"), &json!({"name": "patch", "input": "a\n\"b\""}))
+    );
+    let stream =
+        audit.expect(200, daemon.address, chat("Go.", &json!({"tools": tools, "stream": true}))).await;
+    let events = events(&stream);
+    let calls = events.iter().filter_map(|event| event["choices"][0]["delta"]["tool_calls"].get(0));
+    let calls: Vec<_> = calls.collect();
+    assert_eq!((&calls[0]["type"], &calls[0]["custom"]["name"]), (&json!("custom"), &json!("patch")));
+    let input: String = calls.iter().filter_map(|call| call["custom"]["input"].as_str()).collect();
+    assert_eq!(input, "a\n\"b\"");
 }

@@ -8,7 +8,7 @@ fn told(stops: &[&str], texts: &[&str]) -> (String, bool) {
     for text in texts {
         let (text, met) = stopped.pass(text);
         all.push_str(&text);
-        if met {
+        if met.is_some() {
             return (all, true);
         }
     }
@@ -22,6 +22,14 @@ fn a_stop_string_and_what_follows_are_no_part_of_the_answer() {
     assert_eq!(told(&["END"], &["a E", "N", "D"]), ("a ".into(), true));
     assert_eq!(told(&["END", "é!"], &["x", "é", "!", "END"]), ("x".into(), true));
     assert_eq!(told(&["b", "ab"], &["xab"]), ("x".into(), true), "the first place counts");
+}
+
+/// ORCH-OAI-25
+#[test]
+fn the_stop_string_that_was_met_is_named() {
+    let mut stopped = Stopped::new((), &["END".to_owned(), "b".to_owned()]);
+    assert_eq!(stopped.pass("a E"), ("a ".to_owned(), None));
+    assert_eq!(stopped.pass("ND b"), (String::new(), Some("END".to_owned())));
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl Task {
             tokens_out: count(self.written),
             prefill_ms: Millis::from_duration(first.duration_since(self.times.arrived)),
             decode_ms: Millis::from_duration(now.duration_since(first)),
+            stop_text: self.text.met().map(str::to_owned),
             ..EndReport::of(finish)
         }
     }

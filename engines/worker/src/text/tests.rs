@@ -167,3 +167,13 @@ fn a_token_that_is_held_back_whole_is_told_with_its_own_text() {
     assert_eq!((first.text.as_str(), first.logprobs.len()), ("→", 1));
     assert_eq!(push("a→".as_bytes()), Pushed::Stopped(None), "the others are the stop");
 }
+
+/// ORCH-OAI-25
+#[test]
+fn the_stop_string_that_was_met_is_named() {
+    let mut out = TextOut::new(vec!["b".to_owned(), "STOP".to_owned()]);
+    assert!(!matches!(out.push(1, b"one ST"), Pushed::Stopped(_)));
+    assert_eq!(out.met(), None);
+    assert!(matches!(out.push(2, b"OP b"), Pushed::Stopped(Some(_))));
+    assert_eq!(out.met(), Some("STOP"), "the first place counts");
+}

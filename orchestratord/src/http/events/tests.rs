@@ -37,6 +37,7 @@ fn end(finish: FinishReason, failure: Option<Failure>) -> impl FnOnce(TokenCount
         decode_ms: Millis(21),
         queue_ms: Millis(398),
         finish,
+        stop_text: None,
         failure,
         tokens_reasoning: None,
         extra: None,

@@ -25,6 +25,7 @@ pub(super) use request::CHAT_FIELDS;
 use request::ChatRequest;
 use response::ResponseMeta;
 pub(super) use response::finish_reason;
+pub(super) use tools::arguments_of;
 
 /// Answers a conversation.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
@@ -32,17 +33,22 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
     let work = {
         let api = Arc::clone(&api);
         move |mut request: ChatRequest| {
-            let conversation = request.check(&api.settings().image_urls)?;
+            let mut conversation = request.check(&api.settings().image_urls)?;
             let plan = request.take_options()?.plan(&headers)?;
+            let tool_names = std::mem::take(&mut conversation.tool_names);
             let tasks = conversation.tasks(&plan);
-            Ok::<_, Refused>((plan.options, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
+            Ok::<_, Refused>((
+                plan.options,
+                tool_names,
+                tasks.map_err(|refusal| not_admitted(&api, refusal))?,
+            ))
         }
     };
-    let (options, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
+    let (options, tool_names, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
     let permit = options.stream.then(|| OpenStream::take(&api)).transpose()?;
     let generation = Generation::start(&api, tasks, options.reasoning).await?;
     let about = About(generation.first());
-    let meta = ResponseMeta::new(options, generation.first());
+    let meta = ResponseMeta::new(options, tool_names, generation.first());
     if let Some(permit) = permit {
         let encoder = response::Chunks::new(meta, generation.len());
         return Ok(stream::stream(generation, encoder, permit));

@@ -5,6 +5,7 @@
 use generation::{Input, Message, Role, Tools};
 
 use super::generation_params::GenerationPlan;
+use super::offered_tools::ToolNames;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 use crate::http::task_request::check::no_nul;
@@ -14,6 +15,8 @@ use crate::http::task_request::check::no_nul;
 pub(super) struct Conversation {
     pub(super) messages: Vec<Message>,
     pub(super) tools: Tools,
+    /// How the client calls these tools.
+    pub(super) tool_names: ToolNames,
     /// Whether the answer continues the last message, which is the assistant's.
     pub(super) continues: bool,
 }

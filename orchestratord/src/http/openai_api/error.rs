@@ -6,14 +6,18 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use engine_api::EngineKind;
+use generation::PROMPT_TOO_LONG;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::fields::NOT_SERVED;
 use super::flavor_at;
 use crate::backpressure::{Code, Failure, RETRY_AFTER_RANGE, Refusal, Verdict};
 use crate::http::Api;
 use crate::http::answer::Refused;
+use crate::http::problem::{IS_MISSING, NOT_A_FIELD};
 
 /// The wait in milliseconds, which the official client libraries read before `Retry-After`.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -46,7 +50,45 @@ struct Inner {
     #[serde(rename = "type")]
     kind: &'static str,
     param: Option<String>,
+    /// As the API has it that is imitated.
     code: &'static str,
+    /// As the data plane has it.
+    orch_code: &'static str,
+    /// What Anthropic's libraries look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Value>,
+}
+
+/// Words of engines and of the daemon for a prompt that does not fit: the code of those refusals is one that clients
+/// shorten a conversation for.
+const TOO_LONG: [&str; 6] = [
+    PROMPT_TOO_LONG,
+    "maximum context length",
+    "exceeds the available context size",
+    "longer than the model's context length",
+    "context_length_exceeded",
+    "`inputs` tokens + `max_new_tokens` must be",
+];
+
+/// OpenAI's code for a refusal.
+fn code_of(verdict: &Verdict, message: &str) -> &'static str {
+    let has = |words: &str| message.contains(words);
+    match verdict.status {
+        401 => "invalid_api_key",
+        403 => "forbidden",
+        404 if message.starts_with("`model`") => "model_not_found",
+        404 => "unknown_url",
+        405 => "method_not_allowed",
+        413 => "request_too_large",
+        429 => "rate_limit_exceeded",
+        500 => "server_error",
+        501.. => "service_unavailable",
+        _ if TOO_LONG.iter().any(|words| has(words)) => "context_length_exceeded",
+        _ if has(NOT_A_FIELD) => "unknown_parameter",
+        _ if has(IS_MISSING) => "missing_required_parameter",
+        _ if has(NOT_SERVED) => "unsupported_parameter",
+        _ => "invalid_value",
+    }
 }
 
 impl Envelope {
@@ -54,7 +96,8 @@ impl Envelope {
         let Verdict { status, code, .. } = refused.verdict;
         let param = (code == Code::InvalidParams).then(|| param_of(&refused.message)).flatten();
         let message = refused.message.clone();
-        Self { error: Inner { message, kind: kind_of(status), param, code: code.as_str() } }
+        let (code, orch_code) = (code_of(&refused.verdict, &message), code.as_str());
+        Self { error: Inner { message, kind: kind_of(status), param, code, orch_code, details: None } }
     }
 }
 
@@ -112,7 +155,10 @@ impl AnthropicError {
             .iter()
             .fold(refused.message.clone(), |message, (openai, anthropic)| message.replace(openai, anthropic));
         let Envelope { error } = Envelope::of(&Refused { message, ..refused.clone() });
-        Self { of: "error", error: Inner { kind, ..error } }
+        // Their runner of tools goes on without a thread where it reads this, and sends the whole conversation.
+        let details = (error.param.as_deref() == Some("thread"))
+            .then(|| json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]}));
+        Self { of: "error", error: Inner { kind, details, ..error } }
     }
 }
 

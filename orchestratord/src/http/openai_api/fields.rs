@@ -106,9 +106,12 @@ impl Unserved<'_> {
         let Self { field, value, nothing, instead } = self;
         let value =
             value.as_ref().filter(|value| !nothing.iter().any(|nothing| nothing.is(value)))?.to_string();
-        Some(format!("`{field}` is {}, which is not served here: {instead}", shown(value.as_bytes())))
+        Some(format!("`{field}` is {}, {NOT_SERVED}: {instead}", shown(value.as_bytes())))
     }
 }
+
+/// What is said of such a field.
+pub(super) const NOT_SERVED: &str = "which is not served here";
 
 /// A value that asks for nothing.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use api_types::limits::task_request as limits;
 use generation::{GenerateRequest, Input, ReasoningOptions, Sampling, SamplingParams, Tools};
 use http::HeaderMap;
 use orchestrator_core::{SessionId, TaskId, TokenCount};
@@ -14,13 +15,13 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::extra_body;
-use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
+use super::fields::TextOr;
 use super::logit_bias::LogitBiases;
 use super::reasoning_params::ReasoningPlace;
+use super::response_format::ResponseFormat;
 use super::routing::{self, Lane};
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
-use crate::http::answer::shown;
 use crate::http::task_request::sampling::constraint;
 use crate::http::task_request::{self, check};
 
@@ -135,7 +136,7 @@ macro_rules! request {
             seed: Option<i64>,
             stop: Option<$crate::http::openai_api::fields::TextOr<String>>,
             logit_bias: Option<$crate::http::openai_api::logit_bias::LogitBiases>,
-            response_format: Option<$crate::http::openai_api::generation_params::ResponseFormat>,
+            response_format: Option<$crate::http::openai_api::response_format::ResponseFormat>,
             grammar: Option<String>,
             service_tier: Option<String>,
             session_id: Option<String>,
@@ -199,63 +200,9 @@ pub(super) use request;
 #[serde(deny_unknown_fields)]
 pub(super) struct StreamOptions {
     include_usage: Option<bool>,
-    include_obfuscation: Option<Value>,
-}
-
-/// A form that the answer must have.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResponseFormat {
-    #[serde(rename = "type")]
-    kind: FormatKind,
-    json_schema: Option<NamedSchema>,
-    /// Where its endpoint has it.
-    #[serde(skip)]
-    at: FormatAt,
-}
-
-/// Where an endpoint has the form of an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum FormatAt {
-    /// `response_format`, with its schema wrapped once more.
-    #[default]
-    Request,
-    /// `text.format`
-    Text,
-    /// `output_config.format`
-    OutputConfig,
-}
-
-impl FormatAt {
-    /// The field, and that of its schema.
-    const fn fields(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Request => ("response_format", "response_format.json_schema.schema"),
-            Self::Text => ("text.format", "text.format.schema"),
-            Self::OutputConfig => ("output_config.format", "output_config.format.schema"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FormatKind {
-    Text,
-    JsonObject,
-    JsonSchema,
-}
-
-/// A schema as OpenAI wraps it. A schema is always kept to, so `strict` has no effect.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamedSchema {
-    schema: Option<Map<String, Value>>,
-    #[serde(default, rename = "name")]
-    _name: IgnoredAny,
-    #[serde(default, rename = "description")]
-    _description: IgnoredAny,
-    #[serde(default, rename = "strict")]
-    _strict: IgnoredAny,
+    /// Nothing hides the lengths of chunks here.
+    #[serde(default, rename = "include_obfuscation")]
+    _include_obfuscation: IgnoredAny,
 }
 
 /// How an answer is told.
@@ -292,14 +239,9 @@ impl GenerationParams {
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn plan(self, headers: &HeaderMap) -> Result<GenerationPlan, Refusal> {
         let stream = self.stream.unwrap_or_default();
-        let include_usage = match &self.stream_options {
-            Some(_) if !stream => {
-                let message = "`stream_options` goes with `stream` `true` only: leave it out, or stream";
-                return Err(Refusal::Invalid(message.to_owned()));
-            }
-            Some(options) => options.include_usage()?,
-            None => false,
-        };
+        // Some clients send them with every request.
+        let include_usage = self.stream_options.as_ref().and_then(|options| options.include_usage);
+        let include_usage = stream && include_usage == Some(true);
         let extra_body = extra_body::fields(self.beyond.clone(), self.known, &[])?;
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
@@ -333,7 +275,8 @@ impl GenerationParams {
         let generate = GenerateRequest {
             session,
             priority: lane.priority(),
-            max_tokens: self.max_tokens.map(TokenCount),
+            // A ceiling beyond every context is none.
+            max_tokens: self.max_tokens.map(|most| TokenCount(most.min(*limits::MAX_TOKENS.end()))),
             sampling,
             reasoning: self.reasoning,
             logprobs: self.logprobs,
@@ -387,7 +330,8 @@ impl GenerationPlan {
             ..self.generate.clone()
         };
         let model_ref = Some(self.model_ref.clone());
-        let first = task_request::check(TaskRequest { model_ref, ..TaskRequest::new(generate) })?;
+        let request = TaskRequest { model_ref, is_ceiling: true, ..TaskRequest::new(generate) };
+        let first = task_request::check(request)?;
         let others: Vec<_> = (1..self.choices).map(|choice| self.another(&first, choice)).collect();
         Ok(std::iter::once(first).chain(others).collect())
     }
@@ -401,66 +345,5 @@ impl GenerationPlan {
         let given = self.seed.map(|seed| seed.wrapping_add(choice.into()));
         job.seed = given.unwrap_or_else(|| task_request::seed_of(job.task));
         another
-    }
-}
-
-impl StreamOptions {
-    fn include_usage(&self) -> Result<bool, Refusal> {
-        refuse_unserved(&[Unserved {
-            field: "stream_options.include_obfuscation",
-            value: &self.include_obfuscation,
-            nothing: &[Nothing::False],
-            instead: LEAVE_IT_OUT,
-        }])?;
-        Ok(self.include_usage.unwrap_or_default())
-    }
-}
-
-impl ResponseFormat {
-    /// The form that is named so, with its schema, at an endpoint that has it elsewhere.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for a name that is not known.
-    pub(super) fn new(at: FormatAt, kind: &str, schema: Option<Map<String, Value>>) -> Result<Self, Refusal> {
-        let kind = match (kind, at) {
-            ("json_schema", _) => FormatKind::JsonSchema,
-            ("text", FormatAt::Request | FormatAt::Text) => FormatKind::Text,
-            ("json_object", FormatAt::Request | FormatAt::Text) => FormatKind::JsonObject,
-            (other, at) => {
-                let known = match at {
-                    FormatAt::OutputConfig => "`json_schema`",
-                    FormatAt::Request | FormatAt::Text => "`text`, `json_object` or `json_schema`",
-                };
-                let (field, other) = (at.fields().0, shown(other.as_bytes()));
-                return Err(Refusal::Invalid(format!("`{field}.type` is `{other}`: use {known}")));
-            }
-        };
-        let json_schema = schema.map(|schema| NamedSchema {
-            schema: Some(schema),
-            _name: IgnoredAny,
-            _description: IgnoredAny,
-            _strict: IgnoredAny,
-        });
-        Ok(Self { kind, json_schema, at })
-    }
-
-    /// The schema that the answer must satisfy.
-    fn into_schema(self) -> Result<Option<Map<String, Value>>, Refusal> {
-        let schema = self.json_schema.and_then(|named| named.schema);
-        let field = self.at.fields().1;
-        match (self.kind, schema) {
-            (FormatKind::JsonSchema, Some(schema)) => Ok(Some(schema)),
-            (FormatKind::JsonSchema, None) => {
-                Err(Refusal::Invalid(format!("`{field}` is missing: with `type` `json_schema` send one")))
-            }
-            (FormatKind::Text | FormatKind::JsonObject, Some(_)) => Err(Refusal::Invalid(format!(
-                "`{}` goes with `type` `json_schema` only: leave it out",
-                field.strip_prefix("response_format.").map_or(field, |_| "response_format.json_schema")
-            ))),
-            (FormatKind::JsonObject, None) => {
-                Ok(Some(Map::from_iter([("type".to_owned(), Value::from("object"))])))
-            }
-            (FormatKind::Text, None) => Ok(None),
-        }
     }
 }

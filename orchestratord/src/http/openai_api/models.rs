@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use engine_api::redact::without_folders;
 use serde::Serialize;
 
 use super::routing::BATCH_SUFFIX;
@@ -20,11 +21,14 @@ use crate::http::Api;
 use crate::http::answer::{Refused, shown};
 use crate::state::ModelState;
 
-/// All models.
+/// All models, in the forms of OpenAI and of Anthropic at once.
 #[derive(Debug, Serialize)]
 pub(super) struct List {
     object: &'static str,
     data: Vec<Model>,
+    has_more: bool,
+    first_id: Option<String>,
+    last_id: Option<String>,
 }
 
 /// One model.
@@ -34,64 +38,136 @@ pub(super) struct Model {
     object: &'static str,
     created: u64,
     owned_by: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    display_name: String,
+    created_at: String,
     /// The pool that serves it.
     pool: String,
-    /// Tokens of context of a slot, once an engine has told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_model_len: Option<u32>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    context: Option<Context>,
+}
+
+/// Tokens of context of a slot, once an engine has told, under the names that clients look for.
+#[derive(Debug, Serialize)]
+struct Context {
+    /// vLLM's.
+    max_model_len: u32,
+    /// OpenRouter's.
+    context_length: u32,
+    /// LM Studio's.
+    max_context_length: u32,
+    /// Groq's.
+    context_window: u32,
+}
+
+impl Context {
+    fn of(tokens: u32) -> Self {
+        Self {
+            max_model_len: tokens,
+            context_length: tokens,
+            max_context_length: tokens,
+            context_window: tokens,
+        }
+    }
 }
 
 /// Lists the models.
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<List>, Refused> {
-    Ok(Json(List { object: "list", data: api.models().await? }))
+    let (view, created) = api.view().await?;
+    let data = listed(&view, created);
+    let id = |model: Option<&Model>| model.map(|model| model.id.clone());
+    let (first_id, last_id) = (id(data.first()), id(data.last()));
+    Ok(Json(List { object: "list", data, has_more: false, first_id, last_id }))
 }
 
-/// One of the list.
+/// As [`retrieve`], of a name whose slashes were not encoded.
+pub(super) async fn retrieve_with_slashes(
+    api: State<Arc<Api>>,
+    parts: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<Model>, Refused> {
+    retrieve(api, parts.map(|Path((first, rest))| Path(format!("{first}/{rest}")))).await
+}
+
+/// One of the list, or what a request may name without its being listed.
 pub(super) async fn retrieve(
     State(api): State<Arc<Api>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Model>, Refused> {
     let not_text = |_| Refusal::Invalid("the id in the path is not UTF-8: use a model's".to_owned());
     let Path(id) = id.map_err(not_text)?;
-    let models = api.models().await?;
-    let known: Vec<_> = models.iter().map(|model| model.id.as_str()).collect();
-    let unknown = || {
+    let id = id.trim_end_matches('/');
+    let (view, created) = api.view().await?;
+    let name = id.strip_suffix(BATCH_SUFFIX).unwrap_or(id);
+    let is_named = |pool: &&PoolView| {
+        *pool.model_ref == *name || pool.id.as_str() == name || pool.aliases.iter().any(|alias| alias == name)
+    };
+    let pool = served(&view).find(is_named);
+    let pool = pool.ok_or_else(|| {
+        let known: Vec<_> = listed(&view, created).into_iter().map(|model| model.id).collect();
         let (id, known) = (shown(id.as_bytes()), known.join("`, `"));
         Refusal::NotFound(format!("`model` is `{id}`, which is not served here: there is `{known}`"))
-    };
-    let permit = known.iter().position(|known| *known == id).ok_or_else(unknown)?;
-    let model = models.into_iter().nth(permit).ok_or(Refusal::Internal)?;
-    Ok(Json(model))
+    })?;
+    Ok(Json(model(id.to_owned(), pool, created)))
 }
 
 impl Api {
-    async fn models(&self) -> Result<Vec<Model>, Refusal> {
+    /// The pools, and when the daemon started.
+    async fn view(&self) -> Result<(HealthView, u64), Refusal> {
         let view = self.driver.health().await.ok_or(Refusal::Stopping)?;
-        Ok(listed(&view, unix_now().saturating_sub(view.uptime.0 / 1000)))
+        let created = unix_now().saturating_sub(view.uptime.0 / 1000);
+        Ok((view, created))
     }
 }
 
-/// The names of the pools in service. One that several of them have is the first one's, as it is for tasks.
-fn listed(view: &HealthView, created: u64) -> Vec<Model> {
-    let mut taken = HashSet::new();
-    let served = view.pools.iter().filter(|pool| pool.state == ModelState::Active);
-    let named = served.flat_map(|pool| {
-        let aliases = pool.aliases.iter().map(String::as_str);
-        [&*pool.model_ref, pool.id.as_str()].into_iter().chain(aliases).map(move |name| (name, pool))
-    });
-    let names = named.filter(|(name, _)| taken.insert(*name));
-    names.flat_map(|(name, pool)| both_lanes(name, pool, created)).collect()
+fn served(view: &HealthView) -> impl Iterator<Item = &PoolView> {
+    view.pools.iter().filter(|pool| pool.state == ModelState::Active)
 }
 
-fn both_lanes(name: &str, pool: &PoolView, created: u64) -> [Model; 2] {
-    ["", BATCH_SUFFIX].map(|suffix| Model {
-        id: format!("{name}{suffix}"),
+/// The names of the pools in service. One that several of them have is the first one's, as it is for tasks. A reference
+/// that is a path is a name as well, and is not listed: it says nothing but where a file is.
+fn listed(view: &HealthView, created: u64) -> Vec<Model> {
+    let mut taken = HashSet::new();
+    let reference = |pool: &PoolView| without_folders(&pool.model_ref) == *pool.model_ref;
+    let named = served(view).flat_map(|pool| {
+        let reference = reference(pool).then_some(&*pool.model_ref);
+        let aliases = pool.aliases.iter().map(String::as_str);
+        reference.into_iter().chain([pool.id.as_str()]).chain(aliases).map(move |name| (name, pool))
+    });
+    let names = named.filter(|(name, _)| taken.insert(*name));
+    let both_lanes = |(name, pool): (&str, &PoolView)| {
+        ["", BATCH_SUFFIX].map(|suffix| model(format!("{name}{suffix}"), pool, created))
+    };
+    names.flat_map(both_lanes).collect()
+}
+
+/// A moment as Anthropic's clients read one (the calendar of RFC 3339, by Howard Hinnant's `civil_from_days`).
+fn rfc3339(unix_s: u64) -> String {
+    const DAY_S: u64 = 86_400;
+    const ERA_DAYS: u64 = 146_097;
+    let (days, s) = (unix_s / DAY_S + 719_468, unix_s % DAY_S);
+    let (era, day) = (days / ERA_DAYS, days % ERA_DAYS);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let (date, month) =
+        (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
+}
+
+fn model(id: String, pool: &PoolView, created: u64) -> Model {
+    Model {
+        display_name: id.clone(),
+        id,
         object: "model",
         created,
         owned_by: "llama-orch",
+        kind: "model",
+        created_at: rfc3339(created),
         pool: pool.id.to_string(),
-        max_model_len: pool.facts.as_ref().map(|facts| facts.ctx.0),
-    })
+        context: pool.facts.as_ref().map(|facts| Context::of(facts.ctx.0)),
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +234,26 @@ mod tests {
         let pools = [PoolView { aliases, ..pool("a", "m", ModelState::Active) }];
         let names: Vec<String> = names(&pools).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["m", "a", "gpt-4o-mini", "qwen3:8b"]);
+    }
+
+    /// ORCH-OAI-21
+    #[test]
+    fn a_path_is_no_name_to_list() {
+        let pools = [
+            pool("a", "file:/home/u/blobs/sha256-1", ModelState::Active),
+            pool("b", "hf:o/r/f.gguf", ModelState::Active),
+        ];
+        assert_eq!(
+            names(&pools),
+            [("a".into(), "a".into()), ("hf:o/r/f.gguf".into(), "b".into()), ("b".into(), "b".into())]
+        );
+    }
+
+    #[test]
+    fn a_moment_is_written_as_a_date_and_a_time() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_795_392_000), "2026-11-23T00:00:00Z");
     }
 
     /// ORCH-OAI-21

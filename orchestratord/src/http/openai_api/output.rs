@@ -51,6 +51,8 @@ pub(super) struct OutputReader {
     /// Of segments that are still to come; probabilities where the request asks for them.
     pending: SegmentMetadata,
     include_extra: bool,
+    /// The stop texts of the request. Those that a chat template adds are no affair of its client.
+    stops: Vec<String>,
     reasoning: ReasoningPlace,
     /// Writes reasoning into the text.
     raw: RawTextWriter,
@@ -72,6 +74,7 @@ impl OutputReader {
             end: None,
             pending,
             include_extra: request.include_extra,
+            stops: request.sampling.stop.clone(),
             reasoning,
             raw: RawTextWriter::default(),
         }
@@ -144,7 +147,8 @@ impl OutputReader {
         OutputSegment { event, metadata: SegmentMetadata { logprobs, extra: self.pending.extra.take() } }
     }
 
-    fn ended(&self, end: TaskEnd) -> Update {
+    fn ended(&self, mut end: TaskEnd) -> Update {
+        end.stop_text = end.stop_text.filter(|text| self.stops.contains(text));
         match &end.failure {
             Some(failure) => Update::Failed(failed(failure, self.engine)),
             None => Update::End(end),

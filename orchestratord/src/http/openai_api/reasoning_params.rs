@@ -20,6 +20,12 @@ pub(super) struct Thinking {
     /// Whether a client is shown it in full.
     #[serde(default, rename = "display")]
     _display: IgnoredAny,
+    /// Nothing here is bound to an earlier turn.
+    #[serde(default, rename = "block_binding")]
+    _block_binding: IgnoredAny,
+    /// Whether it is sent back, as other servers ask.
+    #[serde(default, rename = "clear_thinking")]
+    _clear_thinking: IgnoredAny,
 }
 
 /// `reasoning`, as the Responses API and routers have it.
@@ -35,6 +41,11 @@ pub(super) struct Reasoning {
     _summary: IgnoredAny,
     #[serde(default, rename = "generate_summary")]
     _generate_summary: IgnoredAny,
+    /// Reasoning of earlier turns is what the request sends back.
+    #[serde(default, rename = "context")]
+    _context: IgnoredAny,
+    #[serde(default, rename = "mode")]
+    _mode: IgnoredAny,
 }
 
 /// Where reasoning goes in a response.
@@ -57,7 +68,7 @@ impl Thinking {
             "enabled" => Some(true),
             "disabled" => Some(false),
             // The model decides, which is what it does without a word.
-            "adaptive" | "auto" => None,
+            "adaptive" | "auto" | "between_tools" => None,
             other => {
                 let other = shown(other.as_bytes());
                 return Err(Refusal::Invalid(format!(

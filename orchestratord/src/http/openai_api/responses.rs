@@ -20,6 +20,7 @@ use crate::http::{Api, body, heavy};
 mod items;
 mod request;
 mod response;
+mod tools;
 
 use request::ResponsesRequest;
 use response::{Events, ResponseMeta};
@@ -31,17 +32,23 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         let api = Arc::clone(&api);
         move |request: ResponsesRequest| {
             let echo = request.echo();
-            let (conversation, shared) = request.resolve(&api.settings().image_urls)?;
+            let (mut conversation, shared) = request.resolve(&api.settings().image_urls)?;
             let plan = shared.plan(&headers)?;
+            let tool_names = std::mem::take(&mut conversation.tool_names);
             let tasks = conversation.tasks(&plan);
-            Ok::<_, Refused>((plan.options, echo, tasks.map_err(|refusal| not_admitted(&api, refusal))?))
+            Ok::<_, Refused>((
+                plan.options,
+                echo,
+                tool_names,
+                tasks.map_err(|refusal| not_admitted(&api, refusal))?,
+            ))
         }
     };
-    let (options, echo, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
+    let (options, echo, tool_names, tasks) = body::read_as(request, api.settings().body_bytes, work).await?;
     let permit = options.stream.then(|| OpenStream::take(&api)).transpose()?;
     let generation = Generation::start(&api, tasks, options.reasoning).await?;
     let about = About(generation.first());
-    let meta = ResponseMeta::new(options, echo, generation.first());
+    let meta = ResponseMeta::new(options, echo, tool_names, generation.first());
     if let Some(permit) = permit {
         return Ok(stream::stream(generation, Events::new(meta), permit));
     }

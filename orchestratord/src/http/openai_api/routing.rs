@@ -64,24 +64,13 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    /// The lane of a request, and the model without the suffix that may have said it.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for a tier that is not known.
+    /// The lane of a request, and the model without the suffix that may have said it. A tier that is not known asks for
+    /// nothing that is here.
     pub(super) fn of(model: &str, service_tier: Option<&str>) -> Result<(Self, String), Refusal> {
-        let of_tier = match service_tier {
-            None | Some("auto" | "default" | "priority") => Self::Interactive,
-            Some("flex") => Self::Batch,
-            Some(other) => {
-                return Err(Refusal::Invalid(format!(
-                    "`service_tier` is `{}`: use `auto`, `default`, `priority` or `flex`",
-                    shown(other.as_bytes())
-                )));
-            }
-        };
-        Ok(match model.strip_suffix(BATCH_SUFFIX) {
-            Some(model) => (Self::Batch, model.to_owned()),
-            None => (of_tier, model.to_owned()),
+        Ok(match (model.strip_suffix(BATCH_SUFFIX), service_tier) {
+            (Some(model), _) => (Self::Batch, model.to_owned()),
+            (None, Some("flex")) => (Self::Batch, model.to_owned()),
+            (None, _) => (Self::Interactive, model.to_owned()),
         })
     }
 

@@ -9,13 +9,23 @@ use super::*;
 
 #[test]
 fn the_plane_speaks_at_its_paths_with_and_without_v1_and_nowhere_else() {
-    for path in ["/v1/models", "/models", "/v1/models/starter", "/v1/chat/completions", "/embeddings"] {
+    for path in [
+        "/v1/models",
+        "/models/",
+        "/v1/models/starter",
+        "/models/owner/name",
+        "/v1/chat/completions",
+        "/v1/v1/chat/completions/",
+        "/embeddings",
+        "/v1/audio/speech",
+        "/v1/responses/resp_1",
+    ] {
         assert_eq!(flavor_at(path), Some(ApiFlavor::OpenAi), "{path}");
     }
-    for path in ["/v1/messages", "/messages/count_tokens"] {
+    for path in ["/v1/messages", "/v1/v1/messages", "/messages/count_tokens", "/v1/messages/batches"] {
         assert_eq!(flavor_at(path), Some(ApiFlavor::Anthropic), "{path}");
     }
-    for path in ["/v1/tasks", "/v1/models/starter/state", "/health", "/v1", "/", "/v1/chat"] {
+    for path in ["/v1/tasks", "/v1/models/starter/state", "/health", "/v1", "/", "/v1/chats"] {
         assert_eq!(flavor_at(path), None, "{path}");
     }
 }

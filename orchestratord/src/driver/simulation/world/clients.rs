@@ -185,5 +185,12 @@ fn request(id: TaskId, task: &Submission) -> TaskRequest {
         ..GenerateRequest::new(id, Input::Prompt("x".repeat(task.prompt as usize)))
     };
     let model_ref = Some(pool_id(task.pool).to_string());
-    TaskRequest { job: Arc::new(job), model_ref, engine: None, expected_tokens: None, fingerprint: 1 }
+    TaskRequest {
+        job: Arc::new(job),
+        model_ref,
+        engine: None,
+        expected_tokens: None,
+        is_ceiling: false,
+        fingerprint: 1,
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::http::answer::Refused;
 use crate::http::openai_api::collect::CollectedOutput;
 use crate::http::openai_api::error::AnthropicError;
-use crate::http::openai_api::generation_tasks::{is_complete, tool_call_id};
+use crate::http::openai_api::generation_tasks::tool_call_id;
 use crate::http::openai_api::output::SegmentMetadata;
 use crate::http::openai_api::stream::{self, StreamEncoder};
 use crate::task_log::{FinishReason, TaskEnd};
@@ -26,12 +26,10 @@ impl ResponseMeta {
         Self { model, id: format!("msg_{task}") }
     }
 
-    fn message<'t>(&'t self, content: Vec<Block>, ended: Option<(&'static str, Usage)>) -> Message<'t> {
-        let (stop_reason, usage) = ended.unzip();
-        let usage = usage.unwrap_or_default();
+    fn message<'t>(&'t self, content: Vec<Block>, stop: Stop<'t>, usage: Usage) -> Message<'t> {
         let Self { model, id } = self;
         let (of, role) = ("message", "assistant");
-        Message { id, of, role, model, content, stop_reason, stop_sequence: (), usage }
+        Message { id, of, role, model, content, stop, usage }
     }
 }
 
@@ -43,10 +41,33 @@ pub(super) struct Message<'t> {
     role: &'static str,
     model: &'t str,
     content: Vec<Block>,
-    stop_reason: Option<&'static str>,
-    /// Which stop text was met is not told by engines.
-    stop_sequence: (),
+    #[serde(flatten)]
+    stop: Stop<'t>,
     usage: Usage,
+}
+
+/// Why an answer ended; nothing until it has.
+#[derive(Default, Serialize)]
+struct Stop<'t> {
+    stop_reason: Option<&'static str>,
+    /// The stop text that ended it.
+    stop_sequence: Option<&'t str>,
+}
+
+impl<'t> Stop<'t> {
+    /// One that somebody canceled is cut off, as one that reached its limit. `has_calls`: its client is to run tools, be
+    /// their arguments whole or not.
+    fn of(end: &'t TaskEnd, has_calls: bool) -> Self {
+        let reason = |stop_reason| Self { stop_reason: Some(stop_reason), stop_sequence: None };
+        match (end.finish, &end.stop_text) {
+            (FinishReason::Stop, _) if has_calls => reason("tool_use"),
+            (FinishReason::Stop, Some(text)) => {
+                Self { stop_reason: Some("stop_sequence"), stop_sequence: Some(text) }
+            }
+            (FinishReason::Stop, None) => reason("end_turn"),
+            (FinishReason::Length | FinishReason::Canceled | FinishReason::Error, _) => reason("max_tokens"),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -84,15 +105,14 @@ impl Usage {
 }
 
 /// The whole answer.
-pub(super) fn whole<'t>(meta: &'t ResponseMeta, output: &CollectedOutput) -> Message<'t> {
+pub(super) fn whole<'t>(meta: &'t ResponseMeta, output: &'t CollectedOutput) -> Message<'t> {
     let CollectedOutput { transcript, end, .. } = output;
     let Transcript { text, reasoning, tool_calls, .. } = transcript;
     let has_text = !text.is_empty() || tool_calls.is_empty() && reasoning.is_empty();
     let reasoning = (!reasoning.is_empty()).then(|| thinking(reasoning.clone()));
     let text = has_text.then(|| Block::Text { text: text.clone() });
     let content = reasoning.into_iter().chain(text).chain(tool_calls.iter().map(called)).collect();
-    let has_calls = tool_calls.last().is_some_and(|call| is_complete(&call.arguments));
-    meta.message(content, Some((stop_reason(has_calls, end), Usage::of(end))))
+    meta.message(content, Stop::of(end, !tool_calls.is_empty()), Usage::of(end))
 }
 
 fn thinking(thinking: String) -> Block {
@@ -111,8 +131,7 @@ pub(super) struct Events {
     open: Open,
     /// Blocks so far.
     blocks: u32,
-    /// The arguments of the last call so far.
-    last_call: Option<String>,
+    has_calls: bool,
 }
 
 /// What has been begun and not ended.
@@ -128,14 +147,14 @@ enum Open {
 impl Events {
     /// Of one answer.
     pub(super) fn new(meta: ResponseMeta) -> Self {
-        Self { meta, open: Open::Nothing, blocks: 0, last_call: None }
+        Self { meta, open: Open::Nothing, blocks: 0, has_calls: false }
     }
 
     /// Begins the message, and ends the block that is open.
     fn between_blocks(&mut self, out: &mut BytesMut) {
         match self.open {
             Open::Nothing => {
-                let message = self.meta.message(Vec::new(), None);
+                let message = self.meta.message(Vec::new(), Stop::default(), Usage::default());
                 stream::event(out, "message_start", &json!({"type": "message_start", "message": message}));
             }
             Open::Message => {}
@@ -190,19 +209,18 @@ impl StreamEncoder for Events {
     ) {
         let ToolCallDelta { start, arguments, .. } = delta;
         if let Some(start) = start {
-            self.last_call = Some(String::new());
+            self.has_calls = true;
             let (id, name) = (tool_call_id(start.id), start.name);
             self.begin(out, Open::Call, &Block::ToolUse { id, name, input: Map::new() });
         }
-        if let Some(last) = self.last_call.as_mut().filter(|_| !arguments.is_empty()) {
-            last.push_str(&arguments);
+        if self.has_calls && !arguments.is_empty() {
             self.delta(out, &json!({"type": "input_json_delta", "partial_json": arguments}));
         }
     }
 
     fn end(&mut self, out: &mut BytesMut, _choice: usize, end: &TaskEnd) {
         self.between_blocks(out);
-        let delta = json!({"stop_reason": stop_reason(self.last_call.as_deref().is_some_and(is_complete), end), "stop_sequence": null});
+        let delta = Stop::of(end, self.has_calls);
         let delta = json!({"type": "message_delta", "delta": delta, "usage": Usage::of(end)});
         stream::event(out, "message_delta", &delta);
     }
@@ -216,11 +234,41 @@ impl StreamEncoder for Events {
     }
 }
 
-/// Why an answer ended. One that somebody canceled is cut off, as one that reached its limit.
-fn stop_reason(calls: bool, end: &TaskEnd) -> &'static str {
-    match end.finish {
-        FinishReason::Stop if calls => "tool_use",
-        FinishReason::Stop => "end_turn",
-        FinishReason::Length | FinishReason::Canceled | FinishReason::Error => "max_tokens",
+#[cfg(test)]
+mod tests {
+    use orchestrator_core::{Millis, TokenCount};
+
+    use super::*;
+
+    /// ORCH-OAI-25
+    #[test]
+    fn an_answer_says_which_stop_text_ended_it_unless_there_are_tools_to_run() {
+        let end = |finish: FinishReason, stop_text: Option<&str>| TaskEnd {
+            tokens_out: TokenCount(1),
+            tokens_reasoning: None,
+            tokens_in: TokenCount(1),
+            tokens_cached: TokenCount(0),
+            decode_ms: Millis(1),
+            queue_ms: Millis(1),
+            finish,
+            stop_text: stop_text.map(str::to_owned),
+            failure: None,
+            extra: None,
+        };
+        for (finish, text, has_calls, reason, sequence) in [
+            (FinishReason::Stop, None, false, "end_turn", None),
+            (FinishReason::Stop, Some("STOP"), false, "stop_sequence", Some("STOP")),
+            (FinishReason::Stop, Some("STOP"), true, "tool_use", None),
+            (FinishReason::Length, None, true, "max_tokens", None),
+            (FinishReason::Canceled, None, false, "max_tokens", None),
+        ] {
+            let end = end(finish, text);
+            let told = json!(Stop::of(&end, has_calls));
+            assert_eq!(
+                told,
+                json!({"stop_reason": reason, "stop_sequence": sequence}),
+                "{finish:?} {text:?}"
+            );
+        }
     }
 }

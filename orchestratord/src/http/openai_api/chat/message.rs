@@ -1,6 +1,6 @@
 //! One turn of a conversation, as OpenAI's clients send it.
 //!
-//! Rules: ORCH-OAI-19
+//! Rules: ORCH-OAI-19, ORCH-OAI-22
 
 use generation::Message as Resolved;
 use serde::Deserialize;
@@ -33,9 +33,20 @@ pub(super) struct Message {
     /// Reasoning of an earlier turn, under the names that servers give it in responses.
     reasoning_content: Option<String>,
     reasoning: Option<String>,
-    /// Reasoning in a form of one provider, beside the text.
+    /// Reasoning in forms of one provider, beside the text.
     #[serde(default, rename = "reasoning_details")]
     _reasoning_details: IgnoredAny,
+    #[serde(default, rename = "thinking_blocks")]
+    _thinking_blocks: IgnoredAny,
+    /// What servers and libraries add to answers, and clients send back.
+    #[serde(default, rename = "cache_control")]
+    _cache_control: IgnoredAny,
+    #[serde(default, rename = "extra_content")]
+    _extra_content: IgnoredAny,
+    #[serde(default, rename = "parsed")]
+    _parsed: IgnoredAny,
+    #[serde(default, rename = "provider_specific_fields")]
+    _provider_specific_fields: IgnoredAny,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -61,6 +72,17 @@ struct Part {
     _input_audio: IgnoredAny,
     #[serde(default, rename = "file")]
     _file: IgnoredAny,
+    thinking: Option<String>,
+    #[serde(default, rename = "signature")]
+    _signature: IgnoredAny,
+    #[serde(default, rename = "cache_control")]
+    _cache_control: IgnoredAny,
+    #[serde(default, rename = "prompt_cache_breakpoint")]
+    _prompt_cache_breakpoint: IgnoredAny,
+    #[serde(default, rename = "annotations")]
+    _annotations: IgnoredAny,
+    #[serde(default, rename = "provider_specific_fields")]
+    _provider_specific_fields: IgnoredAny,
 }
 
 /// Where an image is.
@@ -71,6 +93,9 @@ struct ImageUrl {
     /// A hint for what to spend on it, which engines here do not take.
     #[serde(default, rename = "detail")]
     _detail: IgnoredAny,
+    /// Its media type, which the image says itself.
+    #[serde(default, rename = "format")]
+    _format: IgnoredAny,
 }
 
 impl Message {
@@ -90,7 +115,7 @@ impl Message {
             Role::Tool => generation::Role::Tool,
         };
         let tool_calls = tools::calls(&field("tool_calls"), self.tool_calls.unwrap_or_default())?;
-        let mut images = Vec::new();
+        let (mut images, mut thinking) = (Vec::new(), Vec::new());
         let content = match (self.content, self.refusal) {
             (Some(TextOr::Text(text)), _) => text,
             (Some(TextOr::Many(parts)), _) => {
@@ -100,18 +125,22 @@ impl Message {
                     match part.resolve(&field, image_urls)? {
                         Content::Text(text) => texts.push(text),
                         Content::Image(url) => images.push(url),
+                        Content::Thinking(text) => thinking.push(text),
                     }
                 }
                 texts.join(BETWEEN_PARTS)
             }
             (None, Some(refusal)) => refusal,
-            (None, None) if !tool_calls.is_empty() => String::new(),
+            // A turn that was nothing but calls or reasoning, and a tool that returned nothing.
+            (None, None) if matches!(self.role, Role::Assistant | Role::Tool) => String::new(),
             (None, None) => {
                 return Err(Refusal::Invalid(format!("`{}` is missing: send a text", field("content"))));
             }
         };
         let (tool_call_id, name) = (self.tool_call_id, self.name);
-        let reasoning = self.reasoning_content.or(self.reasoning).filter(|text| !text.is_empty());
+        let thinking = (!thinking.is_empty()).then(|| thinking.join(BETWEEN_PARTS));
+        let reasoning =
+            self.reasoning_content.or(self.reasoning).or(thinking).filter(|text| !text.is_empty());
         Ok(Resolved { role, content, reasoning, images, tool_calls, tool_call_id, name })
     }
 }
@@ -120,6 +149,7 @@ impl Message {
 enum Content {
     Text(String),
     Image(String),
+    Thinking(String),
 }
 
 impl Part {
@@ -128,6 +158,10 @@ impl Part {
         let (name, text) = match self.kind.as_str() {
             "text" => ("text", self.text),
             "refusal" => ("refusal", self.refusal),
+            // Anthropic's form of reasoning, which libraries leave where it is.
+            "thinking" => {
+                return self.thinking.map(Content::Thinking).ok_or_else(|| missing("thinking"));
+            }
             "image_url" => {
                 let (TextOrObject::Text(url) | TextOrObject::Object(ImageUrl { url, .. })) =
                     self.image_url.ok_or_else(|| missing("image_url"))?;

@@ -1,9 +1,9 @@
 //! What a chat completion asks.
 //!
-//! Rules: ORCH-OAI-4
+//! Rules: ORCH-OAI-4, ORCH-OAI-22
 
 use api_types::limits::task_request as limits;
-use generation::{ReasoningOptions, Tools};
+use generation::ReasoningOptions;
 use serde_json::Value;
 
 use super::message::Message;
@@ -28,7 +28,6 @@ request! {
         parallel_tool_calls: Option<bool>,
         logprobs: Option<bool>,
         top_logprobs: Option<u32>,
-        store: Option<Value>,
         modalities: Option<Value>,
         audio: Option<Value>,
         functions: Option<Value>,
@@ -39,7 +38,6 @@ request! {
         thinking: Option<Thinking>,
         reasoning_format: Option<String>,
         continue_final_message: Option<bool>,
-        verbosity: Option<Value>,
         /// Notes of the caller, for lists of stored answers.
         #[serde(default, rename = "metadata")]
         _metadata: serde::de::IgnoredAny,
@@ -49,9 +47,25 @@ request! {
         /// Another name of `user`.
         #[serde(default, rename = "safety_identifier")]
         _safety_identifier: serde::de::IgnoredAny,
-        /// How long a cache is kept is the daemon's own affair.
+        /// How long a cache is kept, and of what, is the daemon's own affair.
         #[serde(default, rename = "prompt_cache_retention")]
         _prompt_cache_retention: serde::de::IgnoredAny,
+        #[serde(default, rename = "prompt_cache_options")]
+        _prompt_cache_options: serde::de::IgnoredAny,
+        #[serde(default, rename = "cache_control")]
+        _cache_control: serde::de::IgnoredAny,
+        /// Nothing is stored, and nobody looks for it here.
+        #[serde(default, rename = "store")]
+        _store: serde::de::IgnoredAny,
+        /// A hint for models that were trained for it.
+        #[serde(default, rename = "verbosity")]
+        _verbosity: serde::de::IgnoredAny,
+        /// Notes of a client for its provider.
+        #[serde(default, rename = "client_metadata")]
+        _client_metadata: serde::de::IgnoredAny,
+        /// Nobody here moderates.
+        #[serde(default, rename = "moderation")]
+        _moderation: serde::de::IgnoredAny,
     }
 }
 
@@ -74,14 +88,14 @@ impl ChatRequest {
         let messages = std::mem::take(&mut self.messages).into_iter().enumerate();
         let messages: Vec<_> =
             messages.map(|(i, message)| message.resolve(i, image_urls)).collect::<Result<_, _>>()?;
+        let offered = tools::offered(self.tools.take().unwrap_or_default())?;
+        let choice = tools::choice(self.tool_choice.take())?;
+        let (tools, tool_names) = offered.choose(choice, self.parallel_tool_calls == Some(false))?;
         Ok(Conversation {
             continues: conversation::continues(&messages, self.continue_final_message)?,
             messages,
-            tools: Tools {
-                offered: tools::offered(self.tools.take().unwrap_or_default())?,
-                choice: tools::choice(self.tool_choice.take())?,
-                single: self.parallel_tool_calls == Some(false),
-            },
+            tools,
+            tool_names,
         })
     }
 
@@ -119,16 +133,14 @@ impl ChatRequest {
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {
-        use Nothing::{Empty, False, OnlyText, Text};
+        use Nothing::{Empty, OnlyText, Text};
         let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
         refuse_unserved(&[
-            unserved("store", &self.store, &[False]),
             unserved("modalities", &self.modalities, &[Empty, OnlyText]),
             unserved("audio", &self.audio, &[]),
             unserved("web_search_options", &self.web_search_options, &[]),
-            unserved("verbosity", &self.verbosity, &[Text("medium")]),
         ])?;
-        let instead = "send `tools` and `tool_choice`, which took its permit";
+        let instead = "send `tools` and `tool_choice`, which took its place";
         refuse_unserved(&[
             Unserved { field: "functions", value: &self.functions, nothing: &[Empty], instead },
             Unserved {

@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 
 use crate::http::answer::Refused;
 use crate::http::openai_api::collect::CollectedOutput;
+use crate::http::openai_api::custom_input::{CustomInput, custom_input};
 use crate::http::openai_api::error::Envelope;
 use crate::http::openai_api::generation_params::ResponseOptions;
 use crate::http::openai_api::generation_tasks::{is_complete, tool_call_id};
 use crate::http::openai_api::logprobs::ChatLogprobs;
+use crate::http::openai_api::offered_tools::ToolNames;
 use crate::http::openai_api::output::SegmentMetadata;
 use crate::http::openai_api::stream::{self, Framed, StreamEncoder};
 use crate::http::openai_api::unix_now;
@@ -21,14 +23,15 @@ use crate::task_log::{FinishReason, TaskEnd};
 /// What all chunks of an answer, and a whole one, say alike.
 pub(super) struct ResponseMeta {
     pub(super) options: ResponseOptions,
+    tool_names: ToolNames,
     id: String,
     created: u64,
 }
 
 impl ResponseMeta {
     /// The answer that begins with `first`.
-    pub(super) fn new(options: ResponseOptions, first: TaskId) -> Self {
-        Self { options, id: format!("chatcmpl-{first}"), created: unix_now() }
+    pub(super) fn new(options: ResponseOptions, tool_names: ToolNames, first: TaskId) -> Self {
+        Self { options, tool_names, id: format!("chatcmpl-{first}"), created: unix_now() }
     }
 
     /// A chunk with a part of one of the answers; with none, the last.
@@ -108,11 +111,10 @@ struct Message<'t> {
 }
 
 #[derive(Serialize)]
-struct Call {
-    id: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: Called,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Call {
+    Function { id: String, function: Called },
+    Custom { id: String, custom: CalledCustom },
 }
 
 #[derive(Serialize)]
@@ -121,11 +123,17 @@ struct Called {
     arguments: String,
 }
 
+#[derive(Serialize)]
+struct CalledCustom {
+    name: String,
+    input: String,
+}
+
 /// The whole answer.
 pub(super) fn whole<'t>(meta: &'t ResponseMeta, outputs: &'t [CollectedOutput]) -> Completion<'t> {
     let choice = |(index, output): (usize, &'t CollectedOutput)| Choice {
         index,
-        message: message(output),
+        message: message(&meta.tool_names, output),
         logprobs: meta.options.logprobs.map(|_| ChatLogprobs::from(output.logprobs.as_slice())),
         finish_reason: finish_reason_with(
             output.transcript.tool_calls.last().is_some_and(|call| is_complete(&call.arguments)),
@@ -145,11 +153,13 @@ pub(super) fn whole<'t>(meta: &'t ResponseMeta, outputs: &'t [CollectedOutput]) 
     }
 }
 
-fn message(output: &CollectedOutput) -> Message<'_> {
-    let call = |call: &ToolCall| Call {
-        id: call.id.clone(),
-        kind: "function",
-        function: Called { name: call.name.clone(), arguments: call.arguments.clone() },
+fn message<'t>(tool_names: &ToolNames, output: &'t CollectedOutput) -> Message<'t> {
+    let call = |call: &ToolCall| {
+        let ToolCall { id, name, arguments } = call.clone();
+        match tool_names.is_custom(&name) {
+            true => Call::Custom { id, custom: CalledCustom { name, input: custom_input(&arguments) } },
+            false => Call::Function { id, function: Called { name, arguments } },
+        }
     };
     let text = output.transcript.text.clone();
     let nothing_but_calls = text.is_empty() && !output.transcript.tool_calls.is_empty();
@@ -210,25 +220,43 @@ struct CallDelta {
     id: Option<String>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    function: CalledDelta,
+    #[serde(flatten)]
+    called: CalledDelta,
 }
 
 #[derive(Serialize)]
-struct CalledDelta {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    arguments: String,
+#[serde(rename_all = "snake_case")]
+enum CalledDelta {
+    Function {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        arguments: String,
+    },
+    Custom {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        input: String,
+    },
 }
 
 /// The answer in chunks.
 pub(super) struct Chunks {
     meta: ResponseMeta,
     choices: Vec<State>,
-    /// Of each answer, the arguments of its last call so far.
-    last_calls: Vec<String>,
+    /// Of each answer, its last call so far.
+    last_calls: Vec<LastCall>,
     /// Of each answer's tokens.
     frames: Vec<Framed>,
     usage: Usage,
+}
+
+/// The call that an answer makes.
+#[derive(Clone, Default)]
+struct LastCall {
+    index: u32,
+    arguments: String,
+    /// What it says of its input, where it is one of a custom tool.
+    custom: Option<CustomInput>,
 }
 
 /// What of an answer has been said.
@@ -247,7 +275,7 @@ impl Chunks {
         Self {
             meta,
             choices: vec![State::Nothing; choices],
-            last_calls: vec![String::new(); choices],
+            last_calls: vec![LastCall::default(); choices],
             frames,
             usage: Usage::default(),
         }
@@ -259,6 +287,19 @@ impl Chunks {
             self.choices[index] = State::Role;
             let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
             self.meta.chunk(out, Some(Part { index, delta, ..Part::default() }), None);
+        }
+    }
+
+    /// Tells what is missing of the input of a custom tool, where that is what the answer last called.
+    fn finish_input(&mut self, out: &mut BytesMut, choice: usize) {
+        let last = &mut self.last_calls[choice];
+        let Some(custom) = last.custom.take() else { return };
+        let (input, _) = custom.finish();
+        if !input.is_empty() {
+            let called = CalledDelta::Custom { name: None, input };
+            let call = CallDelta { index: last.index, id: None, kind: None, called };
+            let delta = Delta { tool_calls: Some([call]), ..Delta::default() };
+            self.meta.chunk(out, Some(Part { index: choice, delta, ..Part::default() }), None);
         }
     }
 }
@@ -299,13 +340,25 @@ impl StreamEncoder for Chunks {
         self.role_once(out, choice);
         let ToolCallDelta { index, start, arguments } = delta;
         self.choices[choice] = State::Call;
-        if start.is_some() {
-            self.last_calls[choice].clear();
+        if let Some(start) = &start {
+            self.finish_input(out, choice);
+            let custom = self.meta.tool_names.is_custom(&start.name).then(CustomInput::default);
+            self.last_calls[choice] = LastCall { index, custom, arguments: String::new() };
         }
-        self.last_calls[choice].push_str(&arguments);
+        let last = &mut self.last_calls[choice];
+        last.arguments.push_str(&arguments);
         let (id, name) = start.map(|start| (tool_call_id(start.id), start.name)).unzip();
-        let kind = id.as_ref().map(|_| "function");
-        let call = CallDelta { index, id, kind, function: CalledDelta { name, arguments } };
+        let (kind, called) = match &mut last.custom {
+            None => ("function", CalledDelta::Function { name, arguments }),
+            Some(custom) => {
+                let input = custom.push(&arguments);
+                if name.is_none() && input.is_empty() {
+                    return;
+                }
+                ("custom", CalledDelta::Custom { name, input })
+            }
+        };
+        let call = CallDelta { index, kind: id.as_ref().map(|_| kind), id, called };
         let delta = Delta { tool_calls: Some([call]), ..Delta::default() };
         let extra = metadata.extra.as_deref();
         self.meta.chunk(out, Some(Part { index: choice, delta, extra, ..Part::default() }), None);
@@ -313,9 +366,10 @@ impl StreamEncoder for Chunks {
 
     fn end(&mut self, out: &mut BytesMut, index: usize, end: &TaskEnd) {
         self.role_once(out, index);
+        self.finish_input(out, index);
         self.usage.add_choice(end);
         let finish_reason = Some(finish_reason_with(
-            self.choices[index] == State::Call && is_complete(&self.last_calls[index]),
+            self.choices[index] == State::Call && is_complete(&self.last_calls[index].arguments),
             end,
         ));
         let part = Part { index, finish_reason, extra: end.extra.as_deref(), ..Part::default() };

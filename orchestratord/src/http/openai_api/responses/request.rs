@@ -1,20 +1,27 @@
 //! What a request for a response asks.
+//!
+//! Rules: ORCH-OAI-12, ORCH-OAI-22
 
-use generation::{Message, Role, Tool, ToolChoice, Tools};
+use std::collections::BTreeMap;
+
+use generation::{Message, Role};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::items::{self, Item};
+use super::items::{self, Entry};
+use super::tools;
 use crate::backpressure::Refusal;
-use crate::http::answer::shown;
 use crate::http::image_url::ImageUrls;
 use crate::http::openai_api::conversation::Conversation;
-use crate::http::openai_api::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
-use crate::http::openai_api::generation_params::{FormatAt, GenerationParams, ResponseFormat};
+use crate::http::openai_api::fields::{Nothing, TextOr, Unserved, refuse_unserved};
+use crate::http::openai_api::generation_params::GenerationParams;
 use crate::http::openai_api::logprobs;
+use crate::http::openai_api::offered_tools::{ClientChoice, ToolSet};
 use crate::http::openai_api::reasoning_params::Reasoning;
+use crate::http::openai_api::response_format::{FormatAt, ResponseFormat};
+use crate::http::problem;
 
 /// What `include` calls the probability of the answer's tokens.
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -24,45 +31,69 @@ const LOGPROBS: &str = "message.output_text.logprobs";
 #[serde(deny_unknown_fields)]
 pub(super) struct ResponsesRequest {
     model: String,
-    input: TextOr<Item>,
+    input: TextOr<Map<String, Value>>,
     instructions: Option<String>,
     max_output_tokens: Option<u32>,
     temperature: Option<f32>,
     top_p: Option<f32>,
     stream: Option<bool>,
-    tools: Option<Vec<ToolSpec>>,
+    tools: Option<Vec<Map<String, Value>>>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
-    text: Option<TextForm>,
+    text: Option<Value>,
     service_tier: Option<String>,
     session_id: Option<String>,
     prompt_cache_key: Option<String>,
-    store: Option<Value>,
     previous_response_id: Option<Value>,
     conversation: Option<Value>,
     background: Option<Value>,
     prompt: Option<Value>,
-    truncation: Option<Value>,
     top_logprobs: Option<u32>,
-    max_tool_calls: Option<Value>,
-    reasoning: Option<Reasoning>,
+    reasoning: Option<Value>,
     /// What is not the probability of tokens is not there, and has no effect.
     include: Option<Vec<String>>,
-    #[serde(default, rename = "metadata")]
-    _metadata: IgnoredAny,
-    #[serde(default, rename = "user")]
-    _user: IgnoredAny,
-    #[serde(default, rename = "safety_identifier")]
-    _safety_identifier: IgnoredAny,
+    /// These three are repeated in the answer, and have no effect beside that.
+    metadata: Option<Value>,
+    user: Option<Value>,
+    safety_identifier: Option<Value>,
     #[serde(default, rename = "prompt_cache_retention")]
     _prompt_cache_retention: IgnoredAny,
+    #[serde(default, rename = "prompt_cache_options")]
+    _prompt_cache_options: IgnoredAny,
+    /// Nothing is stored, so that nothing can be asked for later.
+    #[serde(default, rename = "store")]
+    _store: IgnoredAny,
+    /// What does not fit is refused, whatever this says.
+    #[serde(default, rename = "truncation")]
+    _truncation: IgnoredAny,
+    /// Of built-in tools, of which there are none.
+    #[serde(default, rename = "max_tool_calls")]
+    _max_tool_calls: IgnoredAny,
+    #[serde(default, rename = "client_metadata")]
+    _client_metadata: IgnoredAny,
+    #[serde(default, rename = "context_management")]
+    _context_management: IgnoredAny,
+    #[serde(default, rename = "moderation")]
+    _moderation: IgnoredAny,
+    #[serde(default, rename = "access_programs")]
+    _access_programs: IgnoredAny,
+    #[serde(default, rename = "background_options")]
+    _background_options: IgnoredAny,
+    #[serde(default, rename = "image")]
+    _image: IgnoredAny,
+    #[serde(default, rename = "stream_options")]
+    _stream_options: IgnoredAny,
+    #[serde(default, rename = "cache_control")]
+    _cache_control: IgnoredAny,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TextForm {
     format: Option<Format>,
-    verbosity: Option<Value>,
+    /// A hint for models that were trained for it.
+    #[serde(default, rename = "verbosity")]
+    _verbosity: IgnoredAny,
 }
 
 /// A form of the answer: what a chat completion wraps once more.
@@ -80,43 +111,76 @@ struct Format {
     _strict: IgnoredAny,
 }
 
-/// A tool.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ToolSpec {
-    #[serde(rename = "type")]
-    kind: String,
-    name: Option<String>,
-    description: Option<String>,
-    parameters: Option<Map<String, Value>>,
-    strict: Option<bool>,
-}
-
-/// What an answer repeats of its request, each as JSON: it is serialized once, where the request is parsed.
+/// What an answer repeats of its request, as JSON: it is serialized once, where the request is parsed.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Echo {
-    instructions: Box<RawValue>,
-    tools: Box<RawValue>,
-    tool_choice: Box<RawValue>,
+#[serde(transparent)]
+pub(super) struct Echo(BTreeMap<String, Box<RawValue>>);
+
+/// Fields of an answer that repeat its request, or say what is so here whatever a request says.
+#[derive(Serialize)]
+struct EchoFields<'r> {
+    instructions: &'r Option<String>,
+    tools: &'r [Map<String, Value>],
+    tool_choice: Value,
     parallel_tool_calls: bool,
+    max_output_tokens: Option<u32>,
+    max_tool_calls: (),
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    top_logprobs: u32,
+    text: Value,
+    reasoning: Value,
+    metadata: Value,
+    user: &'r Option<Value>,
+    safety_identifier: &'r Option<Value>,
+    prompt_cache_key: &'r Option<String>,
+    previous_response_id: (),
+    background: bool,
+    store: bool,
+    truncation: &'static str,
 }
 
 impl Echo {
+    fn new(fields: &EchoFields<'_>) -> Self {
+        let fields = serde_json::to_string(fields).expect("what was JSON is JSON again");
+        Self(serde_json::from_str(&fields).expect("fields make an object"))
+    }
+
     /// How many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        [&self.instructions, &self.tools, &self.tool_choice].iter().map(|json| json.get().len()).sum()
+        self.0.iter().map(|(name, value)| name.len() + value.get().len()).sum()
     }
 }
 
 impl ResponsesRequest {
     /// What its answer repeats of it.
     pub(super) fn echo(&self) -> Echo {
-        Echo {
-            instructions: json(&self.instructions),
-            tools: json(&self.tools.as_deref().unwrap_or_default()),
-            tool_choice: json(self.tool_choice.as_ref().unwrap_or(&Value::from("auto"))),
+        let object = |value: &Option<Value>, absent: Value| match value {
+            Some(value @ Value::Object(_)) => value.clone(),
+            _ => absent,
+        };
+        let fields = EchoFields {
+            instructions: &self.instructions,
+            tools: self.tools.as_deref().unwrap_or_default(),
+            tool_choice: self.tool_choice.clone().unwrap_or_else(|| "auto".into()),
             parallel_tool_calls: self.parallel_tool_calls.unwrap_or(true),
-        }
+            max_output_tokens: self.max_output_tokens,
+            max_tool_calls: (),
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_logprobs: self.top_logprobs.unwrap_or_default(),
+            text: object(&self.text, json!({"format": {"type": "text"}})),
+            reasoning: object(&self.reasoning, json!({"effort": null, "summary": null})),
+            metadata: object(&self.metadata, json!({})),
+            user: &self.user,
+            safety_identifier: &self.safety_identifier,
+            prompt_cache_key: &self.prompt_cache_key,
+            previous_response_id: (),
+            background: false,
+            store: false,
+            truncation: "disabled",
+        };
+        Echo::new(&fields)
     }
 
     /// The conversation, and how it is to be answered.
@@ -127,24 +191,31 @@ impl ResponsesRequest {
         self.refuse_unserved()?;
         let wanted = self.include.iter().flatten().any(|what| what == LOGPROBS);
         let logprobs = logprobs::asked(wanted, self.top_logprobs, &format!("`include` `{LOGPROBS}`"))?;
+        let mut set = ToolSet::default();
+        tools::offer("tools", self.tools.unwrap_or_default(), &mut set)?;
         let mut messages = Vec::new();
         messages.extend(self.instructions.map(|text| Message::new(Role::System, text)));
         match self.input {
             TextOr::Text(text) => messages.push(Message::new(Role::User, text)),
-            TextOr::Many(items) => {
-                for (i, item) in items.into_iter().enumerate() {
-                    items::put_into(item, &format!("input[{i}]"), image_urls, &mut messages)?;
+            TextOr::Many(entries) => {
+                for (i, entry) in entries.into_iter().enumerate() {
+                    let field = format!("input[{i}]");
+                    match items::entry(&field, entry)? {
+                        Entry::Item(item) => items::put_into(*item, &field, image_urls, &mut messages)?,
+                        Entry::Tools(more) => tools::offer(&format!("{field}.tools"), more, &mut set)?,
+                        Entry::Nothing => {}
+                    }
                 }
             }
         }
-        let offered = self.tools.unwrap_or_default().into_iter().enumerate();
-        let tools = Tools {
-            offered: offered.map(|(i, tool)| tool.resolve(i)).collect::<Result<_, _>>()?,
-            choice: self.tool_choice.map_or(Ok(ToolChoice::Auto), |choice| choice_of(&choice))?,
-            single: self.parallel_tool_calls == Some(false),
-        };
-        let format = self.text.and_then(|text| text.format);
-        let reasoning = self.reasoning.map(Reasoning::resolve).transpose()?;
+        let choice = self.tool_choice.map_or(Ok(ClientChoice::Auto), |choice| tools::choice(&choice))?;
+        let (tools, tool_names) = set.choose(choice, self.parallel_tool_calls == Some(false))?;
+        let text: Option<TextForm> = self.text.map(|text| problem::parse_part("text", text)).transpose()?;
+        let format = text.and_then(|text| text.format);
+        let reasoning = self.reasoning.map(|reasoning| {
+            problem::parse_part::<Reasoning>("reasoning", reasoning).and_then(Reasoning::resolve)
+        });
+        let reasoning = reasoning.transpose()?;
         let (reasoning, reasoning_place) = reasoning.unwrap_or_default();
         let shared = GenerationParams {
             model: self.model,
@@ -163,60 +234,17 @@ impl ResponsesRequest {
             reasoning_place,
             ..GenerationParams::default()
         };
-        Ok((Conversation { messages, tools, continues: false }, shared))
+        Ok((Conversation { messages, tools, tool_names, continues: false }, shared))
     }
 
     fn refuse_unserved(&self) -> Result<(), Refusal> {
-        use Nothing::{False, Text};
-        let unserved = |field, value, nothing| Unserved { field, value, nothing, instead: LEAVE_IT_OUT };
-        let nothing = None;
-        let verbosity = self.text.as_ref().map_or(&nothing, |text| &text.verbosity);
-        let instead = "nothing is kept between requests: send the whole conversation in `input`";
-        let unkept = |field, value| Unserved { field, value, nothing: &[False], instead };
+        let kept = "nothing is kept between requests: send the whole conversation in `input`";
+        let unserved = |field, value, instead| Unserved { field, value, nothing: &[Nothing::False], instead };
         refuse_unserved(&[
-            unkept("store", &self.store),
-            unkept("previous_response_id", &self.previous_response_id),
-            unkept("conversation", &self.conversation),
-            unserved("background", &self.background, &[False]),
-            unserved("prompt", &self.prompt, &[]),
-            unserved("truncation", &self.truncation, &[Text("disabled")]),
-            unserved("max_tool_calls", &self.max_tool_calls, &[]),
-            unserved("text.verbosity", verbosity, &[Text("medium")]),
+            unserved("previous_response_id", &self.previous_response_id, kept),
+            unserved("conversation", &self.conversation, kept),
+            unserved("background", &self.background, "stream the response, or send a task to `/v1/tasks`"),
+            unserved("prompt", &self.prompt, "send its text in `instructions` and `input`"),
         ])
     }
-}
-
-impl ToolSpec {
-    fn resolve(self, i: usize) -> Result<Tool, Refusal> {
-        if self.kind != "function" {
-            let kind = shown(self.kind.as_bytes());
-            return Err(Refusal::Invalid(format!(
-                "`tools[{i}].type` is `{kind}`, which is not served here: use `function`"
-            )));
-        }
-        let missing = || Refusal::Invalid(format!("`tools[{i}].name` is missing: name the function"));
-        let parameters = self.parameters.map(|schema| Value::Object(schema).to_string());
-        let (name, strict) = (self.name.ok_or_else(missing)?, self.strict == Some(true));
-        Ok(Tool { name, description: self.description, parameters, strict })
-    }
-}
-
-fn choice_of(choice: &Value) -> Result<ToolChoice, Refusal> {
-    match (choice.as_str(), choice["type"].as_str(), choice["name"].as_str()) {
-        (Some("auto"), ..) => Ok(ToolChoice::Auto),
-        (Some("none"), ..) => Ok(ToolChoice::None),
-        (Some("required"), ..) => Ok(ToolChoice::Required),
-        (None, Some("function"), Some(name)) => Ok(ToolChoice::Named(name.to_owned())),
-        _ => {
-            let choice = choice.to_string();
-            Err(Refusal::Invalid(format!(
-                "`tool_choice` is {}: use `auto`, `none`, `required`, or `function` with its `name`",
-                shown(choice.as_bytes())
-            )))
-        }
-    }
-}
-
-fn json(value: &impl Serialize) -> Box<RawValue> {
-    to_raw_value(value).expect("what was JSON is JSON again")
 }

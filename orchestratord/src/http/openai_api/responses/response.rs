@@ -11,10 +11,12 @@ use uuid::Uuid;
 use super::request::Echo;
 use crate::http::answer::Refused;
 use crate::http::openai_api::collect::CollectedOutput;
+use crate::http::openai_api::custom_input::{CustomInput, custom_input};
 use crate::http::openai_api::error::Envelope;
 use crate::http::openai_api::generation_params::ResponseOptions;
 use crate::http::openai_api::generation_tasks::tool_call_id;
 use crate::http::openai_api::logprobs::Token;
+use crate::http::openai_api::offered_tools::{ClientTool, ToolNames};
 use crate::http::openai_api::output::SegmentMetadata;
 use crate::http::openai_api::stream::{self, StreamEncoder};
 use crate::http::openai_api::unix_now;
@@ -24,14 +26,15 @@ use crate::task_log::{FinishReason, TaskEnd};
 pub(super) struct ResponseMeta {
     options: ResponseOptions,
     echo: Echo,
+    tool_names: ToolNames,
     id: String,
     created_at: u64,
 }
 
 impl ResponseMeta {
     /// The response that is `task`.
-    pub(super) fn new(options: ResponseOptions, echo: Echo, task: TaskId) -> Self {
-        Self { options, echo, id: format!("resp_{task}"), created_at: unix_now() }
+    pub(super) fn new(options: ResponseOptions, echo: Echo, tool_names: ToolNames, task: TaskId) -> Self {
+        Self { options, echo, tool_names, id: format!("resp_{task}"), created_at: unix_now() }
     }
 
     /// The whole response.
@@ -46,8 +49,11 @@ impl ResponseMeta {
             (!reasoning.is_empty()).then(|| reasoning_item(&item_id("rs"), of_reasoning, reasoning));
         let message = has_message.then(|| message(&item_id("msg"), status, part(text, tokens.as_deref())));
         let calls = tool_calls.iter().map(|called| {
-            let item = Call { id: item_id("fc"), call_id: called.id.clone(), name: called.name.clone() };
-            item.value(status, &called.arguments)
+            let item = Call::new(&self.tool_names, called.id.clone(), called.name.clone());
+            match item.is_custom {
+                true => item.value(status, &custom_input(&called.arguments)),
+                false => item.value(status, &called.arguments),
+            }
         });
         self.response(reasoning.into_iter().chain(message).chain(calls).collect(), Some(end))
     }
@@ -63,7 +69,7 @@ impl ResponseMeta {
         let usage = end.map(|end| {
             json!({
                 "input_tokens": end.tokens_in.0,
-                "input_tokens_details": {"cached_tokens": end.tokens_cached.0},
+                "input_tokens_details": {"cached_tokens": end.tokens_cached.0, "cache_write_tokens": 0},
                 "output_tokens": end.tokens_out.0,
                 "output_tokens_details": {"reasoning_tokens": end.tokens_reasoning.unwrap_or_default().0},
                 "total_tokens": end.tokens_in.0.saturating_add(end.tokens_out.0),
@@ -80,7 +86,6 @@ impl ResponseMeta {
             echo: &self.echo,
             error: (),
             incomplete_details: incomplete,
-            store: false,
             usage,
         }
     }
@@ -100,7 +105,6 @@ pub(super) struct Response<'t> {
     echo: &'t Echo,
     error: (),
     incomplete_details: Option<Value>,
-    store: bool,
     usage: Option<Value>,
 }
 
@@ -141,6 +145,8 @@ enum Open {
     Call {
         call: Call,
         arguments: String,
+        /// What it says of its input, where it is one of a custom tool.
+        custom: CustomInput,
     },
 }
 
@@ -149,13 +155,34 @@ struct Call {
     id: String,
     call_id: String,
     name: String,
+    namespace: Option<String>,
+    is_custom: bool,
 }
 
 impl Call {
-    fn value(&self, status: &str, arguments: &str) -> Value {
-        let Self { id, call_id, name } = self;
-        json!({"id": id, "type": "function_call", "status": status, "call_id": call_id, "name": name,
-            "arguments": arguments})
+    /// A call of what the model knows as `offered`, in the words of the client.
+    fn new(tool_names: &ToolNames, call_id: String, offered: String) -> Self {
+        match tool_names.of(&offered) {
+            Some(ClientTool { name, namespace, is_custom, .. }) => {
+                let (name, namespace, is_custom) = (name.clone(), namespace.clone(), *is_custom);
+                let id = item_id(if is_custom { "ctc" } else { "fc" });
+                Self { id, call_id, name, namespace, is_custom }
+            }
+            None => Self { id: item_id("fc"), call_id, name: offered, namespace: None, is_custom: false },
+        }
+    }
+
+    /// The item, with its arguments or its input.
+    fn value(&self, status: &str, content: &str) -> Value {
+        let Self { id, call_id, name, namespace, is_custom } = self;
+        let (kind, field) =
+            if *is_custom { ("custom_tool_call", "input") } else { ("function_call", "arguments") };
+        let mut item = json!({"id": id, "type": kind, "status": status, "call_id": call_id, "name": name,
+            field: content});
+        if let Some(namespace) = namespace {
+            item["namespace"] = Value::from(namespace.as_str());
+        }
+        item
     }
 }
 
@@ -208,7 +235,17 @@ impl Events {
                 self.of_item(out, "response.content_part.done", done);
                 self.item_done(out, message(&id, status, part));
             }
-            Open::Call { call, arguments } => {
+            Open::Call { call, custom, .. } if call.is_custom => {
+                let (rest, input) = custom.finish();
+                if !rest.is_empty() {
+                    let delta = json!({"item_id": call.id, "delta": rest});
+                    self.of_item(out, "response.custom_tool_call_input.delta", delta);
+                }
+                let said = json!({"item_id": call.id, "input": input});
+                self.of_item(out, "response.custom_tool_call_input.done", said);
+                self.item_done(out, call.value(status, &input));
+            }
+            Open::Call { call, arguments, .. } => {
                 let said = json!({"item_id": call.id, "name": call.name, "arguments": arguments});
                 self.of_item(out, "response.function_call_arguments.done", said);
                 self.item_done(out, call.value(status, &arguments));
@@ -270,17 +307,21 @@ impl StreamEncoder for Events {
         let ToolCallDelta { start, arguments: more, .. } = delta;
         if let Some(start) = start {
             self.between_items(out, "completed");
-            let call = Call { id: item_id("fc"), call_id: tool_call_id(start.id), name: start.name };
+            let call = Call::new(&self.meta.tool_names, tool_call_id(start.id), start.name);
             let item = call.value("in_progress", "");
             self.of_item(out, "response.output_item.added", json!({"item": item}));
-            self.open = Open::Call { call, arguments: String::new() };
+            self.open = Open::Call { call, arguments: String::new(), custom: CustomInput::default() };
         }
-        if let Open::Call { call, arguments } = &mut self.open
-            && !more.is_empty()
-        {
-            arguments.push_str(&more);
-            let delta = json!({"item_id": call.id, "delta": more});
-            self.of_item(out, "response.function_call_arguments.delta", delta);
+        if let Open::Call { call, arguments, custom } = &mut self.open {
+            let (name, more) = match call.is_custom {
+                true => ("response.custom_tool_call_input.delta", custom.push(&more)),
+                false => ("response.function_call_arguments.delta", more),
+            };
+            if !more.is_empty() {
+                arguments.push_str(&more);
+                let delta = json!({"item_id": call.id, "delta": more});
+                self.of_item(out, name, delta);
+            }
         }
     }
 

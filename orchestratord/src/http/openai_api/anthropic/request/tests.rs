@@ -43,6 +43,6 @@ fn what_is_no_form_of_this_endpoint_is_refused_by_name() {
         let refused = constraint(asked(&json!({"format": format}))).expect_err("refused");
         assert!(refused.contains(words), "{refused}");
     }
-    let refused = constraint(asked(&json!({"task_budget": 1}))).expect_err("refused");
-    assert!(refused.contains("unknown field `task_budget`"), "{refused}");
+    let refused = constraint(asked(&json!({"budget": 1}))).expect_err("refused");
+    assert!(refused.contains("unknown field `budget`"), "{refused}");
 }
