@@ -395,6 +395,22 @@ pub async fn of_failures(audit: &Audit) {
     }
     let daemon = TestDaemon::new().await;
     daemon.control.hold(Phase::Decode);
+    let asked = spawn({
+        let (audit, at) = (audit.clone(), daemon.address);
+        async move { audit.expect(200, at, respond(&json!({"stream": true}))).await }
+    });
+    daemon.control.until(|counts| counts.running == 1).await;
+    daemon.control.pass(Phase::Decode, 1);
+    daemon.control.until(|counts| counts.tokens == 1).await;
+    daemon.control.crash(&ExitReason::Signal(9));
+    daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+    let told = crate::contract::events(asked.await.unwrap().text()).unwrap();
+    let [.., failed, error] = told.as_slice() else { panic!("{told:?}") };
+    let code = json!("service_unavailable");
+    assert_eq!((failed.name.as_str(), &failed.data["response"]["error"]["code"]), ("response.failed", &code));
+    assert_eq!((&error.data["code"], &error.data["error"]["orch_code"]), (&code, &json!("WORKER_RESET")));
+    let daemon = TestDaemon::new().await;
+    daemon.control.hold(Phase::Decode);
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
         streams.push(spawn({

@@ -14,8 +14,16 @@ pub(super) fn custom_arguments(input: &str) -> String {
     json!({INPUT: input}).to_string()
 }
 
-/// The input that the model gave. Arguments of another form are the model's fault, and its client sees them as they are.
+/// The input that the model gave.
 pub(super) fn custom_input(arguments: &str) -> String {
+    let mut reader = CustomInput::default();
+    reader.push(arguments);
+    reader.finish().1
+}
+
+/// The input of arguments that are whole. Those of another form are the model's fault, and its client sees them as they
+/// are.
+fn whole_input(arguments: &str) -> String {
     #[derive(Deserialize)]
     struct Arguments {
         input: String,
@@ -67,11 +75,8 @@ impl CustomInput {
     pub(super) fn finish(self) -> (String, String) {
         let is_whole = serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
         // Arguments that were cut off end where the input was cut off.
-        let whole = if !is_whole && !self.told.is_empty() {
-            self.told.clone()
-        } else {
-            custom_input(&self.arguments)
-        };
+        let whole =
+            if !is_whole && !self.told.is_empty() { self.told.clone() } else { whole_input(&self.arguments) };
         match whole.strip_prefix(&self.told) {
             Some(rest) => (rest.to_owned(), whole),
             None => (String::new(), self.told),

@@ -101,6 +101,18 @@ impl Envelope {
     }
 }
 
+impl Envelope {
+    /// Code, message and field.
+    pub(super) fn parts(&self) -> (&str, &str, Option<&str>) {
+        (self.error.code, &self.error.message, self.error.param.as_deref())
+    }
+
+    /// What is in it.
+    pub(super) fn error(&self) -> &impl Serialize {
+        &self.error
+    }
+}
+
 /// OpenAI's kind of error, which is one of the status.
 fn kind_of(status: u16) -> &'static str {
     match status {

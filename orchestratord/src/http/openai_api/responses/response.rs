@@ -331,7 +331,15 @@ impl StreamEncoder for Events {
     }
 
     fn failure(&mut self, out: &mut BytesMut, refused: &Refused) {
-        let error = serde_json::to_value(Envelope::of(refused)).unwrap_or_default();
+        let envelope = Envelope::of(refused);
+        let (code, message, param) = envelope.parts();
+        // Some clients look at the response that failed, others at the event, in either of two forms.
+        let output = std::mem::take(&mut self.output);
+        let mut response = json!(self.meta.response(output, None));
+        response["status"] = "failed".into();
+        response["error"] = json!({"code": code, "message": message});
+        self.event(out, "response.failed", json!({"response": response}));
+        let error = json!({"code": code, "message": message, "param": param, "error": envelope.error()});
         self.event(out, "error", error);
     }
 
