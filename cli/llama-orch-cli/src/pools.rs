@@ -36,9 +36,8 @@ pub async fn answer(cx: &mut Context) -> Result<Result<Health, ApiError>, Stop> 
 /// There is none, or there are several; the message names them.
 pub fn find<'a>(health: &'a Health, name: &str) -> Result<&'a Pool, Failure> {
     let pools = health.pools.as_deref().unwrap_or_default();
-    let is_called = |pool: &&Pool| {
-        pool.id == name || pool.aliases.iter().flatten().any(|alias| alias == name)
-    };
+    let is_called =
+        |pool: &&Pool| pool.id == name || pool.aliases.iter().flatten().any(|alias| alias == name);
     if let Some(pool) = pools.iter().find(is_called) {
         return Ok(pool);
     }
