@@ -69,8 +69,11 @@ pub struct ReplicaSpec {
     pub replica: ReplicaId,
     /// The model's file on this machine.
     pub model: PathBuf,
-    /// Tokens of context of each slot; the model's own, up to a bound of the engine's, when absent.
+    /// The most tokens of a request and its answer. A number above the model's own is lowered to that. When absent, an
+    /// estimate reckons with the model's own, and a load takes it up to a bound of the engine's.
     pub ctx: Option<TokenCount>,
+    /// Tokens that the KV cache of all slots holds; `ctx` for each slot when absent.
+    pub kv_cells: Option<TokenCount>,
     /// Sequences decoded at a time.
     pub slots: u16,
     /// Threads to compute with; the machine's physical cores when absent.
@@ -92,8 +95,11 @@ pub struct EngineFacts {
     pub build: String,
     /// Sequences decoded at a time.
     pub slots: u16,
-    /// Tokens of context of each slot.
+    /// The most tokens of a request and its answer.
     pub ctx: TokenCount,
+    /// Tokens that the KV cache holds, which all slots share; nothing where each slot has a part of its own, or the
+    /// engine does not say.
+    pub kv_cells: Option<TokenCount>,
     /// Bytes of KV cache that one token takes.
     pub kv_bytes_per_token: u64,
     /// What it can be asked for.
@@ -206,15 +212,19 @@ pub type LoadProgress = Arc<dyn Fn(f32) + Send + Sync>;
 pub struct MemoryEstimate {
     /// Its weights, as far as they are put on the device.
     pub weights_bytes: u64,
-    /// The KV cache of all slots at `ctx`.
+    /// The KV cache of `kv_cells` tokens.
     pub kv_bytes: u64,
     /// The buffers that a decode step computes in.
     pub compute_bytes: u64,
+    /// What one more token of the KV cache takes, in the cache and in the buffers.
+    pub bytes_per_token: u64,
     /// Main memory that a replica on a card takes beside it: layers that are not put there, and what is
     /// pinned for it. Nothing on [`Device::Cpu`], whose memory this is already.
     pub host_bytes: u64,
-    /// Tokens of context of each slot that this was reckoned with.
+    /// The most tokens of a request that this was reckoned with.
     pub ctx: TokenCount,
+    /// Tokens of the KV cache that this was reckoned with.
+    pub kv_cells: TokenCount,
 }
 
 /// Starts engines of one kind.

@@ -31,6 +31,7 @@ fn spec(n: u64, priority: Priority) -> TaskSpec {
         priority,
         session: None,
         ctx: None,
+        cells: TokenCount(0),
 
         tokens_in: TokenCount(u32::try_from(n % 900).expect("it is small")),
         max_tokens: Some(TokenCount(256)),
@@ -63,6 +64,7 @@ impl Pool {
         let replica = ReplicaId { pool: PoolId::new("p").expect("a valid name"), index: 0 };
         let profile = ReplicaProfile {
             ctx: None,
+            kv_cells: None,
             slots: SLOTS,
             prefill_tps: Some(900.0),
             decode_tps: Some(40.0),

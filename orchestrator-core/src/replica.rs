@@ -2,6 +2,7 @@
 //! the process behind it.
 
 use crate::prediction::{Measurement, Speed, Tokens};
+use crate::task::TaskSpec;
 use crate::{Priority, ReplicaId, TaskId, Timestamp, TokenCount};
 
 /// What is known of a replica when it is ready.
@@ -9,8 +10,10 @@ use crate::{Priority, ReplicaId, TaskId, Timestamp, TokenCount};
 pub struct ReplicaProfile {
     /// Sequences it decodes at a time: the most tasks that are outstanding there.
     pub slots: u16,
-    /// Tokens of context of each; nothing where that is not known.
+    /// The most tokens of a task and its answer; nothing where that is not known.
     pub ctx: Option<TokenCount>,
+    /// Tokens that the KV cache holds, which the slots share; nothing where each slot has a part of its own.
+    pub kv_cells: Option<TokenCount>,
     /// Prompt tokens a second, as its self-test measured on one stream.
     pub prefill_tps: Option<f64>,
     /// Answer tokens a second, as its self-test measured on one stream.
@@ -82,6 +85,8 @@ pub(crate) struct OccupiedSlot {
     pub(crate) priority: Priority,
     /// What it is expected to cost here.
     pub(crate) tokens: Tokens,
+    /// Cells of the KV cache that are kept for it.
+    pub(crate) cells: TokenCount,
     started: Timestamp,
     first_token: Option<Timestamp>,
     /// The replica's stream time when it started, for the mean number of streams beside it.
@@ -94,6 +99,7 @@ pub(crate) struct Replica {
     pub(crate) availability: Availability,
     pub(crate) slots: u16,
     ctx: Option<TokenCount>,
+    kv_cells: Option<TokenCount>,
     pub(crate) free_vram: Option<u64>,
     pub(crate) occupied: Vec<OccupiedSlot>,
     pub(crate) speed: Speed,
@@ -115,6 +121,7 @@ impl Replica {
             availability: Availability::Open,
             slots: profile.slots,
             ctx: profile.ctx,
+            kv_cells: profile.kv_cells,
             free_vram: profile.free_vram,
             occupied: Vec::with_capacity(usize::from(profile.slots)),
             speed: Speed::from_self_test(&profile),
@@ -123,7 +130,7 @@ impl Replica {
         }
     }
 
-    /// Whether a slot holds so many tokens, as far as that is known.
+    /// Whether a task may take so many tokens, as far as that is known.
     pub(crate) fn holds(&self, ctx: Option<TokenCount>) -> bool {
         self.ctx.zip(ctx).is_none_or(|(has, needs)| needs <= has)
     }
@@ -136,15 +143,73 @@ impl Replica {
         }
     }
 
+    /// Whether the KV cache has so many cells that no task is to have. A task that would not even fit an empty one goes
+    /// there alone: the engine says what is wrong with it.
+    pub(crate) fn has_room(&self, cells: TokenCount) -> bool {
+        cells.0 == 0
+            || self.occupied.is_empty()
+            || self.free_cells().is_none_or(|free| u64::from(cells.0) <= free)
+    }
+
+    /// Slots that tasks could go to which need so many cells each, on average.
+    pub(crate) fn free_for(&self, cells: f64) -> u16 {
+        match self.free_cells() {
+            #[expect(clippy::cast_precision_loss, reason = "a KV cache is far smaller than 2^53")]
+            Some(free) if cells > 0.0 => {
+                let tasks = (free as f64 / cells) as u16;
+                self.free().min(if self.occupied.is_empty() { tasks.max(1) } else { tasks })
+            }
+            _ => self.free(),
+        }
+    }
+
+    /// Tasks that run at a time where each needs so many cells, on average.
+    pub(crate) fn slots_for(&self, cells: f64) -> f64 {
+        let slots = f64::from(self.slots);
+        match self.kv_cells {
+            Some(all) if cells > 0.0 => slots.min((f64::from(all.0) / cells).floor().max(1.0)),
+            _ => slots,
+        }
+    }
+
+    /// Cells that no task is to have; nothing where they are not counted.
+    fn free_cells(&self) -> Option<u64> {
+        let kept: u64 = self.occupied.iter().map(|held| u64::from(held.cells.0)).sum();
+        Some(u64::from(self.kv_cells?.0).saturating_sub(kept))
+    }
+
+    /// How many of the tasks that run have to end before there is room for `cells`, where they end in this order.
+    pub(crate) fn ends_before_room(
+        &self,
+        order: impl Iterator<Item = TokenCount>,
+        cells: TokenCount,
+    ) -> usize {
+        let Some(mut free) = self.free_cells() else { return 1 };
+        let ends = order.take_while(|held| {
+            let waits = free < u64::from(cells.0);
+            free += u64::from(held.0);
+            waits
+        });
+        ends.count()
+    }
+
     pub(crate) fn busy(&self) -> u16 {
         u16::try_from(self.occupied.len()).expect("no more slots are occupied than there are")
     }
 
-    pub(crate) fn occupy(&mut self, task: TaskId, priority: Priority, tokens: Tokens, now: Timestamp) {
+    pub(crate) fn occupy(&mut self, spec: &TaskSpec, tokens: Tokens, now: Timestamp) {
         self.count_streams(now);
         let stream_ms_at_start = self.stream_ms;
-        let held =
-            OccupiedSlot { task, priority, tokens, started: now, first_token: None, stream_ms_at_start };
+        let TaskSpec { id: task, priority, cells, .. } = *spec;
+        let held = OccupiedSlot {
+            task,
+            priority,
+            tokens,
+            cells,
+            started: now,
+            first_token: None,
+            stream_ms_at_start,
+        };
         self.occupied.push(held);
     }
 

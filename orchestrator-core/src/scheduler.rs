@@ -8,7 +8,8 @@
 //!   gets another.
 //! - S-3: tasks of one lane start in the order they were admitted; what comes back goes first. A task is overtaken only
 //!   while it leaves a free slot to others: it waits for the replica that holds its KV cache (P-3), or no free replica
-//!   holds its context.
+//!   holds its context. One that waits for cells of a replica's KV cache leaves no slot of it to others.
+//! - S-5: the cells that are kept for the tasks of a replica are no more than its KV cache has, unless one is alone there.
 //! - S-4: batch tasks never hold the slots kept for interactive ones.
 //!
 //! An admission costs O(log n) of the queue's depth and O(s log s) of the pool's slots.

@@ -29,6 +29,8 @@ pub struct TaskSpec {
     /// Tokens of context that it needs; nothing where that is not known. It goes to a replica with as many while there
     /// is one.
     pub ctx: Option<TokenCount>,
+    /// Cells of a shared KV cache that are kept for it: its prompt, and a part of its answer.
+    pub cells: TokenCount,
     /// Tokens of its prompt, as measured.
     pub tokens_in: TokenCount,
     /// The most tokens of its answer.

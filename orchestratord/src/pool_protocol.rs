@@ -178,6 +178,8 @@ pub enum PoolEvent {
         why: String,
         /// The devices it could go to.
         devices: Vec<Device>,
+        /// Whether it would not fit though nothing else were loaded: there is nothing to wait for.
+        never: bool,
     },
     /// These replicas are started.
     Starting(Vec<(ReplicaId, Device)>),

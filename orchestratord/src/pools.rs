@@ -20,10 +20,12 @@ mod estimates;
 mod fetch;
 mod place;
 mod reload;
+mod residents;
 mod resources;
 mod state;
 
 use controller::PoolController;
+pub use residents::Residents;
 #[cfg(test)]
 pub(crate) use resources::policy_of;
 
@@ -47,6 +49,8 @@ pub struct PoolContext {
     pub offload: Offload,
     /// The devices, and who holds how much of them.
     pub memory: MemoryAccount,
+    /// The pools that are to be loaded together.
+    pub residents: Residents,
     /// To the driver.
     pub events: mpsc::Sender<(PoolKey, PoolEvent)>,
     /// The end of all pools.
@@ -55,6 +59,7 @@ pub struct PoolContext {
 
 /// Brings a pool up and keeps it until the shutdown or the end of its orders; returns when its replicas are gone.
 pub async fn keep(pool: PoolConfig, orders: mpsc::Receiver<Order>, context: PoolContext) {
+    let _resident = context.residents.enter(&pool);
     PoolController::new(pool, orders, context.clone()).run().await;
     context.send(PoolEvent::Closed).await;
 }

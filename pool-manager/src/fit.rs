@@ -1,51 +1,14 @@
-//! Whether a model fits the devices of the machine, estimated before it is loaded. Pure: what it needs and what
-//! is free go in, and the devices of its replicas come out, with the arithmetic in words.
+//! Whether a model fits the devices of the machine and how much context it gets there, estimated before it is loaded.
+//! Pure: what it needs and what is free go in, and the devices of its replicas come out, with the arithmetic in words.
+//! How the size of a context is chosen stands in `fit/context.rs`.
 //!
-//! Rules: ORCH-DEV-3, ORCH-DEV-4
+//! Rules: ORCH-DEV-3, ORCH-DEV-4, ORCH-DEV-10
 
 use engine_api::Device;
-use orchestrator_core::TokenCount;
 
-/// Contexts are lowered in steps of this many tokens.
-const CTX_STEP: u32 = 256;
+mod context;
 
-/// The smallest context that a model is fitted to.
-const CTX_LEAST: u32 = 512;
-
-/// What one replica needs of its device.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Need {
-    /// Bytes that do not depend on the context: weights and compute buffers.
-    pub fixed_bytes: u64,
-    /// Bytes of KV cache at `ctx`, all slots together.
-    pub kv_bytes: u64,
-    /// Tokens of context of each slot.
-    pub ctx: TokenCount,
-}
-
-impl Need {
-    /// All of it.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.fixed_bytes.saturating_add(self.kv_bytes)
-    }
-
-    /// The largest context whose KV cache fits so many bytes beside the rest; nothing where even the
-    /// smallest does not. The cache grows evenly with the context.
-    #[must_use]
-    pub fn ctx_within(&self, free_bytes: u64) -> Option<TokenCount> {
-        let room = u128::from(free_bytes.checked_sub(self.fixed_bytes)?);
-        let fitting = room * u128::from(self.ctx.0) / u128::from(self.kv_bytes.max(1));
-        let fitting = u32::try_from(fitting).unwrap_or(u32::MAX).min(self.ctx.0);
-        let stepped = fitting / CTX_STEP * CTX_STEP;
-        (stepped >= CTX_LEAST).then_some(TokenCount(stepped))
-    }
-
-    fn with_ctx(self, ctx: TokenCount) -> Self {
-        let kv = u128::from(self.kv_bytes) * u128::from(ctx.0) / u128::from(self.ctx.0.max(1));
-        Self { kv_bytes: u64::try_from(kv).unwrap_or(u64::MAX), ctx, ..self }
-    }
-}
+pub use context::{ContextFit, CtxRequest, Need};
 
 /// A device that may take replicas.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +19,8 @@ pub struct DeviceCandidate {
     pub need: Option<Need>,
     /// Bytes free there, less what other loads will take and the margin; nothing where it cannot be read.
     pub free_bytes: Option<u64>,
+    /// Bytes that could ever be free there: all it has, less the margin.
+    pub usable_bytes: Option<u64>,
 }
 
 /// A question: which devices take the replicas of a model.
@@ -65,8 +30,12 @@ pub struct FitQuery {
     pub candidates: Vec<DeviceCandidate>,
     /// How many replicas; one on each device that fits when absent.
     pub replicas: Option<u16>,
-    /// Whether a smaller context will do.
-    pub may_lower_ctx: bool,
+    /// How much context is asked for.
+    pub ctx: CtxRequest,
+    /// Sequences that a replica decodes at a time.
+    pub slots: u16,
+    /// Pools that are not loaded and will want memory of the same devices.
+    pub others: usize,
 }
 
 /// The estimate for one device.
@@ -89,8 +58,8 @@ pub struct Placement {
 pub struct ReplicaSite {
     /// Its device.
     pub device: Device,
-    /// Its context, where it was lowered to fit.
-    pub lowered_ctx: Option<TokenCount>,
+    /// The size of its context; nothing where the engine does not say what it needs.
+    pub context: Option<ContextFit>,
     /// Bytes it is estimated to take.
     pub expected_bytes: Option<u64>,
 }
@@ -102,6 +71,8 @@ pub struct Fit {
     pub sites: Vec<ReplicaSite>,
     /// The estimate for each device.
     pub placements: Vec<Placement>,
+    /// Whether it would fit nowhere though nothing else were loaded.
+    pub never: bool,
 }
 
 impl FitQuery {
@@ -126,77 +97,67 @@ impl FitQuery {
                 break;
             }
         }
-        Fit { sites, placements: rooms.into_iter().map(Room::placement).collect() }
+        let never = sites.is_empty() && !rooms.is_empty() && rooms.iter().all(Room::is_too_small);
+        Fit { sites, placements: rooms.into_iter().map(|room| room.placement(self)).collect(), never }
+    }
+
+    /// Parts that the free memory of a device is divided into before a pool takes more of it than it must.
+    fn shares(&self) -> u64 {
+        let devices = self.candidates.len().max(1);
+        let replicas = self.replicas.map_or(1, |replicas| usize::from(replicas).div_ceil(devices)).max(1);
+        u64::try_from(replicas.saturating_mul(self.others.saturating_add(1))).unwrap_or(u64::MAX)
     }
 }
 
 /// One device while replicas are put on it.
 struct Room<'a> {
     candidate: &'a DeviceCandidate,
-    need: Option<Need>,
+    query: &'a FitQuery,
+    context: Option<ContextFit>,
     left: Option<u64>,
     taken: u16,
-    lowered: bool,
 }
 
 impl<'a> Room<'a> {
-    fn new(candidate: &'a DeviceCandidate, query: &FitQuery) -> Self {
-        let mut room =
-            Self { candidate, need: candidate.need, left: candidate.free_bytes, taken: 0, lowered: false };
-        if let (Some(need), Some(free)) = (candidate.need, candidate.free_bytes)
-            && need.bytes() > free
-            && query.may_lower_ctx
-            && let Some(ctx) = need.ctx_within(free)
-        {
-            room.need = Some(need.with_ctx(ctx));
-            room.lowered = true;
-        }
-        room
+    fn new(candidate: &'a DeviceCandidate, query: &'a FitQuery) -> Self {
+        let context =
+            candidate.need.and_then(|need| query.context_of(&candidate.device, need, candidate.free_bytes));
+        Self { candidate, query, context, left: candidate.free_bytes, taken: 0 }
     }
 
     fn take(&mut self) -> Option<ReplicaSite> {
-        let bytes = self.need.map(|need| need.bytes());
-        // What is not known refuses nothing: the engine's own load is then the judge.
-        if let (Some(bytes), Some(left)) = (bytes, &mut self.left) {
-            *left = left.checked_sub(bytes)?;
+        let mut expected_bytes = None;
+        if let Some(need) = self.candidate.need {
+            let bytes = need.bytes(self.context?.kv_cells);
+            // What is not known refuses nothing: the engine's own load is then the judge.
+            if let Some(left) = &mut self.left {
+                *left = left.checked_sub(bytes)?;
+            }
+            expected_bytes = Some(bytes);
         }
         self.taken += 1;
-        let lowered_ctx = self.need.filter(|_| self.lowered).map(|need| need.ctx);
-        Some(ReplicaSite { device: self.candidate.device.clone(), lowered_ctx, expected_bytes: bytes })
+        Some(ReplicaSite { device: self.candidate.device.clone(), context: self.context, expected_bytes })
     }
 
-    fn placement(self) -> Placement {
-        let Self { candidate, need, taken, lowered, .. } = self;
-        let device = &candidate.device;
-        let why = match (candidate.need, candidate.free_bytes) {
+    /// Whether the model would not fit though all of the device were free.
+    fn is_too_small(&self) -> bool {
+        let DeviceCandidate { device, need, usable_bytes, .. } = self.candidate;
+        need.zip(*usable_bytes)
+            .is_some_and(|(need, all)| self.query.context_of(device, need, Some(all)).is_none())
+    }
+
+    fn placement(self, query: &FitQuery) -> Placement {
+        let DeviceCandidate { device, need, free_bytes, .. } = self.candidate;
+        let needs_bytes =
+            need.map(|need| need.bytes(self.context.map_or(need.ctx, |context| context.kv_cells)));
+        let why = match (need, self.context) {
             (None, _) => "the engine does not say what it needs before it has loaded".to_owned(),
-            (Some(needed), None) => {
-                format!("needs {}; the memory of {device} cannot be read", gib(needed.bytes()))
+            (Some(need), Some(context)) if self.taken > 0 => {
+                query.explain(device, *need, context, *free_bytes)
             }
-            (Some(asked), Some(free)) if taken == 0 => {
-                let smaller = asked
-                    .ctx_within(free)
-                    .filter(|ctx| *ctx < asked.ctx)
-                    .map_or(String::new(), |ctx| format!("; fits with ctx {}", ctx.0));
-                format!("needs {}, {} free on {device}{smaller}", gib(asked.bytes()), gib(free))
-            }
-            (Some(asked), Some(free)) => {
-                let needs = need.unwrap_or(asked);
-                let ctx = if lowered {
-                    format!(" with ctx lowered from {} to {}", asked.ctx.0, needs.ctx.0)
-                } else {
-                    String::new()
-                };
-                format!("needs {}{ctx}, {} free on {device}", gib(needs.bytes()), gib(free))
-            }
+            (Some(need), _) => query.refusal_of(device, *need, free_bytes.unwrap_or(0)),
         };
-        Placement {
-            device: candidate.device.clone(),
-            fits: taken > 0,
-            needs_bytes: need.map(|need| need.bytes()),
-            free_bytes: candidate.free_bytes,
-            why,
-        }
+        Placement { device: device.clone(), fits: self.taken > 0, needs_bytes, free_bytes: *free_bytes, why }
     }
 }
 

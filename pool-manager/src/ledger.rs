@@ -122,6 +122,18 @@ impl LedgerView<'_> {
         Some(by_reading.min(memory.total_bytes.saturating_sub(promised_bytes(others, device))))
     }
 
+    /// Bytes of memory that a device has. Nothing where that cannot be read.
+    #[must_use]
+    pub fn total_bytes(&self, device: &Device) -> Option<u64> {
+        Some(self.snapshot.of(device)?.memory?.total_bytes)
+    }
+
+    /// Whether a replica of a pool holds or held memory.
+    #[must_use]
+    pub fn holds(&self, pool: &PoolId) -> bool {
+        self.entries.iter().any(|entry| entry.holding.replica.pool == *pool)
+    }
+
     /// Whether a replica of this name holds or held memory.
     #[must_use]
     pub fn knows(&self, replica: &ReplicaId) -> bool {

@@ -1078,9 +1078,12 @@ pub struct Replica {
     pub slots: ::std::option::Option<u32>,
     ///How many of its slots are taken.
     pub slots_busy: u32,
-    ///Tokens of context of each slot.
+    ///The most tokens that a request and its answer may take together.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ctx: ::std::option::Option<u32>,
+    ///Tokens that its KV cache holds, which all slots share. Absent where each slot has a part of its own, or the engine does not say.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub kv_cells: ::std::option::Option<u32>,
     ///Tokens of input read a second, as measured. Absent until measured.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub prefill_tokens_per_s: ::std::option::Option<f64>,
@@ -1693,7 +1696,7 @@ pub struct TaskRequest {
     ///Texts to embed; for workload `rerank` the query followed by its documents.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub inputs: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
-    ///The most tokens that input and answer may take together. The context of a slot of the pool when absent, which it must not exceed.
+    ///The most tokens that input and answer may take together. The `ctx` of the pool when absent, which it must not exceed.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ctx: ::std::option::Option<u32>,
     ///The most tokens of the answer. As many as fit the context when absent. For workload `completion`, as `expected_tokens`, `sampling` and `sampler_profile_version` are.

@@ -109,6 +109,13 @@ fn misfit(value: &Value, shape: &Shape, path: &Path) -> Option<(String, Option<S
         (Shape::Bool, _) => is("`true` or `false`"),
         (Shape::Integer { min, max }, Value::Integer(number)) if (min..=max).contains(&number) => None,
         (Shape::Integer { min, max }, _) => is(&format!("a whole number from {min} to {max}")),
+        (Shape::IntegerOrWord { min, max, .. }, Value::Integer(number)) if (min..=max).contains(&number) => {
+            None
+        }
+        (Shape::IntegerOrWord { words, .. }, Value::Text(word)) if words.contains(word) => None,
+        (Shape::IntegerOrWord { min, max, words }, _) => {
+            is(&format!("a whole number from {min} to {max}, or {}", choices(words)))
+        }
         (Shape::Number { min, max }, Value::Integer(number)) if (*min..=*max).contains(&(*number as f64)) => {
             None
         }

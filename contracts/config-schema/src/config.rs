@@ -10,7 +10,9 @@ use std::time::Duration;
 pub use crate::raw::{
     Engine, LogFormat, LogLevel, PoolDefaults, ReasoningDefaults, ReasoningEffort, SamplerProfile, WhenFull,
 };
-pub use pool::{ApiKey, DeviceChoice, DevicesChoice, PoolConfig, PoolModel, ServerConfig, ServerSource};
+pub use pool::{
+    ApiKey, CtxChoice, DeviceChoice, DevicesChoice, PoolConfig, PoolModel, ServerConfig, ServerSource,
+};
 
 pub(crate) use pool::AUTO;
 

@@ -112,7 +112,7 @@ fn read(shape: &Shape, text: &str, origin: &Origin) -> Value {
             "false" | "0" => Some(Value::Bool(false)),
             _ => None,
         },
-        Shape::Integer { .. } => text.parse().ok().map(Value::Integer),
+        Shape::Integer { .. } | Shape::IntegerOrWord { .. } => text.parse().ok().map(Value::Integer),
         Shape::Number { .. } => text.parse().ok().map(Value::Number),
         Shape::List { .. } => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -186,6 +186,7 @@ fn is_leaf(shape: &Shape) -> bool {
     match shape {
         Shape::Bool
         | Shape::Integer { .. }
+        | Shape::IntegerOrWord { .. }
         | Shape::Number { .. }
         | Shape::Text { .. }
         | Shape::OneOf(_)

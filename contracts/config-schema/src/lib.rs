@@ -23,9 +23,10 @@ mod tree;
 mod variables;
 
 pub use config::{
-    Access, ApiKey, Config, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig, LogFormat,
-    LogLevel, PoolConfig, PoolDefaults, PoolModel, QueueConfig, ReasoningDefaults, ReasoningEffort,
-    SamplerProfile, ServerConfig, ServerSource, SessionsConfig, StreamConfig, Token, WhenFull, WorkerConfig,
+    Access, ApiKey, Config, CtxChoice, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig,
+    LogFormat, LogLevel, PoolConfig, PoolDefaults, PoolModel, QueueConfig, ReasoningDefaults,
+    ReasoningEffort, SamplerProfile, ServerConfig, ServerSource, SessionsConfig, StreamConfig, Token,
+    WhenFull, WorkerConfig,
 };
 pub use diff::Difference;
 pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{AUTO, Config, DevicesChoice, PoolConfig, QueueConfig, ServerConfig, ServerSource};
+use crate::config::{
+    AUTO, Config, CtxChoice, DevicesChoice, PoolConfig, QueueConfig, ServerConfig, ServerSource,
+};
 use crate::raw;
 
 const BYTES_PER_MB: u64 = 1024 * 1024;
@@ -88,7 +90,7 @@ fn pool(pool: &PoolConfig) -> raw::Pool {
         sha256: pool.sha256.clone(),
         engine: pool.engine,
         server: pool.server.as_ref().map(server),
-        ctx: pool.ctx.map(|ctx| ctx.0),
+        ctx: pool.ctx.map(ctx),
         fit_ctx: pool.fit_ctx,
         slots,
         threads: pool.threads,
@@ -98,6 +100,13 @@ fn pool(pool: &PoolConfig) -> raw::Pool {
         preload: pool.preload,
         idle_unload_s: pool.idle_unload.map(seconds),
         queue: queue(&pool.queue),
+    }
+}
+
+const fn ctx(ctx: CtxChoice) -> raw::Ctx {
+    match ctx {
+        CtxChoice::Tokens(tokens) => raw::Ctx::Tokens(tokens.0),
+        CtxChoice::Max => raw::Ctx::Word(raw::CtxWord::Max),
     }
 }
 

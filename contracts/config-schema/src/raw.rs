@@ -350,6 +350,6 @@ mod defaults;
 mod pool;
 
 pub use pool::{
-    Engine, OneOrMany, Pool, PoolDefaults, QueueOverride, ReasoningDefaults, ReasoningEffort, Server, Tls,
-    Urls,
+    Ctx, CtxWord, Engine, OneOrMany, Pool, PoolDefaults, QueueOverride, ReasoningDefaults, ReasoningEffort,
+    Server, Tls, Urls,
 };

@@ -85,6 +85,12 @@ pub(crate) enum Shape {
         min_len: usize,
         max_len: usize,
     },
+    /// A whole number, or one of some words.
+    IntegerOrWord {
+        min: i128,
+        max: i128,
+        words: Vec<String>,
+    },
     /// One value of the shape `one`, or a list of the shape `list`.
     LoneOrList {
         one: Box<Shape>,
@@ -176,10 +182,14 @@ impl Shape {
             return Self::OneOf(choices.iter().map(name).collect());
         }
         if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
-            let [one, list] = choices.as_slice() else { unreachable!("a choice is one value or a list") };
-            let [one, list] = [one, list].map(|choice| Box::new(Self::read(choice, root)));
-            assert!(matches!(*list, Self::List { .. }), "a choice is one value or a list");
-            return Self::LoneOrList { one, list };
+            let [one, other] = choices.as_slice() else { unreachable!("a choice is between two") };
+            return match (Self::read(one, root), Self::read(other, root)) {
+                (Self::Integer { min, max }, Self::OneOf(words)) => Self::IntegerOrWord { min, max, words },
+                (one, list @ Self::List { .. }) => {
+                    Self::LoneOrList { one: Box::new(one), list: Box::new(list) }
+                }
+                _ => unreachable!("a choice is a number or a word, or one value or a list"),
+            };
         }
         let length = |key: &str| schema.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
         match schema["type"].as_str().expect("a schema has a type") {

@@ -123,6 +123,7 @@ pub(crate) async fn discover(
         build: "llama-server over HTTP".to_owned(),
         slots: config.slots.unwrap_or(props.total_slots),
         ctx: spec.ctx.map_or(holds, |asked| asked.min(holds)),
+        kv_cells: None,
         kv_bytes_per_token: 0,
         workloads,
         strict: false,

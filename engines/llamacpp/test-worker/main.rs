@@ -67,7 +67,9 @@ fn estimate(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError>
             kv_bytes: 2,
             compute_bytes: 3,
             host_bytes: 4,
+            bytes_per_token: 5,
             ctx: TokenCount(64),
+            kv_cells: TokenCount(64),
         }),
     };
     write_frame(channel, &answer)
@@ -133,7 +135,8 @@ fn submit(
         "read" => {
             running.insert(task);
             for prompt_tokens in [512, 300] {
-                let progress = TaskProgress { task, prompt_tokens, generated_tokens: 0, inputs: 0 };
+                let progress =
+                    TaskProgress { task, prompt_tokens, generated_tokens: 0, inputs: 0, pauses: 0 };
                 write_frame(channel, &FromWorker::Progress(vec![progress]))?;
             }
             step(channel, vec![token(task, "read")], Vec::new())
@@ -219,6 +222,7 @@ fn facts(spec: &ReplicaSpec) -> EngineFacts {
         build: vars.map(var).join(" "),
         slots: spec.slots,
         ctx: TokenCount(64),
+        kv_cells: None,
         kv_bytes_per_token: 8,
         workloads: vec![Workload::Completion],
         strict: true,

@@ -26,6 +26,7 @@ fn spec(model: &Path, device: Device) -> ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index: 0 },
         model: model.to_owned(),
         ctx: None,
+        kv_cells: None,
         slots: 4,
         threads: None,
         device,

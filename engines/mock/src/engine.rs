@@ -469,6 +469,7 @@ fn facts(spec: &ReplicaSpec, config: &MockConfig) -> EngineFacts {
         build: "mock".to_owned(),
         slots: config.slots,
         ctx: config.ctx,
+        kv_cells: None,
         kv_bytes_per_token: config.kv_bytes_per_token,
         workloads: config.workloads.clone(),
         strict: config.strict,

@@ -35,7 +35,9 @@ impl EngineFactory for MockFactory {
             kv_bytes: 0,
             compute_bytes: 0,
             host_bytes: 0,
+            bytes_per_token: 0,
             ctx: self.config.ctx,
+            kv_cells: self.config.ctx,
         });
         Box::pin(async move {
             let shared = &self.control.0;

@@ -30,6 +30,7 @@ fn spec() -> ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("p").unwrap(), index: 0 },
         model: PathBuf::from("/models/tiny.gguf"),
         ctx: None,
+        kv_cells: None,
         slots: 1,
         threads: None,
         device: Device::Cpu,

@@ -91,6 +91,7 @@ pub(crate) async fn discover(
         build: format!("{} over HTTP", card.owned_by.as_deref().unwrap_or("OpenAI-compatible server")),
         slots: config.slots.unwrap_or(spec.slots),
         ctx,
+        kv_cells: None,
         kv_bytes_per_token: 0,
         workloads,
         strict: false,

@@ -48,6 +48,7 @@ pub(crate) async fn discover(
         build: if build.is_empty() { "text-generation-inference over HTTP".to_owned() } else { build },
         slots: config.slots.unwrap_or_else(|| spec.slots.min(most)),
         ctx: spec.ctx.map_or(holds, |asked| asked.min(holds)),
+        kv_cells: None,
         kv_bytes_per_token: 0,
         workloads: vec![Workload::Completion],
         strict: false,

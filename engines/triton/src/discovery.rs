@@ -82,6 +82,7 @@ pub(crate) async fn discover(
         ),
         slots: config.slots.unwrap_or(spec.slots),
         ctx,
+        kv_cells: None,
         kv_bytes_per_token: 0,
         workloads: vec![Workload::Completion],
         strict: false,

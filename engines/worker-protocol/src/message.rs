@@ -94,13 +94,18 @@ pub struct TaskProgress {
     pub generated_tokens: u32,
     /// Inputs embedded or scored.
     pub inputs: u32,
+    /// Steps in which it could not go on, because others have the room in the KV cache: its worker lives.
+    pub pauses: u32,
 }
 
 impl TaskProgress {
     /// All of it as one count.
     #[must_use]
     pub fn total(&self) -> u64 {
-        u64::from(self.prompt_tokens) + u64::from(self.generated_tokens) + u64::from(self.inputs)
+        u64::from(self.prompt_tokens)
+            + u64::from(self.generated_tokens)
+            + u64::from(self.inputs)
+            + u64::from(self.pauses)
     }
 }
 

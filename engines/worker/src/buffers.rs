@@ -15,6 +15,17 @@ pub struct Use {
     pub compute: u64,
 }
 
+/// The size of a replica's context.
+#[derive(Clone, Copy, Debug)]
+pub struct ContextSize {
+    /// The most tokens of a request.
+    pub ctx: TokenCount,
+    /// Tokens of the KV cache.
+    pub kv_cells: TokenCount,
+    /// What one more token takes.
+    pub bytes_per_token: u64,
+}
+
 /// All buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Buffers {
@@ -33,18 +44,51 @@ impl Buffers {
 
     /// As it is told of a replica on `device`.
     #[must_use]
-    pub fn on(self, device: &Device, ctx: TokenCount) -> MemoryEstimate {
+    pub fn on(self, device: &Device, size: ContextSize) -> MemoryEstimate {
         let (here, beside) = match device {
             Device::Cpu => (self.host, Use::default()),
             Device::Gpu { .. } => (self.card, self.host),
         };
+        let ContextSize { ctx, kv_cells, bytes_per_token } = size;
         MemoryEstimate {
             weights_bytes: here.weights,
             kv_bytes: here.kv_cache,
             compute_bytes: here.compute,
             host_bytes: beside.weights + beside.kv_cache + beside.compute,
+            bytes_per_token,
             ctx,
+            kv_cells,
         }
+    }
+
+    /// Bytes on `device` that depend on the context.
+    #[must_use]
+    pub fn context_bytes(&self, device: &Device) -> u64 {
+        self.kv_bytes(device) + self.here(device).compute
+    }
+
+    /// Bytes of the KV cache on `device`.
+    #[must_use]
+    pub fn kv_bytes(&self, device: &Device) -> u64 {
+        self.here(device).kv_cache
+    }
+
+    fn here(&self, device: &Device) -> Use {
+        match device {
+            Device::Cpu => self.host,
+            Device::Gpu { .. } => self.card,
+        }
+    }
+
+    /// With another context of the same model, whose weights are there once.
+    #[must_use]
+    pub fn beside(self, other: Self) -> Self {
+        let both = |one: Use, other: Use| Use {
+            weights: one.weights.max(other.weights),
+            kv_cache: one.kv_cache + other.kv_cache,
+            compute: one.compute + other.compute,
+        };
+        Self { host: both(self.host, other.host), card: both(self.card, other.card) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! ends what is canceled, gives free slots to waiting tasks and runs one step. It blocks only when there
 //! is nothing to do.
 
+mod cache;
 mod slot;
 mod step;
 mod strict;
@@ -10,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use generation::{Determinism, Finish, KvHint};
+use generation::{Determinism, EngineError, Finish, KvHint};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use orchestrator_core::{Priority, SessionId};
@@ -23,9 +24,10 @@ use crate::load::{Loaded, READ_BATCH};
 use crate::outbox::Outbox;
 use crate::prepare::{Completion, Prepared, Work};
 use crate::sample::{Sampler, Scratch};
-use crate::slots::{self, Choice, SlotView};
+use crate::slots::{self, SlotView};
 use crate::text::TextOut;
 use slot::{Limits, Slot, Task, Times};
+pub use strict::LaneContext;
 use strict::StrictLane;
 
 /// Jobs that wait for a slot. The loop takes no more commands when there are as many; the daemon sends no
@@ -66,6 +68,11 @@ impl Waiting {
     }
 
     /// The first that may go, interactive before batch.
+    fn first(&self, may_go: impl Fn(&Prepared) -> bool) -> Option<&Prepared> {
+        self.interactive.iter().chain(&self.batch).find(|job| may_go(job))
+    }
+
+    /// Takes the same.
     fn take(&mut self, may_go: impl Fn(&Prepared) -> bool) -> Option<Prepared> {
         self.lanes().into_iter().find_map(|lane| {
             let at = lane.iter().position(&may_go)?;
@@ -129,8 +136,11 @@ impl DecodeLoop {
     /// Sends what the step had to say, and how far the tasks are.
     fn send(&mut self) {
         let heartbeat = self.loaded.heartbeat;
+        self.waiting.lanes().into_iter().flatten().for_each(|job| job.pauses = job.pauses.saturating_add(1));
         heartbeat.report(clock::now(), || {
-            self.slots.iter().filter_map(|slot| slot.task.as_ref()).map(Task::progress).collect()
+            let waiting = self.waiting.interactive.iter().chain(&self.waiting.batch).map(Prepared::progress);
+            let running = self.slots.iter().filter_map(|slot| slot.task.as_ref()).map(Task::progress);
+            waiting.chain(running).collect()
         });
         // The daemon may take its time to read.
         heartbeat.waits();
@@ -188,11 +198,15 @@ impl DecodeLoop {
         self.end_canceled();
     }
 
-    /// Gives free slots to waiting tasks.
+    /// Gives free slots to waiting tasks. One for which the cache has no room holds up those behind it: they would take the
+    /// room that it waits for.
     fn assign(&mut self) {
         while self.slots.iter().any(|slot| slot.task.is_none()) {
             let lane_free = self.strict.is_free();
             let may_go = |job: &Prepared| lane_free || job.determinism != Determinism::Strict;
+            if !self.waiting.first(may_go).is_some_and(|job| self.has_room_for(job)) {
+                return;
+            }
             let Some(job) = self.waiting.take(may_go) else { return };
             self.place(job);
         }
@@ -216,10 +230,10 @@ impl DecodeLoop {
             parser,
         } = *work;
         let views: Vec<SlotView<'_>> = self.slots.iter().map(Slot::view).collect();
-        let (at, found) = if job.determinism == Determinism::Strict {
-            let at = slots::any_free(&views).expect("a slot is free");
-            self.strict.begin(at);
-            (at, 0)
+        let strict = (job.determinism == Determinism::Strict)
+            .then(|| prompt.len().saturating_add(max_tokens).min(ctx));
+        let (at, found) = if strict.is_some() {
+            (slots::any_free(&views).expect("a slot is free"), 0)
         } else if job.kv == KvHint::None {
             let at = slots::any_free(&views).expect("a slot is free");
             self.rename_session(at, None);
@@ -244,6 +258,7 @@ impl DecodeLoop {
             next: None,
             written: 0,
             limits: Limits { ctx, max_tokens },
+            paused: job.pauses,
             sampler,
             grammar,
             lazy,
@@ -255,57 +270,15 @@ impl DecodeLoop {
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },
         });
-        if max_tokens == 0 {
-            self.end(at, Finish::Length);
+        let lane = strict.map_or(Ok(()), |tokens| {
+            let (loaded, cells) = (&self.loaded, self.loaded.strict_cells(tokens));
+            self.strict.begin(at, cells, || loaded.strict_context(tokens))
+        });
+        match lane {
+            Err(why) => self.end(at, Finish::Failed(EngineError::Decode(why))),
+            Ok(()) if max_tokens == 0 => self.end(at, Finish::Length),
+            Ok(()) => {}
         }
-    }
-
-    /// Makes the slot's cache hold the prefix that was chosen, and nothing else. The tokens found.
-    fn reuse(&mut self, choice: Choice) -> usize {
-        let Choice { slot: at, from, reused, session } = choice;
-        self.rename_session(at, session);
-        let whole = from == at && reused == self.slots[at].cached.len();
-        if whole && reused > 0 {
-            return reused;
-        }
-        if reused == 0 || !self.loaded.cuts_cache() {
-            self.forget(at);
-            return 0;
-        }
-        let end = u32::try_from(reused).expect("a prompt is shorter than 2^32 tokens");
-        let done = if from == at {
-            self.slots[at].cached.truncate(reused);
-            self.context.kv_cache_seq_rm(sequence(at), Some(end), None).is_ok()
-        } else {
-            self.forget(at);
-            self.slots[at].cached = self.slots[from].cached[..reused].to_vec();
-            self.context.kv_cache_seq_cp(sequence(from), sequence(at), Some(0), Some(end)).is_ok()
-        };
-        if !done {
-            self.forget(at);
-            return 0;
-        }
-        reused
-    }
-
-    /// Makes `session` the owner of the slot, and tells of the one that was.
-    fn rename_session(&mut self, at: usize, session: Option<SessionId>) {
-        if let Some(before) = self.slots[at].session.filter(|before| Some(*before) != session) {
-            self.said.sessions.push(SessionUpdate { session: before, kv: None });
-        }
-        if session.is_some() {
-            for slot in self.slots.iter_mut().filter(|slot| slot.session == session) {
-                slot.session = None;
-            }
-        }
-        self.slots[at].session = session;
-    }
-
-    /// Empties the slot's part of the KV cache.
-    fn forget(&mut self, at: usize) {
-        self.slots[at].cached.clear();
-        // Taking out all of a sequence cannot fail.
-        let _ = self.context.kv_cache_seq_rm(sequence(at), None, None);
     }
 
     /// Ends the slot's task and says so.

@@ -116,7 +116,8 @@ fn answer(
 ) {
     let Work::Pool(inputs) = job.work else { unreachable!("a model that pools takes nothing else") };
     let mut finish = Finish::Stop;
-    let mut progress = TaskProgress { task: job.task, prompt_tokens: 0, generated_tokens: 0, inputs: 0 };
+    let mut progress =
+        TaskProgress { task: job.task, prompt_tokens: 0, generated_tokens: 0, inputs: 0, pauses: 0 };
     for (at, input) in inputs.iter().enumerate() {
         if job.canceled.is_set() {
             finish = Finish::Canceled;

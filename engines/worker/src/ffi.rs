@@ -55,11 +55,11 @@ unsafe extern "C" {
     fn worker_memory_of(context: *const llama_cpp_sys_2::llama_context, host: *mut Use, device: *mut Use);
 }
 
-/// What the model in `file` takes of memory with contexts of `shapes`, without its weights being read or
+/// What the model in `file` takes of memory with a context of each of `shapes`, without its weights being read or
 /// any of it allocated; nothing when llama.cpp refuses, with its reasons in [`take_errors`].
 #[must_use]
-pub fn memory_of(file: &CStr, gpu_layers: i32, shapes: &[ContextShape]) -> Option<Buffers> {
-    let mut all = Buffers::NONE;
+pub fn memory_of(file: &CStr, gpu_layers: i32, shapes: &[ContextShape]) -> Option<Vec<Buffers>> {
+    let mut all = Vec::with_capacity(shapes.len());
     // SAFETY: the parameters start as llama.cpp's own defaults; the path is zero-terminated and outlives the
     // call. The model outlives its contexts, each is freed once and none is used afterwards. The two structs
     // are laid out as `src/memory.cpp` declares them and live for the length of the call.
@@ -89,15 +89,10 @@ pub fn memory_of(file: &CStr, gpu_layers: i32, shapes: &[ContextShape]) -> Optio
                 counted = false;
                 break;
             }
-            let (mut on_host, mut on_device) = (Use::default(), Use::default());
-            worker_memory_of(context, &raw mut on_host, &raw mut on_device);
+            let mut buffers = Buffers::NONE;
+            worker_memory_of(context, &raw mut buffers.host, &raw mut buffers.card);
             llama_cpp_sys_2::llama_free(context);
-            for (sum, one) in [(&mut all.host, on_host), (&mut all.card, on_device)] {
-                // Every context counts the weights, which are there once.
-                sum.weights = one.weights;
-                sum.kv_cache += one.kv_cache;
-                sum.compute += one.compute;
-            }
+            all.push(buffers);
         }
         llama_cpp_sys_2::llama_model_free(model);
         counted.then_some(all)

@@ -312,6 +312,7 @@ mod tests {
             prompt_tokens: 512,
             generated_tokens: 0,
             inputs: 0,
+            pauses: 0,
         };
         for _ in 0..2 {
             heartbeat.begin(CallWatch { reads: vec![(before, 400)], ..CallWatch::default() }, start);

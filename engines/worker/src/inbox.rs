@@ -19,12 +19,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use generation::{Determinism, EndReport, EngineError, Finish, GenerateRequest};
-use llama_cpp_2::context::LlamaContext;
 use orchestrator_core::{Millis, Priority, SessionId, TaskId};
 use rustix::event::{PollFd, PollFlags, poll};
 use worker_protocol::{FromWorker, Pong, Step, TaskEvent, TaskUpdate, ToWorker, read_frame};
 
 use crate::clock;
+use crate::decode::LaneContext;
 use crate::exit;
 use crate::heartbeat::Heartbeat;
 use crate::load::Loaded;
@@ -47,8 +47,8 @@ const PREPARED: usize = 64;
 pub enum Command {
     /// Decode it.
     Start(Box<Prepared>),
-    /// What `strict` tasks compute in, before the first of them.
-    OpenStrictLane(Box<LlamaContext<'static>>),
+    /// What a `strict` task that comes after it computes in.
+    OpenStrictLane(Box<LaneContext>),
     /// Give its cache back.
     Evict(SessionId),
     /// Cancel everything and end.
@@ -235,7 +235,7 @@ fn prepare_all(
     preparing: &Preparing,
 ) {
     let note = |since| *preparing.lock().unwrap_or_else(PoisonError::into_inner) = since;
-    let mut lane_is_open = false;
+    let mut lane = None;
     for order in orders {
         let command = match order {
             Order::Evict(session) => Command::Evict(session),
@@ -248,19 +248,13 @@ fn prepare_all(
                 }
                 note(Some(clock::now()));
                 let ready = prepare(loaded, arrival).and_then(|prepared| {
-                    let opens = prepared.determinism == Determinism::Strict
-                        && matches!(prepared.work, Work::Complete(_))
-                        && !std::mem::replace(&mut lane_is_open, true);
-                    let lane = opens.then(|| loaded.context(1)).transpose().map_err(|why| {
-                        lane_is_open = false;
-                        EngineError::Decode(format!("no memory for a context of a `strict` task: {why}"))
-                    })?;
-                    Ok((prepared, lane))
+                    let opened = open_lane(loaded, &prepared, &mut lane)?;
+                    Ok((prepared, opened))
                 });
                 note(None);
                 match ready {
-                    Ok((prepared, lane)) => {
-                        let opened = lane.map(|lane| to_loop.send(Command::OpenStrictLane(Box::new(lane))));
+                    Ok((prepared, opened)) => {
+                        let opened = opened.map(|lane| to_loop.send(Command::OpenStrictLane(Box::new(lane))));
                         if opened.is_some_and(|sent| sent.is_err()) {
                             return;
                         }
@@ -280,6 +274,25 @@ fn prepare_all(
             return;
         }
     }
+}
+
+/// The context that a task's `strict` lane needs, where the last one that was made has another size.
+fn open_lane(
+    loaded: &Loaded,
+    prepared: &Prepared,
+    lane: &mut Option<u32>,
+) -> Result<Option<LaneContext>, EngineError> {
+    let Work::Complete(work) = &prepared.work else { return Ok(None) };
+    let tokens = work.most_tokens();
+    let cells = loaded.strict_cells(tokens);
+    if prepared.determinism != Determinism::Strict || *lane == Some(cells) {
+        return Ok(None);
+    }
+    let context = loaded.strict_context(tokens).map_err(|why| {
+        EngineError::Decode(format!("no memory for a context of a `strict` task of {tokens} tokens: {why}"))
+    })?;
+    *lane = Some(cells);
+    Ok(Some(LaneContext { cells, context }))
 }
 
 /// The end of a task that never reached a slot.

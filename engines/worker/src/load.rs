@@ -26,23 +26,31 @@ use llama_cpp_2::token::LlamaToken;
 use orchestrator_core::{Millis, TokenCount};
 
 use crate::budget::Interrupts;
+use crate::buffers::{Buffers, ContextSize};
 use crate::chat::{ChatTemplate, SpecialTexts};
 use crate::clock;
 use crate::ffi::{self, ContextShape};
 use crate::heartbeat::{CallWatch, Heartbeat};
+use crate::log::{self, Level};
 use crate::machine;
 use crate::model_file;
 use crate::sample;
 use crate::vocabulary::Vocabulary;
 
-/// Tokens of context of a slot when none are asked for and the model has more.
 /// What the thread that compiles a template sends.
 const ONE_RESULT: usize = 1;
 
 /// How long a chat template may run when it is compiled: far longer than any sensible one does.
 const TEMPLATE_LIMIT: Duration = Duration::from_secs(30);
 
-const DEFAULT_CTX: u32 = 4096;
+/// Tokens of context where nobody has compared what the model could have with the memory there is.
+const UNMEASURED_CTX: u32 = 4096;
+
+/// Tokens of the smaller of the two contexts that an estimate compares.
+const SMALL_CTX: u32 = 1024;
+
+/// The shortest context of a `strict` task, which an estimate counts: what longer ones take is in the margin.
+const STRICT_CTX_LEAST: u32 = 4096;
 
 /// Prompt tokens read in one call to llama.cpp at most.
 pub const READ_BATCH: usize = 512;
@@ -75,12 +83,37 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A context that decodes `sequences` at a time, over one KV cache.
+    /// The context of all slots, over one KV cache that they share.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn context(&self, sequences: u16) -> Result<LlamaContext<'static>, String> {
-        let shape = self.shape(sequences);
+    pub fn context(&self) -> Result<LlamaContext<'static>, String> {
+        self.context_of(self.shape(self.cells(), self.facts.slots))
+    }
+
+    /// A context for one `strict` task of so many tokens. Its size depends on the task alone: some models compute
+    /// otherwise in a larger context.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn strict_context(&self, tokens: usize) -> Result<LlamaContext<'static>, String> {
+        self.context_of(self.shape(self.strict_cells(tokens), 1))
+    }
+
+    /// Tokens of the context for a `strict` task of so many tokens.
+    #[must_use]
+    pub fn strict_cells(&self, tokens: usize) -> u32 {
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        tokens.clamp(STRICT_CTX_LEAST, 1 << 31).next_power_of_two().min(self.facts.ctx.0)
+    }
+
+    /// Tokens that the KV cache of the slots holds.
+    #[must_use]
+    pub fn cells(&self) -> u32 {
+        self.facts.kv_cells.unwrap_or(self.facts.ctx).0
+    }
+
+    fn context_of(&self, shape: ContextShape) -> Result<LlamaContext<'static>, String> {
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(shape.cells))
             .with_n_batch(shape.batch)
@@ -118,13 +151,12 @@ impl Loaded {
         !self.model.is_recurrent() && !self.model.is_hybrid()
     }
 
-    fn shape(&self, sequences: u16) -> ContextShape {
+    fn shape(&self, cells: u32, sequences: u16) -> ContextShape {
         let embeddings = self.pools();
-        let ctx = self.facts.ctx.0;
         let sequences = u32::from(sequences);
         ContextShape {
-            cells: if embeddings { ctx } else { ctx.saturating_mul(sequences) },
-            batch: if embeddings { ctx } else { (READ_BATCH as u32).max(sequences) },
+            cells,
+            batch: if embeddings { cells } else { (READ_BATCH as u32).max(sequences) },
             sequences,
             embeddings,
             on_card: self.on_card,
@@ -148,26 +180,34 @@ pub fn load(
 ) -> Result<(Loaded, LlamaContext<'static>), StartError> {
     let started = clock::now();
     let mut loaded = open(spec, Weights::Read, progress)?;
-    let slots = loaded.facts.slots;
-    let mut context = loaded.context(slots).map_err(|why| no_memory(&loaded.facts, &why))?;
+    let mut context = loaded.context().map_err(|why| no_memory(&loaded.facts, &why))?;
     if !loaded.pools() {
         loaded.facts.kv_bytes_per_token = warm_up(&mut context, loaded.heartbeat)?;
     }
-    loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, loaded.facts.ctx));
+    let size = ContextSize {
+        ctx: loaded.facts.ctx,
+        kv_cells: TokenCount(loaded.cells()),
+        bytes_per_token: loaded.facts.kv_bytes_per_token,
+    };
+    loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, size));
     loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
     Ok((loaded, context))
 }
 
 /// What loading `spec` would take of memory, by llama.cpp's own count of the same model with the same
-/// contexts, that of `strict` tasks included. No weights are read.
+/// contexts, that of `strict` tasks included. A second, smaller context tells what a token takes: the cache of layers
+/// with a sliding window does not grow with the context, and the buffers of some steps do. No weights are read.
 ///
 /// # Errors
 /// As [`load`].
 pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
     let loaded = open(spec, Weights::Skip, |_| {})?;
-    let mut shapes = vec![loaded.shape(loaded.facts.slots)];
+    let (cells, slots) = (loaded.cells(), loaded.facts.slots);
+    // Below that the buffers shrink with the batch, which says nothing of longer contexts.
+    let small = (cells >= 2 * SMALL_CTX).then_some(SMALL_CTX);
+    let mut shapes = vec![loaded.shape(cells, slots), loaded.shape(small.unwrap_or(cells), slots)];
     if !loaded.pools() {
-        shapes.push(loaded.shape(1));
+        shapes.push(loaded.shape(loaded.strict_cells(1), 1));
     }
     ffi::take_errors();
     let file = CString::new(spec.model.as_os_str().as_encoded_bytes())
@@ -177,7 +217,20 @@ pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
         let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
         StartError::Engine(format!("the memory for `{}` cannot be told: {reason}", spec.model.display()))
     })?;
-    Ok(buffers.on(&spec.device, loaded.facts.ctx))
+    let [whole, less, beside @ ..] = &*buffers else { unreachable!("as many as shapes") };
+    let (bytes, tokens) = match small {
+        Some(small) => {
+            let bytes = |buffers: &Buffers| buffers.context_bytes(&spec.device);
+            (bytes(whole).saturating_sub(bytes(less)), cells - small)
+        }
+        None => (whole.kv_bytes(&spec.device), cells),
+    };
+    let size = ContextSize {
+        ctx: loaded.facts.ctx,
+        kv_cells: TokenCount(cells),
+        bytes_per_token: bytes.div_ceil(u64::from(tokens.max(1))),
+    };
+    Ok(beside.iter().fold(*whole, |sum, one| sum.beside(*one)).on(&spec.device, size))
 }
 
 /// Whether a model's weights are wanted.
@@ -228,12 +281,14 @@ fn open(
     let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
     let template = template_of(model)?;
     let workload = workload_of(model);
+    let ctx = TokenCount(ctx_of(spec, weights, workload, model.n_ctx_train())?);
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
         build: machine::build(&ffi::system_info()),
         slots: spec.slots.max(1),
-        ctx: TokenCount(ctx_of(spec, model)?),
+        ctx,
+        kv_cells: Some(cells_of(spec, weights, workload, ctx)),
         kv_bytes_per_token: 0,
         workloads: vec![workload],
         strict: true,
@@ -285,15 +340,35 @@ fn warm_up(context: &mut LlamaContext<'_>, heartbeat: &Heartbeat) -> Result<u64,
     Ok((sizes[1].saturating_sub(sizes[0]) / HALF) as u64)
 }
 
-fn ctx_of(spec: &ReplicaSpec, model: &LlamaModel) -> Result<u32, StartError> {
-    let trained = model.n_ctx_train();
+/// The most tokens of a request: what is asked for, and never more than the model was trained with.
+fn ctx_of(spec: &ReplicaSpec, weights: Weights, workload: Workload, trained: u32) -> Result<u32, StartError> {
     match spec.ctx {
-        None => Ok(trained.min(DEFAULT_CTX)),
-        Some(TokenCount(asked)) if asked == 0 || asked > trained => Err(StartError::Engine(format!(
-            "`ctx` is {asked}; the model `{}` was trained with {trained} tokens of context, so 1 to {trained} would be right",
+        // A model that pools reads an input in one call, whose buffers grow with the square of its length.
+        None if weights == Weights::Read || workload != Workload::Completion => {
+            Ok(trained.min(UNMEASURED_CTX))
+        }
+        None => Ok(trained),
+        Some(TokenCount(0)) => Err(StartError::Model(format!(
+            "`ctx` is 0; the model `{}` was trained with {trained} tokens of context, so 1 to {trained} would be right",
             spec.model.display()
         ))),
-        Some(TokenCount(asked)) => Ok(asked),
+        Some(TokenCount(asked)) => {
+            if asked > trained && weights == Weights::Read {
+                let (asked, trained) = (asked.to_string(), trained.to_string());
+                log::line(Level::Warn, "`ctx` lowered", &[("asked", &asked), ("trained_with", &trained)]);
+            }
+            Ok(asked.min(trained))
+        }
+    }
+}
+
+/// Tokens of the KV cache. A model that pools has one input in it at a time.
+fn cells_of(spec: &ReplicaSpec, weights: Weights, workload: Workload, ctx: TokenCount) -> TokenCount {
+    match spec.kv_cells {
+        _ if workload != Workload::Completion => ctx,
+        Some(cells) => cells.max(ctx),
+        None if weights == Weights::Skip => ctx,
+        None => TokenCount(ctx.0.saturating_mul(u32::from(spec.slots.max(1)))),
     }
 }
 
@@ -405,8 +480,8 @@ fn cannot_load(path: &Path) -> StartError {
 
 fn no_memory(facts: &EngineFacts, why: &str) -> StartError {
     StartError::Memory(format!(
-        "no memory for {} slots of {} tokens: {why}\nhint: a smaller `ctx` or fewer `slots` take less",
-        facts.slots, facts.ctx
+        "no memory for a KV cache of {} tokens: {why}\nhint: a smaller `ctx` or fewer `slots` take less",
+        facts.kv_cells.unwrap_or(facts.ctx)
     ))
 }
 

@@ -13,6 +13,7 @@ use generation::{
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
 use serde_json::Value;
+use worker_protocol::TaskProgress;
 
 use crate::chat::{Conversation, OutputFormat, OutputParser, Refused, WantsGrammar};
 use crate::grammar::lazy::LazyGrammar;
@@ -64,6 +65,22 @@ pub struct Prepared {
     pub canceled: CancelFlag,
     /// When it arrived.
     pub arrived: Instant,
+    /// Steps for which it waited, because the KV cache had no room for it or others had the slots.
+    pub pauses: u32,
+}
+
+impl Prepared {
+    /// The work done for it while it waits: the steps of others, which show that its worker lives.
+    #[must_use]
+    pub fn progress(&self) -> TaskProgress {
+        TaskProgress {
+            task: self.task,
+            prompt_tokens: 0,
+            generated_tokens: 0,
+            inputs: 0,
+            pauses: self.pauses,
+        }
+    }
 }
 
 /// What to do with a job.
@@ -106,6 +123,14 @@ pub struct Completion {
     pub parser: Option<OutputParser>,
 }
 
+impl Completion {
+    /// The most tokens that prompt and answer take together.
+    #[must_use]
+    pub fn most_tokens(&self) -> usize {
+        self.prompt.len().saturating_add(self.max_tokens).min(self.ctx)
+    }
+}
+
 /// A job as it comes in.
 #[derive(Debug)]
 pub struct Arrival {
@@ -129,7 +154,7 @@ pub fn prepare(loaded: &Loaded, arrival: Arrival) -> Result<Prepared, EngineErro
     };
     let GenerateRequest { task, session, priority, determinism, kv, .. } = *job;
     let work = work.map_err(EngineError::Invalid)?;
-    Ok(Prepared { task, session, priority, determinism, kv, work, canceled, arrived })
+    Ok(Prepared { task, session, priority, determinism, kv, work, canceled, arrived, pauses: 0 })
 }
 
 /// Counts the tokens of the job's input and finds what [`prepare`] would refuse in it. Whether it fits the

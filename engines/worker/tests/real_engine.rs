@@ -21,5 +21,7 @@ mod logprobs;
 mod many;
 #[path = "real_engine/memory.rs"]
 mod memory;
+#[path = "real_engine/room.rs"]
+mod room;
 #[path = "real_engine/tools.rs"]
 mod tools;

@@ -1,6 +1,6 @@
 //! Which task goes next, and where.
 //!
-//! Rules: ORCH-QUEUE-5, ORCH-PLACE-3, ORCH-PLACE-5, ORCH-REPL-5
+//! Rules: ORCH-QUEUE-5, ORCH-PLACE-3, ORCH-PLACE-5, ORCH-PLACE-6, ORCH-REPL-5
 
 use super::PoolScheduler;
 use crate::placement::{Competing, Placement, ReplicaCandidate, WaitPolicy, place};
@@ -8,7 +8,7 @@ use crate::prediction::Tokens;
 use crate::prediction::grade::whole_millis;
 use crate::queue::QueuedTask;
 use crate::replica::{Availability, ms_between};
-use crate::task::{Task, TaskSpec};
+use crate::task::{Task, TaskSpec, WaitingTask};
 use crate::{Millis, Priority, ReplicaId, TaskId, Timestamp};
 
 /// A task goes to a replica.
@@ -24,7 +24,7 @@ pub struct Dispatch {
 }
 
 /// Tasks of a lane that are looked at behind its first one, where those before them leave a free slot to others.
-const LOOKED_AT_MAX: usize = 16;
+pub(super) const LOOKED_AT_MAX: usize = 16;
 
 /// What the scheduler would do next.
 enum Choice {
@@ -37,6 +37,9 @@ enum Choice {
 struct Decision {
     choice: Choice,
     passing_up: Vec<TaskId>,
+    /// Replica by replica, the cells that tasks wait for there though a slot is free. Nobody behind them takes that
+    /// slot: a task that needs many cells would wait for ever behind others that need few.
+    awaited: Vec<u64>,
 }
 
 /// Tasks that wait for a slot of one replica.
@@ -52,7 +55,7 @@ impl PoolScheduler {
     /// [`next_wake`](Self::next_wake).
     pub fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
         self.latest = self.latest.max(now);
-        let Decision { choice, passing_up } = self.decide(now);
+        let Decision { choice, passing_up, .. } = self.decide(now);
         for task in passing_up {
             if let Some(Task::Waiting(waiting)) = self.tasks.get_mut(&task) {
                 waiting.passed_up_at.get_or_insert(now);
@@ -72,7 +75,7 @@ impl PoolScheduler {
         self.past.left(priority, waited_ms, false);
         let tokens = self.tokens_on(&waiting.spec, index, now);
         let replica = &mut self.replicas[index];
-        replica.occupy(id, priority, tokens, now);
+        replica.occupy(&waiting.spec, tokens, now);
         let replica = replica.id.clone();
         self.tasks.insert(id, Task::Running(waiting.start(replica.clone())));
         Some(Dispatch { task: id, replica, queue_time })
@@ -97,7 +100,8 @@ impl PoolScheduler {
 
     /// Decides what is next, without doing it.
     fn decide(&self, now: Timestamp) -> Decision {
-        let mut decision = Decision { choice: Choice::Nothing, passing_up: Vec::new() };
+        let awaited = vec![0; self.replicas.len()];
+        let mut decision = Decision { choice: Choice::Nothing, passing_up: Vec::new(), awaited };
         let Some(first) = self.queue.turn(now) else { return decision };
         if self.replicas.iter().all(|replica| replica.free() == 0) {
             return decision;
@@ -119,11 +123,16 @@ impl PoolScheduler {
     }
 
     /// The first task of a lane that starts. It may overtake those before it that cannot use a free slot (S-3): those
-    /// that wait for the replica that holds their KV cache, and those whose context no free replica holds.
+    /// that wait for the replica that holds their KV cache, and those whose context no free replica holds. Those that wait
+    /// for cells keep the slots there.
     fn decide_in_lane(&self, priority: Priority, decision: &mut Decision, now: Timestamp) {
         let mut before = vec![Before::default(); self.replicas.len()];
         for task in self.queue.waiting(priority).take(LOOKED_AT_MAX + 1) {
-            match self.place(&task, &before, now) {
+            let placement = self.place(&task, &before, &decision.awaited, now);
+            if !matches!(placement, Placement::Go(_)) {
+                self.await_cells(&task, &mut decision.awaited);
+            }
+            match placement {
                 Placement::Go(replica) => {
                     decision.choice = Choice::Start { task, replica };
                     return;
@@ -147,11 +156,27 @@ impl PoolScheduler {
         }
     }
 
-    /// Where a task goes. `before` are, replica by replica, the tasks before it that wait for a slot there.
-    fn place(&self, task: &QueuedTask, before: &[Before], now: Timestamp) -> Placement {
+    /// Notes where a task that does not start waits for cells.
+    fn await_cells(&self, task: &QueuedTask, awaited: &mut [u64]) {
+        let spec = &self.waiting(task).spec;
+        for (replica, awaited) in self.replicas.iter().zip(awaited) {
+            if replica.free() > 0 && replica.holds(spec.ctx) && !replica.has_room(spec.cells) {
+                *awaited += u64::from(spec.cells.0);
+            }
+        }
+    }
+
+    fn waiting(&self, task: &QueuedTask) -> &WaitingTask {
         let Some(Task::Waiting(waiting)) = self.tasks.get(&task.task) else {
             unreachable!("a queued task is in the table, waiting")
         };
+        waiting
+    }
+
+    /// Where a task goes. `before` are, replica by replica, the tasks before it that wait for a slot there, `awaited` the
+    /// cells.
+    fn place(&self, task: &QueuedTask, before: &[Before], awaited: &[u64], now: Timestamp) -> Placement {
+        let waiting = self.waiting(task);
         let priority = waiting.spec.priority;
         let open = || {
             self.replicas.iter().enumerate().filter(|(_, replica)| replica.availability == Availability::Open)
@@ -162,12 +187,16 @@ impl PoolScheduler {
             .filter(|(_, replica)| !held || replica.holds(waiting.spec.ctx))
             .map(|(index, replica)| {
                 let tokens = self.tokens_on(&waiting.spec, index, now);
+                let cells = waiting.spec.cells;
+                let has_room = awaited[index] == 0 && replica.has_room(cells);
+                let ready_ms = self.ready_ms(replica, before[index], now);
+                let room_ms = if has_room { 0.0 } else { self.room_ms(replica, cells, awaited[index], now) };
                 ReplicaCandidate {
                     replica: index,
-                    ready_ms: self.ready_ms(replica, before[index], now),
+                    ready_ms: ready_ms.max(room_ms),
                     task_ms: self.task_ms(replica, tokens, now),
                     warm: self.warm_tokens(&waiting.spec, index, now) > 0.0,
-                    free_slots: replica.free(),
+                    free_slots: if has_room { replica.free() } else { 0 },
                     free_vram: replica.free_vram.unwrap_or(0),
                 }
             })
@@ -183,9 +212,9 @@ impl PoolScheduler {
             waiting: sum.waiting + self.depth(lane),
             arriving_per_ms: sum.arriving_per_ms + self.past.arriving_now_per_ms(lane, now),
         });
-        let each = self.mean_tokens(priority);
+        let (each, cells) = (self.mean_tokens(priority), self.mean_cells(priority));
         place(&candidates, wait_policy, competing, |faster| {
-            faster.iter().flat_map(|index| self.slots_of(&self.replicas[*index], each, now)).collect()
+            faster.iter().flat_map(|index| self.slots_of(&self.replicas[*index], each, cells, now)).collect()
         })
     }
 

@@ -3,14 +3,14 @@
 //! Rules: ORCH-ERR-4, ORCH-PRED-1
 
 use super::PoolScheduler;
-use super::dispatch::Before;
+use super::dispatch::{Before, LOOKED_AT_MAX};
 use super::promises::Departures;
 use crate::prediction::Tokens;
 use crate::prediction::timeline::{Slot, kth_start};
 use crate::replica::{Availability, OccupiedSlot, Replica};
 use crate::task::Task;
 use crate::work::Output;
-use crate::{Priority, Timestamp};
+use crate::{Priority, Timestamp, TokenCount};
 
 /// Share by which hinted lengths differ from each other and from the truth, on average. It is a guess.
 const HINTS_OFF_BY: f64 = 0.25;
@@ -42,7 +42,7 @@ impl PoolScheduler {
             (length.deviation(), length.doubt())
         };
         let (mut per_ms, mut spread_ms, mut slots) = (0.0, 0.0, 0.0);
-        for (of_one, pace) in self.paces(each, now) {
+        for (of_one, pace) in self.paces(each, self.mean_cells(priority), now) {
             per_ms += of_one / (each.read * pace.read_ms + each.write * pace.write_ms).max(1.0);
             spread_ms += deviation * pace.write_ms * of_one;
             slots += of_one;
@@ -64,7 +64,7 @@ impl PoolScheduler {
     /// "Renewal Theory", 1962): when all slots have just been taken, the first comes free late.
     fn fresh_ms(&self, usual_ms: f64, now: Timestamp) -> f64 {
         let open = || self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
-        let left = open().flat_map(|replica| self.slots_of(replica, Tokens::default(), now));
+        let left = open().flat_map(|replica| self.slots_of(replica, Tokens::default(), 0.0, now));
         let (sum, slots) = left.fold((0.0, 0.0), |(sum, slots), slot| (sum + slot.ready, slots + 1.0));
         if slots > 0.0 { (sum / slots - usual_ms).clamp(0.0, usual_ms) } else { 0.0 }
     }
@@ -83,7 +83,7 @@ impl PoolScheduler {
             if replica.free() > 0 {
                 return 0.0;
             }
-            let slots = self.slots_of(replica, Tokens::default(), now);
+            let slots = self.slots_of(replica, Tokens::default(), 0.0, now);
             let left = replica
                 .occupied
                 .iter()
@@ -110,8 +110,19 @@ impl PoolScheduler {
         }
     }
 
-    /// The slots of one replica, with how long each waiting task takes there.
-    pub(super) fn slots_of(&self, replica: &Replica, each: Tokens, now: Timestamp) -> Vec<Slot> {
+    /// Cells that a waiting task of a lane needs, on average of the first of them.
+    pub(super) fn mean_cells(&self, priority: Priority) -> f64 {
+        let first = self.queue.waiting(priority).take(LOOKED_AT_MAX).filter_map(|queued| {
+            let Task::Waiting(waiting) = self.tasks.get(&queued.task)? else { return None };
+            Some(f64::from(waiting.spec.cells.0))
+        });
+        let (sum, tasks) = first.fold((0.0, 0.0), |(sum, tasks), cells| (sum + cells, tasks + 1.0));
+        if tasks > 0.0 { sum / tasks } else { 0.0 }
+    }
+
+    /// The slots of one replica that tasks have, or could have which need so many cells each, with how long each waiting
+    /// task takes there.
+    pub(super) fn slots_of(&self, replica: &Replica, each: Tokens, cells: f64, now: Timestamp) -> Vec<Slot> {
         let task = self.full_task_ms(replica, each, now);
         let streams = f64::from(replica.slots);
         let busy = replica.occupied.iter().map(|held| {
@@ -122,7 +133,7 @@ impl PoolScheduler {
             });
             Slot { ready, task }
         });
-        let free = std::iter::repeat_n(Slot { ready: 0.0, task }, usize::from(replica.free()));
+        let free = std::iter::repeat_n(Slot { ready: 0.0, task }, usize::from(replica.free_for(cells)));
         busy.chain(free).collect()
     }
 
@@ -131,11 +142,22 @@ impl PoolScheduler {
         if replica.free() > 0 {
             return 0.0;
         }
-        let mut slots = self.slots_of(replica, Tokens::default(), now);
+        let mut slots = self.slots_of(replica, Tokens::default(), 0.0, now);
         for slot in &mut slots {
             slot.task = before.sum_ms / f64::from(before.tasks.max(1));
         }
         kth_start(&mut slots, usize::from(before.tasks)).unwrap_or(f64::INFINITY)
+    }
+
+    /// When the replica's KV cache has room for a task, after those that wait for `awaited` cells there.
+    pub(super) fn room_ms(&self, replica: &Replica, cells: TokenCount, awaited: u64, now: Timestamp) -> f64 {
+        let slots = self.slots_of(replica, Tokens::default(), 0.0, now);
+        let mut ends: Vec<_> =
+            replica.occupied.iter().zip(slots).map(|(held, slot)| (slot.ready, held.cells)).collect();
+        ends.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let all = u32::try_from(awaited.saturating_add(u64::from(cells.0))).unwrap_or(u32::MAX);
+        let before = replica.ends_before_room(ends.iter().map(|(_, cells)| *cells), TokenCount(all));
+        ends.get(before.saturating_sub(1)).map_or(0.0, |(ready, _)| *ready)
     }
 
     /// How long a task takes at the replica if it joins the streams that run there.

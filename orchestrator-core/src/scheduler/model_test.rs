@@ -1,4 +1,4 @@
-//! The scheduler against a naive model, under random operations (S-1 to S-4).
+//! The scheduler against a naive model, under random operations (S-1 to S-5).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,7 +32,7 @@ enum Op {
     Finish(prop::sample::Index, bool),
     FirstToken(prop::sample::Index),
     Cancel(prop::sample::Index),
-    Ready(u16, u16, u16),
+    Ready(u16, u16, u16, Option<u32>),
     Retire(u16),
     Gone(u16, bool),
     Requeue(prop::sample::Index),
@@ -47,7 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (index(), any::<bool>()).prop_map(|(which, figures)| Op::Finish(which, figures)),
         2 => index().prop_map(Op::FirstToken),
         3 => index().prop_map(Op::Cancel),
-        2 => (0u16..4, 0u16..4, 0u16..200).prop_map(|(index, slots, tps)| Op::Ready(index, slots, tps)),
+        2 => (0u16..4, 0u16..4, 0u16..200, prop::option::of(200u32..3000))
+            .prop_map(|(index, slots, tps, cells)| Op::Ready(index, slots, tps, cells)),
         1 => (0u16..4).prop_map(Op::Retire),
         1 => (0u16..4, any::<bool>()).prop_map(|(index, again)| Op::Gone(index, again)),
         1 => index().prop_map(Op::Requeue),
@@ -58,8 +59,19 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Clone, Debug)]
 struct ModelReplica {
     slots: usize,
+    cells: Option<u32>,
     open: bool,
     tasks: BTreeSet<u32>,
+}
+
+impl ModelReplica {
+    /// Whether it has a slot and the cells for a task more.
+    fn takes(&self, cells: u32, of: &BTreeMap<u32, u32>) -> bool {
+        let kept: u32 = self.tasks.iter().map(|n| of[n]).sum();
+        let needs_none = cells == 0 || self.tasks.is_empty();
+        let has_room = needs_none || self.cells.is_none_or(|all| kept + cells <= all);
+        self.open && self.tasks.len() < self.slots && has_room
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +80,8 @@ struct World {
     replicas: BTreeMap<u16, ModelReplica>,
     running: BTreeMap<u32, (Priority, ModelEntry)>,
     lost: BTreeMap<u32, (Priority, ModelEntry)>,
+    /// What each task needs of a KV cache.
+    cells: BTreeMap<u32, u32>,
     admitted: u64,
     ended: u64,
     /// Until when places may be promised to those who were refused.
@@ -107,11 +121,22 @@ impl World {
         let Some(Task::Waiting(waiting)) = pool.tasks.get(&task(n)) else { return false };
         let session = waiting.spec.session.and_then(|session| pool.sessions.get(session, at(self.now)));
         let home = session.and_then(|session| self.replicas.get(&session.home()?.replica.index));
-        home.is_some_and(|home| home.open && home.tasks.len() >= home.slots)
+        home.is_some_and(|home| home.open && !home.takes(self.cells[&n], &self.cells))
     }
 
-    fn has_free_slot(&self) -> bool {
-        self.replicas.values().any(|replica| replica.open && replica.tasks.len() < replica.slots)
+    /// The cells that are kept for the first task that may go, where that is sure: those behind it go only after it.
+    fn first_needs(&mut self) -> Option<u32> {
+        let turn = self.queue.turn(self.now)?;
+        let other = if turn == Priority::Batch { Priority::Interactive } else { Priority::Batch };
+        let capped = self.batch_is_capped();
+        let lanes = [turn, other].into_iter().filter(|lane| *lane == Priority::Interactive || !capped);
+        let first =
+            lanes.filter_map(|lane| self.queue.clone().lane(lane).first().map(|entry| entry.n)).next()?;
+        Some(self.cells[&first])
+    }
+
+    fn has_room_for(&self, cells: u32) -> bool {
+        self.replicas.values().any(|replica| replica.takes(cells, &self.cells))
     }
 }
 
@@ -127,12 +152,17 @@ fn limits(interactive: usize, batch: usize, full_policy: FullPolicy, reserve: u1
     }
 }
 
+fn cells_of(shape: u8) -> u32 {
+    u32::from(shape) * 5
+}
+
 fn spec(n: u32, priority: Priority, shape: u8) -> TaskSpec {
     TaskSpec {
         id: task(n),
         priority,
         session: shape.is_multiple_of(3).then(|| SessionId(Uuid::from_u128(u128::from(shape % 5)))),
         ctx: None,
+        cells: TokenCount(cells_of(shape)),
 
         tokens_in: TokenCount(u32::from(shape) * 4),
         max_tokens: shape.is_multiple_of(2).then_some(TokenCount(u32::from(shape) + 1)),
@@ -165,17 +195,21 @@ fn hand_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseE
         let at = world.replicas.get_mut(&replica.index);
         prop_assert!(at.is_some(), "S-2: {} went to {}, which is gone", n, replica);
         let at = at.expect("just checked");
+        let takes = at.takes(world.cells[&n], &world.cells);
         at.tasks.insert(n);
         prop_assert!(at.open && at.tasks.len() <= at.slots, "S-2: {} went to {} in {:?}", n, replica, world);
+        prop_assert!(takes, "S-5: {} went to {}, which has no room, in {:?}", n, replica, world);
     }
-    let waits = |lane: Priority| pool.depth(lane) > 0;
-    let could = waits(Priority::Interactive) || (waits(Priority::Batch) && !world.batch_is_capped());
+    let first = world.first_needs();
     match pool.next_wake(at(world.now)) {
         Some(wake) => {
             prop_assert!(wake > at(world.now), "a wake that changes nothing in {:?}", world);
-            prop_assert!(world.has_free_slot() && could, "a wake for nobody in {:?}", world);
+            prop_assert!(first.is_some(), "a wake for nobody in {:?}", world);
         }
-        None => prop_assert!(!(world.has_free_slot() && could), "nobody goes, nobody waits in {:?}", world),
+        None => {
+            let goes = first.is_some_and(|cells| world.has_room_for(cells));
+            prop_assert!(!goes, "nobody goes, nobody waits in {:?}", world);
+        }
     }
     Ok(())
 }
@@ -217,6 +251,7 @@ fn apply(pool: &mut PoolScheduler, world: &mut World, n: u32, op: &Op) -> Result
                 ));
                 return Ok(());
             }
+            world.cells.insert(n, cells_of(*shape));
             let expected = world.queue.push(*priority, n, world.now);
             prop_assert_eq!(checked.is_ok(), expected.is_ok(), "{:?}", world);
             match (pool.admit(spec(n, *priority, *shape), u64::from(n), now), expected) {
@@ -262,10 +297,11 @@ fn apply(pool: &mut PoolScheduler, world: &mut World, n: u32, op: &Op) -> Result
             let (priority, entry) = world.stop(n);
             world.queue.give_back(priority, entry);
         }
-        Op::Ready(index, slots, tps) => {
+        Op::Ready(index, slots, tps, cells) => {
             let tps = (*tps > 0).then_some(f64::from(*tps));
             let profile = ReplicaProfile {
                 ctx: None,
+                kv_cells: cells.map(TokenCount),
                 slots: *slots,
                 prefill_tps: tps,
                 decode_tps: tps,
@@ -274,7 +310,12 @@ fn apply(pool: &mut PoolScheduler, world: &mut World, n: u32, op: &Op) -> Result
             };
             let lost = pool.replica_ready(replica(*index), profile, now);
             prop_assert_eq!(lost.into_iter().map(number).collect::<BTreeSet<_>>(), world.lose(*index));
-            let ready = ModelReplica { slots: usize::from(*slots), open: true, tasks: BTreeSet::new() };
+            let ready = ModelReplica {
+                slots: usize::from(*slots),
+                cells: *cells,
+                open: true,
+                tasks: BTreeSet::new(),
+            };
             world.replicas.insert(*index, ready);
             try_again(pool, world);
         }
@@ -339,6 +380,7 @@ fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseEr
     }
     let profile = ReplicaProfile {
         ctx: None,
+        kv_cells: Some(TokenCount(1000)),
         slots: 2,
         prefill_tps: None,
         decode_tps: Some(50.0),
@@ -347,7 +389,7 @@ fn run_out(pool: &mut PoolScheduler, world: &mut World) -> Result<(), TestCaseEr
     };
     let lost = pool.replica_ready(replica(9), profile, at(world.now));
     prop_assert_eq!(lost, vec![]);
-    let ready = ModelReplica { slots: 2, open: true, tasks: BTreeSet::new() };
+    let ready = ModelReplica { slots: 2, cells: Some(1000), open: true, tasks: BTreeSet::new() };
     world.replicas.insert(9, ready);
     for _ in 0..10_000 {
         hand_out(pool, world)?;
@@ -387,6 +429,7 @@ proptest! {
             replicas: BTreeMap::new(),
             running: BTreeMap::new(),
             lost: BTreeMap::new(),
+            cells: BTreeMap::new(),
             admitted: 0,
             ended: 0,
             promised_until: 0,

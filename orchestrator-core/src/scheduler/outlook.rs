@@ -115,6 +115,7 @@ impl PoolScheduler {
     fn slot_outlooks(&self, priority: Priority, now: Timestamp) -> Vec<SlotOutlook<'_>> {
         let mut slots = Vec::with_capacity(self.past.slots);
         let (each, running) = (self.mean_tokens(priority), self.running_tokens(now));
+        let cells = self.mean_cells(priority);
         for replica in self.replicas.iter().filter(|replica| replica.availability == Availability::Open) {
             let Pace { read_ms, write_ms } = self.pace(replica, each, now);
             for held in &replica.occupied {
@@ -133,7 +134,7 @@ impl PoolScheduler {
                 slots.push(SlotOutlook { read_ms, write_ms, holder: Some(holder) });
             }
             let free = SlotOutlook { read_ms, write_ms, holder: None };
-            slots.extend(std::iter::repeat_n(free, usize::from(replica.free())));
+            slots.extend(std::iter::repeat_n(free, usize::from(replica.free_for(cells))));
         }
         if slots.is_empty() {
             let Pace { read_ms, write_ms } = self.last_pace_or(each);
@@ -150,11 +151,12 @@ impl PoolScheduler {
         Some(Pace { read_ms, write_ms })
     }
 
-    /// The slots of each replica that takes tasks, with their speed; of the last one where there is none.
-    pub(super) fn paces(&self, each: Tokens, now: Timestamp) -> Vec<(f64, Pace)> {
+    /// The slots of each replica that takes tasks, as far as its KV cache has `cells` for each, with their speed; of the last
+    /// one where there is none.
+    pub(super) fn paces(&self, each: Tokens, cells: f64, now: Timestamp) -> Vec<(f64, Pace)> {
         let open = self.replicas.iter().filter(|replica| replica.availability == Availability::Open);
         let mut paces: Vec<_> =
-            open.map(|replica| (f64::from(replica.slots), self.pace(replica, each, now))).collect();
+            open.map(|replica| (replica.slots_for(cells), self.pace(replica, each, now))).collect();
         if paces.is_empty() {
             paces.push((count(self.past.slots.max(1)), self.last_pace_or(each)));
         }

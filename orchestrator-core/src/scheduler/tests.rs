@@ -18,6 +18,7 @@ fn spec(n: u128, priority: Priority) -> TaskSpec {
         priority,
         session: None,
         ctx: None,
+        cells: TokenCount(0),
 
         tokens_in: TokenCount(100),
         max_tokens: Some(TokenCount(100)),
@@ -37,6 +38,7 @@ fn at(ms: u64) -> Timestamp {
 fn profile(slots: u16, decode_tps: f64) -> ReplicaProfile {
     ReplicaProfile {
         ctx: None,
+        kv_cells: None,
         slots,
         prefill_tps: Some(1000.0),
         decode_tps: Some(decode_tps),
@@ -418,6 +420,64 @@ fn s_3_a_task_whose_context_no_free_replica_holds_is_overtaken_by_those_that_fit
     assert_eq!(hand_out(&mut pool, at(0)), [(1, 1), (3, 0)], "2 needs the replica that 1 has");
     assert!(pool.finished(task(1), None, at(2000)));
     assert_eq!(hand_out(&mut pool, at(2000)), [(2, 1)], "and has it before 4");
+}
+
+/// ORCH-PLACE-6
+#[test]
+fn s_5_a_long_task_waits_for_the_cells_it_needs_and_is_not_overtaken_by_short_ones() {
+    let shared = ReplicaProfile { kv_cells: Some(TokenCount(8000)), ..profile(4, 50.0) };
+    let mut pool = pool(limits(9, 9), &[shared]);
+    let needs = |n, cells| TaskSpec { cells: TokenCount(cells), ..spec(n, Priority::Interactive) };
+    for (n, cells) in [(1, 2000), (2, 2000), (3, 7000), (4, 1000)] {
+        assert!(matches!(pool.admit(needs(n, cells), 0, at(0)), Admission::Queued { .. }));
+    }
+    let batch = TaskSpec { priority: Priority::Batch, ..needs(5, 1000) };
+    assert!(matches!(pool.admit(batch, 0, at(0)), Admission::Queued { .. }));
+    assert_eq!(hand_out(&mut pool, at(0)), [(1, 0), (2, 0)], "short ones run beside each other");
+    assert!(pool.finished(task(1), None, at(1000)));
+    assert_eq!(
+        hand_out(&mut pool, at(1000)),
+        [],
+        "there would be room for 4 and 5, but not for 3 before them"
+    );
+    assert!(pool.finished(task(2), None, at(2000)));
+    assert_eq!(hand_out(&mut pool, at(2000)), [(3, 0), (4, 0)], "most of the cache is its own now");
+    assert!(pool.finished(task(3), None, at(3000)));
+    assert_eq!(hand_out(&mut pool, at(3000)), [(5, 0)]);
+}
+
+/// ORCH-PLACE-6
+#[test]
+fn a_task_that_needs_more_cells_than_there_are_goes_alone() {
+    let shared = ReplicaProfile { kv_cells: Some(TokenCount(1000)), ..profile(4, 50.0) };
+    let mut pool = pool(limits(9, 9), &[shared]);
+    let needs = |n, cells| TaskSpec { cells: TokenCount(cells), ..spec(n, Priority::Interactive) };
+    let _ = pool.admit(needs(1, 2000), 0, at(0));
+    let _ = pool.admit(needs(2, 10), 0, at(0));
+    assert_eq!(hand_out(&mut pool, at(0)), [(1, 0)]);
+    assert!(pool.finished(task(1), None, at(1000)));
+    assert_eq!(hand_out(&mut pool, at(1000)), [(2, 0)]);
+}
+
+/// ORCH-PLACE-6
+#[test]
+fn the_start_of_a_task_is_predicted_from_the_cells_that_come_free() {
+    let shared = |kv_cells| ReplicaProfile { kv_cells, ..profile(4, 100.0) };
+    let start = |kv_cells| {
+        let mut pool = pool(limits(99, 9), &[shared(kv_cells)]);
+        let needs = |n| TaskSpec {
+            cells: TokenCount(2000),
+            expected_tokens: Some(TokenCount(100)),
+            ..spec(n, Priority::Interactive)
+        };
+        for n in 1..=16 {
+            let _ = pool.admit(needs(n), 0, at(0));
+        }
+        hand_out(&mut pool, at(0));
+        pool.predicted_start(task(16), at(0)).expect("it waits").expected.0
+    };
+    let (private, halved) = (start(None), start(Some(TokenCount(4000))));
+    assert!(halved > private * 3 / 2, "two at a time take longer than four: {halved} ms, not {private} ms");
 }
 
 /// Two replicas of one slot, the first with the KV cache of two sessions and with a task that runs until `at(2200)`.

@@ -13,6 +13,7 @@ fn a_lost_task_waits_again_with_its_first_admission_and_without_a_forecast() {
         priority: Priority::Batch,
         session: None,
         ctx: None,
+        cells: TokenCount(0),
         tokens_in: TokenCount(5),
         max_tokens: None,
         expected_tokens: None,

@@ -112,6 +112,7 @@ impl Policy for PoolScheduler {
             priority: what.priority,
             session: None,
             ctx: None,
+            cells: TokenCount(0),
             tokens_in: TokenCount(what.tokens_in),
             max_tokens: Some(TokenCount(256)),
             expected_tokens: None,
@@ -200,6 +201,7 @@ pub fn scheduler_of(
         let replica = ReplicaId { pool: PoolId::new("p").expect("a valid name"), index };
         let profile = ReplicaProfile {
             ctx: None,
+            kv_cells: None,
             slots: machine.slots,
             prefill_tps: Some(machine.prefill_tps),
             decode_tps: Some(machine.decode_tps),

@@ -13,6 +13,7 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
         build: "portable".into(),
         slots: 2,
         ctx: TokenCount(ctx),
+        kv_cells: None,
         kv_bytes_per_token: 1,
         workloads: vec![Workload::Completion],
         strict,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, Offload};
 use crate::pool_protocol::{ORDERS_BOUND, Orders, PoolEvent, PoolKey};
-use crate::pools::{self, PoolContext};
+use crate::pools::{self, PoolContext, Residents};
 use crate::tasks;
 
 /// What every controller works with.
@@ -30,7 +30,10 @@ pub(super) struct ControllerContext {
 
 /// The controllers that run.
 #[derive(Clone, Default)]
-pub(super) struct Controllers(Arc<Mutex<Vec<JoinHandle<()>>>>);
+pub(super) struct Controllers {
+    running: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    residents: Residents,
+}
 
 impl Controllers {
     /// Starts the controller of a pool. Returns the way to it.
@@ -45,6 +48,7 @@ impl Controllers {
             policy: context.policy.clone(),
             offload: context.offload,
             memory: context.memory.clone(),
+            residents: self.residents.clone(),
             events: context.events.clone(),
             shutdown: context.shutdown.clone(),
         };
@@ -65,6 +69,6 @@ impl Controllers {
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -31,6 +31,10 @@ use crate::task_log::TaskLog;
 /// whose engine is not there yet to count.
 const BYTES_PER_TOKEN: usize = 4;
 
+/// The cells that are kept for an answer at most. Most answers are shorter, and agents ask for the longest that there can
+/// be; one that grows beyond takes cells that nobody needs, and where there are none it waits in its engine.
+const ANSWER_CELLS: TokenCount = TokenCount(2048);
+
 impl Driver {
     pub(super) fn route(&mut self, query: &RouteQuery, now: Timestamp) -> Result<Routed, Refusal> {
         if let Some(accepted) = self.known(query.task, query.fingerprint, now)? {
@@ -233,6 +237,7 @@ fn spec(request: &TaskRequest, tokens_in: TokenCount, measured: Option<Measured>
         // A task that uses no cache has no reason to go where its session's is, and leaves none behind.
         session: request.job.session.filter(|_| request.job.kv == KvHint::Reuse),
         ctx: measured.map(|measured| context_of(&request.job, measured)),
+        cells: cells_of(&request.job, measured.map_or(tokens_in, |measured| measured.longest)),
         tokens_in,
         max_tokens: request.job.max_tokens,
         expected_tokens: if answers { request.expected_tokens } else { Some(TokenCount(0)) },
@@ -247,6 +252,17 @@ fn context_of(job: &GenerateRequest, measured: Measured) -> TokenCount {
     };
     let together = TokenCount(measured.longest.0.saturating_add(answer));
     job.ctx.map_or(together, |asked| asked.max(together))
+}
+
+/// Cells of a shared KV cache that are kept for a task: its prompt, and a part of its answer.
+fn cells_of(job: &GenerateRequest, prompt: TokenCount) -> TokenCount {
+    let answer = match job.workload {
+        Workload::Completion => job.max_tokens.map_or(ANSWER_CELLS, |most| most.min(ANSWER_CELLS)),
+        // They do not stay in the cache.
+        Workload::Embedding | Workload::Rerank => return TokenCount(0),
+    };
+    let together = TokenCount(prompt.0.saturating_add(answer.0));
+    job.ctx.map_or(together, |asked| asked.min(together))
 }
 
 fn queue_full(pool: &Pool, priority: Priority, rejection: Rejection) -> Refusal {

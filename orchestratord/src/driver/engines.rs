@@ -54,7 +54,7 @@ impl Driver {
                 let facts = engine.facts();
                 tracing::info!(
                     %replica, model = facts.model.name, engine_version = facts.version, build = facts.build,
-                    slots = facts.slots, ctx = facts.ctx.0, load_ms = facts.load_ms.0,
+                    slots = facts.slots, ctx = facts.ctx.0, kv_cells = facts.kv_cells.map(|cells| cells.0), load_ms = facts.load_ms.0,
                     prefill_tps = self_test.prefill_tps, decode_tps = self_test.decode_tps,
                     decode_tps_batched = self_test.batched.map(|batched| batched.decode_tps), "replica ready"
                 );

@@ -114,6 +114,7 @@ impl TestDriver {
             replica: replica_id(index),
             model: "/model".into(),
             ctx: None,
+            kv_cells: None,
             slots: 1,
             threads: None,
             device: Device::Cpu,

@@ -307,10 +307,14 @@ impl PoolController {
             Err(short) => short,
         };
         let why = short.fit.refusal();
-        self.pool.send(PoolEvent::Placed(short.fit.placements)).await;
+        self.pool.send(PoolEvent::Placed(short.fit.placements.clone())).await;
         if goal == Goal::Load {
             self.state = State::WaitingForRoom { file, look_at: now() + LOOK_AGAIN, freed };
-            self.pool.send(PoolEvent::NoRoom { why, devices: short.devices }).await;
+            let (devices, never) = (short.devices, short.fit.never);
+            if never {
+                tracing::error!(pool = %self.pool.context.pool, reason = why, "the model does not fit this machine");
+            }
+            self.pool.send(PoolEvent::NoRoom { why, devices, never }).await;
         } else {
             tracing::warn!(pool = %self.pool.context.pool, reason = why, "not loaded at the start");
             self.pool.send(PoolEvent::Unloaded).await;

@@ -1,13 +1,14 @@
-//! Where a pool's replicas go: the devices it may use, what the model needs there, what is free.
+//! Where a pool's replicas go, and how much context they get there: the devices it may use, what the model needs, what
+//! is free.
 //!
-//! Rules: ORCH-DEV-1, ORCH-DEV-3, ORCH-DEV-9
+//! Rules: ORCH-DEV-1, ORCH-DEV-3, ORCH-DEV-9, ORCH-DEV-10
 
 use std::path::Path;
 
-use config_schema::{DeviceChoice, DevicesChoice, PoolModel};
+use config_schema::{CtxChoice, DeviceChoice, DevicesChoice, PoolModel};
 use engine_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
-use orchestrator_core::{PoolId, ReplicaId};
-use pool_manager::fit::{DeviceCandidate, FitQuery, Need, ReplicaSite};
+use orchestrator_core::{PoolId, ReplicaId, TokenCount};
+use pool_manager::fit::{CtxRequest, DeviceCandidate, FitQuery, Need, ReplicaSite};
 use pool_manager::{Fit, Holding, LedgerView, Placement, Reservation, Snapshot};
 
 use super::PoolContext;
@@ -40,7 +41,7 @@ impl PoolResources {
         let mut candidates = Vec::with_capacity(devices.len());
         for device in devices {
             let need = self.need(&*engines, file, &device).await;
-            candidates.push(DeviceCandidate { device, need, free_bytes: None });
+            candidates.push(DeviceCandidate { device, need, free_bytes: None, usable_bytes: None });
         }
         candidates
     }
@@ -63,7 +64,10 @@ impl PoolResources {
             let names = new_names(pool, view);
             let holdings = names.zip(fit.sites).map(|(replica, site)| {
                 let mut spec = self.spec(replica.clone(), &file.path, site.device.clone());
-                spec.ctx = site.lowered_ctx.or(spec.ctx);
+                if let Some(context) = site.context {
+                    spec.ctx = Some(context.ctx);
+                    spec.kv_cells = Some(context.kv_cells);
+                }
                 specs.push(spec);
                 let ReplicaSite { device, expected_bytes, .. } = site;
                 Holding { replica, device, expected_bytes, measured_bytes: None }
@@ -76,8 +80,13 @@ impl PoolResources {
             let devices = fit.placements.iter().map(|placement| placement.device.clone()).collect();
             Short { fit, devices }
         })?;
-        for placement in placements.iter().filter(|placement| !placement.fits) {
-            tracing::warn!(%pool, device = %placement.device, reason = placement.why, "no replica");
+        for placement in &placements {
+            let (device, reason) = (&placement.device, &placement.why);
+            if placement.fits {
+                tracing::info!(%pool, %device, reason, "replica placed");
+            } else {
+                tracing::warn!(%pool, %device, reason, "no replica");
+            }
         }
         if self.is_attached() {
             placements.clear();
@@ -85,19 +94,43 @@ impl PoolResources {
         Ok(Plan { specs, reservation, placements })
     }
 
+    /// Whether the model would have at least twice the context if the replicas `ending` had given their memory back.
+    pub(super) fn gains_context(&self, candidates: &[DeviceCandidate], ending: &[ReplicaId]) -> bool {
+        let memory = &self.context.memory;
+        let least = |ending: &[ReplicaId]| {
+            // An error takes nothing.
+            let looked = memory.ledger.reserve(&(memory.devices)(), ending, |view| {
+                Err::<(Vec<Holding>, ()), Fit>(self.fit(candidates.to_vec(), view))
+            });
+            let fit = looked.err()?;
+            fit.sites.iter().filter_map(|site| site.context).map(|context| context.ctx.0).min()
+        };
+        !ending.is_empty() && least(&[]).zip(least(ending)).is_some_and(|(beside, alone)| alone / 2 >= beside)
+    }
+
     fn fit(&self, mut candidates: Vec<DeviceCandidate>, view: &LedgerView<'_>) -> Fit {
+        let PoolContext { memory, pool, residents, .. } = &self.context;
         for candidate in &mut candidates {
-            let free = view.free_bytes(&candidate.device);
-            candidate.free_bytes = free.map(|free| free.saturating_sub(self.context.memory.margin_bytes()));
+            let less_margin = |bytes: u64| bytes.saturating_sub(memory.margin_bytes());
+            candidate.free_bytes = view.free_bytes(&candidate.device).map(less_margin);
+            candidate.usable_bytes = view.total_bytes(&candidate.device).map(less_margin);
         }
-        FitQuery { candidates, replicas: self.config.replicas, may_lower_ctx: self.config.fit_ctx }.answer()
+        let ctx = match self.config.ctx {
+            None => CtxRequest::Auto,
+            Some(_) if self.config.fit_ctx => CtxRequest::AtMost,
+            Some(_) => CtxRequest::Exact,
+        };
+        let others = residents.others(pool, |other| view.holds(other));
+        FitQuery { candidates, replicas: self.config.replicas, ctx, slots: self.config.slots, others }
+            .answer()
     }
 
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {
         ReplicaSpec {
             replica,
             model: file.to_owned(),
-            ctx: self.config.ctx,
+            ctx: self.config.ctx.and_then(CtxChoice::tokens),
+            kv_cells: None,
             slots: self.config.slots,
             threads: self.config.threads,
             device,
@@ -112,9 +145,14 @@ impl PoolResources {
             return need;
         }
         let replica = ReplicaId { pool: self.config.id.clone(), index: 0 };
-        match engines.estimate(self.spec(replica, &file.path, device.clone())).await {
+        let mut spec = self.spec(replica, &file.path, device.clone());
+        if self.config.ctx == Some(CtxChoice::Max) {
+            spec.ctx = Some(TokenCount(u32::MAX));
+        }
+        match engines.estimate(spec).await {
             Ok(estimate) => {
                 let need = estimate.map(need_of);
+                self.warn_of_lowered_ctx(need);
                 self.estimates.keep(file, device, need);
                 need
             }
@@ -126,6 +164,21 @@ impl PoolResources {
     }
 }
 
+impl PoolResources {
+    /// Says that the model was trained with less context than the configuration asks for.
+    fn warn_of_lowered_ctx(&self, need: Option<Need>) {
+        let asked = self.config.ctx.and_then(CtxChoice::tokens);
+        if let (Some(asked), Some(Need { ctx: trained, .. })) = (asked, need)
+            && trained < asked
+        {
+            tracing::warn!(
+                pool = %self.config.id, asked = asked.0, trained_with = trained.0,
+                "`ctx` lowered to what the model was trained with"
+            );
+        }
+    }
+}
+
 /// Names that no replica of the pool bears: the lowest numbers.
 fn new_names<'a>(pool: &'a PoolId, view: &'a LedgerView<'_>) -> impl Iterator<Item = ReplicaId> + 'a {
     let names = (0..=u16::MAX).map(|index| ReplicaId { pool: pool.clone(), index });
@@ -133,9 +186,11 @@ fn new_names<'a>(pool: &'a PoolId, view: &'a LedgerView<'_>) -> impl Iterator<It
 }
 
 fn need_of(estimate: MemoryEstimate) -> Need {
+    let all = estimate.weights_bytes + estimate.compute_bytes + estimate.kv_bytes;
+    let growing = estimate.bytes_per_token.saturating_mul(u64::from(estimate.kv_cells.0));
     Need {
-        fixed_bytes: estimate.weights_bytes + estimate.compute_bytes,
-        kv_bytes: estimate.kv_bytes,
+        fixed_bytes: all.saturating_sub(growing),
+        bytes_per_token: estimate.bytes_per_token,
         ctx: estimate.ctx,
     }
 }

@@ -85,6 +85,13 @@ impl Attempt {
         let unavailable = |message| Rollback { code: RollbackCode::ModelUnavailable, message };
         let file = self.pool.fetch(model, FetchPurpose::Reload).await.map_err(unavailable)?;
         let candidates = self.pool.candidates(&model.reference, &file).await;
+        // Beside the old one it would have only a small part of the context that it can have in its place: it takes
+        // that place, for the change is over in seconds, and the context stays.
+        if self.pool.gains_context(&candidates, ending)
+            && let Ok(plan) = self.pool.plan(&file, candidates.clone(), ending)
+        {
+            return Ok(Planned::InPlace(plan));
+        }
         let short = match self.pool.plan(&file, candidates.clone(), &[]) {
             Ok(plan) => return Ok(Planned::Beside(plan)),
             Err(short) => short,

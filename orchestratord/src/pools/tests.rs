@@ -138,6 +138,7 @@ impl TestDaemon {
                     policy: watch::channel(ReplicaPolicy::default()).1,
                     offload: Offload::None,
                     memory: memory.clone(),
+                    residents: Residents::default(),
                     events: events.clone(),
                     shutdown: shutdown.clone(),
                 };

@@ -113,6 +113,7 @@ impl ScriptedEngine {
             build: "none".to_owned(),
             slots: 1,
             ctx: TokenCount(4096),
+            kv_cells: None,
             kv_bytes_per_token: 1,
             workloads: vec![Workload::Completion],
             strict: true,

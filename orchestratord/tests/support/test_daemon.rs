@@ -162,6 +162,7 @@ impl TestDaemon {
             replica: replica(),
             model: "/model".into(),
             ctx: Some(TokenCount(4096)),
+            kv_cells: None,
             slots: 1,
             threads: None,
             device: Device::Cpu,

@@ -14,6 +14,7 @@ fn spec(index: u16) -> ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("p").unwrap(), index },
         model: "/model".into(),
         ctx: None,
+        kv_cells: None,
         slots: 1,
         threads: None,
         device: Device::Cpu,

@@ -22,6 +22,7 @@ async fn engine_of(slots: u16, mut config: MockConfig) -> (Arc<dyn Engine>, Mock
         replica: ReplicaId { pool: PoolId::new("p").unwrap(), index: 0 },
         model: PathBuf::from("m.gguf"),
         ctx: None,
+        kv_cells: None,
         slots,
         threads: None,
         device: Device::Cpu,

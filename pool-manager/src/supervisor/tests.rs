@@ -40,6 +40,7 @@ impl Rig {
             replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index: 0 },
             model: PathBuf::from("m.gguf"),
             ctx: None,
+            kv_cells: None,
             slots: 1,
             threads: None,
             device: Device::Cpu,

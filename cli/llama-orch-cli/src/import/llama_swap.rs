@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config_schema::raw::{Engine, OneOrMany, Pool, Server};
+use config_schema::raw::{Ctx, CtxWord, Engine, OneOrMany, Pool, Server};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -219,19 +219,22 @@ fn stop_command(model: &Model, common: &Common<'_>, name: &str) -> Option<Vec<St
     words.iter().all(|word| !word.contains("${")).then_some(words)
 }
 
-/// The built-in engine says its context for each slot, llama-server for all together.
+/// The built-in engine says the context of one request, llama-server that of all slots together.
 fn built_in(pool: &mut Pool, understood: &Understood) {
     let slots = understood.slots.filter(|slots| (1..=64).contains(slots));
     match understood.ctx {
         Some(ctx) if ctx >= 16 => {
             let slots = slots.unwrap_or(1);
-            pool.ctx = Some((ctx / u32::from(slots)).max(16));
+            pool.ctx = Some(Ctx::Tokens((ctx / u32::from(slots)).max(16)));
             pool.slots = Some(slots);
         }
-        _ => {
+        // The model's own, which llama-server lowers where memory is short.
+        Some(0) => {
+            pool.ctx = Some(Ctx::Word(CtxWord::Max));
             pool.fit_ctx = true;
             pool.slots = slots;
         }
+        _ => pool.slots = slots,
     }
     pool.gpu_layers = understood.gpu_layers;
     pool.threads = understood.threads.filter(|threads| (1..=1024).contains(threads));

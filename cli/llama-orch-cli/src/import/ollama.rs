@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use config_schema::raw::Pool;
+use config_schema::raw::{Ctx, Pool};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -256,7 +256,7 @@ fn carry_parameter(option: &str, value: &Value, pool: &mut Pool) -> bool {
     };
     let sampling = &mut pool.defaults.sampling;
     match option {
-        "num_ctx" => whole(16, 16_777_216).map(|n| pool.ctx = Some(n)),
+        "num_ctx" => whole(16, 16_777_216).map(|n| pool.ctx = Some(Ctx::Tokens(n))),
         "num_gpu" => whole(0, 10_000).map(|n| pool.gpu_layers = Some(n)),
         "num_thread" => whole(1, 1024).and_then(|n| u16::try_from(n).ok()).map(|n| pool.threads = Some(n)),
         "temperature" => real(0.0, 5.0).map(|x| sampling.temperature = Some(x)),

@@ -31,9 +31,9 @@ pub struct PoolConfig {
     pub engine: Engine,
     /// The program that serves it; the built-in engine when absent.
     pub server: Option<ServerConfig>,
-    /// Tokens of context of each slot; the model's own, up to a bound of the engine's, when absent.
-    pub ctx: Option<TokenCount>,
-    /// Whether `ctx` may be lowered where the model does not fit otherwise.
+    /// The most tokens of a request and its answer; when absent, as many as the model and the memory allow.
+    pub ctx: Option<CtxChoice>,
+    /// Whether a `ctx` that is given may be lowered where the model does not fit otherwise.
     pub fit_ctx: bool,
     /// Sequences each replica decodes at a time. For a pool with a server, [`ServerConfig::slots`] says
     /// whether somebody asked for that number.
@@ -53,6 +53,26 @@ pub struct PoolConfig {
     pub idle_unload: Option<Duration>,
     /// The bounds of its queue.
     pub queue: QueueConfig,
+}
+
+/// How much context a pool is asked to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CtxChoice {
+    /// So many tokens.
+    Tokens(TokenCount),
+    /// As many as the model was trained with.
+    Max,
+}
+
+impl CtxChoice {
+    /// The number of tokens, where one is given.
+    #[must_use]
+    pub const fn tokens(self) -> Option<TokenCount> {
+        match self {
+            Self::Tokens(tokens) => Some(tokens),
+            Self::Max => None,
+        }
+    }
 }
 
 /// What a pool serves.

@@ -6,7 +6,7 @@ use model_store::ModelRef;
 use orchestrator_core::TokenCount;
 
 use super::*;
-use crate::{DevicesChoice, Engine, LogFormat, LogLevel, PoolModel, WhenFull};
+use crate::{CtxChoice, DevicesChoice, Engine, LogFormat, LogLevel, PoolModel, WhenFull};
 
 /// A machine with a working folder, a home and what a test puts into the environment.
 struct Machine {
@@ -443,7 +443,7 @@ fn a_printed_configuration_reads_back_as_the_same() {
     let machine = Machine::with_file(
         "listen: '[::1]:1'\nallowed_hosts: [box]\nimage_hosts: [nas.lan]\nmodels_dir: /m\nqueue: {batch: 5, batch_max_wait_s: 0.25, batch_one_in: 5}\n\
          pools: [{id: a, ctx: 2048, devices: gpu1, sha256: B179C9523D0E6A0F98A330C7562B682750A6F8C8C15E5BC70EA373728110DB53}, \
-         {id: b, model: hf:o/r/f.gguf, queue: {when_full: drop-lru, outage_wait_s: 0}}, \
+         {id: b, model: hf:o/r/f.gguf, ctx: max, queue: {when_full: drop-lru, outage_wait_s: 0}}, \
          {id: c, devices: [cpu, GPU-1], replicas: 3, preload: false, idle_unload_s: 2.5, fit_ctx: true}, \
          {id: d, engine: tgi, model: a name, server: {url: 'http://box/', silence_timeout_s: 7}}, \
          {id: e, slots: 9, server: {command: [s, '{port}'], env: {A: b}, start_timeout_s: 6}}]\n\
@@ -451,7 +451,8 @@ fn a_printed_configuration_reads_back_as_the_same() {
          sampler_profiles: {precise: {temperature: 0.1, top_k: 1}}\nlog: {level: debug, format: json}\n",
     );
     let config = machine.load().config;
-    assert_eq!(config.pools[0].ctx, Some(TokenCount(2048)));
+    assert_eq!(config.pools[0].ctx, Some(CtxChoice::Tokens(TokenCount(2048))));
+    assert_eq!(config.pools[1].ctx, Some(CtxChoice::Max));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
     let again = Machine::with_file(&config.to_yaml()).load().config;
     assert_eq!(again, config);

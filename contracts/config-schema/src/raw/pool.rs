@@ -39,15 +39,20 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     // ORCH-ENG-2
     pub server: Option<Server>,
-    /// Tokens of context of each slot. When absent, the model's own, up to a bound of the engine's.
-    #[schemars(range(min = 16, max = 16_777_216))]
+    /// The most tokens that a request and its answer may take together: a number, or `max` for as many as the model
+    /// was trained with. A larger number is lowered to that, with a warning. The slots share one KV cache of at least so
+    /// many tokens, and of up to so many for each slot where memory allows. When absent, the built-in engine takes what
+    /// the model was trained with, as far as memory allows: on a card what is free, less a part for each pool that is
+    /// not loaded; on the processor a quarter of the free memory and at most 32,768 tokens, because the cache is kept in
+    /// main memory and a processor reads longer prompts for minutes. `llama-orch explain` shows the arithmetic.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ctx: Option<u32>,
-    /// Lowers `ctx` where the model does not fit the device's memory otherwise. Without it, a model that
-    /// does not fit is refused, with the `ctx` that would.
+    // ORCH-DEV-4, ORCH-DEV-10
+    pub ctx: Option<Ctx>,
+    /// Lowers a `ctx` that is given where the model does not fit the device's memory otherwise. Without it, such a
+    /// model is refused, with the `ctx` that would fit.
     pub fit_ctx: bool,
-    /// Sequences each replica decodes at a time. When absent, 4; for a `server` that tells its own number,
-    /// that one.
+    /// Sequences each replica decodes at a time. They share the KV cache: a long request may take most of it, and
+    /// others wait until it has room for them. When absent, 4; for a `server` that tells its own number, that one.
     #[schemars(range(min = 1, max = 64))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u16>,
@@ -185,6 +190,24 @@ impl Engine {
             Self::Triton => "triton",
         }
     }
+}
+
+/// A number of tokens, or `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Ctx {
+    /// So many.
+    Tokens(#[schemars(range(min = 16, max = 16_777_216))] u32),
+    /// By a word.
+    Word(CtxWord),
+}
+
+/// A word in the place of a number of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CtxWord {
+    /// As many as the model was trained with.
+    Max,
 }
 
 /// `auto`, one device, or a list of devices.

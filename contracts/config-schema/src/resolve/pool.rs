@@ -7,7 +7,9 @@ use orchestrator_core::{PoolId, TokenCount};
 
 use super::{Places, server, span};
 use crate::check::Check;
-use crate::config::{AUTO, DeviceChoice, DevicesChoice, Engine, PoolConfig, PoolModel, QueueConfig};
+use crate::config::{
+    AUTO, CtxChoice, DeviceChoice, DevicesChoice, Engine, PoolConfig, PoolModel, QueueConfig,
+};
 use crate::raw;
 use crate::tree::{Node, Path};
 
@@ -64,7 +66,7 @@ pub(super) fn pools(
             sha256: written.sha256.as_ref().map(|sum| sum.to_ascii_lowercase()),
             engine: written.engine,
             server,
-            ctx: written.ctx.map(TokenCount),
+            ctx: written.ctx.map(ctx),
             fit_ctx: written.fit_ctx,
             slots: written.slots.unwrap_or(DEFAULT_SLOTS),
             threads: written.threads,
@@ -126,6 +128,13 @@ fn without_effect(pool: &raw::Pool, attached: bool, path: &Path, check: &mut Che
             "`{path}.fit_ctx` has no effect with `server`: only the built-in engine's memory is reckoned"
         );
         check.report(&path.key("fit_ctx"), message, Some("leave it out, and set `ctx`".to_owned()));
+    }
+}
+
+const fn ctx(written: raw::Ctx) -> CtxChoice {
+    match written {
+        raw::Ctx::Tokens(tokens) => CtxChoice::Tokens(TokenCount(tokens)),
+        raw::Ctx::Word(raw::CtxWord::Max) => CtxChoice::Max,
     }
 }
 

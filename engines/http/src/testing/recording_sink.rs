@@ -88,6 +88,7 @@ pub fn spec() -> ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index: 0 },
         model: PathBuf::from("m.gguf"),
         ctx: None,
+        kv_cells: None,
         slots: 4,
         threads: None,
         device: Device::Cpu,

@@ -83,6 +83,8 @@ pub struct Task {
     pub written: usize,
     /// Where it ends.
     pub limits: Limits,
+    /// Steps for which it paused: the cache had no room for its next token.
+    pub paused: u32,
     /// How tokens are chosen.
     pub sampler: Sampler,
     /// A form the answer must have.
@@ -144,6 +146,7 @@ impl Task {
             prompt_tokens: count(self.read).0,
             generated_tokens: count(self.written).0,
             inputs: 0,
+            pauses: self.paused,
         }
     }
 

@@ -53,10 +53,17 @@ impl DecodeLoop {
     /// Runs one step, if there is anything to compute.
     pub(super) fn step(&mut self) {
         let started = clock::now();
-        let mut shares = self.writing();
+        let paused = self.paused();
+        let mut shares = self.writing(&paused);
         let decoding = shares.len();
         let plan = self.budget.plan(self.wants(decoding));
         let reading = self.add_reading(&mut shares, plan);
+        self.make_room(shares.iter().map(|share| share.tokens).sum());
+        for at in paused {
+            if let Some(task) = &mut self.slots[at].task {
+                task.paused = task.paused.saturating_add(1);
+            }
+        }
         if !shares.is_empty() && !self.compute(&shares) {
             self.budget.interrupted();
             return;
@@ -97,11 +104,13 @@ impl DecodeLoop {
         wants
     }
 
-    /// A share for each sequence with a next token.
-    fn writing(&self) -> Vec<Share> {
+    /// A share for each sequence with a next token, but for those that pause.
+    fn writing(&self, paused: &[usize]) -> Vec<Share> {
         let strict = self.strict.slot();
         let writes = |at: &usize| {
-            strict != Some(*at) && self.slots[*at].task.as_ref().is_some_and(|task| !task.is_reading())
+            strict != Some(*at)
+                && !paused.contains(at)
+                && self.slots[*at].task.as_ref().is_some_and(|task| !task.is_reading())
         };
         (0..self.slots.len()).filter(writes).map(|slot| Share { slot, tokens: 1, row: None }).collect()
     }

@@ -165,7 +165,7 @@ fn the_facts_are_those_of_the_model_and_the_build() {
 }
 
 #[test]
-fn the_context_is_the_models_own_up_to_a_bound_when_none_is_asked_for() {
+fn the_context_is_the_models_own_up_to_a_bound_where_nobody_has_looked_at_the_memory() {
     let mut worker = Worker::spawn();
     let mut spec = crate::harness::spec(&model(), 1, 1);
     spec.ctx = None;

@@ -52,6 +52,7 @@ pub fn spec(model: &Path, slots: u16, ctx: u32) -> ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("test").expect("a name"), index: 0 },
         model: model.to_owned(),
         ctx: Some(TokenCount(ctx)),
+        kv_cells: None,
         slots,
         threads: Some(1),
         device: Device::Cpu,

@@ -114,6 +114,7 @@ pub fn pool(interactive: usize, slots: u16) -> PoolScheduler {
 fn profile(speed: f64, slots: u16) -> ReplicaProfile {
     ReplicaProfile {
         ctx: None,
+        kv_cells: None,
         slots,
         prefill_tps: Some(PREFILL_TPS * speed),
         decode_tps: Some(DECODE_TPS * speed),
@@ -199,6 +200,7 @@ impl World<'_> {
             priority: what.priority,
             session: None,
             ctx: None,
+            cells: TokenCount(0),
             tokens_in: TokenCount(what.tokens_in),
             max_tokens: Some(TokenCount(MAX_TOKENS)),
             expected_tokens: what.expected.map(TokenCount),

@@ -122,6 +122,7 @@ fn play(jobs: &[Job], first: usize) -> Retries {
                     priority: Priority::Interactive,
                     session: None,
                     ctx: None,
+                    cells: TokenCount(0),
                     tokens_in: TokenCount(what.tokens_in),
                     max_tokens: Some(TokenCount(MAX_TOKENS)),
                     expected_tokens: None,

@@ -219,6 +219,7 @@ impl Pool {
         let profile = ReplicaProfile {
             slots: engine.facts().slots,
             ctx: Some(engine.facts().ctx),
+            kv_cells: engine.facts().kv_cells,
             prefill_tps: Some(test.prefill_tps),
             decode_tps: test.decode_tps,
             batched: test.batched,

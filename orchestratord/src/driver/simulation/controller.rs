@@ -255,7 +255,10 @@ impl World {
                 if let LoadFate::NoRoom(times @ 1..) = controller.load_fate {
                     controller.load_fate = LoadFate::NoRoom(times - 1);
                     let devices = vec![Device::Cpu];
-                    self.event(pool, PoolEvent::NoRoom { why: "too large".to_owned(), devices });
+                    self.event(
+                        pool,
+                        PoolEvent::NoRoom { why: "too large".to_owned(), devices, never: false },
+                    );
                     return self.step_within(pool, 1000, Step::Room);
                 }
                 controller.loading = None;

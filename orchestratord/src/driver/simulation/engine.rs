@@ -151,6 +151,7 @@ fn facts(slots: u16) -> EngineFacts {
         build: "none".to_owned(),
         slots,
         ctx: TokenCount(4096),
+        kv_cells: None,
         kv_bytes_per_token: 1,
         workloads: vec![Workload::Completion],
         strict: true,

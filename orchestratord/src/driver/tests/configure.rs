@@ -57,7 +57,7 @@ pub(super) fn other() -> PoolId {
 }
 
 fn no_room() -> PoolEvent {
-    PoolEvent::NoRoom { why: "too large".into(), devices: vec![Device::Cpu] }
+    PoolEvent::NoRoom { why: "too large".into(), devices: vec![Device::Cpu], never: false }
 }
 
 /// A reload's reply.

@@ -11,6 +11,7 @@ fn spec(index: u16, model: &str) -> ReplicaSpec {
         replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index },
         model: model.into(),
         ctx: None,
+        kv_cells: None,
         slots: 1,
         threads: None,
         device: Device::Cpu,

@@ -165,6 +165,7 @@ impl Rig {
                 devices: Arc::new(move || Arc::clone(&snapshot)),
                 margin_bytes: Arc::default(),
             },
+            residents: Residents::default(),
             events: events_out,
             shutdown: shutdown.clone(),
         };

@@ -23,7 +23,10 @@ fn every_pool_has_a_name_of_its_own_that_a_pool_may_have() {
 #[test]
 fn a_pool_says_what_differs_from_the_defaults_and_nothing_else() {
     let mut carried = Carried::default();
-    carried.add("a\nb", Pool { ctx: Some(4096), preload: false, ..pool("file:/m/a.gguf") });
+    carried.add(
+        "a\nb",
+        Pool { ctx: Some(config_schema::raw::Ctx::Tokens(4096)), preload: false, ..pool("file:/m/a.gguf") },
+    );
     carried.leave_out("a", "its\ntemplate");
     assert_eq!(
         carried.to_yaml("somewhere"),

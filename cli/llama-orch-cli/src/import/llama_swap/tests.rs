@@ -57,7 +57,7 @@ fn a_plain_llama_server_becomes_a_pool_of_the_built_in_engine() {
         id: "qwen".to_owned(),
         aliases: vec!["gpt-4o-mini".to_owned()],
         model: "file:/models/qwen3-8b-q4_k_m.gguf".to_owned(),
-        ctx: Some(8192),
+        ctx: Some(Ctx::Tokens(8192)),
         slots: Some(4),
         gpu_layers: Some(99),
         devices: Some(OneOrMany::Many(vec!["gpu1".to_owned()])),

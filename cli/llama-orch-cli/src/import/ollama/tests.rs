@@ -62,7 +62,10 @@ fn models_are_used_where_they_are_with_their_checksum_and_parameters() {
     let llama = &carried.pools[1].pool;
     assert_eq!(llama.model, format!("file:{}/blobs/sha256-{A}", dir.display()));
     assert_eq!(llama.sha256.as_deref(), Some(A));
-    assert_eq!((llama.ctx, llama.idle_unload_s, llama.preload), (Some(8192), Some(300.0), false));
+    assert_eq!(
+        (llama.ctx, llama.idle_unload_s, llama.preload),
+        (Some(Ctx::Tokens(8192)), Some(300.0), false)
+    );
     let sampling = &llama.defaults.sampling;
     assert_eq!((sampling.temperature, sampling.top_k), (Some(0.6), Some(20)));
     assert_eq!(llama.aliases, ["llama3.2:3b", "llama3.2", "llama3.2:latest"], "the names that clients have");

@@ -22,7 +22,12 @@ impl Pool {
             }
             PoolEvent::Unloaded => self.unloaded(now, effects),
             PoolEvent::Placed(placement) => self.placement = placement,
-            PoolEvent::NoRoom { why, devices } => self.no_room(why, devices, now),
+            PoolEvent::NoRoom { why, devices, never } => {
+                self.no_room(why, devices, now);
+                if never {
+                    self.never_fits(now, effects);
+                }
+            }
             PoolEvent::Starting(replicas) => {
                 self.replicas.replace(replicas, now);
                 self.begin_serving(now, effects);

@@ -16,6 +16,10 @@ use crate::protocol::ReplyTo;
 /// program has given memory back.
 const NO_FIT_RETRY: Duration = Duration::from_secs(30);
 
+/// What does not fit the machine at all is tried again after this: only another configuration, model file or machine
+/// changes that, and the first two are taken over at once.
+const NEVER_FITS_RETRY: Duration = Duration::from_secs(24 * 3600);
+
 impl Pool {
     /// Changes the model.
     pub(in crate::driver) fn order_reload(
@@ -88,10 +92,19 @@ impl Pool {
 
     /// Stops waiting for room, and says why there is none.
     pub(in crate::driver) fn give_up_room(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.leave_without_room(NO_FIT_RETRY, now, effects);
+    }
+
+    /// Stops waiting for room: the model is too large for the machine, whatever else is loaded.
+    pub(super) fn never_fits(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.leave_without_room(NEVER_FITS_RETRY, now, effects);
+    }
+
+    fn leave_without_room(&mut self, retry: Duration, now: Timestamp, effects: &mut Vec<Effect>) {
         if let Lifecycle::NoRoom { why, .. } = self.lifecycle.base_mut() {
             let why = std::mem::take(why);
             self.order(Order::Unload, effects);
-            self.enter(Lifecycle::NoFit { why, retry_at: now.after(NO_FIT_RETRY) });
+            self.enter(Lifecycle::NoFit { why, retry_at: now.after(retry) });
         }
     }
 }
