@@ -240,12 +240,12 @@ impl DriverHandle {
             let (pool, engine) = match routed.flatten().map_err(|refusal| (refusal, None))? {
                 Routed::Known(accepted) => return Ok(Found::Known(accepted)),
                 Routed::Unmeasured { pool, load_wait, defaults } => {
-                    defaults.apply(&mut request.job, &mut last.conversation);
+                    defaults.apply(request, &mut last.conversation);
                     let measurement = Measurement { measured: None, failures };
                     return Ok(Found::Place { pool, measurement, load_wait });
                 }
                 Routed::Measure { pool, engine, defaults } => {
-                    defaults.apply(&mut request.job, &mut last.conversation);
+                    defaults.apply(request, &mut last.conversation);
                     (pool, engine)
                 }
             };

@@ -5,11 +5,16 @@
 use std::sync::Arc;
 
 use config_schema::SamplerProfile;
-use generation::{GenerateRequest, Input, Message, ReasoningOptions, Role, SamplingParams, Workload};
+use generation::{Input, Message, ReasoningOptions, Role, SamplingParams, Workload};
+use orchestrator_core::TokenCount;
+
+use crate::protocol::TaskRequest;
 
 /// The defaults of one pool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolDefaults {
+    /// The most tokens of an answer; as many as the context holds when absent.
+    pub max_tokens: Option<TokenCount>,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
     /// The system message of conversations that begin without one.
@@ -24,11 +29,16 @@ pub struct WithSystemPrompt(Option<(Arc<Input>, Arc<Input>)>);
 
 impl PoolDefaults {
     /// Fills in what `request` does not say. `shared` is what was made for the tasks of the same request before.
-    pub fn apply(&self, request: &mut Arc<GenerateRequest>, shared: &mut WithSystemPrompt) {
-        if request.workload != Workload::Completion || *self == Self::default() {
+    pub fn apply(&self, task: &mut TaskRequest, shared: &mut WithSystemPrompt) {
+        if task.workload() != Workload::Completion || *self == Self::default() {
             return;
         }
-        let request = Arc::make_mut(request);
+        let request = Arc::make_mut(&mut task.job);
+        if request.max_tokens.is_none() {
+            request.max_tokens = self.max_tokens;
+            // Nobody asked for so many.
+            task.is_ceiling = true;
+        }
         request.sampling.params = request.sampling.params.or(&self.sampling);
         let own = &mut request.reasoning;
         // A budget of its own wants reasoning, also where the pool has none.
@@ -88,14 +98,15 @@ impl WithSystemPrompt {
 
 #[cfg(test)]
 mod tests {
-    use orchestrator_core::{TaskId, TokenCount};
+    use generation::GenerateRequest;
+    use orchestrator_core::TaskId;
     use uuid::Uuid;
 
     use super::*;
 
-    fn request(input: Input) -> Arc<GenerateRequest> {
+    fn request(input: Input) -> TaskRequest {
         let sampling = generation::Sampling::default();
-        Arc::new(GenerateRequest { sampling, ..GenerateRequest::new(TaskId(Uuid::nil()), input) })
+        TaskRequest::new(GenerateRequest { sampling, ..GenerateRequest::new(TaskId(Uuid::nil()), input) })
     }
 
     fn chat(messages: &[(Role, &str)]) -> Input {
@@ -104,6 +115,7 @@ mod tests {
 
     fn defaults() -> PoolDefaults {
         PoolDefaults {
+            max_tokens: Some(TokenCount(2048)),
             sampling: SamplingParams { temperature: Some(0.2), top_k: Some(7), ..SamplingParams::default() },
             system_prompt: Some("Be brief.".to_owned()),
             reasoning: ReasoningOptions {
@@ -119,41 +131,46 @@ mod tests {
     fn what_a_request_leaves_out_is_the_pools_and_what_it_says_is_its_own() {
         let mut silent = request(chat(&[(Role::User, "Hi")]));
         defaults().apply(&mut silent, &mut WithSystemPrompt::default());
-        assert_eq!(silent.sampling.params, defaults().sampling);
-        assert_eq!(silent.reasoning, defaults().reasoning);
-        assert_eq!(*silent.input, chat(&[(Role::System, "Be brief."), (Role::User, "Hi")]));
+        assert_eq!((silent.job.max_tokens, silent.is_ceiling), (Some(TokenCount(2048)), true));
+        assert_eq!(silent.job.sampling.params, defaults().sampling);
+        assert_eq!(silent.job.reasoning, defaults().reasoning);
+        assert_eq!(*silent.job.input, chat(&[(Role::System, "Be brief."), (Role::User, "Hi")]));
 
         let own = [(Role::System, "Be long."), (Role::User, "Hi")];
         let mut said = request(chat(&own));
-        let with = Arc::make_mut(&mut said);
+        let with = Arc::make_mut(&mut said.job);
+        with.max_tokens = Some(TokenCount(9));
         with.sampling.params.temperature = Some(1.0);
         with.reasoning = ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() };
         defaults().apply(&mut said, &mut WithSystemPrompt::default());
-        assert_eq!((said.sampling.params.temperature, said.sampling.params.top_k), (Some(1.0), Some(7)));
-        assert_eq!(said.reasoning, ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() });
-        assert_eq!(*said.input, chat(&own));
+        assert_eq!((said.job.max_tokens, said.is_ceiling), (Some(TokenCount(9)), false));
+        let params = &said.job.sampling.params;
+        assert_eq!((params.temperature, params.top_k), (Some(1.0), Some(7)));
+        assert_eq!(
+            said.job.reasoning,
+            ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() }
+        );
+        assert_eq!(*said.job.input, chat(&own));
     }
 
     #[test]
     fn the_tasks_of_one_request_share_the_conversation_they_read() {
         let mut shared = WithSystemPrompt::default();
         let first = request(chat(&[(Role::User, "Hi")]));
-        let mut both = [Arc::clone(&first), Arc::new((*first).clone())];
+        let mut both = [first.clone(), first];
         both.iter_mut().for_each(|request| defaults().apply(request, &mut shared));
-        assert!(Arc::ptr_eq(&both[0].input, &both[1].input));
+        assert!(Arc::ptr_eq(&both[0].job.input, &both[1].job.input));
     }
 
     #[test]
     fn prompts_are_continued_as_they_stand_and_texts_to_embed_are_left_alone() {
         let mut prompt = request(Input::Prompt("One, two,".to_owned()));
         defaults().apply(&mut prompt, &mut WithSystemPrompt::default());
-        assert_eq!(*prompt.input, Input::Prompt("One, two,".to_owned()));
-        let texts = Input::Inputs(vec!["a".to_owned()]);
-        let mut embedded = GenerateRequest { workload: Workload::Embedding, ..(*request(texts)).clone() };
-        embedded.sampling = generation::Sampling::default();
-        let mut embedded = Arc::new(embedded);
-        let before = Arc::clone(&embedded);
+        assert_eq!(*prompt.job.input, Input::Prompt("One, two,".to_owned()));
+        let mut embedded = request(Input::Inputs(vec!["a".to_owned()]));
+        Arc::make_mut(&mut embedded.job).workload = Workload::Embedding;
+        let before = Arc::clone(&embedded.job);
         defaults().apply(&mut embedded, &mut WithSystemPrompt::default());
-        assert_eq!(embedded, before);
+        assert_eq!(embedded.job, before);
     }
 }

@@ -243,7 +243,7 @@ pub struct Generation {
     /// The pool, or the model reference of one. The daemon's first pool when absent.
     #[arg(long, value_name = "REF")]
     pub model: Option<String>,
-    /// The most tokens of the answer. As many as fit the context when absent.
+    /// The most tokens of the answer. When absent, the pool's `defaults.max_tokens` (2048), or what the context holds.
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_048_576))]
     pub max_tokens: Option<u32>,
     /// 0 always takes the most probable token, more is more varied, up to 5.

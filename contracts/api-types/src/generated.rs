@@ -1699,7 +1699,7 @@ pub struct TaskRequest {
     ///The most tokens that input and answer may take together. The `ctx` of the pool when absent, which it must not exceed.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ctx: ::std::option::Option<u32>,
-    ///The most tokens of the answer. As many as fit the context when absent. For workload `completion`, as `expected_tokens`, `sampling` and `sampler_profile_version` are.
+    ///The most tokens of the answer. When absent, those of the pool (`defaults.max_tokens`, 2048), or what the context holds behind the prompt where that is less. For workload `completion`, as `expected_tokens`, `sampling` and `sampler_profile_version` are.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub max_tokens: ::std::option::Option<u32>,
     ///The lane of the queue.

@@ -165,6 +165,7 @@ fn defaults(written: &config_schema::PoolDefaults) -> PoolDefaults {
     let ReasoningDefaults { effort, max_tokens } = written.reasoning;
     let effort = effort.and_then(|effort| ReasoningOptions::of_effort(effort.as_str())).unwrap_or_default();
     PoolDefaults {
+        max_tokens: Some(TokenCount(written.max_tokens)),
         sampling: sampling_of(&written.sampling),
         system_prompt: written.system_prompt.clone(),
         reasoning: effort.with_budget(max_tokens.map(TokenCount)),

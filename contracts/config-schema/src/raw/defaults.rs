@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Engine, File, Limits, Log, Pool, PoolDefaults, Queue, QueueOverride, Restart, Server, Sessions, Shutdown,
-    Stream, WhenFull, Worker,
+    Engine, File, Limits, Log, Pool, PoolDefaults, Queue, QueueOverride, ReasoningDefaults, Restart,
+    SamplerProfile, Server, Sessions, Shutdown, Stream, WhenFull, Worker,
 };
 
 impl Default for File {
@@ -125,5 +125,16 @@ impl Default for Worker {
 impl Default for Restart {
     fn default() -> Self {
         Self { min_ms: 500, max_s: 60.0, waiting_max_s: 3.0 }
+    }
+}
+
+impl Default for PoolDefaults {
+    fn default() -> Self {
+        Self {
+            max_tokens: 2048,
+            sampling: SamplerProfile::default(),
+            system_prompt: None,
+            reasoning: ReasoningDefaults::default(),
+        }
     }
 }

@@ -95,9 +95,13 @@ fn is_no_override(queue: &QueueOverride) -> bool {
 }
 
 /// What holds for requests of a pool that do not say otherwise, on every plane.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolDefaults {
+    /// The most tokens of an answer, or what the context holds behind the prompt where that is less. It ends an answer
+    /// that would not end by itself.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_tokens: u32,
     /// How tokens are chosen.
     #[serde(skip_serializing_if = "is_default")]
     // ORCH-TASK-10
