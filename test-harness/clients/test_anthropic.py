@@ -92,7 +92,42 @@ class Messages(unittest.TestCase):
         until((0, 0))
 
 
+class Defaults(unittest.TestCase):
+    """What clients send without being told to."""
+
+    def test_a_limit_beyond_the_context_is_a_ceiling_and_a_stop_text_is_named(self):
+        text = [{"type": "text", "text": "Say hello.", "cache_control": {"type": "ephemeral"}}]
+        asked = {"model": MODEL, "max_tokens": 32000, "messages": [{"role": "user", "content": text}]}
+        asked |= {"stop_sequences": [" "], "metadata": {"user_id": "u"}}
+        with client().messages.stream(**asked) as stream:
+            answer = stream.get_final_message()
+        self.assertEqual((answer.stop_reason, answer.stop_sequence), ("stop_sequence", " "))
+
+    def test_a_tool_of_the_provider_is_left_out_and_a_runner_of_tools_runs(self):
+        tools = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 1}]
+        answer = client().messages.create(model=MODEL, max_tokens=8, messages=turn("Hello"), tools=tools)
+        self.assertEqual(answer.content[0].type, "text")
+
+        @anthropic.beta_tool
+        def weather(city: str) -> str:
+            """Tells the weather of a city."""
+            return f"Sunny in {city}."
+
+        runner = client().beta.messages.tool_runner(
+            model=MODEL, max_tokens=32, tools=[weather], messages=turn("Hello"), max_iterations=2
+        )
+        self.assertTrue(all(message.role == "assistant" for message in runner))
+
+    def test_models_are_listed(self):
+        self.assertIn(MODEL, [model.id for model in client().models.list()])
+
+
 class Refusals(unittest.TestCase):
+    def test_a_prompt_that_is_too_long_is_refused_in_known_words(self):
+        with self.assertRaises(anthropic.BadRequestError) as refused:
+            client().messages.create(model=MODEL, max_tokens=1, messages=turn("word " * 20000))
+        self.assertRegex(str(refused.exception), r"prompt is too long: \d+ tokens > \d+ maximum")
+
     def test_errors_have_their_classes(self):
         with self.assertRaises(anthropic.AuthenticationError):
             client(api_key="wrong").messages.create(model=MODEL, max_tokens=1, messages=turn("Hello"))

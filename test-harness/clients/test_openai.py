@@ -236,7 +236,62 @@ class Refusals(unittest.TestCase):
     def test_a_value_that_is_wrong_is_named(self):
         with self.assertRaises(openai.BadRequestError) as refused:
             client().chat.completions.create(model=MODEL, messages=turn("Hello"), temperature=9)
-        self.assertEqual((refused.exception.param, refused.exception.code), ("temperature", "INVALID_PARAMS"))
+        self.assertEqual((refused.exception.param, refused.exception.code), ("temperature", "invalid_value"))
+        self.assertEqual(refused.exception.body["orch_code"], "INVALID_PARAMS")
+
+    def test_errors_have_the_codes_that_are_known(self):
+        asked = {"model": MODEL, "messages": turn("word " * 20000)}
+        with self.assertRaises(openai.BadRequestError) as refused:
+            client().chat.completions.create(**asked, max_tokens=32000)
+        self.assertEqual(refused.exception.code, "context_length_exceeded")
+        with self.assertRaises(openai.NotFoundError) as refused:
+            client().chat.completions.create(**asked | {"model": "gpt-4o"})
+        self.assertEqual(refused.exception.code, "model_not_found")
+        with self.assertRaises(openai.AuthenticationError) as refused:
+            client(api_key="wrong").models.list()
+        self.assertEqual(refused.exception.code, "invalid_api_key")
+        with self.assertRaises(openai.BadRequestError) as refused:
+            client().responses.create(model=MODEL, input="Hello", previous_response_id="resp_1")
+        self.assertIn("send the whole conversation", str(refused.exception))
+
+
+class Defaults(unittest.TestCase):
+    """What clients send without being told to."""
+
+    def test_a_limit_beyond_the_context_is_a_ceiling(self):
+        asked = {"model": MODEL, "messages": turn("Say hello."), "stop": [".", "!"]}
+        for limit in ({"max_tokens": 32000}, {"max_completion_tokens": 128000}):
+            answer = client().chat.completions.create(**asked, **limit)
+            self.assertIn(answer.choices[0].finish_reason, ("stop", "length"))
+
+    def test_fields_that_change_no_answer_are_accepted(self):
+        fields = {"store": True, "metadata": {"a": "b"}, "user": "u", "verbosity": "low", "service_tier": "scale"}
+        answer = client().chat.completions.create(
+            model=MODEL, messages=turn("Say hello."), max_tokens=8, prompt_cache_key="k", **fields
+        )
+        message = answer.choices[0].message.model_dump()
+        again = client().chat.completions.create(
+            model=MODEL, messages=turn("Say hello.") + [message] + turn("Again."), max_tokens=8
+        )
+        self.assertEqual(again.choices[0].message.role, "assistant")
+
+    def test_a_built_in_tool_is_left_out_and_a_custom_one_is_called(self):
+        tools = [{"type": "web_search"}, {"type": "custom", "name": "note", "description": "Takes a note."}]
+        asked = {"model": MODEL, "input": "Note: hello.", "tools": tools, "max_output_tokens": 64}
+        asked |= {"tool_choice": {"type": "custom", "name": "note"}, "store": True}
+        answer = client().responses.create(**asked)
+        self.assertEqual((answer.output[0].type, answer.output[0].name), ("custom_tool_call", "note"))
+        self.assertIsInstance(answer.usage.output_tokens_details.reasoning_tokens, int)
+        with client().responses.stream(**asked) as stream:
+            pieces = [event.delta for event in stream if event.type == "response.custom_tool_call_input.delta"]
+            last = stream.get_final_response().output[0]
+        self.assertEqual("".join(pieces), last.input)
+        with self.assertRaises(openai.BadRequestError) as refused:
+            client().responses.create(**asked | {"tool_choice": {"type": "web_search"}})
+        self.assertEqual(refused.exception.param, "tool_choice")
+
+    def test_a_model_says_its_context(self):
+        self.assertGreater(client().models.retrieve(MODEL).context_length, 0)
 
 
 class Queue(unittest.TestCase):

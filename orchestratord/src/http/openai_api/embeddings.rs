@@ -119,7 +119,7 @@ impl EmbeddingRequest {
     }
 
     fn into_task(self) -> Result<TaskRequest, Refusal> {
-        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref());
         let inputs = match self.input {
             TextOr::Text(text) => vec![text],
             TextOr::Many(texts) => {

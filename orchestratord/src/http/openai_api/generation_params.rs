@@ -243,7 +243,7 @@ impl GenerationParams {
         let include_usage = self.stream_options.as_ref().and_then(|options| options.include_usage);
         let include_usage = stream && include_usage == Some(true);
         let extra_body = extra_body::fields(self.beyond.clone(), self.known, &[])?;
-        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref());
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
         let session = self.session(headers)?.map(SessionId);
         let json_schema = self.response_format.map(ResponseFormat::into_schema).transpose()?.flatten();

@@ -125,7 +125,7 @@ impl RerankRequest {
     }
 
     fn into_task(self) -> Result<(TaskRequest, Vec<String>), Refusal> {
-        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref())?;
+        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref());
         let text = |document| match document {
             TextOrObject::Text(text) | TextOrObject::Object(Document { text }) => text,
         };

@@ -66,12 +66,12 @@ pub(super) enum Lane {
 impl Lane {
     /// The lane of a request, and the model without the suffix that may have said it. A tier that is not known asks for
     /// nothing that is here.
-    pub(super) fn of(model: &str, service_tier: Option<&str>) -> Result<(Self, String), Refusal> {
-        Ok(match (model.strip_suffix(BATCH_SUFFIX), service_tier) {
+    pub(super) fn of(model: &str, service_tier: Option<&str>) -> (Self, String) {
+        match (model.strip_suffix(BATCH_SUFFIX), service_tier) {
             (Some(model), _) => (Self::Batch, model.to_owned()),
             (None, Some("flex")) => (Self::Batch, model.to_owned()),
             (None, _) => (Self::Interactive, model.to_owned()),
-        })
+        }
     }
 
     /// The tier that an answer names.

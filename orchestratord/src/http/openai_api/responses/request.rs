@@ -135,8 +135,8 @@ struct EchoFields<'r> {
     safety_identifier: &'r Option<Value>,
     prompt_cache_key: &'r Option<String>,
     previous_response_id: (),
-    background: bool,
-    store: bool,
+    background: Value,
+    store: Value,
     truncation: &'static str,
 }
 
@@ -176,8 +176,8 @@ impl ResponsesRequest {
             safety_identifier: &self.safety_identifier,
             prompt_cache_key: &self.prompt_cache_key,
             previous_response_id: (),
-            background: false,
-            store: false,
+            background: false.into(),
+            store: false.into(),
             truncation: "disabled",
         };
         Echo::new(&fields)
