@@ -89,10 +89,10 @@ fn offer_within(
 
 /// Whether a tool of this type is one of OpenAI's own; some have a date in their type.
 fn is_built_in(kind: &str) -> bool {
-    let is_it = |built_in: &&str| {
-        kind.strip_prefix(*built_in).is_some_and(|rest| rest.is_empty() || rest.starts_with("_2"))
+    let is_it = |built_in: &str| {
+        kind.strip_prefix(built_in).is_some_and(|rest| rest.is_empty() || rest.starts_with("_2"))
     };
-    BUILT_IN.iter().any(|built_in| is_it(&built_in))
+    BUILT_IN.iter().any(|built_in| is_it(built_in))
 }
 
 impl ToolSpec {
