@@ -308,7 +308,7 @@ pub enum Reply {
     /// To [`Command::Tasks`].
     Tasks(ReplyTo<TaskRecords>, TaskRecords),
     /// To [`Command::Task`].
-    Task(ReplyTo<Result<TaskStory, Refusal>>, Result<TaskStory, Refusal>),
+    Task(ReplyTo<Result<TaskStory, Refusal>>, Box<Result<TaskStory, Refusal>>),
     /// To [`Command::Health`].
     Health(ReplyTo<HealthView>, HealthView),
     /// To [`Command::Figures`].
@@ -329,7 +329,7 @@ impl Reply {
             Self::Done(to, reply) => to.send(reply),
             Self::Configure(to, reply) => to.send(reply),
             Self::Tasks(to, reply) => to.send(reply),
-            Self::Task(to, reply) => to.send(reply),
+            Self::Task(to, reply) => to.send(*reply),
             Self::Health(to, reply) => to.send(reply),
             Self::Figures(to, reply) => to.send(reply),
             Self::Stop(to) => to.send(()),

@@ -3,7 +3,6 @@
 //!
 //! Rules: ORCH-CLI-20
 
-use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,7 +85,7 @@ fn too_small(agent: Agent, model: &Model) -> Option<Failure> {
 
 /// The program of the agent, in the folders of `PATH`.
 fn find(agent: Agent) -> Result<PathBuf, Failure> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates = std::env::split_paths(&path).map(|folder| folder.join(agent.program()));
     candidates.into_iter().find(|program| is_program(program)).ok_or_else(|| {
         let message = format!("`{}` is in no folder of PATH", agent.program());

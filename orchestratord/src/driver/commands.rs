@@ -37,7 +37,7 @@ impl Driver {
             }
             Command::Configure(new, to) => Reply::Configure(to, self.configure(*new, now)),
             Command::Tasks(limit, to) => Reply::Tasks(to, self.task_records(limit, now)),
-            Command::Task(task, to) => Reply::Task(to, self.task_story(task, now)),
+            Command::Task(task, to) => Reply::Task(to, Box::new(self.task_story(task, now))),
             Command::Figures(to) => Reply::Figures(to, self.history.view(now)),
             Command::AskedBy(task, client) => {
                 if let Some(task) = self.tasks.get_mut(task) {

@@ -110,7 +110,7 @@ fn flavor_at(path: &str) -> Option<ApiFlavor> {
     }
     // The state of a model belongs to the control plane.
     let of_a_model = path.strip_prefix("/models/").is_some_and(|id| !id.ends_with("/state"));
-    let is_unserved = UNSERVED.iter().any(|base| is_below(base));
+    let is_unserved = UNSERVED.iter().any(is_below);
     (PATHS.contains(&path) || of_a_model || is_unserved).then_some(ApiFlavor::OpenAi)
 }
 

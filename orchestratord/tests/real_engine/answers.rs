@@ -122,7 +122,11 @@ async fn a_prompt_that_does_not_fit_is_refused_with_the_numbers() {
         panic!("it does not fit")
     };
     assert_eq!(refusal.status, 400);
-    assert!(refusal.envelope.message.contains("the context holds 512"), "{}", refusal.envelope.message);
+    assert!(
+        refusal.envelope.message.contains("maximum context length is 512"),
+        "{}",
+        refusal.envelope.message
+    );
     let answer = daemon.ask(&TaskRequest { max_tokens: None, ..prompt(&text_of(480), 0) }).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length, "a full context ends with `length`");
     assert!(answer.end.tokens_in + answer.end.tokens_out >= 511);

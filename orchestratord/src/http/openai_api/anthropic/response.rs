@@ -1,4 +1,6 @@
 //! How a message is told: whole, and in events.
+//!
+//! Rules: ORCH-OAI-25
 
 use bytes::BytesMut;
 use generation::{ToolCall, ToolCallDelta, Transcript};
