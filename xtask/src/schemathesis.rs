@@ -82,11 +82,12 @@ async fn build(workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Re
     Ok(folder.join("release/orchestratord"))
 }
 
+/// Answers are short, also where a request asks for any number of tokens: that is a ceiling, and the context is small.
 fn config(server: &Path) -> String {
     let server = server.display();
     format!(
-        "pools:\n  - id: default\n    model: starter\n    slots: 2\n    server:\n      command: ['{server}', -m, \
-         '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '512', -n, '16', -t, '1']\n"
+        "pools:\n  - id: default\n    model: starter\n    slots: 2\n    defaults:\n      max_tokens: 16\n    server:\n      \
+         command: ['{server}', -m, '{{model}}', --port, '{{port}}', -np, '{{slots}}', -c, '256', -t, '1']\n"
     )
 }
 
