@@ -2,11 +2,11 @@
 //
 // Rules: ORCH-CON-12
 import "./activity.css";
-import { useEffect, useState } from "preact/hooks";
-import { Refused, ask } from "../api";
+import { useState } from "preact/hooks";
 import { bytes, percent, rate, span } from "../format";
 import { Panel, Said } from "../parts";
-import { signedOut, useStore } from "../store";
+import { usePolled } from "../polled";
+import { useStore } from "../store";
 import type { Figures } from "../wire";
 import { Chart } from "./chart";
 import { EndedTasks } from "./ended";
@@ -16,32 +16,13 @@ const AGAIN_MS = 15_000;
 const HOUR_MS = 3_600_000;
 const RANGES = [1, 3, 12] as const;
 
+const read = (body: Omit<Figures, "read_at">): Figures => ({ ...body, read_at: Date.now() });
+
 export function Activity() {
   const { health } = useStore();
-  const [figures, setFigures] = useState<Figures | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
+  const { value: figures, problem } = usePolled("/v1/figures", AGAIN_MS, read);
   const [hours, setHours] = useState<number>(1);
   const [pool, setPool] = useState("");
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let left = false;
-    const read = async () => {
-      try {
-        const { body } = await ask<Omit<Figures, "read_at">>("GET", "/v1/figures");
-        if (!left) setFigures({ ...body, read_at: Date.now() });
-        setProblem(null);
-      } catch (error) {
-        if (error instanceof Refused && error.status === 401) return signedOut();
-        setProblem(error instanceof Error ? error.message : String(error));
-      }
-      if (!left) timer = setTimeout(read, AGAIN_MS);
-    };
-    void read();
-    return () => {
-      left = true;
-      clearTimeout(timer);
-    };
-  }, []);
   const pools = health?.pools ?? [];
   return (
     <div class="activity">

@@ -7,7 +7,8 @@ import { rename, setSettings } from "./chats";
 import { download, fileName, toJson, toMarkdown } from "./export";
 import type { Chat } from "./types";
 
-interface Shown {
+/** Which of the panels beside a conversation are open. */
+export interface Shown {
   list: boolean;
   settings: boolean;
 }

@@ -11,7 +11,7 @@ import { uuid } from "../api";
 import { abandon, answer, stop, takeUp } from "./answer";
 import { chatOf, create, isBusy, open, readAll, remove, setSettings, touch, useChats } from "./chats";
 import { Composer } from "./composer";
-import { ChatHeader } from "./header";
+import { ChatHeader, type Shown } from "./header";
 import { ChatList } from "./list";
 import { RawText } from "./raw";
 import { wrongWith } from "./request";
@@ -62,11 +62,6 @@ export function ChatPage({ id }: { id?: string }) {
       )}
     </div>
   );
-}
-
-interface Shown {
-  list: boolean;
-  settings: boolean;
 }
 
 interface Props {

@@ -2,10 +2,11 @@
 //
 // Rules: ORCH-CON-4, ORCH-CON-13
 import "./models.css";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Refused, ask } from "../api";
 import { bytes, percent } from "../format";
 import { Chip, Confirm, Empty, Meter, Panel, Said, type Tone } from "../parts";
+import { usePolled } from "../polled";
 import { Pools, ReloadDialog } from "../pools";
 import { attempt, signedOut, useStore } from "../store";
 import type { Device, Pool, Store, StoreFetch, StoredModel } from "../wire";
@@ -14,30 +15,9 @@ const AGAIN_MS = 1500;
 
 export function Models() {
   const { health } = useStore();
-  const [store, setStore] = useState<Store | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
   const [asked, setAsked] = useState(0);
+  const { value: store, problem } = usePolled("/v1/store", AGAIN_MS, (body: Store) => body, asked);
   const [serving, setServing] = useState<StoredModel | null>(null);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    let left = false;
-    const read = async () => {
-      try {
-        const { body } = await ask<Store>("GET", "/v1/store");
-        if (!left) setStore(body);
-        setProblem(null);
-      } catch (error) {
-        if (error instanceof Refused && error.status === 401) return signedOut();
-        setProblem(error instanceof Error ? error.message : String(error));
-      }
-      if (!left) timer = setTimeout(read, AGAIN_MS);
-    };
-    void read();
-    return () => {
-      left = true;
-      clearTimeout(timer);
-    };
-  }, [asked]);
   const again = () => setAsked((n) => n + 1);
   const pools = health?.pools ?? [];
   return (
