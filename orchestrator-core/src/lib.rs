@@ -41,7 +41,7 @@ pub use prediction::{Accuracy, StartForecast};
 pub use priority::Priority;
 pub use queue::{FullPolicy, QueueLimits};
 pub use replica::{Availability, BatchedThroughput, EndFigures, ReplicaProfile, ReplicaSnapshot};
-pub use residency::{Eviction, Resident};
+pub use residency::{Eviction, KeepAlive, Resident};
 pub use scheduler::{
     Admission, CancelOutcome, Dispatch, EndedTasks, PoolScheduler, Rejection, RejectionReason,
 };

@@ -6,8 +6,10 @@
 //!   models are asked for in turn, and a small part of it when both are asked for all the time.
 //! - a model in use that has served its turn goes when no idle one can, the one that has served longest
 //!   first: nobody waits for ever.
+//! - among idle models, one whose last request asked for it to stay goes after all others. A pinned model is no
+//!   candidate at all, and not among those given.
 //!
-//! Rules: ORCH-DEV-6
+//! Rules: ORCH-DEV-6, ORCH-MODEL-15
 
 use std::time::Duration;
 
@@ -15,6 +17,15 @@ use crate::Timestamp;
 
 /// How many times its load's duration a model in use serves before it makes room.
 pub const BUSY_TURN: u32 = 4;
+
+/// How long an idle model stays loaded, where a request says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// So long after its last task.
+    For(Duration),
+    /// Until another model needs the memory.
+    Forever,
+}
 
 /// A loaded model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +40,8 @@ pub struct Resident<K> {
     pub last_used: Timestamp,
     /// Whether tasks of it run or wait.
     pub in_use: bool,
+    /// Whether its last request asked for it to stay: [`KeepAlive::Forever`].
+    pub stays: bool,
 }
 
 impl<K> Resident<K> {
@@ -52,7 +65,9 @@ pub enum Eviction<K> {
 /// Chooses among the models on the device.
 pub fn choose<K: Copy>(residents: &[Resident<K>], now: Timestamp) -> Eviction<K> {
     let ready = || residents.iter().filter(|resident| resident.turn_ends() <= now);
-    let idle = ready().filter(|resident| !resident.in_use).min_by_key(|resident| resident.last_used);
+    let idle = ready()
+        .filter(|resident| !resident.in_use)
+        .min_by_key(|resident| (resident.stays, resident.last_used));
     let busy = || ready().filter(|resident| resident.in_use).min_by_key(|resident| resident.ready_since);
     if let Some(resident) = idle.or_else(busy) {
         return Eviction::Evict(resident.key);

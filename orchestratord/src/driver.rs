@@ -197,7 +197,7 @@ impl Driver {
             ready: self.is_serving() && self.pools.iter().any(Pool::serves),
             stopping: !self.is_serving(),
             uptime: Millis::from_duration(now.since(Timestamp::default())),
-            pools: self.shown_pools().map(Pool::view).collect(),
+            pools: self.shown_pools().map(|pool| pool.view(now)).collect(),
         }
     }
 

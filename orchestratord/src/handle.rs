@@ -21,7 +21,7 @@ use crate::pool_defaults::WithSystemPrompt;
 use crate::pool_protocol::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{
     Admitted, Configuration, LostEngine, LostState, Measurement, PoolChanges, ReplyTo, RouteQuery, Routed,
-    SubscriptionSource,
+    StayChange, SubscriptionSource,
 };
 use crate::state::ModelState;
 use crate::task_log::LogReader;
@@ -379,6 +379,14 @@ impl DriverHandle {
     /// [`Refusal::Stopping`] while the daemon stops: nothing was changed.
     pub async fn configure(&self, new: Configuration) -> Result<PoolChanges, Refusal> {
         self.ask(|reply| Command::Configure(Box::new(new), reply)).await?
+    }
+
+    /// Changes how long a model stays loaded.
+    ///
+    /// # Errors
+    /// [`Refusal::ModelRetired`]; [`Refusal::Stopping`]; no such pool.
+    pub async fn set_model_stay(&self, pool: PoolId, change: StayChange) -> Result<(), Refusal> {
+        self.ask(|reply| Command::SetModelStay(pool, change, reply)).await?
     }
 
     /// Takes a model out of service, or back into it.

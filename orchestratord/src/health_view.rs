@@ -51,6 +51,10 @@ pub struct PoolView {
     pub fetch: Option<FetchView>,
     /// Why the pool cannot serve, where it cannot and knows.
     pub reason: Option<String>,
+    /// Whether an operator pinned its model.
+    pub pinned: bool,
+    /// Until its model is unloaded for being idle, where that is so.
+    pub unloads_in: Option<Millis>,
     /// The median of the error of predicted starts, as a fraction of the real wait.
     pub prediction_error: Option<f64>,
 }

@@ -38,6 +38,7 @@ mod figures;
 pub mod guard;
 mod heavy;
 pub mod image_url;
+mod keep_alive;
 pub mod models;
 mod openai_api;
 pub mod problem;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use config_schema::PoolConfig;
 use engine_api::{Engine, EngineKind, Measured};
 use generation::{Determinism, GenerateRequest, Workload};
-use orchestrator_core::{Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
+use orchestrator_core::{KeepAlive, Millis, PoolId, Priority, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 
 use crate::backpressure::Refusal;
@@ -31,6 +31,8 @@ pub struct TaskRequest {
     pub expected_tokens: Option<TokenCount>,
     /// Whether `max_tokens` is a ceiling, which is cut to what the context holds; otherwise what does not fit is refused.
     pub is_ceiling: bool,
+    /// How long the model is to stay loaded after it.
+    pub keep_alive: Option<KeepAlive>,
     /// Of the request's body: the same id with another fingerprint is another task.
     pub fingerprint: u64,
 }
@@ -45,6 +47,7 @@ impl TaskRequest {
             engine: None,
             expected_tokens: None,
             is_ceiling: false,
+            keep_alive: None,
             fingerprint: 0,
         }
     }
@@ -219,6 +222,17 @@ pub struct Configuration {
     pub pools: Vec<(PoolSetup, PoolConfig)>,
 }
 
+/// What changes in how long a model stays loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StayChange {
+    /// How long it stays once it is idle, as a request may ask.
+    pub keep_alive: Option<KeepAlive>,
+    /// Whether it is pinned.
+    pub pinned: Option<bool>,
+    /// Whether it is loaded now, where it is not.
+    pub load: bool,
+}
+
 /// What a new configuration did to the pools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolChanges {
@@ -270,6 +284,8 @@ pub enum Command {
     CancelConfigReload(PoolId),
     /// Take a model out of service, or back into it.
     SetModelState(PoolId, ModelState, ReplyTo<Result<(), Refusal>>),
+    /// Change how long a model stays loaded.
+    SetModelStay(PoolId, StayChange, ReplyTo<Result<(), Refusal>>),
     /// Serve these pools and no others from here on.
     Configure(Box<Configuration>, ReplyTo<Result<PoolChanges, Refusal>>),
     /// Look at the tasks, at most so many of each kind.
@@ -301,7 +317,7 @@ pub enum Reply {
     Session(ReplyTo<Result<SessionState, Refusal>>, Result<SessionState, Refusal>),
     /// To [`Command::Reload`].
     Reload(ReplyTo<Result<ReloadOutcome, Refusal>>, Result<ReloadOutcome, Refusal>),
-    /// To [`Command::Cancel`], [`Command::EvictSession`] and [`Command::SetModelState`].
+    /// To [`Command::Cancel`], [`Command::EvictSession`], [`Command::SetModelState`] and [`Command::SetModelStay`].
     Done(ReplyTo<Result<(), Refusal>>, Result<(), Refusal>),
     /// To [`Command::Configure`].
     Configure(ReplyTo<Result<PoolChanges, Refusal>>, Result<PoolChanges, Refusal>),

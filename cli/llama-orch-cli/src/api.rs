@@ -199,7 +199,18 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn set_state(&self, pool: &str, state: ModelState) -> Result<ModelStatus, ApiError> {
-        let request = ModelStateRequest { state };
+        self.change_state(pool, ModelStateRequest { state, pinned: None, keep_alive: None }).await
+    }
+
+    /// Sets a model's state, and how long it stays loaded.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn change_state(
+        &self,
+        pool: &str,
+        request: ModelStateRequest,
+    ) -> Result<ModelStatus, ApiError> {
         self.client.set_model_state(pool, &request).await.map(|status| status.into_inner()).map_err(explain)
     }
 

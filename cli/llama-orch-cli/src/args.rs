@@ -22,6 +22,7 @@ pub use launch::LaunchArgs;
 pub use live::{BenchArgs, TopArgs};
 pub use models::{
     ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
+    StayArgs,
 };
 
 /// How long a refused task waits for room when `--max-wait` does not say.
@@ -158,7 +159,7 @@ pub enum Asking {
     Bench(BenchArgs),
     /// Start a coding agent with this daemon as its model.
     Launch(LaunchArgs),
-    /// List, fetch, show and remove models.
+    /// List, fetch, show, pin and remove models.
     Models(ModelsArgs),
     /// Have a pool serve another model, or the present one again when that one does not work.
     Reload(ReloadArgs),

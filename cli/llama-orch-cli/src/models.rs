@@ -7,6 +7,7 @@ mod list;
 mod pull;
 mod remove;
 mod show;
+mod stay;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use api_types::{Health, Pool};
 use config_schema::{Config, LoadRequest, PoolConfig, PoolModel, load};
 use model_store::{Env, ModelRef, Store};
 
+use self::stay::Stay;
 use crate::args::{ModelsArgs, ModelsCommand};
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
@@ -30,6 +32,9 @@ pub async fn models(cx: &mut Context, args: ModelsArgs) -> Result<Exit, Stop> {
         ModelsCommand::Pull(args) => pull::pull(cx, args).await,
         ModelsCommand::Show(args) => show::show(cx, &args).await,
         ModelsCommand::Remove(args) => remove::remove(cx, &args).await,
+        ModelsCommand::Pin(args) => stay::change(cx, &args, Stay::Pin).await,
+        ModelsCommand::Unpin(args) => stay::change(cx, &args, Stay::Unpin).await,
+        ModelsCommand::Unload(args) => stay::change(cx, &args, Stay::Unload).await,
     }
 }
 

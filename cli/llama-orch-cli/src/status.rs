@@ -130,6 +130,11 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
     if let Some(reload) = progress::of_reload(pool) {
         page.push_str(&format!("  {reload}\n"));
     }
+    if pool.pinned == Some(true) {
+        page.push_str("  pinned: stays loaded\n");
+    } else if let Some(left) = pool.unloads_in_ms {
+        page.push_str(&format!("  idle: unloaded in {}\n", text::countdown(Duration::from_millis(left))));
+    }
     if let Some(trouble) = progress::of_pool(pool) {
         page.push_str(&format!("  {trouble}\n"));
     }

@@ -666,6 +666,14 @@ impl ::std::convert::TryFrom<::std::string::String> for ModelState {
 #[serde(deny_unknown_fields)]
 pub struct ModelStateRequest {
     pub state: ModelState,
+    ///Whether the model is loaded now and stays loaded - it is never unloaded for being idle, and makes no room for another model. For the state `Active`; nothing changes when absent. A retired model is not pinned.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub pinned: ::std::option::Option<bool>,
+    /**How long the model stays loaded once it is idle, until a request says otherwise: seconds, or a duration like `5m` or
+`1h30m`. 0 unloads it when it is idle; a negative number keeps it loaded until another model needs the memory. For the
+state `Active`; nothing changes when absent.*/
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub keep_alive: ::std::option::Option<::serde_json::Value>,
 }
 ///A model's state.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -734,6 +742,12 @@ pub struct Pool {
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub fetch: ::std::option::Option<Fetch>,
     pub queue: Queue,
+    ///Whether its model is pinned - loaded, and kept so. Absent where it is not.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub pinned: ::std::option::Option<bool>,
+    ///Milliseconds until its model is unloaded, where nobody uses it before. Absent while it is in use, and where it stays loaded.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub unloads_in_ms: ::std::option::Option<u64>,
     ///The middle error of the last predicted starts of interactive tasks, as a share of their real wait. Absent until a task has waited.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub prediction_error: ::std::option::Option<f64>,
@@ -1696,6 +1710,11 @@ pub struct TaskRequest {
     ///Texts to embed; for workload `rerank` the query followed by its documents.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub inputs: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    /**How long the model stays loaded once it is idle, until another request says otherwise: seconds, or a duration like `5m`
+or `1h30m`. 0 unloads it after this task; a negative number keeps it loaded until another model needs the memory. The
+pool's `idle_unload_s` where no request says so.*/
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub keep_alive: ::std::option::Option<::serde_json::Value>,
     ///The most tokens that input and answer may take together. The `ctx` of the pool when absent, which it must not exceed.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub ctx: ::std::option::Option<u32>,

@@ -11,6 +11,7 @@ fn resident(key: char, ready_since: u64, last_used: u64, in_use: bool) -> Reside
         load: Duration::from_secs(10),
         last_used: at(last_used),
         in_use,
+        stays: false,
     }
 }
 
@@ -41,6 +42,14 @@ fn r_3_a_model_in_use_goes_when_no_idle_one_can() {
     assert_eq!(choose(&residents, at(100)), Eviction::Evict('b'));
 }
 
+/// ORCH-MODEL-15
+#[test]
+fn r_4_a_model_that_was_asked_to_stay_goes_after_the_other_idle_ones_and_before_one_in_use() {
+    let stays = Resident { stays: true, ..resident('a', 0, 10, false) };
+    assert_eq!(choose(&[stays, resident('b', 0, 20, false)], at(60)), Eviction::Evict('b'));
+    assert_eq!(choose(&[stays, resident('b', 0, 20, true)], at(60)), Eviction::Evict('a'));
+}
+
 #[test]
 fn where_nothing_is_loaded_nobody_can_make_room() {
     assert_eq!(choose::<char>(&[], at(0)), Eviction::Nobody);
@@ -55,7 +64,8 @@ fn models_asked_for_in_turn_spend_at_most_half_of_the_time_on_loading() {
     for _ in 0..50 {
         now = now.after(load);
         loading += load;
-        let resident = Resident { key: 'x', ready_since: now, load, last_used: now, in_use: false };
+        let resident =
+            Resident { key: 'x', ready_since: now, load, last_used: now, in_use: false, stays: false };
         let Eviction::NotBefore(then) = choose(&[resident], now) else { panic!("its turn has just begun") };
         serving += then.since(now);
         now = then;

@@ -45,6 +45,7 @@ fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
         engine: None,
         expected_tokens: None,
         is_ceiling: false,
+        keep_alive: None,
         fingerprint: 0,
     }
 }

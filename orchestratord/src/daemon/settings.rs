@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use config_schema::{Config, PoolConfig, ReasoningDefaults, WhenFull};
+use config_schema::{Config, PoolConfig, ReasoningDefaults, ServerConfig, WhenFull};
 use generation::ReasoningOptions;
 use orchestrator_core::{FullPolicy, PoolId, QueueLimits, SessionLimits, TokenCount};
 use pool_manager::{ReplicaPolicy, RestartPolicy};
@@ -154,6 +154,7 @@ fn setup(pool: &PoolConfig, config: &Config) -> PoolSetup {
             ..QueueLimits::default()
         },
         sessions: SessionLimits { ttl: config.sessions.ttl, max_sessions: config.sessions.max as usize },
+        attached: pool.server.as_ref().is_some_and(ServerConfig::is_attached),
         preload: pool.preload,
         idle_unload: pool.idle_unload,
         hang_floor: config.worker.hang_after,

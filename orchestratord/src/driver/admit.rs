@@ -2,7 +2,7 @@
 //! [`Command::Admit`](crate::protocol::Command::Admit) queues it. Between the two a handler has the prompt measured, and
 //! anything may happen; so the second asks everything again.
 //!
-//! Rules: ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-9, ORCH-ERR-7, ORCH-REPL-16, ORCH-QUEUE-4, ORCH-MET-2
+//! Rules: ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-9, ORCH-ERR-7, ORCH-REPL-16, ORCH-QUEUE-4, ORCH-MET-2, ORCH-MODEL-15
 
 use std::sync::Arc;
 
@@ -104,6 +104,9 @@ impl Driver {
             Admission::Queued { position, evicted } => (position, evicted),
             Admission::Rejected(rejection) => return Err(queue_full(pool, priority, rejection)),
         };
+        if let Some(keep_alive) = request.keep_alive {
+            pool.keep_alive(keep_alive);
+        }
         let start = pool.scheduler.first_forecast(id, now).unwrap_or_default();
         let full = pool.scheduler.check(priority, caller, now).err();
         let backoff = full.map_or(Millis(0), |full| full.retry_after);

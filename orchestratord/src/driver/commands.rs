@@ -9,7 +9,7 @@ use orchestrator_core::{PoolId, SessionId, TaskId, Timestamp};
 use super::{Driver, Effect};
 use crate::backpressure::Refusal;
 use crate::pool_protocol::{PoolKey, ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
-use crate::protocol::{Command, QueuePosition, Reply, ReplyTo, SessionState, SubscriptionSource};
+use crate::protocol::{Command, QueuePosition, Reply, ReplyTo, SessionState, StayChange, SubscriptionSource};
 use crate::state::ModelState;
 
 impl Driver {
@@ -34,6 +34,9 @@ impl Driver {
             }
             Command::SetModelState(pool, state, to) => {
                 Reply::Done(to, self.set_model_state(&pool, state, now))
+            }
+            Command::SetModelStay(pool, change, to) => {
+                Reply::Done(to, self.set_model_stay(&pool, change, now))
             }
             Command::Configure(new, to) => Reply::Configure(to, self.configure(*new, now)),
             Command::Tasks(limit, to) => Reply::Tasks(to, self.task_records(limit, now)),
@@ -105,6 +108,26 @@ impl Driver {
         match state {
             ModelState::Active => pool.activate(now, &mut self.effects),
             ModelState::Retired => pool.retire(&mut self.effects),
+        }
+        Ok(())
+    }
+
+    fn set_model_stay(&mut self, pool: &PoolId, change: StayChange, now: Timestamp) -> Result<(), Refusal> {
+        self.refuse_while_stopping()?;
+        let key = self.pool_named(pool)?;
+        let pool = &mut self.pools[key];
+        if pool.state() == ModelState::Retired {
+            return Err(Refusal::ModelRetired { pool: pool.setup.id.clone() });
+        }
+        tracing::info!(pool = %pool.setup.id, ?change, "model stay");
+        if let Some(keep_alive) = change.keep_alive {
+            pool.keep_alive(keep_alive);
+        }
+        if let Some(pinned) = change.pinned {
+            pool.set_pinned(pinned);
+        }
+        if change.load {
+            pool.load(now, &mut self.effects);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod membership;
 mod replicas;
 mod room;
 mod serving;
+mod stay;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -31,6 +32,7 @@ use membership::Membership;
 use replicas::Replicas;
 pub(super) use room::make_room;
 pub(super) use serving::{Serving, silence_bound};
+use stay::Stay;
 
 /// The configuration of a pool, as far as the driver needs it.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct PoolSetup {
     pub queue: QueueLimits,
     /// The bounds of its sessions.
     pub sessions: SessionLimits,
+    /// Whether its server runs without the daemon, so that nothing is unloaded.
+    pub attached: bool,
     /// Whether the model is loaded before the first task, where there is room.
     pub preload: bool,
     /// After this without a task the model is unloaded; never when absent.
@@ -78,6 +82,7 @@ pub(super) struct Pool {
     facts: Option<EngineFacts>,
     labels: Arc<PoolLabels>,
     usage: Usage,
+    stay: Stay,
     /// The demand that was last sent to its controller.
     demand: Demand,
 }
@@ -112,6 +117,7 @@ impl Pool {
             facts: None,
             labels,
             usage: Usage { last_used: now, ready_since: now, last_load: None, last_test: None },
+            stay: Stay::default(),
             demand: Demand::Idle,
         }
     }

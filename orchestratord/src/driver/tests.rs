@@ -84,6 +84,7 @@ impl TestDriver {
             engine: EngineKind::Llamacpp,
             queue,
             sessions: SessionLimits::default(),
+            attached: false,
             preload: false,
             idle_unload: None,
             hang_floor: HANG_FLOOR,
@@ -179,6 +180,7 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         engine: None,
         expected_tokens: None,
         is_ceiling: false,
+        keep_alive: None,
         fingerprint: 1,
     }
 }

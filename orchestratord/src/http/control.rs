@@ -126,6 +126,8 @@ fn pool_of(pool: &PoolView) -> wire::Pool {
         model: pool.facts.as_ref().map(model_of),
         reason: pool.reason.as_deref().map(without_folders),
         fetch: pool.fetch.map(fetch_of),
+        pinned: pool.pinned.then_some(true),
+        unloads_in_ms: pool.unloads_in.map(|left| left.0),
         prediction_error: pool.prediction_error,
         queue: wire::Queue { interactive: lane(Priority::Interactive), batch: lane(Priority::Batch) },
         replicas: pool.replicas.iter().map(replica_of).collect(),

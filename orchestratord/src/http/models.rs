@@ -17,9 +17,10 @@ use orchestrator_core::PoolId;
 
 use super::answer::{Refused, shown};
 use super::task_request::check::{chars, no_nul};
-use super::{Api, body};
+use super::{Api, body, keep_alive};
 use crate::backpressure::Refusal;
 use crate::pool_protocol::{ReloadOrder, Rollback, RollbackCode};
+use crate::protocol::StayChange;
 use crate::state::ModelState;
 
 type Name = Result<Path<String>, PathRejection>;
@@ -57,13 +58,39 @@ pub(super) async fn set_model_state(
     request: Request,
 ) -> Result<Json<wire::ModelStatus>, Refused> {
     let pool = api.pool_in_path(name)?;
-    let wire::ModelStateRequest { state } = body::read_json(request, api.settings().body_bytes).await?;
+    let wire::ModelStateRequest { state, pinned, keep_alive } =
+        body::read_json(request, api.settings().body_bytes).await?;
+    let change = stay_change(state, pinned, keep_alive.as_ref())?;
     let wanted = match state {
         wire::ModelState::Active => ModelState::Active,
         wire::ModelState::Retired => ModelState::Retired,
     };
     api.driver.set_model_state(pool.clone(), wanted).await.map_err(|refusal| api.refuse(refusal))?;
+    if let Some(change) = change {
+        api.driver.set_model_stay(pool.clone(), change).await.map_err(|refusal| api.refuse(refusal))?;
+    }
     Ok(Json(wire::ModelStatus { model_id: pool.to_string(), state }))
+}
+
+/// What a request changes in how long a model stays loaded.
+fn stay_change(
+    state: wire::ModelState,
+    pinned: Option<bool>,
+    keep_alive: Option<&serde_json::Value>,
+) -> Result<Option<StayChange>, Refusal> {
+    let keep_alive = keep_alive::read("keep_alive", keep_alive)?;
+    if state == wire::ModelState::Retired {
+        for (field, given) in [("pinned", pinned == Some(true)), ("keep_alive", keep_alive.is_some())] {
+            if given {
+                return Err(Refusal::Invalid(format!(
+                    "`{field}` does not go with `state` `Retired`, which unloads the model: leave it out, or use `Active`"
+                )));
+            }
+        }
+        return Ok(None);
+    }
+    let any = pinned.is_some() || keep_alive.is_some();
+    Ok(any.then_some(StayChange { keep_alive, pinned, load: pinned == Some(true) }))
 }
 
 impl Api {

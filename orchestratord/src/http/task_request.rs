@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::answer::shown;
+use super::keep_alive;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 
@@ -78,6 +79,7 @@ pub fn resolve(
         model_ref: request.model_ref,
         engine: request.engine.map(engine_of),
         expected_tokens: request.expected_tokens.map(TokenCount),
+        keep_alive: keep_alive::read("keep_alive", request.keep_alive.as_ref())?,
         ..TaskRequest::new(generate)
     })
 }

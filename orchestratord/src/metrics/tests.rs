@@ -37,6 +37,8 @@ fn health() -> HealthView {
         fetch: None,
         reason: None,
         prediction_error: None,
+        pinned: false,
+        unloads_in: None,
     };
     HealthView { ready: true, stopping: false, uptime: Millis(1), pools: vec![pool] }
 }

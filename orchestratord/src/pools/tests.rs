@@ -72,6 +72,7 @@ fn configuration(pools: Vec<PoolConfig>) -> Configuration {
         queue: QueueLimits::default(),
         sessions: SessionLimits::default(),
         preload: config.preload,
+        attached: false,
         idle_unload: config.idle_unload,
         hang_floor: Duration::from_secs(30),
         outage_wait: Duration::from_secs(60),
@@ -207,6 +208,7 @@ impl TestDaemon {
             engine: None,
             expected_tokens: None,
             is_ceiling: false,
+            keep_alive: None,
             fingerprint: 1,
         };
         self.driver.submit(request).await.unwrap()

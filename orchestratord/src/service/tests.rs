@@ -24,6 +24,8 @@ fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
         fetch: None,
         reason: None,
         prediction_error: None,
+        pinned: false,
+        unloads_in: None,
     }
 }
 

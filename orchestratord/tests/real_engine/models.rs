@@ -10,7 +10,7 @@ use harness::{Answer, Daemon, LIMIT};
 use openapi_client::Error;
 use openapi_client::types::{
     ErrorCode, FinishReason, ModelState, ModelStateRequest, PoolState, ReloadRequest, RollbackCode,
-    RollbackStatus,
+    RollbackStatus, TaskRequest,
 };
 
 use crate::breakage::after_some_tokens;
@@ -173,7 +173,7 @@ async fn a_model_is_loaded_by_its_first_task_and_unloaded_when_nobody_uses_it() 
 async fn a_retired_model_leaves_the_machine_and_an_active_one_is_back() {
     let daemon = Daemon::open::<&str>(&[]).await;
     let set = async |state| {
-        let request = ModelStateRequest { state };
+        let request = ModelStateRequest { state, pinned: None, keep_alive: None };
         daemon.client.set_model_state("default", &request).await.unwrap();
     };
     let running = daemon.submit(&prompt("Once upon a time", 64)).await.unwrap().task_id;
@@ -190,4 +190,17 @@ async fn a_retired_model_leaves_the_machine_and_an_active_one_is_back() {
     set(ModelState::Active).await;
     let answer = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(answer.end.finish_reason, FinishReason::Length);
+}
+
+/// ORCH-MODEL-15
+#[tokio::test]
+async fn a_request_that_keeps_the_model_for_no_time_has_it_unloaded_after_its_answer() {
+    let daemon = Daemon::open::<&str>(&[]).await;
+    let task = TaskRequest { keep_alive: Some(0.into()), ..prompt("One, two,", 4) };
+    let answer = daemon.ask(&task).await;
+    assert_eq!(answer.end.finish_reason, FinishReason::Length);
+    let unloaded = |health: &openapi_client::types::Health| {
+        health.pools.as_ref().unwrap()[0].state == PoolState::Unloaded
+    };
+    daemon.until("unloaded", unloaded).await;
 }

@@ -116,6 +116,7 @@ impl TestDaemon {
             },
             sessions: SessionLimits::default(),
             preload: false,
+            attached: false,
             idle_unload: None,
             hang_floor: manners.hang_floor,
             outage_wait: Duration::from_secs(60),

@@ -349,7 +349,8 @@ pub const ALL: &[Interaction] = &[
         },
         drive: |client| {
             Box::pin(async move {
-                let request = ModelStateRequest { state: ModelState::Retired };
+                let request =
+                    ModelStateRequest { state: ModelState::Retired, pinned: None, keep_alive: None };
                 let status = client.set_model_state("p", &request).await.unwrap().into_inner();
                 assert_eq!((status.model_id.as_str(), status.state), ("p", ModelState::Retired));
             })

@@ -40,6 +40,15 @@ Examples:
   llama-orch models show default                     the model of a pool
   llama-orch models show starter --json | jq -r .path";
 
+const STAY_EXAMPLES: &str = "\
+Examples:
+  llama-orch models pin default                      keep it loaded
+  llama-orch models unpin default
+  llama-orch models unload default                   give its memory back once it is idle
+
+A pinned model is loaded at once, is not unloaded for being idle, and makes no room for another model. The pin ends with \
+`unpin`, `unload`, `retire`, or a restart of the daemon. A request can say the same for a while by `keep_alive`.";
+
 const RELOAD_EXAMPLES: &str = "\
 Examples:
   llama-orch reload default hf:OWNER/REPO/FILE.gguf
@@ -89,6 +98,12 @@ pub enum ModelsCommand {
     Show(ShowArgs),
     /// Remove a model's file from the models folder.
     Remove(RemoveArgs),
+    /// Load models and keep them loaded, whatever else needs the memory.
+    Pin(StayArgs),
+    /// Let pinned models be unloaded again.
+    Unpin(StayArgs),
+    /// Unload models once they are idle; the next request loads them again.
+    Unload(StayArgs),
 }
 
 /// Arguments of `models list`.
@@ -139,6 +154,18 @@ pub struct RemoveArgs {
     #[arg(long)]
     pub force: bool,
     /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `models pin`, `models unpin` and `models unload`.
+#[derive(Debug, Args)]
+#[command(after_help = STAY_EXAMPLES)]
+pub struct StayArgs {
+    /// The models, by the names of their pools or by what those serve.
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// Print the daemon's answers as JSON, one a line.
     #[arg(long)]
     pub json: bool,
 }

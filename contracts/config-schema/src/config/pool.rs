@@ -112,6 +112,14 @@ pub struct ServerConfig {
     pub silence_timeout: Duration,
 }
 
+impl ServerConfig {
+    /// Whether somebody else starts and ends it.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.source, ServerSource::Urls(_))
+    }
+}
+
 /// Where a server is, or how it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerSource {

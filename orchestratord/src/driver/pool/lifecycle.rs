@@ -14,9 +14,9 @@
 //! | transition | who triggers it |
 //! |---|---|
 //! | into Fetching, `FetchFailed`, `NoRoom`, Serving, Unloaded | the pool's controller (`PoolEvent`) |
-//! | Unloaded, `NoFit` to Loading | the driver, when a task waits (`NoFit` once its time has come), or memory came back |
+//! | Unloaded, `NoFit` to Loading | the driver, when a task waits or the model is pinned (`NoFit` once its time has come), or memory came back |
 //! | `NoRoom` to `NoFit` | the driver, when no other pool can make room |
-//! | Serving to Emptying | the driver: idle for `idle_unload_s`, another pool needs the room, retired; the controller: `Hold` |
+//! | Serving to Emptying | the driver: idle for long enough (`stay.rs`), another pool needs the room, retired; the controller: `Hold` |
 //! | Emptying to Unloading or Swapping | the end of the last task in a replica |
 //! | into and out of Retired | an operator, by `retire` and `activate` |
 //! | into Reloading | an operator or a configuration; out of it: the controller (`ReloadOver`), whatever came of it |

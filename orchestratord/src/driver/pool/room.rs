@@ -1,7 +1,7 @@
 //! Memory for the pools that wait for it: which other model is evicted, and when none can be.
 
 use engine_api::Device;
-use orchestrator_core::{Eviction, Resident, Timestamp};
+use orchestrator_core::{Eviction, PoolId, Resident, Timestamp};
 use std::time::Duration;
 
 use super::Pool;
@@ -32,6 +32,7 @@ impl Pool {
         if !self.is_configured()
             || !matches!(self.lifecycle, Lifecycle::Serving { .. })
             || self.any_engine().is_none()
+            || self.is_pinned()
         {
             return None;
         }
@@ -42,7 +43,18 @@ impl Pool {
             load: self.usage.last_load.unwrap_or(Duration::ZERO),
             last_used: self.usage.last_used,
             in_use: self.scheduler.running() > 0 || self.is_wanted(),
+            stays: self.stays(),
         })
+    }
+
+    /// Notes which pinned models could have made room, where nobody else can.
+    fn blame_pins(&mut self, pinned: &[PoolId]) {
+        if let Lifecycle::NoRoom { why, .. } = self.lifecycle.base_mut()
+            && !pinned.is_empty()
+        {
+            let names: Vec<_> = pinned.iter().map(|pool| format!("`{pool}`")).collect();
+            why.push_str(&format!("; {} stays loaded because it is pinned", names.join(" and ")));
+        }
     }
 
     /// Whether it is about to give memory back, or to take what it has been given.
@@ -80,7 +92,12 @@ pub(in crate::driver) fn make_room(
         match orchestrator_core::residency::choose(&residents, now) {
             Eviction::Evict(victim) => pools[victim].evict(effects),
             Eviction::NotBefore(then) => wake = Some(wake.map_or(then, |wake| wake.min(then))),
-            Eviction::Nobody if pools[index].has_looked() => in_vain.push(pools[index].key),
+            Eviction::Nobody if pools[index].has_looked() => {
+                let pinned = pools.iter().filter(|pool| pool.is_pinned_on(&devices));
+                let pinned: Vec<_> = pinned.map(|pool| pool.setup.id.clone()).collect();
+                pools[index].blame_pins(&pinned);
+                in_vain.push(pools[index].key);
+            }
             Eviction::Nobody => {}
         }
     }

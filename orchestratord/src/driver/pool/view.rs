@@ -3,7 +3,7 @@
 //! Rules: ORCH-MODEL-10
 
 use engine_api::Device;
-use orchestrator_core::{Priority, ReplicaId};
+use orchestrator_core::{Millis, Priority, ReplicaId, Timestamp};
 
 use super::Pool;
 use super::lifecycle::Lifecycle;
@@ -13,7 +13,7 @@ use crate::state::ModelState;
 
 impl Pool {
     /// The pool at this moment.
-    pub(in crate::driver) fn view(&self) -> PoolView {
+    pub(in crate::driver) fn view(&self, now: Timestamp) -> PoolView {
         let bound = |priority| match priority {
             Priority::Interactive => self.setup.queue.interactive,
             Priority::Batch => self.setup.queue.batch,
@@ -45,6 +45,8 @@ impl Pool {
             facts: self.facts.clone(),
             fetch,
             reason,
+            pinned: self.is_pinned(),
+            unloads_in: self.idle_until().map(|until| Millis::from_duration(until.since(now))),
             prediction_error: self.prediction_error(),
         }
     }

@@ -1,7 +1,11 @@
 //! What happens in a simulation: operations at random times, made from a seed.
 
+use std::time::Duration;
+
 use fastrand::Rng;
-use orchestrator_core::Priority;
+use orchestrator_core::{KeepAlive, Priority};
+
+use crate::protocol::StayChange;
 
 /// The last operation comes before this.
 pub(super) const END_MS: u64 = 60_000;
@@ -52,6 +56,8 @@ pub(super) enum Operation {
     Retire { pool: usize },
     /// An operator puts it back.
     Activate { pool: usize },
+    /// A client or an operator says how long the model stays loaded.
+    Stay { pool: usize, change: StayChange },
     /// The configuration is read again, without this pool.
     Remove { pool: usize },
     /// The configuration is read again, with this pool.
@@ -131,7 +137,7 @@ impl Scenario {
 fn operation(rng: &mut Rng, pools: usize) -> Operation {
     let pool = rng.usize(0..pools);
     let replica = rng.usize(0..2);
-    match rng.u8(0..104) {
+    match rng.u8(0..108) {
         0..55 => Operation::Submit(Submission {
             pool,
             priority: if rng.bool() { Priority::Interactive } else { Priority::Batch },
@@ -154,8 +160,20 @@ fn operation(rng: &mut Rng, pools: usize) -> Operation {
         96..98 => Operation::Remove { pool },
         100..102 => Operation::ReloadByConfig { pool, fate: reload(rng) },
         102..104 => Operation::CancelConfigReload { pool },
+        104..108 => Operation::Stay { pool, change: stay(rng) },
         _ => Operation::Add { pool },
     }
+}
+
+fn stay(rng: &mut Rng) -> StayChange {
+    let keep_alive = match rng.u8(0..4) {
+        0 => None,
+        1 => Some(KeepAlive::Forever),
+        2 => Some(KeepAlive::For(Duration::ZERO)),
+        _ => Some(KeepAlive::For(Duration::from_millis(rng.u64(0..END_MS)))),
+    };
+    let pinned = rng.bool().then(|| rng.bool());
+    StayChange { keep_alive, pinned, load: rng.bool() }
 }
 
 fn load(rng: &mut Rng) -> LoadFate {

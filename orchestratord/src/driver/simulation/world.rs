@@ -312,6 +312,7 @@ fn setup(index: usize) -> PoolSetup {
             ..QueueLimits::default()
         },
         sessions: SessionLimits::default(),
+        attached: false,
         preload: index == 0,
         idle_unload: (index == 1).then_some(Duration::from_secs(8)),
         hang_floor: Duration::from_secs(5),

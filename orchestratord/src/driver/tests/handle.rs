@@ -38,6 +38,7 @@ pub(super) fn setup(id: PoolId, bound: usize) -> PoolSetup {
             ..QueueLimits::default()
         },
         sessions: SessionLimits::default(),
+        attached: false,
         preload: false,
         idle_unload: None,
         hang_floor: HANG_FLOOR,

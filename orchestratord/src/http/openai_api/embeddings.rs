@@ -23,11 +23,11 @@ use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 use crate::http::access::About;
 use crate::http::answer::Refused;
-use crate::http::{Api, body, heavy};
+use crate::http::{Api, body, heavy, keep_alive};
 
 /// The names of the body's fields.
 const EMBEDDING_FIELDS: &[&str] =
-    &["model", "input", "encoding_format", "dimensions", "service_tier", "user"];
+    &["model", "input", "encoding_format", "dimensions", "service_tier", "keep_alive", "user"];
 
 /// The body.
 #[derive(Debug, Deserialize)]
@@ -37,6 +37,7 @@ struct EmbeddingRequest {
     encoding_format: Option<Encoding>,
     dimensions: Option<Value>,
     service_tier: Option<String>,
+    keep_alive: Option<Value>,
     /// Who asks has no effect: there is one user.
     #[serde(default, rename = "user")]
     _user: serde::de::IgnoredAny,
@@ -127,7 +128,9 @@ impl EmbeddingRequest {
                 texts.into_iter().enumerate().map(text).collect::<Result<_, _>>()?
             }
         };
-        Ok(generation_tasks::of_inputs(Workload::Embedding, model, lane, inputs))
+        let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
+        let task = generation_tasks::of_inputs(Workload::Embedding, model, lane, inputs);
+        Ok(TaskRequest { keep_alive, ..task })
     }
 }
 

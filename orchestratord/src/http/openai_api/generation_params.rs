@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api_types::limits::task_request as limits;
 use generation::{GenerateRequest, Input, ReasoningOptions, Sampling, SamplingParams, Tools};
 use http::HeaderMap;
-use orchestrator_core::{SessionId, TaskId, TokenCount};
+use orchestrator_core::{KeepAlive, SessionId, TaskId, TokenCount};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -22,6 +22,7 @@ use super::response_format::ResponseFormat;
 use super::routing::{self, Lane};
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
+use crate::http::keep_alive;
 use crate::http::task_request::sampling::constraint;
 use crate::http::task_request::{self, check};
 
@@ -60,6 +61,7 @@ pub(super) struct GenerationParams {
     pub(super) service_tier: Option<String>,
     pub(super) session_id: Option<String>,
     pub(super) prompt_cache_key: Option<String>,
+    pub(super) keep_alive: Option<Value>,
     /// How many alternatives to each token are told with its probability; each endpoint has its own words for it.
     pub(super) logprobs: Option<u8>,
     /// How the model reasons.
@@ -105,7 +107,7 @@ macro_rules! request {
             "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "typical_p", "xtc_probability",
             "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n",
             "dry_sequence_breakers", "seed", "stop",
-            "logit_bias", "response_format", "grammar", "service_tier", "session_id", "prompt_cache_key", "user",
+            "logit_bias", "response_format", "grammar", "service_tier", "session_id", "prompt_cache_key", "keep_alive", "user",
         ]);
 
         $(#[$of_type])*
@@ -141,6 +143,7 @@ macro_rules! request {
             service_tier: Option<String>,
             session_id: Option<String>,
             prompt_cache_key: Option<String>,
+            keep_alive: Option<serde_json::Value>,
             /// Who asks has no effect: there is one user.
             #[serde(default, rename = "user")]
             _user: serde::de::IgnoredAny,
@@ -182,6 +185,7 @@ macro_rules! request {
                     service_tier: self.service_tier.take(),
                     session_id: self.session_id.take(),
                     prompt_cache_key: self.prompt_cache_key.take(),
+                    keep_alive: self.keep_alive.take(),
                     logprobs: None,
                     reasoning: generation::ReasoningOptions::default(),
                     reasoning_place: $crate::http::openai_api::reasoning_params::ReasoningPlace::Apart,
@@ -226,6 +230,7 @@ pub(super) struct GenerationPlan {
     /// Answers to each input.
     pub(super) choices: u32,
     model_ref: String,
+    keep_alive: Option<KeepAlive>,
     /// Each of them, but for its id and what it reads.
     generate: GenerateRequest,
     /// The seed of the first, where the request has one.
@@ -246,6 +251,7 @@ impl GenerationParams {
         let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref());
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
         let session = self.session(headers)?.map(SessionId);
+        let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
         let json_schema = self.response_format.map(ResponseFormat::into_schema).transpose()?.flatten();
         let biases = self.logit_bias.unwrap_or_default();
         let sampling = Sampling {
@@ -293,7 +299,7 @@ impl GenerationParams {
             reasoning: self.reasoning_place,
         };
         let seed = self.seed.map(i64::cast_unsigned);
-        Ok(GenerationPlan { options, choices, model_ref: model, generate, seed })
+        Ok(GenerationPlan { options, choices, model_ref: model, keep_alive, generate, seed })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -330,7 +336,12 @@ impl GenerationPlan {
             ..self.generate.clone()
         };
         let model_ref = Some(self.model_ref.clone());
-        let request = TaskRequest { model_ref, is_ceiling: true, ..TaskRequest::new(generate) };
+        let request = TaskRequest {
+            model_ref,
+            is_ceiling: true,
+            keep_alive: self.keep_alive,
+            ..TaskRequest::new(generate)
+        };
         let first = task_request::check(request)?;
         let others: Vec<_> = (1..self.choices).map(|choice| self.another(&first, choice)).collect();
         Ok(std::iter::once(first).chain(others).collect())

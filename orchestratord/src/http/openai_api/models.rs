@@ -194,6 +194,8 @@ mod tests {
             fetch: None,
             reason: None,
             prediction_error: None,
+            pinned: false,
+            unloads_in: None,
         }
     }
 

@@ -20,14 +20,14 @@ use crate::handle::TaskRequest;
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::task_request::check;
-use crate::http::{Api, body};
+use crate::http::{Api, body, keep_alive};
 
 /// The most documents: one text less than a task takes.
 const DOCUMENTS: std::ops::RangeInclusive<usize> = 1..=2047;
 
 /// The names of the body's fields.
 const RERANK_FIELDS: &[&str] =
-    &["model", "query", "documents", "top_n", "return_documents", "service_tier", "user"];
+    &["model", "query", "documents", "top_n", "return_documents", "service_tier", "keep_alive", "user"];
 
 /// The body.
 #[derive(Debug, Deserialize)]
@@ -38,6 +38,7 @@ struct RerankRequest {
     top_n: Option<usize>,
     return_documents: Option<bool>,
     service_tier: Option<String>,
+    keep_alive: Option<Value>,
     /// Who asks has no effect: there is one user.
     #[serde(default, rename = "user")]
     _user: serde::de::IgnoredAny,
@@ -131,7 +132,9 @@ impl RerankRequest {
         };
         let documents: Vec<String> = self.documents.into_iter().map(text).collect();
         let inputs = std::iter::once(self.query).chain(documents.iter().cloned()).collect();
+        let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
         let task = generation_tasks::of_inputs(Workload::Rerank, model, lane, inputs);
+        let task = TaskRequest { keep_alive, ..task };
         Ok((task, documents))
     }
 }

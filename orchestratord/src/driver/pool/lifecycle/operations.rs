@@ -37,7 +37,7 @@ impl Pool {
     }
 
     /// Loads the model, unless it is loaded.
-    pub(super) fn order_load(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(in crate::driver::pool) fn order_load(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if matches!(self.lifecycle.base(), Lifecycle::Unloaded | Lifecycle::NoFit { .. } | Lifecycle::Retired)
         {
             self.order(Order::Load, effects);
@@ -47,6 +47,7 @@ impl Pool {
 
     /// Takes the model out of service: what runs may finish, then it is unloaded.
     pub(in crate::driver) fn retire(&mut self, effects: &mut Vec<Effect>) {
+        self.forget_stay();
         if let Lifecycle::Reloading { reload, .. } = &mut self.lifecycle {
             reload.retire = true;
             return;

@@ -23,12 +23,14 @@ impl Pool {
             return;
         }
         match &self.lifecycle {
-            Lifecycle::Unloaded if self.is_wanted() => self.order_load(now, effects),
-            Lifecycle::NoFit { retry_at, .. } if *retry_at <= now && self.is_wanted() => {
+            Lifecycle::Unloaded if self.is_wanted() || self.is_pinned() => self.order_load(now, effects),
+            Lifecycle::NoFit { retry_at, .. }
+                if *retry_at <= now && (self.is_wanted() || self.is_pinned()) =>
+            {
                 self.order_load(now, effects);
             }
             Lifecycle::Serving { .. } if self.idle_until().is_some_and(|until| until <= now) => {
-                tracing::info!(pool = %self.setup.id, "unloads its model: unused for `idle_unload_s`");
+                tracing::info!(pool = %self.setup.id, "unloads its model: idle for as long as it may be");
                 self.empty(AfterEmpty::Unload(AfterUnload::Rest), effects);
             }
             _ => {}
@@ -54,27 +56,20 @@ impl Pool {
         }
         let idle = match &self.lifecycle {
             Lifecycle::Serving { .. } => self.idle_until(),
-            Lifecycle::NoFit { retry_at, .. } => self.is_wanted().then_some(*retry_at),
+            Lifecycle::NoFit { retry_at, .. } => (self.is_wanted() || self.is_pinned()).then_some(*retry_at),
             _ => None,
         };
         let outage = self.outage_ends().filter(|end| self.is_wanted() && *end > now);
         [idle, outage, self.replicas.next_resume()].into_iter().flatten().min()
     }
 
-    /// When it has been idle long enough to be unloaded; nothing while it is in use.
-    fn idle_until(&self) -> Option<Timestamp> {
-        let idle = self.is_configured()
-            && self.any_engine().is_some()
-            && self.scheduler.running() == 0
-            && !self.is_wanted();
-        let after = self.setup.idle_unload?;
-        idle.then(|| self.usage.last_used.max(self.usage.ready_since).after(after))
-    }
-
     /// Gives the replicas nothing new; what follows comes once they are empty.
     pub(super) fn empty(&mut self, then: AfterEmpty, effects: &mut Vec<Effect>) {
         for replica in self.replicas.ids() {
             self.scheduler.replica_retiring(replica);
+        }
+        if matches!(then, AfterEmpty::Unload(_)) {
+            self.forget_keep_alive();
         }
         self.enter(Lifecycle::Emptying { then });
         self.settle_emptying(effects);

@@ -16,7 +16,8 @@ use crate::backpressure::Refusal;
 use crate::driver::{Event, FAILURES_MAX, PoolSetup};
 use crate::pool_protocol::ReloadOrder;
 use crate::protocol::{
-    Command, Configuration, LostEngine, LostState, Measurement, ReplyTo, RouteQuery, Routed, TaskRequest,
+    Command, Configuration, LostEngine, LostState, Measurement, ReplyTo, RouteQuery, Routed, StayChange,
+    TaskRequest,
 };
 use crate::state::ModelState;
 use crate::task_log::TaskLog;
@@ -48,6 +49,7 @@ impl World {
             }
             Operation::Retire { pool } => self.set_state(pool, ModelState::Retired),
             Operation::Activate { pool } => self.set_state(pool, ModelState::Active),
+            Operation::Stay { pool, change } => self.set_stay(pool, change),
             Operation::Stop => {
                 self.stopping = true;
                 let (to, idle) = ReplyTo::new();
@@ -73,6 +75,12 @@ impl World {
     fn set_state(&mut self, pool: usize, state: ModelState) {
         let reply = self.ask(|to| Command::SetModelState(pool_id(pool), state, to));
         assert_eq!(reply.is_ok(), !self.stopping && self.configured.contains(&pool), "{reply:?}");
+    }
+
+    fn set_stay(&mut self, pool: usize, change: StayChange) {
+        let reply = self.ask(|to| Command::SetModelStay(pool_id(pool), change, to));
+        let serves = !self.stopping && self.configured.contains(&pool);
+        assert!(reply.is_ok() || !serves || matches!(reply, Err(Refusal::ModelRetired { .. })), "{reply:?}");
     }
 
     /// The configuration is read again, with one pool more or less.
@@ -191,6 +199,7 @@ fn request(id: TaskId, task: &Submission) -> TaskRequest {
         engine: None,
         expected_tokens: None,
         is_ceiling: false,
+        keep_alive: None,
         fingerprint: 1,
     }
 }

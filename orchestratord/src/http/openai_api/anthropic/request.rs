@@ -36,6 +36,7 @@ pub(super) struct MessagesRequest {
     tool_choice: Option<Choice>,
     service_tier: Option<String>,
     session_id: Option<String>,
+    keep_alive: Option<Value>,
     #[serde(default, rename = "metadata")]
     _metadata: IgnoredAny,
     thinking: Option<Thinking>,
@@ -197,6 +198,7 @@ impl MessagesRequest {
         let shared = GenerationParams {
             model: self.model,
             stream: self.stream,
+            keep_alive: self.keep_alive,
             max_tokens: Some(self.max_tokens),
             temperature: self.temperature,
             top_p: self.top_p,

@@ -44,6 +44,7 @@ pub(super) struct ResponsesRequest {
     service_tier: Option<String>,
     session_id: Option<String>,
     prompt_cache_key: Option<String>,
+    keep_alive: Option<Value>,
     previous_response_id: Option<Value>,
     conversation: Option<Value>,
     background: Option<Value>,
@@ -220,6 +221,7 @@ impl ResponsesRequest {
         let shared = GenerationParams {
             model: self.model,
             stream: self.stream,
+            keep_alive: self.keep_alive,
             max_tokens: self.max_output_tokens,
             temperature: self.temperature,
             top_p: self.top_p,
