@@ -129,8 +129,9 @@ async fn the_plane_answers_as_its_contract_says_and_in_no_other_way() {
 }
 
 async fn every_example_is_answered(audit: &Audit, daemon: &TestDaemon) {
-    assert!(audit.contract.examples.len() >= 5);
-    for example in &audit.contract.examples {
+    let examples = audit.contract.examples();
+    assert!(examples.len() >= 5);
+    for example in &examples {
         assert!(example.faults.is_empty(), "{example:?}");
         audit.expect(200, daemon.address, Ask::post(&example.path).json(&example.body)).await;
     }

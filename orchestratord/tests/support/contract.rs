@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 use super::wire::{Answer, Ask};
+use schema::{Components, Schema};
+
+mod schema;
 
 /// What HTTP itself puts into a response.
 const OF_HTTP: [&str; 5] = ["content-type", "content-length", "transfer-encoding", "connection", "date"];
@@ -18,11 +20,11 @@ const ENDS: [&str; 3] = ["message_stop", "response.completed", "response.incompl
 /// The files of one plane, or of the two that speak alike.
 pub struct Contract {
     operations: Vec<Operation>,
-    envelope: Validator,
+    envelope: Schema,
     /// Of the streams of tasks.
-    events: BTreeMap<&'static str, Validator>,
-    /// Examples of requests.
-    pub examples: Vec<Example>,
+    events: BTreeMap<&'static str, Schema>,
+    /// Examples of requests: the path, the schema of the body, the examples.
+    examples: Vec<(String, Schema, Map<String, Value>)>,
 }
 
 /// An example of a request.
@@ -45,15 +47,15 @@ pub struct Operation {
 struct Response {
     headers: Vec<Header>,
     /// By media type.
-    content: BTreeMap<String, Validator>,
+    content: BTreeMap<String, Schema>,
     /// What the data of an event may be, where the contract says it of a stream.
-    event: Option<Validator>,
+    event: Option<Schema>,
 }
 
 struct Header {
     name: String,
     required: bool,
-    schema: Validator,
+    schema: Schema,
     /// Whether its values are JSON numbers.
     number: bool,
 }
@@ -63,10 +65,10 @@ impl Contract {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi");
         let documents = ["data.yaml", "control.yaml"].map(|name| {
             let text = std::fs::read_to_string(folder.join(name)).expect("the contract is in the repository");
-            Document(serde_saphyr::from_str(&text).expect("the contract is YAML"))
+            Document::new(serde_saphyr::from_str(&text).expect("the contract is YAML"))
         });
         let data = &documents[0];
-        let named = |name: &str| data.validator(&json!({"$ref": format!("#/components/schemas/{name}")}));
+        let named = |name: &str| data.schema(&json!({"$ref": format!("#/components/schemas/{name}")}));
         Self {
             operations: documents.iter().flat_map(Document::operations).collect(),
             envelope: named("ErrorEnvelope"),
@@ -83,13 +85,26 @@ impl Contract {
     pub fn of_the_openai_plane() -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi/openai.yaml");
         let text = std::fs::read_to_string(file).expect("the contract is in the repository");
-        let document = Document(serde_saphyr::from_str(&text).expect("the contract is YAML"));
+        let document = Document::new(serde_saphyr::from_str(&text).expect("the contract is YAML"));
         Self {
             operations: document.operations(),
-            envelope: document.validator(&json!({"$ref": "#/components/schemas/Error"})),
+            envelope: document.schema(&json!({"$ref": "#/components/schemas/Error"})),
             events: BTreeMap::new(),
             examples: document.examples(),
         }
+    }
+
+    /// Examples of requests.
+    pub fn examples(&self) -> Vec<Example> {
+        let of_body = |(path, schema, examples): &(String, Schema, Map<String, Value>)| {
+            let example = |(name, example): (&String, &Value)| {
+                let body = example["value"].clone();
+                let faults = schema.faults(&body);
+                Example { path: path.clone(), name: name.clone(), body, faults }
+            };
+            examples.iter().map(example).collect::<Vec<_>>()
+        };
+        self.examples.iter().flat_map(of_body).collect()
     }
 
     /// Every documented answer: method, path and status.
@@ -134,7 +149,7 @@ impl Contract {
         if answer.header("content-type") != Some("application/json") {
             return Err("an error that is not JSON".to_owned());
         }
-        valid(&self.envelope, &answer.json())
+        self.envelope.check(&answer.json())
     }
 
     fn check(&self, response: &Response, ask: &Ask, answer: &Answer) -> Result<(), String> {
@@ -145,7 +160,7 @@ impl Contract {
                 Some(value) => {
                     let value =
                         if header.number { value.parse().unwrap_or(Value::Null) } else { json!(value) };
-                    valid(&header.schema, &value).map_err(|error| format!("`{}`: {error}", header.name))?;
+                    header.schema.check(&value).map_err(|error| format!("`{}`: {error}", header.name))?;
                 }
             }
         }
@@ -162,17 +177,17 @@ impl Contract {
         let media = media.split(';').next().unwrap_or_default();
         let schema = response.content.get(media).ok_or_else(|| format!("`{media}` is not described"))?;
         match media {
-            "application/json" => valid(schema, &answer.json()),
+            "application/json" => schema.check(&answer.json()),
             "text/event-stream" => match &response.event {
                 Some(schema) => self.check_data(answer.text(), schema),
                 None => self.check_events(answer.text()),
             },
-            _ => valid(schema, &json!(answer.text())),
+            _ => schema.check(&json!(answer.text())),
         }
     }
 
     /// Data of one form, then perhaps an error, then `[DONE]`.
-    fn check_data(&self, text: &str, schema: &Validator) -> Result<(), String> {
+    fn check_data(&self, text: &str, schema: &Schema) -> Result<(), String> {
         if text.contains("\nevent: ") || text.starts_with("event: ") {
             return self.check_named(text, schema);
         }
@@ -184,7 +199,7 @@ impl Contract {
         for (i, text) in data.iter().enumerate() {
             let value = serde_json::from_str(text).map_err(|error| format!("{error}: {text:?}"))?;
             let last = i + 1 == data.len();
-            valid(schema, &value).or_else(|error| match valid(&self.envelope, &value) {
+            schema.check(&value).or_else(|error| match self.envelope.check(&value) {
                 Ok(()) if last => Ok(()),
                 _ => Err(error),
             })?;
@@ -193,11 +208,11 @@ impl Contract {
     }
 
     /// Data of one form under its own name, and at the end that there is no more, or an error.
-    fn check_named(&self, text: &str, schema: &Validator) -> Result<(), String> {
+    fn check_named(&self, text: &str, schema: &Schema) -> Result<(), String> {
         let events = events(text)?;
         for (i, event) in events.iter().enumerate() {
             let (last, failed) = (i + 1 == events.len(), event.name == "error");
-            valid(if failed { &self.envelope } else { schema }, &event.data)?;
+            (if failed { &self.envelope } else { schema }).check(&event.data)?;
             if event.data["type"] != event.name.as_str() {
                 return Err(format!("`{}` is named `{}`", event.data["type"], event.name));
             }
@@ -220,7 +235,7 @@ impl Contract {
         let mut expected = None;
         for event in &events {
             let schema = self.events.get(event.name.as_str()).ok_or(format!("an event `{}`", event.name))?;
-            valid(schema, &event.data).map_err(|error| format!("`{}`: {error}", event.name))?;
+            schema.check(&event.data).map_err(|error| format!("`{}`: {error}", event.name))?;
             let index = (event.name == "token").then(|| event.data["i"].as_u64().unwrap_or(u64::MAX));
             if event.id != index {
                 return Err(format!("the id of `{}` is {:?}", event.name, event.id));
@@ -291,11 +306,22 @@ impl Operation {
     }
 }
 
-struct Document(Value);
+struct Document {
+    text: Value,
+    components: Components,
+}
 
 impl Document {
+    fn new(text: Value) -> Self {
+        Self { components: Components::of(&text), text }
+    }
+
+    fn schema(&self, schema: &Value) -> Schema {
+        self.components.schema(schema)
+    }
+
     fn operations(&self) -> Vec<Operation> {
-        let paths = self.0["paths"].as_object().expect("a contract has paths");
+        let paths = self.text["paths"].as_object().expect("a contract has paths");
         let methods = paths.iter().flat_map(|(path, item)| {
             item.as_object().into_iter().flatten().map(move |(method, operation)| (path, method, operation))
         });
@@ -303,21 +329,13 @@ impl Document {
         operations.map(|(path, method, operation)| self.operation(path, method, operation)).collect()
     }
 
-    fn examples(&self) -> Vec<Example> {
-        let paths = self.0["paths"].as_object().expect("a contract has paths");
+    fn examples(&self) -> Vec<(String, Schema, Map<String, Value>)> {
+        let paths = self.text["paths"].as_object().expect("a contract has paths");
         let bodies = paths.iter().filter_map(|(path, item)| {
             let content = &item.get("post")?["requestBody"]["content"]["application/json"];
-            Some((path, self.validator(&content["schema"]), content["examples"].as_object()?))
+            Some((path.clone(), self.schema(&content["schema"]), content["examples"].as_object()?.clone()))
         });
-        let of_body = |(path, schema, examples): (&String, Validator, &Map<String, Value>)| {
-            let example = |(name, example): (&String, &Value)| {
-                let body = example["value"].clone();
-                let faults = schema.iter_errors(&body).map(|error| error.to_string()).collect();
-                Example { path: path.clone(), name: name.clone(), body, faults }
-            };
-            examples.iter().map(example).collect::<Vec<_>>()
-        };
-        bodies.flat_map(of_body).collect()
+        bodies.collect()
     }
 
     fn operation(&self, path: &str, method: &str, operation: &Value) -> Operation {
@@ -340,7 +358,7 @@ impl Document {
             Header {
                 name: name.to_ascii_lowercase(),
                 required: header["required"] == true,
-                schema: self.validator(&header["schema"]),
+                schema: self.schema(&header["schema"]),
                 number: header["schema"]["type"] == "integer",
             }
         };
@@ -348,9 +366,9 @@ impl Document {
             headers: entries("headers").iter().map(header).collect(),
             content: entries("content")
                 .iter()
-                .map(|(media, content)| (media.clone(), self.validator(&content["schema"])))
+                .map(|(media, content)| (media.clone(), self.schema(&content["schema"])))
                 .collect(),
-            event: response["content"]["text/event-stream"].get("x-event").map(|event| self.validator(event)),
+            event: response["content"]["text/event-stream"].get("x-event").map(|event| self.schema(event)),
         }
     }
 
@@ -358,49 +376,11 @@ impl Document {
         match value["$ref"].as_str() {
             Some(pointer) => {
                 let pointer = pointer.strip_prefix('#').expect("a reference within the file");
-                self.resolve(self.0.pointer(pointer).expect("what is referred to is there"))
+                self.resolve(self.text.pointer(pointer).expect("what is referred to is there"))
             }
             None => value,
         }
     }
-
-    fn validator(&self, schema: &Value) -> Validator {
-        let mut schema = schema.clone();
-        let mut schemas = self.0["components"]["schemas"].clone();
-        close(&mut schema);
-        close(&mut schemas);
-        let whole = json!({"allOf": [schema], "components": {"schemas": schemas}});
-        jsonschema::options()
-            .with_draft(Draft::Draft4)
-            .should_validate_formats(true)
-            .build(&whole)
-            .expect("the contract's schemas are schemas")
-    }
-}
-
-/// OpenAPI 3.0 as JSON Schema (draft 4, where `exclusiveMinimum` is a flag as well): `nullable` spelled out,
-/// and objects closed.
-fn close(schema: &mut Value) {
-    match schema {
-        Value::Array(items) => items.iter_mut().for_each(close),
-        Value::Object(fields) => {
-            fields.values_mut().for_each(close);
-            if fields.get("type") == Some(&json!("object")) && fields.contains_key("properties") {
-                fields.entry("additionalProperties").or_insert(json!(false));
-            }
-            if fields.remove("nullable") == Some(json!(true)) {
-                let inner = Value::Object(std::mem::take(fields));
-                *fields = Map::from_iter([("anyOf".to_owned(), json!([{"type": "null"}, inner]))]);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn valid(schema: &Validator, value: &Value) -> Result<(), String> {
-    let errors: Vec<String> =
-        schema.iter_errors(value).map(|error| format!("{error} at `{}`", error.instance_path())).collect();
-    if errors.is_empty() { Ok(()) } else { Err(format!("{} in {value}", errors.join("; "))) }
 }
 
 fn empty(answer: &Answer) -> Result<(), String> {
