@@ -10,6 +10,8 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
+use crate::text::{TextAnswer, TextQuery};
+
 use generation::{EndReport, GenerateRequest, Input, OutputChunk, Workload};
 
 /// The engines that can serve a pool.
@@ -125,6 +127,8 @@ pub struct Abilities {
     pub logprobs: Option<u8>,
     /// Whether it sees pictures.
     pub images: bool,
+    /// Whether it fills gaps: [`Input::Infill`].
+    pub infill: bool,
     /// Which fields it takes with a request that nobody here knows.
     pub extra_body: ExtraBodySupport,
 }
@@ -170,6 +174,12 @@ impl Abilities {
                 return Err(format!("`top_logprobs` is {asked}; 0 to {most} would be right"));
             }
             _ => {}
+        }
+        if matches!(*job.input, Input::Infill(_)) && !self.infill {
+            return Err(format!(
+                "`suffix` asks for the text of a gap, and this model of engine `{engine}` fills none: use a model with \
+                 fill-in-the-middle tokens (Qwen2.5-Coder, for example), or leave it out"
+            ));
         }
         if let Input::Messages(messages) = &*job.input
             && !self.images
@@ -267,6 +277,13 @@ pub trait Engine: Send + Sync + 'static {
     /// finds what else would make it end as invalid there: a grammar that cannot be compiled, a token that
     /// the model does not have. Nothing is computed for it and nothing kept.
     fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>>;
+
+    /// Answers a question about text, where the engine can.
+    fn text(&self, _query: TextQuery) -> BoxFuture<'static, Result<TextAnswer, MeasureError>> {
+        let engine = self.facts().kind.as_str();
+        let why = format!("engine `{engine}` does not say here how it splits text into tokens");
+        Box::pin(std::future::ready(Err(MeasureError::Invalid(why))))
+    }
 
     /// What is in the KV cache of a session; nothing when it is not here.
     fn session_kv(&self, session: SessionId) -> Option<SessionKv>;

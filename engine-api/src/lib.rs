@@ -8,9 +8,11 @@
 
 pub mod engine;
 pub mod redact;
+pub mod text;
 
 pub use engine::{
     Abilities, Device, Engine, EngineFactory, EngineFacts, EngineKind, ExitReason, ExtraBodySupport,
     LoadProgress, MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError,
     StopOutcome, TaskSink,
 };
+pub use text::{Question, QuestionAnswer, TextAnswer, TextQuery, TokenPiece};

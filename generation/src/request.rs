@@ -126,8 +126,42 @@ pub enum Input {
     Prompt(String),
     /// A conversation, rendered through the model's own chat template with a generation prompt.
     Messages(Vec<Message>),
+    /// A gap between two texts, to be filled.
+    Infill(Infill),
     /// Texts to embed, or for a rerank the query followed by its documents.
     Inputs(Vec<String>),
+}
+
+/// A gap in a text, for models with fill-in-the-middle tokens. What does not fit the context is left out, the farthest from
+/// the gap first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Infill {
+    /// The text before the gap.
+    pub prefix: String,
+    /// What stands in the gap already, at its start.
+    pub typed: String,
+    /// The text behind the gap.
+    pub suffix: String,
+    /// Other files of the project, the most useful last.
+    pub files: Vec<InfillFile>,
+}
+
+/// A file that is shown beside a gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InfillFile {
+    /// Its name.
+    pub name: String,
+    /// Its text, or a part of it.
+    pub text: String,
+}
+
+impl Infill {
+    /// Bytes of all texts in it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let files = self.files.iter().map(|file| file.name.len() + file.text.len());
+        self.prefix.len() + self.typed.len() + self.suffix.len() + files.sum::<usize>()
+    }
 }
 
 /// How a model reasons before it answers a chat. What is absent is left to the model's chat template.
@@ -289,6 +323,7 @@ impl Input {
         match self {
             Self::Prompt(text) => text.len(),
             Self::Messages(messages) => messages.iter().map(message).sum(),
+            Self::Infill(gap) => gap.bytes() + ENTRY_BYTES * (4 + 2 * gap.files.len()),
             Self::Inputs(texts) => texts.iter().map(|text| text.len() + ENTRY_BYTES).sum(),
         }
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_api::{Engine, EngineKind, MeasureError, Measured};
+use engine_api::{Engine, EngineKind, MeasureError, Measured, TextAnswer, TextQuery};
 use generation::Input;
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
@@ -124,6 +124,18 @@ impl LastMeasured {
     }
 }
 
+/// What of a request decides its pool.
+fn route_of(request: &TaskRequest) -> RouteQuery {
+    RouteQuery {
+        task: request.id(),
+        fingerprint: request.fingerprint,
+        priority: request.job.priority,
+        workload: request.workload(),
+        model_ref: request.model_ref.clone(),
+        engine: request.engine,
+    }
+}
+
 /// The way to the driver. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
@@ -210,13 +222,50 @@ impl DriverHandle {
     pub async fn count(&self, request: &mut TaskRequest) -> Result<Measured, Refusal> {
         match self.find_place(request, &mut LastMeasured::default()).await.map_err(|(refusal, _)| refusal)? {
             Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. } => Ok(measured),
-            Found::Place { pool, load_wait, .. } => Err(Refusal::PoolUnready {
-                pool,
-                what: "no engine is loaded that could count; the next task has one loaded".to_owned(),
-                retry_after: load_wait,
-            }),
+            Found::Place { pool, load_wait, .. } => Err(self.load_first(pool, load_wait).await),
             Found::Known(_) => Err(Refusal::Internal),
         }
+    }
+
+    /// Has an engine answer what `query` asks about text. The request says which model, and has the defaults of its pool
+    /// when the query is made.
+    ///
+    /// # Errors
+    /// Every [`Refusal`] that a route can meet, and [`Refusal::PoolUnready`] where no model is loaded.
+    pub async fn text(
+        &self,
+        mut request: TaskRequest,
+        query: impl FnOnce(&TaskRequest) -> TextQuery,
+    ) -> Result<TextAnswer, Refusal> {
+        let route = route_of(&request);
+        let (pool, engine, defaults) = match self.ask(|reply| Command::Route(route, reply)).await?? {
+            Routed::Measure { pool, engine, defaults } => (pool, engine, defaults),
+            Routed::Unmeasured { pool, load_wait, .. } => return Err(self.load_first(pool, load_wait).await),
+            Routed::Known(_) => return Err(Refusal::Internal),
+        };
+        defaults.apply(&mut request, &mut WithSystemPrompt::default());
+        let busy = || {
+            let retry_after = Millis::from_duration(MEASURE_LIMIT);
+            Refusal::ReplicaExhausted { pool: pool.clone(), retry_after }
+        };
+        let answer = tokio::time::timeout(MEASURE_LIMIT, engine.text(query(&request))).await;
+        answer.map_err(|_| busy())?.map_err(|error| match error {
+            MeasureError::Invalid(what) => Refusal::Invalid(what),
+            MeasureError::Busy => busy(),
+            MeasureError::Gone | MeasureError::Unavailable(_) | MeasureError::Failed(_) => {
+                Refusal::EnginesFailed { pool: pool.clone() }
+            }
+        })
+    }
+
+    /// Has the model of a pool loaded, and says that it is not there yet.
+    async fn load_first(&self, pool: PoolId, load_wait: Millis) -> Refusal {
+        let load = StayChange { load: true, ..StayChange::default() };
+        if let Err(refusal) = self.set_model_stay(pool.clone(), load).await {
+            return refusal;
+        }
+        let what = "its model is being loaded: ask again".to_owned();
+        Refusal::PoolUnready { pool, what, retry_after: load_wait }
     }
 
     /// Where a task goes, with the defaults of its pool, measured where an engine is there; beside a refusal the engine
@@ -226,14 +275,7 @@ impl DriverHandle {
         request: &mut TaskRequest,
         last: &mut LastMeasured,
     ) -> Result<Found, (Refusal, Option<EngineKind>)> {
-        let query = RouteQuery {
-            task: request.id(),
-            fingerprint: request.fingerprint,
-            priority: request.job.priority,
-            workload: request.workload(),
-            model_ref: request.model_ref.clone(),
-            engine: request.engine,
-        };
+        let query = route_of(request);
         let mut failures = 0;
         for tries_left in (0..MEASURE_TRIES).rev() {
             let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await;

@@ -102,6 +102,7 @@ pub fn preview_of(input: &Input) -> Option<Box<str>> {
             asked.or(messages.last())?.content.as_str()
         }
         Input::Inputs(inputs) => inputs.first()?.as_str(),
+        Input::Infill(infill) => infill.prefix.lines().next_back()?,
     };
     let begin = &text[..text.floor_char_boundary(PREVIEW_BYTES_READ)];
     let words: Vec<_> = begin.split_whitespace().collect();
@@ -241,6 +242,11 @@ impl PromptPreview {
                 messages.iter().for_each(|message| asked.add_turn(message));
             }
             Input::Inputs(inputs) => inputs.iter().for_each(|text| asked.add(None, [text.as_str()])),
+            Input::Infill(infill) => {
+                for text in [&infill.prefix, &infill.typed, &infill.suffix] {
+                    asked.add(None, [text.as_str()]);
+                }
+            }
         }
         asked
     }

@@ -36,6 +36,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use contract::Contract;
+use engine_api::Abilities;
 use generation::Workload;
 use serde_json::{Value, json};
 use test_daemon::{MockOptions, TestDaemon};
@@ -76,7 +77,9 @@ impl Audit {
 /// A daemon whose model offers everything.
 pub async fn all_workloads() -> TestDaemon {
     let workloads = vec![Workload::Completion, Workload::Embedding, Workload::Rerank];
-    let daemon = TestDaemon::with(MockOptions { workloads, lane_bound: 16, ..MockOptions::default() });
+    let abilities = Abilities { infill: true, ..Abilities::default() };
+    let daemon =
+        TestDaemon::with(MockOptions { workloads, abilities, lane_bound: 16, ..MockOptions::default() });
     daemon.bring_up().await;
     daemon
 }

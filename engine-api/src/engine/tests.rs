@@ -12,7 +12,13 @@ fn tool(name: &str) -> Tool {
 }
 
 fn all() -> Abilities {
-    Abilities { tools: true, logprobs: Some(20), images: true, extra_body: ExtraBodySupport::All }
+    Abilities {
+        tools: true,
+        logprobs: Some(20),
+        images: true,
+        infill: false,
+        extra_body: ExtraBodySupport::All,
+    }
 }
 
 fn told(job: &GenerateRequest, abilities: Abilities) -> String {

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use engine_api::{EngineFacts, EngineKind, Measured, ReplicaSpec, SessionKv, StartError};
+use engine_api::{
+    EngineFacts, EngineKind, Measured, ReplicaSpec, SessionKv, StartError, TextAnswer, TextQuery,
+};
 use futures_core::future::BoxFuture;
 use generation::{ExtraFields, GenerateRequest, OutputEvent, TokenLogprob, ToolCallDelta};
 use orchestrator_core::{Millis, SessionId, TokenCount};
@@ -64,6 +66,16 @@ pub trait HttpBackend: Send + Sync + Sized + 'static {
         client: Client,
         job: Arc<GenerateRequest>,
     ) -> BoxFuture<'static, Result<Measured, Fault>>;
+
+    /// Answers a question about text, where the server can.
+    fn text(
+        self: Arc<Self>,
+        _client: Client,
+        _query: TextQuery,
+    ) -> BoxFuture<'static, Result<TextAnswer, Fault>> {
+        let why = format!("engine `{}` does not say here how it splits text into tokens", Self::NAME);
+        Box::pin(std::future::ready(Err(Fault::Refused(why))))
+    }
 }
 
 /// A server that was looked at.

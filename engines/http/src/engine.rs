@@ -8,7 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use engine_api::redact::without_folders;
-use engine_api::{Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink};
+use engine_api::{
+    Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink, TextAnswer,
+    TextQuery,
+};
 use futures_core::future::BoxFuture;
 use generation::{Determinism, EndReport, EngineError, Finish, GenerateRequest};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
@@ -86,31 +89,16 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
         let checked = check(&job, &self.facts);
         Box::pin(async move {
             checked.map_err(MeasureError::Invalid)?;
-            let _turn = inner.measures.acquire().await.expect("never closed");
-            if inner.is_gone() {
-                return Err(MeasureError::Gone);
-            }
             let bytes = job.bytes();
             let measure = Arc::clone(&inner.backend).measure(inner.client.clone(), job);
-            let measured = large::run(&inner.large_measures, bytes, measure).await;
-            measured.map_err(|fault| match fault {
-                Fault::Refused(text) => MeasureError::Invalid(without_folders(&text)),
-                fault => {
-                    tracing::warn!(engine = D::NAME, %fault, "an input could not be measured");
-                    match fault {
-                        _ if inner.is_gone() => MeasureError::Gone,
-                        Fault::Absent(why) | Fault::Unanswered(why) | Fault::Unready(why) => {
-                            inner.suspend(&why, Proof::Health);
-                            MeasureError::Unavailable(why)
-                        }
-                        fault => {
-                            inner.probe_wanted.notify_one();
-                            MeasureError::Failed(fault.to_string())
-                        }
-                    }
-                }
-            })
+            ask(inner, bytes, measure).await
         })
+    }
+
+    fn text(&self, query: TextQuery) -> BoxFuture<'static, Result<TextAnswer, MeasureError>> {
+        let inner = Arc::clone(&self.inner);
+        let (bytes, text) = (query.bytes(), Arc::clone(&inner.backend).text(inner.client.clone(), query));
+        Box::pin(ask(inner, bytes, text))
     }
 
     fn session_kv(&self, session: SessionId) -> Option<SessionKv> {
@@ -173,6 +161,35 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
             StopOutcome::Killed
         })
     }
+}
+
+/// Has the server answer a question of so many bytes, among a bounded number at a time.
+async fn ask<D: HttpBackend, T: Send + 'static>(
+    inner: Arc<Inner<D>>,
+    bytes: usize,
+    answer: BoxFuture<'static, Result<T, Fault>>,
+) -> Result<T, MeasureError> {
+    let _turn = inner.measures.acquire().await.expect("never closed");
+    if inner.is_gone() {
+        return Err(MeasureError::Gone);
+    }
+    large::run(&inner.large_measures, bytes, answer).await.map_err(|fault| match fault {
+        Fault::Refused(text) => MeasureError::Invalid(without_folders(&text)),
+        fault => {
+            tracing::warn!(engine = D::NAME, %fault, "an input could not be measured");
+            match fault {
+                _ if inner.is_gone() => MeasureError::Gone,
+                Fault::Absent(why) | Fault::Unanswered(why) | Fault::Unready(why) => {
+                    inner.suspend(&why, Proof::Health);
+                    MeasureError::Unavailable(why)
+                }
+                fault => {
+                    inner.probe_wanted.notify_one();
+                    MeasureError::Failed(fault.to_string())
+                }
+            }
+        }
+    })
 }
 
 /// What no engine behind HTTP can be asked for.

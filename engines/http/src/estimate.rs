@@ -14,6 +14,7 @@ pub fn estimated_tokens(input: &Input) -> TokenCount {
         Input::Prompt(text) => text.len(),
         Input::Messages(messages) => messages.iter().map(|message| message.bytes() + BYTES_A_TOKEN).sum(),
         Input::Inputs(texts) => texts.iter().map(String::len).sum(),
+        Input::Infill(infill) => infill.bytes(),
     };
     TokenCount(u32::try_from(bytes.div_ceil(BYTES_A_TOKEN)).unwrap_or(u32::MAX).max(1))
 }

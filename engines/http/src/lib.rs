@@ -60,6 +60,6 @@ pub use exchange::{Answered, Client};
 pub use extra_body::with_extra_body;
 pub use fault::Fault;
 pub use inner::MAX_TASKS;
-pub use sampling::{refuse, refuse_private_cache, refuse_uncommon};
+pub use sampling::{no_infill, refuse, refuse_private_cache, refuse_uncommon};
 pub use start::start;
 pub use stops::Stopped;

@@ -23,6 +23,14 @@ pub fn refuse(engine: &str, field: &str, value: impl std::fmt::Display, instead:
     Fault::Refused(format!("`{field}` is {value}, which {engine} cannot be asked for: {instead}"))
 }
 
+/// What an engine says of a gap that it does not fill. Its abilities keep such jobs away from it.
+#[must_use]
+pub fn no_infill() -> Fault {
+    Fault::Refused(
+        "`suffix` asks for the text of a gap, which this engine does not fill: leave it out".to_owned(),
+    )
+}
+
 /// Refuses a job that is to share no cache with others, for an engine that cannot be asked for it.
 ///
 /// # Errors

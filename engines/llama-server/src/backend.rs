@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use engine_api::{EngineKind, Measured, ReplicaSpec, SessionKv};
+use engine_api::{EngineKind, Measured, ReplicaSpec, SessionKv, TextAnswer, TextQuery};
 use engine_http::{
-    Call, Client, Discovered, Fault, HttpBackend, HttpEngineConfig, Undiscovered, refuse_private_cache,
+    Call, Client, Discovered, Fault, HttpBackend, HttpEngineConfig, Undiscovered, measured_by_estimate,
+    refuse_private_cache,
 };
 use engine_openai::{OpenAi, whole};
 use futures_core::future::BoxFuture;
@@ -80,6 +81,7 @@ impl HttpBackend for LlamaServer {
                     Some(prompt) => prompt,
                     None => self.render(&client, messages, Shown::of(&job)).await?,
                 },
+                Input::Infill(infill) => infill.typed.clone(),
                 Input::Inputs(_) => {
                     let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
                     return Err(Fault::Refused(text.to_owned()));
@@ -112,6 +114,8 @@ impl HttpBackend for LlamaServer {
             }
             match &*job.input {
                 Input::Prompt(prompt) => prompts::count(&client, prompt).await.map(one),
+                // The server cuts what does not fit.
+                Input::Infill(_) => Ok(measured_by_estimate(&job.input)),
                 Input::Messages(messages) => {
                     let prompt = self.render(&client, messages, Shown::of(&job)).await?;
                     let count = prompts::count(&client, &prompt).await?;
@@ -132,9 +136,32 @@ impl HttpBackend for LlamaServer {
             }
         })
     }
+
+    fn text(
+        self: Arc<Self>,
+        client: Client,
+        query: TextQuery,
+    ) -> BoxFuture<'static, Result<TextAnswer, Fault>> {
+        Box::pin(async move { self.answer(&client, query).await })
+    }
 }
 
 impl LlamaServer {
+    async fn answer(&self, client: &Client, query: TextQuery) -> Result<TextAnswer, Fault> {
+        match query {
+            TextQuery::Tokenize { text, add_special, parse_special } => {
+                prompts::tokenize(client, &text, add_special, parse_special).await.map(TextAnswer::Tokens)
+            }
+            TextQuery::Detokenize(tokens) => prompts::detokenize(client, &tokens).await.map(TextAnswer::Text),
+            TextQuery::ApplyTemplate(job) => match &*job.input {
+                Input::Messages(messages) => {
+                    self.render(client, messages, Shown::of(&job)).await.map(TextAnswer::Text)
+                }
+                _ => Err(Fault::Refused("`messages` is missing".to_owned())),
+            },
+        }
+    }
+
     async fn render(&self, client: &Client, messages: &[Message], shown: Shown<'_>) -> Result<String, Fault> {
         if messages.is_empty() {
             return Err(Fault::Refused("`messages` is empty: it must hold at least one message".to_owned()));

@@ -165,7 +165,7 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
     };
     let tools = has_template && knows_tools;
     let images = has_template && props.modalities.vision;
-    Abilities { tools, logprobs: None, images, extra_body: ExtraBodySupport::All }
+    Abilities { tools, logprobs: None, images, infill: true, extra_body: ExtraBodySupport::All }
 }
 
 /// The most alternatives to a token that are asked for.

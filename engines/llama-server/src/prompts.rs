@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use engine_api::TokenPiece;
 use engine_http::{ChatMessage, ChatTools, Client, Fault, chat_messages, with_extra_body};
 use generation::{ExtraBody, GenerateRequest, Message, Tools};
 use orchestrator_core::TokenCount;
@@ -119,6 +120,58 @@ pub(crate) async fn count(client: &Client, text: &str) -> Result<TokenCount, Fau
     let body = json!({ "content": text, "add_special": true, "parse_special": true });
     let tokenized: Tokenized = ask(client, "/tokenize", body.to_string().into_bytes()).await?;
     Ok(TokenCount(tokenized.tokens.0))
+}
+
+#[derive(Deserialize)]
+struct Pieces {
+    tokens: Vec<PieceOf>,
+}
+
+#[derive(Deserialize)]
+struct PieceOf {
+    id: i32,
+    piece: Piece,
+}
+
+/// The text of a token, or its bytes where it is a part of a character.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Piece {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// The tokens of a text, with their texts.
+pub(crate) async fn tokenize(
+    client: &Client,
+    text: &str,
+    add_special: bool,
+    parse_special: bool,
+) -> Result<Vec<TokenPiece>, Fault> {
+    let body = json!({
+        "content": text, "add_special": add_special, "parse_special": parse_special, "with_pieces": true
+    });
+    let Pieces { tokens } = ask(client, "/tokenize", body.to_string().into_bytes()).await?;
+    let piece = |PieceOf { id, piece }| TokenPiece {
+        id,
+        bytes: match piece {
+            Piece::Text(text) => text.into_bytes(),
+            Piece::Bytes(bytes) => bytes,
+        },
+    };
+    Ok(tokens.into_iter().map(piece).collect())
+}
+
+#[derive(Deserialize)]
+struct Detokenized {
+    content: String,
+}
+
+/// The text of tokens.
+pub(crate) async fn detokenize(client: &Client, tokens: &[i32]) -> Result<String, Fault> {
+    let body = json!({ "tokens": tokens });
+    let detokenized: Detokenized = ask(client, "/detokenize", body.to_string().into_bytes()).await?;
+    Ok(detokenized.content)
 }
 
 async fn ask<T: for<'de> Deserialize<'de>>(client: &Client, path: &str, body: Vec<u8>) -> Result<T, Fault> {

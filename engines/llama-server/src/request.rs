@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use engine_http::{Call, Fault, Reading, with_extra_body};
 use engine_openai::sampling::{CommonSampling, LlamaServerSampling};
 use engine_openai::{Flavor, request as openai};
-use generation::{Constraint, GenerateRequest, Input, reasoning};
+use generation::{Constraint, GenerateRequest, Infill, InfillFile, Input, reasoning};
 use orchestrator_core::TokenCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -67,6 +67,39 @@ enum Bias {
     Banned(bool),
 }
 
+/// The texts around a gap, in the words of `/infill`.
+#[derive(Serialize)]
+struct Gap<'a> {
+    input_prefix: &'a str,
+    input_suffix: &'a str,
+    input_extra: Vec<OtherFile<'a>>,
+}
+
+#[derive(Serialize)]
+struct OtherFile<'a> {
+    filename: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Gap<'a> {
+    fn of(infill: &'a Infill) -> Self {
+        let file = |InfillFile { name, text }: &'a InfillFile| OtherFile { filename: name, text };
+        Self {
+            input_prefix: &infill.prefix,
+            input_suffix: &infill.suffix,
+            input_extra: infill.files.iter().map(file).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WithGap<'a> {
+    #[serde(flatten)]
+    body: Body<'a>,
+    #[serde(flatten)]
+    gap: Option<Gap<'a>>,
+}
+
 /// The request of `job`, whose prompt is `prompt`, with at most `most` tokens of an answer.
 pub(crate) fn completion(
     server: &LlamaServer,
@@ -108,13 +141,18 @@ pub(crate) fn completion(
         json_schema,
         n_probs: job.logprobs.map(|most| most.max(1)),
     };
+    let (path, gap) = match &*job.input {
+        Input::Infill(infill) => ("/infill", Some(Gap::of(infill))),
+        _ => ("/completion", None),
+    };
+    let body = WithGap { body, gap };
     let body = serde_json::to_vec(&body).map_err(|error| Fault::Refused(error.to_string()))?;
     let body = with_extra_body(body, job.extra_body.as_ref())?;
     // An answer that must have a form has no reasoning.
     let may_reason = matches!(*job.input, Input::Messages(_)) && sampling.constraint.is_none();
     let prefilled = may_reason && reasoning::is_prefilled(prompt);
     Ok(Call {
-        path: Cow::Borrowed("/completion"),
+        path: Cow::Borrowed(path),
         body,
         reading: Reading::Stream(LlamaAnswer::of_completion(stay, job, prefilled)),
     })

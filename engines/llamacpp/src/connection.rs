@@ -129,7 +129,7 @@ impl Reader {
                 }
                 Ok(())
             }
-            FromWorker::Measured { request, result } => {
+            FromWorker::Answered { request, result } => {
                 shared.answer(request, result);
                 Ok(())
             }
@@ -173,7 +173,8 @@ impl Reader {
 /// others.
 async fn frame_of(message: ToWorker) -> Result<Vec<u8>, FrameError> {
     let bytes = match &message {
-        ToWorker::Measure { job, .. } | ToWorker::Submit(job) => job.bytes(),
+        ToWorker::Ask { question, .. } => question.bytes(),
+        ToWorker::Submit(job) => job.bytes(),
         _ => 0,
     };
     if bytes <= AT_ONCE_BYTES {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine_api::{Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink};
+use engine_api::{
+    Engine, EngineFacts, ExitReason, MeasureError, Measured, Question, QuestionAnswer, SessionKv,
+    StopOutcome, TaskSink, TextAnswer, TextQuery,
+};
 use futures_core::future::BoxFuture;
 use generation::{EndReport, EngineError, GenerateRequest};
 use orchestrator_core::{SessionId, TaskId};
@@ -73,17 +76,22 @@ impl Engine for LlamacppEngine {
     }
 
     fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
-        let shared = Arc::clone(&self.shared);
+        let answer = ask(Arc::clone(&self.shared), Question::Measure(job));
         Box::pin(async move {
-            let bytes = job.bytes();
-            if bytes > MAX_TEXT_BYTES {
-                return Err(MeasureError::Invalid(too_large(bytes)));
+            match answer.await? {
+                QuestionAnswer::Measured(measured) => Ok(measured),
+                QuestionAnswer::Text(_) => Err(off_the_point()),
             }
-            let _turn = shared.measures.acquire().await.expect("never closed");
-            let question = shared.ask().ok_or(MeasureError::Gone)?;
-            let place = shared.outgoing.reserve().await.map_err(|_| MeasureError::Gone)?;
-            place.send(ToWorker::Measure { request: question.request, job });
-            question.answered().await
+        })
+    }
+
+    fn text(&self, query: TextQuery) -> BoxFuture<'static, Result<TextAnswer, MeasureError>> {
+        let answer = ask(Arc::clone(&self.shared), Question::Text(query));
+        Box::pin(async move {
+            match answer.await? {
+                QuestionAnswer::Text(answer) => Ok(answer),
+                QuestionAnswer::Measured(_) => Err(off_the_point()),
+            }
         })
     }
 
@@ -131,6 +139,24 @@ impl Engine for LlamacppEngine {
             StopOutcome::Killed
         })
     }
+}
+
+/// Asks the worker, among a bounded number of questions at a time.
+async fn ask(shared: Arc<Shared>, question: Question) -> Result<QuestionAnswer, MeasureError> {
+    let bytes = question.bytes();
+    if bytes > MAX_TEXT_BYTES {
+        return Err(MeasureError::Invalid(too_large(bytes)));
+    }
+    let _turn = shared.questions.acquire().await.expect("never closed");
+    let open = shared.ask().ok_or(MeasureError::Gone)?;
+    let place = shared.outgoing.reserve().await.map_err(|_| MeasureError::Gone)?;
+    place.send(ToWorker::Ask { request: open.request, question });
+    open.answered().await
+}
+
+/// What a worker of the same executable never does.
+fn off_the_point() -> MeasureError {
+    MeasureError::Failed("the worker answered another question".to_owned())
 }
 
 async fn gone(shared: Arc<Shared>) -> ExitReason {

@@ -21,4 +21,4 @@ mod stderr;
 mod tasks;
 
 pub use factory::LlamacppFactory;
-pub use shared::{MAX_MEASURES, MAX_TASKS, OUTGOING_BOUND};
+pub use shared::{MAX_QUESTIONS, MAX_TASKS, OUTGOING_BOUND};

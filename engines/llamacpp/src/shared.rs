@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use engine_api::{ExitReason, MeasureError, Measured, SessionKv, TaskSink};
+use engine_api::{ExitReason, MeasureError, QuestionAnswer, SessionKv, TaskSink};
 use orchestrator_core::{SessionId, TaskId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use worker_protocol::{Pong, SessionUpdate, TaskProgress, ToWorker};
@@ -23,8 +23,8 @@ pub(crate) const RESERVED_FOR_CANCELS: usize = 1024;
 /// only ever reached by a fault.
 pub const MAX_TASKS: usize = 1024;
 
-/// Measures at one worker at a time; one more waits for its turn.
-pub const MAX_MEASURES: usize = 256;
+/// Questions to one worker at a time; one more waits for its turn.
+pub const MAX_QUESTIONS: usize = 256;
 
 /// Work done for one task, as far as the worker has told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,14 +38,14 @@ struct Work {
 /// Sessions whose figures are kept: far more than a KV cache holds.
 const MAX_SESSIONS: usize = 65_536;
 
-/// The answer to a measure.
-pub(crate) type MeasureAnswer = Result<Measured, MeasureError>;
+/// The answer to a question, or why there is none.
+pub(crate) type AnswerResult = Result<QuestionAnswer, MeasureError>;
 
 /// See the module.
 pub(crate) struct Shared {
     pub(crate) process: Process,
     pub(crate) outgoing: mpsc::Sender<ToWorker>,
-    pub(crate) measures: Semaphore,
+    pub(crate) questions: Semaphore,
     pub(crate) gone: watch::Sender<Option<ExitReason>>,
     /// Set by the first `stop`: from then on the end of the worker is what was asked for.
     pub(crate) stopping: AtomicBool,
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
 struct PendingRequests {
     /// Submitted, and not yet taken over by the reader.
     arrivals: Vec<(TaskId, Box<dyn TaskSink>)>,
-    questions: HashMap<u64, oneshot::Sender<MeasureAnswer>>,
+    questions: HashMap<u64, oneshot::Sender<AnswerResult>>,
     next_request: u64,
 }
 
@@ -73,7 +73,7 @@ impl Shared {
         Self {
             process,
             outgoing,
-            measures: Semaphore::new(MAX_MEASURES),
+            questions: Semaphore::new(MAX_QUESTIONS),
             gone: watch::Sender::new(None),
             stopping: AtomicBool::new(false),
             desk: Mutex::new(Some(PendingRequests::default())),
@@ -135,18 +135,18 @@ impl Shared {
     }
 
     /// Opens a question to the worker; nothing when the engine is gone.
-    pub(crate) fn ask(&self) -> Option<Question<'_>> {
+    pub(crate) fn ask(&self) -> Option<OpenQuestion<'_>> {
         let mut desk = lock(&self.desk);
         let desk = desk.as_mut()?;
         let request = desk.next_request;
         desk.next_request += 1;
         let (sender, answer) = oneshot::channel();
         desk.questions.insert(request, sender);
-        Some(Question { shared: self, request, answer })
+        Some(OpenQuestion { shared: self, request, answer })
     }
 
     /// Hands an answer to whoever asked, if they still wait.
-    pub(crate) fn answer(&self, request: u64, answer: MeasureAnswer) {
+    pub(crate) fn answer(&self, request: u64, answer: AnswerResult) {
         if let Some(waiting) = lock(&self.desk).as_mut().and_then(|desk| desk.questions.remove(&request)) {
             // Whoever asked may have gone meanwhile.
             let _ = waiting.send(answer);
@@ -187,25 +187,25 @@ impl Shared {
 }
 
 /// A question that waits for its answer, and is forgotten when it is dropped.
-pub(crate) struct Question<'a> {
+pub(crate) struct OpenQuestion<'a> {
     shared: &'a Shared,
     pub(crate) request: u64,
-    answer: oneshot::Receiver<MeasureAnswer>,
+    answer: oneshot::Receiver<AnswerResult>,
 }
 
-impl Question<'_> {
-    pub(crate) async fn answered(mut self) -> MeasureAnswer {
+impl OpenQuestion<'_> {
+    pub(crate) async fn answered(mut self) -> AnswerResult {
         (&mut self.answer).await.unwrap_or(Err(MeasureError::Gone))
     }
 }
 
-impl Drop for Question<'_> {
+impl Drop for OpenQuestion<'_> {
     fn drop(&mut self) {
         if let Some(desk) = lock(&self.shared.desk).as_mut() {
             let unanswered = desk.questions.remove(&self.request).is_some();
             // No room is no harm: the answer is computed and not used.
             if unanswered && self.shared.outgoing.capacity() > RESERVED_FOR_CANCELS {
-                let _ = self.shared.outgoing.try_send(ToWorker::ForgetMeasure(self.request));
+                let _ = self.shared.outgoing.try_send(ToWorker::ForgetQuestion(self.request));
             }
         }
     }

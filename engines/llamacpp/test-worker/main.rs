@@ -8,8 +8,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use engine_api::{
-    Abilities, EngineFacts, EngineKind, MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec,
-    SessionKv, StartError,
+    Abilities, EngineFacts, EngineKind, MeasureError, Measured, MemoryEstimate, ModelFacts, Question,
+    QuestionAnswer, ReplicaSpec, SessionKv, StartError,
 };
 use generation::{EndReport, Finish, GenerateRequest, Input, OutputChunk, Workload};
 use orchestrator_core::{Millis, TaskId, TokenCount};
@@ -81,10 +81,12 @@ fn serve(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
     while let Some(message) = read_frame(channel)? {
         match message {
             ToWorker::Load { .. } | ToWorker::Estimate { .. } => std::process::exit(DIES_WITH),
-            ToWorker::Measure { request, job } => {
+            ToWorker::Ask { request, question } => {
+                let Question::Measure(job) = question else { std::process::exit(DIES_WITH) };
                 let result = measure(&job.input, forgotten);
                 if result != Err(MeasureError::Gone) {
-                    write_frame(channel, &FromWorker::Measured { request, result })?;
+                    let result = result.map(QuestionAnswer::Measured);
+                    write_frame(channel, &FromWorker::Answered { request, result })?;
                 }
             }
             ToWorker::Submit(job) => submit(channel, &mut running, &job)?,
@@ -92,7 +94,7 @@ fn serve(channel: &mut UnixStream, behaviour: &str) -> Result<(), FrameError> {
                 step(channel, vec![end(task, Finish::Canceled, 1)], Vec::new())?;
             }
             ToWorker::Cancel(_) => {}
-            ToWorker::ForgetMeasure(_) => forgotten += 1,
+            ToWorker::ForgetQuestion(_) => forgotten += 1,
             ToWorker::Ping(_) if behaviour == "ignore-pings" => {}
             ToWorker::Ping(ping) => {
                 let silent_ms = if behaviour == "silent" { 9_000 } else { 0 };
@@ -167,7 +169,7 @@ fn measure(input: &Input, forgotten: u32) -> Result<Measured, MeasureError> {
             let tokens = TokenCount(u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX));
             Ok(Measured { tokens, longest: tokens })
         }
-        Input::Messages(_) | Input::Inputs(_) => {
+        Input::Messages(_) | Input::Inputs(_) | Input::Infill(_) => {
             Err(MeasureError::Invalid("`messages` is not for me".to_owned()))
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine_api::{
     Engine, EngineFacts, ExitReason, MeasureError, Measured, ModelFacts, ReplicaSpec, SessionKv, StopOutcome,
-    TaskSink,
+    TaskSink, TextAnswer, TextQuery,
 };
 use futures_core::future::BoxFuture;
 use generation::{
@@ -141,6 +141,18 @@ impl Engine for MockEngine {
                 None => Ok(words::measure(&job.input)),
             }
         })
+    }
+
+    /// Words are its tokens, numbered by their places.
+    fn text(&self, query: TextQuery) -> BoxFuture<'static, Result<TextAnswer, MeasureError>> {
+        let answer = match query {
+            TextQuery::Tokenize { text, .. } => TextAnswer::Tokens(words::pieces(&text)),
+            TextQuery::Detokenize(tokens) => {
+                TextAnswer::Text(tokens.iter().map(|token| format!("w{token} ")).collect())
+            }
+            TextQuery::ApplyTemplate(job) => TextAnswer::Text(words::words_of(&job.input).join(" ")),
+        };
+        Box::pin(std::future::ready(Ok(answer)))
     }
 
     fn session_kv(&self, session: SessionId) -> Option<SessionKv> {

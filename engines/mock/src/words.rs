@@ -1,6 +1,6 @@
 //! The pretend model: a token is a word.
 
-use engine_api::Measured;
+use engine_api::{Measured, TokenPiece};
 use generation::{GenerateRequest, Input, OutputEvent, Workload};
 use orchestrator_core::TokenCount;
 
@@ -19,6 +19,7 @@ pub fn token_of(word: &str) -> i32 {
 pub(crate) fn words_of(input: &Input) -> Vec<String> {
     match input {
         Input::Prompt(text) => split(text),
+        Input::Infill(infill) => split(&[&*infill.prefix, &infill.suffix].join(" ")),
         Input::Messages(messages) => messages
             .iter()
             .flat_map(|message| {
@@ -30,12 +31,21 @@ pub(crate) fn words_of(input: &Input) -> Vec<String> {
     }
 }
 
+/// The words of a text as tokens.
+pub(crate) fn pieces(text: &str) -> Vec<TokenPiece> {
+    let piece = |(id, word): (usize, String)| TokenPiece {
+        id: i32::try_from(id).unwrap_or(i32::MAX),
+        bytes: word.into_bytes(),
+    };
+    split(text).into_iter().enumerate().map(piece).collect()
+}
+
 /// The exact size of an input.
 pub(crate) fn measure(input: &Input) -> Measured {
     let tokens = count(words_of(input).len());
     let longest = match input {
         Input::Inputs(texts) => count(texts.iter().map(|text| split(text).len()).max().unwrap_or(0)),
-        Input::Prompt(_) | Input::Messages(_) => tokens,
+        Input::Prompt(_) | Input::Messages(_) | Input::Infill(_) => tokens,
     };
     Measured { tokens, longest }
 }

@@ -40,6 +40,7 @@ pub(crate) async fn measure(
         _ if server.counting == Counting::Estimate => Ok(measured_by_estimate(input)),
         Input::Inputs(inputs) if inputs.len() > MAX_COUNTED_INPUTS => Ok(measured_by_estimate(input)),
         Input::Prompt(prompt) => count(client, &json!({ "model": model, "prompt": prompt })).await.map(one),
+        Input::Infill(_) => Ok(measured_by_estimate(input)),
         Input::Messages(messages) => {
             let (messages, tools) = (chat_messages(messages), ChatTools::new(&job.tools)?);
             let body = Conversation { model, messages, tools, add_generation_prompt: true };

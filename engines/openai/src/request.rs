@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use engine_http::{
-    Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, refuse, refuse_private_cache,
+    Call, ChatMessage, ChatTools, Fault, Reading, chat_messages, no_infill, refuse, refuse_private_cache,
     refuse_uncommon, with_extra_body,
 };
 use generation::{Constraint, GenerateRequest, Input, KvHint, ReasoningOptions, Sampling, TextBias};
@@ -199,6 +199,7 @@ pub fn completion(
     let (path, prompt, messages) = match &*job.input {
         Input::Prompt(prompt) => ("/v1/completions", Some(prompt.as_str()), None),
         Input::Messages(messages) => ("/v1/chat/completions", None, Some(chat_messages(messages))),
+        Input::Infill(_) => return Err(no_infill()),
         Input::Inputs(_) => {
             let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
             return Err(Fault::Refused(text.to_owned()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine_api::{EngineKind, Measured, ReplicaSpec};
 use engine_http::{
     Call, Client, Discovered, Fault, HttpBackend, HttpEngineConfig, Stopped, Undiscovered, chat_messages,
-    measured_by_estimate,
+    measured_by_estimate, no_infill,
 };
 use futures_core::future::BoxFuture;
 use generation::{GenerateRequest, Input};
@@ -97,6 +97,7 @@ async fn measure(client: &Client, input: &Input) -> Result<Measured, Fault> {
         Input::Messages(messages) => {
             ("/chat_tokenize", json!({ "model": "tgi", "messages": chat_messages(messages) }))
         }
+        Input::Infill(_) => return Err(no_infill()),
         Input::Inputs(_) => {
             return Err(Fault::Refused(
                 "`inputs` are to be embedded, which this engine does not offer".into(),
@@ -113,7 +114,7 @@ async fn measure(client: &Client, input: &Input) -> Result<Measured, Fault> {
     let tokens = match input {
         Input::Messages(_) => serde_json::from_slice(&answered.body)
             .map(|ChatTokens { tokenize_response }| tokenize_response.len()),
-        Input::Prompt(_) | Input::Inputs(_) => {
+        Input::Prompt(_) | Input::Inputs(_) | Input::Infill(_) => {
             serde_json::from_slice::<Vec<IgnoredAny>>(&answered.body).map(|tokens| tokens.len())
         }
     };

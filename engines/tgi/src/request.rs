@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use engine_http::{
-    Call, ChatMessage, Fault, Reading, Stopped, chat_messages, refuse, refuse_private_cache, refuse_uncommon,
+    Call, ChatMessage, Fault, Reading, Stopped, chat_messages, no_infill, refuse, refuse_private_cache,
+    refuse_uncommon,
 };
 use generation::{Constraint, GenerateRequest, Input, Sampling, SamplingParams};
 use orchestrator_core::TokenCount;
@@ -136,6 +137,7 @@ pub(crate) fn completion(
             };
             ("/v1/chat/completions", serde_json::to_vec(&chat), TgiAnswer::chat())
         }
+        Input::Infill(_) => return Err(no_infill()),
         Input::Inputs(_) => {
             let text = "`inputs` are to be embedded; a completion takes `prompt` or `messages`";
             return Err(Fault::Refused(text.to_owned()));

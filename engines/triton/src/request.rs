@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use engine_http::{
-    Call, Fault, Reading, Stopped, estimated_tokens, refuse, refuse_private_cache, refuse_uncommon,
+    Call, Fault, Reading, Stopped, estimated_tokens, no_infill, refuse, refuse_private_cache, refuse_uncommon,
 };
 use generation::{GenerateRequest, Input, SamplingParams};
 use serde_json::{Map, Value, json};
@@ -26,6 +26,7 @@ pub(crate) fn prompt_of(input: &Input) -> Result<&str, Fault> {
             let text = "`messages`: Triton knows no chat template; send a `prompt`";
             Err(Fault::Refused(text.to_owned()))
         }
+        Input::Infill(_) => Err(no_infill()),
         Input::Inputs(_) => {
             Err(Fault::Refused("`inputs` are to be embedded, which this engine does not offer".to_owned()))
         }

@@ -4,14 +4,16 @@
 
 use std::sync::Arc;
 
-use engine_api::{EngineFacts, MeasureError, Measured, MemoryEstimate, ReplicaSpec, SessionKv, StartError};
+use engine_api::{
+    EngineFacts, MeasureError, MemoryEstimate, Question, QuestionAnswer, ReplicaSpec, SessionKv, StartError,
+};
 use generation::{EndReport, GenerateRequest, OutputChunk};
 use orchestrator_core::{SessionId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes: daemon and worker are one executable, so a difference means that
 /// the file was replaced under a running daemon.
-pub const PROTOCOL_VERSION: u16 = 7;
+pub const PROTOCOL_VERSION: u16 = 8;
 
 /// The exit code of a worker that ends because one of its threads hangs.
 pub const EXIT_HUNG: i32 = 5;
@@ -34,14 +36,12 @@ pub enum ToWorker {
         /// What would be loaded.
         spec: ReplicaSpec,
     },
-    /// Count the tokens of a job and find what is wrong with it. Answered by [`FromWorker::Measured`], out
-    /// of order.
-    Measure {
+    /// Answer a question beside the tasks. Answered by [`FromWorker::Answered`], out of order.
+    Ask {
         /// Comes back with the answer.
         request: u64,
-        /// The job, which is not to be decoded.
-        #[serde(with = "generation::shared")]
-        job: Arc<GenerateRequest>,
+        /// What is asked.
+        question: Question,
     },
     /// Decode a job.
     Submit(#[serde(with = "generation::shared")] Arc<GenerateRequest>),
@@ -49,8 +49,8 @@ pub enum ToWorker {
     Cancel(TaskId),
     /// Give a session's KV cache back.
     EvictSession(SessionId),
-    /// Forget a [`ToWorker::Measure`] whose answer nobody waits for any more.
-    ForgetMeasure(u64),
+    /// Forget a [`ToWorker::Ask`] whose answer nobody waits for any more.
+    ForgetQuestion(u64),
     /// Show that you live. Answered by [`FromWorker::Pong`], out of order.
     Ping(u64),
     /// End in order: running jobs are canceled.
@@ -68,12 +68,12 @@ pub enum FromWorker {
     Estimated(MemoryEstimate),
     /// Not loaded, or not to be loaded. The worker exits after it.
     LoadFailed(StartError),
-    /// The answer to a [`ToWorker::Measure`].
-    Measured {
-        /// The number that came with the question.
+    /// The answer to a [`ToWorker::Ask`].
+    Answered {
+        /// Of the question.
         request: u64,
-        /// The count, or what is wrong with the job.
-        result: Result<Measured, MeasureError>,
+        /// The answer, or why there is none.
+        result: Result<QuestionAnswer, MeasureError>,
     },
     /// All that one decode step had to say.
     Step(Step),

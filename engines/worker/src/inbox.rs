@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!             ┌─ Submit, Evict, Stop ─► preparer ─► decode loop
-//! reader ─────┼─ Measure, Forget ─────► measuring ─► outbox
+//! reader ─────┼─ Ask, Forget ─────────► measuring ─► outbox
 //!             ├─ Ping ────────────────► outbox: whether the decode loop lives
 //!             └─ Cancel: sets the task's flag
 //! ```
@@ -31,7 +31,8 @@ use crate::load::Loaded;
 use crate::log::{self, Level};
 use crate::measuring::{self, Hands, Measuring};
 use crate::outbox::Outbox;
-use crate::prepare::{Arrival, CancelFlag, Prepared, Work, measure, prepare};
+use crate::prepare::{Arrival, CancelFlag, Prepared, Work, prepare};
+use crate::questions::answer;
 
 /// Jobs that wait to be prepared. The daemon sends no more than there are slots.
 const WAITING: usize = 1024;
@@ -119,8 +120,8 @@ type Preparing = Arc<Mutex<Option<Instant>>>;
 fn start_measuring(loaded: &Arc<Loaded>, outbox: &Outbox) -> std::io::Result<Measuring> {
     let (loaded, outbox) = (Arc::clone(loaded), outbox.clone());
     let hands = Hands {
-        measure: Box::new(move |job| measure(&loaded, job)),
-        answer: Box::new(move |request, result| outbox.send(&FromWorker::Measured { request, result })),
+        answer: Box::new(move |question| answer(&loaded, question)),
+        reply: Box::new(move |request, result| outbox.send(&FromWorker::Answered { request, result })),
         give_up: Box::new(|| {
             log::line(Level::Error, "measuring hangs: the worker ends", &[]);
             exit::at_once(exit::HUNG)
@@ -179,8 +180,8 @@ impl Reader {
                 log::line(Level::Error, "asked to load a second model", &[]);
                 exit::at_once(i32::from(exit::NO_CHANNEL));
             }
-            ToWorker::Measure { request, job } => self.measuring.push(request, job),
-            ToWorker::ForgetMeasure(request) => self.measuring.forget(request),
+            ToWorker::Ask { request, question } => self.measuring.push(request, question),
+            ToWorker::ForgetQuestion(request) => self.measuring.forget(request),
             ToWorker::Ping(ping) => {
                 let (silent, limit) = self.heartbeat.silence(clock::now());
                 let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);

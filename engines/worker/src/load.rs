@@ -31,6 +31,7 @@ use crate::chat::{ChatTemplate, SpecialTexts};
 use crate::clock;
 use crate::ffi::{self, ContextShape};
 use crate::heartbeat::{CallWatch, Heartbeat};
+use crate::infill;
 use crate::log::{self, Level};
 use crate::machine;
 use crate::model_file;
@@ -292,7 +293,10 @@ fn open(
         kv_bytes_per_token: 0,
         workloads: vec![workload],
         strict: true,
-        abilities: abilities_of(workload, template.as_ref()),
+        abilities: Abilities {
+            infill: infill::is_offered(model),
+            ..abilities_of(workload, template.as_ref())
+        },
         model: model_facts(spec, model),
         load_ms: Millis(0),
         memory: None,

@@ -1,4 +1,4 @@
-//! Measures jobs on a thread of its own: a bounded queue whose entries can be taken back, and a watch over the thread.
+//! Measures jobs, and answers what else is asked about text, on a thread of its own: a bounded queue whose entries can be taken back, and a watch over the thread.
 //! A measure that runs past its limit is given up: it is answered with an error, and another thread goes on with the
 //! queue. The thread that it keeps busy cannot be ended by itself, so that few of them are put up with before the
 //! process ends and the daemon starts another.
@@ -15,13 +15,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine_api::{MeasureError, Measured};
-use generation::GenerateRequest;
+use engine_api::{MeasureError, Question, QuestionAnswer};
 
 use crate::clock;
 use crate::log::{self, Level};
 
-/// Jobs that wait to be measured.
+/// Questions that wait for their answers.
 pub const MAX_WAITING: usize = 256;
 
 /// Stack of a thread that splits text into tokens and compiles grammars: both work by recursion.
@@ -33,15 +32,15 @@ pub const LIMIT: Duration = Duration::from_secs(8);
 /// Threads given up that may still run.
 const MAX_GIVEN_UP: usize = 1;
 
-/// The answer to a measure.
-pub type Answer = Result<Measured, MeasureError>;
+/// An answer, or why there is none.
+pub type AnswerResult = Result<QuestionAnswer, MeasureError>;
 
 /// What the desk needs of its surroundings.
 pub struct Hands {
-    /// Measures a job.
-    pub measure: Box<dyn Fn(&GenerateRequest) -> Answer + Send + Sync>,
+    /// Answers a question.
+    pub answer: Box<dyn Fn(&Question) -> AnswerResult + Send + Sync>,
     /// Takes the answer to a request.
-    pub answer: Box<dyn Fn(u64, Answer) + Send + Sync>,
+    pub reply: Box<dyn Fn(u64, AnswerResult) + Send + Sync>,
     /// Ends the process: measuring cannot go on.
     pub give_up: Box<dyn Fn() + Send + Sync>,
 }
@@ -59,7 +58,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(u64, Arc<GenerateRequest>)>,
+    waiting: VecDeque<(u64, Question)>,
     running: Option<Running>,
     /// The number of the thread that takes the next job: one of a lower number was given up.
     thread: u64,
@@ -85,14 +84,14 @@ impl Measuring {
         Ok(measuring)
     }
 
-    /// Takes a job in, or answers that there are too many. Never blocks.
-    pub fn push(&self, request: u64, job: Arc<GenerateRequest>) {
+    /// Takes a question in, or answers that there are too many. Never blocks.
+    pub fn push(&self, request: u64, question: Question) {
         let mut state = self.state();
         if state.waiting.len() >= MAX_WAITING {
             drop(state);
-            return (self.0.hands.answer)(request, Err(MeasureError::Busy));
+            return (self.0.hands.reply)(request, Err(MeasureError::Busy));
         }
-        state.waiting.push_back((request, job));
+        state.waiting.push_back((request, question));
         self.0.changed.notify_all();
     }
 
@@ -107,11 +106,11 @@ impl Measuring {
         thread.spawn(move || measuring.run(number)).map(drop)
     }
 
-    /// Measures one job after the other, until this thread is given up.
+    /// Answers one question after the other, until this thread is given up.
     fn run(&self, number: u64) {
         loop {
             let mut state = self.state();
-            let (request, job) = loop {
+            let (request, question) = loop {
                 match state.waiting.pop_front() {
                     Some(next) => break next,
                     None => state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -120,7 +119,7 @@ impl Measuring {
             state.running = Some(Running { request, since: clock::now() });
             self.0.changed.notify_all();
             drop(state);
-            let answer = (self.0.hands.measure)(&job);
+            let answer = (self.0.hands.answer)(&question);
             let mut state = self.state();
             if state.thread != number {
                 state.given_up -= 1;
@@ -128,7 +127,7 @@ impl Measuring {
             }
             state.running = None;
             drop(state);
-            (self.0.hands.answer)(request, answer);
+            (self.0.hands.reply)(request, answer);
         }
     }
 
@@ -164,7 +163,7 @@ impl Measuring {
         let what = format!(
             "the input took longer than {seconds} s to check: shorten it, or simplify its grammar or schema"
         );
-        (self.0.hands.answer)(request, Err(MeasureError::Invalid(what)));
+        (self.0.hands.reply)(request, Err(MeasureError::Invalid(what)));
         if given_up > MAX_GIVEN_UP || self.spawn(number).is_err() {
             (self.0.hands.give_up)();
         }
@@ -179,24 +178,25 @@ impl Measuring {
 mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-    use generation::Input;
+    use engine_api::Measured;
+    use generation::{GenerateRequest, Input};
     use orchestrator_core::{TaskId, TokenCount};
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn job(prompt: &str) -> Arc<GenerateRequest> {
-        Arc::new(GenerateRequest {
+    fn job(prompt: &str) -> Question {
+        Question::Measure(Arc::new(GenerateRequest {
             seed: 1,
             ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt(prompt.to_owned()))
-        })
+        }))
     }
 
     /// A desk at which a job `hold` says that it began and waits for a word.
     struct PendingRequests {
         measuring: Measuring,
-        answers: Receiver<(u64, Answer)>,
+        answers: Receiver<(u64, AnswerResult)>,
         began: Receiver<()>,
         go_on: SyncSender<()>,
         exits: Receiver<()>,
@@ -209,14 +209,15 @@ mod tests {
         let (exit_tx, exits) = sync_channel(8);
         let hold = Mutex::new(hold);
         let hands = Hands {
-            measure: Box::new(move |job| {
+            answer: Box::new(move |question| {
+                let Question::Measure(job) = question else { unreachable!("only measures here") };
                 if *job.input == Input::Prompt("hold".to_owned()) {
                     began_tx.send(()).expect("the test is there");
                     let _ = hold.lock().expect("whole").recv();
                 }
-                Ok(Measured { tokens: TokenCount(1), longest: TokenCount(1) })
+                Ok(QuestionAnswer::Measured(Measured { tokens: TokenCount(1), longest: TokenCount(1) }))
             }),
-            answer: Box::new(move |request, answer| answer_tx.send((request, answer)).expect("room")),
+            reply: Box::new(move |request, answer| answer_tx.send((request, answer)).expect("room")),
             give_up: Box::new(move || exit_tx.send(()).expect("room")),
         };
         let measuring = Measuring::start(hands, limit).expect("threads");

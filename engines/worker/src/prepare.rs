@@ -18,6 +18,7 @@ use worker_protocol::TaskProgress;
 use crate::chat::{Conversation, OutputFormat, OutputParser, Refused, WantsGrammar};
 use crate::grammar::lazy::LazyGrammar;
 use crate::grammar::{self, AnswerGrammar, AnswerSchema, Begins, Grammar};
+use crate::infill;
 use crate::load::Loaded;
 use crate::reasoning::ReasoningBudget;
 use crate::sample::Settings;
@@ -179,7 +180,7 @@ fn check(loaded: &Loaded, job: &GenerateRequest) -> Result<(), String> {
         return Err(not_offered(loaded, job.workload));
     }
     match (&*job.input, job.workload) {
-        (Input::Prompt(_) | Input::Messages(_), Workload::Completion) => {}
+        (Input::Prompt(_) | Input::Messages(_) | Input::Infill(_), Workload::Completion) => {}
         (Input::Inputs(_), Workload::Completion) => {
             return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
         }
@@ -343,7 +344,7 @@ fn ctx_of(loaded: &Loaded, job: &GenerateRequest) -> u32 {
 /// The field that the input's text number `at` came in.
 fn field_of(input: &Input, at: usize) -> String {
     match input {
-        Input::Prompt(_) => "prompt".into(),
+        Input::Prompt(_) | Input::Infill(_) => "prompt".into(),
         Input::Messages(_) => "messages".into(),
         Input::Inputs(_) => format!("inputs[{at}]"),
     }
@@ -354,6 +355,10 @@ fn tokens_of(
     job: &GenerateRequest,
     texts: &[Cow<'_, str>],
 ) -> Result<Vec<Vec<i32>>, String> {
+    if let Input::Infill(infill) = &*job.input {
+        let room = infill_room(loaded, job);
+        return infill::prompt(loaded.model, infill, room).map(|prompt| vec![prompt]);
+    }
     // Before anything is tokenised: what is too long by its bytes alone should cost nothing.
     let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
     for (at, text) in texts.iter().enumerate() {
@@ -381,6 +386,13 @@ fn tokens_of(
         return Ok(pairs(loaded, texts));
     }
     texts.iter().enumerate().map(read).collect()
+}
+
+/// Tokens that a prompt with a gap may take: what the answer may leave of the context, and half of it at least.
+fn infill_room(loaded: &Loaded, job: &GenerateRequest) -> usize {
+    let ctx = ctx_of(loaded, job).min(loaded.facts.ctx.0) as usize;
+    let answer = job.max_tokens.map_or(ctx / 4, |most| most.0 as usize);
+    ctx.saturating_sub(answer.min(ctx / 2) + 1)
 }
 
 /// The query with each document, as the model was taught to read them.
@@ -413,12 +425,14 @@ enum Purpose {
 
 fn to_read<'a>(loaded: &Loaded, job: &'a GenerateRequest, purpose: Purpose) -> Result<ToRead<'a>, String> {
     let texts = match &*job.input {
-        Input::Prompt(_) if job.extra_body.is_some() => {
+        Input::Prompt(_) | Input::Infill(_) if job.extra_body.is_some() => {
             return Err(
                 "`chat_template_kwargs` go to the chat template: send `messages` with them".to_owned()
             );
         }
         Input::Prompt(prompt) => vec![prompt.into()],
+        // Its tokens are no text's.
+        Input::Infill(_) => Vec::new(),
         Input::Inputs(inputs) => inputs.iter().map(Cow::from).collect(),
         Input::Messages(messages) => return chat(loaded, job, messages, purpose),
     };
@@ -428,6 +442,16 @@ fn to_read<'a>(loaded: &Loaded, job: &'a GenerateRequest, purpose: Purpose) -> R
         None => None,
     };
     Ok(ToRead { texts, grammar, ..ToRead::default() })
+}
+
+/// The prompt that the chat template makes of the job's conversation.
+///
+/// # Errors
+/// The field and what would be right.
+pub fn rendered(loaded: &Loaded, job: &GenerateRequest) -> Result<String, String> {
+    check(loaded, job)?;
+    let read = to_read(loaded, job, Purpose::Measure)?;
+    Ok(read.texts.into_iter().next().unwrap_or_default().into_owned())
 }
 
 /// A conversation through the model's chat template.

@@ -206,6 +206,12 @@ pub fn tokenize_within(model: &LlamaModel, text: &str) -> Vec<i32> {
     model.vocab().tokenize(text.as_bytes(), false, true).into_iter().map(|LlamaToken(id)| id).collect()
 }
 
+/// The tokens of `text` in the middle of another, in which no special token is looked for.
+#[must_use]
+pub fn tokenize_plain(model: &LlamaModel, text: &str) -> Vec<i32> {
+    model.vocab().tokenize(text.as_bytes(), false, false).into_iter().map(|LlamaToken(id)| id).collect()
+}
+
 /// The tokens of a query and a document, to be scored together: by the model's own template for it, or with its
 /// marks between them (llama.cpp's server, `format_prompt_rerank`).
 #[must_use]

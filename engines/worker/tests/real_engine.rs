@@ -15,6 +15,8 @@ mod constraints;
 mod endings;
 #[path = "real_engine/files.rs"]
 mod files;
+#[path = "real_engine/infill.rs"]
+mod infill;
 #[path = "real_engine/logprobs.rs"]
 mod logprobs;
 #[path = "real_engine/many.rs"]

@@ -294,6 +294,7 @@ fn rough_tokens(input: &Input) -> TokenCount {
         Input::Prompt(prompt) => prompt.len(),
         Input::Messages(messages) => messages.iter().map(|message| message.bytes()).sum(),
         Input::Inputs(inputs) => inputs.iter().map(String::len).sum(),
+        Input::Infill(infill) => infill.bytes(),
     };
     TokenCount(u32::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX))
 }

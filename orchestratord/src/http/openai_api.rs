@@ -32,6 +32,7 @@ mod extra_body;
 mod fields;
 mod generation_params;
 mod generation_tasks;
+mod infill;
 mod logit_bias;
 mod logprobs;
 mod models;
@@ -43,6 +44,7 @@ mod response_format;
 mod responses;
 mod routing;
 mod stream;
+mod text_queries;
 mod usage;
 
 /// Clients are configured with a base URL that ends in `/v1`, and some with one that does not; and some add `/v1` to one
@@ -68,7 +70,7 @@ const UNSERVED: [&str; 14] = [
 ];
 
 /// The endpoints, by their paths under a base.
-fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 10] {
+fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
     [
         ("/models", get(models::list).fallback(answer::only_get)),
         ("/models/{id}", get(models::retrieve).fallback(answer::only_get)),
@@ -81,6 +83,11 @@ fn endpoints() -> [(&'static str, MethodRouter<Arc<Api>>); 10] {
         ("/messages", post(anthropic::create).fallback(answer::only_post)),
         ("/messages/count_tokens", post(anthropic::count_tokens).fallback(answer::only_post)),
         ("/rerank", post(rerank::create).fallback(answer::only_post)),
+        // In the forms of `llama-server`.
+        ("/infill", post(infill::create).fallback(answer::only_post)),
+        ("/tokenize", post(text_queries::tokenize).fallback(answer::only_post)),
+        ("/detokenize", post(text_queries::detokenize).fallback(answer::only_post)),
+        ("/apply-template", post(text_queries::apply_template).fallback(answer::only_post)),
     ]
 }
 
@@ -100,7 +107,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 /// Whose words the plane speaks at `path`; nothing where it does not answer there at all.
 fn flavor_at(path: &str) -> Option<ApiFlavor> {
-    static PATHS: LazyLock<[&str; 10]> = LazyLock::new(|| endpoints().map(|(path, _)| path));
+    static PATHS: LazyLock<[&str; 14]> = LazyLock::new(|| endpoints().map(|(path, _)| path));
     let path = BASES.iter().find_map(|base| path.strip_prefix(base)).unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     let is_below =

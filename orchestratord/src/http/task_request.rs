@@ -133,6 +133,11 @@ fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
             not_empty("prompt", prompt)?;
             no_nul(|| "prompt", prompt)
         }
+        (Input::Infill(infill), Workload::Completion) => {
+            let files = infill.files.iter().flat_map(|file| [&file.name, &file.text]);
+            let mut texts = [&infill.prefix, &infill.typed, &infill.suffix].into_iter().chain(files);
+            texts.try_for_each(|text| no_nul(|| "suffix", text))
+        }
         (Input::Messages(messages), Workload::Completion) => {
             check::count("messages", messages.len(), limits::MESSAGES_ITEMS)?;
             for (i, message) in messages.iter().enumerate() {
@@ -159,7 +164,7 @@ fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
             "`inputs` does not go with `workload` `completion`: send `prompt` or `messages`, or set `workload` to \
              `embedding` or `rerank`",
         )),
-        (Input::Prompt(_), Workload::Embedding | Workload::Rerank) => {
+        (Input::Prompt(_) | Input::Infill(_), Workload::Embedding | Workload::Rerank) => {
             Err(invalid(&format!("`prompt` does not go with `workload` `{name}`: send `inputs`")))
         }
         (Input::Messages(_), Workload::Embedding | Workload::Rerank) => {

@@ -167,13 +167,19 @@ fn full() -> Vec<(&'static str, Value)> {
         ("/v1/responses", responses),
         ("/v1/completions", json!({"model": "starter", "prompt": "one", "max_tokens": 8})),
         ("/v1/embeddings", json!({"model": "starter", "input": "one"})),
+        (
+            "/infill",
+            json!({"input_prefix": "one", "input_suffix": "two", "input_extra": [{"text": "three"}]}),
+        ),
+        ("/tokenize", json!({"content": "one"})),
+        ("/detokenize", json!({"tokens": [1]})),
         ("/v1/rerank", json!({"model": "starter", "query": "one", "documents": [{"text": "two"}]})),
     ]
 }
 
 /// A daemon that takes whatever a request may have in it.
 async fn able() -> TestDaemon {
-    let abilities = Abilities { tools: true, images: true, ..Abilities::default() };
+    let abilities = Abilities { tools: true, images: true, infill: true, ..Abilities::default() };
     let workloads = vec![Workload::Completion, Workload::Embedding, Workload::Rerank];
     let options = MockOptions { abilities, workloads, lane_bound: 16, ..MockOptions::default() };
     let daemon = TestDaemon::with(options);

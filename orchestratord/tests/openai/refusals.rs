@@ -24,7 +24,16 @@ fn each() -> Vec<Ask> {
         message(&json!({})),
         Ask::post("/v1/messages/count_tokens").json(&without_limit("starter")),
         respond(&json!({})),
+        infill(&json!({})),
+        Ask::post("/tokenize").json(&json!({"content": "one two"})),
+        Ask::post("/detokenize").json(&json!({"tokens": [1, 2]})),
+        Ask::post("/apply-template").json(&without_limit("starter")),
     ]
+}
+
+/// A gap to fill, with more fields.
+fn infill(more: &Value) -> Ask {
+    Ask::post("/infill").json(&with(json!({"input_prefix": "one", "input_suffix": "two"}), more))
 }
 
 /// A conversation of one turn in OpenAI's newer form, with more fields.
@@ -164,7 +173,14 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (completion(json!({"prompt": []})), "prompt", "at least 1"),
         (completion(json!({"prompt": [1, 2]})), "prompt[0]", "not tokens"),
         (completion(json!({"echo": true})), "echo", "not served here"),
-        (completion(json!({"suffix": "x"})), "suffix", "not served here"),
+        (completion(json!({"suffix": 7})), "suffix", "use a string"),
+        (infill(&json!({"input_extra": [{}]})), "input_extra[0].text", "is missing"),
+        (infill(&json!({"n_predict": "all"})), "n_predict", "a whole number"),
+        (infill(&json!({"mirostat": 2})), "mirostat", "is not a field"),
+        (Ask::post("/tokenize").json(&json!({})), "content", "is missing"),
+        (Ask::post("/detokenize").json(&json!({"tokens": "a"})), "tokens", "an array"),
+        (chat(json!({"keep_alive": "soon"})), "keep_alive", "a text with units"),
+        (embedding(json!("a"), json!({"keep_alive": []})), "keep_alive", "a text with units"),
         (completion(json!({"best_of": 3})), "best_of", "not served here"),
         (completion(json!({"logprobs": 3})), "logprobs", "does not tell"),
         (completion(json!({"logprobs": 21})), "logprobs", "use 0 to 20"),
@@ -291,6 +307,10 @@ pub async fn of_callers(audit: &Audit, daemon: &TestDaemon) {
         message(&unknown),
         respond(&unknown),
         Ask::post("/v1/messages/count_tokens").json(&without_limit("gpt-4o")),
+        infill(&unknown),
+        Ask::post("/tokenize").json(&json!({"content": "one", "model": "gpt-4o"})),
+        Ask::post("/detokenize").json(&json!({"tokens": [1], "model": "gpt-4o"})),
+        Ask::post("/apply-template").json(&without_limit("gpt-4o")),
     ] {
         let unknown = audit.expect(404, at, ask).await.json();
         let message = unknown["error"]["message"].as_str().unwrap();

@@ -331,3 +331,47 @@ async fn what_an_engine_adds_to_its_answer_comes_out_where_and_as_it_was() {
     let response = Ask::post("/v1/responses").json(&json!({"model": "starter", "input": "x"}));
     assert!(audit.expect(200, daemon.address, response).await.json().get("fingerprint").is_none());
 }
+
+/// ORCH-OAI-26
+#[tokio::test]
+async fn a_gap_is_filled_in_the_form_of_llama_server_whole_in_pieces_and_with_the_fields_asked_for() {
+    let (audit, daemon) = (Audit::new(), crate::all_workloads().await);
+    let body = json!({"input_prefix": "one", "input_suffix": "two three four", "n_predict": 3});
+    let ask = |more| Ask::post("/infill").json(&crate::with(body.clone(), &more));
+    let whole = audit.expect(200, daemon.address, ask(json!({}))).await.json();
+    assert_eq!(whole["stop"], true);
+    assert_eq!(whole["tokens_predicted"], 3);
+    assert_eq!(whole["stop_type"], "limit");
+    assert_eq!(whole["timings"]["predicted_n"], 3);
+    let text = whole["content"].as_str().unwrap();
+    assert!(!text.is_empty());
+
+    let fields = json!({"response_fields": ["content", "timings/prompt_n"]});
+    let chosen = audit.expect(200, daemon.address, ask(fields)).await.json();
+    assert_eq!(chosen.as_object().unwrap().keys().collect::<Vec<_>>(), ["content", "timings/prompt_n"]);
+
+    let warmed = audit.expect(200, daemon.address, ask(json!({"n_predict": 0}))).await.json();
+    assert_eq!(warmed["content"], "");
+
+    let stream = wire::send(daemon.address, &ask(json!({"stream": true}))).await;
+    let pieces = stream.text().lines().filter_map(|line| line.strip_prefix("data: "));
+    let pieces: Vec<Value> = pieces.map(|piece| serde_json::from_str(piece).unwrap()).collect();
+    let (last, pieces) = pieces.split_last().unwrap();
+    assert_eq!(
+        (&last["stop"], &last["content"], &last["tokens_predicted"]),
+        (&json!(true), &json!(""), &json!(3))
+    );
+    assert_eq!(pieces.iter().map(|piece| piece["content"].as_str().unwrap()).collect::<String>(), text);
+}
+
+/// ORCH-OAI-27
+#[tokio::test]
+async fn tokens_are_told_with_their_texts_where_these_are_asked_for() {
+    let (audit, daemon) = (Audit::new(), crate::all_workloads().await);
+    let ask = |more| Ask::post("/tokenize").json(&crate::with(json!({"content": "one two"}), &more));
+    let plain = audit.expect(200, daemon.address, ask(json!({}))).await.json();
+    assert_eq!(plain, json!({"tokens": [0, 1]}));
+    let pieces = audit.expect(200, daemon.address, ask(json!({"with_pieces": true}))).await.json();
+    assert_eq!(pieces["tokens"][1]["id"], 1);
+    assert!(pieces["tokens"][1]["piece"].is_string());
+}

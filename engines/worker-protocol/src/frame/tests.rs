@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{FromWorker, ToWorker};
+use engine_api::Question;
 use generation::{Determinism, GenerateRequest, Input, KvHint, Sampling, SamplingParams};
 use orchestrator_core::{Priority, TaskId};
 
@@ -19,7 +20,7 @@ fn measure(text: &str) -> ToWorker {
         kv: KvHint::None,
         ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt(text.to_owned()))
     };
-    ToWorker::Measure { request: 7, job: Arc::new(job) }
+    ToWorker::Ask { request: 7, question: Question::Measure(Arc::new(job)) }
 }
 
 #[test]

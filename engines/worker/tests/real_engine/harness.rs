@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine_api::{
-    Device, EngineFacts, MeasureError, Measured, MemoryEstimate, ReplicaSpec, SessionKv, StartError,
+    Device, EngineFacts, MeasureError, Measured, MemoryEstimate, Question, QuestionAnswer, ReplicaSpec,
+    SessionKv, StartError, TextAnswer, TextQuery,
 };
 use generation::{EndReport, Finish, GenerateRequest, Input, Message, OutputChunk, Role, Sampling};
 use orchestrator_core::{PoolId, ReplicaId, SessionId, TaskId, TokenCount};
@@ -91,7 +92,7 @@ pub struct Worker {
     /// What was reported of each task's work.
     pub progress: HashMap<TaskId, Vec<TaskProgress>>,
     pub pong: Option<Pong>,
-    measured: HashMap<u64, Result<Measured, MeasureError>>,
+    answers_to_questions: HashMap<u64, Result<QuestionAnswer, MeasureError>>,
     asked: u64,
 }
 
@@ -137,7 +138,7 @@ impl Worker {
             sessions: HashMap::new(),
             progress: HashMap::new(),
             pong: None,
-            measured: HashMap::new(),
+            answers_to_questions: HashMap::new(),
             asked: 0,
         }
     }
@@ -214,11 +215,25 @@ impl Worker {
     }
 
     pub fn measure(&mut self, job: GenerateRequest) -> Result<Measured, MeasureError> {
+        match self.ask(Question::Measure(Arc::new(job)))? {
+            QuestionAnswer::Measured(measured) => Ok(measured),
+            QuestionAnswer::Text(answer) => panic!("not asked: {answer:?}"),
+        }
+    }
+
+    pub fn text(&mut self, query: TextQuery) -> Result<TextAnswer, MeasureError> {
+        match self.ask(Question::Text(query))? {
+            QuestionAnswer::Text(answer) => Ok(answer),
+            QuestionAnswer::Measured(measured) => panic!("not asked: {measured:?}"),
+        }
+    }
+
+    fn ask(&mut self, question: Question) -> Result<QuestionAnswer, MeasureError> {
         self.asked += 1;
         let request = self.asked;
-        self.send(&ToWorker::Measure { request, job: Arc::new(job) });
-        self.until(|worker| worker.measured.contains_key(&request));
-        self.measured.remove(&request).expect("just seen")
+        self.send(&ToWorker::Ask { request, question });
+        self.until(|worker| worker.answers_to_questions.contains_key(&request));
+        self.answers_to_questions.remove(&request).expect("just seen")
     }
 
     fn receive(&mut self) -> FromWorker {
@@ -227,8 +242,8 @@ impl Worker {
 
     fn note(&mut self, at: Instant, message: FromWorker) {
         match message {
-            FromWorker::Measured { request, result } => {
-                self.measured.insert(request, result);
+            FromWorker::Answered { request, result } => {
+                self.answers_to_questions.insert(request, result);
             }
             FromWorker::Progress(progress) => {
                 for of_task in progress {

@@ -22,7 +22,7 @@ mod response;
 mod tools;
 
 pub(super) use request::CHAT_FIELDS;
-use request::ChatRequest;
+pub(super) use request::ChatRequest;
 use response::ResponseMeta;
 pub(super) use response::finish_reason;
 pub(super) use tools::arguments_of;

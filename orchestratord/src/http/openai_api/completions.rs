@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
-use generation::{ExtraFields, Input, TokenLogprob, Tools};
+use generation::{ExtraFields, Infill, Input, TokenLogprob, Tools};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -41,7 +41,7 @@ request! {
         best_of: Option<Value>,
         echo: Option<Value>,
         logprobs: Option<u32>,
-        suffix: Option<Value>,
+        suffix: Option<String>,
     }
 }
 
@@ -58,7 +58,6 @@ impl CompletionRequest {
         refuse_unserved(&[
             unserved("best_of", &self.best_of, &[Nothing::One]),
             unserved("echo", &self.echo, &[Nothing::False]),
-            unserved("suffix", &self.suffix, &[Nothing::Empty]),
         ])?;
         match std::mem::replace(&mut self.prompt, TextOr::Many(Vec::new())) {
             TextOr::Text(prompt) => Ok(vec![prompt]),
@@ -89,11 +88,17 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
         let api = Arc::clone(&api);
         move |mut request: CompletionRequest| {
             let prompts = request.check()?;
+            let suffix = request.suffix.take().filter(|suffix| !suffix.is_empty());
             let count = prompts.len();
             let plan = request.take_options()?.plan(&headers)?;
             let mut tasks = Vec::new();
             for prompt in prompts {
-                let input = Input::Prompt(prompt);
+                let input = match &suffix {
+                    Some(suffix) => {
+                        Input::Infill(Infill { prefix: prompt, suffix: suffix.clone(), ..Infill::default() })
+                    }
+                    None => Input::Prompt(prompt),
+                };
                 let of_prompt = plan.tasks(input, Tools::default(), false);
                 tasks.extend(of_prompt.map_err(|refusal| not_admitted(&api, refusal))?);
             }

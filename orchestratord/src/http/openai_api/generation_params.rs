@@ -32,7 +32,7 @@ const CHOICES: std::ops::RangeInclusive<u32> = 1..=16;
 /// The shared fields, as a request brings them. Those of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Default)]
 pub(super) struct GenerationParams {
-    pub(super) model: String,
+    pub(super) model: Option<String>,
     pub(super) stream: Option<bool>,
     pub(super) stream_options: Option<StreamOptions>,
     pub(super) n: Option<u32>,
@@ -112,9 +112,9 @@ macro_rules! request {
 
         $(#[$of_type])*
         #[derive(Debug, serde::Deserialize)]
-        pub(super) struct $name {
+        pub(in crate::http::openai_api) struct $name {
             $($(#[$of_field])* pub(super) $field: $kind,)*
-            model: String,
+            model: Option<String>,
             stream: Option<bool>,
             stream_options: Option<$crate::http::openai_api::generation_params::StreamOptions>,
             n: Option<u32>,
@@ -156,7 +156,7 @@ macro_rules! request {
             /// The shared fields, which are taken out of it.
             pub(super) fn take_params(&mut self) -> $crate::http::openai_api::generation_params::GenerationParams {
                 $crate::http::openai_api::generation_params::GenerationParams {
-                    model: std::mem::take(&mut self.model),
+                    model: self.model.take(),
                     stream: self.stream.take(),
                     stream_options: self.stream_options.take(),
                     n: self.n.take(),
@@ -229,7 +229,7 @@ pub(super) struct GenerationPlan {
     pub(super) options: ResponseOptions,
     /// Answers to each input.
     pub(super) choices: u32,
-    model_ref: String,
+    model_ref: Option<String>,
     keep_alive: Option<KeepAlive>,
     /// Each of them, but for its id and what it reads.
     generate: GenerateRequest,
@@ -243,12 +243,25 @@ impl GenerationParams {
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn plan(self, headers: &HeaderMap) -> Result<GenerationPlan, Refusal> {
+        if self.model.is_none() {
+            let why = "`model` is missing: name one of `GET /v1/models`";
+            return Err(Refusal::Invalid(why.to_owned()));
+        }
+        self.plan_on_any_model(headers)
+    }
+
+    /// The same where a request need not name a model: the first pool that serves it answers then.
+    ///
+    /// # Errors
+    /// See [`Self::plan`].
+    pub(super) fn plan_on_any_model(self, headers: &HeaderMap) -> Result<GenerationPlan, Refusal> {
         let stream = self.stream.unwrap_or_default();
         // Some clients send them with every request.
         let include_usage = self.stream_options.as_ref().and_then(|options| options.include_usage);
         let include_usage = stream && include_usage == Some(true);
         let extra_body = extra_body::fields(self.beyond.clone(), self.known, &[])?;
-        let (lane, model) = Lane::of(&self.model, self.service_tier.as_deref());
+        let named = self.model.clone().unwrap_or_default();
+        let (lane, model) = Lane::of(&named, self.service_tier.as_deref());
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
         let session = self.session(headers)?.map(SessionId);
         let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
@@ -293,13 +306,20 @@ impl GenerationParams {
         let options = ResponseOptions {
             stream,
             include_usage,
-            model: self.model,
+            model: named,
             lane,
             logprobs: self.logprobs,
             reasoning: self.reasoning_place,
         };
         let seed = self.seed.map(i64::cast_unsigned);
-        Ok(GenerationPlan { options, choices, model_ref: model, keep_alive, generate, seed })
+        Ok(GenerationPlan {
+            options,
+            choices,
+            model_ref: self.model.map(|_| model),
+            keep_alive,
+            generate,
+            seed,
+        })
     }
 
     /// The conversation: the request's own word before a header, and a key for the cache last.
@@ -335,7 +355,7 @@ impl GenerationPlan {
             continue_final_message: continues,
             ..self.generate.clone()
         };
-        let model_ref = Some(self.model_ref.clone());
+        let model_ref = self.model_ref.clone();
         let request = TaskRequest {
             model_ref,
             is_ceiling: true,

@@ -196,7 +196,7 @@ impl MessagesRequest {
             tier => tier,
         };
         let shared = GenerationParams {
-            model: self.model,
+            model: Some(self.model),
             stream: self.stream,
             keep_alive: self.keep_alive,
             max_tokens: Some(self.max_tokens),
@@ -226,7 +226,12 @@ impl CountRequest {
         let (reasoning, response_format) = output(self.thinking, self.output_config)?;
         Ok((
             conversation,
-            GenerationParams { model: self.model, response_format, reasoning, ..GenerationParams::default() },
+            GenerationParams {
+                model: Some(self.model),
+                response_format,
+                reasoning,
+                ..GenerationParams::default()
+            },
         ))
     }
 }

@@ -74,7 +74,10 @@ impl ChatRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn check(&mut self, image_urls: &ImageUrls) -> Result<Conversation, Refusal> {
+    pub(in crate::http::openai_api) fn check(
+        &mut self,
+        image_urls: &ImageUrls,
+    ) -> Result<Conversation, Refusal> {
         self.refuse_unserved()?;
         self.max_tokens = match (self.max_tokens, self.max_completion_tokens) {
             (Some(old), Some(new)) if old != new => {
@@ -103,7 +106,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-    pub(super) fn take_options(&mut self) -> Result<GenerationParams, Refusal> {
+    pub(in crate::http::openai_api) fn take_options(&mut self) -> Result<GenerationParams, Refusal> {
         let wanted = self.logprobs == Some(true);
         let logprobs = logprobs::asked(wanted, self.top_logprobs, "`logprobs` `true`")?;
         let (reasoning, reasoning_place) = self.take_reasoning()?;

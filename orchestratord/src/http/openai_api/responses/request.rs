@@ -219,7 +219,7 @@ impl ResponsesRequest {
         let reasoning = reasoning.transpose()?;
         let (reasoning, reasoning_place) = reasoning.unwrap_or_default();
         let shared = GenerationParams {
-            model: self.model,
+            model: Some(self.model),
             stream: self.stream,
             keep_alive: self.keep_alive,
             max_tokens: self.max_output_tokens,
