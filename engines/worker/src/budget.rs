@@ -8,7 +8,7 @@
 //!
 //! Whose streams are guarded: all of them, unless the next prompt to read is interactive, which batch
 //! streams do not hold up. Whose prompts are read: interactive ones first; batch prompts that hold a slot
-//! always get a share, and so does the strict lane.
+//! always get a share, which a short one takes at once, and so does the strict lane.
 //!
 //! Rules: ORCH-WORKER-1
 
@@ -116,7 +116,7 @@ pub struct StepBudget {
     saved: f64,
     /// Parts of prompt tokens that were left over.
     rest: f64,
-    /// Prompt tokens that the batch lane is owed.
+    /// Prompt tokens that the batch lane is owed; less than none where it took some ahead.
     owed: f64,
     since_quiet: u32,
 }
@@ -230,14 +230,23 @@ impl StepBudget {
         1
     }
 
-    /// Which lane `tokens` go to, of which not more wait.
+    /// Which lane `tokens` go to, of which not more wait. Batch prompts that their share holds before the interactive ones
+    /// are read go first: these are done no later for it, and a short prompt does not wait for a long one.
     fn split(&mut self, tokens: usize, wants: Wants) -> (usize, usize) {
-        if wants.interactive == 0 || wants.batch == 0 {
+        if wants.interactive == 0 {
             self.owed = 0.0;
-            return (tokens.min(wants.interactive), tokens.min(wants.batch));
+            return (0, tokens.min(wants.batch));
         }
         self.owed += tokens as f64 * LESSER_SHARE;
-        let owed = (self.owed as usize).min(tokens).min(wants.batch);
+        if wants.batch == 0 {
+            // A share that nobody wants is not saved, and one that was taken ahead is paid back.
+            self.owed = self.owed.min(0.0);
+            return (tokens.min(wants.interactive), 0);
+        }
+        let share_of_all = (wants.interactive + wants.batch).saturating_sub(tokens) as f64 * LESSER_SHARE;
+        let fits = wants.batch as f64 <= self.owed + share_of_all;
+        let owed = if fits { wants.batch } else { self.owed.max(0.0) as usize };
+        let owed = owed.min(tokens).min(wants.batch);
         self.owed -= owed as f64;
         let interactive = (tokens - owed).min(wants.interactive);
         (interactive, tokens - interactive)

@@ -169,6 +169,32 @@ fn interactive_prompts_go_first_and_batch_prompts_never_starve() {
     }
 }
 
+/// ORCH-WORKER-1
+#[test]
+fn a_short_batch_prompt_is_read_beside_a_long_interactive_one_which_is_done_no_later() {
+    let mut budget = uninterrupted();
+    let (mut interactive, mut batch) = (7491, 583);
+    let (mut read, mut batch_done_at) = (0, None);
+    let mut later = 0;
+    while interactive > 0 {
+        let plan = budget.plan(Wants { interactive, batch, ..Wants::default() });
+        interactive -= plan.interactive;
+        batch -= plan.batch;
+        read += plan.interactive + plan.batch;
+        if batch == 0 && batch_done_at.is_none() {
+            batch_done_at = Some(read);
+            // Others that come one after the other get no more than the share of the lane.
+            later = 4000;
+            batch = 400;
+        } else if batch == 0 && later > 0 {
+            later -= 400;
+            batch = 400;
+        }
+    }
+    assert!(batch_done_at.is_some_and(|at| at <= 700), "{batch_done_at:?}");
+    assert!(read <= 7491 * 8 / 7 + 32, "the interactive prompt is done after {read} tokens");
+}
+
 #[test]
 fn no_lane_leaves_room_that_the_other_could_use() {
     let mut budget = uninterrupted();
