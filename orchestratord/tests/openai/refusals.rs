@@ -118,7 +118,7 @@ fn at_fault() -> Vec<(Ask, &'static str, &'static str)> {
         (chat(json!({"logprobs": "yes"})), "logprobs", "`true` or `false`"),
         (chat(json!({"logprobs": true, "top_logprobs": 21})), "top_logprobs", "use 0 to 20"),
         (chat(json!({"top_logprobs": 2})), "top_logprobs", "goes with `logprobs` `true` only"),
-        (chat(json!({"tools": [{"type": "web_search"}]})), "tools[0].type", "`custom`"),
+        (chat(json!({"tools": [{"type": "poem"}]})), "tools[0].type", "`custom`"),
         (chat(json!({"modalities": ["text", "audio"]})), "modalities", "not served here"),
         (chat(json!({"reasoning_effort": "huge"})), "reasoning_effort", "`medium`"),
         (chat(json!({"thinking": {"type": "yes"}})), "thinking.type", "`disabled`"),

@@ -252,3 +252,16 @@ async fn a_call_of_a_custom_tool_comes_out_as_one_whole_and_in_pieces_alike() {
     let input: String = calls.iter().filter_map(|call| call["custom"]["input"].as_str()).collect();
     assert_eq!(input, "a\n\"b\"");
 }
+
+/// ORCH-OAI-23
+#[tokio::test]
+async fn a_chat_leaves_tools_out_that_only_their_provider_runs() {
+    let (audit, daemon) = (Audit::new(), calling(a_call()).await);
+    let tools = json!([
+        {"type": "web_search_preview", "search_context_size": "low"},
+        {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
+    let answer = audit.expect(200, daemon.address, crate::chat("one", &json!({"tools": tools}))).await.json();
+    assert_eq!(answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "weather");
+    let only = json!({"tools": [{"type": "web_search"}], "tool_choice": {"type": "function", "function": {"name": "x"}}});
+    audit.expect(400, daemon.address, crate::chat("one", &only)).await;
+}

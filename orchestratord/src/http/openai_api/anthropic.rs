@@ -77,3 +77,6 @@ pub(super) async fn count_tokens(
     let measured = api.driver.count(&mut task).await.map_err(|refusal| not_admitted(&api, refusal))?;
     Ok(Json(Count { input_tokens: measured.tokens.0 }))
 }
+
+#[cfg(test)]
+mod tests;

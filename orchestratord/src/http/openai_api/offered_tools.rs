@@ -20,6 +20,25 @@ const BETWEEN_NAMES: &str = "__";
 /// The kinds of left-out tools that one log line names at most.
 const LOGGED: usize = 16;
 
+/// The types of tools that OpenAI defines or runs.
+const BUILT_IN: [&str; 15] = [
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use",
+    "computer_use_preview",
+    "file_search",
+    "image_generation",
+    "local_shell",
+    "mcp",
+    "programmatic_tool_calling",
+    "shell",
+    "tool_search",
+    "web_search",
+    "web_search_preview",
+    "x_search",
+];
+
 /// A tool whose input is a text.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +138,14 @@ impl ToolNames {
     pub(super) fn is_custom(&self, offered: &str) -> bool {
         self.of(offered).is_some_and(|tool| tool.is_custom)
     }
+}
+
+/// Whether a tool of this type is one of OpenAI's own; some have a date in their type.
+pub(super) fn is_built_in(kind: &str) -> bool {
+    let is_it = |built_in: &str| {
+        kind.strip_prefix(built_in).is_some_and(|rest| rest.is_empty() || rest.starts_with("_2"))
+    };
+    BUILT_IN.iter().any(|built_in| is_it(built_in))
 }
 
 /// The name under which the model is offered `name` of `namespace`.

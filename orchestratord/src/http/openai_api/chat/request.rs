@@ -7,7 +7,7 @@ use generation::ReasoningOptions;
 use serde_json::Value;
 
 use super::message::Message;
-use super::tools::{self, NamedTool, ToolSpec};
+use super::tools::{self, NamedTool};
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
 use crate::http::image_url::ImageUrls;
@@ -23,7 +23,7 @@ request! {
     struct ChatRequest, CHAT_FIELDS {
         messages: Vec<Message>,
         max_completion_tokens: Option<u32>,
-        tools: Option<Vec<ToolSpec>>,
+        tools: Option<Vec<serde_json::Map<String, Value>>>,
         tool_choice: Option<TextOrObject<NamedTool>>,
         parallel_tool_calls: Option<bool>,
         logprobs: Option<bool>,

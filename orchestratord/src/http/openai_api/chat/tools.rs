@@ -12,7 +12,8 @@ use crate::backpressure::Refusal;
 use crate::http::answer::shown;
 use crate::http::openai_api::custom_input::custom_arguments;
 use crate::http::openai_api::fields::TextOrObject;
-use crate::http::openai_api::offered_tools::{ClientChoice, CustomTool, ToolSet};
+use crate::http::openai_api::offered_tools::{ClientChoice, CustomTool, ToolSet, is_built_in};
+use crate::http::problem;
 
 /// The kind of tool that every model knows.
 const FUNCTION: &str = "function";
@@ -23,7 +24,7 @@ const CUSTOM: &str = "custom";
 /// A tool. Fields of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ToolSpec {
+struct ToolSpec {
     #[serde(rename = "type")]
     kind: String,
     function: Option<Function>,
@@ -131,9 +132,15 @@ struct CalledCustom {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-pub(super) fn offered(specs: Vec<ToolSpec>) -> Result<ToolSet, Refusal> {
+pub(super) fn offered(specs: Vec<Map<String, Value>>) -> Result<ToolSet, Refusal> {
     let mut set = ToolSet::default();
     for (i, spec) in specs.into_iter().enumerate() {
+        let kind = spec.get("type").and_then(Value::as_str).unwrap_or_default();
+        if is_built_in(kind) {
+            set.leave_out(kind, spec.get("name").and_then(Value::as_str));
+            continue;
+        }
+        let spec: ToolSpec = problem::parse_part(&format!("tools[{i}]"), Value::Object(spec))?;
         let missing = |field: &str| {
             Refusal::Invalid(format!("`tools[{i}].{field}` is missing: say what is to be called"))
         };

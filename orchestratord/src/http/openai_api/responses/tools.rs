@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
-use crate::http::openai_api::offered_tools::{ClientChoice, CustomFormat, CustomTool, ToolSet};
+use crate::http::openai_api::offered_tools::{ClientChoice, CustomFormat, CustomTool, ToolSet, is_built_in};
 use crate::http::problem;
 
 /// A function, a custom tool, or a namespace of both. Fields of type [`IgnoredAny`] are taken and have no effect.
@@ -37,25 +37,6 @@ struct ToolSpec {
     #[serde(default, rename = "output_schema")]
     _output_schema: IgnoredAny,
 }
-
-/// The types of tools that OpenAI defines or runs.
-const BUILT_IN: [&str; 15] = [
-    "apply_patch",
-    "code_interpreter",
-    "computer",
-    "computer_use",
-    "computer_use_preview",
-    "file_search",
-    "image_generation",
-    "local_shell",
-    "mcp",
-    "programmatic_tool_calling",
-    "shell",
-    "tool_search",
-    "web_search",
-    "web_search_preview",
-    "x_search",
-];
 
 /// Types of tools that the model is offered.
 const SERVED: [&str; 3] = ["function", "custom", "namespace"];
@@ -85,14 +66,6 @@ fn offer_within(
         spec.offer(&field, namespace, set)?;
     }
     Ok(())
-}
-
-/// Whether a tool of this type is one of OpenAI's own; some have a date in their type.
-fn is_built_in(kind: &str) -> bool {
-    let is_it = |built_in: &str| {
-        kind.strip_prefix(built_in).is_some_and(|rest| rest.is_empty() || rest.starts_with("_2"))
-    };
-    BUILT_IN.iter().any(|built_in| is_it(built_in))
 }
 
 impl ToolSpec {
