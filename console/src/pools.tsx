@@ -140,6 +140,12 @@ function Line({ replica }: { replica: Replica }) {
           {replica.ctx !== undefined && ` · ${replica.ctx} context`}
         </p>
       )}
+      {replica.kv_cells !== undefined && (
+        <p class="dim small num">
+          KV cache: {replica.kv_cells_used !== undefined && `${count(replica.kv_cells_used)} of `}
+          {count(replica.kv_cells)} tokens
+        </p>
+      )}
     </li>
   );
 }

@@ -28,6 +28,8 @@ export interface Replica {
   build?: string;
   slots?: number;
   slots_busy: number;
+  kv_cells?: number;
+  kv_cells_used?: number;
   ctx?: number;
   prefill_tokens_per_s?: number;
   decode_tokens_per_s?: number;

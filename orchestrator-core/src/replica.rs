@@ -69,6 +69,8 @@ pub struct ReplicaSnapshot {
     pub slots: u16,
     /// Slots with a task on them.
     pub busy: u16,
+    /// Cells of the KV cache that tasks hold or keep for their answers; nothing where they are not counted.
+    pub cells_kept: Option<TokenCount>,
     /// Prompt tokens a second, measured; nothing before any measurement.
     pub prefill_tps: Option<f64>,
     /// Answer tokens a second of one stream with all slots busy; nothing before any measurement.
@@ -174,8 +176,11 @@ impl Replica {
 
     /// Cells that no task is to have; nothing where they are not counted.
     fn free_cells(&self) -> Option<u64> {
-        let kept: u64 = self.occupied.iter().map(|held| u64::from(held.cells.0)).sum();
-        Some(u64::from(self.kv_cells?.0).saturating_sub(kept))
+        Some(u64::from(self.kv_cells?.0).saturating_sub(self.cells_kept()))
+    }
+
+    fn cells_kept(&self) -> u64 {
+        self.occupied.iter().map(|held| u64::from(held.cells.0)).sum()
     }
 
     /// How many of the tasks that run have to end before there is room for `cells`, where they end in this order.
@@ -275,6 +280,10 @@ impl Replica {
             availability: self.availability,
             slots: self.slots,
             busy: self.busy(),
+            cells_kept: self.kv_cells.map(|all| {
+                let kept = self.cells_kept().min(all.0.into());
+                TokenCount(u32::try_from(kept).unwrap_or(u32::MAX))
+            }),
             prefill_tps: self.speed.prefill_ms(TYPICAL_PROMPT).and_then(|ms| per_second(ms / TYPICAL_PROMPT)),
             decode_tps: self.speed.token_ms(f64::from(self.slots)).and_then(per_second),
         }

@@ -30,6 +30,7 @@ use crate::driver::{DriverTask, OpenPool, Sources};
 use crate::engine::Offload;
 use crate::handle::DriverHandle;
 use crate::http::{Api, Instruments, ReadDevices};
+use crate::log_ring::LogRing;
 use crate::metrics::Metrics;
 use crate::model_folder::ModelFolder;
 use crate::server::{Ended, Server};
@@ -71,6 +72,8 @@ pub struct Parts {
     pub probe: Box<dyn DeviceProbe>,
     /// Where models are.
     pub store: Store,
+    /// The last lines of the log.
+    pub log: Arc<LogRing>,
 }
 
 /// A running daemon.
@@ -166,7 +169,7 @@ impl Daemon {
 
         let address = parts.listener.local_addr()?;
         let settings = settings::http_settings(config, parts.token, address, parts.build);
-        let instruments = Instruments { metrics, devices, ledger, clock, models };
+        let instruments = Instruments { metrics, devices, ledger, clock, models, log: parts.log };
         let api = Api::new(driver.clone(), settings, instruments);
         let limits = settings::connection_limits(config);
         let server = Server::start(parts.listener, api.router(), limits)?;

@@ -2,7 +2,7 @@
 //! of them. Values only: the driver makes them, and nothing here asks for more.
 
 use engine_api::{EngineFacts, EngineKind};
-use orchestrator_core::{Millis, PoolId, Priority, ReplicaId};
+use orchestrator_core::{Millis, PoolId, Priority, ReplicaId, TokenCount};
 use pool_manager::Placement;
 
 use crate::state::ModelState;
@@ -129,6 +129,8 @@ pub struct ReplicaView {
     pub facts: Option<EngineFacts>,
     /// Slots that decode a task now.
     pub slots_busy: u16,
+    /// Cells of its KV cache that running tasks hold or keep for their answers, where they are counted.
+    pub kv_cells_used: Option<TokenCount>,
     /// Measured speed of one stream.
     pub decode_tps: Option<f64>,
     /// Measured speed of prompt reading.

@@ -23,6 +23,7 @@ use crate::auth::ApiToken;
 use crate::clock::Clock;
 use crate::engine::kind;
 use crate::handle::DriverHandle;
+use crate::log_ring::LogRing;
 use crate::metrics::Metrics;
 use crate::model_folder::ModelFolder;
 
@@ -39,9 +40,11 @@ pub mod guard;
 mod heavy;
 pub mod image_url;
 mod keep_alive;
+mod log;
 pub mod models;
 mod openai_api;
 pub mod problem;
+mod refusal_log;
 mod store;
 mod streams;
 pub mod task_request;
@@ -51,6 +54,7 @@ mod unread;
 use cors::Origins;
 use guard::HostRules;
 use image_url::ImageUrls;
+use refusal_log::RefusalLog;
 use streams::Streams;
 
 /// What the HTTP planes need to know of the configuration.
@@ -104,6 +108,8 @@ pub struct Instruments {
     pub clock: Clock,
     /// The models of this machine.
     pub models: Arc<ModelFolder>,
+    /// The last lines of the log.
+    pub log: Arc<LogRing>,
 }
 
 /// What handlers get: the way to the driver, and what they need to read a request and to write an answer.
@@ -118,13 +124,15 @@ pub struct Api {
     clock: Clock,
     console: console::session::Sessions,
     models: Arc<ModelFolder>,
+    refusals: Arc<RefusalLog>,
+    log: Arc<LogRing>,
 }
 
 impl Api {
     /// The planes in front of `driver`.
     #[must_use]
     pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
-        let Instruments { metrics, devices, ledger, clock, models } = instruments;
+        let Instruments { metrics, devices, ledger, clock, models, log } = instruments;
         Arc::new(Self {
             driver,
             settings: RwLock::new(Arc::new(settings)),
@@ -135,6 +143,8 @@ impl Api {
             clock,
             console: console::sessions(),
             models,
+            refusals: RefusalLog::new(clock),
+            log,
         })
     }
 
@@ -170,6 +180,7 @@ impl Api {
             .route("/v1/store/fetches", post(store::create_fetch).fallback(answer::only_post))
             .route("/v1/store/fetches/{id}", delete(store::delete_fetch).fallback(answer::only_delete))
             .route("/v1/figures", get(figures::get_figures).fallback(answer::only_get))
+            .route("/v1/log", get(log::get_log).fallback(answer::only_get))
             .route("/metrics", get(control::get_metrics).fallback(answer::only_get))
             .merge(openai_api::routes())
             .merge(console::routes())

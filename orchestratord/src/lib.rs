@@ -13,6 +13,7 @@ pub mod exit;
 pub mod handle;
 pub mod health_view;
 pub mod http;
+pub mod log_ring;
 pub mod logging;
 pub mod metrics;
 pub mod model_folder;

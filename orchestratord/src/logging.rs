@@ -1,4 +1,4 @@
-//! The log: lines on standard error or in a file, for people or as JSON. A thread of its own writes them
+//! The log: lines on standard error or in a file, for people or as JSON; the last ones are kept in memory. A thread of its own writes them
 //! (`logging/writer.rs`), so that a slow disk or a pipe that nobody reads stops no request.
 //!
 //! Rules: ORCH-CLI-13, ORCH-INST-8
@@ -7,12 +7,14 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use config_schema::{LogConfig, LogFormat, LogLevel};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 
+use crate::log_ring::LogRing;
 use writer::{Notice, Sink, Writer};
 
 mod writer;
@@ -21,6 +23,7 @@ mod writer;
 #[derive(Debug)]
 pub struct Log {
     writer: Writer,
+    last_lines: Arc<LogRing>,
     filter: reload::Handle<EnvFilter, Registry>,
     /// Whether `RUST_LOG` sets the filter in place of the configuration.
     is_set_by_environment: bool,
@@ -38,7 +41,8 @@ pub fn start(config: &LogConfig) -> io::Result<Log> {
         Some(path) => (Sink::file(path, open)?, false),
         None => (Sink::stream(io::stderr()), io::stderr().is_terminal()),
     };
-    let writer = Writer::start(sink, Box::new(report))?;
+    let last_lines = LogRing::new();
+    let writer = Writer::start(sink, Box::new(report))?.keeping(Arc::clone(&last_lines));
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(writer.clone());
     let lines = match config.format {
@@ -49,10 +53,16 @@ pub fn start(config: &LogConfig) -> io::Result<Log> {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
-    Ok(Log { writer, filter: handle, is_set_by_environment })
+    Ok(Log { writer, last_lines, filter: handle, is_set_by_environment })
 }
 
 impl Log {
+    /// The last lines.
+    #[must_use]
+    pub fn last_lines(&self) -> Arc<LogRing> {
+        Arc::clone(&self.last_lines)
+    }
+
     /// Opens the log file anew, for whoever has moved the old one away. Does not wait; the outcome is a log line.
     pub fn reopen(&self) {
         self.writer.reopen();

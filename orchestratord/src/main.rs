@@ -124,6 +124,7 @@ async fn run(
         offload: engine::offload(),
         probe: pool_manager::probe(),
         store: Store::new(config.models_dir.clone(), Env::of_process()),
+        log: log.last_lines(),
     };
     let mut daemon = Daemon::start(config, parts).map_err(failed)?;
     let address = daemon.address();

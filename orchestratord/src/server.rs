@@ -12,7 +12,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ impl Acceptor {
         loop {
             let place = self.place().await;
             match self.listener.accept().await {
-                Ok((stream, _)) => self.serve(stream, place),
+                Ok((stream, peer)) => self.serve(stream, peer.ip(), place),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -198,7 +198,7 @@ impl Acceptor {
         self.places.take(&mut self.limits).await
     }
 
-    fn serve(&self, stream: TcpStream, place: Place) {
+    fn serve(&self, stream: TcpStream, peer: IpAddr, place: Place) {
         // A token is a small write that must not wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was gone before it was served");
@@ -209,7 +209,7 @@ impl Acceptor {
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_header_size(limits.header_bytes);
-        let authenticated = Authenticated::default();
+        let authenticated = Authenticated::not_yet(peer);
         let routes = Routes { router: self.router.clone(), authenticated: authenticated.clone() };
         let stream = TimedStream::new(stream, limits.write_timeout);
         let connection = http.serve_connection(TokioIo::new(stream), routes);

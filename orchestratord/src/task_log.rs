@@ -64,6 +64,15 @@ pub struct TaskEnd {
     pub extra: Option<Arc<ExtraFields>>,
 }
 
+/// How much of a task's prompt an engine has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptProgress {
+    /// Tokens that are read, those found in the KV cache included.
+    pub read: TokenCount,
+    /// Tokens of the prompt.
+    pub of: TokenCount,
+}
+
 /// One task's log. Shared between its engine's sink, the driver and its readers.
 #[derive(Debug, Default)]
 pub struct TaskLog {
@@ -85,6 +94,8 @@ struct Written {
     end: Option<TaskEnd>,
     /// The placement that writes, from 1; 0 while none does.
     writer: u32,
+    /// How much of the prompt is read, while it is read.
+    reading: Option<PromptProgress>,
     /// Who reads, each at the place its reader knows.
     slots: Vec<ReaderSlot>,
 }
@@ -130,6 +141,22 @@ impl TaskLog {
             written.writer = run;
         }
         may
+    }
+
+    /// Notes how much of the prompt is read, and wakes the readers where that is news. Not told once there is output.
+    pub fn reads_prompt(&self, progress: PromptProgress) {
+        let mut written = self.lock();
+        if written.ends.is_empty() && written.end.is_none() && written.reading != Some(progress) {
+            written.reading = Some(progress);
+            written.wake_readers();
+        }
+    }
+
+    /// How much of the prompt is read: nothing where nobody says, and once there is output.
+    #[must_use]
+    pub fn reading(&self) -> Option<PromptProgress> {
+        let written = self.lock();
+        written.reading.filter(|_| written.ends.is_empty() && written.end.is_none())
     }
 
     /// Takes nothing more from the placement that writes.
@@ -330,6 +357,12 @@ impl LogReader {
     pub fn metadata(&self, events: Range<u32>) -> Vec<EventMetadata> {
         let events = events.start as usize..events.end as usize;
         self.log.lock().metadata.as_ref().map_or_else(Vec::new, |metadata| metadata.of(events))
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<TaskLog> {
+        &self.log
     }
 
     /// All that is there and not yet read, without waiting.

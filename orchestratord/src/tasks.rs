@@ -6,6 +6,7 @@
 //! | pool controller, one a pool | the daemon's shutdown token, or the end of its orders when the pool was removed; a fetch that is under way is told | its replicas are gone |
 //! | a fleet that leaves, one a reload | the daemon's shutdown token: its tasks are not waited for then | its replicas are gone |
 //! | end of an engine that hangs, one an engine | nobody: it has the grace of a stop, and is killed then | the engine is gone |
+//! | count of refused requests without a line, one a status | the end of the runtime | the count is logged |
 //! | cancel of what a client left behind | the driver going away | the driver has answered |
 //! | word to the service manager | the end of the daemon's stop | the driver has ended, or nobody listens |
 //!

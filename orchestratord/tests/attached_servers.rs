@@ -78,6 +78,7 @@ fn start(urls: &[String]) -> Daemon {
         offload: Offload::None,
         probe: Box::new(NoDevices),
         store: Store::new(folder.path().to_owned(), Env::default()),
+        log: Arc::default(),
     };
     Daemon::start(&config, parts).unwrap()
 }

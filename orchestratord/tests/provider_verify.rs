@@ -140,7 +140,7 @@ async fn answers_of_a_pool_that_serves(audit: &Audit, daemon: &TestDaemon) {
     assert!(metrics.text().contains("queue_depth{") && metrics.text().ends_with("# EOF\n"));
 }
 
-/// ORCH-FIG-1, ORCH-TASK-17, ORCH-MODEL-14
+/// ORCH-FIG-1, ORCH-LOG-1, ORCH-TASK-17, ORCH-MODEL-14
 async fn figures_and_models(audit: &Audit, daemon: &TestDaemon) {
     let at = daemon.address;
     let ask =
@@ -157,6 +157,9 @@ async fn figures_and_models(audit: &Audit, daemon: &TestDaemon) {
         (started + pool["started"].as_u64().unwrap(), written + pool["tokens_out"].as_u64().unwrap())
     });
     assert!(started >= 1 && written >= 2, "{figures}");
+
+    let log = audit.expect(200, at, Ask::get("/v1/log?from=0&lines=1")).await.json();
+    assert_eq!(log, json!({"first": 0, "lines": ["2026-01-01T00:00:00Z  INFO listening"]}));
 
     let nowhere = "https://127.0.0.1:1/a.gguf";
     let begun = audit

@@ -567,6 +567,14 @@ pub struct Lane {
     ///How many tasks may wait in it.
     pub bound: u32,
 }
+///Lines of the log.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct LogPage {
+    ///The number of the first of `lines`, of all that were logged; of the next one to come where there are none.
+    pub first: u64,
+    ///The lines, in order.
+    pub lines: ::std::vec::Vec<::std::string::String>,
+}
 ///An addition to one token's logit, or to those of all tokens of a text. Exactly one of `token` and `text` is there.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -1098,6 +1106,9 @@ pub struct Replica {
     ///Tokens that its KV cache holds, which all slots share. Absent where each slot has a part of its own, or the engine does not say.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub kv_cells: ::std::option::Option<u32>,
+    ///Of `kv_cells`, those that running tasks hold or keep for their answers. Absent where `kv_cells` is.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub kv_cells_used: ::std::option::Option<u32>,
     ///Tokens of input read a second, as measured. Absent until measured.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub prefill_tokens_per_s: ::std::option::Option<f64>,

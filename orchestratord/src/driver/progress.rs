@@ -19,6 +19,7 @@ use super::task::TaskState;
 use super::task_end::ReplicaLoss;
 use super::{Driver, Effect, PROGRESS_CHECK};
 use crate::pool_protocol::PoolKey;
+use crate::task_log::PromptProgress;
 
 /// A placement as this file looks at it.
 struct Placement {
@@ -61,6 +62,9 @@ impl Driver {
                 TaskState::Running(running) => running.progress.read(*work, now),
                 TaskState::Leaving { progress, .. } => progress.read(*work, now),
                 TaskState::Waiting { .. } | TaskState::Ended => {}
+            }
+            if let Some(read) = task.tokens_read() {
+                task.log.reads_prompt(PromptProgress { read, of: task.tokens_in });
             }
         }
         for place in 0..self.pools.len() {

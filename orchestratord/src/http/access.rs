@@ -1,7 +1,7 @@
 //! What stands around every request: one log line, the words of the plane, and an answer even when a handler
 //! panics. It is one layer: the router copies every layer for every request, each with those within it.
 //!
-//! Rules: ORCH-ERR-5, ORCH-SEC-4, ORCH-TASK-17
+//! Rules: ORCH-ERR-5, ORCH-ERR-10, ORCH-SEC-4, ORCH-TASK-17
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,13 +14,15 @@ use http::Method;
 use http::header::USER_AGENT;
 use orchestrator_core::{TaskId, Timestamp};
 
-use super::answer::Refused;
+use super::answer::{Refused, shown};
 use super::console::session::is_own_page;
 use super::openai_api::error::in_api_flavor;
+use super::refusal_log::{self, RefusalLog};
 use super::unread::BodyRead;
 use super::{Api, cors, guard};
 use crate::backpressure::Refusal;
 use crate::clock::Clock;
+use crate::server::Authenticated;
 use crate::task_view::ClientName;
 
 /// Beside a response that is about one task.
@@ -29,7 +31,7 @@ pub(super) struct About(pub(super) TaskId);
 
 /// Passes a request on, and its answer back.
 pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let line = Line::begin(api.clock, &request);
+    let line = Line::begin(&api, &request);
     let origin = api.settings().origins.of(request.headers());
     let client = client_of(&request);
     let (body, request) = BodyRead::watch(request);
@@ -41,6 +43,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         tracing::error!(path = line.path, panic = what, "a request handler panicked");
         Refused::from(Refusal::Internal).into_response()
     });
+    let refused = response.extensions().get::<Refused>().cloned();
     let mut response = in_api_flavor(&line.path, response);
     if let Some(origin) = origin {
         cors::allow(origin, &mut response);
@@ -49,7 +52,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
     if let (Some(client), Some(About(task))) = (client, response.extensions().get()) {
         api.driver.asked_by(*task, client);
     }
-    line.end(&response);
+    line.end(&response, refused.as_ref());
     response
 }
 
@@ -64,29 +67,55 @@ fn client_of(request: &Request) -> Option<ClientName> {
     ClientName::new(request.headers().get(USER_AGENT)?.to_str().ok()?)
 }
 
-/// One line a request: at `info` when it was refused for good or failed, else at `debug`, a full queue
-/// included, since that is what a queue is for. Neither the query string, nor a header, nor a body is logged.
+/// What a request says of who sends it: a browser for the console, a `User-Agent`, or else an address.
+fn sender_of(request: &Request) -> Option<ClientName> {
+    if is_own_page(request.headers()) {
+        return ClientName::new("console");
+    }
+    let named = request.headers().get(USER_AGENT).and_then(|agent| ClientName::new(agent.to_str().ok()?));
+    named.or_else(|| {
+        let peer = request.extensions().get::<Authenticated>()?.peer()?;
+        ClientName::new(&peer.to_string())
+    })
+}
+
+/// One line a request: at `info` when it was refused, as far as [`super::refusal_log`] lets it, else at `debug`. Neither
+/// the query string, nor a header but `User-Agent`, nor a body is logged.
 struct Line {
     clock: Clock,
+    refusals: Arc<RefusalLog>,
     method: Method,
     path: String,
+    sender: Option<ClientName>,
     begun: Timestamp,
 }
 
 impl Line {
-    fn begin(clock: Clock, request: &Request) -> Self {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        Self { clock, method, path, begun: clock.now() }
+    fn begin(api: &Api, request: &Request) -> Self {
+        Self {
+            clock: api.clock,
+            refusals: Arc::clone(&api.refusals),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            sender: sender_of(request),
+            begun: api.clock.now(),
+        }
     }
 
-    fn end(&self, response: &Response) {
-        let Self { clock, method, path, begun } = self;
+    fn end(&self, response: &Response, refused: Option<&Refused>) {
+        let Self { clock, method, begun, .. } = self;
+        let path = shown(self.path.as_bytes());
         let status = response.status().as_u16();
         let micros = u64::try_from(clock.now().since(*begun).as_micros()).unwrap_or(u64::MAX);
         let task_id = response.extensions().get::<About>().map(|about| tracing::field::display(about.0));
-        match status {
-            429 | 503 | ..400 => tracing::debug!(%method, path, status, micros, task_id, "answered"),
-            _ => tracing::info!(%method, path, status, micros, task_id, "refused"),
+        let is_refusal = refused.is_some() || !matches!(status, 503 | ..400);
+        if !is_refusal || !tracing::enabled!(tracing::Level::INFO) || !self.refusals.has_line(status) {
+            tracing::debug!(%method, path, status, micros, task_id, "answered");
+            return;
         }
+        let code = refused.map(|refused| refused.verdict.code.as_str());
+        let (reason, field) = (refused.map(refusal_log::reason), refused.and_then(refusal_log::field));
+        let client = self.sender.as_ref().map(ClientName::as_str);
+        tracing::info!(%method, path, status, code, field, reason, client, micros, task_id, "refused");
     }
 }

@@ -197,6 +197,7 @@ fn replica_of(replica: &ReplicaView) -> wire::Replica {
         slots_busy: replica.slots_busy.into(),
         ctx: facts.map(|facts| facts.ctx.0),
         kv_cells: facts.and_then(|facts| facts.kv_cells).map(|cells| cells.0),
+        kv_cells_used: replica.kv_cells_used.map(|cells| cells.0),
         prefill_tokens_per_s: replica.prefill_tps,
         decode_tokens_per_s: replica.decode_tps,
     }

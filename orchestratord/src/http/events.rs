@@ -2,10 +2,11 @@
 //! piece of the body, hence one write, from one buffer that is used again, in the connection's own task.
 //!
 //! Rules: ORCH-SHAPE-6, ORCH-STREAM-1, ORCH-STREAM-2, ORCH-STREAM-4, ORCH-STREAM-5, ORCH-STREAM-7,
-//! ORCH-STREAM-9, HOME-API-6
+//! ORCH-STREAM-9, ORCH-STREAM-10, HOME-API-6
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::answer;
 use super::streams::StreamPermit;
 use crate::handle::{QueuePosition, Subscription};
-use crate::task_log::{Chunk, LogReader, Parsed};
+use crate::task_log::{Chunk, LogReader, Parsed, PromptProgress, TaskLog};
 
 /// What the buffer begins with: room for some tokens of usual size.
 const BUFFER_BYTES: usize = 1024;
@@ -33,9 +34,36 @@ pub(super) const PIECE_BYTES: usize = 64 * 1024;
 /// Keeps an idle connection open; readers of events skip it.
 pub(super) const PING: &[u8] = b": ping\n\n";
 
+/// What a stream last told of the prompt that is read, in comments as [`PING`] is one. A client that shows it finds the
+/// figures in `: prompt 2048/7491`.
+#[derive(Debug)]
+pub(super) struct ReadingComments {
+    log: Arc<TaskLog>,
+    told: Option<PromptProgress>,
+}
+
+impl ReadingComments {
+    /// About the task of this log.
+    pub(super) fn of(log: &Arc<TaskLog>) -> Self {
+        Self { log: Arc::clone(log), told: None }
+    }
+
+    /// Writes how much is read where that is news. The log wakes its readers then.
+    pub(super) fn write(&mut self, buffer: &mut BytesMut) {
+        let reading = self.log.reading();
+        if reading != self.told
+            && let Some(PromptProgress { read, of }) = reading
+        {
+            write!(buffer, ": prompt {}/{}\n\n", read.0, of.0).expect(GROWS);
+            self.told = reading;
+        }
+    }
+}
+
 /// One reader's stream.
 pub(super) struct Relay {
     reader: LogReader,
+    reading: ReadingComments,
     /// The engine of the task's pool, for the error it may end with.
     engine: EngineKind,
     /// What the first event says, until it has been said.
@@ -56,7 +84,17 @@ impl Relay {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        Self { reader, engine, position: Some(position), buffer, ticks, spoke: false, _permit: permit }
+        let reading = ReadingComments::of(reader.log());
+        Self {
+            reader,
+            reading,
+            engine,
+            position: Some(position),
+            buffer,
+            ticks,
+            spoke: false,
+            _permit: permit,
+        }
     }
 
     /// The stream as the body of a response.
@@ -82,6 +120,10 @@ impl Relay {
         while self.buffer.is_empty() {
             if is_over {
                 return Poll::Ready(None);
+            }
+            self.reading.write(&mut self.buffer);
+            if !self.buffer.is_empty() {
+                break;
             }
             ready!(self.ticks.poll_tick(cx));
             if !std::mem::take(&mut self.spoke) {

@@ -52,7 +52,14 @@ pub(super) fn router() -> Router {
     Api::new(
         driver,
         settings,
-        Instruments { metrics, devices, ledger: Arc::default(), clock: Clock::start(), models },
+        Instruments {
+            metrics,
+            devices,
+            ledger: Arc::default(),
+            clock: Clock::start(),
+            models,
+            log: Arc::default(),
+        },
     )
     .router()
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::log_ring::LogRing;
+
 /// Bytes of lines that wait to be written at most.
 pub(super) const PENDING_BYTES: usize = 1024 * 1024;
 
@@ -60,7 +62,11 @@ pub(super) struct LogFile {
 
 /// The buffer and its thread. A clone is another handle of the same.
 #[derive(Clone)]
-pub(super) struct Writer(Arc<Shared>);
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// Where the last lines are kept as well.
+    kept: Option<Arc<LogRing>>,
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -162,33 +168,41 @@ impl Writer {
         let shared = Arc::new(Shared { state, wake, written });
         let thread = Arc::clone(&shared);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || thread.run(sink, &report))?;
-        Ok(Self(shared))
+        Ok(Self { shared, kept: None })
+    }
+
+    /// The same, which keeps the last lines in `ring`.
+    pub(super) fn keeping(self, ring: Arc<LogRing>) -> Self {
+        Self { kept: Some(ring), ..self }
     }
 
     /// Opens the file anew, if the log is one.
     pub(super) fn reopen(&self) {
-        self.0.lock().reopen = true;
-        self.0.wake.notify_one();
+        self.shared.lock().reopen = true;
+        self.shared.wake.notify_one();
     }
 
     /// Writes what is pending and ends the thread. Waits up to [`CLOSE_LIMIT`].
     pub(super) fn close(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         state.is_closed = true;
-        self.0.wake.notify_one();
+        self.shared.wake.notify_one();
         let is_busy = |state: &mut State| state.thread == Thread::Writing || !state.pending.is_empty();
-        drop(self.0.written.wait_timeout_while(state, CLOSE_LIMIT, is_busy));
+        drop(self.shared.written.wait_timeout_while(state, CLOSE_LIMIT, is_busy));
     }
 
     fn push(&self, line: &[u8]) {
-        let mut state = self.0.lock();
+        if let Some(kept) = &self.kept {
+            kept.push(line);
+        }
+        let mut state = self.shared.lock();
         if state.is_closed || state.pending.len() + line.len() > PENDING_BYTES {
             state.lost += 1;
             return;
         }
         state.pending.extend_from_slice(line);
         if state.thread == Thread::Idle {
-            self.0.wake.notify_one();
+            self.shared.wake.notify_one();
         }
     }
 }

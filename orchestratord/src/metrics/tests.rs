@@ -18,6 +18,7 @@ fn health() -> HealthView {
         device_uuid: Some("GPU-1".into()),
         facts: None,
         slots_busy: 0,
+        kv_cells_used: None,
         decode_tps: None,
         prefill_tps: None,
     };

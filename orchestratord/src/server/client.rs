@@ -7,6 +7,7 @@
 
 use std::future::pending;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,20 +18,38 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// Whether a request of this connection had the token. It is beside each request of the connection.
+/// Whose connection it is: whether a request of it had the token, and where it comes from. It is beside each request of
+/// the connection.
 #[derive(Clone, Debug, Default)]
-pub struct Authenticated(Arc<AtomicBool>);
+pub struct Authenticated(Arc<Client>);
+
+#[derive(Debug, Default)]
+struct Client {
+    had_token: AtomicBool,
+    peer: Option<IpAddr>,
+}
 
 impl Authenticated {
+    /// A connection from `peer`, none of whose requests had the token yet.
+    pub(super) fn not_yet(peer: IpAddr) -> Self {
+        Self(Arc::new(Client { had_token: AtomicBool::new(false), peer: Some(peer) }))
+    }
+
+    /// Where the connection comes from.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.0.peer
+    }
+
     /// Notes that a request had the token.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.had_token.store(true, Ordering::Relaxed);
     }
 
     /// Resolves after `limit` where no request has had the token by then, and never otherwise.
     pub(super) async fn missing_after(&self, limit: Duration) {
         tokio::time::sleep(limit).await;
-        if self.0.load(Ordering::Relaxed) {
+        if self.0.had_token.load(Ordering::Relaxed) {
             pending::<()>().await;
         }
     }

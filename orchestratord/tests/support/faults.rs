@@ -11,7 +11,7 @@ use super::wire::{self, Ask, TOKEN};
 /// Requests that the daemon must refuse, on every path.
 pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
     let tasks = || Ask::task(&prompt());
-    let by_path: [&dyn Fn() -> Ask; 14] = [
+    let by_path: [&dyn Fn() -> Ask; 15] = [
         &tasks,
         &|| Ask::get("/v1/tasks"),
         &|| Ask::get(&format!("/v1/tasks/{SOME_ID}")),
@@ -21,6 +21,7 @@ pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
         &|| Ask::new("DELETE", &format!("/v1/sessions/{SOME_ID}")),
         &|| Ask::get("/metrics"),
         &|| Ask::get("/v1/figures"),
+        &|| Ask::get("/v1/log"),
         &|| Ask::get("/v1/store"),
         &|| Ask::post("/v1/store/fetches"),
         &|| Ask::new("DELETE", "/v1/store/fetches/7"),
@@ -48,6 +49,12 @@ pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
         [("limit=0", "`limit`"), ("limit=1001", "1000"), ("limit=x", "`limit`"), ("state=x", "state")]
     {
         let refused = audit.expect(400, at, Ask::get(&format!("/v1/tasks?{query}"))).await;
+        assert!(refused.json()["message"].as_str().unwrap().contains(named), "{refused:?}");
+    }
+    for (query, named) in
+        [("lines=0", "`lines`"), ("lines=2001", "2000"), ("from=-1", "`from`"), ("x=1", "`from`")]
+    {
+        let refused = audit.expect(400, at, Ask::get(&format!("/v1/log?{query}"))).await;
         assert!(refused.json()["message"].as_str().unwrap().contains(named), "{refused:?}");
     }
     audit.expect(400, at, Ask::get("/v1/tasks/42")).await;
@@ -123,6 +130,7 @@ pub async fn odd_requests(audit: &Audit, at: SocketAddr) {
         ("/health", "GET, HEAD"),
         ("/metrics", "GET, HEAD"),
         ("/v1/figures", "GET, HEAD"),
+        ("/v1/log", "GET, HEAD"),
         ("/v1/store", "GET, HEAD"),
         ("/v1/store/fetches", "POST"),
         ("/v1/store/fetches/7", "DELETE"),

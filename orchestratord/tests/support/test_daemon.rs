@@ -20,6 +20,7 @@ use orchestratord::http::cors::Origins;
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
+use orchestratord::log_ring::LogRing;
 use orchestratord::metrics::Metrics;
 use orchestratord::model_folder::ModelFolder;
 use orchestratord::pool_protocol::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
@@ -292,7 +293,9 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
     let folder = std::env::temp_dir().join(format!("orchestratord-models-{}", std::process::id()));
     let folder = model_store::Store::new(folder, model_store::Env::default());
     let folder = ModelFolder::new(Arc::new(folder));
-    let instruments = Instruments { metrics, devices, ledger: Arc::default(), clock, models: folder };
+    let log = LogRing::new();
+    log.push(b"2026-01-01T00:00:00Z  INFO listening");
+    let instruments = Instruments { metrics, devices, ledger: Arc::default(), clock, models: folder, log };
     let limits = ConnectionLimits {
         connections: 64,
         header_timeout: Duration::from_secs(10),

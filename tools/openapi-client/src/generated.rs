@@ -249,7 +249,7 @@ The stream begins with the first token for anyone who asks, and with token `Last
 one who comes back; `started` comes first either way. Any number of readers may read one task, and
 closing a stream does not cancel the task. The tokens stay readable for a configured time after the
 end, then the answer is 404. Lines that begin with `:` are comments that keep an idle connection
-alive.
+alive, or say about once a second how many tokens of the prompt are read: `: prompt 2048/7491`.
 
 A task of workload `embedding` gives one `token` event for each text of `inputs`, in order; `t` is
 the JSON array of the vector's numbers. One of workload `rerank` gives one `token` event for each
@@ -860,6 +860,62 @@ Sends a `GET` request to `/v1/figures`*/
                 Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
             }
             503u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**The last lines of the log
+
+What the daemon has logged, as it stands in its log, wherever that goes. The last 2,000 lines are kept in memory, as
+long as they are no more than 512 KiB: a restart begins anew. To go on from here, ask with `from` = `first` + the
+number of lines; an answer that begins later has lost those between.
+
+
+Sends a `GET` request to `/v1/log`
+
+Arguments:
+- `from`: The number of the first line. When absent, the last lines are sent.
+- `lines`: The most lines.*/
+    pub async fn get_log<'a>(
+        &'a self,
+        from: Option<u64>,
+        lines: Option<u32>,
+    ) -> Result<ResponseValue<::api_types::LogPage>, Error<::api_types::ErrorEnvelope>> {
+        let url = format!("{}/v1/log", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("from", &from))
+            .query(&progenitor_client::QueryParam::new("lines", &lines))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "get_log",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            401u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            403u16 => {
                 Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
             }
             _ => Err(Error::UnexpectedResponse(response)),

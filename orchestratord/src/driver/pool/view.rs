@@ -103,6 +103,7 @@ impl Pool {
                 _ => None,
             },
             slots_busy: snapshot.as_ref().map_or(0, |snapshot| snapshot.busy),
+            kv_cells_used: snapshot.as_ref().and_then(|snapshot| snapshot.cells_kept),
             decode_tps: snapshot.as_ref().and_then(|snapshot| snapshot.decode_tps),
             prefill_tps: snapshot.as_ref().and_then(|snapshot| snapshot.prefill_tps),
         }

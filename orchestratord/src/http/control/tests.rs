@@ -60,6 +60,7 @@ fn health_names_files_without_their_folders() {
         device_uuid: None,
         facts: None,
         slots_busy: 0,
+        kv_cells_used: None,
         decode_tps: None,
         prefill_tps: None,
     });

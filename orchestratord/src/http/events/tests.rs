@@ -189,3 +189,24 @@ async fn a_stream_gives_its_place_back_when_it_is_dropped() {
     drop(body);
     assert!(streams.try_open(1).is_ok());
 }
+
+/// ORCH-STREAM-10
+#[tokio::test(start_paused = true)]
+async fn how_much_of_the_prompt_is_read_comes_in_comments_until_there_is_output() {
+    let log = TaskLog::new();
+    let mut relay = relay(&log, 0).await;
+    relay.next().await.unwrap();
+    let reads = |read| log.reads_prompt(PromptProgress { read: TokenCount(read), of: TokenCount(7491) });
+    for read in [0, 2048] {
+        reads(read);
+        assert_eq!(text(&relay.next().await.unwrap()), format!(": prompt {read}/7491\n\n"));
+    }
+    reads(2048);
+    // What was told is not told again: the next comment is that of the silence.
+    assert_eq!(relay.next().await.unwrap(), PING);
+    assert!(log.begin(1));
+    log.append_text("Par", 1);
+    reads(7491);
+    assert_eq!(log.reading(), None);
+    assert!(text(&relay.next().await.unwrap()).starts_with("event: token\n"));
+}

@@ -125,7 +125,7 @@ fn kind_of(status: u16) -> &'static str {
 }
 
 /// The field that a message begins with, where it begins with one.
-fn param_of(message: &str) -> Option<String> {
+pub(in crate::http) fn param_of(message: &str) -> Option<String> {
     let (name, _) = message.strip_prefix('`')?.split_once('`')?;
     let of_a_field = |c: char| c.is_ascii_alphanumeric() || "_.[]".contains(c);
     (!name.is_empty() && name.chars().all(of_a_field)).then(|| name.to_owned())

@@ -23,6 +23,7 @@ use crate::handle::{DriverHandle, LastMeasured, TaskRequest};
 use crate::http::Api;
 use crate::http::answer::Refused;
 use crate::http::task_request;
+use crate::task_log::TaskLog;
 use crate::tasks;
 
 /// The tasks of one request.
@@ -32,6 +33,8 @@ pub(super) struct Generation {
     logs: Vec<Option<BoxStream<'static, Update>>>,
     /// The one that is heard first the next time.
     turn: usize,
+    /// The log of the first, whose prompt is that of all.
+    log: Arc<TaskLog>,
     unended: Unended,
 }
 
@@ -80,6 +83,7 @@ impl Generation {
         let mut unended = Unended { driver: api.driver.clone(), tasks: Vec::with_capacity(requests.len()) };
         let mut logs = Vec::with_capacity(requests.len());
         let mut measured = LastMeasured::default();
+        let mut first_log = None;
         for request in requests {
             let task = request.id();
             let job = Arc::clone(&request.job);
@@ -87,13 +91,20 @@ impl Generation {
             unended.tasks.push(Some(task));
             let admitted = api.driver.submit_and_subscribe(request, &mut measured).await;
             let subscription = admitted.map_err(|refusal| not_admitted(api, refusal))?;
+            first_log.get_or_insert_with(|| Arc::clone(subscription.reader.log()));
             let reader = OutputReader::new(subscription, &job, reasoning);
             let log = unfold(reader, async |mut reader: OutputReader| {
                 reader.next().await.map(|update| (update, reader))
             });
             logs.push(Some(log.boxed()));
         }
-        Ok(Self { first, logs, turn: 0, unended })
+        let log = first_log.ok_or(Refusal::Internal)?;
+        Ok(Self { first, logs, turn: 0, log, unended })
+    }
+
+    /// The log of the first of its tasks, whose prompt is that of all.
+    pub(super) fn log(&self) -> &Arc<TaskLog> {
+        &self.log
     }
 
     /// The first of its tasks, after which the answer is named.

@@ -1,7 +1,7 @@
 //! The tasks of one request as server-sent events, in the words of the endpoint. As with the streams of
 //! tasks, all that is ready becomes one piece of the body, hence one write.
 //!
-//! Rules: ORCH-SHAPE-6, ORCH-OAI-8
+//! Rules: ORCH-SHAPE-6, ORCH-STREAM-10, ORCH-OAI-8
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::http::Api;
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::data::X_ACCEL_BUFFERING;
-use crate::http::events::{PIECE_BYTES, PING};
+use crate::http::events::{PIECE_BYTES, PING, ReadingComments};
 use crate::http::streams::StreamPermit;
 use crate::task_log::TaskEnd;
 
@@ -79,6 +79,7 @@ impl OpenStream {
 
 struct EventStream<S> {
     generation: Generation,
+    reading: ReadingComments,
     _place: OpenStream,
     encoder: S,
     buffer: BytesMut,
@@ -95,8 +96,17 @@ pub(super) fn stream(generation: Generation, encoder: impl StreamEncoder, permit
     ticks.reset();
     let about = About(generation.first());
     let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-    let mut events =
-        EventStream { generation, _place: permit, encoder, buffer, ticks, spoke: false, over: false };
+    let reading = ReadingComments::of(generation.log());
+    let mut events = EventStream {
+        generation,
+        reading,
+        _place: permit,
+        encoder,
+        buffer,
+        ticks,
+        spoke: false,
+        over: false,
+    };
     let pieces = poll_fn(move |cx| events.poll_next(cx).map(|piece| piece.map(Ok::<_, Infallible>)));
     let body = Body::from_stream(pieces);
     let headers = [
@@ -121,6 +131,10 @@ impl<S: StreamEncoder> EventStream<S> {
         while self.buffer.is_empty() {
             if self.over {
                 return Poll::Ready(None);
+            }
+            self.reading.write(&mut self.buffer);
+            if !self.buffer.is_empty() {
+                break;
             }
             ready!(self.ticks.poll_tick(cx));
             if !std::mem::take(&mut self.spoke) {
