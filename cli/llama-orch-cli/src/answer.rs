@@ -1,12 +1,14 @@
 //! One task from submission to its end: prints the answer as it comes, says where the task stands, measures,
 //! and cancels the task when the caller no longer wants it.
 //!
-//! Rules: ORCH-CLI-8
+//! Rules: ORCH-CLI-8, ORCH-CLI-23
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use api_types::{EndEvent, FinishReason, OutputPart, StartedEvent, TaskAccepted, TaskRequest, TokenEvent};
+use api_types::{
+    EndEvent, FinishReason, OutputPart, StartedEvent, TaskAccepted, TaskRequest, TaskSummary, TokenEvent,
+};
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 
@@ -76,7 +78,7 @@ pub async fn answer(cx: &mut Context, ask: &Ask) -> Result<Answer, Stop> {
     let Context { api, ui, interrupts } = cx;
     let mut progress = Progress::new(ui, ask, submitted);
     let mut steps = pin!(Follower::new(api, &ask.request, id).steps());
-    let mut ticks = pin!(place::ticks(api, &ask.request));
+    let mut ticks = pin!(place::ticks(api, id));
     if let Err(closed) = progress.accepted() {
         api.cancel_quietly(id).await;
         return Err(closed.into());
@@ -157,12 +159,12 @@ impl<'a> Progress<'a> {
     }
 
     /// Where live lines are cheap they change every second; in a log only with the place.
-    fn tick(&mut self, heard: Option<TaskAccepted>) {
+    fn tick(&mut self, heard: Option<TaskSummary>) {
         let before = self.place;
-        if let Some(heard) = heard {
-            self.place = Place::heard_now(heard.queue_position, heard.predicted_start_ms);
+        if let Some(task) = heard {
+            self.place = Place::of(&task);
         }
-        if self.ui.live_is_cheap() || self.place.position != before.position {
+        if self.ui.live_is_cheap() || before.is_news(&self.place) {
             self.show_place();
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api_types::{
     ErrorEnvelope, Health, ModelState, ModelStateRequest, ModelStatus, ReloadRequest, Reloaded, RolledBack,
-    TaskAccepted, TaskList, TaskRequest,
+    TaskAccepted, TaskList, TaskRequest, TaskSummary,
 };
 pub use openapi_client::Event;
 use openapi_client::{Client, Error, StreamError};
@@ -171,6 +171,14 @@ impl Api {
     /// See [`ApiError`].
     pub async fn tasks(&self, limit: u32) -> Result<TaskList, ApiError> {
         self.client.list_tasks(Some(limit)).await.map(|tasks| tasks.into_inner()).map_err(explain)
+    }
+
+    /// One task, with where it stands.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn task(&self, id: Uuid) -> Result<TaskSummary, ApiError> {
+        self.client.get_task(&id).await.map(|detail| detail.into_inner().task).map_err(explain)
     }
 
     /// The client itself, for what measures it.

@@ -2,6 +2,7 @@
 //! [`crate::connection`] for the address and the token.
 
 mod alone;
+mod json;
 mod launch;
 mod live;
 mod models;
@@ -18,11 +19,12 @@ use crate::exit;
 pub use alone::{
     Alone, ConfigArgs, ConfigCommand, DoctorArgs, ImportArgs, ImportFrom, InitArgs, LogsArgs, ManArgs,
 };
+pub use json::asked_for;
 pub use launch::LaunchArgs;
 pub use live::{BenchArgs, TopArgs};
 pub use models::{
-    ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, ShowArgs, StateArgs,
-    StayArgs,
+    ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, Shortcut, ShowArgs,
+    StateArgs, StayArgs,
 };
 
 /// How long a refused task waits for room when `--max-wait` does not say.
@@ -35,14 +37,18 @@ const WATCH_EVERY_S: &str = "1";
 const EXAMPLES: &str = "\
 Examples:
   llama-orch run \"Why is the sky blue?\"           ask, and read the answer as it is made
+  llama-orch run default                          talk with the model of the pool `default`
   cat src/main.rs | llama-orch run \"Explain this\"  ask about a file
   llama-orch chat                                 talk, with a memory
   llama-orch launch claude                        start an agent on this daemon's model
   llama-orch top                                  watch queues, tasks and devices
-  llama-orch models pull hf:OWNER/REPO/FILE.gguf  fetch a model
+  llama-orch pull hf:OWNER/REPO/FILE.gguf         fetch a model
   llama-orch reload default hf:OWNER/REPO/FILE.gguf  serve it instead of the present one
   llama-orch retire default --wait                give its memory back, for a game
   llama-orch health --wait && ./use-it.sh         wait until the daemon can serve
+
+With --json, what goes wrong is one JSON object on standard output as well, the last line:
+  {\"event\":\"error\",\"message\":…,\"code\":…,\"hint\":…,\"exit\":…}
 
 The daemon is found by itself when it runs on this machine. Otherwise:
   export LLAMA_ORCH_URL=http://workstation:6173 LLAMA_ORCH_TOKEN=…";
@@ -50,6 +56,8 @@ The daemon is found by itself when it runs on this machine. Otherwise:
 const RUN_EXAMPLES: &str = "\
 Examples:
   llama-orch run \"Name three colours\"
+  llama-orch run qwen3-coder \"Name three colours\"       the model of another pool
+  llama-orch run qwen3-coder                           talk with it, as `chat --model` does
   llama-orch run --system \"Answer in one word\" --temperature 0 \"The capital of France?\"
   git diff | llama-orch run \"Write a commit message\"  the prompt, then standard input below it
   llama-orch run -f a.rs -f b.rs \"What differs?\"       the prompt, then the files below it
@@ -63,7 +71,7 @@ With --json, standard output is one JSON object a line, in this order:
   {\"event\":\"token\",\"t\":…,\"i\":…}                   any number
   {\"event\":\"end\",\"tokens_out\":…,\"decode_ms\":…,\"tokens_in\":…,\"queue_ms\":…,
    \"finish_reason\":…,\"first_token_ms\":…,\"tokens_per_s\":…}
-What goes wrong is the last line:
+What goes wrong is the last line, and with --json of every other command, too:
   {\"event\":\"error\",\"message\":…,\"code\":…,\"hint\":…,\"exit\":…}";
 
 const STATUS_EXAMPLES: &str = "\
@@ -77,7 +85,8 @@ Examples:
   llama-orch cancel 6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e5f
 
 With --json, standard output is one JSON object a task, in the order they were named:
-  {\"task_id\":…,\"canceled\":true}
+  {\"task_id\":…,\"canceled\":true,\"was\":\"waiting\"|\"running\",\"tokens_out\":…,\"finish_reason\":\"canceled\"}
+  {\"task_id\":…,\"canceled\":false,\"was\":\"ended\",\"tokens_out\":…,\"finish_reason\":…}
   {\"task_id\":…,\"canceled\":false,\"message\":…,\"code\":…,\"hint\":…,\"exit\":…}";
 
 const CHAT_EXAMPLES: &str = "\
@@ -110,7 +119,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// Where the daemon is.
     ///
@@ -152,6 +161,7 @@ pub enum Asking {
     /// Talk with the model, turn by turn.
     Chat(ChatArgs),
     /// Show pools, queues, replicas, devices and what holds their memory.
+    #[command(visible_alias = "ps")]
     Status(StatusArgs),
     /// Watch queues, tasks, replicas and devices, and cancel tasks.
     Top(TopArgs),
@@ -173,18 +183,25 @@ pub enum Asking {
     Cancel(CancelArgs),
     /// Say whether the daemon can serve: exit code 0 when it can.
     Health(HealthArgs),
+    #[command(flatten)]
+    Shortcut(Shortcut),
 }
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLES)]
+#[command(after_help = RUN_EXAMPLES, override_usage = "llama-orch run [OPTIONS] [MODEL] [PROMPT]...")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that is there or not")]
 pub struct RunArgs {
-    /// What to ask. Absent or `-`: standard input.
+    /// What to ask, behind the model where there are several words. Absent or `-`: standard input.
+    ///
+    /// The first of several words is the model, unless `--model` names it: put a prompt that has several words in
+    /// quotes. One word alone is the model where it is the name of a pool, an alias or a model that is served, and the
+    /// prompt otherwise. A model without a prompt is asked what standard input brings; on a terminal the two of you talk.
     ///
     /// With a prompt, standard input is put below it, after an empty line, when it is a pipe or a file.
-    /// `< /dev/null` keeps it from being read.
-    pub prompt: Option<String>,
+    /// `< /dev/null` keeps it from being read; a word alone is the prompt then.
+    #[arg(value_name = "PROMPT")]
+    pub words: Vec<String>,
     /// Put a file below the prompt, with its name; may be given several times.
     #[arg(long = "file", short = 'f', value_name = "FILE")]
     pub files: Vec<PathBuf>,

@@ -129,9 +129,6 @@ impl Chat {
                         cx.ui.note("canceled");
                     }
                     Err(Stop::Failure(failure)) => {
-                        if self.form == Form::Json {
-                            cx.ui.print(&failure.to_json())?;
-                        }
                         if !person {
                             return Err(failure.into());
                         }

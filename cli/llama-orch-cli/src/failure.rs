@@ -1,7 +1,7 @@
 //! What a person is told when something goes wrong: what happened, the daemon's code for it where there is
 //! one, what to do about it, and the exit code.
 //!
-//! Rules: ORCH-CLI-4
+//! Rules: ORCH-CLI-4, ORCH-CLI-8
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use crate::text;
 
 /// What a hint begins with in the texts of the other crates.
 const HINT: &str = "hint: ";
+
+/// What a hint begins with in the texts of the parser of the command line.
+const TIP: &str = "tip: ";
 
 /// The reason a command ended without doing what it was asked to. Shown by [`crate::ui::Ui::failure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,21 @@ impl Failure {
         if hints.is_empty() { failure } else { failure.hint(hints.join("\n")) }
     }
 
+    /// A failure of the command line, from the text that its parser has for it.
+    pub fn of_arguments(text: &str) -> Self {
+        let text = text.split("\n\nUsage: ").next().unwrap_or(text).trim();
+        let (tips, lines): (Vec<&str>, Vec<&str>) = text
+            .strip_prefix("error: ")
+            .unwrap_or(text)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .partition(|line| line.starts_with(TIP));
+        let tips: Vec<&str> = tips.iter().map(|tip| tip.trim_start_matches(TIP)).collect();
+        let failure = Self::new(Exit::Usage, lines.join(" "));
+        failure.hint(if tips.is_empty() { "`--help` says what there is".to_owned() } else { tips.join("\n") })
+    }
+
     /// What the daemon said of it.
     pub fn of_envelope(exit: Exit, envelope: &ErrorEnvelope) -> Self {
         Self {
@@ -58,7 +76,7 @@ impl Failure {
         }
     }
 
-    /// The `error` line of `run --json`.
+    /// The line of a command with `--json`.
     pub fn to_json(&self) -> String {
         let line = FailureLine {
             event: "error",

@@ -53,7 +53,8 @@ pub async fn health(cx: &mut Context, args: &HealthArgs) -> Result<Exit, Stop> {
 }
 
 fn said(cx: &mut Context, health: &Health, args: &HealthArgs) -> Result<Exit, Stop> {
-    let line = if args.json { status::to_json(health) } else { health.status.to_string() };
+    let url = cx.api.url();
+    let line = if args.json { status::to_json(health) } else { format!("{} at {url}", health.status) };
     cx.ui.print(&line)?;
     if health.status == HealthStatus::Ok {
         return Ok(Exit::Done);
@@ -62,15 +63,16 @@ fn said(cx: &mut Context, health: &Health, args: &HealthArgs) -> Result<Exit, St
         Exit::Busy,
         format!("the daemon at {} is not ready: {}", cx.api.url(), describe(health)),
     );
-    Err(failure
-        .hint(match health.status {
-            HealthStatus::Starting => "`llama-orch health --wait` waits until it is",
-            HealthStatus::Stopping => "it is shutting down",
-            HealthStatus::Ok | HealthStatus::Unavailable => {
-                "`llama-orch status` and the daemon's log show why"
-            }
-        })
-        .into())
+    let failure = failure.hint(match health.status {
+        HealthStatus::Starting => "`llama-orch health --wait` waits until it is",
+        HealthStatus::Stopping => "it is shutting down",
+        HealthStatus::Ok | HealthStatus::Unavailable => "`llama-orch status` and `llama-orch logs` show why",
+    });
+    if args.json {
+        cx.ui.failure_in_words(&failure);
+        return Ok(failure.exit);
+    }
+    Err(failure.into())
 }
 
 /// How it is, and what keeps each pool and replica that is not ready.

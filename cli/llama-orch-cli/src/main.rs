@@ -52,24 +52,37 @@ use api_types::ModelState;
 use clap::Parser;
 
 use crate::api::Api;
-use crate::args::{Alone, Asking, Cli, Command};
+use crate::args::{Alone, Asking, Cli, Command, Global};
 use crate::connection::Connection;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
-use crate::ui::Ui;
+use crate::ui::{ErrorForm, Ui};
 
 fn main() {
-    let cli = Cli::parse();
-    let exit = work(cli);
+    let exit = match Cli::try_parse() {
+        Ok(cli) => work(cli),
+        Err(error) => unparsed(&error),
+    };
     // Not a return: a thread that reads standard input would hold the program until the next line.
     std::process::exit(exit.code().into());
 }
 
+/// Says why the arguments are no command line, or what was asked of the help.
+fn unparsed(error: &clap::Error) -> Exit {
+    if error.exit_code() == 0 || !args::asked_for(std::env::args_os()) {
+        error.exit();
+    }
+    let failure = Failure::of_arguments(&error.to_string());
+    let mut ui = Ui::new(&Global::default(), ErrorForm::Json);
+    end(&mut ui, failure.into())
+}
+
 fn work(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
-    let mut ui = Ui::new(&global);
+    let errors = if command.json() { ErrorForm::Json } else { ErrorForm::Text };
+    let mut ui = Ui::new(&global, errors);
     let ended = match command {
         Command::Asking(command) => {
             return on_runtime(ui, async |ui, interrupts| {
@@ -100,6 +113,7 @@ fn alone(ui: &mut Ui, command: Alone) -> Result<Exit, Stop> {
         Alone::Import(args) => import::import(ui, &args),
         Alone::Logs(args) => logs::logs(ui, &args),
         Alone::Man(args) => papers::man(ui, &args),
+        Alone::Serve => Err(papers::how_to_serve().into()),
     }
 }
 
@@ -133,6 +147,7 @@ async fn ask(cx: &mut Context, command: Asking) -> Result<Exit, Stop> {
         Asking::Explain(args) => explain::explain(cx, &args).await,
         Asking::Cancel(args) => cancel::cancel(cx, &args).await,
         Asking::Health(args) => health::health(cx, &args).await,
+        Asking::Shortcut(command) => models::command(cx, command.into()).await,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Rules: ORCH-CLI-6
 
 mod list;
+pub mod names;
 mod pull;
 mod remove;
 mod show;
@@ -27,7 +28,15 @@ use crate::pools;
 /// # Errors
 /// What each command says of itself.
 pub async fn models(cx: &mut Context, args: ModelsArgs) -> Result<Exit, Stop> {
-    match args.command.unwrap_or(ModelsCommand::List(args.list)) {
+    command(cx, args.command.unwrap_or(ModelsCommand::List(args.list))).await
+}
+
+/// Does one of the commands.
+///
+/// # Errors
+/// What each says of itself.
+pub async fn command(cx: &mut Context, command: ModelsCommand) -> Result<Exit, Stop> {
+    match command {
         ModelsCommand::List(args) => list::list(cx, &args).await,
         ModelsCommand::Pull(args) => pull::pull(cx, args).await,
         ModelsCommand::Show(args) => show::show(cx, &args).await,
@@ -73,7 +82,11 @@ impl Shelf {
                 let message = format!("pool `{name}` is served by a server of its own, which has `{model}`");
                 Err(Failure::new(Exit::Usage, message).hint("there is no file of it here"))
             }
-            None => Err(Failure::of_text(Exit::Usage, &invalid.to_string())),
+            None => {
+                let failure = Failure::of_text(Exit::Usage, &invalid.to_string());
+                let hints: Vec<String> = names::hint(name).into_iter().chain(failure.hint.clone()).collect();
+                Err(failure.hint(hints.join("\n")))
+            }
         }
     }
 

@@ -46,3 +46,11 @@ pub fn man(ui: &mut Ui, args: &ManArgs) -> Result<Exit, Stop> {
     ui.note(&format!("the pages are in {}", dir.display()));
     Ok(Exit::Done)
 }
+
+/// Where the daemon is, for whoever looks for it here.
+pub fn how_to_serve() -> Failure {
+    Failure::new(Exit::Usage, "the daemon is a program of its own: `orchestratord`").hint(
+        "`orchestratord` serves until Ctrl-C, `orchestratord &` in the background, and with the systemd unit \
+         `systemctl --user enable --now llama-orch`\n`llama-orch health --wait` waits until it can serve",
+    )
+}

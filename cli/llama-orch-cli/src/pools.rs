@@ -36,9 +36,7 @@ pub async fn answer(cx: &mut Context) -> Result<Result<Health, ApiError>, Stop> 
 /// There is none, or there are several; the message names them.
 pub fn find<'a>(health: &'a Health, name: &str) -> Result<&'a Pool, Failure> {
     let pools = health.pools.as_deref().unwrap_or_default();
-    let is_called =
-        |pool: &&Pool| pool.id == name || pool.aliases.iter().flatten().any(|alias| alias == name);
-    if let Some(pool) = pools.iter().find(is_called) {
+    if let Some(pool) = pools.iter().find(|pool| is_called(pool, name)) {
         return Ok(pool);
     }
     let serving: Vec<&Pool> = pools.iter().filter(|pool| pool.model_ref == name).collect();
@@ -49,6 +47,15 @@ pub fn find<'a>(health: &'a Health, name: &str) -> Result<&'a Pool, Failure> {
         several => Err(Failure::new(Exit::Refused, format!("several pools serve `{name}`"))
             .hint(format!("name one of them: {}", listed(several.iter().copied())))),
     }
+}
+
+/// Whether a request may name a model so.
+pub fn serves(health: &Health, name: &str) -> bool {
+    health.pools.iter().flatten().any(|pool| is_called(pool, name) || pool.model_ref == name)
+}
+
+fn is_called(pool: &Pool, name: &str) -> bool {
+    pool.id == name || pool.aliases.iter().flatten().any(|alias| alias == name)
 }
 
 fn listed<'a>(pools: impl Iterator<Item = &'a Pool>) -> String {

@@ -41,10 +41,13 @@ pub async fn reload(cx: &mut Context, args: &ReloadArgs) -> Result<Exit, Stop> {
             Ok(Exit::Done)
         }
         Err(back) => {
+            let failure = failure(&args.pool, &back);
             if args.json {
                 cx.ui.print(&serde_json::to_string(&back).expect("it came as JSON"))?;
+                cx.ui.failure_in_words(&failure);
+                return Ok(failure.exit);
             }
-            Err(failure(&args.pool, &back).into())
+            Err(failure.into())
         }
     }
 }

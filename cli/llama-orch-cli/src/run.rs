@@ -1,6 +1,6 @@
-//! `run`: one prompt, one answer.
+//! `run`: one prompt, one answer; with a model alone on a terminal, a conversation.
 //!
-//! Rules: ORCH-CLI-1, ORCH-CLI-17
+//! Rules: ORCH-CLI-1, ORCH-CLI-17, ORCH-CLI-22
 
 use std::time::Duration;
 
@@ -8,11 +8,16 @@ use api_types::{Determinism, Message, Priority, Role, Sampling, TaskRequest};
 use uuid::Uuid;
 
 use crate::answer::{self, Ask, Ending, Form, Stats};
-use crate::args::{Generation, RunArgs};
+use crate::args::{ChatArgs, Generation, RunArgs};
+use crate::chat;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input::{self, Source};
+
+mod words;
+
+use words::Words;
 
 /// How long standard input may say nothing before a person is told what is waited for.
 const SILENT_INPUT: Duration = Duration::from_secs(1);
@@ -23,25 +28,43 @@ const FENCE_CHARS: usize = 3;
 /// Asks and prints the answer.
 ///
 /// # Errors
-/// Whatever kept the answer from being whole; with `--json` it has been printed as a line, too.
-pub async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, Stop> {
-    let form = if args.json { Form::Json } else { Form::Text };
-    match ask_once(cx, args, form).await {
-        Err(Stop::Failure(failure)) => {
-            if form == Form::Json {
-                cx.ui.print(&failure.to_json())?;
-            }
-            Err(failure.into())
-        }
-        ended => ended,
+/// Whatever kept the answer from being whole.
+pub async fn run(cx: &mut Context, mut args: RunArgs) -> Result<Exit, Stop> {
+    // Before anything is asked: a name that is mistyped is said at once.
+    let files = files(&args)?;
+    let Words { model, prompt } = words::read(cx, &args).await?;
+    if let Some(model) = &model {
+        args.generation.model = Some(model.clone());
+    }
+    if model.is_some() && prompt.is_none() && is_conversation(&args) {
+        return chat::chat(cx, conversation(args)).await;
+    }
+    let ended = ask_once(cx, args, prompt.as_deref(), &files).await;
+    match (ended, model) {
+        (Err(Stop::Failure(failure)), Some(model)) => Err(words::explain(failure, &model).into()),
+        (ended, _) => ended,
     }
 }
 
-async fn ask_once(cx: &mut Context, args: RunArgs, form: Form) -> Result<Exit, Stop> {
-    let prompt = prompt(cx, &args).await?;
+/// Whether a person is there, and nothing is asked for that a conversation has not.
+fn is_conversation(args: &RunArgs) -> bool {
+    input::source() == Source::Terminal
+        && args.files.is_empty()
+        && args.session.is_none()
+        && !args.raw
+        && !args.batch
+}
+
+fn conversation(args: RunArgs) -> ChatArgs {
+    let RunArgs { system, json, stats, generation, patience, .. } = args;
+    ChatArgs { system, no_history: false, json, stats, generation, patience }
+}
+
+async fn ask_once(cx: &mut Context, args: RunArgs, typed: Option<&str>, files: &str) -> Result<Exit, Stop> {
+    let prompt = prompt(cx, &args, typed, files).await?;
     let ask = Ask {
         patience: args.patience.bound(),
-        form,
+        form: if args.json { Form::Json } else { Form::Text },
         stats: if args.stats { Stats::Asked } else { Stats::Auto },
         request: request(args, prompt),
     };
@@ -52,29 +75,25 @@ async fn ask_once(cx: &mut Context, args: RunArgs, form: Form) -> Result<Exit, S
     })
 }
 
-/// The prompt: what is typed, standard input, or both with an empty line between.
-async fn prompt(cx: &mut Context, args: &RunArgs) -> Result<String, Stop> {
-    let typed = args.prompt.as_deref().filter(|typed| *typed != "-");
-    // Before standard input is waited for: a name that is mistyped is said at once.
-    let files = files(args)?;
+/// The prompt: what is typed, standard input and files, with an empty line between.
+async fn prompt(cx: &mut Context, args: &RunArgs, given: Option<&str>, files: &str) -> Result<String, Stop> {
+    let typed = given.filter(|typed| *typed != "-");
     let source = input::source();
     let prompt = match (typed, source) {
-        (None, Source::Terminal | Source::Nothing) if !files.is_empty() && args.prompt.is_none() => {
-            String::new()
-        }
+        (None, Source::Terminal | Source::Nothing) if !files.is_empty() && given.is_none() => String::new(),
         (Some(typed), Source::Terminal | Source::Nothing) => typed.to_owned(),
         (Some(typed), Source::Content) => {
             let content =
                 read(cx, "reading standard input below the prompt; `< /dev/null` leaves it out").await?;
             join(typed, &content)
         }
-        (None, Source::Terminal) if args.prompt.is_none() => {
+        (None, Source::Terminal) if given.is_none() => {
             cx.ui.note("type the prompt; Ctrl-D on a line of its own ends it");
             read(cx, "").await?
         }
         (None, _) => read(cx, "reading the prompt from standard input").await?,
     };
-    let prompt = join(&prompt, &files);
+    let prompt = join(&prompt, files);
     // The end of the last line belongs to the file, not to the prompt; the model is given `--raw` text as is.
     let prompt = if args.raw { prompt } else { prompt.trim_end_matches(['\r', '\n']).to_owned() };
     if prompt.trim().is_empty() {

@@ -1,6 +1,6 @@
 //! `status`: what the daemon says of itself, for a person.
 //!
-//! Rules: ORCH-CLI-19
+//! Rules: ORCH-CLI-19, ORCH-CLI-23
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::api::ApiError;
 use crate::args::StatusArgs;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
+use crate::place::Reading;
 use crate::progress;
 use crate::table::{Cell, Palette, Table, Tint};
 use crate::text;
@@ -20,8 +21,8 @@ use crate::text;
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// The most waiting tasks that are shown.
-const WAITING_SHOWN: u32 = 20;
+/// The most tasks of each kind that are shown.
+const TASKS_SHOWN: u32 = 20;
 
 /// Shows it, once or again and again.
 ///
@@ -29,8 +30,8 @@ const WAITING_SHOWN: u32 = 20;
 /// The daemon cannot be asked, except while watching, or nobody reads.
 pub async fn status(cx: &mut Context, args: &StatusArgs) -> Result<Exit, Stop> {
     let Some(every) = args.watch.map(Duration::from_secs) else {
-        let (health, waiting) = ask(cx, args.json).await?.map_err(|error| cx.api.failure(error))?;
-        show(cx, &health, &waiting, args.json)?;
+        let (health, tasks) = ask(cx, args.json).await?.map_err(|error| cx.api.failure(error))?;
+        show(cx, &health, &tasks, args.json)?;
         return Ok(Exit::Done);
     };
     loop {
@@ -39,7 +40,7 @@ pub async fn status(cx: &mut Context, args: &StatusArgs) -> Result<Exit, Stop> {
             cx.ui.print_raw(CLEAR)?;
         }
         match asked {
-            Ok((health, waiting)) => show(cx, &health, &waiting, args.json)?,
+            Ok((health, tasks)) => show(cx, &health, &tasks, args.json)?,
             // It may be on its way: whoever watches wants to see it come.
             Err(error @ (ApiError::Unreachable(_) | ApiError::Broken(_))) => {
                 let failure = cx.api.failure(error);
@@ -55,7 +56,7 @@ pub async fn status(cx: &mut Context, args: &StatusArgs) -> Result<Exit, Stop> {
     }
 }
 
-/// The daemon's health, and the tasks that wait where some do.
+/// The daemon's health, and its tasks where some wait or run.
 async fn ask(
     cx: &mut Context,
     only_health: bool,
@@ -63,12 +64,14 @@ async fn ask(
     let api = &cx.api;
     let both = async {
         let health = api.health().await?;
-        let waits = |pool: &Pool| pool.queue.interactive.depth + pool.queue.batch.depth > 0;
-        if only_health || !health.pools.iter().flatten().any(waits) {
+        let is_busy = |pool: &Pool| {
+            let waiting = pool.queue.interactive.depth + pool.queue.batch.depth;
+            waiting > 0 || pool.replicas.iter().any(|replica| replica.slots_busy > 0)
+        };
+        if only_health || !health.pools.iter().flatten().any(is_busy) {
             return Ok((health, Vec::new()));
         }
-        let mut tasks = api.tasks(WAITING_SHOWN).await?.tasks;
-        tasks.retain(|task| task.state == TaskState::Waiting);
+        let tasks = api.tasks(TASKS_SHOWN).await?.tasks;
         Ok((health, tasks))
     };
     tokio::select! {
@@ -78,7 +81,7 @@ async fn ask(
     }
 }
 
-fn show(cx: &mut Context, health: &Health, waiting: &[TaskSummary], json: bool) -> Result<(), Stop> {
+fn show(cx: &mut Context, health: &Health, tasks: &[TaskSummary], json: bool) -> Result<(), Stop> {
     // Only who has the token is told the version.
     if health.version.is_none() {
         return Err(cx.api.unauthorised().into());
@@ -87,7 +90,7 @@ fn show(cx: &mut Context, health: &Health, waiting: &[TaskSummary], json: bool) 
         return Ok(cx.ui.print(&to_json(health))?);
     }
     let palette = if cx.ui.output_has_colour() { Palette::Colour } else { Palette::Plain };
-    Ok(cx.ui.print(&render(health, waiting, cx.api.url(), palette))?)
+    Ok(cx.ui.print(&render(health, tasks, cx.api.url(), palette))?)
 }
 
 /// The daemon's answer on one line.
@@ -95,7 +98,7 @@ pub fn to_json(health: &Health) -> String {
     serde_json::to_string(health).expect("it came as JSON")
 }
 
-fn render(health: &Health, waiting: &[TaskSummary], url: &str, palette: Palette) -> String {
+fn render(health: &Health, tasks: &[TaskSummary], url: &str, palette: Palette) -> String {
     let status = palette.paint(Some(tint_of_daemon(health.status)), &health.status.to_string());
     let version = health.version.as_deref().unwrap_or("?");
     let mut page = format!("orchestratord {version} at {url}: {status}\n");
@@ -106,9 +109,9 @@ fn render(health: &Health, waiting: &[TaskSummary], url: &str, palette: Palette)
         page.push('\n');
         page.push_str(&render_pool(pool, palette));
     }
-    if !waiting.is_empty() {
+    for table in [render_reading(tasks, palette), render_waiting(tasks, palette)].into_iter().flatten() {
         page.push('\n');
-        page.push_str(&render_waiting(waiting, palette));
+        page.push_str(&table);
     }
     if let Some(devices) = &health.devices {
         page.push('\n');
@@ -155,6 +158,7 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
         "DEVICE",
         "BUSY",
         "CONTEXT",
+        "KV CACHE",
         "PREFILL tok/s",
         "DECODE tok/s",
         "REASON",
@@ -164,6 +168,15 @@ fn render_pool(pool: &Pool, palette: Palette) -> String {
     }
     page.push_str(&table.render(palette, "  "));
     page
+}
+
+/// How much of the cache that the slots share is taken.
+fn kv_cells(replica: &Replica) -> String {
+    match (replica.kv_cells_used, replica.kv_cells) {
+        (Some(used), Some(all)) => format!("{used} of {all}"),
+        (None, Some(all)) => all.to_string(),
+        (_, None) => String::new(),
+    }
 }
 
 /// What a model says of itself, on one line.
@@ -178,7 +191,7 @@ pub fn describe_model(model: &ModelInfo) -> String {
     )
 }
 
-fn replica_row(replica: &Replica) -> [Cell; 8] {
+fn replica_row(replica: &Replica) -> [Cell; 9] {
     let busy = replica.slots.map(|slots| format!("{} of {slots}", replica.slots_busy));
     let speed = |speed: Option<f64>| Cell::from(speed.map(|speed| format!("{speed:.1}")).unwrap_or_default());
     [
@@ -187,32 +200,54 @@ fn replica_row(replica: &Replica) -> [Cell; 8] {
         replica.device.as_str().into(),
         busy.unwrap_or_default().into(),
         replica.ctx.map(|ctx| ctx.to_string()).unwrap_or_default().into(),
+        kv_cells(replica).into(),
         speed(replica.prefill_tokens_per_s),
         speed(replica.decode_tokens_per_s),
         progress::of_replica(replica).into(),
     ]
 }
 
-/// The tasks that wait, in the order in which they will start.
-fn render_waiting(tasks: &[TaskSummary], palette: Palette) -> String {
+const fn lane(task: &TaskSummary) -> &'static str {
+    match task.priority {
+        Priority::Interactive => "interactive",
+        Priority::Batch => "batch",
+    }
+}
+
+/// The tasks whose prompts are read, and how far; nothing where none is.
+fn render_reading(tasks: &[TaskSummary], palette: Palette) -> Option<String> {
+    let mut reading = tasks.iter().filter_map(|task| Some((task, Reading::of(task)?))).peekable();
+    reading.peek()?;
+    let mut table = Table::new(["READING", "POOL", "LANE", "PROMPT"]);
+    for (task, Reading { read, of }) in reading {
+        table.row([
+            task.task_id.to_string().into(),
+            task.pool.as_str().into(),
+            lane(task).into(),
+            format!("{read} of {}", text::count(of.into(), "token")).into(),
+        ]);
+    }
+    Some(table.render(palette, ""))
+}
+
+/// The tasks that wait, in the order in which they will start; nothing where none does.
+fn render_waiting(tasks: &[TaskSummary], palette: Palette) -> Option<String> {
+    let mut waiting = tasks.iter().filter(|task| task.state == TaskState::Waiting).peekable();
+    waiting.peek()?;
     let mut table = Table::new(["WAITING", "POOL", "LANE", "PLACE", "STARTS IN", "P90"]);
     let span = |ms: Option<u64>| ms.map(|ms| text::span(Duration::from_millis(ms))).unwrap_or_default();
-    for task in tasks {
-        let lane = match task.priority {
-            Priority::Interactive => "interactive",
-            Priority::Batch => "batch",
-        };
+    for task in waiting {
         let place = task.queue_position.map(|before| format!("{}.", u64::from(before) + 1));
         table.row([
             task.task_id.to_string().into(),
             task.pool.as_str().into(),
-            lane.into(),
+            lane(task).into(),
             place.unwrap_or_default().into(),
             span(task.predicted_start_ms).into(),
             span(task.predicted_start_p90_ms).into(),
         ]);
     }
-    table.render(palette, "")
+    Some(table.render(palette, ""))
 }
 
 fn render_devices(devices: &[Device], palette: Palette) -> String {

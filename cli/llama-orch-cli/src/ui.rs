@@ -3,7 +3,7 @@
 //!
 //! Standard error has at most one *live line*, which is written over until something else is said.
 //!
-//! Rules: ORCH-CLI-10
+//! Rules: ORCH-CLI-8, ORCH-CLI-10
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -24,6 +24,15 @@ pub enum Notices {
     Auto,
     /// Notes, always.
     Verbose,
+}
+
+/// How a failure is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorForm {
+    /// In words on standard error.
+    Text,
+    /// As JSON on standard output; in words as well where a person sees those alone.
+    Json,
 }
 
 /// The reader of standard output went away.
@@ -54,6 +63,7 @@ pub struct Ui {
     out: Stream,
     err: Stream,
     notices: Notices,
+    errors: ErrorForm,
     /// Whether the last line of standard output has been ended.
     line: Line,
     /// Whether the last line of reasoning has ended.
@@ -81,7 +91,7 @@ enum Live {
 
 impl Ui {
     /// The streams of this process.
-    pub fn new(global: &Global) -> Self {
+    pub fn new(global: &Global, errors: ErrorForm) -> Self {
         let notices = match (global.quiet, global.verbose) {
             (true, _) => Notices::Quiet,
             (false, true) => Notices::Verbose,
@@ -94,6 +104,7 @@ impl Ui {
             out: Stream { to: Box::new(out), terminal: out_terminal, colour: out_terminal && !plain },
             err: Stream { to: Box::new(err), terminal: err_terminal, colour: err_terminal && !plain },
             notices,
+            errors,
             line: Line::Ended,
             reasoning: Line::Ended,
             live: Live::Absent,
@@ -233,9 +244,21 @@ impl Ui {
         }
     }
 
-    /// Says what went wrong. Never fails: there is nowhere left to say so.
+    /// Says what went wrong, once to each who reads. Never fails: there is nowhere left to say so.
     pub fn failure(&mut self, failure: &Failure) {
         self.clear_live();
+        if self.errors == ErrorForm::Json {
+            // Who reads standard output is gone, or has it.
+            drop(self.end_answer().and_then(|()| self.print(&failure.to_json())));
+        }
+        self.failure_in_words(failure);
+    }
+
+    /// Says in words what standard output has as JSON, where a person sees no standard output.
+    pub fn failure_in_words(&mut self, failure: &Failure) {
+        if self.errors == ErrorForm::Json && (self.out.terminal || !self.err.terminal) {
+            return;
+        }
         self.break_shared_line();
         let label = self.paint(Ink::Error, "error:");
         let message = text::for_terminal(&failure.message);

@@ -388,6 +388,38 @@ pub const ALL: &[Interaction] = &[
         },
     },
     Interaction {
+        description: "a task is looked at",
+        given: "a task is running",
+        token: RIGHT,
+        says: |it| {
+            it.request.get().path(format!("/v1/tasks/{TASK}"));
+            authorized(it);
+            it.response.status(200).content_type("application/json").json_body(json_pattern!({
+                "task": {
+                    "task_id": TASK,
+                    "pool": "p",
+                    "priority": "interactive",
+                    "workload": "completion",
+                    "state": "running",
+                    "tokens_in": like!(3),
+                    "tokens_out": like!(0),
+                    "age_ms": like!(12),
+                    "promised_start_ms": like!(0),
+                    "started_ms": like!(0),
+                    "placements": 1,
+                },
+                "input": {"parts": each_like!({"text": like!("one two three")}), "bytes": like!(13), "cut": false},
+                "answer": like!(""),
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let detail = client.get_task(&task()).await.unwrap().into_inner();
+                assert_eq!((detail.task.task_id, detail.task.state), (task(), TaskState::Running));
+            })
+        },
+    },
+    Interaction {
         description: "the daemon that does not serve yet is asked how it is",
         given: "no pool is ready yet",
         token: RIGHT,

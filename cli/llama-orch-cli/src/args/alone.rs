@@ -85,6 +85,8 @@ pub enum Alone {
     Logs(LogsArgs),
     /// Print the manual page, or write those of all commands into a folder.
     Man(ManArgs),
+    /// Say how the daemon is started, which is a program of its own.
+    Serve,
 }
 
 /// Arguments of `man`.

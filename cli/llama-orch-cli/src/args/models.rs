@@ -91,12 +91,14 @@ pub struct ModelsArgs {
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// List what is served and which files there are, as `models` alone does.
+    #[command(visible_alias = "ls")]
     List(ListArgs),
     /// Fetch a model to this machine and print its path.
     Pull(PullArgs),
     /// Show one model: its file, its size, the pools that serve it.
     Show(ShowArgs),
     /// Remove a model's file from the models folder.
+    #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
     /// Load models and keep them loaded, whatever else needs the memory.
     Pin(StayArgs),
@@ -104,6 +106,34 @@ pub enum ModelsCommand {
     Unpin(StayArgs),
     /// Unload models once they are idle; the next request loads them again.
     Unload(StayArgs),
+}
+
+/// Commands about models under the names that they have in Ollama.
+#[derive(Debug, Subcommand)]
+pub enum Shortcut {
+    /// Fetch a model: `models pull`.
+    Pull(PullArgs),
+    /// List what is served and which files there are: `models list`.
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show one model: `models show`.
+    Show(ShowArgs),
+    /// Remove a model's file: `models remove`.
+    Rm(RemoveArgs),
+    /// Unload models once they are idle: `models unload`.
+    Stop(StayArgs),
+}
+
+impl From<Shortcut> for ModelsCommand {
+    fn from(shortcut: Shortcut) -> Self {
+        match shortcut {
+            Shortcut::Pull(args) => Self::Pull(args),
+            Shortcut::List(args) => Self::List(args),
+            Shortcut::Show(args) => Self::Show(args),
+            Shortcut::Rm(args) => Self::Remove(args),
+            Shortcut::Stop(args) => Self::Unload(args),
+        }
+    }
 }
 
 /// Arguments of `models list`.

@@ -18,7 +18,7 @@ fn health() -> Health {
                 "replicas": [
                     {
                         "id": "starter/0", "state": "ready", "device": "cpu", "engine_version": "b11434",
-                        "slots": 4, "slots_busy": 4, "ctx": 8192,
+                        "slots": 4, "slots_busy": 4, "ctx": 8192, "kv_cells": 16384, "kv_cells_used": 5120,
                         "prefill_tokens_per_s": 812.5, "decode_tokens_per_s": 118.2
                     },
                     {
@@ -78,11 +78,24 @@ fn a_page_shows_pools_queues_replicas_and_devices() {
 /// ORCH-CLI-19
 #[test]
 fn tasks_that_wait_are_shown_with_their_start_and_its_upper_estimate() {
-    insta::assert_snapshot!(render_waiting(&waiting(), Palette::Plain), @r"
+    insta::assert_snapshot!(render_waiting(&waiting(), Palette::Plain).unwrap(), @r"
     WAITING                               POOL     LANE   PLACE  STARTS IN  P90
     6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e01  starter  batch  1.     1.9 s      2.6 s
     6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e02  starter  batch  2.     3.8 s      5.2 s
     ");
+}
+
+/// ORCH-CLI-23
+#[test]
+fn tasks_whose_prompt_is_read_are_shown_with_how_much_of_it_is() {
+    let mut task = waiting().remove(0);
+    (task.state, task.tokens_in, task.tokens_read) = (TaskState::Running, 7491, Some(2048));
+    insta::assert_snapshot!(render_reading(&[task.clone()], Palette::Plain).unwrap(), @r"
+    READING                               POOL     LANE   PROMPT
+    6f1d2c3e-8a4b-4c5d-9e6f-0a1b2c3d4e01  starter  batch  2048 of 7491 tokens
+    ");
+    task.tokens_out = 1;
+    assert_eq!(render_reading(&[task], Palette::Plain), None);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table, TableState};
 
 use super::screen::{Mode, Screen};
+use crate::place::Reading;
 use crate::progress;
 use crate::status;
 use crate::table::{Palette, Tint};
@@ -194,8 +195,12 @@ fn draw_tasks(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
 
 fn task_row(task: &TaskSummary, palette: Palette) -> Row<'static> {
     let id: String = task.task_id.to_string().chars().take(8).collect();
+    let reading = Reading::of(task);
     let (place, start, tint) = match task.state {
-        TaskState::Running => ("running".to_owned(), String::new(), Tint::Good),
+        TaskState::Running => {
+            let word = if reading.is_some() { "reading" } else { "running" };
+            (word.to_owned(), String::new(), Tint::Good)
+        }
         TaskState::Waiting | TaskState::Ended => {
             let place = task.queue_position.map(|before| format!("{}.", u64::from(before) + 1));
             let span = |ms| text::span(Duration::from_millis(ms));
@@ -216,7 +221,10 @@ fn task_row(task: &TaskSummary, palette: Palette) -> Row<'static> {
         Span::from(lane),
         Span::styled(place, ink(palette, tint)),
         Span::from(start),
-        Span::from(format!("{} + {}", task.tokens_in, task.tokens_out)),
+        Span::from(match reading {
+            Some(Reading { read, of }) => format!("{read}/{of}"),
+            None => format!("{} + {}", task.tokens_in, task.tokens_out),
+        }),
         Span::from(task.tokens_per_s.map(|speed| format!("{speed:.1}")).unwrap_or_default()),
     ])
 }

@@ -26,6 +26,7 @@ fn ui(terminal: bool, notices: Notices) -> (Ui, Shared) {
             out: stream(),
             err: stream(),
             notices,
+            errors: ErrorForm::Text,
             line: Line::Ended,
             reasoning: Line::Ended,
             live: Live::Absent,

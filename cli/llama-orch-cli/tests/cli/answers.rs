@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::TASK;
-use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, parsed_token, started, tokens};
-use crate::program::{TOKEN, at, run, run_with};
+use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, parsed_token, refused, started, tokens};
+use crate::program::{TOKEN, at, finish, run, run_with};
+use crate::terminal::Terminal;
 
 fn paris() -> Vec<Exchange> {
     let events = started(0, 0) + ": ping\n\n" + &tokens(0, &["Par", "is."]) + &end(2, "stop");
@@ -248,4 +249,76 @@ fn a_file_alone_is_a_prompt_and_one_that_is_not_there_is_named() {
     let gone = run(at("http://127.0.0.1:1", &["run", "-f", "/nowhere/at.all", "Hi"]));
     assert_eq!((gone.code, gone.out.as_str()), (Some(2), ""));
     assert!(gone.err.contains("`/nowhere/at.all` cannot be read"), "{gone:?}");
+}
+
+fn script(parts: impl IntoIterator<Item = Vec<Exchange>>) -> Vec<Exchange> {
+    parts.into_iter().flatten().collect()
+}
+
+/// A daemon with a pool `big` of the alias `gpt-4o`.
+fn pools() -> Exchange {
+    let lane = json!({ "depth": 0, "bound": 8 });
+    let pool = json!({
+        "id": "big", "aliases": ["gpt-4o"], "model_ref": "starter", "engine": "llamacpp", "state": "ready",
+        "model_state": "Active", "queue": { "interactive": lane, "batch": lane }, "replicas": [],
+    });
+    let health = json!({ "status": "ok", "version": "0.1.0", "pools": [pool], "devices": [] });
+    Exchange::json("200 OK", "", &health.to_string())
+}
+
+fn asked(script: Vec<Exchange>, arguments: &[&str], input: &[u8]) -> (serde_json::Value, serde_json::Value) {
+    let daemon = Daemon::with(script);
+    let done = run_with(at(&daemon.url(), arguments), input);
+    assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+    let requests = daemon.requests();
+    let mut body = requests.iter().find(|one| one.path == "/v1/tasks").expect("a task is sent").json();
+    (body["model_ref"].take(), body["messages"][0]["content"].take())
+}
+
+/// ORCH-CLI-22
+#[test]
+fn the_first_of_several_words_is_the_model_unless_a_flag_names_it() {
+    let told = |arguments: &[&str]| asked(paris(), arguments, b"");
+    assert_eq!(told(&["run", "big", "Hi"]), (json!("big"), json!("Hi")));
+    assert_eq!(told(&["run", "big", "Why", "is", "it?"]), (json!("big"), json!("Why is it?")));
+    assert_eq!(told(&["run", "--model", "big", "Why", "is"]), (json!("big"), json!("Why is")));
+}
+
+/// ORCH-CLI-22
+#[test]
+fn a_word_alone_is_the_model_where_a_pool_has_that_name_and_the_prompt_otherwise() {
+    let told = |arguments: &[&str]| asked(script([vec![pools()], paris()]), arguments, b"from stdin\n");
+    for name in ["big", "gpt-4o", "starter"] {
+        assert_eq!(told(&["run", name]), (json!(name), json!("from stdin")));
+    }
+    assert_eq!(told(&["run", "Explain"]), (json!(null), json!("Explain\n\nfrom stdin")));
+}
+
+/// ORCH-CLI-22
+#[test]
+fn a_model_alone_on_a_terminal_is_talked_with() {
+    let home = tempfile::tempdir().unwrap();
+    let daemon = Daemon::with(script([vec![pools()], paris(), vec![Exchange::no_content()]]));
+    let mut terminal = Terminal::new();
+    let mut command = at(&daemon.url(), &["run", "big"]);
+    command.env("HOME", home.path());
+    let child = terminal.start(command);
+    terminal.until("> ");
+    terminal.typed(b"Good day\r");
+    terminal.until("Paris.");
+    terminal.until("> ");
+    terminal.typed(b"\x04");
+    assert_eq!(finish(child).code, Some(0));
+    assert_eq!(daemon.requests()[1].json()["model_ref"], "big");
+}
+
+/// ORCH-CLI-22
+#[test]
+fn a_first_word_that_nobody_serves_says_how_a_prompt_is_given() {
+    let message = "`model_ref` is `why`, which is not served here: there is `starter`";
+    let daemon = Daemon::with(vec![refused("400 Bad Request", "INVALID_PARAMS", message, None)]);
+    let done = run(at(&daemon.url(), &["run", "why", "is", "the", "sky", "blue?"]));
+    assert_eq!(done.code, Some(5));
+    assert!(done.err.contains("put a prompt that has several words in quotes"), "{done:?}");
+    drop(daemon.requests());
 }

@@ -148,6 +148,18 @@ pub fn end(tokens_out: u32, finish_reason: &str) -> String {
     )
 }
 
+/// A task as the daemon tells of it, with `more` about how far it is.
+pub fn told(task: &str, state: &str, more: &serde_json::Value) -> Exchange {
+    let mut summary = serde_json::json!({
+        "task_id": task, "pool": "starter", "priority": "interactive", "workload": "completion", "state": state,
+        "tokens_in": 5, "tokens_out": 0, "age_ms": 12, "promised_start_ms": 0, "placements": 0,
+    });
+    let fields = summary.as_object_mut().expect("it is an object");
+    fields.extend(more.as_object().expect("it is an object").clone());
+    let detail = serde_json::json!({ "task": summary, "input": { "parts": [], "bytes": 0, "cut": false }, "answer": "" });
+    Exchange::json("200 OK", "", &detail.to_string())
+}
+
 /// The scripted daemon.
 pub struct Daemon {
     address: SocketAddr,

@@ -157,3 +157,112 @@ fn arguments_outside_their_limits_are_usage_errors_that_say_the_limits() {
         assert!(done.err.contains(said), "{arguments:?}: {done:?}");
     }
 }
+
+/// Every command that takes `--json`, with arguments that a daemon which is not there cannot serve.
+fn commands_with_json() -> Vec<&'static [&'static str]> {
+    vec![
+        &["run", "Hi"],
+        &["chat"],
+        &["status"],
+        &["top"],
+        &["bench"],
+        &["models"],
+        &["models", "list"],
+        &["models", "pull", "no such reference"],
+        &["models", "show", "no such reference"],
+        &["models", "remove", "no such reference"],
+        &["pull", "no such reference"],
+        &["list"],
+        &["show", "no such reference"],
+        &["rm", "no such reference"],
+        &["stop", "a"],
+        &["models", "pin", "a"],
+        &["models", "unpin", "a"],
+        &["models", "unload", "a"],
+        &["reload", "a", "starter"],
+        &["retire", "a"],
+        &["activate", "a"],
+        &["explain", "a"],
+        &["cancel", TASK],
+        &["health"],
+        &["doctor"],
+        &["config", "init"],
+        &["import", "ollama"],
+        &["logs"],
+    ]
+}
+
+/// Those whose answer is JSON without a daemon, too.
+const ANSWERS_ALONE: [&str; 4] = ["list", "models", "doctor", "config"];
+
+/// ORCH-CLI-8
+#[test]
+fn what_goes_wrong_is_json_with_json_for_every_command_and_nothing_is_said_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    for command in commands_with_json() {
+        let mut asked = at(&url, command);
+        asked.arg("--json").env("HOME", home.path());
+        let done = run_with(asked, b"Hi\n");
+        assert_eq!(done.err, "", "{command:?}: {done:?}");
+        let lines = done.lines();
+        if ANSWERS_ALONE.contains(&command[0]) && command.len() < 3 {
+            assert!(lines[0].is_object(), "{command:?}: {done:?}");
+            continue;
+        }
+        let last = lines.last().unwrap_or_else(|| panic!("{command:?}: {done:?}"));
+        let code = done.code.unwrap();
+        assert_ne!(code, 0, "{command:?}: {done:?}");
+        assert_eq!(last["exit"], code, "{command:?}: {done:?}");
+        assert!(last["message"].is_string(), "{command:?}: {done:?}");
+
+        let mut wrong: Vec<&str> = command.to_vec();
+        wrong.extend(["--json", "--no-such-option"]);
+        let done = run(program(&wrong));
+        assert_eq!((done.code, done.err.as_str()), (Some(2), ""), "{command:?}: {done:?}");
+        assert!(done.lines()[0]["message"].as_str().unwrap().contains("--no-such-option"), "{done:?}");
+    }
+}
+
+/// ORCH-CLI-8
+#[test]
+fn the_list_of_commands_with_json_is_whole() {
+    let known = commands_with_json();
+    let names = |text: &str| -> Vec<String> {
+        let commands = text.split("\nCommands:\n").nth(1).unwrap_or_default();
+        let commands = commands.split("\n\n").next().unwrap_or_default();
+        let first =
+            commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned));
+        first.filter(|name| !name.is_empty() && name != "help").collect()
+    };
+    let help = |arguments: &[&str]| run(program(arguments)).out;
+    for name in names(&help(&["--help"])) {
+        let page = help(&[&name, "--help"]);
+        let below = names(&page);
+        let paths: Vec<Vec<&str>> = if below.is_empty() {
+            vec![vec![&name]]
+        } else {
+            below.iter().map(|one| vec![name.as_str(), one]).collect()
+        };
+        for path in paths {
+            let page = help(&[path.as_slice(), &["--help"]].concat());
+            let is_listed = known.iter().any(|arguments| arguments.starts_with(&path));
+            assert_eq!(page.contains("--json\n") || page.contains("--json "), is_listed, "{path:?}: {page}");
+        }
+    }
+}
+
+/// ORCH-CLI-22
+#[test]
+fn names_of_other_programs_get_the_form_that_works_here() {
+    for (name, says) in [("llama3.2", "hf:OWNER/REPO/FILE.gguf"), ("hf.co/o/r:Q4_K_M", "hf:o/r/FILE.gguf")] {
+        let done = run(program(&["pull", name]));
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.err.contains(says), "{name}: {done:?}");
+    }
+    let done = run(program(&["serve"]));
+    assert_eq!(done.code, Some(2));
+    assert!(done.err.contains("`orchestratord`"), "{done:?}");
+}

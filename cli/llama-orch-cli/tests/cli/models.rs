@@ -181,6 +181,7 @@ fn what_cannot_be_pulled_is_said() {
     assert_eq!(done.code, Some(2));
     assert!(done.err.starts_with("error: `llama3` is not a model reference"), "{done:?}");
     assert!(done.err.contains("hint: use `starter`, `file:PATH`"), "{done:?}");
+    assert!(done.err.contains("names of Ollama's library"), "{done:?}");
     let done = machine.run(&nowhere(), &["models", "pull", "/no/such.gguf"]);
     assert_eq!((done.code, done.out.as_str()), (Some(5), ""), "{done:?}");
     let web = Daemon::with(vec![Exchange::json("404 Not Found", "", "{}")]);

@@ -1,7 +1,9 @@
 //! A daemon that has no room: waiting, trying again, giving up.
 
+use serde_json::json;
+
 use crate::TASK;
-use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, refused, started, tokens};
+use crate::daemon::{Daemon, Exchange, accepted, accepted_at, end, refused, started, tokens, told};
 use crate::program::{at, run};
 
 fn full(retry_after_ms: u64) -> Exchange {
@@ -89,11 +91,26 @@ fn the_place_in_the_queue_is_kept_fresh_while_the_task_waits() {
     let daemon = Daemon::with(vec![
         accepted_at(TASK, 3, 12_000),
         Exchange::stream(&started(3, 12_000)).open(),
-        accepted_at(TASK, 1, 4_000).releasing(&rest),
+        told(TASK, "waiting", &json!({ "queue_position": 1, "predicted_start_ms": 4_000 })).releasing(&rest),
     ]);
     let done = run(at(&daemon.url(), &["run", "-v", "Hi"]));
     assert_eq!((done.code, done.out.as_str()), (Some(0), "Hello\n"), "{done:?}");
     assert!(done.err.contains("in the queue: 3 tasks before it, starts in about 12 s"), "{done:?}");
-    let requests = daemon.requests();
-    assert_eq!(requests[0].body, requests[2].body);
+    assert_eq!(daemon.requests()[2].line(), format!("GET /v1/tasks/{TASK}"));
+}
+
+/// ORCH-CLI-23
+#[test]
+fn how_much_of_a_long_prompt_is_read_is_said_while_it_is_read() {
+    let rest = tokens(0, &["Hello"]) + &end(1, "stop");
+    let daemon = Daemon::with(vec![
+        accepted(TASK),
+        Exchange::stream(&started(0, 0)).open(),
+        told(TASK, "running", &json!({ "tokens_in": 7491, "tokens_read": 2048 })),
+        told(TASK, "running", &json!({ "tokens_in": 7491, "tokens_read": 6144 })).releasing(&rest),
+    ]);
+    let done = run(at(&daemon.url(), &["run", "-v", "Hi"]));
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "Hello\n"), "{done:?}");
+    assert!(done.err.contains("the model reads the prompt: 2048 of 7491 tokens"), "{done:?}");
+    drop(daemon.requests());
 }

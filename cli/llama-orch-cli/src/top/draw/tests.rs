@@ -18,6 +18,13 @@ fn everything_is_on_a_terminal_of_80_columns_and_24_lines() {
     insta::assert_snapshot!(drawn(&mut screen, 80, 24));
 }
 
+/// ORCH-CLI-23
+#[test]
+fn a_task_whose_prompt_is_read_shows_how_much_of_it_is() {
+    let page = drawn(&mut screen(&[(1, "reading")]), 80, 24);
+    assert!(page.contains("reading") && page.contains("2048/7491"), "{page}");
+}
+
 #[test]
 fn a_question_help_and_a_pause_are_shown() {
     let mut screen = screen(&[(1, "running")]);

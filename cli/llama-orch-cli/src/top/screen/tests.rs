@@ -44,6 +44,11 @@ fn task(id: u128, state: &str) -> Value {
         "promised_start_ms": 3000, "placements": 0,
     });
     match state {
+        "reading" => {
+            task["state"] = json!("running");
+            task["tokens_in"] = json!(7491);
+            task["tokens_read"] = json!(2048);
+        }
         "running" => {
             task["tokens_out"] = json!(96);
             task["tokens_per_s"] = json!(38.25);
