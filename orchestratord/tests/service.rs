@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
+#[path = "service/refusals.rs"]
+mod refusals;
 #[path = "service/signals.rs"]
 mod signals;
 

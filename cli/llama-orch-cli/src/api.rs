@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use api_types::{
-    ErrorEnvelope, Health, ModelState, ModelStateRequest, ModelStatus, ReloadRequest, Reloaded, RolledBack,
-    TaskAccepted, TaskList, TaskRequest, TaskSummary,
+    ErrorEnvelope, Health, LogPage, ModelState, ModelStateRequest, ModelStatus, ReloadRequest, Reloaded,
+    RolledBack, TaskAccepted, TaskList, TaskRequest, TaskSummary,
 };
 pub use openapi_client::Event;
 use openapi_client::{Client, Error, StreamError};
@@ -179,6 +179,14 @@ impl Api {
     /// See [`ApiError`].
     pub async fn task(&self, id: Uuid) -> Result<TaskSummary, ApiError> {
         self.client.get_task(&id).await.map(|detail| detail.into_inner().task).map_err(explain)
+    }
+
+    /// Lines of its log: from number `from` on, or the last ones.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn log(&self, from: Option<u64>, lines: u32) -> Result<LogPage, ApiError> {
+        self.client.get_log(from, Some(lines)).await.map(|page| page.into_inner()).map_err(explain)
     }
 
     /// The client itself, for what measures it.

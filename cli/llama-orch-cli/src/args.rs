@@ -149,6 +149,8 @@ pub enum Command {
     Asking(Asking),
     /// Look at everything the daemon needs on this machine, and say what to do about what is wrong.
     Doctor(DoctorArgs),
+    /// Show what the daemon has logged.
+    Logs(LogsArgs),
     #[command(flatten)]
     Alone(Alone),
 }

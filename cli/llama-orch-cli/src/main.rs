@@ -6,7 +6,8 @@
 //!    │                     ├─► top, bench, launch
 //!    │                     └─► models, reload, state
 //!    ├─► doctor                        what may find it or not
-//!    └─► config, import, logs, papers  what needs no daemon
+//!    ├─► logs                          where it logs to, or the daemon itself
+//!    └─► config, import, papers        what needs no daemon
 //! ```
 //! Everything that is read goes through `ui`; everything that goes wrong is a `failure` with an `exit` code.
 
@@ -52,7 +53,7 @@ use api_types::ModelState;
 use clap::Parser;
 
 use crate::api::Api;
-use crate::args::{Alone, Asking, Cli, Command, Global};
+use crate::args::{Alone, Asking, Cli, Command, Global, LogsArgs};
 use crate::connection::Connection;
 use crate::context::{Context, Stop};
 use crate::exit::Exit;
@@ -101,9 +102,23 @@ fn work(cli: Cli) -> Exit {
                 ended.unwrap_or_else(|stop| end(&mut ui, stop))
             });
         }
+        Command::Logs(args) => match logs::local(&mut ui, &global, &args) {
+            Ok(None) => {
+                return on_runtime(ui, async |ui, interrupts| show_log(ui, interrupts, &global, &args).await);
+            }
+            Ok(Some(exit)) => return exit,
+            Err(stop) => Err(stop),
+        },
         Command::Alone(command) => alone(&mut ui, command),
     };
     ended.unwrap_or_else(|stop| end(&mut ui, stop))
+}
+
+async fn show_log(ui: Ui, interrupts: Interrupts, global: &Global, args: &LogsArgs) -> Exit {
+    match logs::of_daemon(ui, interrupts, global, args).await {
+        Ok((_, exit)) => exit,
+        Err((mut ui, stop)) => end(&mut ui, stop),
+    }
 }
 
 fn alone(ui: &mut Ui, command: Alone) -> Result<Exit, Stop> {
@@ -111,7 +126,6 @@ fn alone(ui: &mut Ui, command: Alone) -> Result<Exit, Stop> {
         Alone::Completions { shell } => papers::completions(ui, shell),
         Alone::Config(args) => config::config(ui, &args),
         Alone::Import(args) => import::import(ui, &args),
-        Alone::Logs(args) => logs::logs(ui, &args),
         Alone::Man(args) => papers::man(ui, &args),
         Alone::Serve => Err(papers::how_to_serve().into()),
     }

@@ -48,7 +48,10 @@ fn a_refused_request_is_logged_with_its_reason_field_and_client_on_every_plane_a
         assert!(line.contains("client=\"an-agent/1.2\""), "{line}");
     }
     assert!(unauthorized.contains("client=\"127.0.0.1\""), "{unauthorized}");
-    assert!(!log.contains("diary") && !log.contains(token.trim()) && !log.contains("my-wrong-token"), "{log}");
+    assert!(
+        !log.contains("diary") && !log.contains(token.trim()) && !log.contains("my-wrong-token"),
+        "{log}"
+    );
 
     let kept = ask(&address, "GET /v1/log?lines=100", &headers, "");
     assert!(kept.contains("listening") && kept.contains("an-agent/1.2"), "{kept}");

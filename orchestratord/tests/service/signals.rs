@@ -10,7 +10,7 @@ use openapi_client::types::TaskRequest;
 
 use super::{LIMIT, POOL, Unit, eventually};
 
-fn logged(unit: &Unit, wanted: &str) -> String {
+pub fn logged(unit: &Unit, wanted: &str) -> String {
     let path = unit.path("daemon.log");
     eventually(wanted, || std::fs::read_to_string(&path).ok().filter(|text| text.contains(wanted)))
 }

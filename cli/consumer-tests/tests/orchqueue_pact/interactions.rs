@@ -420,6 +420,25 @@ pub const ALL: &[Interaction] = &[
         },
     },
     Interaction {
+        description: "the log is asked for",
+        given: "a pool serves",
+        token: RIGHT,
+        says: |it| {
+            it.request.get().path("/v1/log").query_param("lines", "1");
+            authorized(it);
+            it.response.status(200).content_type("application/json").json_body(json_pattern!({
+                "first": like!(0),
+                "lines": each_like!("2026-01-01T00:00:00Z  INFO listening"),
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let page = client.get_log(None, Some(1)).await.unwrap().into_inner();
+                assert_eq!((page.first, page.lines.len()), (0, 1));
+            })
+        },
+    },
+    Interaction {
         description: "the daemon that does not serve yet is asked how it is",
         given: "no pool is ready yet",
         token: RIGHT,

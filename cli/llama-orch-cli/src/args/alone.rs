@@ -63,7 +63,8 @@ Examples:
   llama-orch logs -n 500 | grep WARN
 
 Shows the file that `log.file` of the daemon's `llama-orch.yaml` names, else the journal of the unit \
-`llama-orch.service`, the user's before the system's.
+`llama-orch.service` where that runs, the user's before the system's, else the last 2,000 lines that the running daemon \
+keeps, as of `orchestratord &`, of a container, or of another machine that LLAMA_ORCH_URL names.
 
 With --json, standard output is one JSON object a line: the journal's own, the daemon's own where it logs JSON, \
 otherwise {\"line\":…}.";
@@ -81,8 +82,6 @@ pub enum Alone {
     Config(ConfigArgs),
     /// Write a configuration that serves what Ollama or llama-swap serves on this machine.
     Import(ImportArgs),
-    /// Show what the daemon of this machine has logged.
-    Logs(LogsArgs),
     /// Print the manual page, or write those of all commands into a folder.
     Man(ManArgs),
     /// Say how the daemon is started, which is a program of its own.

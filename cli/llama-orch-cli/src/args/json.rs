@@ -12,6 +12,7 @@ impl Command {
         match self {
             Self::Asking(command) => command.json(),
             Self::Doctor(args) => args.json,
+            Self::Logs(args) => args.json,
             Self::Alone(command) => command.json(),
         }
     }
@@ -71,7 +72,6 @@ impl Alone {
                 ConfigCommand::Init(args) => args.json,
             },
             Self::Import(args) => args.json,
-            Self::Logs(args) => args.json,
             Self::Completions { .. } | Self::Man(_) | Self::Serve => false,
         }
     }

@@ -34,7 +34,8 @@ pub async fn show(cx: &mut Context, args: &LogsArgs) -> Result<Exit, Missing> {
     loop {
         // None at all is a wish, too, and what comes from now on may follow.
         let page = ask(cx, from, lines.max(1)).await?;
-        if let Some(missed) = from.and_then(|from| page.first.checked_sub(from)).filter(|missed| *missed > 0) {
+        if let Some(missed) = from.and_then(|from| page.first.checked_sub(from)).filter(|missed| *missed > 0)
+        {
             cx.ui.say(&format!("{missed} lines came too fast to be shown"));
         }
         for line in page.lines.iter().take(lines as usize) {

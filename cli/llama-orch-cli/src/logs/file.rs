@@ -55,7 +55,8 @@ pub fn show(ui: &mut Ui, path: &Path, args: &LogsArgs) -> Result<Exit, Stop> {
     }
 }
 
-fn print(ui: &mut Ui, line: &str, json: bool) -> Result<(), Stop> {
+/// A line as it is asked for.
+pub fn print(ui: &mut Ui, line: &str, json: bool) -> Result<(), Stop> {
     if !json {
         return Ok(ui.print(line)?);
     }

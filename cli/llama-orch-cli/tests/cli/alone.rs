@@ -213,7 +213,9 @@ fn systemd(home: &Home, unit_of: &str) -> PathBuf {
     let scripts = [
         (
             "systemctl",
-            format!("#!/bin/sh\ncase \"$*\" in {unit_of}*) echo loaded;; *) echo not-found;; esac\n"),
+            format!(
+                "#!/bin/sh\ncase \"$*\" in {unit_of}*) echo LoadState=loaded; echo ActiveState=active;; esac\n"
+            ),
         ),
         ("journalctl", "#!/bin/sh\necho \"journalctl $*\"\n".to_owned()),
     ];
@@ -237,10 +239,30 @@ fn logs_shows_the_journal_of_the_unit_whose_ever_it_is() {
     }
 }
 
+/// ORCH-CLI-13
+#[test]
+fn logs_asks_the_daemon_that_logs_to_a_terminal_and_goes_on_where_it_was() {
+    let page = |first: u64, lines: &[&str]| {
+        Exchange::json("200 OK", "", &json!({ "first": first, "lines": lines }).to_string())
+    };
+    let home = Home::new();
+    let daemon = Daemon::with(vec![page(7, &["seven", "eight"]), page(9, &[]), page(11, &["eleven"])]);
+    let mut command = home.program(&["logs", "-f", "-n", "2", "--url", &daemon.url()]);
+    command.env("PATH", systemd(&home, "nobody"));
+    let mut child = command.spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    assert_eq!(read_until(&mut out, "eleven\n"), "seven\neight\neleven\n");
+    signal(child.id(), rustix::process::Signal::INT);
+    let done = finish(child);
+    assert!(done.err.contains("2 lines came too fast to be shown"), "{done:?}");
+    let asked: Vec<String> = daemon.requests().iter().map(|one| one.path.clone()).collect();
+    assert_eq!(asked, ["/v1/log?lines=2", "/v1/log?from=9&lines=2000", "/v1/log?from=9&lines=2000"]);
+}
+
 #[test]
 fn logs_says_where_they_are_when_it_cannot_show_them() {
     let home = Home::new();
-    let mut command = home.program(&["logs"]);
+    let mut command = home.program(&["logs", "--url", "http://127.0.0.1:1"]);
     command.env("PATH", systemd(&home, "nobody"));
     let done = run(command);
     assert_eq!((done.code, done.out.as_str()), (Some(5), ""));
