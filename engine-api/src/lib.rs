@@ -6,6 +6,7 @@
 //! EngineFactory::start ──► Engine ──submit(GenerateRequest, Box<dyn TaskSink>)──► TaskSink::output … TaskSink::end
 //! ```
 
+pub mod admission;
 pub mod engine;
 pub mod redact;
 pub mod text;

@@ -228,6 +228,9 @@ pub struct GenerateRequest {
     pub ctx: Option<TokenCount>,
     /// The most tokens of the answer; until the context is full when absent.
     pub max_tokens: Option<TokenCount>,
+    /// Whether `max_tokens` is to be cut to what the context holds behind the prompt; otherwise what does not fit is
+    /// refused. One that was measured has been cut.
+    pub is_ceiling: bool,
     /// How to choose tokens.
     pub sampling: Sampling,
     /// The start of the random numbers.
@@ -280,6 +283,7 @@ impl GenerateRequest {
             input: input.into(),
             ctx: None,
             max_tokens: None,
+            is_ceiling: false,
             sampling: Sampling::greedy(),
             seed: 0,
             determinism: Determinism::BestEffort,

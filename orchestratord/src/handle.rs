@@ -7,17 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine_api::admission;
 use engine_api::{Engine, EngineKind, MeasureError, Measured, TextAnswer, TextQuery};
 use generation::Input;
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
 
-use crate::admission;
 use crate::backpressure::Refusal;
 use crate::driver::{FAILURES_MAX, FiguresView};
 use crate::health_view::HealthView;
 use crate::metrics::Metrics;
-use crate::pool_defaults::WithSystemPrompt;
+use crate::pool_defaults::{PoolDefaults, WithSystemPrompt};
 use crate::pool_protocol::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{
     Admitted, Configuration, LostEngine, LostState, Measurement, PoolChanges, ReplyTo, RouteQuery, Routed,
@@ -77,6 +77,15 @@ const MEASURE_TRIES: u32 = 4;
 /// How long an engine may take to measure a prompt, the waiting behind others included.
 const MEASURE_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether a model is loaded, for a question that is no task.
+const LOAD_POLL: Duration = Duration::from_millis(100);
+
+/// How long such a question waits for a model.
+const LOAD_LIMIT: Duration = Duration::from_secs(600);
+
+/// A pool, a ready engine of it, and what holds for requests to it that do not say otherwise.
+type LoadedPool = (PoolId, Arc<dyn Engine>, Arc<PoolDefaults>);
+
 /// What was found for a task.
 enum Found {
     /// It is here already.
@@ -87,8 +96,6 @@ enum Found {
         pool: PoolId,
         /// Its size.
         measurement: Measurement,
-        /// Until an engine is there, where none measured it.
-        load_wait: Millis,
     },
 }
 
@@ -204,7 +211,7 @@ impl DriverHandle {
             Some((engine, ..)),
         ) = (&found, &last.measured)
         {
-            admission::cut_to_room(request, *measured, engine.facts());
+            admission::cut_to_room(Arc::make_mut(&mut request.job), *measured, engine.facts());
         }
         found.map_err(|(refusal, engine)| {
             if let Some(engine) = engine {
@@ -214,35 +221,36 @@ impl DriverHandle {
         })
     }
 
-    /// Counts the tokens of a task as its admission would, and admits nothing.
+    /// Counts the tokens of a task as its admission would, and admits nothing. A model that is not loaded is loaded first.
     ///
     /// # Errors
-    /// Every [`Refusal`] that a task can meet, and [`Refusal::PoolUnready`] where no model is loaded that could
-    /// count.
+    /// Every [`Refusal`] that a task can meet.
     pub async fn count(&self, request: &mut TaskRequest) -> Result<Measured, Refusal> {
-        match self.find_place(request, &mut LastMeasured::default()).await.map_err(|(refusal, _)| refusal)? {
-            Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. } => Ok(measured),
-            Found::Place { pool, load_wait, .. } => Err(self.load_first(pool, load_wait).await),
-            Found::Known(_) => Err(Refusal::Internal),
+        loop {
+            self.loaded(request).await?;
+            let found = self.find_place(request, &mut LastMeasured::default()).await;
+            match found.map_err(|(refusal, _)| refusal)? {
+                Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. } => {
+                    return Ok(measured);
+                }
+                // It went away meanwhile.
+                Found::Place { .. } => {}
+                Found::Known(_) => return Err(Refusal::Internal),
+            }
         }
     }
 
     /// Has an engine answer what `query` asks about text. The request says which model, and has the defaults of its pool
-    /// when the query is made.
+    /// when the query is made. A model that is not loaded is loaded first.
     ///
     /// # Errors
-    /// Every [`Refusal`] that a route can meet, and [`Refusal::PoolUnready`] where no model is loaded.
+    /// Every [`Refusal`] that a route can meet.
     pub async fn text(
         &self,
         mut request: TaskRequest,
         query: impl FnOnce(&TaskRequest) -> TextQuery,
     ) -> Result<TextAnswer, Refusal> {
-        let route = route_of(&request);
-        let (pool, engine, defaults) = match self.ask(|reply| Command::Route(route, reply)).await?? {
-            Routed::Measure { pool, engine, defaults } => (pool, engine, defaults),
-            Routed::Unmeasured { pool, load_wait, .. } => return Err(self.load_first(pool, load_wait).await),
-            Routed::Known(_) => return Err(Refusal::Internal),
-        };
+        let (pool, engine, defaults) = self.loaded(&request).await?;
         defaults.apply(&mut request, &mut WithSystemPrompt::default());
         let busy = || {
             let retry_after = Millis::from_duration(MEASURE_LIMIT);
@@ -258,14 +266,27 @@ impl DriverHandle {
         })
     }
 
-    /// Has the model of a pool loaded, and says that it is not there yet.
-    async fn load_first(&self, pool: PoolId, load_wait: Millis) -> Refusal {
-        let load = StayChange { load: true, ..StayChange::default() };
-        if let Err(refusal) = self.set_model_stay(pool.clone(), load).await {
-            return refusal;
+    /// An engine of the pool that the request goes to, once its model is loaded.
+    async fn loaded(&self, request: &TaskRequest) -> Result<LoadedPool, Refusal> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let route = route_of(request);
+            let (pool, load_wait) = match self.ask(|reply| Command::Route(route, reply)).await?? {
+                Routed::Measure { pool, engine, defaults } => return Ok((pool, engine, defaults)),
+                Routed::Unmeasured { pool, load_wait, .. } => (pool, load_wait),
+                Routed::Known(_) => return Err(Refusal::Internal),
+            };
+            if waited >= LOAD_LIMIT {
+                let what = "its model is being loaded".to_owned();
+                return Err(Refusal::PoolUnready { pool, what, retry_after: load_wait });
+            }
+            if waited.is_zero() {
+                let load = StayChange { load: true, ..StayChange::default() };
+                self.set_model_stay(pool, load).await?;
+            }
+            tokio::time::sleep(LOAD_POLL).await;
+            waited += LOAD_POLL;
         }
-        let what = "its model is being loaded: ask again".to_owned();
-        Refusal::PoolUnready { pool, what, retry_after: load_wait }
     }
 
     /// Where a task goes, with the defaults of its pool, measured where an engine is there; beside a refusal the engine
@@ -281,10 +302,10 @@ impl DriverHandle {
             let routed = self.ask(|reply| Command::Route(query.clone(), reply)).await;
             let (pool, engine) = match routed.flatten().map_err(|refusal| (refusal, None))? {
                 Routed::Known(accepted) => return Ok(Found::Known(accepted)),
-                Routed::Unmeasured { pool, load_wait, defaults } => {
+                Routed::Unmeasured { pool, defaults, .. } => {
                     defaults.apply(request, &mut last.conversation);
                     let measurement = Measurement { measured: None, failures };
-                    return Ok(Found::Place { pool, measurement, load_wait });
+                    return Ok(Found::Place { pool, measurement });
                 }
                 Routed::Measure { pool, engine, defaults } => {
                     defaults.apply(request, &mut last.conversation);
@@ -300,7 +321,7 @@ impl DriverHandle {
                 Ok(measured) => {
                     last.measured = Some((engine, Arc::clone(&request.job.input), measured));
                     let measurement = Measurement { measured: Some(measured), failures };
-                    return Ok(Found::Place { pool, measurement, load_wait: Millis(0) });
+                    return Ok(Found::Place { pool, measurement });
                 }
                 Err(Unmeasured::Lost { state, reason, counts }) => {
                     failures += u8::from(counts);
@@ -311,7 +332,7 @@ impl DriverHandle {
                     }
                     if tries_left == 0 {
                         let measurement = Measurement { measured: None, failures };
-                        return Ok(Found::Place { pool, measurement, load_wait: Millis(0) });
+                        return Ok(Found::Place { pool, measurement });
                     }
                 }
                 Err(Unmeasured::Late) => {
@@ -327,7 +348,8 @@ impl DriverHandle {
 
     /// Checks a task against one engine: what its facts say first, for that costs nothing.
     async fn measure(&self, request: &TaskRequest, engine: &Arc<dyn Engine>) -> Result<Measured, Unmeasured> {
-        admission::check_offer(request, engine.facts()).map_err(Unmeasured::Refused)?;
+        let at_fault = |why| Unmeasured::Refused(Refusal::Invalid(why));
+        admission::check_offer(&request.job, engine.facts()).map_err(at_fault)?;
         let measure = engine.measure(Arc::clone(&request.job));
         let measured = match tokio::time::timeout(MEASURE_LIMIT, measure).await {
             Err(_) => return Err(Unmeasured::Late),
@@ -345,7 +367,7 @@ impl DriverHandle {
             Ok(Err(MeasureError::Invalid(what))) => return Err(Unmeasured::Refused(Refusal::Invalid(what))),
             Ok(Ok(measured)) => measured,
         };
-        admission::check_fit(request, measured, engine.facts()).map_err(Unmeasured::Refused)?;
+        admission::check_fit(&request.job, measured, engine.facts()).map_err(at_fault)?;
         Ok(measured)
     }
 

@@ -2,7 +2,6 @@
 //! its command line, so that tests can run all of it with an engine of their own behind the adapter
 //! trait.
 
-pub mod admission;
 pub mod auth;
 pub mod backpressure;
 pub mod clock;

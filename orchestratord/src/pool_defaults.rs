@@ -37,7 +37,7 @@ impl PoolDefaults {
         if request.max_tokens.is_none() {
             request.max_tokens = self.max_tokens;
             // Nobody asked for so many.
-            task.is_ceiling = true;
+            request.is_ceiling = true;
         }
         request.sampling.params = request.sampling.params.or(&self.sampling);
         let own = &mut request.reasoning;
@@ -131,7 +131,7 @@ mod tests {
     fn what_a_request_leaves_out_is_the_pools_and_what_it_says_is_its_own() {
         let mut silent = request(chat(&[(Role::User, "Hi")]));
         defaults().apply(&mut silent, &mut WithSystemPrompt::default());
-        assert_eq!((silent.job.max_tokens, silent.is_ceiling), (Some(TokenCount(2048)), true));
+        assert_eq!((silent.job.max_tokens, silent.job.is_ceiling), (Some(TokenCount(2048)), true));
         assert_eq!(silent.job.sampling.params, defaults().sampling);
         assert_eq!(silent.job.reasoning, defaults().reasoning);
         assert_eq!(*silent.job.input, chat(&[(Role::System, "Be brief."), (Role::User, "Hi")]));
@@ -143,7 +143,7 @@ mod tests {
         with.sampling.params.temperature = Some(1.0);
         with.reasoning = ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() };
         defaults().apply(&mut said, &mut WithSystemPrompt::default());
-        assert_eq!((said.job.max_tokens, said.is_ceiling), (Some(TokenCount(9)), false));
+        assert_eq!((said.job.max_tokens, said.job.is_ceiling), (Some(TokenCount(9)), false));
         let params = &said.job.sampling.params;
         assert_eq!((params.temperature, params.top_k), (Some(1.0), Some(7)));
         assert_eq!(

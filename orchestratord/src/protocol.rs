@@ -29,8 +29,6 @@ pub struct TaskRequest {
     pub engine: Option<EngineKind>,
     /// The caller's guess of the answer's length.
     pub expected_tokens: Option<TokenCount>,
-    /// Whether `max_tokens` is a ceiling, which is cut to what the context holds; otherwise what does not fit is refused.
-    pub is_ceiling: bool,
     /// How long the model is to stay loaded after it.
     pub keep_alive: Option<KeepAlive>,
     /// Of the request's body: the same id with another fingerprint is another task.
@@ -46,7 +44,6 @@ impl TaskRequest {
             model_ref: None,
             engine: None,
             expected_tokens: None,
-            is_ceiling: false,
             keep_alive: None,
             fingerprint: 0,
         }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use engine_api::admission::{check_fit, check_offer, cut_to_room};
 use engine_api::redact::without_folders;
 use engine_api::{
     Engine, EngineFacts, ExitReason, MeasureError, Measured, SessionKv, StopOutcome, TaskSink, TextAnswer,
     TextQuery,
 };
 use futures_core::future::BoxFuture;
-use generation::{Determinism, EndReport, EngineError, Finish, GenerateRequest};
+use generation::{EndReport, EngineError, Finish, GenerateRequest};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -61,7 +62,7 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
     }
 
     fn submit(&self, job: Arc<GenerateRequest>, sink: Box<dyn TaskSink>) {
-        if let Err(fault) = check(&job, &self.facts) {
+        if let Err(fault) = check_offer(&job, &self.facts) {
             return sink.end(EndReport::failed(EngineError::Invalid(fault)));
         }
         match self.inner.enter(job.task) {
@@ -69,7 +70,8 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
                 let inner = Arc::clone(&self.inner);
                 let most = job.max_tokens.unwrap_or(job.ctx.unwrap_or(self.facts.ctx));
                 let delivery = Delivery::new(sink, read).of(&job, most);
-                tasks::spawn(run(inner, job, delivery, canceled).in_current_span());
+                let unmeasured = job.is_ceiling.then(|| self.facts.clone());
+                tasks::spawn(run(inner, (job, unmeasured), delivery, canceled).in_current_span());
             }
             Err(NotTaken::Gone) => drop(sink),
             Err(NotTaken::Suspended(reason)) => sink.end(EndReport::failed(EngineError::Unavailable(reason))),
@@ -86,7 +88,7 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
 
     fn measure(&self, job: Arc<GenerateRequest>) -> BoxFuture<'static, Result<Measured, MeasureError>> {
         let inner = Arc::clone(&self.inner);
-        let checked = check(&job, &self.facts);
+        let checked = check_offer(&job, &self.facts);
         Box::pin(async move {
             checked.map_err(MeasureError::Invalid)?;
             let bytes = job.bytes();
@@ -192,29 +194,6 @@ async fn ask<D: HttpBackend, T: Send + 'static>(
     })
 }
 
-/// What no engine behind HTTP can be asked for.
-fn check(job: &GenerateRequest, facts: &EngineFacts) -> Result<(), String> {
-    if job.determinism == Determinism::Strict {
-        let engine = facts.kind.as_str();
-        return Err(format!(
-            "`determinism` is `strict`, which engine `{engine}` cannot promise: use `best_effort`"
-        ));
-    }
-    if !facts.workloads.contains(&job.workload) {
-        let can = facts.workloads.iter().map(|workload| workload.as_str()).collect::<Vec<_>>().join("`, `");
-        let asked = job.workload.as_str();
-        return Err(format!("`workload` is `{asked}`, which this engine does not offer: it offers `{can}`"));
-    }
-    facts.abilities.check(job, facts.kind)?;
-    let slot = facts.ctx;
-    match job.ctx {
-        Some(ctx) if ctx > slot || ctx.0 == 0 => {
-            Err(format!("`ctx` is {ctx}; a slot of this engine holds 1 to {slot} tokens"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// How a job came to its end.
 enum End {
     Last(Last),
@@ -227,7 +206,7 @@ enum End {
 /// One job from its arrival to its end.
 async fn run<D: HttpBackend>(
     inner: Arc<Inner<D>>,
-    job: Arc<GenerateRequest>,
+    (job, unmeasured): (Arc<GenerateRequest>, Option<EngineFacts>),
     mut delivery: Delivery,
     mut canceled: oneshot::Receiver<()>,
 ) {
@@ -235,7 +214,12 @@ async fn run<D: HttpBackend>(
     let (task, most, guessed) = (job.task, job.max_tokens, estimated_tokens(&job.input));
     let mut rest = None;
     let end = {
-        let mut answer = std::pin::pin!(answer(&inner, job, &mut delivery));
+        let mut answer = std::pin::pin!(async {
+            match cut(&inner, job, unmeasured.as_ref()).await {
+                Ok(job) => answer(&inner, job, &mut delivery).await,
+                Err(fault) => (Err(fault), None),
+            }
+        });
         poll_fn(|cx| {
             if let Poll::Ready(word) = std::pin::Pin::new(&mut canceled).poll(cx) {
                 return Poll::Ready(if word.is_ok() { End::Canceled } else { End::Lost });
@@ -296,6 +280,20 @@ fn report(finish: Finish, last: Last, delivery: &mut Delivery, arrived: Instant)
         decode_ms: last.decode.unwrap_or_else(|| Millis::from_duration(now - first)),
         extra: delivery.take_extra(),
     }
+}
+
+/// The job with its ceiling cut to what the context holds, where it was admitted before the server could measure it.
+async fn cut<D: HttpBackend>(
+    inner: &Inner<D>,
+    mut job: Arc<GenerateRequest>,
+    facts: Option<&EngineFacts>,
+) -> Result<Arc<GenerateRequest>, Fault> {
+    let Some(facts) = facts.filter(|_| job.max_tokens.is_some()) else { return Ok(job) };
+    let measure = Arc::clone(&inner.backend).measure(inner.client.clone(), Arc::clone(&job));
+    let measured = large::run(&inner.large_measures, job.bytes(), measure).await?;
+    check_fit(&job, measured, facts).map_err(Fault::Refused)?;
+    cut_to_room(Arc::make_mut(&mut job), measured, facts);
+    Ok(job)
 }
 
 /// The answer to `job`, and the connection that it came over where that may carry another one.

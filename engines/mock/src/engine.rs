@@ -7,14 +7,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine_api::admission::check_offer;
 use engine_api::{
     Engine, EngineFacts, ExitReason, MeasureError, Measured, ModelFacts, ReplicaSpec, SessionKv, StopOutcome,
     TaskSink, TextAnswer, TextQuery,
 };
 use futures_core::future::BoxFuture;
 use generation::{
-    Determinism, EndReport, EngineError, ExtraFields, Finish, GenerateRequest, InlineReasoningParser, Input,
-    KvHint, OutputChunk, PendingOutput, TokenCandidate, TokenLogprob, Workload,
+    EndReport, EngineError, ExtraFields, Finish, GenerateRequest, InlineReasoningParser, Input, KvHint,
+    OutputChunk, PendingOutput, TokenCandidate, TokenLogprob, Workload,
 };
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use tokio::runtime::Handle;
@@ -448,13 +449,7 @@ fn session_cache(job: &GenerateRequest) -> Option<SessionId> {
 /// What is wrong with a job for this engine, if anything is.
 fn refusal(inner: &Inner, job: &GenerateRequest, tokens: usize) -> Option<String> {
     let facts = &inner.facts;
-    if !facts.workloads.contains(&job.workload) {
-        return Some(format!("`workload` `{}` is not one this model offers", job.workload.as_str()));
-    }
-    if job.determinism == Determinism::Strict && !facts.strict {
-        return Some("`determinism` `strict` is not offered by this engine; use `best_effort`".to_owned());
-    }
-    if let Err(why) = facts.abilities.check(job, facts.kind) {
+    if let Err(why) = check_offer(job, facts) {
         return Some(why);
     }
     if tokens == 0 {

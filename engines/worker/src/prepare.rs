@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use engine_api::admission::{check_fit, check_offer};
 use engine_api::{MeasureError, Measured};
 use generation::{
     Constraint, Determinism, EngineError, GenerateRequest, Input, KvHint, LogitBias, Message, Sampling,
@@ -176,9 +177,7 @@ pub fn measure(loaded: &Loaded, job: &GenerateRequest) -> Result<Measured, Measu
 
 /// Finds what is wrong with a job before its input is read.
 fn check(loaded: &Loaded, job: &GenerateRequest) -> Result<(), String> {
-    if !loaded.facts.workloads.contains(&job.workload) {
-        return Err(not_offered(loaded, job.workload));
-    }
+    check_offer(job, &loaded.facts)?;
     match (&*job.input, job.workload) {
         (Input::Prompt(_) | Input::Messages(_) | Input::Infill(_), Workload::Completion) => {}
         (Input::Inputs(_), Workload::Completion) => {
@@ -190,11 +189,6 @@ fn check(loaded: &Loaded, job: &GenerateRequest) -> Result<(), String> {
         (Input::Inputs(_), Workload::Embedding | Workload::Rerank) => return Ok(()),
         _ => return Err(format!("`workload` `{}` takes `inputs`", job.workload.as_str())),
     }
-    let (slot, ctx) = (loaded.facts.ctx.0, ctx_of(loaded, job));
-    if ctx == 0 || ctx > slot {
-        return Err(format!("`ctx` is {ctx}; a slot of this model holds 1 to {slot} tokens"));
-    }
-    loaded.facts.abilities.check(job, loaded.facts.kind)?;
     check_sampling(&job.sampling, loaded)?;
     check_constraint(job)
 }
@@ -250,9 +244,8 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
     let ToRead { texts, grammar, lazy, marks, stops, format } = to_read(loaded, job, Purpose::Decode)?;
     let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
     let ctx = ctx_of(loaded, job) as usize;
-    if prompt.len() >= ctx {
-        return Err(prompt_too_long(count(prompt.len()), count(ctx)));
-    }
+    let (tokens, longest) = (count(prompt.len()), count(prompt.len()));
+    check_fit(job, Measured { tokens, longest }, &loaded.facts)?;
     let stop = job.sampling.stop.iter().cloned().chain(stops).collect();
     Ok(Completion {
         prompt,
@@ -525,16 +518,6 @@ fn chat<'a>(
         None => {}
     }
     Ok(ToRead { texts, grammar, lazy, marks, stops: rendered.stops, format: Some(rendered.format) })
-}
-
-fn not_offered(loaded: &Loaded, workload: Workload) -> String {
-    let offered: Vec<String> =
-        loaded.facts.workloads.iter().map(|workload| format!("`{}`", workload.as_str())).collect();
-    format!(
-        "`workload` `{}` is not offered by this model; it offers {}",
-        workload.as_str(),
-        offered.join(", ")
-    )
 }
 
 fn check_sampling(how: &Sampling, loaded: &Loaded) -> Result<(), String> {

@@ -119,7 +119,9 @@ impl Driver {
         if pool.state() == ModelState::Retired {
             return Err(Refusal::ModelRetired { pool: pool.setup.id.clone() });
         }
-        tracing::info!(pool = %pool.setup.id, ?change, "model stay");
+        if let Some(pinned) = change.pinned {
+            tracing::info!(pool = %pool.setup.id, pinned, "model pin");
+        }
         if let Some(keep_alive) = change.keep_alive {
             pool.keep_alive(keep_alive);
         }

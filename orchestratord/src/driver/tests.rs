@@ -179,7 +179,6 @@ fn request(task: u128, priority: Priority) -> TaskRequest {
         model_ref: None,
         engine: None,
         expected_tokens: None,
-        is_ceiling: false,
         keep_alive: None,
         fingerprint: 1,
     }

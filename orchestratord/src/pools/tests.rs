@@ -207,7 +207,6 @@ impl TestDaemon {
             model_ref: Some(model.to_owned()),
             engine: None,
             expected_tokens: None,
-            is_ceiling: false,
             keep_alive: None,
             fingerprint: 1,
         };

@@ -110,9 +110,9 @@ fn what_cannot_be_done_is_refused_by_field_and_the_worker_goes_on() {
     case("prompt is too long: ", &|job| job.input = prompt(&"word ".repeat(400)).into());
     case("`messages` is empty", &|job| job.input = Input::Messages(Vec::new()).into());
     case("`inputs` are to be embedded", &|job| job.input = Input::Inputs(vec!["a".into()]).into());
-    case("`workload` `embedding` is not offered", &|job| job.workload = Workload::Embedding);
-    case("`workload` `rerank` is not offered", &|job| job.workload = Workload::Rerank);
-    case("`ctx` is 9999; a slot of this model holds 1 to 256", &|job| {
+    case("`workload` is `embedding`, which model", &|job| job.workload = Workload::Embedding);
+    case("`workload` is `rerank`, which model", &|job| job.workload = Workload::Rerank);
+    case("`ctx` is 9999, but a slot of this pool holds 256 tokens", &|job| {
         job.ctx = Some(orchestrator_core::TokenCount(9999));
     });
     case("`sampling.temperature` is -1", &|job| job.sampling.params.temperature = Some(-1.0));

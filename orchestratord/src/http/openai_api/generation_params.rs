@@ -353,15 +353,11 @@ impl GenerationPlan {
             input: input.into(),
             tools: tools.into(),
             continue_final_message: continues,
+            is_ceiling: true,
             ..self.generate.clone()
         };
         let model_ref = self.model_ref.clone();
-        let request = TaskRequest {
-            model_ref,
-            is_ceiling: true,
-            keep_alive: self.keep_alive,
-            ..TaskRequest::new(generate)
-        };
+        let request = TaskRequest { model_ref, keep_alive: self.keep_alive, ..TaskRequest::new(generate) };
         let first = task_request::check(request)?;
         let others: Vec<_> = (1..self.choices).map(|choice| self.another(&first, choice)).collect();
         Ok(std::iter::once(first).chain(others).collect())

@@ -198,7 +198,6 @@ fn request(id: TaskId, task: &Submission) -> TaskRequest {
         model_ref,
         engine: None,
         expected_tokens: None,
-        is_ceiling: false,
         keep_alive: None,
         fingerprint: 1,
     }

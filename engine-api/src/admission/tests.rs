@@ -1,10 +1,8 @@
-use std::sync::Arc;
-
-use engine_api::{Abilities, EngineKind, ModelFacts};
-use generation::{GenerateRequest, Input, Workload};
+use generation::Input;
 use orchestrator_core::{Millis, TaskId};
 
 use super::*;
+use crate::{Abilities, EngineKind, ModelFacts};
 
 fn facts(ctx: u32, strict: bool) -> EngineFacts {
     EngineFacts {
@@ -32,29 +30,19 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
     }
 }
 
-fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> TaskRequest {
-    let job = GenerateRequest {
+fn request(ctx: Option<u32>, max_tokens: Option<u32>) -> GenerateRequest {
+    GenerateRequest {
         ctx: ctx.map(TokenCount),
         max_tokens: max_tokens.map(TokenCount),
         determinism: Determinism::Strict,
         ..GenerateRequest::new(TaskId(uuid::Uuid::nil()), Input::Prompt("x".into()))
-    };
-    TaskRequest {
-        job: Arc::new(job),
-        model_ref: None,
-        engine: None,
-        expected_tokens: None,
-        is_ceiling: false,
-        keep_alive: None,
-        fingerprint: 0,
     }
 }
 
 fn fit(ctx: Option<u32>, max_tokens: Option<u32>, prompt: u32) -> Result<(), String> {
     let measured = Measured { tokens: TokenCount(prompt), longest: TokenCount(prompt) };
     let (request, facts) = (request(ctx, max_tokens), facts(100, true));
-    let checked = check_offer(&request, &facts).and_then(|()| check_fit(&request, measured, &facts));
-    checked.map_err(|refusal| refusal.to_string())
+    check_offer(&request, &facts).and_then(|()| check_fit(&request, measured, &facts))
 }
 
 /// ORCH-TASK-6
@@ -86,14 +74,15 @@ fn a_ceiling_is_cut_to_the_room_behind_the_prompt_and_only_a_prompt_without_room
         (Some(32_000), None, 99, Ok(Some(1))),
         (Some(32_000), None, 100, Err("prompt is too long: 100 tokens > 99 maximum")),
     ] {
-        let mut request = TaskRequest { is_ceiling: true, ..request(ctx, most) };
+        let mut request = GenerateRequest { is_ceiling: true, ..request(ctx, most) };
         let measured = Measured { tokens: TokenCount(prompt), longest: TokenCount(prompt) };
         match (check_fit(&request, measured, &facts), cut) {
             (Ok(()), Ok(cut)) => {
                 cut_to_room(&mut request, measured, &facts);
-                assert_eq!(request.job.max_tokens, cut.map(TokenCount), "{most:?} behind {prompt}");
+                assert!(!request.is_ceiling, "what fits is no ceiling any more");
+                assert_eq!(request.max_tokens, cut.map(TokenCount), "{most:?} behind {prompt}");
             }
-            (Err(refusal), Err(words)) => assert!(refusal.to_string().starts_with(words), "{refusal}"),
+            (Err(refusal), Err(words)) => assert!(refusal.starts_with(words), "{refusal}"),
             (other, _) => panic!("{most:?} behind {prompt}: {other:?}"),
         }
     }
@@ -113,9 +102,9 @@ fn ctx_narrows_the_context_and_cannot_widen_it() {
 #[test]
 fn what_the_engine_cannot_promise_or_offer_is_refused_by_name() {
     let refusal = check_offer(&request(None, None), &facts(100, false)).unwrap_err();
-    assert!(refusal.to_string().starts_with("`determinism` is `strict`"), "{refusal}");
+    assert!(refusal.starts_with("`determinism` is `strict`"), "{refusal}");
     let mut embedding = request(None, None);
-    Arc::make_mut(&mut embedding.job).workload = Workload::Embedding;
+    embedding.workload = Workload::Embedding;
     let refusal = check_offer(&embedding, &facts(100, true)).unwrap_err();
-    assert!(refusal.to_string().starts_with("`workload` is `embedding`"), "{refusal}");
+    assert!(refusal.starts_with("`workload` is `embedding`"), "{refusal}");
 }
