@@ -36,6 +36,7 @@ pub mod cors;
 pub mod data;
 pub mod events;
 mod figures;
+mod generate;
 pub mod guard;
 mod heavy;
 pub mod image_url;
@@ -50,6 +51,7 @@ mod streams;
 pub mod task_request;
 pub mod tasks;
 mod unread;
+mod wall_time;
 
 use cors::Origins;
 use guard::HostRules;

@@ -12,38 +12,33 @@
 //! Rules: ORCH-OAI-2
 
 use std::sync::{Arc, LazyLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
+use super::generate::refused::not_admitted;
+use super::generate::{collect, fields, generation_tasks, logprobs, output, routing, stream};
+use super::wall_time::{rfc3339, unix_now};
 use super::{Api, answer};
 use error::ApiFlavor;
 
 mod anthropic;
 mod chat;
-mod collect;
 mod completions;
 mod conversation;
 mod custom_input;
 mod embeddings;
 pub(super) mod error;
 mod extra_body;
-mod fields;
 mod generation_params;
-mod generation_tasks;
 mod infill;
 mod logit_bias;
-mod logprobs;
 mod models;
 mod offered_tools;
-mod output;
 mod reasoning_params;
 mod rerank;
 mod response_format;
 mod responses;
-mod routing;
-mod stream;
 mod text_queries;
 mod usage;
 
@@ -119,11 +114,6 @@ fn flavor_at(path: &str) -> Option<ApiFlavor> {
     let of_a_model = path.strip_prefix("/models/").is_some_and(|id| !id.ends_with("/state"));
     let is_unserved = UNSERVED.iter().any(is_below);
     (PATHS.contains(&path) || of_a_model || is_unserved).then_some(ApiFlavor::OpenAi)
-}
-
-/// Seconds since 1970, which answers of this plane carry.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use serde_json::{Map, Value};
 
 use super::chat::finish_reason;
 use super::collect::CollectedOutput;
-use super::error::{Envelope, not_admitted};
+use super::error::Envelope;
 use super::fields::{LEAVE_IT_OUT, Nothing, TextOr, Unserved, refuse_unserved};
 use super::generation_params::{GenerationParams, ResponseOptions, request};
 use super::generation_tasks::Generation;
 use super::logprobs::{self, CompletionLogprobs};
+use super::not_admitted;
 use super::output::SegmentMetadata;
 use super::reasoning_params::ReasoningPlace;
 use super::stream::{self, Framed, OpenStream, StreamEncoder};

@@ -5,17 +5,15 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use engine_api::EngineKind;
 use generation::PROMPT_TOO_LONG;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::fields::NOT_SERVED;
 use super::flavor_at;
-use crate::backpressure::{Code, Failure, RETRY_AFTER_RANGE, Refusal, Verdict};
-use crate::http::Api;
+use crate::backpressure::{Code, RETRY_AFTER_RANGE, Verdict};
 use crate::http::answer::Refused;
 use crate::http::problem::{IS_MISSING, NOT_A_FIELD};
 
@@ -94,8 +92,8 @@ fn code_of(verdict: &Verdict, message: &str) -> &'static str {
 impl Envelope {
     pub(super) fn of(refused: &Refused) -> Self {
         let Verdict { status, code, .. } = refused.verdict;
-        let param = (code == Code::InvalidParams).then(|| param_of(&refused.message)).flatten();
-        let message = refused.message.clone();
+        let message = in_names_of_the_plane(refused.message.clone());
+        let param = (code == Code::InvalidParams).then(|| param_of(&message)).flatten();
         let (code, orch_code) = (code_of(&refused.verdict, &message), code.as_str());
         Self { error: Inner { message, kind: kind_of(status), param, code, orch_code, details: None } }
     }
@@ -165,31 +163,15 @@ impl AnthropicError {
         };
         let message = OF_ANTHROPIC
             .iter()
-            .fold(refused.message.clone(), |message, (openai, anthropic)| message.replace(openai, anthropic));
+            .fold(in_names_of_the_plane(refused.message.clone()), |message, (openai, anthropic)| {
+                message.replace(openai, anthropic)
+            });
         let Envelope { error } = Envelope::of(&Refused { message, ..refused.clone() });
         // Their runner of tools goes on without a thread where it reads this, and sends the whole conversation.
         let details = (error.param.as_deref() == Some("thread"))
             .then(|| json!({"error_code": "thread_unsupported_request", "unsupported": ["thread"]}));
         Self { of: "error", error: Inner { kind, details, ..error } }
     }
-}
-
-/// A task that was not admitted.
-pub(super) fn not_admitted(api: &Api, refusal: Refusal) -> Refused {
-    let unknown = matches!(refusal, Refusal::NoSuchPool(_));
-    let mut refused = api.refuse(refusal);
-    refused.message = in_names_of_the_plane(refused.message);
-    if unknown {
-        // What OpenAI answers, and what client libraries have an error class for.
-        refused.verdict.status = StatusCode::NOT_FOUND.as_u16();
-    }
-    refused
-}
-
-/// A task that was admitted and failed.
-pub(super) fn failed(failure: &Failure, engine: EngineKind) -> Refused {
-    let message = in_names_of_the_plane(failure.to_string());
-    Refused { verdict: failure.verdict(), message, engine: Some(engine) }
 }
 
 /// Says whatever was refused on a path of this plane in its words: also what never reached a handler.

@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 
 use crate::backpressure::Refusal;
 use crate::http::answer::shown;
+pub(super) use crate::http::generate::ReasoningPlace;
 
 /// `thinking`, as Anthropic's clients and some servers have it.
 #[derive(Debug, Deserialize)]
@@ -46,18 +47,6 @@ pub(super) struct Reasoning {
     _context: IgnoredAny,
     #[serde(default, rename = "mode")]
     _mode: IgnoredAny,
-}
-
-/// Where reasoning goes in a response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum ReasoningPlace {
-    /// Into the endpoint's own field for it.
-    #[default]
-    Apart,
-    /// Into the text, between tags.
-    InText,
-    /// Nowhere.
-    Omitted,
 }
 
 impl Thinking {

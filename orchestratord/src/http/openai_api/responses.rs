@@ -9,8 +9,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
-use super::error::not_admitted;
 use super::generation_tasks::Generation;
+use super::not_admitted;
 use super::stream::{self, OpenStream};
 use crate::backpressure::Refusal;
 use crate::http::access::About;

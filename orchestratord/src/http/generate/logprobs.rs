@@ -19,7 +19,7 @@ const NEVER: f32 = -9999.0;
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-pub(super) fn alternatives(field: &str, asked: Option<u32>) -> Result<Option<u8>, Refusal> {
+pub(in crate::http) fn alternatives(field: &str, asked: Option<u32>) -> Result<Option<u8>, Refusal> {
     let asked = check::within(field, asked, MOST)?;
     Ok(asked.map(|asked| u8::try_from(asked).unwrap_or(u8::MAX)))
 }
@@ -28,7 +28,7 @@ pub(super) fn alternatives(field: &str, asked: Option<u32>) -> Result<Option<u8>
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-pub(super) fn asked(wanted: bool, top: Option<u32>, with: &str) -> Result<Option<u8>, Refusal> {
+pub(in crate::http) fn asked(wanted: bool, top: Option<u32>, with: &str) -> Result<Option<u8>, Refusal> {
     let top = alternatives("top_logprobs", top)?;
     match top {
         Some(top) if top > 0 && !wanted => Err(Refusal::Invalid(format!(
@@ -40,8 +40,8 @@ pub(super) fn asked(wanted: bool, top: Option<u32>, with: &str) -> Result<Option
 
 /// The tokens of a text.
 #[derive(Debug, Serialize)]
-pub(super) struct ChatLogprobs {
-    pub(super) content: Vec<Token>,
+pub(in crate::http) struct ChatLogprobs {
+    pub(in crate::http) content: Vec<Token>,
     refusal: (),
 }
 
@@ -53,7 +53,7 @@ impl From<&[TokenLogprob]> for ChatLogprobs {
 
 /// One token, and what might have been in its permit.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Token {
+pub(in crate::http) struct Token {
     #[serde(flatten)]
     chosen: Named,
     top_logprobs: Vec<Named>,
@@ -91,7 +91,7 @@ fn name(bytes: &[u8]) -> String {
 
 /// The tokens of a completion, in lists beside each other.
 #[derive(Debug, Serialize)]
-pub(super) struct CompletionLogprobs {
+pub(in crate::http) struct CompletionLogprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<f32>,
     /// Of each token the most probable ones and itself; nothing where none are asked for.
@@ -111,7 +111,7 @@ impl Serialize for Alternatives {
 
 impl CompletionLogprobs {
     /// Of tokens with `most` alternatives each, behind `offset` characters of the answer, which grows by theirs.
-    pub(super) fn new(tokens: &[TokenLogprob], most: u8, offset: &mut usize) -> Self {
+    pub(in crate::http) fn new(tokens: &[TokenLogprob], most: u8, offset: &mut usize) -> Self {
         let mut told = Self {
             tokens: Vec::with_capacity(tokens.len()),
             token_logprobs: Vec::with_capacity(tokens.len()),

@@ -14,9 +14,9 @@ use orchestrator_core::TaskId;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
-use super::error::not_admitted;
+use super::ReasoningPlace;
 use super::output::{OutputReader, Update};
-use super::reasoning_params::ReasoningPlace;
+use super::refused::not_admitted;
 use super::routing::Lane;
 use crate::backpressure::Refusal;
 use crate::handle::{DriverHandle, LastMeasured, TaskRequest};
@@ -27,7 +27,7 @@ use crate::task_log::TaskLog;
 use crate::tasks;
 
 /// The tasks of one request.
-pub(super) struct Generation {
+pub(in crate::http) struct Generation {
     first: TaskId,
     /// What each of them says, until it has ended.
     logs: Vec<Option<BoxStream<'static, Update>>>,
@@ -45,7 +45,12 @@ struct Unended {
 }
 
 /// The task of a request that is answered without a word.
-pub(super) fn of_inputs(workload: Workload, model: String, lane: Lane, inputs: Vec<String>) -> TaskRequest {
+pub(in crate::http) fn of_inputs(
+    workload: Workload,
+    model: String,
+    lane: Lane,
+    inputs: Vec<String>,
+) -> TaskRequest {
     let task = TaskId(Uuid::new_v4());
     let generate = GenerateRequest {
         workload,
@@ -60,8 +65,8 @@ impl Generation {
     /// The one `task` of a request that is answered without a word, with what only an engine may know.
     ///
     /// # Errors
-    /// What is wrong with it, in the words of this plane.
-    pub(super) fn task_of_inputs(
+    /// What is wrong with it.
+    pub(in crate::http) fn task_of_inputs(
         api: &Api,
         mut task: TaskRequest,
         extra_body: Option<ExtraBody>,
@@ -73,8 +78,8 @@ impl Generation {
     /// Admits `requests`, all of them or none.
     ///
     /// # Errors
-    /// Every refusal that a task can meet, in the words of this plane.
-    pub(super) async fn start(
+    /// Every refusal that a task can meet.
+    pub(in crate::http) async fn start(
         api: &Api,
         requests: Vec<TaskRequest>,
         reasoning: ReasoningPlace,
@@ -108,22 +113,22 @@ impl Generation {
     }
 
     /// The first of its tasks, after which the answer is named.
-    pub(super) fn first(&self) -> TaskId {
+    pub(in crate::http) fn first(&self) -> TaskId {
         self.first
     }
 
     /// How many they are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::http) fn len(&self) -> usize {
         self.logs.len()
     }
 
     /// What is said next, and by which of the tasks. Nothing when all have ended. Safe to drop and call again.
-    pub(super) async fn next(&mut self) -> Option<(usize, Update)> {
+    pub(in crate::http) async fn next(&mut self) -> Option<(usize, Update)> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// As [`Generation::next`]. They are heard in turn, so that none has to wait until another is silent.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Update)>> {
+    pub(in crate::http) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Update)>> {
         let (first, count) = (self.turn, self.len());
         let mut is_over = true;
         for choice in (first..count).chain(0..first) {
@@ -145,14 +150,14 @@ impl Generation {
 }
 
 /// Whether the arguments of a call were written to their end: one that was cut must not look like one to run.
-pub(super) fn is_complete(arguments: &str) -> bool {
+pub(in crate::http) fn is_complete(arguments: &str) -> bool {
     // Ones that are no JSON are the model's fault, and for its client to tell it.
     let is_cut = serde_json::from_str::<IgnoredAny>(arguments).is_err_and(|error| error.is_eof());
     arguments.is_empty() || !is_cut
 }
 
 /// The name of a call, by which its result refers to it: the engine's own, or a new one.
-pub(super) fn tool_call_id(engines_own: String) -> String {
+pub(in crate::http) fn tool_call_id(engines_own: String) -> String {
     if engines_own.is_empty() { format!("call_{}", Uuid::new_v4().simple()) } else { engines_own }
 }
 

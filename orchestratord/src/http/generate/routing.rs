@@ -12,7 +12,7 @@ use crate::http::answer::shown;
 use crate::http::task_request::check::chars;
 
 /// The end of a model's name that puts its requests into the batch lane, for clients that can add no field.
-pub(super) const BATCH_SUFFIX: &str = "@batch";
+pub(in crate::http) const BATCH_SUFFIX: &str = "@batch";
 
 /// Characters of the name of a conversation.
 const SESSION_CHARS: std::ops::RangeInclusive<usize> = 1..=256;
@@ -28,7 +28,7 @@ const SESSION_HEADERS: [HeaderName; 3] = [
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the header.
-pub(super) fn session_of_headers(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
+pub(in crate::http) fn session_of_headers(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
     for name in &SESSION_HEADERS {
         // Clients that fill headers in from a template send an empty one where there is no conversation.
         let Some(value) = headers.get(name).filter(|value| !value.as_bytes().trim_ascii().is_empty()) else {
@@ -47,7 +47,7 @@ pub(super) fn session_of_headers(headers: &HeaderMap) -> Result<Option<Uuid>, Re
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field.
-pub(super) fn session(field: &str, name: &str) -> Result<Uuid, Refusal> {
+pub(in crate::http) fn session(field: &str, name: &str) -> Result<Uuid, Refusal> {
     chars(field, name, SESSION_CHARS)?;
     Ok(Uuid::parse_str(name).unwrap_or_else(|_| {
         let digest: [u8; 32] = Sha256::digest(name.as_bytes()).into();
@@ -58,7 +58,7 @@ pub(super) fn session(field: &str, name: &str) -> Result<Uuid, Refusal> {
 
 /// A lane, and how OpenAI calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(in crate::http) enum Lane {
     Interactive,
     Batch,
 }
@@ -66,7 +66,7 @@ pub(super) enum Lane {
 impl Lane {
     /// The lane of a request, and the model without the suffix that may have said it. A tier that is not known asks for
     /// nothing that is here.
-    pub(super) fn of(model: &str, service_tier: Option<&str>) -> (Self, String) {
+    pub(in crate::http) fn of(model: &str, service_tier: Option<&str>) -> (Self, String) {
         match (model.strip_suffix(BATCH_SUFFIX), service_tier) {
             (Some(model), _) => (Self::Batch, model.to_owned()),
             (None, Some("flex")) => (Self::Batch, model.to_owned()),
@@ -75,14 +75,14 @@ impl Lane {
     }
 
     /// The tier that an answer names.
-    pub(super) fn tier(self) -> &'static str {
+    pub(in crate::http) fn tier(self) -> &'static str {
         match self {
             Self::Interactive => "default",
             Self::Batch => "flex",
         }
     }
 
-    pub(super) fn priority(self) -> Priority {
+    pub(in crate::http) fn priority(self) -> Priority {
         match self {
             Self::Interactive => Priority::Interactive,
             Self::Batch => Priority::Batch,

@@ -1,5 +1,5 @@
-//! The tasks of one request as server-sent events, in the words of the endpoint. As with the streams of
-//! tasks, all that is ready becomes one piece of the body, hence one write.
+//! The tasks of one request as a stream, in the words of the endpoint: server-sent events, unless its encoder has
+//! another form. As with the streams of tasks, all that is ready becomes one piece of the body, hence one write.
 //!
 //! Rules: ORCH-SHAPE-6, ORCH-STREAM-10, ORCH-OAI-8
 
@@ -33,7 +33,15 @@ use crate::task_log::TaskEnd;
 const BUFFER_BYTES: usize = 2048;
 
 /// Encodes output as the events of one endpoint.
-pub(super) trait StreamEncoder: Send + 'static {
+pub(in crate::http) trait StreamEncoder: Send + 'static {
+    /// The media type of what it writes.
+    const MEDIA_TYPE: &'static str = "text/event-stream";
+
+    /// What keeps an idle connection open, and says nothing.
+    fn keepalive(&mut self, out: &mut BytesMut) {
+        out.put_slice(PING);
+    }
+
     /// Text of the answer `choice`.
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str, metadata: SegmentMetadata);
 
@@ -61,7 +69,7 @@ pub(super) trait StreamEncoder: Send + 'static {
 }
 
 /// One of the streams that may be open.
-pub(super) struct OpenStream {
+pub(in crate::http) struct OpenStream {
     keepalive: Duration,
     _permit: StreamPermit,
 }
@@ -71,7 +79,7 @@ impl OpenStream {
     ///
     /// # Errors
     /// [`Refusal::TooManyStreams`] where there is none.
-    pub(super) fn take(api: &Api) -> Result<Self, Refusal> {
+    pub(in crate::http) fn take(api: &Api) -> Result<Self, Refusal> {
         let permit = api.open_stream()?;
         Ok(Self { keepalive: api.settings().keepalive, _permit: permit })
     }
@@ -90,7 +98,11 @@ struct EventStream<S> {
 }
 
 /// The answer that tells what `generation` says, through `encoder`.
-pub(super) fn stream(generation: Generation, encoder: impl StreamEncoder, permit: OpenStream) -> Response {
+pub(in crate::http) fn stream<S: StreamEncoder>(
+    generation: Generation,
+    encoder: S,
+    permit: OpenStream,
+) -> Response {
     let mut ticks = tokio::time::interval((permit.keepalive / 2).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -110,7 +122,7 @@ pub(super) fn stream(generation: Generation, encoder: impl StreamEncoder, permit
     let pieces = poll_fn(move |cx| events.poll_next(cx).map(|piece| piece.map(Ok::<_, Infallible>)));
     let body = Body::from_stream(pieces);
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CONTENT_TYPE, HeaderValue::from_static(S::MEDIA_TYPE)),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
     ];
@@ -138,7 +150,7 @@ impl<S: StreamEncoder> EventStream<S> {
             }
             ready!(self.ticks.poll_tick(cx));
             if !std::mem::take(&mut self.spoke) {
-                self.buffer.put_slice(PING);
+                self.encoder.keepalive(&mut self.buffer);
             }
         }
         self.spoke = true;
@@ -210,14 +222,14 @@ impl Frame {
 
 /// The frame of an answer's latest tokens, and what the engine says around them in fields of its own.
 #[derive(Default)]
-pub(super) struct Framed {
+pub(in crate::http) struct Framed {
     frame: Option<Frame>,
     extra: Option<Arc<ExtraFields>>,
 }
 
 impl Framed {
     /// Puts the event of `text` behind `out`, which is the one that `event` makes of it.
-    pub(super) fn put(
+    pub(in crate::http) fn put(
         &mut self,
         out: &mut BytesMut,
         text: &str,
@@ -237,14 +249,14 @@ impl Framed {
 }
 
 /// One event without a name.
-pub(super) fn data(out: &mut BytesMut, data: &impl Serialize) {
+pub(in crate::http) fn data(out: &mut BytesMut, data: &impl Serialize) {
     out.put_slice(b"data: ");
     serde_json::to_writer(out.writer(), data).expect(GROWS);
     out.put_slice(b"\n\n");
 }
 
 /// One event with a name.
-pub(super) fn event(out: &mut BytesMut, name: &str, event: &impl Serialize) {
+pub(in crate::http) fn event(out: &mut BytesMut, name: &str, event: &impl Serialize) {
     out.put_slice(b"event: ");
     out.put_slice(name.as_bytes());
     out.put_slice(b"\n");
@@ -252,7 +264,7 @@ pub(super) fn event(out: &mut BytesMut, name: &str, event: &impl Serialize) {
 }
 
 /// The last event of OpenAI's own streams.
-pub(super) fn done(out: &mut BytesMut) {
+pub(in crate::http) fn done(out: &mut BytesMut) {
     out.put_slice(b"data: [DONE]\n\n");
 }
 

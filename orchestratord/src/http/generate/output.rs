@@ -7,15 +7,15 @@ use std::sync::Arc;
 use engine_api::EngineKind;
 use generation::{ExtraFields, GenerateRequest, OutputEvent, RawTextWriter, TokenLogprob};
 
-use super::error::failed;
-use super::reasoning_params::ReasoningPlace;
+use super::ReasoningPlace;
+use super::refused::failed;
 use crate::handle::Subscription;
 use crate::http::answer::Refused;
 use crate::task_log::{Chunk, EventMetadata, LogReader, TaskEnd};
 
 /// What is new of a generation.
 #[derive(Debug)]
-pub(super) enum Update {
+pub(in crate::http) enum Update {
     /// Texts of its answer, in order: nothing but text was written.
     Texts(Vec<String>),
     /// Segments of its output, in order.
@@ -28,22 +28,22 @@ pub(super) enum Update {
 
 /// A part of an output, with what it has beside its text.
 #[derive(Debug)]
-pub(super) struct OutputSegment {
-    pub(super) event: OutputEvent,
-    pub(super) metadata: SegmentMetadata,
+pub(in crate::http) struct OutputSegment {
+    pub(in crate::http) event: OutputEvent,
+    pub(in crate::http) metadata: SegmentMetadata,
 }
 
 /// What a segment has beside its text.
 #[derive(Debug, Default)]
-pub(super) struct SegmentMetadata {
+pub(in crate::http) struct SegmentMetadata {
     /// Probabilities of the tokens of its text; nothing where the request did not ask for them.
-    pub(super) logprobs: Option<Vec<TokenLogprob>>,
+    pub(in crate::http) logprobs: Option<Vec<TokenLogprob>>,
     /// Fields of the engine's own.
-    pub(super) extra: Option<Arc<ExtraFields>>,
+    pub(in crate::http) extra: Option<Arc<ExtraFields>>,
 }
 
 /// One task's log, as segments.
-pub(super) struct OutputReader {
+pub(in crate::http) struct OutputReader {
     reader: LogReader,
     engine: EngineKind,
     /// The last event of the log, once it was read.
@@ -60,7 +60,7 @@ pub(super) struct OutputReader {
 
 impl OutputReader {
     /// Of the task that `request` became.
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         subscription: Subscription,
         request: &GenerateRequest,
         reasoning: ReasoningPlace,
@@ -81,7 +81,7 @@ impl OutputReader {
     }
 
     /// What is new. Nothing after the end. Safe to drop and call again.
-    pub(super) async fn next(&mut self) -> Option<Update> {
+    pub(in crate::http) async fn next(&mut self) -> Option<Update> {
         loop {
             if let Some(end) = self.end.take() {
                 return Some(self.ended(end));

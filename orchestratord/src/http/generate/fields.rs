@@ -14,14 +14,14 @@ use crate::http::answer::shown;
 
 /// A text, or an array of something.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum TextOr<T> {
+pub(in crate::http) enum TextOr<T> {
     Text(String),
     Many(Vec<T>),
 }
 
 impl TextOr<String> {
     /// One text as an array of one.
-    pub(super) fn into_texts(self) -> Vec<String> {
+    pub(in crate::http) fn into_texts(self) -> Vec<String> {
         match self {
             Self::Text(text) => vec![text],
             Self::Many(texts) => texts,
@@ -31,7 +31,7 @@ impl TextOr<String> {
 
 /// A text or an object, of which the type says what it is called.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum TextOrObject<T> {
+pub(in crate::http) enum TextOrObject<T> {
     Text(String),
     Object(T),
 }
@@ -91,18 +91,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOrObject<T> {
 
 /// A field that is known and not served: taken where it asks for nothing, refused by name where it asks for
 /// something.
-pub(super) struct Unserved<'r> {
-    pub(super) field: &'r str,
-    pub(super) value: &'r Option<Value>,
+pub(in crate::http) struct Unserved<'r> {
+    pub(in crate::http) field: &'r str,
+    pub(in crate::http) value: &'r Option<Value>,
     /// The values that ask for nothing, beside `null`.
-    pub(super) nothing: &'static [Nothing],
+    pub(in crate::http) nothing: &'static [Nothing],
     /// What to do instead.
-    pub(super) instead: &'static str,
+    pub(in crate::http) instead: &'static str,
 }
 
 impl Unserved<'_> {
     /// What is said of it, where it asks for something.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(in crate::http) fn refusal(&self) -> Option<String> {
         let Self { field, value, nothing, instead } = self;
         let value =
             value.as_ref().filter(|value| !nothing.iter().any(|nothing| nothing.is(value)))?.to_string();
@@ -111,11 +111,11 @@ impl Unserved<'_> {
 }
 
 /// What is said of such a field.
-pub(super) const NOT_SERVED: &str = "which is not served here";
+pub(in crate::http) const NOT_SERVED: &str = "which is not served here";
 
 /// A value that asks for nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Nothing {
+pub(in crate::http) enum Nothing {
     False,
     One,
     Text(&'static str),
@@ -146,7 +146,7 @@ impl Nothing {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what to do instead.
-pub(super) fn refuse_unserved(fields: &[Unserved<'_>]) -> Result<(), Refusal> {
+pub(in crate::http) fn refuse_unserved(fields: &[Unserved<'_>]) -> Result<(), Refusal> {
     match fields.iter().find_map(Unserved::refusal) {
         Some(refusal) => Err(Refusal::Invalid(refusal)),
         None => Ok(()),
@@ -154,4 +154,4 @@ pub(super) fn refuse_unserved(fields: &[Unserved<'_>]) -> Result<(), Refusal> {
 }
 
 /// What to do about a field that nothing takes the permit of.
-pub(super) const LEAVE_IT_OUT: &str = "leave it out";
+pub(in crate::http) const LEAVE_IT_OUT: &str = "leave it out";

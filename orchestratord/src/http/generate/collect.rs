@@ -18,18 +18,18 @@ const NUMBER_BYTES: usize = 12;
 
 /// One whole output.
 #[derive(Debug)]
-pub(super) struct CollectedOutput {
-    pub(super) transcript: Transcript,
+pub(in crate::http) struct CollectedOutput {
+    pub(in crate::http) transcript: Transcript,
     /// Probabilities of the answer's tokens, where the request asked for them.
-    pub(super) logprobs: Vec<TokenLogprob>,
+    pub(in crate::http) logprobs: Vec<TokenLogprob>,
     /// Fields of the engine's own.
-    pub(super) extra: ExtraFields,
-    pub(super) end: TaskEnd,
+    pub(in crate::http) extra: ExtraFields,
+    pub(in crate::http) end: TaskEnd,
 }
 
 impl CollectedOutput {
     /// About how many bytes it takes in a response.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::http) fn bytes(&self) -> usize {
         let Transcript { text, reasoning, tool_calls, vectors, scores } = &self.transcript;
         let calls = tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>();
         let logprobs = self.logprobs.iter().map(|token| LOGPROB_BYTES * (1 + token.top.len())).sum::<usize>();
@@ -43,7 +43,7 @@ impl Generation {
     ///
     /// # Errors
     /// The first failure; what still runs is canceled.
-    pub(super) async fn collect(mut self) -> Result<Vec<CollectedOutput>, Refused> {
+    pub(in crate::http) async fn collect(mut self) -> Result<Vec<CollectedOutput>, Refused> {
         let mut outputs = Vec::new();
         outputs.resize_with(self.len(), Partial::default);
         while let Some((choice, update)) = self.next().await {
