@@ -129,6 +129,8 @@ pub struct Abilities {
     pub images: bool,
     /// Whether it fills gaps: [`Input::Infill`].
     pub infill: bool,
+    /// Whether its model reasons before it answers, and can be told how much.
+    pub reasoning: bool,
     /// Which fields it takes with a request that nobody here knows.
     pub extra_body: ExtraBodySupport,
 }

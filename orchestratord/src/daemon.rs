@@ -60,6 +60,8 @@ const CLOSE_ONE_IN: u32 = 5;
 pub struct Parts {
     /// The address it listens on, taken already.
     pub listener: TcpListener,
+    /// The address at which the API of Ollama is spoken, taken already; it is not spoken without one.
+    pub ollama: Option<TcpListener>,
     /// The token of every plane.
     pub token: ApiToken,
     /// What starts engines.
@@ -81,6 +83,7 @@ pub struct Daemon {
     driver: DriverHandle,
     queues: JoinHandle<()>,
     server: Server,
+    ollama_address: Option<SocketAddr>,
     api: Arc<Api>,
     controllers: Controllers,
     worker: WorkerSettings,
@@ -172,15 +175,25 @@ impl Daemon {
         let instruments = Instruments { metrics, devices, ledger, clock, models, log: parts.log };
         let api = Api::new(driver.clone(), settings, instruments);
         let limits = settings::connection_limits(config);
-        let server = Server::start(parts.listener, api.router(), limits)?;
+        let mut server = Server::start(parts.listener, api.router(), limits)?;
+        let ollama_address = parts.ollama.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(listener) = parts.ollama {
+            server.also_accept(listener, api.ollama_router());
+        }
         let worker = WorkerSettings { policy, margin_bytes };
-        Ok(Self { driver, queues, server, api, controllers, worker, shutdown, telemetry })
+        Ok(Self { driver, queues, server, ollama_address, api, controllers, worker, shutdown, telemetry })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Where the API of Ollama is spoken.
+    #[must_use]
+    pub fn ollama_address(&self) -> Option<SocketAddr> {
+        self.ollama_address
     }
 
     /// The way to its driver.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
-use config_schema::{PoolConfig, PoolModel, SamplerProfile};
+use config_schema::{PoolConfig, PoolDefaults, PoolModel, SamplerProfile};
 use engine_api::EngineKind;
 use orchestrator_core::PoolId;
 use pool_manager::{Ledger, Snapshot};
@@ -43,6 +43,7 @@ pub mod image_url;
 mod keep_alive;
 mod log;
 pub mod models;
+mod ollama_api;
 mod openai_api;
 pub mod problem;
 mod refusal_log;
@@ -53,6 +54,7 @@ pub mod tasks;
 mod unread;
 mod wall_time;
 
+use access::Listener;
 use cors::Origins;
 use guard::HostRules;
 use image_url::ImageUrls;
@@ -64,6 +66,8 @@ use streams::Streams;
 pub struct HttpSettings {
     /// The API token.
     pub token: ApiToken,
+    /// Whether the address for clients of Ollama asks for it.
+    pub ollama_needs_token: bool,
     /// Which hosts the daemon goes by.
     pub hosts: HostRules,
     /// Which pages of other sites may use it.
@@ -82,6 +86,8 @@ pub struct HttpSettings {
     pub engines: BTreeMap<PoolId, EngineKind>,
     /// What each pool serves by the configuration: whether its models go by reference or by a server's names.
     pub models: BTreeMap<PoolId, PoolModel>,
+    /// What holds in each pool where a request does not say otherwise.
+    pub defaults: BTreeMap<PoolId, PoolDefaults>,
     /// How the built-in engine was compiled; `none` where it was left out.
     pub build: String,
 }
@@ -91,6 +97,7 @@ impl HttpSettings {
     pub fn serve(&mut self, pool: &PoolConfig) {
         self.engines.insert(pool.id.clone(), kind(pool.engine));
         self.models.insert(pool.id.clone(), pool.model.clone());
+        self.defaults.insert(pool.id.clone(), pool.defaults.clone());
     }
 }
 
@@ -187,7 +194,17 @@ impl Api {
             .merge(openai_api::routes())
             .merge(console::routes())
             .fallback(answer::unknown_path)
-            .layer(from_fn_with_state(Arc::clone(self), access::around))
+            .layer(from_fn_with_state((Arc::clone(self), Listener::Main), access::around))
+            .with_state(Arc::clone(self))
+    }
+
+    /// The routes of the address for clients of Ollama: its API, and the others that such clients know beside it.
+    pub fn ollama_router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .merge(ollama_api::routes())
+            .merge(openai_api::routes())
+            .fallback(ollama_api::unknown_path)
+            .layer(from_fn_with_state((Arc::clone(self), Listener::Ollama), access::around))
             .with_state(Arc::clone(self))
     }
 }

@@ -116,8 +116,11 @@ async fn run(
     let failed = |error: std::io::Error| Exit::because(exit::FAILED, error);
     server::raise_limit(config.limits.connections);
     let listener = server::bind(config.access.listen).map_err(|error| Exit::because(exit::LISTEN, error))?;
+    let ollama = config.ollama.listen.map(server::bind_for_ollama).transpose();
+    let ollama = ollama.map_err(|error| Exit::because(exit::LISTEN, error))?;
     let parts = Parts {
         listener,
+        ollama,
         token,
         engines: engine::built_in().map_err(failed)?,
         build: engine::build(),
@@ -133,6 +136,10 @@ async fn run(
     }
     let url = format!("http://{address}");
     tracing::info!(url, "listening");
+    if let Some(address) = daemon.ollama_address() {
+        let needs_token = config.ollama.require_token;
+        tracing::info!(ollama_host = %address, needs_token, "the API of Ollama is spoken");
+    }
     service::ready(&url);
     // Goes on while the daemon stops, which may take longer than a watchdog waits.
     let heartbeat = tasks::spawn(service::heartbeat(daemon.driver().clone()));

@@ -90,6 +90,17 @@ pub struct StoredFile {
     pub pools: Vec<String>,
 }
 
+/// The file of a model that is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// When it was written, in seconds since 1970.
+    pub modified_unix_s: Option<u64>,
+}
+
 /// The list of fetches is full of those that are not over.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListFull;
@@ -117,6 +128,19 @@ impl ModelFolder {
             StoredFile { pools: pools.collect(), file }
         };
         Ok(self.store.files()?.into_iter().map(of).collect())
+    }
+
+    /// The file of a model, where it is on this machine. Blocks while it looks.
+    #[must_use]
+    pub fn file_of(&self, model: &str) -> Option<ModelFile> {
+        let path = self.store.locate(&ModelRef::parse(model).ok()?)?;
+        let about = path.metadata().ok()?;
+        let since = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        Some(ModelFile {
+            name: path.file_name()?.to_string_lossy().into_owned(),
+            bytes: about.len(),
+            modified_unix_s: since.map(|since| since.as_secs()),
+        })
     }
 
     /// The fetches, the last one first.

@@ -23,7 +23,8 @@ use tokio::sync::{mpsc, watch};
 use crate::args::Options;
 
 /// The options that are read once, at the start.
-const AT_THE_START: [&str; 5] = ["allow_non_loopback", "listen", "log.file", "log.format", "models_dir"];
+const AT_THE_START: [&str; 6] =
+    ["allow_non_loopback", "listen", "log.file", "log.format", "models_dir", "ollama.listen"];
 
 /// Has new configurations take effect.
 pub struct Reloader<'a> {

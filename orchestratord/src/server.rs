@@ -35,7 +35,7 @@ mod places;
 
 pub use client::Authenticated;
 pub use descriptors::raise_limit;
-pub use listen::{BindError, bind};
+pub use listen::{BindError, bind, bind_for_ollama};
 
 use client::TimedStream;
 use places::{Place, Places};
@@ -83,7 +83,7 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     places: Places,
     limits: watch::Sender<ConnectionLimits>,
-    acceptor: JoinHandle<()>,
+    acceptors: Vec<JoinHandle<()>>,
 }
 
 /// How long accepting rests after the process or the machine ran out of something, so that a full table of
@@ -97,12 +97,23 @@ impl Server {
     /// When the listener has no address.
     pub fn start(listener: TcpListener, router: Router, limits: ConnectionLimits) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let (phase, watching) = watch::channel(Phase::Accepting);
-        let (limits, limited) = watch::channel(limits);
-        let places = Places::new();
-        let acceptor =
-            Acceptor { listener, router, limits: limited, places: places.clone(), phase: watching };
-        Ok(Self { address, phase, places, limits, acceptor: spawn(acceptor.run()) })
+        let phase = watch::Sender::new(Phase::Accepting);
+        let limits = watch::Sender::new(limits);
+        let mut server = Self { address, phase, places: Places::new(), limits, acceptors: Vec::new() };
+        server.also_accept(listener, router);
+        Ok(server)
+    }
+
+    /// Accepts at another address as well. The limits are those of all addresses together, and so is the end.
+    pub fn also_accept(&mut self, listener: TcpListener, router: Router) {
+        let acceptor = Acceptor {
+            listener,
+            router,
+            limits: self.limits.subscribe(),
+            places: self.places.clone(),
+            phase: self.phase.subscribe(),
+        };
+        self.acceptors.push(spawn(acceptor.run()));
     }
 
     /// Where the limits can be changed: of connections that come from here on, and how many there may be.
@@ -111,7 +122,7 @@ impl Server {
         self.limits.clone()
     }
 
-    /// Where it listens.
+    /// Where it listened first.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -131,8 +142,10 @@ impl Server {
     /// Closes the listener, waits until what has begun is answered, at most `within`, and closes the rest.
     pub async fn finish(mut self, within: Duration) -> Ended {
         self.stop_accepting();
-        // The acceptor holds a place while it waits for a connection, and gives it back as it ends.
-        let _ = (&mut self.acceptor).await;
+        // An acceptor holds a place while it waits for a connection, and gives it back as it ends.
+        for acceptor in std::mem::take(&mut self.acceptors) {
+            let _ = acceptor.await;
+        }
         if tokio::time::timeout(within, self.places.all_free()).await.is_ok() {
             return Ended::Finished;
         }

@@ -71,6 +71,7 @@ fn start(urls: &[String]) -> Daemon {
         LoadRequest { explicit: Some(file), cwd: folder.path().to_owned(), ..LoadRequest::default() };
     let config = config_schema::load(&request).unwrap().config;
     let parts = Parts {
+        ollama: None,
         listener: server::bind(config.access.listen).unwrap(),
         token: ApiToken::new(TOKEN),
         engines: engine::built_in().unwrap(),

@@ -1,5 +1,5 @@
-//! The plane that home clients speak, over real sockets and held to its contract
-//! (`contracts/openapi/openai.yaml`): every documented status is provoked, every body and every event of a
+//! The planes that home clients speak, over real sockets and held to their contracts
+//! (`contracts/openapi/openai.yaml`, `ollama.yaml`): every documented status is provoked, every body and every event of a
 //! stream has the documented form, and nothing else is ever answered.
 #![expect(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
@@ -14,6 +14,8 @@ mod leaving;
 mod logprobs;
 #[path = "openai/messages.rs"]
 mod messages;
+#[path = "openai/ollama.rs"]
+mod ollama;
 #[path = "openai/reasoning.rs"]
 mod reasoning;
 #[path = "openai/refusals.rs"]
@@ -51,7 +53,7 @@ pub struct Audit {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { contract: Arc::new(Contract::of_the_openai_plane()), seen: Arc::default() }
+        Self { contract: Arc::new(Contract::of_a_client_plane("openai.yaml")), seen: Arc::default() }
     }
 }
 
@@ -60,6 +62,12 @@ impl Audit {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, of the API of Ollama.
+    #[must_use]
+    pub fn of_ollama() -> Self {
+        Self { contract: Arc::new(Contract::of_a_client_plane("ollama.yaml")), seen: Arc::default() }
     }
 
     /// Sends, judges, and remembers.

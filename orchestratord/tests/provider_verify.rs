@@ -15,6 +15,7 @@ mod metrics;
 mod models;
 #[path = "provider_verify/pact.rs"]
 mod pact;
+#[expect(dead_code, reason = "other tests ask at its second address")]
 #[path = "support/test_daemon.rs"]
 mod test_daemon;
 #[path = "support/wire.rs"]

@@ -1,24 +1,42 @@
 //! `cargo xtask clients`: the official client libraries, unmodified, against the daemon with the real model.
 //! The daemon is the one of the dev profile, whose llama.cpp the other steps of the loop have built.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use tokio::process::Command;
 
 use crate::daemon::probe::Probe;
 use crate::daemon::{self, Ask, Start};
 use crate::process::{self, Interrupts, Workspace};
-use crate::{python, starter};
+use crate::{node, python, say, starter};
 
 /// The libraries.
-const PACKAGES: [&str; 2] = ["openai==3.54.0", "anthropic==2.12.0"];
+const PACKAGES: [&str; 6] = [
+    "openai==3.54.0",
+    "anthropic==2.12.0",
+    "ollama==0.6.3",
+    "langchain-ollama==1.1.0",
+    "llm==0.36",
+    "llm-ollama==0.19.1",
+];
 
 /// Where their tests are.
 const TESTS: &str = "test-harness/clients";
+
+/// Where those of libraries for Node.js are.
+const NODE_TESTS: &str = "test-harness/clients/js";
 
 /// The token of the daemon that is asked.
 const TOKEN: &str = "a-token-for-client-libraries";
 
 /// One slot and a short queue, so that a test can fill them.
 const CONFIG: &str = "queue:\n  interactive: 2\n  batch: 8\npools:\n  - id: default\n    model: starter\n    slots: 1\n    ctx: 2048\n";
+
+/// The address for clients of Ollama, in the configuration of the daemon.
+fn config(ollama: SocketAddr) -> String {
+    format!("{CONFIG}ollama:\n  listen: '{ollama}'\n")
+}
 
 /// What builds the daemon: the selection of the loop's tests, with which llama.cpp is built once.
 const BUILD: [&str; 3] = ["build", "--workspace", "--all-targets"];
@@ -45,14 +63,30 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
             workspace.target_dir().await?.join("debug/orchestratord")
         }
     };
+    let node = node::environment(&workspace.root.join(NODE_TESTS), workspace, interrupts).await?;
+    if node.is_none() {
+        say::note("NOT CHECKED: there is no Node.js here, so its client libraries are left out");
+    }
+    let ollama = Probe::on_a_free_port()?.address();
+    let config = config(ollama);
     let start =
-        Start { program: &program, name: "orchestratord-clients", config: CONFIG, token: Some(TOKEN) };
+        Start { program: &program, name: "orchestratord-clients", config: &config, token: Some(TOKEN) };
     let tests = |probe: &Probe| {
-        let mut tests = workspace.command(programs.join("python"));
-        tests.args(["-m", "unittest", "discover", "--verbose", "--start-directory"]);
-        tests.arg(workspace.root.join(TESTS)).env("PYTHONDONTWRITEBYTECODE", "1");
-        tests.env("LLAMA_ORCH_URL", probe.url()).env("LLAMA_ORCH_TOKEN", TOKEN);
-        vec![Ask { name: "Client libraries", command: tests }]
+        let told = |mut tests: Command| {
+            tests.env("LLAMA_ORCH_URL", probe.url()).env("LLAMA_ORCH_TOKEN", TOKEN);
+            tests.env("OLLAMA_HOST", format!("http://{ollama}")).env_remove("OLLAMA_API_KEY");
+            tests
+        };
+        let mut python = workspace.command(programs.join("python"));
+        python.args(["-m", "unittest", "discover", "--verbose", "--start-directory"]);
+        python.arg(workspace.root.join(TESTS)).env("PYTHONDONTWRITEBYTECODE", "1");
+        let python = Ask { name: "Client libraries", command: told(python) };
+        let of_node = node.map(|node| {
+            let mut tests = workspace.command(node);
+            tests.arg("--test").current_dir(workspace.root.join(NODE_TESTS));
+            Ask { name: "Client libraries for Node.js", command: told(tests) }
+        });
+        std::iter::once(python).chain(of_node).collect()
     };
     daemon::ask(&start, tests, "cargo xtask clients", workspace, interrupts).await
 }

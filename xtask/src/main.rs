@@ -16,6 +16,7 @@ mod exit;
 mod generated;
 mod links;
 mod llama_server;
+mod node;
 mod process;
 mod python;
 mod requirements;

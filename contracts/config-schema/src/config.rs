@@ -23,6 +23,8 @@ mod pool;
 pub struct Config {
     /// Who may reach the daemon, and how.
     pub access: Access,
+    /// Where the API of Ollama is spoken.
+    pub ollama: OllamaConfig,
     /// Where fetched models are kept, absolute.
     pub models_dir: PathBuf,
     /// What is served: at least one pool, each with a name of its own.
@@ -58,6 +60,15 @@ pub struct Access {
     pub image_hosts: Vec<String>,
     /// The token; when absent, one is made and kept in the user's config folder.
     pub token: Option<Token>,
+}
+
+/// Where the API of Ollama is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OllamaConfig {
+    /// The address, of this machine alone; that API is not spoken when absent.
+    pub listen: Option<SocketAddr>,
+    /// Whether the token is asked for there.
+    pub require_token: bool,
 }
 
 /// The API token. Its `Debug` does not show it.

@@ -24,7 +24,7 @@ mod variables;
 
 pub use config::{
     Access, ApiKey, Config, CtxChoice, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig,
-    LogFormat, LogLevel, PoolConfig, PoolDefaults, PoolModel, QueueConfig, ReasoningDefaults,
+    LogFormat, LogLevel, OllamaConfig, PoolConfig, PoolDefaults, PoolModel, QueueConfig, ReasoningDefaults,
     ReasoningEffort, SamplerProfile, ServerConfig, ServerSource, SessionsConfig, StreamConfig, Token,
     WhenFull, WorkerConfig,
 };

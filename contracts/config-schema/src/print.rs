@@ -36,6 +36,10 @@ impl Config {
             allowed_origins: self.access.allowed_origins.clone(),
             image_hosts: self.access.image_hosts.clone(),
             token: None,
+            ollama: raw::Ollama {
+                listen: self.ollama.listen.map(|listen| listen.to_string()),
+                require_token: self.ollama.require_token,
+            },
             models_dir: Some(self.models_dir.display().to_string()),
             queue: raw::Queue::default(),
             pools: self.pools.iter().map(pool).collect(),

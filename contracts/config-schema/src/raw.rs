@@ -43,6 +43,9 @@ pub struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     // ORCH-SEC-3
     pub token: Option<String>,
+    /// A second address at which the API of Ollama is spoken, for programs that know no other.
+    // ORCH-OLLAMA-1
+    pub ollama: Ollama,
     /// Where fetched models are kept; `~/` is the home folder. When absent: `$LLAMA_ORCH_MODELS`, else
     /// `$XDG_CACHE_HOME/llama-orch/models`, else `~/.cache/llama-orch/models`.
     #[schemars(length(min = 1))]
@@ -76,6 +79,19 @@ pub struct File {
     /// What is logged, and how.
     // ORCH-INST-8
     pub log: Log,
+}
+
+/// The API of Ollama at an address of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ollama {
+    /// The address and port, as `IP:PORT`; Ollama's own port is 11434. It is an address of this machine alone, because
+    /// its programs send no token. When absent, that API is not spoken.
+    #[schemars(extend("examples" = ["127.0.0.1:11434"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Asks for the API token there as well. Clients of Ollama send it where `OLLAMA_API_KEY` is set.
+    pub require_token: bool,
 }
 
 /// The bounds of the queue in front of a pool.

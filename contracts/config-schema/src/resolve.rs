@@ -14,6 +14,7 @@ use crate::config::{
 use crate::raw;
 use crate::tree::{Node, Origin, Path};
 
+mod ollama;
 mod pool;
 mod server;
 
@@ -40,6 +41,7 @@ pub(crate) fn resolve(
     check: &mut Check<'_>,
 ) -> Option<Config> {
     let listen = listen(file, check);
+    let ollama = ollama::resolve(&file.ollama, listen, check);
     let token = token(file, check);
     check_origins(file, check);
     let models_dir = models_dir(file, root, places, check);
@@ -68,6 +70,7 @@ pub(crate) fn resolve(
             image_hosts: file.image_hosts.clone(),
             token,
         },
+        ollama: ollama?,
         models_dir: models_dir?,
         pools,
         sampler_profiles: file.sampler_profiles.clone(),
@@ -102,16 +105,8 @@ pub(crate) fn resolve(
 
 fn listen(file: &raw::File, check: &mut Check<'_>) -> Option<SocketAddr> {
     let text = &file.listen;
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        let hint = match text.strip_prefix("localhost") {
-            Some(rest) if rest.starts_with(':') => format!("write `127.0.0.1{rest}`"),
-            _ => "write it as `127.0.0.1:6173`, or `[::1]:6173` for IPv6".to_owned(),
-        };
-        let message = format!("`listen` is `{text}`; it must be an IP address and a port");
-        check.report(&at("listen"), message, Some(hint));
-        return None;
-    };
-    if !address.ip().to_canonical().is_loopback() && !file.allow_non_loopback {
+    let address = address("listen", text, "127.0.0.1:6173", check)?;
+    if !is_loopback(address) && !file.allow_non_loopback {
         let message = format!("`listen` is `{text}`, an address that other machines can reach");
         let hint = "set `allow_non_loopback: true` (LLAMA_ORCH_ALLOW_NON_LOOPBACK=true) if that is meant, or \
                     listen on 127.0.0.1";
@@ -119,6 +114,24 @@ fn listen(file: &raw::File, check: &mut Check<'_>) -> Option<SocketAddr> {
         return None;
     }
     Some(address)
+}
+
+/// The address that an option says, as in `example`.
+fn address(option: &str, text: &str, example: &str, check: &mut Check<'_>) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let hint = match text.strip_prefix("localhost") {
+        Some(rest) if rest.starts_with(':') => format!("write `127.0.0.1{rest}`"),
+        _ => format!("write it as `{example}`, or `{}` for IPv6", example.replace("127.0.0.1", "[::1]")),
+    };
+    let message = format!("`{option}` is `{text}`; it must be an IP address and a port");
+    check.report(&at(option), message, Some(hint));
+    None
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 fn token(file: &raw::File, check: &mut Check<'_>) -> Option<Token> {

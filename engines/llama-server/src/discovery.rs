@@ -165,7 +165,15 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
     };
     let tools = has_template && knows_tools;
     let images = has_template && props.modalities.vision;
-    Abilities { tools, logprobs: None, images, infill: true, extra_body: ExtraBodySupport::All }
+    let reasoning = props.chat_template.as_ref().is_some_and(|template| reasons(template));
+    Abilities { tools, logprobs: None, images, infill: true, reasoning, extra_body: ExtraBodySupport::All }
+}
+
+/// Whether a chat template knows reasoning, by the words that templates have for it.
+fn reasons(template: &str) -> bool {
+    ["enable_thinking", "reasoning_effort", "<think>", "reasoning_content"]
+        .iter()
+        .any(|word| template.contains(word))
 }
 
 /// The most alternatives to a token that are asked for.

@@ -238,7 +238,15 @@ async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Resu
             break;
         }
     }
-    Ok(Abilities { tools: takes_tools, logprobs, images, infill: false, extra_body: ExtraBodySupport::All })
+    Ok(Abilities {
+        tools: takes_tools,
+        logprobs,
+        images,
+        infill: false,
+        // Such servers do not say it.
+        reasoning: false,
+        extra_body: ExtraBodySupport::All,
+    })
 }
 
 /// How many alternatives to a token a server may be asked for: what OpenAI takes today, and took before. A server may

@@ -228,6 +228,12 @@ struct FromTemplate {
 }
 
 impl ChatTemplate {
+    /// Whether its model reasons before it answers.
+    #[must_use]
+    pub fn reasons(&self) -> bool {
+        self.thinks
+    }
+
     /// Compiles the template's text.
     ///
     /// # Errors

@@ -418,6 +418,7 @@ fn abilities_of(workload: Workload, template: Option<&Result<ChatTemplate, Strin
     let chats = template.is_some_and(Result::is_ok);
     Abilities {
         tools: chats,
+        reasoning: template.and_then(|template| template.as_ref().ok()).is_some_and(ChatTemplate::reasons),
         logprobs: Some(sample::MAX_TOP),
         extra_body: ExtraBodySupport::Template,
         ..Abilities::default()

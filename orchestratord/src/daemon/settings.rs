@@ -98,6 +98,7 @@ pub(super) fn http_settings(
 ) -> HttpSettings {
     let mut settings = HttpSettings {
         token,
+        ollama_needs_token: config.ollama.require_token,
         hosts: HostRules::new(address, &config.access.allowed_hosts),
         origins: Origins::new(&config.access.allowed_origins),
         image_urls: ImageUrls::new(&config.access.image_hosts),
@@ -107,6 +108,7 @@ pub(super) fn http_settings(
         sampler_profiles: config.sampler_profiles.clone(),
         engines: Default::default(),
         models: Default::default(),
+        defaults: Default::default(),
         build,
     };
     config.pools.iter().for_each(|pool| settings.serve(pool));

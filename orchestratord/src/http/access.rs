@@ -1,7 +1,7 @@
 //! What stands around every request: one log line, the words of the plane, and an answer even when a handler
 //! panics. It is one layer: the router copies every layer for every request, each with those within it.
 //!
-//! Rules: ORCH-ERR-5, ORCH-ERR-10, ORCH-SEC-4, ORCH-TASK-17
+//! Rules: ORCH-ERR-5, ORCH-ERR-10, ORCH-SEC-4, ORCH-TASK-17, ORCH-OLLAMA-1
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,26 +16,40 @@ use orchestrator_core::{TaskId, Timestamp};
 
 use super::answer::{Refused, shown};
 use super::console::session::is_own_page;
+use super::ollama_api::error::in_ollama_form;
 use super::openai_api::error::in_api_flavor;
 use super::refusal_log::{self, RefusalLog};
 use super::unread::BodyRead;
-use super::{Api, cors, guard};
+use super::{Api, cors, guard, openai_api};
 use crate::backpressure::Refusal;
 use crate::clock::Clock;
 use crate::server::Authenticated;
 use crate::task_view::ClientName;
+
+/// The address that a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// That of `listen`.
+    Main,
+    /// That of `ollama.listen`.
+    Ollama,
+}
 
 /// Beside a response that is about one task.
 #[derive(Clone, Copy)]
 pub(super) struct About(pub(super) TaskId);
 
 /// Passes a request on, and its answer back.
-pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State((api, listener)): State<(Arc<Api>, Listener)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let line = Line::begin(&api, &request);
     let origin = api.settings().origins.of(request.headers());
     let client = client_of(&request);
     let (body, request) = BodyRead::watch(request);
-    let answered = AssertUnwindSafe(guard::guarded(&api, request, next)).catch_unwind().await;
+    let answered = AssertUnwindSafe(guard::guarded(&api, listener, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|panic| {
         // A panic is a defect; its permit goes to the log through the panic hook, and its caller gets a 500.
         let what = panic.downcast_ref::<String>().map(String::as_str);
@@ -44,7 +58,10 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         Refused::from(Refusal::Internal).into_response()
     });
     let refused = response.extensions().get::<Refused>().cloned();
-    let mut response = in_api_flavor(&line.path, response);
+    let mut response = match listener {
+        Listener::Ollama if !openai_api::speaks_at(&line.path) => in_ollama_form(response),
+        Listener::Ollama | Listener::Main => in_api_flavor(&line.path, response),
+    };
     if let Some(origin) = origin {
         cors::allow(origin, &mut response);
     }

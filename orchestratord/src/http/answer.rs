@@ -187,6 +187,11 @@ pub(super) async fn only_post_or_delete(request: Request) -> Response {
     wrong_method(&request, "POST, DELETE")
 }
 
+/// The answer of a path that takes HEAD and POST.
+pub(super) async fn only_head_or_post(request: Request) -> Response {
+    wrong_method(&request, "HEAD, POST")
+}
+
 /// The answer of a path that takes GET and DELETE.
 pub(super) async fn only_get_or_delete(request: Request) -> Response {
     wrong_method(&request, "GET, HEAD, DELETE")

@@ -3,7 +3,7 @@
 //! A web page that resolves its own name to this machine (DNS rebinding) sends that name as `Host`, which
 //! is how it is told from a client; an address in numbers cannot be rebound.
 //!
-//! Rules: ORCH-SEC-5, ORCH-SEC-7, ORCH-SEC-9, ORCH-CON-2
+//! Rules: ORCH-SEC-5, ORCH-SEC-7, ORCH-SEC-9, ORCH-CON-2, ORCH-OLLAMA-1
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, Version};
 
+use super::access::Listener;
 use super::answer::{Refused, shown};
 use super::cors::Origins;
-use super::{Api, console, cors};
+use super::{Api, console, cors, ollama_api};
 use crate::auth::Presented;
 use crate::backpressure::Refusal;
 use crate::server::Authenticated;
@@ -126,7 +127,12 @@ fn bare(name: &str) -> String {
 }
 
 /// Lets a request through that may ask what it asks.
-pub(super) async fn guarded(api: &Arc<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guarded(
+    api: &Arc<Api>,
+    listener: Listener,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let settings = api.settings();
     let (uri, headers) = (request.uri(), request.headers());
     if let Err(refusal) = settings.hosts.check(&settings.origins, request.version(), uri, headers) {
@@ -141,11 +147,18 @@ pub(super) async fn guarded(api: &Arc<Api>, mut request: Request, next: Next) ->
             false => Refused::from(foreign(origin)).into_response(),
         };
     }
-    let open = request.uri().path() == OPEN_PATH || console::is_open(request.uri().path());
-    let caller = match settings.token.check(request.headers()) {
-        Presented::Right => Ok(Caller::Owner),
-        Presented::Wrong => Err(Refusal::Unauthorized(WRONG)),
-        Presented::Nothing => match console::signed_in(api, &request) {
+    let path = request.uri().path();
+    let open = match listener {
+        Listener::Main => path == OPEN_PATH || console::is_open(path),
+        Listener::Ollama => path == ollama_api::OPEN_PATH,
+    };
+    let caller = match (listener, settings.token.check(request.headers())) {
+        // Clients of Ollama send no token, or one that says nothing.
+        (Listener::Ollama, _) if !settings.ollama_needs_token => Ok(Caller::Owner),
+        (_, Presented::Right) => Ok(Caller::Owner),
+        (_, Presented::Wrong) => Err(Refusal::Unauthorized(WRONG)),
+        (Listener::Ollama, Presented::Nothing) => Err(Refusal::Unauthorized(MISSING)),
+        (Listener::Main, Presented::Nothing) => match console::signed_in(api, &request) {
             Ok(true) => Ok(Caller::Owner),
             Ok(false) => Err(Refusal::Unauthorized(MISSING)),
             Err(refusal) => Err(refusal),

@@ -100,6 +100,11 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     router
 }
 
+/// Whether the plane answers at `path`.
+pub(super) fn speaks_at(path: &str) -> bool {
+    flavor_at(path).is_some()
+}
+
 /// Whose words the plane speaks at `path`; nothing where it does not answer there at all.
 fn flavor_at(path: &str) -> Option<ApiFlavor> {
     static PATHS: LazyLock<[&str; 14]> = LazyLock::new(|| endpoints().map(|(path, _)| path));

@@ -36,6 +36,7 @@ pub(super) fn router() -> Router {
     let settings = HttpSettings {
         models: BTreeMap::new(),
         token: ApiToken::new(TOKEN),
+        ollama_needs_token: false,
         hosts: HostRules::new("127.0.0.1:6173".parse().unwrap(), &[]),
         origins: Origins::new(&["https://chat.example".to_owned()]),
         image_urls: ImageUrls::default(),
@@ -44,6 +45,7 @@ pub(super) fn router() -> Router {
         keepalive: Duration::from_secs(1),
         sampler_profiles: BTreeMap::new(),
         engines: BTreeMap::new(),
+        defaults: BTreeMap::new(),
         build: "none".to_owned(),
     };
     let devices: ReadDevices = Arc::new(|| panic!("the driver of the cards is of another version"));

@@ -7,6 +7,13 @@ pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// This moment, as RFC 3339 writes it with nanoseconds.
+pub(super) fn rfc3339_now() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = rfc3339(now.as_secs());
+    format!("{}.{:09}Z", seconds.trim_end_matches('Z'), now.subsec_nanos())
+}
+
 /// A moment as RFC 3339 writes it (Howard Hinnant's `civil_from_days`).
 pub(super) fn rfc3339(unix_s: u64) -> String {
     const DAY_S: u64 = 86_400;

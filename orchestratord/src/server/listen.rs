@@ -25,6 +25,12 @@ pub enum BindError {
         other = next_port(*.0)
     )]
     InUse(SocketAddr),
+    /// Another process has the address for the API of Ollama.
+    #[error(
+        "`{0}` is in use, perhaps by Ollama itself\nstop that (`systemctl stop ollama`), or set another `ollama.listen` and \
+         `OLLAMA_HOST` of its clients"
+    )]
+    InUseByOllama(SocketAddr),
     /// The system does not let this user have it.
     #[error(
         "`{0}` may not be listened on by this user\nports below 1024 belong to the system: take another with \
@@ -59,6 +65,17 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
         io::ErrorKind::AddrNotAvailable => BindError::NotHere(address),
         _ => BindError::Other(address, error),
+    })
+}
+
+/// Listens on `address` for clients of Ollama.
+///
+/// # Errors
+/// [`BindError`] with what is in the way.
+pub fn bind_for_ollama(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind(address).map_err(|error| match error {
+        BindError::InUse(address) => BindError::InUseByOllama(address),
+        other => other,
     })
 }
 

@@ -14,6 +14,9 @@ mod schema;
 /// What HTTP itself puts into a response.
 const OF_HTTP: [&str; 5] = ["content-type", "content-length", "transfer-encoding", "connection", "date"];
 
+/// The media type of lines of JSON.
+const LINES: &str = "application/x-ndjson";
+
 /// The last events of streams whose events have names of their own.
 const ENDS: [&str; 3] = ["message_stop", "response.completed", "response.incomplete"];
 
@@ -50,6 +53,8 @@ struct Response {
     content: BTreeMap<String, Schema>,
     /// What the data of an event may be, where the contract says it of a stream.
     event: Option<Schema>,
+    /// What a line may be, where the contract says it of a stream of lines.
+    line: Option<Schema>,
 }
 
 struct Header {
@@ -81,9 +86,9 @@ impl Contract {
         }
     }
 
-    /// That of the plane that home clients speak.
-    pub fn of_the_openai_plane() -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi/openai.yaml");
+    /// That of a plane for clients, in this file.
+    pub fn of_a_client_plane(file: &str) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/openapi").join(file);
         let text = std::fs::read_to_string(file).expect("the contract is in the repository");
         let document = Document::new(serde_saphyr::from_str(&text).expect("the contract is YAML"));
         Self {
@@ -182,8 +187,25 @@ impl Contract {
                 Some(schema) => self.check_data(answer.text(), schema),
                 None => self.check_events(answer.text()),
             },
+            LINES => {
+                self.check_lines(answer.text(), response.line.as_ref().ok_or("lines are not described")?)
+            }
             _ => schema.check(&json!(answer.text())),
         }
+    }
+
+    /// Objects of one form, each on its line, the last of which may be an error.
+    fn check_lines(&self, text: &str, schema: &Schema) -> Result<(), String> {
+        let lines: Vec<&str> = text.split_terminator('\n').collect();
+        for (i, line) in lines.iter().enumerate() {
+            let value = serde_json::from_str(line).map_err(|error| format!("{error}: {line:?}"))?;
+            let is_last = i + 1 == lines.len();
+            schema.check(&value).or_else(|error| match self.envelope.check(&value) {
+                Ok(()) if is_last => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+        if lines.is_empty() { Err("an empty stream".to_owned()) } else { Ok(()) }
     }
 
     /// Data of one form, then perhaps an error, then `[DONE]`.
@@ -333,7 +355,8 @@ impl Document {
         let paths = self.text["paths"].as_object().expect("a contract has paths");
         let bodies = paths.iter().filter_map(|(path, item)| {
             let content = &item.get("post")?["requestBody"]["content"]["application/json"];
-            Some((path.clone(), self.schema(&content["schema"]), content["examples"].as_object()?.clone()))
+            let examples = content["examples"].as_object()?.clone();
+            Some((path.clone(), self.schema(&content["schema"]), examples))
         });
         bodies.collect()
     }
@@ -369,6 +392,7 @@ impl Document {
                 .map(|(media, content)| (media.clone(), self.schema(&content["schema"])))
                 .collect(),
             event: response["content"]["text/event-stream"].get("x-event").map(|event| self.schema(event)),
+            line: response["content"][LINES].get("x-line").map(|line| self.schema(line)),
         }
     }
 

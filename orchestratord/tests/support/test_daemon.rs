@@ -16,6 +16,7 @@ use orchestratord::backpressure::Refusal;
 use orchestratord::clock::Clock;
 use orchestratord::driver::{DriverTask, PoolSetup, Retention, Sources};
 use orchestratord::handle::{Command, DriverHandle};
+use orchestratord::health_view::{HealthView, PoolView};
 use orchestratord::http::cors::Origins;
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
@@ -26,6 +27,7 @@ use orchestratord::model_folder::ModelFolder;
 use orchestratord::pool_protocol::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
 use orchestratord::protocol::Configuration;
 use orchestratord::server::{ConnectionLimits, Server, bind};
+use orchestratord::state::ModelState;
 use pool_manager::{ReplicaEvent, ReplicaEventKind, SelfTest, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -53,6 +55,10 @@ pub struct MockOptions {
     pub abilities: Abilities,
     /// What it answers.
     pub says: Says,
+    /// Further names of the pool.
+    pub aliases: Vec<String>,
+    /// Whether clients of Ollama need the token.
+    pub ollama_needs_token: bool,
 }
 
 impl Default for MockOptions {
@@ -65,6 +71,8 @@ impl Default for MockOptions {
             workloads: vec![Workload::Completion, Workload::Embedding],
             abilities: Abilities::default(),
             says: Says::Echo,
+            aliases: Vec::new(),
+            ollama_needs_token: false,
         }
     }
 }
@@ -72,6 +80,8 @@ impl Default for MockOptions {
 /// A running daemon.
 pub struct TestDaemon {
     pub address: SocketAddr,
+    /// Where the API of Ollama is spoken.
+    pub ollama: SocketAddr,
     pub control: MockControl,
     factory: MockFactory,
     pools: mpsc::Sender<(PoolKey, PoolEvent)>,
@@ -105,7 +115,7 @@ impl TestDaemon {
         let setup = PoolSetup {
             id: pool(),
             model_ref: "starter".to_owned(),
-            aliases: Vec::new(),
+            aliases: manners.aliases,
             defaults: Arc::default(),
             engine: EngineKind::Llamacpp,
             queue: QueueLimits {
@@ -129,7 +139,7 @@ impl TestDaemon {
         let queues = DriverTask::new(configuration, open_pool, Arc::clone(&metrics), clock, Duration::ZERO);
         let mut tasks = JoinSet::new();
         tasks.spawn(queues.run(Sources { commands, pools, devices }));
-        let server = serve(driver.clone(), metrics, clock);
+        let (server, ollama) = serve(driver.clone(), metrics, clock, manners.ollama_needs_token);
         let engine = MockConfig {
             slots: 1,
             answer: manners.says,
@@ -140,6 +150,7 @@ impl TestDaemon {
         let (factory, control) = MockFactory::new(engine);
         Self {
             address: server.address(),
+            ollama,
             control,
             factory,
             ordered,
@@ -242,6 +253,7 @@ impl TestDaemon {
 /// A server whose driver has nothing but defects.
 pub struct BrokenDaemon {
     pub address: SocketAddr,
+    pub ollama: SocketAddr,
     _driver: JoinSet<()>,
     _server: Server,
 }
@@ -255,6 +267,7 @@ impl BrokenDaemon {
             while let Some(command) = commands.recv().await {
                 match command {
                     Command::Route(_, to) => to.send(Err(Refusal::Internal)),
+                    Command::Health(to) => to.send(pools_of_a_broken_daemon()),
                     Command::Cancel(_, to) | Command::EvictSession(_, to) => to.send(Err(Refusal::Internal)),
                     Command::Subscribe(_, to) => to.send(Err(Refusal::Internal)),
                     Command::Task(_, to) => to.send(Err(Refusal::Internal)),
@@ -265,17 +278,24 @@ impl BrokenDaemon {
                 }
             }
         });
-        let server = serve(driver, metrics, Clock::start());
-        Self { address: server.address(), _driver: tasks, _server: server }
+        let (server, ollama) = serve(driver, metrics, Clock::start(), false);
+        Self { address: server.address(), ollama, _driver: tasks, _server: server }
     }
 }
 
-fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
+/// Serves at two addresses, the second of which is for clients of Ollama.
+fn serve(
+    driver: DriverHandle,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    ollama_needs_token: bool,
+) -> (Server, SocketAddr) {
     let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let address = listener.local_addr().expect("an address");
     let calm = SamplerProfile { temperature: Some(0.1), ..SamplerProfile::default() };
     let settings = HttpSettings {
         token: ApiToken::new(TOKEN),
+        ollama_needs_token,
         hosts: HostRules::new(address, &[]),
         origins: Origins::new(&["https://chat.example".to_owned()]),
         image_urls: ImageUrls::default(),
@@ -285,6 +305,7 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
         sampler_profiles: BTreeMap::from([("calm".to_owned(), calm)]),
         engines: BTreeMap::from([(pool(), EngineKind::Llamacpp)]),
         models: BTreeMap::from([(pool(), PoolModel::Reference(ModelRef::Starter))]),
+        defaults: BTreeMap::new(),
         build: "none".to_owned(),
     };
     let snapshot = Arc::new(Snapshot::default());
@@ -303,7 +324,36 @@ fn serve(driver: DriverHandle, metrics: Arc<Metrics>, clock: Clock) -> Server {
         write_timeout: Duration::from_secs(60),
         header_bytes: 16 * 1024,
     };
-    Server::start(listener, Api::new(driver, settings, instruments).router(), limits).expect("it starts")
+    let api = Api::new(driver, settings, instruments);
+    let mut server = Server::start(listener, api.router(), limits).expect("it starts");
+    let ollama = bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let address = ollama.local_addr().expect("an address");
+    server.also_accept(ollama, api.ollama_router());
+    (server, address)
+}
+
+/// What a daemon with nothing but defects says of its pools.
+fn pools_of_a_broken_daemon() -> HealthView {
+    let pool = PoolView {
+        id: pool(),
+        model_ref: "starter".to_owned(),
+        aliases: Vec::new(),
+        engine: EngineKind::Llamacpp,
+        state: ModelState::Active,
+        unloaded: false,
+        loading: false,
+        reload: None,
+        placement: Vec::new(),
+        facts: None,
+        lanes: Vec::new(),
+        replicas: Vec::new(),
+        fetch: None,
+        reason: None,
+        pinned: false,
+        unloads_in: None,
+        prediction_error: None,
+    };
+    HealthView { ready: true, stopping: false, uptime: Millis(1), pools: vec![pool] }
 }
 
 /// The defaults of a pool. The driver only passes them on.

@@ -234,7 +234,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     refuses(
         "listen: 127.0.0.1:6173\nqueu:\n  batch: 1\npools:\n  - id: a\n    slot: 1\n    slots: 100\n",
         "FILE:2:1: `queu` is not an option\n  hint: did you mean `queue`? known here: allow_non_loopback, \
-         allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, \
+         allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, ollama, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
          FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: aliases, ctx, defaults, devices, engine, \
          fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads\n\
@@ -299,7 +299,7 @@ fn wrong_types_are_refused() {
     refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
     refuses(
         "just text",
-        "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",
+        "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, ollama, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",
     );
     refuses(
         "stream: {keepalive_s: 0}",
@@ -448,7 +448,8 @@ fn a_printed_configuration_reads_back_as_the_same() {
          {id: d, engine: tgi, model: a name, server: {url: 'http://box/', silence_timeout_s: 7}}, \
          {id: e, slots: 9, server: {command: [s, '{port}'], env: {A: b}, start_timeout_s: 6}}]\n\
          worker: {memory_margin_mb: 7}\n\
-         sampler_profiles: {precise: {temperature: 0.1, top_k: 1}}\nlog: {level: debug, format: json}\n",
+         sampler_profiles: {precise: {temperature: 0.1, top_k: 1}}\nlog: {level: debug, format: json}\n\
+         ollama: {listen: '127.0.0.1:11434', require_token: true}\n",
     );
     let config = machine.load().config;
     assert_eq!(config.pools[0].ctx, Some(CtxChoice::Tokens(TokenCount(2048))));
@@ -458,5 +459,6 @@ fn a_printed_configuration_reads_back_as_the_same() {
     assert_eq!(again, config);
 }
 
+mod ollama;
 mod pools;
 mod yaml;

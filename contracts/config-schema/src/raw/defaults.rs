@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Engine, File, Limits, Log, Pool, PoolDefaults, Queue, QueueOverride, ReasoningDefaults, Restart,
+    Engine, File, Limits, Log, Ollama, Pool, PoolDefaults, Queue, QueueOverride, ReasoningDefaults, Restart,
     SamplerProfile, Server, Sessions, Shutdown, Stream, WhenFull, Worker,
 };
 
@@ -18,6 +18,7 @@ impl Default for File {
             allowed_origins: Vec::new(),
             image_hosts: Vec::new(),
             token: None,
+            ollama: Ollama::default(),
             models_dir: None,
             queue: Queue::default(),
             pools: vec![Pool::default()],

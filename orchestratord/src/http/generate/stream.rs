@@ -42,6 +42,11 @@ pub(in crate::http) trait StreamEncoder: Send + 'static {
         out.put_slice(PING);
     }
 
+    /// How much of the prompt is read, where the form has comments for it.
+    fn progress(&mut self, out: &mut BytesMut, reading: &mut ReadingComments) {
+        reading.write(out);
+    }
+
     /// Text of the answer `choice`.
     fn text(&mut self, out: &mut BytesMut, choice: usize, text: &str, metadata: SegmentMetadata);
 
@@ -144,7 +149,7 @@ impl<S: StreamEncoder> EventStream<S> {
             if self.over {
                 return Poll::Ready(None);
             }
-            self.reading.write(&mut self.buffer);
+            self.encoder.progress(&mut self.buffer, &mut self.reading);
             if !self.buffer.is_empty() {
                 break;
             }

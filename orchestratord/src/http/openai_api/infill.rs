@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::collect::CollectedOutput;
-use super::error::{Envelope, not_admitted};
+use super::error::Envelope;
 use super::fields::TextOr;
 use super::generation_params::{GenerationParams, ResponseOptions};
 use super::generation_tasks::Generation;
+use super::not_admitted;
 use super::output::SegmentMetadata;
 use super::reasoning_params::ReasoningPlace;
 use super::stream::{self, OpenStream, StreamEncoder};

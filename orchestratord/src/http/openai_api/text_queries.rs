@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chat::ChatRequest;
-use super::error::not_admitted;
+use super::not_admitted;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 use crate::http::answer::Refused;
