@@ -1,4 +1,5 @@
-//! `cargo xtask clients`: the official client libraries, unmodified, against the daemon with the real model.
+//! `cargo xtask clients`: client libraries, official ones and those that programs are built with, unmodified and with
+//! their defaults, against the daemon with the real model.
 //! The daemon is the one of the dev profile, whose llama.cpp the other steps of the loop have built.
 
 use std::net::SocketAddr;
@@ -12,14 +13,21 @@ use crate::process::{self, Interrupts, Workspace};
 use crate::{node, python, say, starter};
 
 /// The libraries.
-const PACKAGES: [&str; 6] = [
-    "openai==3.54.0",
-    "anthropic==2.12.0",
+const PACKAGES: [&str; 10] = [
+    "openai==3.57.0",
+    "anthropic==2.14.0",
+    "langchain-openai==1.7.4",
+    "langchain-anthropic==1.7.10",
+    "pydantic-ai-slim[openai,anthropic]==2.68.0",
+    "litellm==1.110.2",
     "ollama==0.6.3",
     "langchain-ollama==1.1.0",
     "llm==0.36",
     "llm-ollama==0.19.1",
 ];
+
+/// A library that takes only older ones beside it.
+const INSTRUCTOR: [&str; 1] = ["instructor[anthropic]==1.17.0"];
 
 /// Where their tests are.
 const TESTS: &str = "test-harness/clients";
@@ -55,6 +63,7 @@ pub struct Args {
 /// When a test fails, and when something that they need cannot be had.
 pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts) -> anyhow::Result<()> {
     let programs = python::environment("clients", &PACKAGES, workspace, interrupts).await?;
+    let instructor = python::environment("clients-instructor", &INSTRUCTOR, workspace, interrupts).await?;
     starter::fetch(workspace, interrupts).await?;
     let program = match &args.daemon {
         Some(program) => program.clone(),
@@ -77,16 +86,24 @@ pub async fn run(args: &Args, workspace: &Workspace, interrupts: &mut Interrupts
             tests.env("OLLAMA_HOST", format!("http://{ollama}")).env_remove("OLLAMA_API_KEY");
             tests
         };
-        let mut python = workspace.command(programs.join("python"));
-        python.args(["-m", "unittest", "discover", "--verbose", "--start-directory"]);
-        python.arg(workspace.root.join(TESTS)).env("PYTHONDONTWRITEBYTECODE", "1");
-        let python = Ask { name: "Client libraries", command: told(python) };
+        let folder = workspace.root.join(TESTS);
+        let of_python = [
+            ("Client libraries", &programs, folder.clone()),
+            ("Client library instructor", &instructor, folder.join("instructor")),
+        ];
+        let of_python = of_python.map(|(name, programs, tests)| {
+            let mut python = workspace.command(programs.join("python"));
+            python.args(["-m", "unittest", "discover", "--verbose", "--start-directory"]).arg(tests);
+            python.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", &folder);
+            Ask { name, command: told(python) }
+        });
         let of_node = node.map(|node| {
             let mut tests = workspace.command(node);
-            tests.arg("--test").current_dir(workspace.root.join(NODE_TESTS));
+            // One file at a time: they share a daemon of one slot.
+            tests.args(["--test", "--test-concurrency=1"]).current_dir(workspace.root.join(NODE_TESTS));
             Ask { name: "Client libraries for Node.js", command: told(tests) }
         });
-        std::iter::once(python).chain(of_node).collect()
+        of_python.into_iter().chain(of_node).collect()
     };
     daemon::ask(&start, tests, "cargo xtask clients", workspace, interrupts).await
 }
