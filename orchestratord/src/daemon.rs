@@ -32,6 +32,7 @@ use crate::handle::DriverHandle;
 use crate::http::{Api, Instruments, ReadDevices};
 use crate::log_ring::LogRing;
 use crate::metrics::Metrics;
+use crate::model_fit::ModelFit;
 use crate::model_folder::ModelFolder;
 use crate::server::{Ended, Server};
 use crate::tasks;
@@ -105,6 +106,16 @@ pub enum StopOutcome {
     Hurried,
 }
 
+impl std::fmt::Display for StopOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Finished => "all tasks had ended",
+            Self::CutShort => "the grace was over before all tasks had ended",
+            Self::Hurried => "a second signal cut it short",
+        })
+    }
+}
+
 /// The one limit of a stop, and how it is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StopLimit {
@@ -151,6 +162,8 @@ impl Daemon {
         };
         let store = Arc::new(parts.store);
         let models = ModelFolder::new(Arc::clone(&store));
+        let fit =
+            ModelFit::new(Arc::clone(&parts.engines), Arc::clone(&store), parts.offload, memory.clone());
         let context = ControllerContext {
             store: Arc::clone(&store),
             built_in: parts.engines,
@@ -172,7 +185,7 @@ impl Daemon {
 
         let address = parts.listener.local_addr()?;
         let settings = settings::http_settings(config, parts.token, address, parts.build);
-        let instruments = Instruments { metrics, devices, ledger, clock, models, log: parts.log };
+        let instruments = Instruments { metrics, devices, ledger, clock, models, log: parts.log, fit };
         let api = Api::new(driver.clone(), settings, instruments);
         let limits = settings::connection_limits(config);
         let mut server = Server::start(parts.listener, api.router(), limits)?;
@@ -217,8 +230,9 @@ impl Daemon {
     /// Resolves when the driver has ended without a stop: a defect, after which nothing can be
     /// served.
     pub async fn broken(&mut self) {
-        let ended = (&mut self.queues).await;
-        tracing::error!(?ended, "the driver has ended by itself");
+        let error = (&mut self.queues).await.err();
+        let error = error.as_ref().map(tracing::field::display);
+        tracing::error!(error, "the driver has ended by itself");
     }
 
     /// Stops it in order, as the head of this file says. `hurry` cuts every wait short.

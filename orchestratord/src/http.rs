@@ -25,6 +25,7 @@ use crate::engine::kind;
 use crate::handle::DriverHandle;
 use crate::log_ring::LogRing;
 use crate::metrics::Metrics;
+use crate::model_fit::ModelFit;
 use crate::model_folder::ModelFolder;
 
 mod access;
@@ -119,6 +120,8 @@ pub struct Instruments {
     pub models: Arc<ModelFolder>,
     /// The last lines of the log.
     pub log: Arc<LogRing>,
+    /// Whether models would fit.
+    pub fit: Arc<ModelFit>,
 }
 
 /// What handlers get: the way to the driver, and what they need to read a request and to write an answer.
@@ -135,13 +138,14 @@ pub struct Api {
     models: Arc<ModelFolder>,
     refusals: Arc<RefusalLog>,
     log: Arc<LogRing>,
+    fit: Arc<ModelFit>,
 }
 
 impl Api {
     /// The planes in front of `driver`.
     #[must_use]
     pub fn new(driver: DriverHandle, settings: HttpSettings, instruments: Instruments) -> Arc<Self> {
-        let Instruments { metrics, devices, ledger, clock, models, log } = instruments;
+        let Instruments { metrics, devices, ledger, clock, models, log, fit } = instruments;
         Arc::new(Self {
             driver,
             settings: RwLock::new(Arc::new(settings)),
@@ -154,6 +158,7 @@ impl Api {
             models,
             refusals: RefusalLog::new(clock),
             log,
+            fit,
         })
     }
 
@@ -186,6 +191,7 @@ impl Api {
             .route("/v1/models/{id}/state", post(models::set_model_state).fallback(answer::only_post))
             .route("/health", get(control::get_health).fallback(answer::only_get))
             .route("/v1/store", get(store::get_store).fallback(answer::only_get))
+            .route("/v1/store/fit", post(store::create_fit).fallback(answer::only_post))
             .route("/v1/store/fetches", post(store::create_fetch).fallback(answer::only_post))
             .route("/v1/store/fetches/{id}", delete(store::delete_fetch).fallback(answer::only_delete))
             .route("/v1/figures", get(figures::get_figures).fallback(answer::only_get))

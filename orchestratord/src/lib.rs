@@ -15,6 +15,7 @@ pub mod http;
 pub mod log_ring;
 pub mod logging;
 pub mod metrics;
+pub mod model_fit;
 pub mod model_folder;
 pub mod pool_defaults;
 pub mod pool_protocol;

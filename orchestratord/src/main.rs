@@ -179,7 +179,7 @@ async fn run(
     tracing::info!(grace_s = grace.as_secs(), "stopping; a second signal ends at once");
     let outcome = daemon.stop(grace, hurry).await;
     heartbeat.abort();
-    tracing::info!(?outcome, "stopped");
+    tracing::info!(%outcome, "stopped");
     Ok(ExitCode::from(match (cause, hurried.get()) {
         (Cause::Broken, _) => exit::FAILED,
         (_, true) => exit::CUT_SHORT,

@@ -110,6 +110,23 @@ pub enum RollbackCode {
     Stopping,
 }
 
+impl RollbackCode {
+    /// As the wire and the log have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ModelUnavailable => "MODEL_UNAVAILABLE",
+            Self::ModelInvalid => "MODEL_INVALID",
+            Self::DoesNotFit => "DOES_NOT_FIT",
+            Self::SelfTestFailed => "SELF_TEST_FAILED",
+            Self::EngineFailed => "ENGINE_FAILED",
+            Self::ReloadInProgress => "RELOAD_IN_PROGRESS",
+            Self::ModelRetired => "MODEL_RETIRED",
+            Self::Stopping => "STOPPING",
+        }
+    }
+}
+
 /// A change that was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollback {

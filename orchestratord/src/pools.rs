@@ -25,6 +25,7 @@ mod resources;
 mod state;
 
 use controller::PoolController;
+pub(crate) use place::{devices, need_of};
 pub use residents::Residents;
 #[cfg(test)]
 pub(crate) use resources::policy_of;

@@ -33,6 +33,18 @@ pub enum Request {
     ReopenLog,
 }
 
+impl Request {
+    /// What it asks for, for the log.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop in order",
+            Self::StopAtOnce => "stop at once",
+            Self::Reload => "read the configuration and reopen the log",
+            Self::ReopenLog => "reopen the log",
+        }
+    }
+}
+
 /// Signals with a request of their own.
 const REQUESTS: [(Number, &str, Request); 5] = [
     (Number::INT, "SIGINT", Request::Stop),
@@ -84,7 +96,7 @@ impl Signals {
             }
             for (signal, name, request) in &mut self.requests {
                 if signal.poll_recv(cx).is_ready() {
-                    tracing::info!(signal = name, ?request, "signal received");
+                    tracing::info!(signal = name, request = request.as_str(), "signal received");
                     return Poll::Ready(*request);
                 }
             }

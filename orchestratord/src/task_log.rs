@@ -39,6 +39,19 @@ pub enum FinishReason {
     Error,
 }
 
+impl FinishReason {
+    /// As the wire and the log have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::Canceled => "canceled",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// The last event of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskEnd {

@@ -162,6 +162,8 @@ async fn figures_and_models(audit: &Audit, daemon: &TestDaemon) {
     let log = audit.expect(200, at, Ask::get("/v1/log?from=0&lines=1")).await.json();
     assert_eq!(log, json!({"first": 0, "lines": ["2026-01-01T00:00:00Z  INFO listening"]}));
 
+    models_that_may_fit(audit, at).await;
+
     let nowhere = "https://127.0.0.1:1/a.gguf";
     let begun = audit
         .expect(202, at, Ask::post("/v1/store/fetches").json(&json!({"model_ref": nowhere})))
@@ -180,6 +182,23 @@ async fn figures_and_models(audit: &Audit, daemon: &TestDaemon) {
     }
     let sum = json!({"model_ref": nowhere, "sha256": "abc"});
     audit.expect(400, at, Ask::post("/v1/store/fetches").json(&sum)).await;
+}
+
+/// ORCH-DEV-11
+async fn models_that_may_fit(audit: &Audit, at: std::net::SocketAddr) {
+    let ask = |model: &str| Ask::post("/v1/store/fit").json(&json!({ "model_ref": model }));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.gguf");
+    std::fs::write(&file, "a model").unwrap();
+    let named = format!("file:{}", file.display());
+    let fit = audit.expect(200, at, ask(&named)).await.json();
+    assert_eq!((&fit["model_ref"], &fit["never"]), (&json!(named), &json!(false)));
+    assert_eq!((&fit["placement"][0]["device"], &fit["placement"][0]["fits"]), (&json!("cpu"), &json!(true)));
+    for (wrong, why) in [("file:/a.gguf", "fetch it first"), ("nonsense", "not a model"), ("", "`model_ref`")]
+    {
+        let message = audit.expect(400, at, ask(wrong)).await.json()["message"].clone();
+        assert!(message.as_str().unwrap().contains(why), "{message}");
+    }
 }
 
 /// What the contract shows as a request is one.

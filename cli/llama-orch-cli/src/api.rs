@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use api_types::{
-    ErrorEnvelope, Health, LogPage, ModelState, ModelStateRequest, ModelStatus, ReloadRequest, Reloaded,
-    RolledBack, TaskAccepted, TaskList, TaskRequest, TaskSummary,
+    ErrorEnvelope, Health, LogPage, ModelFit, ModelFitRequest, ModelState, ModelStateRequest, ModelStatus,
+    ReloadRequest, Reloaded, RolledBack, TaskAccepted, TaskList, TaskRequest, TaskSummary,
 };
 pub use openapi_client::Event;
 use openapi_client::{Client, Error, StreamError};
@@ -187,6 +187,15 @@ impl Api {
     /// See [`ApiError`].
     pub async fn log(&self, from: Option<u64>, lines: u32) -> Result<LogPage, ApiError> {
         self.client.get_log(from, Some(lines)).await.map(|page| page.into_inner()).map_err(explain)
+    }
+
+    /// Whether a model would fit the daemon's machine.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn fit(&self, model: String) -> Result<ModelFit, ApiError> {
+        let request = ModelFitRequest { model_ref: model };
+        self.client.create_fit(&request).await.map(|fit| fit.into_inner()).map_err(explain)
     }
 
     /// The client itself, for what measures it.

@@ -179,7 +179,7 @@ pub enum Asking {
     Retire(StateArgs),
     /// Put retired models back into service.
     Activate(StateArgs),
-    /// Say why a model is where it is, or why it does not fit.
+    /// Say why a model is where it is, why it does not fit, or whether a file would.
     Explain(ExplainArgs),
     /// Cancel tasks, wherever they stand.
     Cancel(CancelArgs),

@@ -98,7 +98,7 @@ fn describe(health: &Health, pool: &str) -> Option<String> {
 }
 
 /// The path of a file from this folder, where the daemon is on this machine too: it starts from its own.
-fn as_the_daemon_takes_it(model: &str, host: Host, folder: &Path) -> String {
+pub fn as_the_daemon_takes_it(model: &str, host: Host, folder: &Path) -> String {
     match ModelRef::parse(model) {
         Ok(ModelRef::File(path)) if host == Host::This => {
             let path: PathBuf = if path.starts_with("~") { path } else { folder.join(path) };

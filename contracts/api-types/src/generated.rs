@@ -596,6 +596,23 @@ pub struct Message {
     ///What is said.
     pub content: ::std::string::String,
 }
+///Whether a model would fit.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+pub struct ModelFit {
+    ///The model.
+    pub model_ref: ::std::string::String,
+    ///The reckoning for each device.
+    pub placement: ::std::vec::Vec<Placement>,
+    ///Whether it would fit nowhere though nothing else were loaded.
+    pub never: bool,
+}
+///A model that may fit or not.
+#[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFitRequest {
+    ///`starter`, `file:PATH`, `hf:OWNER/REPO/FILE.gguf` or `https://HOST/FILE.gguf`, its file being on this machine.
+    pub model_ref: ::std::string::String,
+}
 ///What a model says of itself.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct ModelInfo {

@@ -116,3 +116,8 @@ pub mod store_fetch_request {
     ///How many characters `model_ref` may have.
     pub const MODEL_REF_CHARS: ::std::ops::RangeInclusive<usize> = 1..=4096;
 }
+///Of `ModelFitRequest`.
+pub mod model_fit_request {
+    ///How many characters `model_ref` may have.
+    pub const MODEL_REF_CHARS: ::std::ops::RangeInclusive<usize> = 1..=4096;
+}

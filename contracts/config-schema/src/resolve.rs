@@ -18,6 +18,8 @@ mod ollama;
 mod pool;
 mod server;
 
+pub use pool::DEFAULT_SLOTS;
+
 const BYTES_PER_MB: u64 = 1024 * 1024;
 const BYTES_PER_KB: u64 = 1024;
 

@@ -160,9 +160,9 @@ impl Outside {
                 });
                 if closed && let Some(end) = log.end() {
                     tracing::info!(
-                        parent: &span, finish = ?end.finish, tokens_in = end.tokens_in.0,
+                        parent: &span, finish = end.finish.as_str(), tokens_in = end.tokens_in.0,
                         tokens_out = end.tokens_out.0, queue_ms = end.queue_ms.0, decode_ms = end.decode_ms.0,
-                        failure = ?end.failure, "ended"
+                        failure = end.failure.as_ref().map(tracing::field::display), "ended"
                     );
                 }
                 return Some(Event::LogClosed(task, log.bytes()));
@@ -213,7 +213,7 @@ impl Outside {
         while let Some((pool, order)) = self.unsent.pop_front() {
             let Some(orders) = self.orders.get(&pool) else { continue };
             if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
-                tracing::warn!(?pool, "a pool's controller has many orders open: the next one waits");
+                tracing::warn!("a pool's controller has many orders open: the next one waits");
                 return self.unsent.push_front((pool, order));
             }
         }

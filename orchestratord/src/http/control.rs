@@ -152,7 +152,7 @@ fn reload_of(stage: ReloadStage) -> wire::ReloadProgress {
     }
 }
 
-fn placement_of(placement: &Placement) -> wire::Placement {
+pub(super) fn placement_of(placement: &Placement) -> wire::Placement {
     wire::Placement {
         device: placement.device.to_string(),
         fits: placement.fits,

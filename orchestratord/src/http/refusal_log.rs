@@ -29,6 +29,9 @@ const STATUSES: [u16; 9] = [400, 401, 403, 404, 405, 413, 429, 503, 500];
 /// The most characters of a reason.
 const REASON_CHARS_MAX: usize = 240;
 
+/// What stands before a value of a wrong type.
+const VALUES: [&str; 4] = ["integer", "floating point", "boolean", "character"];
+
 /// The most characters of what a message repeats in backticks.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -122,7 +125,8 @@ pub(super) fn reason(refused: &Refused) -> String {
     }
     let mut reason = String::new();
     for (i, part) in refused.message.split('`').enumerate() {
-        let is_name = part.len() <= NAME_CHARS_MAX && !part.contains(char::is_whitespace);
+        let is_value = VALUES.iter().any(|kind| reason.trim_end().ends_with(kind));
+        let is_name = !is_value && part.len() <= NAME_CHARS_MAX && !part.contains(char::is_whitespace);
         match i % 2 {
             0 => reason.push_str(&without_strings(part)),
             _ if is_name => reason.extend(["`", part, "`"]),

@@ -1,6 +1,6 @@
 //! The models of this machine and those on their way to it (`contracts/openapi/control.yaml`).
 //!
-//! Rules: ORCH-CON-13, ORCH-MODEL-14
+//! Rules: ORCH-CON-13, ORCH-DEV-11, ORCH-MODEL-14
 
 use std::sync::Arc;
 
@@ -14,10 +14,12 @@ use http::StatusCode;
 use model_store::{Extent, ModelRef};
 
 use super::answer::{Refused, shown};
+use super::control::placement_of;
 use super::models::checksum;
 use super::task_request::check::{chars, no_nul};
 use super::{Api, body};
 use crate::backpressure::Refusal;
+use crate::model_fit::FitError;
 use crate::model_folder::{FETCHES_MAX, Fetch, FetchState, StoredFile};
 
 /// `GET /v1/store`
@@ -54,6 +56,27 @@ pub(super) async fn create_fetch(
     Ok((StatusCode::ACCEPTED, Json(fetch_of(fetch))))
 }
 
+/// `POST /v1/store/fit`
+pub(super) async fn create_fit(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Json<wire::ModelFit>, Refused> {
+    let request: wire::ModelFitRequest = body::read_json(request, api.settings().body_bytes).await?;
+    let model = model_reference(&request.model_ref)?;
+    let given = shown(request.model_ref.as_bytes());
+    let fit = api.fit.of(&model).await.map_err(|error| match error {
+        FitError::Missing => Refusal::Invalid(format!(
+            "`model_ref` is `{given}`, and there is no file of it on this machine: fetch it first"
+        )),
+        FitError::Engine(error) => {
+            tracing::info!(%model, %error, "a model cannot be looked at");
+            Refusal::Invalid(format!("`model_ref` is `{given}`: {}", without_folders(&error.to_string())))
+        }
+    })?;
+    let placement = fit.placements.iter().map(placement_of).collect();
+    Ok(Json(wire::ModelFit { model_ref: model.to_string(), placement, never: fit.never }))
+}
+
 /// `DELETE /v1/store/fetches/{id}`
 pub(super) async fn delete_fetch(
     State(api): State<Arc<Api>>,
@@ -67,20 +90,27 @@ pub(super) async fn delete_fetch(
 
 /// What a caller names, as far as it can be fetched.
 fn fetchable(named: &str) -> Result<ModelRef, Refusal> {
+    match model_reference(named)? {
+        ModelRef::File(_) => Err(Refusal::Invalid(format!(
+            "`model_ref` is `{}`, a file of this machine: there is nothing to fetch; a reload serves it",
+            shown(named.as_bytes())
+        ))),
+        model => Ok(model),
+    }
+}
+
+/// The model that a caller names.
+fn model_reference(named: &str) -> Result<ModelRef, Refusal> {
     chars("model_ref", named, limits::MODEL_REF_CHARS)?;
     no_nul(|| "model_ref", named)?;
-    let given = shown(named.as_bytes());
-    match ModelRef::parse(named) {
-        Ok(ModelRef::File(_)) => Err(Refusal::Invalid(format!(
-            "`model_ref` is `{given}`, a file of this machine: there is nothing to fetch; a reload serves it"
-        ))),
-        Ok(model) => Ok(model),
-        Err(invalid) => Err(Refusal::Invalid(format!(
-            "`model_ref` is `{given}`, which is not a model: {}; {}",
+    ModelRef::parse(named).map_err(|invalid| {
+        Refusal::Invalid(format!(
+            "`model_ref` is `{}`, which is not a model: {}; {}",
+            shown(named.as_bytes()),
             invalid.reason,
             ModelRef::FORMS
-        ))),
-    }
+        ))
+    })
 }
 
 fn model_of(stored: &StoredFile) -> StoredModel {

@@ -50,7 +50,10 @@ pub(super) fn router() -> Router {
     };
     let devices: ReadDevices = Arc::new(|| panic!("the driver of the cards is of another version"));
     let store = model_store::Store::new("/none".into(), model_store::Env::default());
-    let models = ModelFolder::new(Arc::new(store));
+    let store = Arc::new(store);
+    let (engines, _) = engine_mock::MockFactory::new(engine_mock::MockConfig::default());
+    let fit = ModelFit::with(Arc::new(engines), Arc::clone(&store));
+    let models = ModelFolder::new(store);
     Api::new(
         driver,
         settings,
@@ -61,6 +64,7 @@ pub(super) fn router() -> Router {
             clock: Clock::start(),
             models,
             log: Arc::default(),
+            fit,
         },
     )
     .router()
@@ -160,8 +164,8 @@ async fn a_request_is_one_log_line_with_its_task_and_without_secrets() {
     assert!(!log.contains(TOKEN), "{log}");
 
     let log = logged("POST", "/v1/tasks").await;
-    assert!(log.contains("INFO") && log.contains("status=400"), "{log}");
-    assert!(!log.contains("prompt"), "{log}");
+    assert!(log.contains("INFO") && log.contains("status=400") && log.contains("field=\"prompt\""), "{log}");
+    assert!(!log.contains("`17`"), "what was asked is not logged: {log}");
 }
 
 /// ORCH-ERR-5

@@ -231,7 +231,7 @@ impl PoolController {
                 Ok(model_ref)
             }
             Err(rollback) => {
-                tracing::warn!(%pool, code = ?rollback.code, reason = rollback.message, "rolled back");
+                tracing::warn!(%pool, code = rollback.code.as_str(), reason = rollback.message, "rolled back");
                 Err(rollback)
             }
         };

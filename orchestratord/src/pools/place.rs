@@ -185,7 +185,7 @@ fn new_names<'a>(pool: &'a PoolId, view: &'a LedgerView<'_>) -> impl Iterator<It
     names.filter(|name| !view.knows(name))
 }
 
-fn need_of(estimate: MemoryEstimate) -> Need {
+pub(crate) fn need_of(estimate: MemoryEstimate) -> Need {
     let all = estimate.weights_bytes + estimate.compute_bytes + estimate.kv_bytes;
     let growing = estimate.bytes_per_token.saturating_mul(u64::from(estimate.kv_cells.0));
     Need {
@@ -197,7 +197,7 @@ fn need_of(estimate: MemoryEstimate) -> Need {
 
 /// The devices a pool may use, the one with the most free memory first. A card that is named and not there
 /// is still named: the engine's start says so, and goes on trying.
-pub(super) fn devices(choice: &DevicesChoice, found: &Snapshot, offload: Offload) -> Vec<Device> {
+pub(crate) fn devices(choice: &DevicesChoice, found: &Snapshot, offload: Offload) -> Vec<Device> {
     match choice {
         DevicesChoice::Listed(devices) => devices.iter().map(|device| named(device, found)).collect(),
         DevicesChoice::Auto => match offload {

@@ -11,7 +11,7 @@ use super::wire::{self, Ask, TOKEN};
 /// Requests that the daemon must refuse, on every path.
 pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
     let tasks = || Ask::task(&prompt());
-    let by_path: [&dyn Fn() -> Ask; 15] = [
+    let by_path: [&dyn Fn() -> Ask; 16] = [
         &tasks,
         &|| Ask::get("/v1/tasks"),
         &|| Ask::get(&format!("/v1/tasks/{SOME_ID}")),
@@ -24,6 +24,7 @@ pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
         &|| Ask::get("/v1/log"),
         &|| Ask::get("/v1/store"),
         &|| Ask::post("/v1/store/fetches"),
+        &|| Ask::post("/v1/store/fit"),
         &|| Ask::new("DELETE", "/v1/store/fetches/7"),
         &|| Ask::post("/v1/pools/p/reload"),
         &|| Ask::post("/v1/models/p/state"),
@@ -106,7 +107,9 @@ pub async fn requests_at_fault(audit: &Audit, at: SocketAddr) {
     assert!(message.as_str().unwrap().contains("rerank"), "{message}");
     let large = usize::try_from(BODY_BYTES).unwrap() + 1;
     audit.expect(413, at, Ask::post("/v1/tasks").bytes(&vec![b' '; large])).await;
-    audit.expect(413, at, Ask::post("/v1/store/fetches").bytes(&vec![b' '; large])).await;
+    for path in ["/v1/store/fetches", "/v1/store/fit"] {
+        audit.expect(413, at, Ask::post(path).bytes(&vec![b' '; large])).await;
+    }
     audit.expect(413, at, Ask::post("/v1/tasks").bytes(&vec![b' '; 20 * 1024 * 1024])).await;
 }
 
@@ -133,6 +136,7 @@ pub async fn odd_requests(audit: &Audit, at: SocketAddr) {
         ("/v1/log", "GET, HEAD"),
         ("/v1/store", "GET, HEAD"),
         ("/v1/store/fetches", "POST"),
+        ("/v1/store/fit", "POST"),
         ("/v1/store/fetches/7", "DELETE"),
     ] {
         for method in ["PUT", "PATCH", "OPTIONS", "TRACE", "BREW", "post"] {

@@ -23,6 +23,7 @@ use orchestratord::http::image_url::ImageUrls;
 use orchestratord::http::{Api, HttpSettings, Instruments, ReadDevices};
 use orchestratord::log_ring::LogRing;
 use orchestratord::metrics::Metrics;
+use orchestratord::model_fit::ModelFit;
 use orchestratord::model_folder::ModelFolder;
 use orchestratord::pool_protocol::{ORDERS_BOUND, Order, PoolEvent, PoolKey};
 use orchestratord::protocol::Configuration;
@@ -313,10 +314,13 @@ fn serve(
     // What is fetched in these tests has no host.
     let folder = std::env::temp_dir().join(format!("orchestratord-models-{}", std::process::id()));
     let folder = model_store::Store::new(folder, model_store::Env::default());
-    let folder = ModelFolder::new(Arc::new(folder));
+    let folder = Arc::new(folder);
+    let fit = ModelFit::with(Arc::new(MockFactory::new(MockConfig::default()).0), Arc::clone(&folder));
+    let folder = ModelFolder::new(folder);
     let log = LogRing::new();
     log.push(b"2026-01-01T00:00:00Z  INFO listening");
-    let instruments = Instruments { metrics, devices, ledger: Arc::default(), clock, models: folder, log };
+    let instruments =
+        Instruments { metrics, devices, ledger: Arc::default(), clock, models: folder, log, fit };
     let limits = ConnectionLimits {
         connections: 64,
         header_timeout: Duration::from_secs(10),

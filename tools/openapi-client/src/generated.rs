@@ -766,6 +766,65 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
+    /**Say whether a model would fit this machine
+
+For a model whose file is on this machine: on which devices it would fit beside what is loaded now, what it needs
+there for weights and for a token of the KV cache, and how much context it would get, all with the defaults of a
+pool. Nothing is loaded.
+
+
+Sends a `POST` request to `/v1/store/fit`
+
+Arguments:
+- `body`: The model. 16 MiB at most, unless the config says otherwise.*/
+    pub async fn create_fit<'a>(
+        &'a self,
+        body: &'a ::api_types::ModelFitRequest,
+    ) -> Result<
+        ResponseValue<::api_types::ModelFit>,
+        Error<::api_types::ErrorEnvelope>,
+    > {
+        let url = format!("{}/v1/store/fit", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "create_fit",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            401u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            403u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            413u16 => {
+                Err(Error::ErrorResponse(ResponseValue::from_response(response).await?))
+            }
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
     /**Cancel a fetch, or take one that is over off the list
 
 What is here of a file that was canceled stays, and the next fetch of it goes on from there.

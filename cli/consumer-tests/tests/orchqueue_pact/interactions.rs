@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use openapi_client::types::{
-    FinishReason, Message, ModelState, ModelStateRequest, Priority, ReloadRequest, Role, RollbackCode,
-    RollbackStatus, TaskRequest, TaskState,
+    FinishReason, Message, ModelFitRequest, ModelState, ModelStateRequest, Priority, ReloadRequest, Role,
+    RollbackCode, RollbackStatus, TaskRequest, TaskState,
 };
 use openapi_client::{Client, Error, Event, Failure, Refusal};
 use pact_consumer::builders::InteractionBuilder;
@@ -435,6 +435,29 @@ pub const ALL: &[Interaction] = &[
             Box::pin(async move {
                 let page = client.get_log(None, Some(1)).await.unwrap().into_inner();
                 assert_eq!((page.first, page.lines.len()), (0, 1));
+            })
+        },
+    },
+    Interaction {
+        description: "it is asked whether a model fits whose file is not here",
+        given: "a pool serves",
+        token: RIGHT,
+        says: |it| {
+            it.request.post().path("/v1/store/fit").content_type("application/json");
+            authorized(it);
+            it.request.json_body(json_pattern!({"model_ref": MODEL}));
+            it.response.status(400).content_type("application/json").json_body(json_pattern!({
+                "code": "INVALID_PARAMS",
+                "message": like!("there is no file of it on this machine"),
+                "engine": null,
+                "retriable": false,
+                "retry_after_ms": null,
+            }));
+        },
+        drive: |client| {
+            Box::pin(async move {
+                let asked = ModelFitRequest { model_ref: MODEL.to_owned() };
+                assert_eq!(refused(client.create_fit(&asked).await.unwrap_err()).status.as_u16(), 400);
             })
         },
     },

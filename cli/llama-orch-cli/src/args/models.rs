@@ -75,6 +75,7 @@ An active one is loaded again and takes tasks at once. The state is not kept ove
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   llama-orch explain default
+  llama-orch explain ~/models/new.gguf             whether it would fit, and with how much context
   llama-orch explain default --json | jq '.pool.placement[] | select(.fits | not) | .why'";
 
 /// Arguments of `models`.
@@ -239,7 +240,8 @@ pub struct StateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub struct ExplainArgs {
-    /// The model, by the name of its pool or by what that serves.
+    /// The model, by the name of its pool or by what that serves; or one that is on the daemon's machine and that no pool
+    /// serves, as `reload` takes it.
     #[arg(value_name = "MODEL")]
     pub model: String,
     /// Print one JSON object: the pool, what its replicas hold, and the devices.

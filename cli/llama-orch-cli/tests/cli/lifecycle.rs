@@ -254,3 +254,32 @@ fn explain_shows_the_reckoning() {
     assert_eq!(done.lines(), [json!({ "pool": whole, "ledger": [], "devices": [] })]);
     drop(daemon.requests());
 }
+
+/// ORCH-CLI-7
+#[test]
+fn explain_says_of_a_file_that_no_pool_serves_whether_it_would_fit() {
+    let place = |fits: bool, why: &str| json!({ "device": "gpu0", "fits": fits, "why": why });
+    let fit = |fits, never| {
+        let fit = json!({ "model_ref": "file:/m/a.gguf", "placement": [place(fits, "needs 5 GiB")], "never": never });
+        answer("200 OK", &fit)
+    };
+    for (fits, never, said) in [
+        (true, false, "it would go to gpu0: `llama-orch reload POOL file:/m/a.gguf` serves it"),
+        (false, false, "it does not fit beside what is loaded now"),
+        (false, true, "it fits no device of this machine"),
+    ] {
+        let daemon = Daemon::with(vec![health(&[], &json!([])), fit(fits, never)]);
+        let done = run(at(&daemon.url(), &["explain", "/m/a.gguf"]));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(done.out.contains(said) && done.out.contains("needs 5 GiB"), "{done:?}");
+        let asked = &daemon.requests()[1];
+        assert_eq!(
+            (asked.line().as_str(), asked.json()),
+            ("POST /v1/store/fit", json!({ "model_ref": "file:/m/a.gguf" }))
+        );
+    }
+    let daemon = Daemon::with(vec![health(&[], &json!([]))]);
+    let done = run(at(&daemon.url(), &["explain", "nobody"]));
+    assert_eq!(done.code, Some(5), "{done:?}");
+    drop(daemon.requests());
+}

@@ -17,7 +17,7 @@ use crate::tree::{Node, Path};
 const BATCH_SUFFIX: &str = "@batch";
 
 /// Sequences a replica decodes at a time where nothing says otherwise.
-const DEFAULT_SLOTS: u16 = 4;
+pub const DEFAULT_SLOTS: u16 = 4;
 
 /// The pools of a file. What is wrong with one is reported, and that pool left out.
 pub(super) fn pools(

@@ -19,6 +19,7 @@ fn what_somebody_asked_is_in_no_reason() {
             "`messages` is string \"…\": use an array",
         ),
         ("`messages` is string \"my secret diary, cut", "`messages` is string \"…\""),
+        ("`prompt` is integer `1234`: use a string", "`prompt` is integer `…`: use a string"),
         ("`role` is `my secret diary`: use `user`", "`role` is `…`: use `user`"),
         ("`a`\n\x1b[31m", "`a`[31m"),
     ] {
