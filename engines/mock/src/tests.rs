@@ -171,8 +171,8 @@ async fn what_it_cannot_do_it_refuses_by_name() {
     let config = MockConfig { strict: false, ctx: TokenCount(3), ..MockConfig::instant() };
     let (engine, _) = start(config).await;
     let refused = [
-        (GenerateRequest { determinism: Determinism::Strict, ..job("a", 1) }, "`determinism` `strict`"),
-        (GenerateRequest { workload: Workload::Embedding, ..job("a", 1) }, "`workload` `embedding`"),
+        (GenerateRequest { determinism: Determinism::Strict, ..job("a", 1) }, "`determinism` is `strict`"),
+        (GenerateRequest { workload: Workload::Embedding, ..job("a", 1) }, "`workload` is `embedding`"),
         (job("a b c", 1), "3 tokens"),
     ];
     for (job, words) in refused {

@@ -9,6 +9,7 @@ use crate::test_daemon::TestDaemon;
 use crate::tools::{a_call, calling};
 use crate::wire::{Answer, Ask};
 use crate::{Audit, with};
+use orchestratord::pool_protocol::Order;
 
 async fn message(audit: &Audit, at: SocketAddr, more: &Value) -> Answer {
     let body =
@@ -70,7 +71,19 @@ async fn tokens_are_counted_as_admission_counts_them_and_nothing_is_admitted() {
     let count = audit.expect(200, daemon.address, ask.clone()).await.json();
     assert_eq!(count, json!({"input_tokens": 4}));
     assert_eq!(daemon.control.counts().submitted, 0);
+}
+
+/// ORCH-OAI-27
+#[tokio::test]
+async fn a_count_waits_for_a_model_that_is_not_loaded_and_has_it_loaded() {
+    let mut daemon = TestDaemon::new().await;
     daemon.unload().await;
-    let refused = audit.expect(503, daemon.address, ask).await.json();
-    assert_eq!(refused["error"]["type"], "overloaded_error");
+    let body = json!({"model": "starter", "messages": [{"role": "user", "content": "one two"}]});
+    let asked = orchestratord::tasks::spawn({
+        let at = daemon.address;
+        async move { Audit::new().expect(200, at, Ask::post("/v1/messages/count_tokens").json(&body)).await }
+    });
+    while !matches!(daemon.ordered.recv().await.unwrap(), Order::Load) {}
+    daemon.bring_up().await;
+    assert_eq!(asked.await.unwrap().json(), json!({"input_tokens": 4}));
 }

@@ -282,11 +282,11 @@ async fn what_the_engine_cannot_be_asked_for_is_refused_by_name() {
         ),
         (
             GenerateRequest { workload: Workload::Embedding, ..prompt() },
-            "`workload` is `embedding`, which this engine does not offer: it offers `completion`",
+            "`workload` is `embedding`, which model `Qwen/Qwen2.5-0.5B-Instruct` does not offer: it offers `completion`",
         ),
         (
             GenerateRequest { ctx: Some(TokenCount(9999)), ..prompt() },
-            "`ctx` is 9999; a slot of this engine holds 1 to 4096 tokens",
+            "`ctx` is 9999, but a slot of this pool holds 4096 tokens: ask for at most 4096, or raise the pool's `ctx` (the model was trained with 4096)",
         ),
         (
             penalty,
