@@ -36,7 +36,7 @@ use wire::Ask;
 /// ORCH-TASK-1, ORCH-TASK-2, ORCH-TASK-4, ORCH-TASK-13, ORCH-ERR-1, ORCH-ERR-3, ORCH-ERR-6, ORCH-STREAM-1,
 /// ORCH-CANCEL-3, ORCH-QUEUE-1, ORCH-MODEL-5, ORCH-MODEL-6, ORCH-MODEL-7, ORCH-MODEL-8, ORCH-SEC-2,
 /// ORCH-SEC-5, ORCH-SEC-6, ORCH-DOC-2, HOME-API-1, HOME-API-2, HOME-API-3, HOME-API-4, HOME-API-5,
-/// HOME-API-6, HOME-MODEL-1
+/// HOME-API-6, HOME-MODEL-1, ORCH-DEV-11
 #[tokio::test]
 async fn the_daemon_answers_as_its_contract_says_and_in_no_other_way() {
     let audit = Audit::new();
@@ -184,7 +184,6 @@ async fn figures_and_models(audit: &Audit, daemon: &TestDaemon) {
     audit.expect(400, at, Ask::post("/v1/store/fetches").json(&sum)).await;
 }
 
-/// ORCH-DEV-11
 async fn models_that_may_fit(audit: &Audit, at: std::net::SocketAddr) {
     let ask = |model: &str| Ask::post("/v1/store/fit").json(&json!({ "model_ref": model }));
     let folder = tempfile::tempdir().unwrap();
