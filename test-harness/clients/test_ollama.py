@@ -83,9 +83,10 @@ class Answers(unittest.TestCase):
             return f"It is sunny in {city}."
 
         question = turn("What is the weather in Rome?")
-        answer = ollama.chat(MODEL, question, tools=[weather, WEATHER | {}], options=SHORT)
-        for call in answer.message.tool_calls or []:
-            self.assertEqual(call.function.name, "weather")
+        for offered in (weather, WEATHER):
+            answer = ollama.chat(MODEL, question, tools=[offered], options=SHORT)
+            for call in answer.message.tool_calls or []:
+                self.assertEqual(call.function.name, "weather")
         call = {"function": {"name": "weather", "arguments": {"city": "Rome"}}}
         history = question + [
             {"role": "assistant", "content": "", "tool_calls": [call]},
