@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupts;
 use crate::table::{Palette, Tint};
 use crate::ui::Ui;
+use service::Addresses;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -111,8 +112,8 @@ async fn look(ui: &mut Ui, global: &Global) -> Vec<Finding> {
         findings.extend(files::engines(&loaded.config).await);
     }
     ui.live("asking the daemon");
-    let listen = loaded.as_ref().map(|loaded| loaded.config.access.listen);
-    findings.extend(service::look(global, listen).await);
+    let addresses = loaded.as_ref().map(|loaded| Addresses::of(&loaded.config));
+    findings.extend(service::look(global, addresses).await);
     findings
 }
 

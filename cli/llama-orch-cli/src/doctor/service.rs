@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use api_types::{Health, HealthStatus, PoolState};
+use config_schema::Config;
 
 use super::{Finding, Verdict};
 use crate::api::{Api, ApiError};
@@ -13,8 +14,33 @@ use crate::connection::{Connection, Host};
 use crate::progress;
 use crate::text;
 
-/// Asks it. `listen` is where a daemon started here would listen.
-pub async fn look(global: &Global, listen: Option<SocketAddr>) -> Vec<Finding> {
+/// Where a daemon started here would listen.
+#[derive(Clone, Copy)]
+pub struct Addresses {
+    listen: SocketAddr,
+    ollama: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// By this configuration.
+    pub fn of(config: &Config) -> Self {
+        Self { listen: config.access.listen, ollama: config.ollama.listen }
+    }
+
+    /// What is in the way of listening for clients of Ollama.
+    fn ollama_taken(self) -> Option<Finding> {
+        let address = self.ollama.filter(|address| !is_free(*address))?;
+        let message =
+            format!("{address} cannot be listened on: another program has it, perhaps Ollama itself");
+        let hint =
+            "end that (`systemctl stop ollama`), or set `ollama.listen` in the configuration to another port";
+        Some(Finding::fail("port", message, hint))
+    }
+}
+
+/// Asks it.
+pub async fn look(global: &Global, addresses: Option<Addresses>) -> Vec<Finding> {
+    let listen = addresses.map(|addresses| addresses.listen);
     let api = match Connection::find(global).and_then(Api::new) {
         Ok(api) => api,
         Err(failure) => return vec![Finding::of("daemon", Verdict::Fail, failure)],
@@ -24,12 +50,14 @@ pub async fn look(global: &Global, listen: Option<SocketAddr>) -> Vec<Finding> {
         Err(ApiError::Unreachable(_)) if api.host() == Host::This && listen.is_some_and(is_free) => {
             let message = format!("none runs at {}, and its port is free", api.url());
             let hint = "`orchestratord` starts it, or `systemctl --user start llama-orch`";
-            vec![Finding::fail("daemon", message, hint)]
+            let ollama = addresses.and_then(Addresses::ollama_taken);
+            std::iter::once(Finding::fail("daemon", message, hint)).chain(ollama).collect()
         }
         Err(error @ (ApiError::Unreachable(_) | ApiError::Protocol(_))) => {
             let mut findings = vec![Finding::of("daemon", Verdict::Fail, api.failure(error))];
             findings
                 .extend(listen.filter(|_| api.host() == Host::This).filter(|at| !is_free(*at)).map(taken));
+            findings.extend(addresses.and_then(Addresses::ollama_taken));
             findings
         }
         Err(error) => vec![Finding::of("daemon", Verdict::Fail, api.failure(error))],

@@ -174,6 +174,23 @@ fn doctor_tells_a_port_that_another_program_has() {
     drop(other.requests());
 }
 
+/// ORCH-CLI-12
+#[test]
+fn doctor_tells_a_port_for_clients_of_ollama_that_another_program_has() {
+    let home = Home::new();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let config = format!("listen: 127.0.0.1:1\nollama: {{listen: '{address}'}}\n");
+    home.put(".config/llama-orch/llama-orch.yaml", &config);
+    let findings = findings(&run(home.program(&["doctor", "--json"])));
+    let ports = of(&findings, "port");
+    assert!(
+        ports.iter().any(|one| one["message"].as_str().unwrap().contains(&address.to_string())),
+        "{ports:?}"
+    );
+    assert!(ports.iter().any(|one| one["hint"].as_str().unwrap().contains("`ollama.listen`")), "{ports:?}");
+}
+
 fn log(home: &Home) -> PathBuf {
     home.put(".config/llama-orch/llama-orch.yaml", "log: {file: ~/daemon.log}\n");
     home.put("daemon.log", "one\ntwo\nthree\n")
