@@ -54,14 +54,7 @@ impl Details {
 
 /// What a model can do, in Ollama's words.
 pub(super) fn capabilities(pool: &PoolView) -> Vec<&'static str> {
-    let Some(facts) = &pool.facts else {
-        // An engine says more once it has loaded the model. The built-in one takes tools with every chat.
-        return if pool.engine == EngineKind::Llamacpp {
-            vec!["completion", "tools"]
-        } else {
-            vec!["completion"]
-        };
-    };
+    let Some(facts) = &pool.facts else { return capabilities_by_name(pool) };
     let (offers, abilities) = (|workload| facts.workloads.contains(&workload), &facts.abilities);
     let all = [
         ("completion", offers(Workload::Completion)),
@@ -72,6 +65,23 @@ pub(super) fn capabilities(pool: &PoolView) -> Vec<&'static str> {
         ("embedding", offers(Workload::Embedding)),
     ];
     all.into_iter().filter(|(_, can)| *can).map(|(name, _)| name).collect()
+}
+
+/// What the name of a model says that it can do, as long as no engine has loaded it.
+fn capabilities_by_name(pool: &PoolView) -> Vec<&'static str> {
+    if is_of_embeddings(&pool.model_ref) || is_of_embeddings(pool.id.as_str()) {
+        return vec!["embedding"];
+    }
+    // The built-in engine takes tools with every chat.
+    if pool.engine == EngineKind::Llamacpp { vec!["completion", "tools"] } else { vec!["completion"] }
+}
+
+/// Whether a model is named as those that make embeddings are.
+fn is_of_embeddings(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.rsplit('/').next().unwrap_or(&name);
+    name.contains("embed")
+        || ["bge-", "e5-", "gte-", "all-minilm"].iter().any(|begin| name.starts_with(begin))
 }
 
 /// Stands for the model as it is served, under all names of its pool: clients keep what they know of a model by it. It
@@ -123,6 +133,19 @@ fn count(parameters: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// ORCH-OLLAMA-3
+    #[test]
+    fn a_model_of_embeddings_is_known_by_its_name_before_it_is_loaded() {
+        for name in
+            ["nomic-embed-text", "hf:o/r/Qwen3-Embedding-0.6B-Q8_0.gguf", "~/models/bge-m3.gguf", "e5-large"]
+        {
+            assert!(is_of_embeddings(name), "{name}");
+        }
+        for name in ["starter", "hf:embed/r/qwen3-4b.gguf", "qwen2.5-7b"] {
+            assert!(!is_of_embeddings(name), "{name}");
+        }
+    }
 
     /// ORCH-OLLAMA-3
     #[test]
