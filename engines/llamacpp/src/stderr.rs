@@ -73,6 +73,8 @@ fn say(replica: &ReplicaId, tail: &Tail, line: &[u8]) {
         return;
     }
     let Line { level, message, fields } = Line::parse(line);
+    // Not a string: the log would escape its quotes.
+    let fields = fields.as_ref().map(tracing::field::display);
     match level {
         Level::ERROR => tracing::error!(target: TARGET, %replica, fields, "{message}"),
         Level::WARN => tracing::warn!(target: TARGET, %replica, fields, "{message}"),
@@ -101,8 +103,17 @@ impl Line {
         if let Some(serde_json::Value::Object(nested)) = object.remove("fields") {
             object.extend(nested);
         }
-        let fields = (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string());
+        let fields = object.iter().map(|(name, value)| format!("{name}={}", shown(value)));
+        let fields = (!object.is_empty()).then(|| fields.collect::<Vec<_>>().join(" "));
         Self { level: level.unwrap_or(Level::INFO), message, fields }
+    }
+}
+
+/// A field's value as logs for people have it: a word as it is, a text in quotes.
+fn shown(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(word) if !word.contains([' ', '"', '=']) => word.clone(),
+        value => value.to_string(),
     }
 }
 

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn a_json_line_keeps_its_level_its_message_and_its_other_fields() {
     let cases = [
+        (r#"{"level":"warn","message":"no template","fields":{"model":"tiny"}}"#, Some("model=tiny")),
         (
-            r#"{"level":"warn","message":"no template","fields":{"model":"tiny"}}"#,
-            Some(r#"{"model":"tiny"}"#),
+            r#"{"level":"warn","message":"no template","model":"a \"tiny\" one","ms":7}"#,
+            Some(r#"model="a \"tiny\" one" ms=7"#),
         ),
-        (r#"{"level":"warn","message":"no template","model":"tiny"}"#, Some(r#"{"model":"tiny"}"#)),
         (r#"{"level":"warn","message":"no template","fields":{}}"#, None),
     ];
     for (text, fields) in cases {
