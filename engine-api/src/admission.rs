@@ -4,7 +4,7 @@
 //!
 //! Rules: ORCH-OAI-24, ORCH-TASK-6, ORCH-TASK-8, ORCH-ENG-9, ORCH-DET-2
 
-use generation::{Determinism, GenerateRequest, Workload, prompt_too_long};
+use generation::{Determinism, GenerateRequest, MaxTokensMode, Workload, prompt_too_long};
 use orchestrator_core::TokenCount;
 
 use crate::redact::without_folders;
@@ -57,14 +57,15 @@ pub fn check_fit(job: &GenerateRequest, measured: Measured, facts: &EngineFacts)
             Ok(())
         };
     }
-    let answer = job.max_tokens.filter(|_| !job.is_ceiling).unwrap_or(TokenCount(1));
+    let answer =
+        job.max_tokens.filter(|_| job.max_tokens_mode == MaxTokensMode::Exact).unwrap_or(TokenCount(1));
     let together = u64::from(prompt.0) + u64::from(answer.0);
     if together <= u64::from(ctx.0) {
         return Ok(());
     }
     let room = ctx.0.saturating_sub(prompt.0);
     Err(match job.max_tokens {
-        Some(max_tokens) if room > 0 && !job.is_ceiling => format!(
+        Some(max_tokens) if room > 0 && job.max_tokens_mode == MaxTokensMode::Exact => format!(
             "the prompt has {prompt} tokens and `max_tokens` is {max_tokens}: together {together}, but the context \
              holds {ctx}; ask for at most {room}"
         ),
@@ -75,7 +76,9 @@ pub fn check_fit(job: &GenerateRequest, measured: Measured, facts: &EngineFacts)
 /// Cuts a ceiling to what the context holds behind the prompt, after which it is one no more. A prompt without room was
 /// refused before.
 pub fn cut_to_room(job: &mut GenerateRequest, measured: Measured, facts: &EngineFacts) {
-    if !std::mem::take(&mut job.is_ceiling) || job.workload != Workload::Completion {
+    if std::mem::take(&mut job.max_tokens_mode) == MaxTokensMode::Exact
+        || job.workload != Workload::Completion
+    {
         return;
     }
     let ctx = job.ctx.unwrap_or(facts.ctx);

@@ -119,6 +119,7 @@ pub struct EngineFacts {
 }
 
 /// What an engine can be asked for beside text. What it cannot is refused by name: see [`Abilities::check`].
+#[expect(clippy::struct_excessive_bools, reason = "each is an ability of its own, and none excludes another")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
     /// Whether it takes tools, and tells calls of them.

@@ -199,6 +199,16 @@ impl ReasoningOptions {
     }
 }
 
+/// What becomes of a `max_tokens` beyond what the context holds behind the prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MaxTokensMode {
+    /// It is refused. So is nothing that was measured before and cut.
+    #[default]
+    Exact,
+    /// It is cut.
+    Ceiling,
+}
+
 /// Fields of a request that the contract does not know, for an engine with the same API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraBody {
@@ -228,9 +238,8 @@ pub struct GenerateRequest {
     pub ctx: Option<TokenCount>,
     /// The most tokens of the answer; until the context is full when absent.
     pub max_tokens: Option<TokenCount>,
-    /// Whether `max_tokens` is to be cut to what the context holds behind the prompt; otherwise what does not fit is
-    /// refused. One that was measured has been cut.
-    pub is_ceiling: bool,
+    /// What becomes of a `max_tokens` beyond what the context holds behind the prompt.
+    pub max_tokens_mode: MaxTokensMode,
     /// How to choose tokens.
     pub sampling: Sampling,
     /// The start of the random numbers.
@@ -283,7 +292,7 @@ impl GenerateRequest {
             input: input.into(),
             ctx: None,
             max_tokens: None,
-            is_ceiling: false,
+            max_tokens_mode: MaxTokensMode::Exact,
             sampling: Sampling::greedy(),
             seed: 0,
             determinism: Determinism::BestEffort,

@@ -51,12 +51,19 @@ pub struct PoolView {
     pub fetch: Option<FetchView>,
     /// Why the pool cannot serve, where it cannot and knows.
     pub reason: Option<String>,
-    /// Whether an operator pinned its model.
-    pub pinned: bool,
-    /// Until its model is unloaded for being idle, where that is so.
-    pub unloads_in: Option<Millis>,
+    /// How long its model stays loaded.
+    pub stay: StayView,
     /// The median of the error of predicted starts, as a fraction of the real wait.
     pub prediction_error: Option<f64>,
+}
+
+/// How long a model stays loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StayView {
+    /// Whether an operator pinned it.
+    pub pinned: bool,
+    /// Until it is unloaded for being idle, where that is so.
+    pub unloads_in: Option<Millis>,
 }
 
 /// A reload that is under way.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use config_schema::SamplerProfile;
-use generation::{Input, Message, ReasoningOptions, Role, SamplingParams, Workload};
+use generation::{Input, MaxTokensMode, Message, ReasoningOptions, Role, SamplingParams, Workload};
 use orchestrator_core::TokenCount;
 
 use crate::protocol::TaskRequest;
@@ -37,7 +37,7 @@ impl PoolDefaults {
         if request.max_tokens.is_none() {
             request.max_tokens = self.max_tokens;
             // Nobody asked for so many.
-            request.is_ceiling = true;
+            request.max_tokens_mode = MaxTokensMode::Ceiling;
         }
         request.sampling.params = request.sampling.params.or(&self.sampling);
         let own = &mut request.reasoning;
@@ -131,7 +131,10 @@ mod tests {
     fn what_a_request_leaves_out_is_the_pools_and_what_it_says_is_its_own() {
         let mut silent = request(chat(&[(Role::User, "Hi")]));
         defaults().apply(&mut silent, &mut WithSystemPrompt::default());
-        assert_eq!((silent.job.max_tokens, silent.job.is_ceiling), (Some(TokenCount(2048)), true));
+        assert_eq!(
+            (silent.job.max_tokens, silent.job.max_tokens_mode),
+            (Some(TokenCount(2048)), MaxTokensMode::Ceiling)
+        );
         assert_eq!(silent.job.sampling.params, defaults().sampling);
         assert_eq!(silent.job.reasoning, defaults().reasoning);
         assert_eq!(*silent.job.input, chat(&[(Role::System, "Be brief."), (Role::User, "Hi")]));
@@ -143,7 +146,10 @@ mod tests {
         with.sampling.params.temperature = Some(1.0);
         with.reasoning = ReasoningOptions { enabled: Some(false), ..ReasoningOptions::default() };
         defaults().apply(&mut said, &mut WithSystemPrompt::default());
-        assert_eq!((said.job.max_tokens, said.job.is_ceiling), (Some(TokenCount(9)), false));
+        assert_eq!(
+            (said.job.max_tokens, said.job.max_tokens_mode),
+            (Some(TokenCount(9)), MaxTokensMode::Exact)
+        );
         let params = &said.job.sampling.params;
         assert_eq!((params.temperature, params.top_k), (Some(1.0), Some(7)));
         assert_eq!(

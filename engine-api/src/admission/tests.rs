@@ -74,12 +74,12 @@ fn a_ceiling_is_cut_to_the_room_behind_the_prompt_and_only_a_prompt_without_room
         (Some(32_000), None, 99, Ok(Some(1))),
         (Some(32_000), None, 100, Err("prompt is too long: 100 tokens > 99 maximum")),
     ] {
-        let mut request = GenerateRequest { is_ceiling: true, ..request(ctx, most) };
+        let mut request = GenerateRequest { max_tokens_mode: MaxTokensMode::Ceiling, ..request(ctx, most) };
         let measured = Measured { tokens: TokenCount(prompt), longest: TokenCount(prompt) };
         match (check_fit(&request, measured, &facts), cut) {
             (Ok(()), Ok(cut)) => {
                 cut_to_room(&mut request, measured, &facts);
-                assert!(!request.is_ceiling, "what fits is no ceiling any more");
+                assert_eq!(request.max_tokens_mode, MaxTokensMode::Exact, "what fits is no ceiling any more");
                 assert_eq!(request.max_tokens, cut.map(TokenCount), "{most:?} behind {prompt}");
             }
             (Err(refusal), Err(words)) => assert!(refusal.starts_with(words), "{refusal}"),

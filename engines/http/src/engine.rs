@@ -14,7 +14,7 @@ use engine_api::{
     TextQuery,
 };
 use futures_core::future::BoxFuture;
-use generation::{EndReport, EngineError, Finish, GenerateRequest};
+use generation::{EndReport, EngineError, Finish, GenerateRequest, MaxTokensMode};
 use orchestrator_core::{Millis, SessionId, TaskId, TokenCount};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -70,7 +70,7 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
                 let inner = Arc::clone(&self.inner);
                 let most = job.max_tokens.unwrap_or(job.ctx.unwrap_or(self.facts.ctx));
                 let delivery = Delivery::new(sink, read).of(&job, most);
-                let unmeasured = job.is_ceiling.then(|| self.facts.clone());
+                let unmeasured = (job.max_tokens_mode == MaxTokensMode::Ceiling).then(|| self.facts.clone());
                 tasks::spawn(run(inner, (job, unmeasured), delivery, canceled).in_current_span());
             }
             Err(NotTaken::Gone) => drop(sink),

@@ -12,7 +12,7 @@ use futures_core::future::BoxFuture;
 use generation::{GenerateRequest, Input, Message, ReasoningOptions, Workload};
 use orchestrator_core::{SessionId, TokenCount};
 
-use crate::prompts::{self, Prompts, Shown};
+use crate::prompts::{self, Prompts, Shown, TokenizeRequest};
 use crate::sessions::Sessions;
 use crate::stream::LlamaAnswer;
 use crate::{discovery, request};
@@ -150,7 +150,9 @@ impl LlamaServer {
     async fn answer(&self, client: &Client, query: TextQuery) -> Result<TextAnswer, Fault> {
         match query {
             TextQuery::Tokenize { text, add_special, parse_special } => {
-                prompts::tokenize(client, &text, add_special, parse_special).await.map(TextAnswer::Tokens)
+                let request =
+                    TokenizeRequest { content: &text, add_special, parse_special, with_pieces: true };
+                prompts::tokenize(client, &request).await.map(TextAnswer::Tokens)
             }
             TextQuery::Detokenize(tokens) => prompts::detokenize(client, &tokens).await.map(TextAnswer::Text),
             TextQuery::ApplyTemplate(job) => match &*job.input {

@@ -141,16 +141,22 @@ enum Piece {
     Bytes(Vec<u8>),
 }
 
-/// The tokens of a text, with their texts.
+/// The body of `/tokenize`.
+#[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields are those of the server")]
+pub(crate) struct TokenizeRequest<'a> {
+    pub(crate) content: &'a str,
+    pub(crate) add_special: bool,
+    pub(crate) parse_special: bool,
+    pub(crate) with_pieces: bool,
+}
+
+/// The tokens of a text, with their texts: the request asks for them.
 pub(crate) async fn tokenize(
     client: &Client,
-    text: &str,
-    add_special: bool,
-    parse_special: bool,
+    request: &TokenizeRequest<'_>,
 ) -> Result<Vec<TokenPiece>, Fault> {
-    let body = json!({
-        "content": text, "add_special": add_special, "parse_special": parse_special, "with_pieces": true
-    });
+    let body = serde_json::to_value(request).map_err(|error| Fault::Refused(error.to_string()))?;
     let Pieces { tokens } = ask(client, "/tokenize", body.to_string().into_bytes()).await?;
     let piece = |PieceOf { id, piece }| TokenPiece {
         id,

@@ -5,7 +5,7 @@ use orchestrator_core::{Millis, PoolId, ReplicaId};
 use serde::Deserialize;
 
 use super::*;
-use crate::health_view::{LaneView, ReplicaView};
+use crate::health_view::{LaneView, ReplicaView, StayView};
 
 fn health() -> HealthView {
     let id = PoolId::new("p").unwrap();
@@ -38,8 +38,7 @@ fn health() -> HealthView {
         fetch: None,
         reason: None,
         prediction_error: None,
-        pinned: false,
-        unloads_in: None,
+        stay: StayView::default(),
     };
     HealthView { ready: true, stopping: false, uptime: Millis(1), pools: vec![pool] }
 }

@@ -2,7 +2,7 @@ use engine_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, Priority};
 
 use super::*;
-use crate::health_view::{LaneView, PoolView, ReloadView};
+use crate::health_view::{LaneView, PoolView, ReloadView, StayView};
 use crate::state::ModelState;
 
 fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
@@ -24,8 +24,7 @@ fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
         fetch: None,
         reason: None,
         prediction_error: None,
-        pinned: false,
-        unloads_in: None,
+        stay: StayView::default(),
     }
 }
 

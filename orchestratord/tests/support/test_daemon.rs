@@ -16,7 +16,7 @@ use orchestratord::backpressure::Refusal;
 use orchestratord::clock::Clock;
 use orchestratord::driver::{DriverTask, PoolSetup, Retention, Sources};
 use orchestratord::handle::{Command, DriverHandle};
-use orchestratord::health_view::{HealthView, PoolView};
+use orchestratord::health_view::{HealthView, PoolView, StayView};
 use orchestratord::http::cors::Origins;
 use orchestratord::http::guard::HostRules;
 use orchestratord::http::image_url::ImageUrls;
@@ -353,8 +353,7 @@ fn pools_of_a_broken_daemon() -> HealthView {
         replicas: Vec::new(),
         fetch: None,
         reason: None,
-        pinned: false,
-        unloads_in: None,
+        stay: StayView::default(),
         prediction_error: None,
     };
     HealthView { ready: true, stopping: false, uptime: Millis(1), pools: vec![pool] }

@@ -14,7 +14,7 @@ pub fn hint(name: &str) -> Option<String> {
     let is_name = |part: &&str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    if !parts.iter().all(|part| is_name(part)) || tag.is_some_and(|tag| !is_name(&tag)) {
+    if !parts.iter().all(is_name) || tag.is_some_and(|tag| !is_name(&tag)) {
         return None;
     }
     match (parts.as_slice(), of_hub) {

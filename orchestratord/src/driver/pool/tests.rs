@@ -156,9 +156,9 @@ fn a_model_stays_loaded_for_as_long_as_the_last_request_asked_for() {
     assert_eq!(pool.life_wake(at(10)), Some(at(70)));
     pool.keep_alive(KeepAlive::For(Duration::from_secs(5)));
     assert_eq!(pool.life_wake(at(10)), Some(at(15)));
-    assert_eq!(pool.view(at(12)).unloads_in, Some(Millis(3000)));
+    assert_eq!(pool.view(at(12)).stay.unloads_in, Some(Millis(3000)));
     pool.keep_alive(KeepAlive::Forever);
-    assert_eq!((pool.life_wake(at(10)), pool.view(at(12)).unloads_in), (None, None));
+    assert_eq!((pool.life_wake(at(10)), pool.view(at(12)).stay.unloads_in), (None, None));
     pool.keep_alive(KeepAlive::For(Duration::ZERO));
     assert!(unloads(&mut pool, at(12)));
 }

@@ -8,7 +8,7 @@ use orchestrator_core::{Millis, Priority, ReplicaId, Timestamp};
 use super::Pool;
 use super::lifecycle::Lifecycle;
 use super::replicas::{Phase, Replica};
-use crate::health_view::{LaneView, PoolView, ReplicaView};
+use crate::health_view::{LaneView, PoolView, ReplicaView, StayView};
 use crate::state::ModelState;
 
 impl Pool {
@@ -45,8 +45,10 @@ impl Pool {
             facts: self.facts.clone(),
             fetch,
             reason,
-            pinned: self.is_pinned(),
-            unloads_in: self.idle_until().map(|until| Millis::from_duration(until.since(now))),
+            stay: StayView {
+                pinned: self.is_pinned(),
+                unloads_in: self.idle_until().map(|until| Millis::from_duration(until.since(now))),
+            },
             prediction_error: self.prediction_error(),
         }
     }

@@ -21,8 +21,7 @@ fn pool(state: ModelState, reason: Option<&str>) -> PoolView {
         fetch: None,
         reason: reason.map(str::to_owned),
         prediction_error: None,
-        pinned: false,
-        unloads_in: None,
+        stay: crate::health_view::StayView::default(),
     }
 }
 

@@ -127,7 +127,7 @@ pub(super) async fn ps(State(api): State<Arc<Api>>) -> Result<Json<List<Running>
             size: size.max(facts.model.size_bytes),
             digest: model_view::digest(pool),
             details: Details::of(pool, files.get(&pool.id)),
-            expires_at: rfc3339(now + pool.unloads_in.map_or(FOREVER_S, |Millis(ms)| ms / 1000)),
+            expires_at: rfc3339(now + pool.stay.unloads_in.map_or(FOREVER_S, |Millis(ms)| ms / 1000)),
             size_vram,
             context_length: facts.ctx.0,
         })

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use generation::{GenerateRequest, Input, ReasoningOptions, Sampling, Tools};
+use generation::{GenerateRequest, Input, MaxTokensMode, ReasoningOptions, Sampling, Tools};
 use http::HeaderMap;
 use orchestrator_core::{KeepAlive, SessionId, TaskId};
 use serde_json::{Map, Value};
@@ -60,7 +60,7 @@ impl Params {
             session: routing::session_of_headers(headers)?.map(SessionId),
             priority: named.lane.priority(),
             max_tokens: chosen.max_tokens,
-            is_ceiling: true,
+            max_tokens_mode: MaxTokensMode::Ceiling,
             sampling: Sampling {
                 params: chosen.params,
                 stop: chosen.stop,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use generation::{GenerateRequest, Input, Workload};
+use generation::{GenerateRequest, Input, MaxTokensMode, Workload};
 use http::HeaderMap;
 use orchestrator_core::{KeepAlive, PoolId, TaskId, TokenCount};
 use uuid::Uuid;
@@ -116,7 +116,7 @@ pub(super) fn least_task(named: &Named<'_>) -> TaskRequest {
     let generate = GenerateRequest {
         workload,
         max_tokens,
-        is_ceiling: true,
+        max_tokens_mode: MaxTokensMode::Ceiling,
         ..GenerateRequest::new(TaskId(Uuid::new_v4()), input)
     };
     TaskRequest { model_ref, ..TaskRequest::new(generate) }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api_types::limits::task_request as limits;
-use generation::{GenerateRequest, Input, ReasoningOptions, Sampling, SamplingParams, Tools};
+use generation::{GenerateRequest, Input, MaxTokensMode, ReasoningOptions, Sampling, SamplingParams, Tools};
 use http::HeaderMap;
 use orchestrator_core::{KeepAlive, SessionId, TaskId, TokenCount};
 use serde::Deserialize;
@@ -353,7 +353,7 @@ impl GenerationPlan {
             input: input.into(),
             tools: tools.into(),
             continue_final_message: continues,
-            is_ceiling: true,
+            max_tokens_mode: MaxTokensMode::Ceiling,
             ..self.generate.clone()
         };
         let model_ref = self.model_ref.clone();

@@ -163,6 +163,7 @@ struct ResponseMeta {
 
 /// An answer in the words of `llama-server`.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields are those of `llama-server`")]
 struct Completion<'a> {
     index: u32,
     content: &'a str,

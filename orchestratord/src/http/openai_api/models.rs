@@ -179,8 +179,7 @@ mod tests {
             fetch: None,
             reason: None,
             prediction_error: None,
-            pinned: false,
-            unloads_in: None,
+            stay: crate::health_view::StayView::default(),
         }
     }
 

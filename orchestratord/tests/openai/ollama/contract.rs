@@ -2,9 +2,9 @@
 
 use engine_api::ExitReason;
 use engine_mock::Phase;
+use orchestratord::tasks::spawn;
 use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
-use tokio::spawn;
 
 use super::{ask, chat, generate, get, lines};
 use crate::Audit;

@@ -15,7 +15,7 @@ use crate::wire::{self, Ask};
 async fn host(model: Option<&'static [u8]>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
+    orchestratord::tasks::spawn(async move {
         let mut silent = Vec::new();
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();

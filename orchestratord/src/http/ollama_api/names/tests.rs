@@ -19,8 +19,7 @@ fn pool(id: &str, model_ref: &str, aliases: &[&str]) -> PoolView {
         replicas: Vec::new(),
         fetch: None,
         reason: None,
-        pinned: false,
-        unloads_in: None,
+        stay: crate::health_view::StayView::default(),
         prediction_error: None,
     }
 }
@@ -65,7 +64,7 @@ fn a_name_is_found_with_and_without_its_tag() {
 #[test]
 fn a_name_that_ends_in_batch_is_of_the_other_lane() {
     let view = view();
-    let named = find(&view, "llama3.2@batch").ok().expect("it is there");
+    let Ok(named) = find(&view, "llama3.2@batch") else { panic!("it is there") };
     assert_eq!((named.lane, named.model_ref.as_str()), (Lane::Batch, "llama3.2"));
 }
 
