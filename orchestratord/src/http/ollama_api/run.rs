@@ -12,6 +12,7 @@ use http::HeaderMap;
 use orchestrator_core::{KeepAlive, PoolId, TaskId, TokenCount};
 use uuid::Uuid;
 
+use super::model_view;
 use super::names::Named;
 use super::params::{Content, Params, read_keep_alive};
 use super::response::{Lines, ResponseMeta};
@@ -106,8 +107,7 @@ pub(super) async fn run(
 /// The least task there is for a pool: it is done when the model is loaded and has had its turn in the queue.
 pub(super) fn least_task(named: &Named<'_>) -> TaskRequest {
     let pool = named.pool;
-    let offers = |workload| pool.facts.as_ref().is_none_or(|facts| facts.workloads.contains(&workload));
-    let (workload, input) = match offers(Workload::Completion) {
+    let (workload, input) = match model_view::capabilities(pool).contains(&"completion") {
         true => (Workload::Completion, Input::Prompt(LEAST.to_owned())),
         false => (Workload::Embedding, Input::Inputs(vec![LEAST.to_owned()])),
     };
