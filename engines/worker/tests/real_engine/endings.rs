@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use generation::{Finish, KvHint};
+use generation::{EngineError, Finish, GenerateRequest, KvHint, MaxTokensMode};
 use orchestrator_core::{Priority, TaskId, TokenCount};
 use worker_protocol::{TaskProgress, ToWorker};
 
-use crate::harness::{Worker, job, long_text, model, prompt, spec, user};
+use crate::harness::{Worker, job, long_text, model, prompt, spec, task_id, user};
 
 #[test]
 fn max_tokens_and_a_full_context_end_with_length() {
@@ -19,7 +19,12 @@ fn max_tokens_and_a_full_context_end_with_length() {
 
     let mut narrow = job(prompt("Once upon a time"), 100);
     narrow.ctx = Some(TokenCount(20));
-    let narrow = worker.answer(narrow);
+    let refused = worker.answer(narrow.clone());
+    assert!(
+        matches!(refused.finish(), Finish::Failed(EngineError::Invalid(why)) if why.contains("`max_tokens` is 100"))
+    );
+    narrow.max_tokens_mode = MaxTokensMode::Ceiling;
+    let narrow = worker.answer(GenerateRequest { task: task_id(), ..narrow });
     assert_eq!(narrow.finish(), &Finish::Length);
     assert_eq!(narrow.report().tokens_in.0 + narrow.report().tokens_out.0, 20);
 

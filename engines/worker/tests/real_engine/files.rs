@@ -127,7 +127,7 @@ fn a_model_that_declares_pooling_makes_vectors_and_no_text() {
     }
     assert!(dot(&vectors[0], &vectors[1]) > dot(&vectors[0], &vectors[2]), "alike texts are near");
     let text = worker.answer(job(prompt("Hello"), 3));
-    assert!(format!("{:?}", text.finish()).contains("`completion` is not offered"));
+    assert!(format!("{:?}", text.finish()).contains("`workload` is `completion`"));
 
     // A job that waits is canceled while another one is worked on.
     let long = |count: usize| {
@@ -170,7 +170,7 @@ fn a_model_that_ranks_scores_each_document_and_makes_no_text() {
     told(worker.answer(rerank(&["alone"])).finish(), "the query and at least one document");
     let long = "long ".repeat(100);
     told(worker.answer(rerank(&["q", "short", &long])).finish(), "`inputs[2]` takes");
-    told(worker.answer(job(prompt("Hello"), 3)).finish(), "`completion` is not offered");
+    told(worker.answer(job(prompt("Hello"), 3)).finish(), "`workload` is `completion`");
 }
 
 /// The same model with `llama.pooling_type` in its head (1 is the mean, 4 a rank).
