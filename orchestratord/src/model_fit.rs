@@ -11,7 +11,7 @@ use engine_api::{Device, EngineFactory, ReplicaSpec, StartError};
 use model_store::{ModelRef, Store};
 use orchestrator_core::{PoolId, ReplicaId};
 use pool_manager::fit::{CtxRequest, DeviceCandidate, FitQuery};
-use pool_manager::{Fit, Holding, MemoryAccount};
+use pool_manager::{Fit, MemoryAccount};
 use tokio::sync::Semaphore;
 
 use crate::engine::Offload;
@@ -86,24 +86,11 @@ impl ModelFit {
 
     /// The fit into what is free now. Nothing is noted in the ledger.
     fn answer(&self, mut candidates: Vec<DeviceCandidate>) -> Fit {
-        let margin = self.memory.margin_bytes();
-        let looked = self.memory.ledger.reserve(&(self.memory.devices)(), &[], |view| {
-            for candidate in &mut candidates {
-                let less_margin = |bytes: u64| bytes.saturating_sub(margin);
-                candidate.free_bytes = view.free_bytes(&candidate.device).map(less_margin);
-                candidate.usable_bytes = view.total_bytes(&candidate.device).map(less_margin);
-            }
-            let query = FitQuery {
-                candidates,
-                replicas: None,
-                ctx: CtxRequest::Auto,
-                slots: DEFAULT_SLOTS,
-                others: 0,
-            };
-            // An error takes nothing.
-            Err::<(Vec<Holding>, ()), Fit>(query.answer())
-        });
-        looked.map_or_else(|fit| fit, |_| unreachable!("nothing was taken"))
+        self.memory.ledger.look(&(self.memory.devices)(), &[], |view| {
+            self.memory.note_room(&mut candidates, view);
+            let (ctx, slots) = (CtxRequest::Auto, DEFAULT_SLOTS);
+            FitQuery { candidates, replicas: None, ctx, slots, others: 0 }.answer()
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use orchestrator_core::ReplicaId;
 use tokio::sync::watch;
 
-use crate::ledger::Ledger;
+use crate::fit::DeviceCandidate;
+use crate::ledger::{Ledger, LedgerView};
 use crate::telemetry::Snapshot;
 
 /// The ledger together with the readings that it is compared with.
@@ -39,6 +40,15 @@ impl MemoryAccount {
     #[must_use]
     pub fn margin_bytes(&self) -> u64 {
         self.margin_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes of each candidate what is free on its device and what could be, the margin left out.
+    pub fn note_room(&self, candidates: &mut [DeviceCandidate], view: &LedgerView<'_>) {
+        let less_margin = |bytes: u64| bytes.saturating_sub(self.margin_bytes());
+        for candidate in candidates {
+            candidate.free_bytes = view.free_bytes(&candidate.device).map(less_margin);
+            candidate.usable_bytes = view.total_bytes(&candidate.device).map(less_margin);
+        }
     }
 
     pub(crate) fn loaded(&self, replica: &ReplicaId, process: Option<u32>) {

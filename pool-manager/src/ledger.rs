@@ -142,6 +142,16 @@ impl LedgerView<'_> {
 }
 
 impl Ledger {
+    /// Looks at what [`Self::reserve`] would, and takes nothing.
+    pub fn look<T>(
+        &self,
+        snapshot: &Snapshot,
+        ending: &[ReplicaId],
+        look: impl FnOnce(&LedgerView<'_>) -> T,
+    ) -> T {
+        look(&LedgerView { entries: &self.entries(), snapshot, ending })
+    }
+
     /// Decides what to take while nobody else can, and writes it down; it stands until the guard is dropped.
     /// `ending` are replicas whose place the new ones take: both are never loaded at once.
     ///

@@ -98,11 +98,8 @@ impl PoolResources {
     pub(super) fn gains_context(&self, candidates: &[DeviceCandidate], ending: &[ReplicaId]) -> bool {
         let memory = &self.context.memory;
         let least = |ending: &[ReplicaId]| {
-            // An error takes nothing.
-            let looked = memory.ledger.reserve(&(memory.devices)(), ending, |view| {
-                Err::<(Vec<Holding>, ()), Fit>(self.fit(candidates.to_vec(), view))
-            });
-            let fit = looked.err()?;
+            let fit =
+                memory.ledger.look(&(memory.devices)(), ending, |view| self.fit(candidates.to_vec(), view));
             fit.sites.iter().filter_map(|site| site.context).map(|context| context.ctx.0).min()
         };
         !ending.is_empty() && least(&[]).zip(least(ending)).is_some_and(|(beside, alone)| alone / 2 >= beside)
@@ -110,11 +107,7 @@ impl PoolResources {
 
     fn fit(&self, mut candidates: Vec<DeviceCandidate>, view: &LedgerView<'_>) -> Fit {
         let PoolContext { memory, pool, residents, .. } = &self.context;
-        for candidate in &mut candidates {
-            let less_margin = |bytes: u64| bytes.saturating_sub(memory.margin_bytes());
-            candidate.free_bytes = view.free_bytes(&candidate.device).map(less_margin);
-            candidate.usable_bytes = view.total_bytes(&candidate.device).map(less_margin);
-        }
+        memory.note_room(&mut candidates, view);
         let ctx = match self.config.ctx {
             None => CtxRequest::Auto,
             Some(_) if self.config.fit_ctx => CtxRequest::AtMost,
