@@ -3,6 +3,7 @@
 //!
 //! Rules: ORCH-ERR-5, ORCH-ERR-10, ORCH-SEC-4, ORCH-TASK-17, ORCH-OLLAMA-1
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::Method;
 use http::header::USER_AGENT;
+use http::{HeaderValue, Method};
 use orchestrator_core::{TaskId, Timestamp};
 
 use super::answer::{Refused, shown};
@@ -47,7 +48,7 @@ pub(super) async fn around(
 ) -> Response {
     let line = Line::begin(&api, &request);
     let origin = api.settings().origins.of(request.headers());
-    let client = client_of(&request);
+    let may_make_a_task = may_make_a_task(&request);
     let (body, request) = BodyRead::watch(request);
     let answered = AssertUnwindSafe(guard::guarded(&api, listener, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|panic| {
@@ -66,34 +67,51 @@ pub(super) async fn around(
         cors::allow(origin, &mut response);
     }
     body.close_if_unread(&mut response);
-    if let (Some(client), Some(About(task))) = (client, response.extensions().get()) {
+    if may_make_a_task
+        && let Some(About(task)) = response.extensions().get()
+        && let Some(client) = line.sender.name()
+    {
         api.driver.asked_by(*task, client);
     }
     line.end(&response, refused.as_ref());
     response
 }
 
-/// What sends a request that may make a task: the console, which a browser sends for, or what `User-Agent` says.
-fn client_of(request: &Request) -> Option<ClientName> {
-    if request.method() != Method::POST || request.uri().path().ends_with("/cancel") {
-        return None;
-    }
-    if is_own_page(request.headers()) {
-        return ClientName::new("console");
-    }
-    ClientName::new(request.headers().get(USER_AGENT)?.to_str().ok()?)
+/// Who sends a request, as far as it says so. Names are made of it where they are needed: most requests need none.
+struct Sender {
+    /// Whether a browser sends it for the console.
+    is_console: bool,
+    agent: Option<HeaderValue>,
+    peer: Option<IpAddr>,
 }
 
-/// What a request says of who sends it: a browser for the console, a `User-Agent`, or else an address.
-fn sender_of(request: &Request) -> Option<ClientName> {
-    if is_own_page(request.headers()) {
-        return ClientName::new("console");
+impl Sender {
+    fn of(request: &Request) -> Self {
+        let headers = request.headers();
+        Self {
+            is_console: is_own_page(headers),
+            agent: headers.get(USER_AGENT).cloned(),
+            peer: request.extensions().get::<Authenticated>().and_then(Authenticated::peer),
+        }
     }
-    let named = request.headers().get(USER_AGENT).and_then(|agent| ClientName::new(agent.to_str().ok()?));
-    named.or_else(|| {
-        let peer = request.extensions().get::<Authenticated>()?.peer()?;
-        ClientName::new(&peer.to_string())
-    })
+
+    /// The console, or what `User-Agent` says.
+    fn name(&self) -> Option<ClientName> {
+        if self.is_console {
+            return ClientName::new("console");
+        }
+        ClientName::new(self.agent.as_ref()?.to_str().ok()?)
+    }
+
+    /// The same, or else an address.
+    fn name_or_address(&self) -> Option<ClientName> {
+        self.name().or_else(|| ClientName::new(&self.peer?.to_string()))
+    }
+}
+
+/// Whether a request may make a task.
+fn may_make_a_task(request: &Request) -> bool {
+    request.method() == Method::POST && !request.uri().path().ends_with("/cancel")
 }
 
 /// One line a request: at `info` when it was refused, as far as [`super::refusal_log`] lets it, else at `debug`. Neither
@@ -103,7 +121,7 @@ struct Line {
     refusals: Arc<RefusalLog>,
     method: Method,
     path: String,
-    sender: Option<ClientName>,
+    sender: Sender,
     begun: Timestamp,
 }
 
@@ -114,7 +132,7 @@ impl Line {
             refusals: Arc::clone(&api.refusals),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            sender: sender_of(request),
+            sender: Sender::of(request),
             begun: api.clock.now(),
         }
     }
@@ -132,7 +150,8 @@ impl Line {
         }
         let code = refused.map(|refused| refused.verdict.code.as_str());
         let (reason, field) = (refused.map(refusal_log::reason), refused.and_then(refusal_log::field));
-        let client = self.sender.as_ref().map(ClientName::as_str);
+        let client = self.sender.name_or_address();
+        let client = client.as_ref().map(ClientName::as_str);
         tracing::info!(%method, path, status, code, field, reason, client, micros, task_id, "refused");
     }
 }
