@@ -57,6 +57,31 @@ pub struct PoolView {
     pub prediction_error: Option<f64>,
 }
 
+#[cfg(test)]
+impl PoolView {
+    /// A pool in service of the built-in engine, which has nothing.
+    pub(crate) fn empty(id: &str, model_ref: &str) -> Self {
+        Self {
+            id: PoolId::new(id).expect("a name"),
+            model_ref: model_ref.to_owned(),
+            aliases: Vec::new(),
+            engine: EngineKind::Llamacpp,
+            state: ModelState::Active,
+            unloaded: false,
+            loading: false,
+            reload: None,
+            placement: Vec::new(),
+            facts: None,
+            lanes: Vec::new(),
+            replicas: Vec::new(),
+            fetch: None,
+            reason: None,
+            stay: StayView::default(),
+            prediction_error: None,
+        }
+    }
+}
+
 /// How long a model stays loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StayView {

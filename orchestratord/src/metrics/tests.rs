@@ -1,11 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine_api::EngineKind;
 use orchestrator_core::{Millis, PoolId, ReplicaId};
 use serde::Deserialize;
 
 use super::*;
-use crate::health_view::{LaneView, ReplicaView, StayView};
+use crate::health_view::{LaneView, ReplicaView};
 
 fn health() -> HealthView {
     let id = PoolId::new("p").unwrap();
@@ -23,22 +22,9 @@ fn health() -> HealthView {
         prefill_tps: None,
     };
     let pool = PoolView {
-        id,
-        model_ref: "starter".into(),
-        aliases: Vec::new(),
-        engine: EngineKind::Llamacpp,
-        state: ModelState::Active,
-        unloaded: false,
-        loading: false,
-        reload: None,
-        placement: Vec::new(),
-        facts: None,
         lanes: vec![LaneView { priority: Priority::Batch, depth: 3, bound: 9 }],
         replicas: vec![replica],
-        fetch: None,
-        reason: None,
-        prediction_error: None,
-        stay: StayView::default(),
+        ..PoolView::empty("p", "starter")
     };
     HealthView { ready: true, stopping: false, uptime: Millis(1), pools: vec![pool] }
 }

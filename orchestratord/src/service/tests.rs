@@ -1,30 +1,15 @@
-use engine_api::EngineKind;
-use orchestrator_core::{Millis, PoolId, Priority};
+use orchestrator_core::{Millis, Priority};
 
 use super::*;
-use crate::health_view::{LaneView, PoolView, ReloadView, StayView};
-use crate::state::ModelState;
+use crate::health_view::{LaneView, PoolView, ReloadView};
 
 fn pool(id: &str, depth: u32, reloading_to: Option<&str>) -> PoolView {
     let stage = ReloadStage::Loading(0.424);
     let reload = reloading_to.map(|to| ReloadView { to: to.to_owned(), stage });
     PoolView {
-        id: PoolId::new(id).unwrap(),
-        model_ref: "starter".to_owned(),
-        aliases: Vec::new(),
-        engine: EngineKind::Llamacpp,
-        state: ModelState::Active,
-        unloaded: false,
-        loading: false,
         reload,
-        placement: Vec::new(),
-        facts: None,
         lanes: vec![LaneView { priority: Priority::Batch, depth, bound: 8 }],
-        replicas: Vec::new(),
-        fetch: None,
-        reason: None,
-        prediction_error: None,
-        stay: StayView::default(),
+        ..PoolView::empty(id, "starter")
     }
 }
 

@@ -1,10 +1,8 @@
 //! What is refused, and how it is said.
 
-use engine_api::ExitReason;
 use engine_mock::Phase;
 use orchestrator_core::FullPolicy;
 use orchestratord::tasks::spawn;
-use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
 
 use crate::leaving::until_waiting;
@@ -404,11 +402,7 @@ pub async fn of_failures(audit: &Audit) {
             let (audit, at) = (audit.clone(), daemon.address);
             async move { audit.expect(status, at, chat("one two", &json!({"stream": stream}))).await }
         });
-        daemon.control.until(|counts| counts.running == 1).await;
-        daemon.control.pass(Phase::Decode, 1);
-        daemon.control.until(|counts| counts.tokens == 1).await;
-        daemon.control.crash(&ExitReason::Signal(9));
-        daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+        daemon.crash_after_a_token().await;
         let answer = asked.await.unwrap();
         let error = if stream { events(&answer).pop().unwrap() } else { answer.json() };
         assert_eq!(error["error"]["orch_code"], "WORKER_RESET", "{error}");
@@ -419,11 +413,7 @@ pub async fn of_failures(audit: &Audit) {
         let (audit, at) = (audit.clone(), daemon.address);
         async move { audit.expect(200, at, respond(&json!({"stream": true}))).await }
     });
-    daemon.control.until(|counts| counts.running == 1).await;
-    daemon.control.pass(Phase::Decode, 1);
-    daemon.control.until(|counts| counts.tokens == 1).await;
-    daemon.control.crash(&ExitReason::Signal(9));
-    daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+    daemon.crash_after_a_token().await;
     let told = crate::contract::events(asked.await.unwrap().text()).unwrap();
     let [.., failed, error] = told.as_slice() else { panic!("{told:?}") };
     let code = json!("service_unavailable");

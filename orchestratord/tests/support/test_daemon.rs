@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config_schema::{LoadRequest, PoolConfig, PoolModel, SamplerProfile};
 use engine_api::{Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
-use engine_mock::{Answer as Says, MockConfig, MockControl, MockFactory};
+use engine_mock::{Answer as Says, MockConfig, MockControl, MockFactory, Phase};
 use generation::Workload;
 use model_store::ModelRef;
 use orchestrator_core::{FullPolicy, Millis, PoolId, QueueLimits, ReplicaId, SessionLimits, TokenCount};
@@ -228,6 +228,15 @@ impl TestDaemon {
     pub async fn unload(&self) {
         self.tell(ReplicaEventKind::Gone { reason: ExitReason::Stopped }).await;
         self.say(PoolEvent::Unloaded).await;
+    }
+
+    /// Has the engine die once the task in it has said one token.
+    pub async fn crash_after_a_token(&self) {
+        self.control.until(|counts| counts.running == 1).await;
+        self.control.pass(Phase::Decode, 1);
+        self.control.until(|counts| counts.tokens == 1).await;
+        self.control.crash(&ExitReason::Signal(9));
+        self.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
     }
 
     /// Says of the pool that its model cannot be fetched.

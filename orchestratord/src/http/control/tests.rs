@@ -1,28 +1,10 @@
-use engine_api::EngineKind;
-use orchestrator_core::{Millis, PoolId};
+use orchestrator_core::Millis;
 
 use super::*;
 
 /// A pool without a replica, which fails to load for a `reason`.
 fn pool(state: ModelState, reason: Option<&str>) -> PoolView {
-    PoolView {
-        id: PoolId::new("p").unwrap(),
-        model_ref: "starter".to_owned(),
-        aliases: Vec::new(),
-        engine: EngineKind::Llamacpp,
-        state,
-        unloaded: false,
-        loading: false,
-        reload: None,
-        placement: Vec::new(),
-        facts: None,
-        lanes: Vec::new(),
-        replicas: Vec::new(),
-        fetch: None,
-        reason: reason.map(str::to_owned),
-        prediction_error: None,
-        stay: crate::health_view::StayView::default(),
-    }
+    PoolView { state, reason: reason.map(str::to_owned), ..PoolView::empty("p", "starter") }
 }
 
 fn status(pools: Vec<PoolView>) -> HealthStatus {

@@ -157,30 +157,12 @@ fn model(id: String, pool: &PoolView, created: u64) -> Model {
 
 #[cfg(test)]
 mod tests {
-    use engine_api::EngineKind;
-    use orchestrator_core::{Millis, PoolId};
+    use orchestrator_core::Millis;
 
     use super::*;
 
     fn pool(id: &str, model_ref: &str, state: ModelState) -> PoolView {
-        PoolView {
-            id: PoolId::new(id).unwrap(),
-            model_ref: model_ref.to_owned(),
-            aliases: Vec::new(),
-            engine: EngineKind::Llamacpp,
-            state,
-            unloaded: false,
-            loading: false,
-            reload: None,
-            placement: Vec::new(),
-            facts: None,
-            lanes: Vec::new(),
-            replicas: Vec::new(),
-            fetch: None,
-            reason: None,
-            prediction_error: None,
-            stay: crate::health_view::StayView::default(),
-        }
+        PoolView { state, ..PoolView::empty(id, model_ref) }
     }
 
     /// Each name with the pool that it stands for.

@@ -1,9 +1,7 @@
 //! Every documented answer is provoked, and nothing else is ever answered.
 
-use engine_api::ExitReason;
 use engine_mock::Phase;
 use orchestratord::tasks::spawn;
-use pool_manager::ReplicaEventKind;
 use serde_json::{Value, json};
 
 use super::{ask, chat, generate, get, lines};
@@ -140,11 +138,7 @@ async fn of_a_failure(audit: &Audit) {
             let (audit, at) = (audit.clone(), daemon.ollama);
             async move { audit.expect(status, at, chat("one two", &json!({"stream": stream}))).await }
         });
-        daemon.control.until(|counts| counts.running == 1).await;
-        daemon.control.pass(Phase::Decode, 1);
-        daemon.control.until(|counts| counts.tokens == 1).await;
-        daemon.control.crash(&ExitReason::Signal(9));
-        daemon.tell(ReplicaEventKind::Gone { reason: ExitReason::Signal(9) }).await;
+        daemon.crash_after_a_token().await;
         let answer = asked.await.unwrap();
         let error: Value = if stream { lines(&answer).pop().unwrap() } else { answer.json() };
         assert!(error["error"].as_str().unwrap().contains("the engine died"), "{error}");

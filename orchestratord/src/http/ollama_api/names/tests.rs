@@ -1,26 +1,11 @@
-use engine_api::EngineKind;
-use orchestrator_core::{Millis, PoolId};
+use orchestrator_core::Millis;
 
 use super::*;
 
 fn pool(id: &str, model_ref: &str, aliases: &[&str]) -> PoolView {
     PoolView {
-        id: PoolId::new(id).unwrap(),
-        model_ref: model_ref.to_owned(),
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
-        engine: EngineKind::Llamacpp,
-        state: ModelState::Active,
-        unloaded: false,
-        loading: false,
-        reload: None,
-        placement: Vec::new(),
-        facts: None,
-        lanes: Vec::new(),
-        replicas: Vec::new(),
-        fetch: None,
-        reason: None,
-        stay: crate::health_view::StayView::default(),
-        prediction_error: None,
+        ..PoolView::empty(id, model_ref)
     }
 }
 
