@@ -10,7 +10,7 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
-use crate::text::{TextAnswer, TextQuery};
+use crate::text::{self, TextAnswer, TextQuery};
 
 use generation::{EndReport, GenerateRequest, Input, OutputChunk, Workload};
 
@@ -283,8 +283,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Answers a question about text, where the engine can.
     fn text(&self, _query: TextQuery) -> BoxFuture<'static, Result<TextAnswer, MeasureError>> {
-        let engine = self.facts().kind.as_str();
-        let why = format!("engine `{engine}` does not say here how it splits text into tokens");
+        let why = text::not_answered(self.facts().kind.as_str());
         Box::pin(std::future::ready(Err(MeasureError::Invalid(why))))
     }
 

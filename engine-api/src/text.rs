@@ -37,6 +37,12 @@ impl TextQuery {
     }
 }
 
+/// What is said of an engine that answers no [`TextQuery`].
+#[must_use]
+pub fn not_answered(engine: &str) -> String {
+    format!("engine `{engine}` does not say here how it splits text into tokens")
+}
+
 /// The answer to a [`TextQuery`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TextAnswer {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_api::admission;
-use engine_api::{Engine, EngineKind, MeasureError, Measured, TextAnswer, TextQuery};
+use engine_api::{Engine, EngineKind, MeasureError, Measured};
 use generation::Input;
 use orchestrator_core::{Millis, PoolId, SessionId, TaskId};
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ use crate::backpressure::Refusal;
 use crate::driver::{FAILURES_MAX, FiguresView};
 use crate::health_view::HealthView;
 use crate::metrics::Metrics;
-use crate::pool_defaults::{PoolDefaults, WithSystemPrompt};
+use crate::pool_defaults::WithSystemPrompt;
 use crate::pool_protocol::{ReloadOrder, ReloadOutcome, Rollback, RollbackCode};
 use crate::protocol::{
     Admitted, Configuration, LostEngine, LostState, Measurement, PoolChanges, ReplyTo, RouteQuery, Routed,
@@ -26,6 +26,8 @@ use crate::protocol::{
 use crate::state::ModelState;
 use crate::task_log::LogReader;
 use crate::task_view::{ClientName, TaskStory, TasksView};
+
+mod questions;
 
 pub use crate::protocol::{Accepted, Command, QueuePosition, TaskRequest};
 
@@ -76,15 +78,6 @@ const MEASURE_TRIES: u32 = 4;
 
 /// How long an engine may take to measure a prompt, the waiting behind others included.
 const MEASURE_LIMIT: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether a model is loaded, for a question that is no task.
-const LOAD_POLL: Duration = Duration::from_millis(100);
-
-/// How long such a question waits for a model.
-const LOAD_LIMIT: Duration = Duration::from_secs(600);
-
-/// A pool, a ready engine of it, and what holds for requests to it that do not say otherwise.
-type LoadedPool = (PoolId, Arc<dyn Engine>, Arc<PoolDefaults>);
 
 /// What was found for a task.
 enum Found {
@@ -219,74 +212,6 @@ impl DriverHandle {
             }
             refusal
         })
-    }
-
-    /// Counts the tokens of a task as its admission would, and admits nothing. A model that is not loaded is loaded first.
-    ///
-    /// # Errors
-    /// Every [`Refusal`] that a task can meet.
-    pub async fn count(&self, request: &mut TaskRequest) -> Result<Measured, Refusal> {
-        loop {
-            self.loaded(request).await?;
-            let found = self.find_place(request, &mut LastMeasured::default()).await;
-            match found.map_err(|(refusal, _)| refusal)? {
-                Found::Place { measurement: Measurement { measured: Some(measured), .. }, .. } => {
-                    return Ok(measured);
-                }
-                // It went away meanwhile.
-                Found::Place { .. } => {}
-                Found::Known(_) => return Err(Refusal::Internal),
-            }
-        }
-    }
-
-    /// Has an engine answer what `query` asks about text. The request says which model, and has the defaults of its pool
-    /// when the query is made. A model that is not loaded is loaded first.
-    ///
-    /// # Errors
-    /// Every [`Refusal`] that a route can meet.
-    pub async fn text(
-        &self,
-        mut request: TaskRequest,
-        query: impl FnOnce(&TaskRequest) -> TextQuery,
-    ) -> Result<TextAnswer, Refusal> {
-        let (pool, engine, defaults) = self.loaded(&request).await?;
-        defaults.apply(&mut request, &mut WithSystemPrompt::default());
-        let busy = || {
-            let retry_after = Millis::from_duration(MEASURE_LIMIT);
-            Refusal::ReplicaExhausted { pool: pool.clone(), retry_after }
-        };
-        let answer = tokio::time::timeout(MEASURE_LIMIT, engine.text(query(&request))).await;
-        answer.map_err(|_| busy())?.map_err(|error| match error {
-            MeasureError::Invalid(what) => Refusal::Invalid(what),
-            MeasureError::Busy => busy(),
-            MeasureError::Gone | MeasureError::Unavailable(_) | MeasureError::Failed(_) => {
-                Refusal::EnginesFailed { pool: pool.clone() }
-            }
-        })
-    }
-
-    /// An engine of the pool that the request goes to, once its model is loaded.
-    async fn loaded(&self, request: &TaskRequest) -> Result<LoadedPool, Refusal> {
-        let mut waited = Duration::ZERO;
-        loop {
-            let route = route_of(request);
-            let (pool, load_wait) = match self.ask(|reply| Command::Route(route, reply)).await?? {
-                Routed::Measure { pool, engine, defaults } => return Ok((pool, engine, defaults)),
-                Routed::Unmeasured { pool, load_wait, .. } => (pool, load_wait),
-                Routed::Known(_) => return Err(Refusal::Internal),
-            };
-            if waited >= LOAD_LIMIT {
-                let what = "its model is being loaded".to_owned();
-                return Err(Refusal::PoolUnready { pool, what, retry_after: load_wait });
-            }
-            if waited.is_zero() {
-                let load = StayChange { load: true, ..StayChange::default() };
-                self.set_model_stay(pool, load).await?;
-            }
-            tokio::time::sleep(LOAD_POLL).await;
-            waited += LOAD_POLL;
-        }
     }
 
     /// Where a task goes, with the defaults of its pool, measured where an engine is there; beside a refusal the engine

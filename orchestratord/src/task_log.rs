@@ -15,6 +15,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use generation::{ExtraFields, OutputChunk};
 use orchestrator_core::{Millis, TokenCount};
@@ -84,6 +85,14 @@ pub struct PromptProgress {
     pub read: TokenCount,
     /// Tokens of the prompt.
     pub of: TokenCount,
+}
+
+impl TaskEnd {
+    /// The time in which the prompt was read, of a task that took `total`: what is neither the queue nor the output.
+    #[must_use]
+    pub fn prompt_time(&self, total: Duration) -> Duration {
+        total.saturating_sub(self.queue_ms.to_duration()).saturating_sub(self.decode_ms.to_duration())
+    }
 }
 
 /// One task's log. Shared between its engine's sink, the driver and its readers.

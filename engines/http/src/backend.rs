@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use engine_api::{
-    EngineFacts, EngineKind, Measured, ReplicaSpec, SessionKv, StartError, TextAnswer, TextQuery,
-};
+use engine_api::text::{self, TextAnswer, TextQuery};
+use engine_api::{EngineFacts, EngineKind, Measured, ReplicaSpec, SessionKv, StartError};
 use futures_core::future::BoxFuture;
 use generation::{ExtraFields, GenerateRequest, OutputEvent, TokenLogprob, ToolCallDelta};
 use orchestrator_core::{Millis, SessionId, TokenCount};
@@ -73,8 +72,7 @@ pub trait HttpBackend: Send + Sync + Sized + 'static {
         _client: Client,
         _query: TextQuery,
     ) -> BoxFuture<'static, Result<TextAnswer, Fault>> {
-        let why = format!("engine `{}` does not say here how it splits text into tokens", Self::NAME);
-        Box::pin(std::future::ready(Err(Fault::Refused(why))))
+        Box::pin(std::future::ready(Err(Fault::Refused(text::not_answered(Self::NAME)))))
     }
 }
 

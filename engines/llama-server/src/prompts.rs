@@ -117,8 +117,9 @@ pub(crate) async fn render(client: &Client, messages: &[Message], shown: Shown<'
 
 /// The tokens of a prompt, special ones included, as `/completion` reads it.
 pub(crate) async fn count(client: &Client, text: &str) -> Result<TokenCount, Fault> {
-    let body = json!({ "content": text, "add_special": true, "parse_special": true });
-    let tokenized: Tokenized = ask(client, "/tokenize", body.to_string().into_bytes()).await?;
+    let request =
+        TokenizeRequest { content: text, add_special: true, parse_special: true, with_pieces: false };
+    let tokenized: Tokenized = ask(client, "/tokenize", request.body()?).await?;
     Ok(TokenCount(tokenized.tokens.0))
 }
 
@@ -151,13 +152,18 @@ pub(crate) struct TokenizeRequest<'a> {
     pub(crate) with_pieces: bool,
 }
 
+impl TokenizeRequest<'_> {
+    fn body(&self) -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec(self).map_err(|error| Fault::Refused(error.to_string()))
+    }
+}
+
 /// The tokens of a text, with their texts: the request asks for them.
 pub(crate) async fn tokenize(
     client: &Client,
     request: &TokenizeRequest<'_>,
 ) -> Result<Vec<TokenPiece>, Fault> {
-    let body = serde_json::to_value(request).map_err(|error| Fault::Refused(error.to_string()))?;
-    let Pieces { tokens } = ask(client, "/tokenize", body.to_string().into_bytes()).await?;
+    let Pieces { tokens } = ask(client, "/tokenize", request.body()?).await?;
     let piece = |PieceOf { id, piece }| TokenPiece {
         id,
         bytes: match piece {

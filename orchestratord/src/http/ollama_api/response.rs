@@ -3,12 +3,14 @@
 //!
 //! Rules: ORCH-OLLAMA-2, ORCH-OLLAMA-6
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, BytesMut};
 use generation::{TokenLogprob, ToolCall, ToolCallDelta};
 use http::header::CONTENT_TYPE;
-use orchestrator_core::{Millis, Timestamp};
+use orchestrator_core::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -23,9 +25,6 @@ use crate::http::generate::output::SegmentMetadata;
 use crate::http::generate::stream::StreamEncoder;
 use crate::http::wall_time::rfc3339_now;
 use crate::task_log::{FinishReason, TaskEnd};
-
-/// Nanoseconds of a millisecond.
-const NS_PER_MS: u64 = 1_000_000;
 
 /// What all lines of an answer, and a whole one, say alike.
 #[derive(Clone, Debug)]
@@ -61,7 +60,7 @@ struct Line<'l> {
     model: &'l str,
     created_at: String,
     #[serde(flatten)]
-    said: Said,
+    payload: Payload,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     logprobs: Vec<Token>,
     done: bool,
@@ -71,7 +70,7 @@ struct Line<'l> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Said {
+enum Payload {
     Chat {
         message: MessageOut,
     },
@@ -129,15 +128,14 @@ pub(super) struct Figures {
 
 impl Figures {
     /// Of a task that ended now, `total` after its request came.
-    fn of(end: &TaskEnd, total: std::time::Duration) -> Self {
-        let ns = |Millis(ms): Millis| ms.saturating_mul(NS_PER_MS);
-        let total_duration = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);
-        let (load_duration, decode) = (ns(end.queue_ms), ns(end.decode_ms));
+    fn of(end: &TaskEnd, total: Duration) -> Self {
+        let ns = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let decode = ns(end.decode_ms.to_duration());
         Self {
-            total_duration,
-            load_duration,
+            total_duration: ns(total),
+            load_duration: ns(end.queue_ms.to_duration()),
             prompt_eval_count: end.tokens_in.0,
-            prompt_eval_duration: total_duration.saturating_sub(load_duration).saturating_sub(decode),
+            prompt_eval_duration: ns(end.prompt_time(total)),
             eval_count: end.tokens_out.0,
             // Clients divide by it: one token has no time between the first and the last.
             eval_duration: decode.max(u64::from(end.tokens_out.0 > 0)),
@@ -166,15 +164,15 @@ impl ResponseMeta {
 
     fn line(&self, piece: Piece, end: Option<End>) -> Line<'_> {
         let Piece { text, thinking, calls, logprobs } = piece;
-        let said = match self.form {
+        let payload = match self.form {
             Form::Chat => {
                 let message = MessageOut { role: "assistant", content: text, thinking, tool_calls: calls };
-                Said::Chat { message }
+                Payload::Chat { message }
             }
-            Form::Text => Said::Text { response: text, thinking },
+            Form::Text => Payload::Text { response: text, thinking },
         };
         let done = end.is_some();
-        Line { model: &self.model, created_at: rfc3339_now(), said, logprobs, done, end }
+        Line { model: &self.model, created_at: rfc3339_now(), payload, logprobs, done, end }
     }
 
     /// The whole answer.

@@ -5,12 +5,14 @@
 //! Rules: ORCH-OAI-26
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use generation::{Infill, InfillFile, Input, Tools};
+use orchestrator_core::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -123,7 +125,7 @@ impl InfillRequest {
 /// Fills a gap.
 pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
     let headers = request.headers().clone();
-    let clock = Clock::start();
+    let (clock, begun) = (api.clock, api.clock.now());
     let work = {
         let api = Arc::clone(&api);
         move |mut request: InfillRequest| {
@@ -133,7 +135,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Res
             let plan = request.into_params().plan_on_any_model(&headers)?;
             let tasks = plan.tasks(Input::Infill(infill), Tools::default(), false);
             let tasks = tasks.map_err(|refusal| not_admitted(&api, refusal))?;
-            let meta = ResponseMeta { options: plan.options, fields, only_warms, clock };
+            let meta = ResponseMeta { options: plan.options, fields, only_warms, clock, begun };
             Ok::<_, Refused>((meta, tasks))
         }
     };
@@ -157,8 +159,9 @@ struct ResponseMeta {
     fields: Option<Vec<String>>,
     /// Whether the prompt is only to be read.
     only_warms: bool,
-    /// Counts from the request.
     clock: Clock,
+    /// When the request came.
+    begun: Timestamp,
 }
 
 /// An answer in the words of `llama-server`.
@@ -194,11 +197,11 @@ struct Timings {
 }
 
 impl Timings {
-    /// Of a task that ends `elapsed_ms` after its request: what is neither the queue nor the answer is the prompt.
-    fn of(end: &TaskEnd, elapsed_ms: u64) -> Self {
+    /// Of a task that ends `total` after its request.
+    fn of(end: &TaskEnd, total: Duration) -> Self {
         let (prompt_n, predicted_n) = (end.tokens_in.0.saturating_sub(end.tokens_cached.0), end.tokens_out.0);
-        let prompt_ms = ms(elapsed_ms.saturating_sub(end.queue_ms.0).saturating_sub(end.decode_ms.0));
-        let predicted_ms = ms(end.decode_ms.0);
+        let (prompt_ms, predicted_ms) =
+            (ms(Millis::from_duration(end.prompt_time(total))), ms(end.decode_ms));
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         Self {
             cache_n: end.tokens_cached.0,
@@ -215,14 +218,13 @@ impl Timings {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of one task are far below 2^53")]
-fn ms(ms: u64) -> f64 {
+fn ms(Millis(ms): Millis) -> f64 {
     ms as f64
 }
 
 impl ResponseMeta {
     /// The last answer; `all` is the whole text, and `content` what of it is told here.
     fn last(&self, all: &str, content: &str, end: &TaskEnd) -> Value {
-        let elapsed_ms = self.clock.now().as_micros() / 1000;
         let (stop_type, stopping_word) = match (end.finish, &end.stop_text) {
             (FinishReason::Stop, Some(word)) => ("word", word.as_str()),
             (FinishReason::Stop, None) => ("eos", ""),
@@ -241,7 +243,7 @@ impl ResponseMeta {
             stop_type,
             stopping_word,
             has_new_line: all.contains('\n'),
-            timings: Timings::of(end, elapsed_ms),
+            timings: Timings::of(end, self.clock.now().since(self.begun)),
         };
         let completion = serde_json::to_value(completion).expect("an answer is plain data");
         match &self.fields {

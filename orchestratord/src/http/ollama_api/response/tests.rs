@@ -1,8 +1,7 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use generation::ToolCallStart;
-use orchestrator_core::TokenCount;
+use orchestrator_core::{Millis, TokenCount};
 use serde_json::json;
 
 use super::*;
