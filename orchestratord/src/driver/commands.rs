@@ -119,13 +119,11 @@ impl Driver {
         if pool.state() == ModelState::Retired {
             return Err(Refusal::ModelRetired { pool: pool.setup.id.clone() });
         }
-        if let Some(pinned) = change.pinned {
-            tracing::info!(pool = %pool.setup.id, pinned, "model pin");
-        }
         if let Some(keep_alive) = change.keep_alive {
             pool.keep_alive(keep_alive);
         }
         if let Some(pinned) = change.pinned {
+            tracing::info!(pool = %pool.setup.id, pinned, "model pin");
             pool.set_pinned(pinned);
         }
         if change.load {

@@ -29,7 +29,7 @@ const UNITS: [(&str, f64); 8] = [
 ///
 /// # Errors
 /// [`Refusal::Invalid`] naming the field, its value and what would be right.
-pub(super) fn read(field: &str, value: Option<&Value>) -> Result<Option<KeepAlive>, Refusal> {
+pub(super) fn read(value: Option<&Value>) -> Result<Option<KeepAlive>, Refusal> {
     let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
     let seconds = match value {
         Value::Number(number) => number.as_f64(),
@@ -38,7 +38,7 @@ pub(super) fn read(field: &str, value: Option<&Value>) -> Result<Option<KeepAliv
     };
     let Some(seconds) = seconds.filter(|seconds| seconds.is_finite()) else {
         return Err(Refusal::Invalid(format!(
-            "`{field}` is {}, which is no duration: use seconds (300), a text with units (`5m`, `1h30m`), 0 to unload the \
+            "`keep_alive` is {}, which is no duration: use seconds (300), a text with units (`5m`, `1h30m`), 0 to unload the \
              model when it is idle, or a negative number to keep it loaded",
             shown(value.to_string().as_bytes())
         )));

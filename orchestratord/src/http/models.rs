@@ -78,7 +78,7 @@ fn stay_change(
     pinned: Option<bool>,
     keep_alive: Option<&serde_json::Value>,
 ) -> Result<Option<StayChange>, Refusal> {
-    let keep_alive = keep_alive::read("keep_alive", keep_alive)?;
+    let keep_alive = keep_alive::read(keep_alive)?;
     if state == wire::ModelState::Retired {
         for (field, given) in [("pinned", pinned == Some(true)), ("keep_alive", keep_alive.is_some())] {
             if given {

@@ -79,7 +79,7 @@ pub fn resolve(
         model_ref: request.model_ref,
         engine: request.engine.map(engine_of),
         expected_tokens: request.expected_tokens.map(TokenCount),
-        keep_alive: keep_alive::read("keep_alive", request.keep_alive.as_ref())?,
+        keep_alive: keep_alive::read(request.keep_alive.as_ref())?,
         ..TaskRequest::new(generate)
     })
 }
@@ -93,6 +93,7 @@ pub(super) fn check(mut request: TaskRequest) -> Result<TaskRequest, Refusal> {
         chars("model_ref", model_ref, limits::MODEL_REF_CHARS)?;
         no_nul(|| "model_ref", model_ref)?;
     }
+    request.job.tools.check().map_err(Refusal::Invalid)?;
     let generate = Arc::make_mut(&mut request.job);
     check_input(&generate.input, generate.workload)?;
     let number = |tokens: Option<TokenCount>| tokens.map(|tokens| tokens.0);
@@ -142,6 +143,9 @@ fn check_input(input: &Input, workload: Workload) -> Result<(), Refusal> {
             check::count("messages", messages.len(), limits::MESSAGES_ITEMS)?;
             for (i, message) in messages.iter().enumerate() {
                 no_nul(|| format!("messages[{i}].content"), &message.content)?;
+                for call in &message.tool_calls {
+                    no_nul(|| format!("messages[{i}].tool_calls"), &call.arguments)?;
+                }
             }
             Ok(())
         }

@@ -46,8 +46,8 @@ impl Stay {
 /// # Errors
 /// The daemon refuses or cannot be asked; a signal.
 pub async fn change(cx: &mut Context, args: &StayArgs, stay: Stay) -> Result<Exit, Stop> {
+    let health = pools::ask(cx).await?;
     for name in &args.models {
-        let health = pools::ask(cx).await?;
         let pool = pools::find(&health, name)?.id.clone();
         let status = send(cx, &pool, stay).await?;
         if args.json {

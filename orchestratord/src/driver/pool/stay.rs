@@ -43,7 +43,7 @@ impl Pool {
         }
     }
 
-    /// Whether an operator pinned it: it is loaded though no task waits for it.
+    /// Whether an operator pinned it.
     pub(super) fn is_pinned(&self) -> bool {
         self.stay.pinned
     }

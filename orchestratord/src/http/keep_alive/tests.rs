@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 fn of(value: Value) -> Option<KeepAlive> {
-    read("keep_alive", Some(&value)).unwrap()
+    read(Some(&value)).unwrap()
 }
 
 /// ORCH-MODEL-15
@@ -42,7 +42,7 @@ fn what_is_no_stay_is_refused_with_its_field_and_value() {
         json!([]),
         json!("NaN"),
     ] {
-        let refusal = read("keep_alive", Some(&value)).unwrap_err().to_string();
+        let refusal = read(Some(&value)).unwrap_err().to_string();
         let shown = value.to_string();
         assert!(refusal.contains("`keep_alive`") && refusal.contains(&shown), "{value}: {refusal}");
     }

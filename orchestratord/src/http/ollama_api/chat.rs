@@ -2,31 +2,27 @@
 //!
 //! Rules: ORCH-OLLAMA-2, ORCH-OLLAMA-5
 
-use std::sync::Arc;
-
 use api_types::limits::task_request as limits;
-use axum::extract::{Request, State};
-use axum::response::Response;
 use generation::{Input, Message, Role};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::images;
 use super::options::Options;
 use super::params::{Content, Params};
-use super::response::{Form, ResponseMeta};
-use super::run::{self, Plan};
+use super::response::Form;
+use super::run::TextRequest;
 use super::tools::{self, Call, ToolSpec};
-use super::{images, names};
 use crate::backpressure::Refusal;
-use crate::http::answer::{Refused, shown};
+use crate::health_view::PoolView;
+use crate::http::answer::shown;
 use crate::http::task_request::check;
-use crate::http::{Api, body};
 
 /// The body. Fields of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ChatRequest {
+pub(super) struct ChatRequest {
     model: String,
     messages: Option<Vec<MessageIn>>,
     tools: Option<Vec<ToolSpec>>,
@@ -58,29 +54,19 @@ struct MessageIn {
     name: Option<String>,
 }
 
-/// Answers a conversation.
-pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let (clock, begun) = (api.clock, api.clock.now());
-    let headers = request.headers().clone();
-    let view = api.pools().await?;
-    let work = {
-        let api = Arc::clone(&api);
-        move |mut request: ChatRequest| {
-            let model = std::mem::take(&mut request.model);
-            let named = names::find(&view, &model)?;
-            let streams = request.stream != Some(false);
-            let content = request.content()?;
-            let plan = Plan::of(&api, content, request.into_params(), &named, &headers)?;
-            Ok::<_, Refused>((plan, ResponseMeta { model, form: Form::Chat, clock, begun }, streams))
-        }
-    };
-    let (plan, meta, streams) = body::read_as(request, api.settings().body_bytes, work).await?;
-    run::run(&api, plan, meta, streams).await
-}
+impl TextRequest for ChatRequest {
+    const FORM: Form = Form::Chat;
 
-impl ChatRequest {
-    /// The conversation, which is taken out of it; nothing where there is none.
-    fn content(&mut self) -> Result<Option<Content>, Refusal> {
+    fn take_model(&mut self) -> String {
+        std::mem::take(&mut self.model)
+    }
+
+    fn streams(&self) -> bool {
+        self.stream != Some(false)
+    }
+
+    /// The conversation.
+    fn take_content(&mut self, _pool: &PoolView) -> Result<Option<Content>, Refusal> {
         let messages = self.messages.take().unwrap_or_default();
         if messages.is_empty() {
             return Ok(None);

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use super::names;
 use super::options::Options;
-use super::params::read_keep_alive;
 use super::response::{Form, ResponseMeta};
 use super::run;
 use crate::backpressure::Refusal;
@@ -26,7 +25,7 @@ use crate::http::generate::collect::CollectedOutput;
 use crate::http::generate::fields::TextOr;
 use crate::http::generate::generation_tasks::{self, Generation};
 use crate::http::task_request::check;
-use crate::http::{Api, body, heavy};
+use crate::http::{Api, body, heavy, keep_alive};
 
 /// The body of `/api/embed`.
 #[derive(Debug, Deserialize)]
@@ -133,7 +132,7 @@ async fn embedded<R: serde::de::DeserializeOwned + Send + 'static>(
                 ),
                 None => run::least_task(&named),
             };
-            let keep_alive = read_keep_alive(keep_alive.as_ref())?;
+            let keep_alive = keep_alive::read(keep_alive.as_ref())?;
             let task = Generation::task_of_inputs(&api, TaskRequest { keep_alive, ..task }, None)?;
             let meta = ResponseMeta { model, form: Form::Text, clock, begun };
             let dimensions = dimensions.map(|size| size as usize);

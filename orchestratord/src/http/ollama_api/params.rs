@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use generation::{GenerateRequest, Input, MaxTokensMode, ReasoningOptions, Sampling, Tools};
 use http::HeaderMap;
-use orchestrator_core::{KeepAlive, SessionId, TaskId};
+use orchestrator_core::{SessionId, TaskId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -16,7 +16,6 @@ use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
 use crate::http::answer::shown;
 use crate::http::generate::{logprobs, routing};
-use crate::http::task_request::check::no_nul;
 use crate::http::task_request::sampling::constraint;
 use crate::http::{keep_alive, task_request};
 
@@ -52,8 +51,6 @@ impl Params {
     ) -> Result<TaskRequest, Refusal> {
         let chosen = self.options.unwrap_or_default().resolve();
         let tools = Tools { offered: content.tools, ..Tools::default() };
-        tools.check().map_err(Refusal::Invalid)?;
-        check_calls(&content.input)?;
         let wanted = self.logprobs == Some(true);
         let task = TaskId(Uuid::new_v4());
         let generate = GenerateRequest {
@@ -75,26 +72,10 @@ impl Params {
             logprobs: logprobs::asked(wanted, self.top_logprobs, "`logprobs` `true`")?,
             ..GenerateRequest::new(task, content.input)
         };
-        let (model_ref, keep_alive) =
-            (Some(named.model_ref.clone()), read_keep_alive(self.keep_alive.as_ref())?);
-        let task = TaskRequest { model_ref, keep_alive, ..TaskRequest::new(generate) };
-        task_request::check(task)
+        let keep_alive = keep_alive::read(self.keep_alive.as_ref())?;
+        let model_ref = Some(named.model_ref.clone());
+        task_request::check(TaskRequest { model_ref, keep_alive, ..TaskRequest::new(generate) })
     }
-}
-
-/// How long the model is to stay loaded.
-pub(super) fn read_keep_alive(value: Option<&Value>) -> Result<Option<KeepAlive>, Refusal> {
-    keep_alive::read("keep_alive", value)
-}
-
-fn check_calls(input: &Input) -> Result<(), Refusal> {
-    let Input::Messages(messages) = input else { return Ok(()) };
-    for (i, message) in messages.iter().enumerate() {
-        for call in &message.tool_calls {
-            no_nul(|| format!("messages[{i}].tool_calls"), &call.arguments)?;
-        }
-    }
-    Ok(())
 }
 
 /// The schema that `format` asks for: of any object, or the one that it is.

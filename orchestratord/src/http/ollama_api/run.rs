@@ -6,33 +6,56 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use generation::{GenerateRequest, Input, MaxTokensMode, Workload};
 use http::HeaderMap;
 use orchestrator_core::{KeepAlive, PoolId, TaskId, TokenCount};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::model_view;
-use super::names::Named;
-use super::params::{Content, Params, read_keep_alive};
-use super::response::{Lines, ResponseMeta};
+use super::names::{self, Named};
+use super::params::{Content, Params};
+use super::response::{Form, Lines, ResponseMeta};
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
-use crate::health_view::HealthView;
+use crate::health_view::{HealthView, PoolView};
 use crate::http::access::About;
 use crate::http::answer::Refused;
 use crate::http::generate::ReasoningPlace;
 use crate::http::generate::generation_tasks::Generation;
 use crate::http::generate::refused::not_admitted;
 use crate::http::generate::stream::{self, OpenStream};
-use crate::http::{Api, heavy};
+use crate::http::{Api, body, heavy, keep_alive};
 use crate::protocol::StayChange;
+
+/// The body of a request that is answered with text.
+pub(super) trait TextRequest: DeserializeOwned + Send + 'static {
+    /// How its answer is told.
+    const FORM: Form;
+
+    /// The model that it names, which is taken out of it.
+    fn take_model(&mut self) -> String;
+
+    /// Whether its answer comes in lines.
+    fn streams(&self) -> bool;
+
+    /// What the model of this pool is to read, which is taken out of it; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] naming the field, its value and what would be right.
+    fn take_content(&mut self, pool: &PoolView) -> Result<Option<Content>, Refusal>;
+
+    /// The rest of it.
+    fn into_params(self) -> Params;
+}
 
 /// What a model reads that is only loaded.
 const LEAST: &str = ".";
 
 /// What a request comes to.
-pub(super) enum Plan {
+enum Plan {
     /// An answer, of this task.
     Answer(TaskRequest),
     /// The model is loaded, and says nothing.
@@ -46,7 +69,7 @@ impl Plan {
     ///
     /// # Errors
     /// What is wrong with the request.
-    pub(super) fn of(
+    fn of(
         api: &Api,
         content: Option<Content>,
         params: Params,
@@ -57,7 +80,7 @@ impl Plan {
             let task = params.into_task(content, named, headers);
             return task.map(Self::Answer).map_err(|refusal| not_admitted(api, refusal));
         }
-        let keep_alive = read_keep_alive(params.keep_alive.as_ref())?;
+        let keep_alive = keep_alive::read(params.keep_alive.as_ref())?;
         Ok(match keep_alive {
             Some(KeepAlive::For(Duration::ZERO)) => Self::Unload(named.pool.id.clone()),
             _ => Self::Load(TaskRequest { keep_alive, ..least_task(named) }),
@@ -72,13 +95,31 @@ impl Api {
     }
 }
 
-/// Answers a request whose plan is made.
-pub(super) async fn run(
-    api: &Arc<Api>,
-    plan: Plan,
-    meta: ResponseMeta,
-    streams: bool,
+/// Answers a request for text.
+pub(super) async fn create<R: TextRequest>(
+    State(api): State<Arc<Api>>,
+    request: Request,
 ) -> Result<Response, Refused> {
+    let (clock, begun) = (api.clock, api.clock.now());
+    let headers = request.headers().clone();
+    let view = api.pools().await?;
+    let work = {
+        let api = Arc::clone(&api);
+        move |mut request: R| {
+            let model = request.take_model();
+            let named = names::find(&view, &model)?;
+            let streams = request.streams();
+            let content = request.take_content(named.pool)?;
+            let plan = Plan::of(&api, content, request.into_params(), &named, &headers)?;
+            Ok::<_, Refused>((plan, ResponseMeta { model, form: R::FORM, clock, begun }, streams))
+        }
+    };
+    let (plan, meta, streams) = body::read_as(request, api.settings().body_bytes, work).await?;
+    run(&api, plan, meta, streams).await
+}
+
+/// Answers a request whose plan is made.
+async fn run(api: &Arc<Api>, plan: Plan, meta: ResponseMeta, streams: bool) -> Result<Response, Refused> {
     let task = match plan {
         Plan::Answer(task) => task,
         Plan::Load(task) => {

@@ -3,30 +3,24 @@
 //!
 //! Rules: ORCH-OLLAMA-2, ORCH-OLLAMA-5
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
-use axum::response::Response;
 use generation::{Infill, Input, Message, Role};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::images;
 use super::options::Options;
 use super::params::{Content, Params};
-use super::response::{Form, ResponseMeta};
-use super::run::{self, Plan};
-use super::{images, names};
+use super::response::Form;
+use super::run::TextRequest;
 use crate::backpressure::Refusal;
 use crate::health_view::PoolView;
-use crate::http::answer::Refused;
 use crate::http::generate::fields::{Nothing, Unserved, refuse_unserved};
-use crate::http::{Api, body};
 
 /// The body. Fields of type [`IgnoredAny`] are taken and have no effect.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TextRequest {
+pub(super) struct GenerateRequest {
     model: String,
     prompt: Option<String>,
     suffix: Option<String>,
@@ -56,29 +50,19 @@ struct TextRequest {
     _steps: IgnoredAny,
 }
 
-/// Answers a prompt.
-pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
-    let (clock, begun) = (api.clock, api.clock.now());
-    let headers = request.headers().clone();
-    let view = api.pools().await?;
-    let work = {
-        let api = Arc::clone(&api);
-        move |mut request: TextRequest| {
-            let model = std::mem::take(&mut request.model);
-            let named = names::find(&view, &model)?;
-            let streams = request.stream != Some(false);
-            let content = request.content(named.pool)?;
-            let plan = Plan::of(&api, content, request.into_params(), &named, &headers)?;
-            Ok::<_, Refused>((plan, ResponseMeta { model, form: Form::Text, clock, begun }, streams))
-        }
-    };
-    let (plan, meta, streams) = body::read_as(request, api.settings().body_bytes, work).await?;
-    run::run(&api, plan, meta, streams).await
-}
+impl TextRequest for GenerateRequest {
+    const FORM: Form = Form::Text;
 
-impl TextRequest {
-    /// The prompt, which is taken out of it; nothing where there is none.
-    fn content(&mut self, pool: &PoolView) -> Result<Option<Content>, Refusal> {
+    fn take_model(&mut self) -> String {
+        std::mem::take(&mut self.model)
+    }
+
+    fn streams(&self) -> bool {
+        self.stream != Some(false)
+    }
+
+    /// The prompt.
+    fn take_content(&mut self, pool: &PoolView) -> Result<Option<Content>, Refusal> {
         self.refuse_unserved()?;
         let prompt = self.prompt.take().unwrap_or_default();
         let images = images::data_urls("images", self.images.take().unwrap_or_default())?;
@@ -102,16 +86,18 @@ impl TextRequest {
         Ok(Some(Content { input, tools: Vec::new(), continues: false }))
     }
 
+    fn into_params(self) -> Params {
+        let Self { options, format, think, logprobs, top_logprobs, keep_alive, .. } = self;
+        Params { options, format, think, logprobs, top_logprobs, keep_alive }
+    }
+}
+
+impl GenerateRequest {
     fn refuse_unserved(&self) -> Result<(), Refusal> {
         let unserved = |field, value, instead| Unserved { field, value, nothing: &[Nothing::Empty], instead };
         refuse_unserved(&[
             unserved("template", &self.template, "the model's own is used; send `raw` with a whole prompt"),
             unserved("context", &self.context, "send the turns so far to `/api/chat`"),
         ])
-    }
-
-    fn into_params(self) -> Params {
-        let Self { options, format, think, logprobs, top_logprobs, keep_alive, .. } = self;
-        Params { options, format, think, logprobs, top_logprobs, keep_alive }
     }
 }

@@ -8,7 +8,6 @@ use super::generation_params::GenerationPlan;
 use super::offered_tools::ToolNames;
 use crate::backpressure::Refusal;
 use crate::handle::TaskRequest;
-use crate::http::task_request::check::no_nul;
 
 /// What is said, and what may be called.
 #[derive(Debug, Default)]
@@ -48,12 +47,6 @@ impl Conversation {
     /// # Errors
     /// [`Refusal::Invalid`] naming the field, its value and what would be right.
     pub(super) fn tasks(self, plan: &GenerationPlan) -> Result<Vec<TaskRequest>, Refusal> {
-        self.tools.check().map_err(Refusal::Invalid)?;
-        for (i, message) in self.messages.iter().enumerate() {
-            for call in &message.tool_calls {
-                no_nul(|| format!("messages[{i}].tool_calls"), &call.arguments)?;
-            }
-        }
         plan.tasks(Input::Messages(self.messages), self.tools, self.continues)
     }
 }

@@ -128,7 +128,7 @@ impl EmbeddingRequest {
                 texts.into_iter().enumerate().map(text).collect::<Result<_, _>>()?
             }
         };
-        let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
+        let keep_alive = keep_alive::read(self.keep_alive.as_ref())?;
         let task = generation_tasks::of_inputs(Workload::Embedding, model, lane, inputs);
         Ok(TaskRequest { keep_alive, ..task })
     }

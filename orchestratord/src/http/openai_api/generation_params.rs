@@ -264,7 +264,7 @@ impl GenerationParams {
         let (lane, model) = Lane::of(&named, self.service_tier.as_deref());
         let choices = check::within("n", self.n, CHOICES)?.unwrap_or(1);
         let session = self.session(headers)?.map(SessionId);
-        let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
+        let keep_alive = keep_alive::read(self.keep_alive.as_ref())?;
         let json_schema = self.response_format.map(ResponseFormat::into_schema).transpose()?.flatten();
         let biases = self.logit_bias.unwrap_or_default();
         let sampling = Sampling {

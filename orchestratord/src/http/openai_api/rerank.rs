@@ -132,7 +132,7 @@ impl RerankRequest {
         };
         let documents: Vec<String> = self.documents.into_iter().map(text).collect();
         let inputs = std::iter::once(self.query).chain(documents.iter().cloned()).collect();
-        let keep_alive = keep_alive::read("keep_alive", self.keep_alive.as_ref())?;
+        let keep_alive = keep_alive::read(self.keep_alive.as_ref())?;
         let task = generation_tasks::of_inputs(Workload::Rerank, model, lane, inputs);
         let task = TaskRequest { keep_alive, ..task };
         Ok((task, documents))

@@ -23,10 +23,8 @@ impl Pool {
             return;
         }
         match &self.lifecycle {
-            Lifecycle::Unloaded if self.is_wanted() || self.is_pinned() => self.order_load(now, effects),
-            Lifecycle::NoFit { retry_at, .. }
-                if *retry_at <= now && (self.is_wanted() || self.is_pinned()) =>
-            {
+            Lifecycle::Unloaded if self.is_to_be_loaded() => self.order_load(now, effects),
+            Lifecycle::NoFit { retry_at, .. } if *retry_at <= now && self.is_to_be_loaded() => {
                 self.order_load(now, effects);
             }
             Lifecycle::Serving { .. } if self.idle_until().is_some_and(|until| until <= now) => {
@@ -56,11 +54,16 @@ impl Pool {
         }
         let idle = match &self.lifecycle {
             Lifecycle::Serving { .. } => self.idle_until(),
-            Lifecycle::NoFit { retry_at, .. } => (self.is_wanted() || self.is_pinned()).then_some(*retry_at),
+            Lifecycle::NoFit { retry_at, .. } => self.is_to_be_loaded().then_some(*retry_at),
             _ => None,
         };
         let outage = self.outage_ends().filter(|end| self.is_wanted() && *end > now);
         [idle, outage, self.replicas.next_resume()].into_iter().flatten().min()
+    }
+
+    /// Whether its model is loaded where nothing is: tasks wait for it, or it is pinned.
+    fn is_to_be_loaded(&self) -> bool {
+        self.is_wanted() || self.is_pinned()
     }
 
     /// Gives the replicas nothing new; what follows comes once they are empty.
