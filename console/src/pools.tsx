@@ -277,7 +277,7 @@ export function ReloadDialog({ pool, pools, known, to: proposed, choices, onChoo
         <p id="model-forms" class="dim small">
           {pool.engine === "llamacpp" ? (
             <>
-              <code>starter</code>, <code>file:PATH</code>, <code>hf:OWNER/REPO/FILE.gguf</code> or <code>https://…</code>
+              <code>starter</code>, <code>file:PATH</code>, <code>hf:OWNER/REPO/FILE.gguf</code>, <code>hf:OWNER/REPO:QUANT</code> or <code>https://…</code>
             </>
           ) : (
             "The name by which that engine serves it."

@@ -34,6 +34,9 @@ pub(crate) fn call<T: Send + 'static>(
     }
 }
 
+/// The most bytes of a body that is a text.
+pub(crate) const MAX_TEXT_BYTES: usize = 16 << 20;
+
 /// A body that is read aside.
 pub(crate) struct Chunks(Receiver<Result<Vec<u8>>>);
 
@@ -48,6 +51,25 @@ impl Chunks {
     /// Waits for the next bytes; none at the end.
     pub(crate) fn next(&mut self, watch: Watch<'_>) -> std::result::Result<Result<Vec<u8>>, FetchError> {
         Ok(next(&self.0, watch)?.flatten())
+    }
+
+    /// All of it, where it is no more than `max` bytes.
+    pub(crate) fn text(
+        &mut self,
+        max: usize,
+        watch: Watch<'_>,
+    ) -> std::result::Result<Result<Vec<u8>>, FetchError> {
+        let mut text = Vec::new();
+        loop {
+            match self.next(watch)? {
+                Ok(chunk) if chunk.is_empty() => return Ok(Ok(text)),
+                Ok(chunk) if text.len() + chunk.len() > max => {
+                    return Ok(Err(Error::other("the answer is too large")));
+                }
+                Ok(chunk) => text.extend_from_slice(&chunk),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     }
 }
 

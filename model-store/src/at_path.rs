@@ -4,22 +4,25 @@
 //! Rules: ORCH-STORE-4
 
 use std::fs::{self, FileType, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::content::{STUB_BYTES, Stub};
 use crate::error::FetchError;
 
 /// How many files of a folder a message names.
 const MAX_NAMED: usize = 3;
 /// How many entries of a folder are looked at for them.
 const MAX_ENTRIES: usize = 1000;
+/// The most files that a model may be in. A name that says more is no part's.
+const MAX_PARTS: u32 = 1000;
 
 /// Something that is no obstacle.
 #[derive(Debug)]
 pub(crate) enum AtPath {
     /// A file with something in it, which can be read.
     File,
-    /// A file of no bytes.
+    /// A file of no bytes, or one that stands for a model and is none: a page of HTML, a Git LFS pointer.
     Empty,
     /// Nothing.
     Nothing,
@@ -77,6 +80,9 @@ pub enum Obstacle {
     /// A file of no bytes.
     #[error("it is empty\n  hint: copy or fetch the file again")]
     Empty,
+    /// Something else than a model was put there.
+    #[error("it is {0}\n  hint: {hint}", hint = .0.hint())]
+    Stub(Stub),
     /// A later file of a model that is in several.
     #[error("it is file {number} of a model in {count} files\n  hint: name the first one, `{first}`")]
     LaterPart {
@@ -99,7 +105,7 @@ pub enum Obstacle {
     },
 }
 
-/// Looks at a path. Opens the file, reads nothing.
+/// Looks at a path. Reads no more of the file than its first bytes.
 ///
 /// # Errors
 /// [`FetchError::Obstacle`], or [`FetchError::Read`] for what only the system can explain.
@@ -118,12 +124,23 @@ pub(crate) fn look(path: &Path) -> Result<AtPath, FetchError> {
         return Ok(AtPath::Empty);
     }
     match fs::File::open(path) {
-        Ok(_) => Ok(AtPath::File),
+        Ok(file) => Ok(if stub_in(file).is_some() { AtPath::Empty } else { AtPath::File }),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(stop(path, Obstacle::ClosedFile))
         }
         Err(cause) => Err(FetchError::Read { path: path.to_owned(), cause }),
     }
+}
+
+/// Why a file of the user's own that counts as empty is no model.
+pub(crate) fn why_empty(path: &Path) -> Obstacle {
+    fs::File::open(path).ok().and_then(stub_in).map_or(Obstacle::Empty, Obstacle::Stub)
+}
+
+fn stub_in(file: fs::File) -> Option<Stub> {
+    let mut start = Vec::with_capacity(STUB_BYTES);
+    file.take(STUB_BYTES as u64).read_to_end(&mut start).ok()?;
+    Stub::of(&start)
 }
 
 /// Checks that a file which is one of several, by its name, is the first and has the others beside it.
@@ -152,16 +169,48 @@ pub(crate) fn are_parts_of_one(one: &Path, other: &Path) -> bool {
     part(one).is_some_and(|first| part(other) == Some(first))
 }
 
+/// The files of the model whose first file is at `path`: that one alone, or all of its parts.
+#[must_use]
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    match path.file_name().and_then(|name| PartName::read(name.to_str()?)) {
+        Some(part) => (1..=part.count).map(|number| path.with_file_name(part.name(number))).collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
+/// The bytes of the model whose first file is at `path`, all of its parts together.
+#[must_use]
+pub fn bytes_of(path: &Path) -> u64 {
+    let bytes = |path: PathBuf| fs::metadata(path).map_or(0, |state| state.len());
+    files_of(path).into_iter().map(bytes).sum()
+}
+
+/// The first of the files of the model that the file at `path` is of.
+pub(crate) fn first_of(path: &Path) -> PathBuf {
+    files_of(path).swap_remove(0)
+}
+
+/// Where the link at `path` leads, where only the name there says that it is the first part of a model. The engine
+/// finds the other parts by that name.
+pub(crate) fn with_part_name(path: PathBuf) -> PathBuf {
+    let is_part = |path: &Path| path.file_name().and_then(|name| PartName::read(name.to_str()?)).is_some();
+    match fs::canonicalize(&path) {
+        Ok(real) if !is_part(&path) && is_part(&real) => real,
+        _ => path,
+    }
+}
+
 /// The name of a file of a model in several: `STEM-00001-of-00003.gguf`, as llama.cpp splits them.
-struct PartName<'a> {
-    stem: &'a str,
-    suffix: &'a str,
-    number: u32,
-    count: u32,
+#[derive(Clone, Copy)]
+pub(crate) struct PartName<'a> {
+    pub(crate) stem: &'a str,
+    pub(crate) suffix: &'a str,
+    pub(crate) number: u32,
+    pub(crate) count: u32,
 }
 
 impl<'a> PartName<'a> {
-    fn read(name: &'a str) -> Option<Self> {
+    pub(crate) fn read(name: &'a str) -> Option<Self> {
         const DIGITS: usize = 5;
         let (rest, suffix) = name.rsplit_once('.')?;
         let (rest, count) = rest.rsplit_once("-of-")?;
@@ -171,10 +220,10 @@ impl<'a> PartName<'a> {
             all_digits.then(|| text.parse().ok()).flatten()
         };
         let (number, count) = (figure(number)?, figure(count)?);
-        (1 <= number && number <= count).then_some(Self { stem, suffix, number, count })
+        (1 <= number && number <= count && count <= MAX_PARTS).then_some(Self { stem, suffix, number, count })
     }
 
-    fn name(&self, number: u32) -> String {
+    pub(crate) fn name(&self, number: u32) -> String {
         format!("{}-{number:05}-of-{:05}.{}", self.stem, self.count, self.suffix)
     }
 }

@@ -9,30 +9,36 @@
 //!                                            └─yes─► sha256 ─► fsync ─► rename
 //! ```
 //!
-//! Rules: ORCH-MODEL-3, ORCH-STORE-1, ORCH-STORE-2
+//! Rules: ORCH-MODEL-3, ORCH-STORE-1, ORCH-STORE-2, ORCH-STORE-7, ORCH-STORE-8
 
 use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::aside::CANCEL_POLL;
 use crate::at_path::{AtPath, look};
 use crate::checked::{Sum, sum_of};
-use crate::disk::{Lock, beside, check_room, make_dir, publish, write_failed};
+use crate::content::{self, STUB_BYTES};
+use crate::disk::{Lock, beside, check_room, in_units, make_dir, publish, write_failed};
 use crate::error::FetchError;
 use crate::progress::{Phase, Transfer, Watch};
 use crate::rejections::{Rejected, Rejections};
 use crate::web::{Answer, Content, From, NoAnswer, Remote, RetryPolicy, Web};
 
-/// The longest wait between two attempts.
+/// The longest wait between two attempts, where the server names none.
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
+
+/// The longest wait that a server may ask for. Who asks for more is not waited for.
+pub(crate) const MAX_TOLD_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// The parts of the store that a download uses.
 pub(crate) struct Tools<'a> {
     pub(crate) web: &'a Web,
     pub(crate) patience: RetryPolicy,
     pub(crate) rejections: &'a Rejections,
+    /// Bytes that the weights of a model may take, where that is known.
+    pub(crate) memory: Option<u64>,
     pub(crate) watch: Watch<'a>,
 }
 
@@ -82,6 +88,8 @@ struct Part {
     file: File,
     len: u64,
     sum: Sum,
+    /// Its first bytes, by which a page of HTML is told from a model.
+    start: Vec<u8>,
     validator: Option<String>,
     total: Option<u64>,
     /// Whether an earlier download left some of its bytes.
@@ -158,9 +166,17 @@ impl Download<'_> {
             if failures >= tools.patience.attempts {
                 return Err(self.network_error(reason, hint));
             }
-            let backoff = tools.patience.backoff.saturating_mul(1 << (failures - 1).min(16));
-            let wait = wait.unwrap_or(backoff).min(MAX_BACKOFF);
-            tools.watch.progress.note(&format!("{}: {reason}; trying again", self.remote.source_name));
+            let told = wait;
+            let Some(wait) = tools.patience.wait(failures, told) else {
+                let reason = format!("{reason}, and wants no request for {} s", seconds(told));
+                return Err(self.network_error(reason, "try again then"));
+            };
+            let when = if wait < Duration::from_secs(1) {
+                String::new()
+            } else {
+                format!(" in {} s", seconds(Some(wait)))
+            };
+            tools.watch.progress.note(&format!("{}: {reason}; trying again{when}", self.remote.source_name));
             pause(wait, tools.watch)?;
         }
     }
@@ -221,6 +237,7 @@ impl Download<'_> {
         if let Some(total) = part.total {
             check_room(self.target.parent().unwrap_or(Path::new(".")), total.saturating_sub(part.len))?;
         }
+        self.note_fit(part, tools);
         let source = self.remote.source_name.as_str();
         loop {
             tools.watch.progress.transfer(Transfer {
@@ -237,7 +254,11 @@ impl Download<'_> {
             if chunk.is_empty() {
                 break;
             }
+            let was_told = part.start.len() == STUB_BYTES;
             part.append(&chunk)?;
+            if !was_told && part.start.len() == STUB_BYTES {
+                self.check_start(part)?;
+            }
             if part.total.is_some_and(|total| part.len > total) {
                 part.restart()?;
                 return Err(RetryCause::Final(
@@ -252,8 +273,27 @@ impl Download<'_> {
                 wait: None,
             }),
             _ if part.len == 0 => Err(RetryCause::Final(self.nonsense("it is empty".to_owned()))),
-            _ => Ok(()),
+            _ => self.check_start(part),
         }
+    }
+
+    /// Says of a model that is about to be fetched whether it will fit this machine.
+    fn note_fit(&self, part: &Part, tools: &Tools<'_>) {
+        let (Some(total), Some(memory), 0) = (part.total, tools.memory, part.len) else { return };
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        let (size, room) = (in_units(total), in_units(memory));
+        tools.watch.progress.note(&if total <= memory {
+            format!("`{name}` is {size} and will fit: this machine has {room} for weights")
+        } else {
+            format!("`{name}` is {size} and will not fit: this machine has {room} for weights")
+        });
+    }
+
+    /// Refuses what is no model before all of it is fetched, and keeps nothing of it.
+    fn check_start(&self, part: &mut Part) -> Result<(), RetryCause> {
+        let Some(fault) = content::fault(&part.start, self.sha256) else { return Ok(()) };
+        part.restart()?;
+        Err(RetryCause::Final(self.nonsense(fault)))
     }
 
     fn network_error(&self, reason: String, hint: &'static str) -> FetchError {
@@ -299,12 +339,15 @@ impl Part {
             Some(read) => (read.url == url, read.validator, read.total),
             None => (true, None, None),
         };
-        let sum = match len {
-            0 => Sum::default(),
-            _ if !is_of_url => Sum::default(),
-            _ => sum_of(&mut file, &path, len, tools.watch)?,
-        };
-        let mut part = Self { path, notes, file, len, sum, validator, total, is_from_before: len > 0 };
+        let (mut sum, mut start) = (Sum::default(), Vec::new());
+        if len > 0 && is_of_url {
+            sum = sum_of(&mut file, &path, len, tools.watch)?;
+            let read =
+                File::open(&path).and_then(|file| file.take(STUB_BYTES as u64).read_to_end(&mut start));
+            read.map_err(|cause| FetchError::Read { path: path.clone(), cause })?;
+        }
+        let is_from_before = len > 0;
+        let mut part = Self { path, notes, file, len, sum, start, validator, total, is_from_before };
         if !is_of_url {
             part.restart()?;
         }
@@ -317,6 +360,7 @@ impl Part {
             seek.map_err(|cause| FetchError::Write { path: self.path.clone(), cause })?;
         }
         (self.len, self.sum, self.validator, self.total) = (0, Sum::default(), None, None);
+        self.start.clear();
         self.is_from_before = false;
         Ok(())
     }
@@ -333,6 +377,8 @@ impl Part {
         let still_to_come = self.total.unwrap_or(0).saturating_sub(self.len).max(bytes.len() as u64);
         self.file.write_all(bytes).map_err(|cause| write_failed(&self.path, cause, still_to_come))?;
         self.sum.update(bytes);
+        let missing = STUB_BYTES - self.start.len();
+        self.start.extend_from_slice(&bytes[..bytes.len().min(missing)]);
         self.len += bytes.len() as u64;
         Ok(())
     }
@@ -373,7 +419,21 @@ fn read_notes(path: &Path) -> Option<Notes> {
     Some(Notes { url: text("url")?, validator: text("validator"), total: notes["total"].as_u64() })
 }
 
-fn pause(wait: Duration, watch: Watch<'_>) -> Result<(), FetchError> {
+impl RetryPolicy {
+    /// How long to wait after so many attempts in a row that brought nothing: as long as the server says. Nothing
+    /// where that is too long.
+    pub(crate) fn wait(&self, failures: u32, told: Option<Duration>) -> Option<Duration> {
+        let backoff = self.backoff.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MAX_BACKOFF);
+        Some(told.unwrap_or(backoff)).filter(|wait| *wait <= MAX_TOLD_WAIT)
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(wait: Option<Duration>) -> u64 {
+    wait.unwrap_or_default().as_secs_f64().ceil() as u64
+}
+
+pub(crate) fn pause(wait: Duration, watch: Watch<'_>) -> Result<(), FetchError> {
     let mut left = wait;
     while !left.is_zero() {
         watch.check()?;

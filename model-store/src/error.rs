@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::at_path::Obstacle;
+use crate::content::content_url;
 use crate::disk::in_units;
 
 /// Why a model could not be fetched. The texts are for the owner of the machine: each says what happened
@@ -62,6 +63,28 @@ pub enum FetchError {
         hint: &'static str,
         /// Where the file may be put by hand.
         put_at: PathBuf,
+    },
+    /// The hub may not be asked, and the file is not on this machine.
+    #[error(
+        "`{model}` is not on this machine, and {variable} forbids to ask the hub\n  hint: unset {variable}, or put the \
+         file at `{}`",
+        put_at.display()
+    )]
+    Offline {
+        /// The model.
+        model: String,
+        /// What forbids it.
+        variable: &'static str,
+        /// Where the file may be put by hand.
+        put_at: PathBuf,
+    },
+    /// A repository has no file of the quantisation.
+    #[error("{reason}\n  hint: {hint}")]
+    NoQuant {
+        /// What was sought where.
+        reason: String,
+        /// What there is.
+        hint: String,
     },
     /// The file is not the one that was meant.
     #[error(
@@ -125,9 +148,7 @@ pub enum FetchError {
         cause: io::Error,
     },
     /// What the server sends makes no sense.
-    #[error(
-        "`{source_name}` sent something else than a model: {reason}\n  hint: open {url} in a browser to see"
-    )]
+    #[error("`{source_name}` sent something else than a model: {reason}\n  hint: {}", protocol_hint(url))]
     Protocol {
         /// Where it was sought.
         source_name: String,
@@ -153,6 +174,14 @@ pub enum FetchError {
     },
 }
 
+/// What to do where a URL gives no model.
+fn protocol_hint(url: &str) -> String {
+    match content_url(url) {
+        Some(content) => format!("that is the page of the file; its content is at {content}"),
+        None => format!("open {url} in a browser to see"),
+    }
+}
+
 impl FetchError {
     /// Whether the fault is that of the source or of the way to it, and not of this machine or its user.
     pub(crate) const fn is_of_the_source(&self) -> bool {
@@ -162,10 +191,12 @@ impl FetchError {
             | Self::Network { .. }
             | Self::Checksum { .. }
             | Self::FetchedChecksum { .. }
+            | Self::Offline { .. }
             | Self::Protocol { .. } => true,
             Self::Canceled
             | Self::Missing(_)
             | Self::Obstacle { .. }
+            | Self::NoQuant { .. }
             | Self::NoSpace { .. }
             | Self::Write { .. }
             | Self::Read { .. }

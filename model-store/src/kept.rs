@@ -6,9 +6,10 @@ use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::at_path::files_of;
 use crate::checked::Memory;
 use crate::disk::beside;
-use crate::model_ref::{HfFile, ModelRef};
+use crate::model_ref::ModelRef;
 use crate::place;
 use crate::starter;
 use crate::store::Store;
@@ -28,8 +29,10 @@ pub struct KeptFile {
     pub model: ModelRef,
     /// Where it is, or will be once it is whole.
     pub path: PathBuf,
-    /// Bytes of it that are there.
+    /// Bytes of it that are there, of all its parts together.
     pub bytes: u64,
+    /// How many files it is in; more than one where it is in parts.
+    pub files: u32,
     /// Whether it is whole.
     pub extent: Extent,
 }
@@ -79,9 +82,20 @@ impl Store {
     /// # Errors
     /// When the folder is there and cannot be read. A folder below it that cannot be is left out.
     pub fn files(&self) -> io::Result<Vec<KeptFile>> {
+        Ok(self.with_parts_joined(self.found_below(self.dir())?))
+    }
+
+    /// Each file below a folder of this one, parts of one model too. None where it cannot be read.
+    pub(crate) fn files_below(&self, folder: &Path) -> Vec<KeptFile> {
+        let mut files = self.found_below(folder).unwrap_or_default();
+        files.retain(|file| file.extent == Extent::Whole);
+        files
+    }
+
+    fn found_below(&self, folder: &Path) -> io::Result<Vec<KeptFile>> {
         let mut found = Vec::new();
         let mut entries = 0;
-        let mut folders = vec![(self.dir().to_owned(), 0)];
+        let mut folders = vec![(folder.to_owned(), 0)];
         while let Some((folder, depth)) = folders.pop() {
             let listing = match fs::read_dir(&folder) {
                 Ok(listing) => listing,
@@ -111,12 +125,58 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes a file out of the folder, and what was fetched of it so far; gives back how many bytes that
-    /// frees. A process that has it open keeps it until it is done.
+    /// Models in several files, each as the one that it is.
+    fn with_parts_joined(&self, found: Vec<KeptFile>) -> Vec<KeptFile> {
+        let mut models: Vec<KeptFile> = Vec::new();
+        for file in found {
+            let all = files_of(&file.path);
+            let [first, _, ..] = all.as_slice() else {
+                models.push(file);
+                continue;
+            };
+            let known = models.iter_mut().rev().find(|model| model.path == *first);
+            let is_there = file.extent == Extent::Whole;
+            match known {
+                Some(model) => {
+                    model.bytes += file.bytes;
+                    model.files += u32::from(is_there);
+                }
+                None => models.push(KeptFile {
+                    model: self.model_of(first),
+                    path: first.clone(),
+                    bytes: file.bytes,
+                    files: u32::from(is_there),
+                    extent: Extent::Whole,
+                }),
+            }
+        }
+        for model in &mut models {
+            let count = files_of(&model.path).len() as u32;
+            if count > 1 && model.files < count {
+                (model.files, model.extent) = (count, Extent::Part { total: None });
+            }
+        }
+        models
+    }
+
+    /// Takes a model out of the folder with all of its parts, and what was fetched of it so far; gives back how many
+    /// bytes that frees. A process that has it open keeps it until it is done.
     ///
     /// # Errors
     /// [`RemoveError`]; nothing was removed then, unless the system refused in between.
     pub fn remove(&self, path: &Path) -> Result<u64, RemoveError> {
+        let mut freed = None;
+        for file in files_of(path) {
+            match self.remove_file(&file) {
+                Ok(bytes) => *freed.get_or_insert(0) += bytes,
+                Err(RemoveError::Missing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        freed.ok_or_else(|| RemoveError::Missing(path.to_owned()))
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<u64, RemoveError> {
         self.check_inside(path)?;
         let part = beside(path, "part");
         let size = |path: &Path| fs::symlink_metadata(path).ok().filter(|state| !state.is_dir());
@@ -165,7 +225,7 @@ impl Store {
             || [place::URL_DIR, place::LEGACY_URL_DIR]
                 .iter()
                 .any(|dir| path.starts_with(self.dir().join(dir)));
-        is_model.then(|| KeptFile { model: self.model_of(&path), path, bytes, extent })
+        is_model.then(|| KeptFile { model: self.model_of(&path), path, bytes, files: 1, extent })
     }
 
     fn model_of(&self, path: &Path) -> ModelRef {
@@ -181,11 +241,7 @@ impl Store {
         match names.as_deref() {
             Some([starter::FILE]) => ModelRef::Starter,
             Some(names @ [place::URL_DIR, ..]) => place::url_of(names).unwrap_or_else(own),
-            Some(["hf", owner, repo, path @ ..]) if !path.is_empty() => {
-                let file = HfFile { owner: (*owner).into(), repo: (*repo).into(), path: path.join("/") };
-                // What cannot be written as a reference was not fetched by one.
-                ModelRef::parse(&format!("hf:{file}")).unwrap_or_else(|_| own())
-            }
+            Some(names @ ["hf", ..]) => place::hub_file_of(names).unwrap_or_else(own),
             _ => own(),
         }
     }

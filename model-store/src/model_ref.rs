@@ -4,16 +4,25 @@
 //! starter                       the small instruct model that needs no other file
 //! file:PATH                     a file; also a bare path that ends in .gguf or starts with / ./ ../ ~/
 //! hf:OWNER/REPO/FILE.gguf       a file of a Hugging Face repository; FILE may be in a folder
+//! hf:OWNER/REPO:QUANT           the file of a repository with that quantisation; also without `hf:`
+//! hf:OWNER/REPO                 the best quantisation of a repository that fits this machine
+//! hf:OWNER/REPO@REVISION…       each of them at a branch, tag or commit
 //! https://HOST/…                a file on a web server; http:// only from this machine
 //! ```
 //!
 //! Rules: ORCH-MODEL-1
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+mod hub;
+
+pub(crate) use self::hub::MAIN;
+pub use self::hub::{HfFile, HfRepo};
 
 /// Names a model, not yet a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,19 +34,10 @@ pub enum ModelRef {
     File(PathBuf),
     /// A file of a Hugging Face repository.
     HuggingFace(HfFile),
+    /// A Hugging Face repository, whose file is chosen by its quantisation.
+    Repository(HfRepo),
     /// A file on a web server.
     Url(String),
-}
-
-/// A file of a Hugging Face repository.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HfFile {
-    /// Who owns the repository.
-    pub owner: String,
-    /// The repository.
-    pub repo: String,
-    /// The file in it, with `/` between folders.
-    pub path: String,
 }
 
 /// The reason a model reference was refused.
@@ -47,13 +47,13 @@ pub struct InvalidModelRef {
     /// What was given.
     pub given: String,
     /// What is wrong with it.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 impl ModelRef {
     /// The forms a reference can have, for messages.
     pub const FORMS: &str = "use `starter`, `file:PATH`, a path that ends in `.gguf`, \
-                             `hf:OWNER/REPO/FILE.gguf` or `https://HOST/FILE.gguf`";
+                             `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT` or `https://HOST/FILE.gguf`";
 
     /// Reads a reference.
     ///
@@ -63,30 +63,37 @@ impl ModelRef {
         Self::read(text).map_err(|reason| InvalidModelRef { given: text.to_owned(), reason })
     }
 
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str) -> Result<Self, Cow<'static, str>> {
         if text.is_empty() {
-            return Err("it is empty");
+            return Err("it is empty".into());
         }
         if text.chars().any(char::is_control) {
-            return Err("it has control characters in it");
+            return Err("it has control characters in it".into());
         }
         if text == "starter" {
             return Ok(Self::Starter);
         }
         if let Some(path) = text.strip_prefix("file:") {
-            return read_file(path);
+            return read_file(path).map_err(Cow::Borrowed);
         }
-        if let Some(file) = text.strip_prefix("hf:") {
-            return read_hugging_face(file).map(Self::HuggingFace);
+        if let Some(named) = hub::named(text) {
+            return hub::read(named);
         }
         if text.starts_with("https://") || text.starts_with("http://") {
-            return read_url(text);
+            return match hub::page(text) {
+                Some(reason) => Err(reason.into()),
+                None => read_url(text).map_err(Cow::Borrowed),
+            };
         }
         let is_path = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
         if is_path || (has_gguf_suffix(text) && !text.contains("://")) {
             return Ok(Self::File(text.into()));
         }
-        Err(if text.contains("://") { "only https:// is fetched" } else { "it has none of the known forms" })
+        if let Some(repo) = hub::read_with_quant(text) {
+            return Ok(Self::Repository(repo));
+        }
+        let is_url = text.contains("://");
+        Err(if is_url { "only https:// is fetched" } else { "it has none of the known forms" }.into())
     }
 }
 
@@ -94,26 +101,6 @@ fn read_file(path: &str) -> Result<ModelRef, &'static str> {
     // `file:///models/x.gguf` is how a URL says `/models/x.gguf`.
     let path = path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     if path.is_empty() { Err("`file:` needs a path") } else { Ok(ModelRef::File(path.into())) }
-}
-
-fn read_hugging_face(file: &str) -> Result<HfFile, &'static str> {
-    const FORM: &str = "`hf:` needs an owner, a repository and a file, with `/` between them";
-    let mut parts = file.splitn(3, '/');
-    let (Some(owner), Some(repo), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(FORM);
-    };
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-            && !name.bytes().all(|byte| byte == b'.')
-    };
-    if !is_name(owner) || !is_name(repo) || !path.split('/').all(is_name) {
-        return Err("`hf:` names are letters, digits, `-`, `_` and `.`, with `/` between them");
-    }
-    if !has_gguf_suffix(path) {
-        return Err("the file must end in `.gguf`");
-    }
-    Ok(HfFile { owner: owner.to_owned(), repo: repo.to_owned(), path: path.to_owned() })
 }
 
 fn read_url(text: &str) -> Result<ModelRef, &'static str> {
@@ -157,18 +144,13 @@ fn has_gguf_suffix(text: &str) -> bool {
     text.len() > ".gguf".len() && text.to_ascii_lowercase().ends_with(".gguf")
 }
 
-impl fmt::Display for HfFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.owner, self.repo, self.path)
-    }
-}
-
 impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Starter => f.write_str("starter"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::HuggingFace(file) => write!(f, "hf:{file}"),
+            Self::Repository(repo) => write!(f, "hf:{repo}"),
             Self::Url(url) => f.write_str(url),
         }
     }

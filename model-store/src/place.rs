@@ -4,8 +4,10 @@
 //! ```text
 //! starter                       SmolLM2-135M-Instruct.Q4_1.gguf
 //! hf:OWNER/REPO/a/b.gguf        hf/OWNER/REPO/a/b.gguf
+//! hf:OWNER/REPO@v1/a b.gguf     hf/OWNER/REPO@v1/a%20b.gguf
 //! https://HOST:1/a+b/c.gguf?d   url/https/HOST%3A1/a%2Bb%2Fc.gguf%3Fd
 //! another version of a file     NAME@FIRST-16-DIGITS-OF-ITS-SHA256.gguf beside it
+//! … of one in several parts     NAME@FIRST-16-DIGITS-OF-ITS-SHA256-00001-of-00003.gguf
 //! ```
 //!
 //! A URL is three folders deep whatever its own depth is: no file's name is another one's folder. `%` and
@@ -15,6 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::at_path::PartName;
 use crate::checked::Sum;
 use crate::model_ref::{HfFile, ModelRef, file_name_of_url_path, is_loopback};
 
@@ -56,6 +59,11 @@ pub(crate) fn url_of(names: &[&str]) -> Option<ModelRef> {
 pub(crate) fn of_version(path: &Path, sha256: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let version = &sha256[..sha256.len().min(VERSION_DIGITS)];
+    // The numbers stay at the end: by them the engine finds the other parts.
+    if let Some(part) = PartName::read(&name) {
+        let stem = format!("{}{VERSION_MARK}{version}", part.stem);
+        return path.with_file_name(PartName { stem: &stem, ..part }.name(part.number));
+    }
     path.with_file_name(match name.rsplit_once('.') {
         Some((stem, suffix)) if !stem.is_empty() => format!("{stem}{VERSION_MARK}{version}.{suffix}"),
         _ => format!("{name}{VERSION_MARK}{version}"),
@@ -65,7 +73,8 @@ pub(crate) fn of_version(path: &Path, sha256: &str) -> PathBuf {
 /// Whether `path` is a version of the file at `plain`.
 pub(crate) fn is_version(path: &Path, plain: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let version = name.rsplit_once(VERSION_MARK).map(|(_, rest)| rest.split('.').next().unwrap_or_default());
+    let version =
+        name.rsplit_once(VERSION_MARK).map(|(_, rest)| rest.split(['.', '-']).next().unwrap_or_default());
     version.is_some_and(|version| of_version(plain, version) == path)
 }
 
@@ -94,10 +103,39 @@ pub(crate) fn has_own_legacy_place(url: &str) -> bool {
     is_plain && scheme == "https" && !is_loopback(host)
 }
 
-/// The path of a Hugging Face file below the store's folder. Its names have no characters to escape.
+/// The path of a Hugging Face file below the store's folder.
 pub(crate) fn of_hub_file(file: &HfFile) -> PathBuf {
-    let HfFile { owner, repo, path } = file;
-    ["hf", owner, repo, path].iter().collect()
+    let folder = of_repository(&file.owner, &file.repo, file.revision.as_deref());
+    file.path.split('/').fold(folder, |folder, part| folder.join(escaped(part)))
+}
+
+/// The folder of a repository's files below the store's folder. `@` is in no repository's name.
+pub(crate) fn of_repository(owner: &str, repo: &str, revision: Option<&str>) -> PathBuf {
+    let repo = match revision {
+        Some(revision) => format!("{repo}{VERSION_MARK}{}", escaped(revision)),
+        None => repo.to_owned(),
+    };
+    ["hf", owner, &repo].iter().collect()
+}
+
+/// The Hugging Face file at a path below the store's folder, given as its parts. Nothing for a version, and for
+/// what was put there by hand.
+pub(crate) fn hub_file_of(names: &[&str]) -> Option<ModelRef> {
+    let ["hf", owner, repo, path @ ..] = names else { return None };
+    let (repo, revision) = match repo.split_once(VERSION_MARK) {
+        Some((repo, revision)) => (repo, Some(unescaped(revision)?)),
+        None => (*repo, None),
+    };
+    let path: Option<Vec<String>> = path.iter().map(|part| unescaped(part)).collect();
+    let file = HfFile { owner: (*owner).into(), repo: repo.into(), revision, path: path?.join("/") };
+    let is_its_path = of_hub_file(&file) == names.iter().collect::<PathBuf>();
+    // What cannot be written as a reference was not fetched by one.
+    ModelRef::parse(&format!("hf:{file}")).ok().filter(|_| is_its_path)
+}
+
+/// Whether a part of a path gets a name that is not cut.
+pub(crate) fn fits(part: &str) -> bool {
+    escaped_whole(part).len() <= MAX_NAME_BYTES
 }
 
 fn without_fragment(url: &str) -> &str {
@@ -105,7 +143,17 @@ fn without_fragment(url: &str) -> &str {
 }
 
 /// One name of a path for any text; a text that is too long is cut, and gets its hash.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
+    let mut name = escaped_whole(text);
+    if name.len() > MAX_NAME_BYTES {
+        name.truncate(KEPT_NAME_BYTES);
+        name.push(HASH_MARK);
+        name.push_str(&hash(text));
+    }
+    name
+}
+
+fn escaped_whole(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for (place, byte) in text.bytes().enumerate() {
         match byte {
@@ -116,15 +164,11 @@ fn escaped(text: &str) -> String {
             byte => name.push_str(&format!("%{byte:02X}")),
         }
     }
-    if name.len() > MAX_NAME_BYTES {
-        name.truncate(KEPT_NAME_BYTES);
-        name.push(HASH_MARK);
-        name.push_str(&hash(text));
-    }
     name
 }
 
-fn unescaped(name: &str) -> Option<String> {
+/// A text without its `%XX`; nothing where they are no UTF-8.
+pub(crate) fn unescaped(name: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.bytes();
     while let Some(byte) = rest.next() {

@@ -22,6 +22,7 @@ pub(crate) fn on_the_hub() -> HfFile {
     HfFile {
         owner: "QuantFactory".to_owned(),
         repo: "SmolLM2-135M-Instruct-GGUF".to_owned(),
+        revision: None,
         path: FILE.to_owned(),
     }
 }

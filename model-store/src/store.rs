@@ -2,22 +2,31 @@
 //! never changes or removes a whole file: somebody may serve it, and a fetch may fail. A file whose checksum
 //! is not the one that is asked for stays, and the other version gets a name of its own beside it.
 //!
-//! Rules: ORCH-MODEL-2, ORCH-STORE-1, HOME-MODEL-2
+//! Rules: ORCH-MODEL-2, ORCH-STORE-1, ORCH-STORE-8, HOME-MODEL-2
 
 use std::path::{Path, PathBuf};
 
-use crate::at_path::{AtPath, Obstacle, are_parts_of_one, check_parts, look};
+use crate::at_path::{
+    AtPath, are_parts_of_one, check_parts, files_of, first_of, look, why_empty, with_part_name,
+};
 use crate::checked::Memory;
 use crate::download::{Download, Existing, Tools, adopt_part};
 use crate::error::FetchError;
 use crate::hugging_face;
-use crate::model_ref::ModelRef;
+use crate::model_ref::{HfRepo, ModelRef};
 use crate::place;
 use crate::progress::{Cancel, Progress, Watch};
 use crate::rejections::Rejections;
 use crate::starter;
 use crate::surroundings::Env;
 use crate::web::{Remote, RetryPolicy, Web};
+
+mod parts;
+
+/// The share of the memory that weights may take, in percent. The rest is for the KV cache and buffers.
+const WEIGHTS_PERCENT: u64 = 85;
+/// What an engine takes whatever its model is.
+const RUNTIME_BYTES: u64 = 512 << 20;
 
 /// Finds and fetches models.
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub struct Store {
     surroundings: Env,
     patience: RetryPolicy,
     rejections: Rejections,
+    /// Bytes that the weights of a model may take, where that is known.
+    memory: Option<u64>,
 }
 
 /// A model's file, ready to be loaded.
@@ -59,7 +70,28 @@ impl Store {
     /// A store in a folder, which is made when something is fetched.
     #[must_use]
     pub fn new(dir: PathBuf, surroundings: Env) -> Self {
-        Self { dir, surroundings, patience: RetryPolicy::default(), rejections: Rejections::default() }
+        let (patience, rejections) = (RetryPolicy::default(), Rejections::default());
+        Self { dir, surroundings, patience, rejections, memory: None }
+    }
+
+    /// With the memory of this machine, of which a model's weights may take a share: it decides which quantisation of
+    /// a repository is the best that fits.
+    #[must_use]
+    pub fn with_memory(self, bytes: Option<u64>) -> Self {
+        let for_weights = |bytes: u64| (bytes / 100 * WEIGHTS_PERCENT).saturating_sub(RUNTIME_BYTES);
+        Self { memory: bytes.map(for_weights), ..self }
+    }
+
+    pub(crate) const fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+
+    pub(crate) const fn env(&self) -> &Env {
+        &self.surroundings
+    }
+
+    pub(crate) const fn patience(&self) -> RetryPolicy {
+        self.patience
     }
 
     /// The folder.
@@ -72,7 +104,11 @@ impl Store {
     /// where a `file:` reference says. Looks at names only; [`Self::fetch`] checks.
     #[must_use]
     pub fn locate(&self, model: &ModelRef) -> Option<PathBuf> {
-        self.places(model, None).into_iter().find(|path| path.is_file())
+        let has_all = |path: &PathBuf| match model {
+            ModelRef::File(_) => path.is_file(),
+            _ => files_of(path).iter().all(|part| part.is_file()),
+        };
+        self.places(model, None).into_iter().find(has_all)
     }
 
     /// Where the model's file is, or will be once it is fetched, unless another version is there.
@@ -82,6 +118,13 @@ impl Store {
             ModelRef::Starter => self.dir.join(starter::FILE),
             ModelRef::File(path) => self.surroundings.expand(path),
             ModelRef::HuggingFace(file) => self.dir.join(place::of_hub_file(file)),
+            ModelRef::Repository(repo) => match self.settled(repo) {
+                Some((file, _)) => self.dir.join(place::of_hub_file(&file)),
+                None => {
+                    let HfRepo { owner, repo, revision, .. } = repo;
+                    self.dir.join(place::of_repository(owner, repo, revision.as_deref()))
+                }
+            },
             ModelRef::Url(url) => self.dir.join(place::of_url(url)),
         }
     }
@@ -91,7 +134,7 @@ impl Store {
     #[must_use]
     pub fn may_be(&self, model: &ModelRef, path: &Path) -> bool {
         let plain = self.place(model);
-        let is_of_version = place::is_version(path, &plain);
+        let is_of_version = place::is_version(&first_of(path), &plain);
         let places = [self.locate(model), self.legacy_place(model), Some(plain)];
         is_of_version || places.iter().flatten().any(|place| place == path || are_parts_of_one(place, path))
     }
@@ -107,6 +150,10 @@ impl Store {
                 (version, None, hugging_face::find(&starter::on_the_hub(), &self.surroundings))
             }
             ModelRef::HuggingFace(file) => (version, None, hugging_face::find(file, &self.surroundings)),
+            ModelRef::Repository(repo) => {
+                let settled = self.settled(repo).map(|(file, _)| file);
+                (version, None, settled.and_then(|file| hugging_face::find(&file, &self.surroundings)))
+            }
             ModelRef::Url(url) => {
                 let is_sure = sha256.is_some() || place::has_own_legacy_place(url);
                 (version, self.legacy_place(model).filter(|_| is_sure), None)
@@ -137,30 +184,49 @@ impl Store {
         cancel: &Cancel,
     ) -> Result<Fetched, FetchError> {
         let watch = Watch { progress, cancel };
+        if let ModelRef::Repository(repo) = model {
+            let (file, known) = self.settle(repo, watch)?;
+            return self.fetch_file(&ModelRef::HuggingFace(file), sha256, known.as_deref(), watch);
+        }
+        self.fetch_file(model, sha256, None, watch)
+    }
+
+    /// `known` is the checksum by which a download is verified where none is given: what is here is used as it is.
+    fn fetch_file(
+        &self,
+        model: &ModelRef,
+        sha256: Option<&str>,
+        known: Option<&str>,
+        watch: Watch<'_>,
+    ) -> Result<Fetched, FetchError> {
         let expected = self.expected(model, sha256)?;
-        let found = match self.find(model, expected.as_deref(), watch)? {
-            Presence::Unchecked(path) | Presence::Right(path) => Some(path),
-            Presence::Absent | Presence::Wrong { .. } if matches!(model, ModelRef::File(_)) => {
-                return Err(self.no_file(model, expected.as_deref(), watch));
+        let wanted = expected.as_deref().or(known);
+        let warning = wanted.is_none().then(|| no_checksum(model));
+        loop {
+            let found = match self.find(model, expected.as_deref(), watch)? {
+                Presence::Unchecked(path) | Presence::Right(path) => Some(path),
+                Presence::Absent | Presence::Wrong { .. } if matches!(model, ModelRef::File(_)) => {
+                    return Err(self.no_file(model, expected.as_deref(), watch));
+                }
+                Presence::Absent => None,
+                Presence::Wrong { path, .. } => {
+                    let path = path.display();
+                    watch.progress.note(&format!(
+                        "`{path}` has another checksum and stays; fetching the file beside it"
+                    ));
+                    None
+                }
+            };
+            let path = match found {
+                Some(path) => Some(path),
+                None => self.download(model, wanted, watch)?,
+            };
+            // Otherwise another process brought a file, and may have been told another checksum.
+            if let Some(path) = path {
+                self.fetch_parts(model, &path, watch)?;
+                return Ok(Fetched { path, warning });
             }
-            Presence::Absent => None,
-            Presence::Wrong { path, .. } => {
-                let path = path.display();
-                progress
-                    .note(&format!("`{path}` has another checksum and stays; fetching the file beside it"));
-                None
-            }
-        };
-        let path = match found {
-            Some(path) => path,
-            None => match self.download(model, expected.as_deref(), watch)? {
-                Some(path) => path,
-                // Another process brought a file, and may have been told another checksum.
-                None => return self.fetch(model, sha256, progress, cancel),
-            },
-        };
-        let warning = expected.is_none().then(|| no_checksum(model));
-        Ok(Fetched { path, warning })
+        }
     }
 
     /// Looks whether the model's file is on this machine and is the one that is meant; fetches and changes
@@ -176,6 +242,10 @@ impl Store {
         cancel: &Cancel,
     ) -> Result<Presence, FetchError> {
         let expected = self.expected(model, sha256)?;
+        if let ModelRef::Repository(repo) = model {
+            let Some((file, _)) = self.settled(repo) else { return Ok(Presence::Absent) };
+            return self.find(&ModelRef::HuggingFace(file), expected.as_deref(), Watch { progress, cancel });
+        }
         self.find(model, expected.as_deref(), Watch { progress, cancel })
     }
 
@@ -186,10 +256,15 @@ impl Store {
         watch: Watch<'_>,
     ) -> Result<Presence, FetchError> {
         let mut wrong = None;
+        self.check_first_part(model)?;
         for path in self.places(model, expected) {
+            let path = if matches!(model, ModelRef::File(_)) { with_part_name(path) } else { path };
             match (look(&path)?, model) {
                 (AtPath::File, _) => {}
-                (AtPath::Empty, ModelRef::File(_)) => return Err(empty(path)),
+                (AtPath::Empty, ModelRef::File(_)) => {
+                    let obstacle = why_empty(&path);
+                    return Err(FetchError::Obstacle { path, obstacle });
+                }
                 // A fetch puts the right file in an empty one's place: nobody can serve that.
                 (AtPath::Empty | AtPath::Nothing, _) => continue,
             }
@@ -232,14 +307,20 @@ impl Store {
             (AtPath::File, Some(expected)) => (place::of_version(&plain, expected), Existing::Repair),
             _ => (plain, Existing::Keep),
         };
-        let web = Web::new(&self.surroundings, self.patience);
-        let tools = Tools { web: &web, patience: self.patience, rejections: &self.rejections, watch };
-        let download =
-            |remote: &Remote| Download { remote, target: &target, sha256: expected, existing }.run(&tools);
-        let sum = match model {
-            ModelRef::Starter => download(&starter::remote(&self.surroundings))
-                .map_err(|error| starter::with_ways_out(error, &target))?,
-            ModelRef::HuggingFace(file) => download(&hugging_face::remote(file, None, &self.surroundings))?,
+        let download = |remote: &Remote| {
+            let download = Download { remote, target: &target, sha256: expected, existing };
+            self.download_to(&download, watch)
+        };
+        let is_new = match model {
+            ModelRef::Starter => {
+                let fetched =
+                    self.check_online(model).and_then(|()| download(&starter::remote(&self.surroundings)));
+                fetched.map_err(|error| starter::with_ways_out(error, &target))?
+            }
+            ModelRef::HuggingFace(file) => {
+                self.check_online(model)?;
+                download(&hugging_face::remote(file, None, &self.surroundings))?
+            }
             ModelRef::Url(url) => {
                 let remote = Remote::open(url);
                 if let Some(legacy) = self.legacy_place(model) {
@@ -248,12 +329,22 @@ impl Store {
                 download(&remote)?
             }
             ModelRef::File(_) => unreachable!("a named file is never fetched"),
+            ModelRef::Repository(_) => unreachable!("a repository is settled to a file first"),
         };
-        let Some(sum) = sum else { return Ok(None) };
+        Ok(is_new.then_some(target))
+    }
+
+    /// Fetches one file. Whether it was fetched: another may have come there meanwhile.
+    fn download_to(&self, download: &Download<'_>, watch: Watch<'_>) -> Result<bool, FetchError> {
+        let web = Web::new(&self.surroundings, self.patience);
+        let (patience, rejections, memory) = (self.patience, &self.rejections, self.memory);
+        let tools = Tools { web: &web, patience, rejections, memory, watch };
+        let Some(sum) = download.run(&tools)? else { return Ok(false) };
+        let target = download.target;
         if let Ok(state) = target.metadata() {
-            Memory::in_store(&self.dir).remember(&target, &state, &sum);
+            Memory::in_store(&self.dir).remember(target, &state, &sum);
         }
-        Ok(Some(target))
+        Ok(true)
     }
 
     /// The checksum that the file must have, in lower case. The starter model's is known.
@@ -270,10 +361,6 @@ impl Store {
             (_, given) => Ok(given),
         }
     }
-}
-
-fn empty(path: PathBuf) -> FetchError {
-    FetchError::Obstacle { path, obstacle: Obstacle::Empty }
 }
 
 fn no_checksum(model: &ModelRef) -> String {

@@ -183,13 +183,20 @@ fn read_answer(response: Response<Body>, from: Option<&From<'_>>) -> std::io::Re
                 .and_then(|range| range.strip_prefix("bytes */")?.trim().parse().ok()),
         ),
         (304, None) => Answer::Unchanged,
-        (408 | 425 | 429 | 500..=599, _) => {
-            let wait = header(response.headers(), "retry-after").and_then(|value| value.trim().parse().ok());
-            Answer::Unavailable(status, wait.map(Duration::from_secs))
-        }
+        (408 | 425 | 429 | 500..=599, _) => Answer::Unavailable(status, told_wait(response.headers())),
         (400..=499, _) => Answer::Refused(status),
         _ => Answer::Odd(status),
     })
+}
+
+/// How long a server wants to be left alone: `Retry-After: 30`, else the reset of `RateLimit: "name";r=0;t=30`.
+fn told_wait(headers: &HeaderMap) -> Option<Duration> {
+    let after = header(headers, "retry-after").and_then(|value| value.trim().parse().ok());
+    let reset = || {
+        let fields = header(headers, "ratelimit")?;
+        fields.split([';', ',']).find_map(|field| field.trim().strip_prefix("t=")?.parse().ok())
+    };
+    after.or_else(reset).map(Duration::from_secs)
 }
 
 fn content(response: Response<Body>, total: Option<u64>) -> std::io::Result<Content> {

@@ -74,7 +74,7 @@ pub struct Options {
     /// Let other machines reach `--listen`: a loopback address needs no such word
     #[arg(long, global = true)]
     allow_non_loopback: bool,
-    /// The first pool's model: starter, file:PATH, hf:OWNER/REPO/FILE.gguf or https://…
+    /// The first pool's model: starter, file:PATH, hf:OWNER/REPO/FILE.gguf, hf:OWNER/REPO:QUANT or https://…
     #[arg(long, value_name = "REF", global = true)]
     model: Option<String>,
     /// Where fetched models are kept

@@ -118,6 +118,8 @@ async fn run(
     let listener = server::bind(config.access.listen).map_err(|error| Exit::because(exit::LISTEN, error))?;
     let ollama = config.ollama.listen.map(server::bind_for_ollama).transpose();
     let ollama = ollama.map_err(|error| Exit::because(exit::LISTEN, error))?;
+    let mut probe = pool_manager::probe();
+    let memory = pool_manager::model_memory(&probe.read());
     let parts = Parts {
         listener,
         ollama,
@@ -125,8 +127,8 @@ async fn run(
         engines: engine::built_in().map_err(failed)?,
         build: engine::build(),
         offload: engine::offload(),
-        probe: pool_manager::probe(),
-        store: Store::new(config.models_dir.clone(), Env::of_process()),
+        probe,
+        store: Store::new(config.models_dir.clone(), Env::of_process()).with_memory(memory),
         log: log.last_lines(),
     };
     let mut daemon = Daemon::start(config, parts).map_err(failed)?;

@@ -11,11 +11,12 @@ use roff::{Inline, Roff, bold, roman};
 use crate::args::{CONFIGURATION, Cli, EXAMPLES, SIGNALS};
 
 /// Variables that are no options of the configuration.
-const OTHER_VARIABLES: [(&str, &str); 9] = [
+const OTHER_VARIABLES: [(&str, &str); 10] = [
     ("LLAMA_ORCH_CONFIG", "The configuration file, as `--config` names it."),
     ("LLAMA_ORCH_MODELS", "Another name for `LLAMA_ORCH_MODELS_DIR`."),
     ("HF_TOKEN", "The token for models of the Hugging Face hub that are not open to everyone."),
     ("HF_ENDPOINT", "Where `hf:` models are fetched from, in place of the hub."),
+    ("HF_HUB_OFFLINE", "Set to 1, the hub is not asked: what is on this machine is used."),
     ("HF_HOME, HF_HUB_CACHE", "Where the hub's own programs keep models: they are used from there."),
     (
         "XDG_CONFIG_HOME",

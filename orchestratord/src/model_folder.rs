@@ -138,7 +138,7 @@ impl ModelFolder {
         let since = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         Some(ModelFile {
             name: path.file_name()?.to_string_lossy().into_owned(),
-            bytes: about.len(),
+            bytes: model_store::bytes_of(&path),
             modified_unix_s: since.map(|since| since.as_secs()),
         })
     }
@@ -215,7 +215,7 @@ impl ModelFolder {
         let outcome = fetching.await;
         self.change(id, |fetch| match outcome {
             Ok(Ok(fetched)) => {
-                let bytes = fetched.path.metadata().map_or(fetch.done_bytes, |file| file.len());
+                let bytes = model_store::bytes_of(&fetched.path);
                 (fetch.state, fetch.done_bytes, fetch.total_bytes) = (FetchState::Done, bytes, Some(bytes));
                 fetch.message = fetched.warning.as_deref().map(without_folders);
             }

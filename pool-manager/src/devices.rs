@@ -55,6 +55,18 @@ pub struct ProcessReading {
     pub used_bytes: u64,
 }
 
+/// The memory that a model may be in: that of the cards together, or the machine's own where there is no card. Nothing
+/// where no device says it.
+#[must_use]
+pub fn model_memory(readings: &[DeviceReading]) -> Option<u64> {
+    let total = |is_wanted: fn(&Device) -> bool| {
+        let wanted = readings.iter().filter(|reading| is_wanted(&reading.device));
+        let bytes: u64 = wanted.filter_map(|reading| reading.memory).map(|memory| memory.total_bytes).sum();
+        Some(bytes).filter(|bytes| *bytes > 0)
+    };
+    total(|device| *device != Device::Cpu).or_else(|| total(|device| *device == Device::Cpu))
+}
+
 /// Reads the devices. Behind a trait so that tests can make readings up. Nothing of it is called on the
 /// runtime's threads: it may take milliseconds.
 pub trait DeviceProbe: Send + 'static {

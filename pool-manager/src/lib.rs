@@ -23,7 +23,9 @@ pub mod telemetry;
 
 pub use account::MemoryAccount;
 pub use backoff::{Breaker, Demand, RestartPolicy};
-pub use devices::{DeviceProbe, DeviceReading, NoDevices, ProcessReading, probe, process_memory};
+pub use devices::{
+    DeviceProbe, DeviceReading, NoDevices, ProcessReading, model_memory, probe, process_memory,
+};
 pub use fit::{Fit, FitQuery, Need, Placement};
 pub use fleet::{Fleet, Outlet, Passed, ReloadCandidate};
 pub use ledger::{Holding, Ledger, LedgerView, Reservation};

@@ -65,7 +65,8 @@ impl Shelf {
                 failure.hint.as_ref().map_or_else(|| check.to_owned(), |hint| format!("{hint}\n{check}"));
             failure.hint(hint)
         })?;
-        let store = Store::new(loaded.config.models_dir.clone(), Env::of_process());
+        let memory = pool_manager::model_memory(&pool_manager::probe().read());
+        let store = Store::new(loaded.config.models_dir.clone(), Env::of_process()).with_memory(memory);
         Ok(Self { store, config: loaded.config })
     }
 

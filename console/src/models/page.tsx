@@ -77,7 +77,7 @@ function Fetches({ fetches, onChange }: { fetches: StoreFetch[]; onChange: () =>
           Fetch
         </button>
         <p id="fetch-forms" class="dim small">
-          <code>hf:OWNER/REPO/FILE.gguf</code>, <code>https://…</code> or <code>starter</code>. Nothing that is served changes; a transfer that breaks off goes on later.
+          <code>hf:OWNER/REPO/FILE.gguf</code>, <code>hf:OWNER/REPO:QUANT</code>, <code>https://…</code> or <code>starter</code>. Nothing that is served changes; a transfer that breaks off goes on later.
         </p>
         <p id="fetch-wrong" class="problem" role="alert">
           {wrong && <Said text={wrong} />}

@@ -610,7 +610,7 @@ pub struct ModelFit {
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFitRequest {
-    ///`starter`, `file:PATH`, `hf:OWNER/REPO/FILE.gguf` or `https://HOST/FILE.gguf`, its file being on this machine.
+    ///`starter`, `file:PATH`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT`, `hf:OWNER/REPO` or `https://HOST/FILE.gguf`, its file being on this machine.
     pub model_ref: ::std::string::String,
 }
 ///What a model says of itself.
@@ -957,7 +957,7 @@ pub struct ReloadProgress {
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadRequest {
-    ///The model: `starter`, `file:PATH` or a path that ends in `.gguf`, `hf:OWNER/REPO/FILE.gguf` or `https://...`; for a pool of another engine, the name by which that engine serves it. A relative path starts from the folder of the daemon.
+    ///The model: `starter`, `file:PATH` or a path that ends in `.gguf`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT`, `hf:OWNER/REPO` or `https://...`; for a pool of another engine, the name by which that engine serves it. A relative path starts from the folder of the daemon.
     pub new_model_ref: ::std::string::String,
     ///The SHA-256 that its file must have, in hexadecimal.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -1562,7 +1562,7 @@ pub struct StoreFetch {
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct StoreFetchRequest {
-    ///`starter`, `hf:OWNER/REPO/FILE.gguf` or `https://HOST/FILE.gguf`.
+    ///`starter`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT`, `hf:OWNER/REPO` or `https://HOST/FILE.gguf`.
     pub model_ref: ::std::string::String,
     ///The checksum that the file must have, in 64 hexadecimal digits. It is not checked when absent.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -1646,14 +1646,14 @@ impl ::std::convert::TryFrom<::std::string::String> for StoreFetchState {
         value.parse()
     }
 }
-///One file.
+///One model; one in several files is one.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
 pub struct StoredModel {
     ///What serves it in a reload.
     pub model_ref: ::std::string::String,
     ///The file's name, without its ending.
     pub name: ::std::string::String,
-    ///Bytes of it that are here.
+    ///Bytes of it that are here, of all its files together.
     pub bytes: u64,
     ///Bytes that it has once it is whole. Absent where nobody has said.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]

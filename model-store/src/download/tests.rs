@@ -81,6 +81,7 @@ impl Bench {
             web: &self.web,
             patience: self.patience,
             rejections: &self.rejections,
+            memory: None,
             watch: Watch { progress, cancel },
         };
         let (remote, target) = (Remote::open(url), self.target());
@@ -113,9 +114,11 @@ impl Bench {
 /// More than any part of the way holds at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Bytes that differ everywhere, more than one chunk of them.
+/// A model whose bytes differ everywhere, more than one chunk of them.
 fn model(seed: u8) -> Vec<u8> {
-    (0..CHUNK_BYTES as u32 * 2 + 77).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect()
+    let bytes =
+        (0..CHUNK_BYTES as u32 * 2 + 73).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed);
+    b"GGUF".iter().copied().chain(bytes).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -391,6 +394,69 @@ fn an_empty_file_is_not_a_model() {
     );
 }
 
+/// ORCH-STORE-7
+#[test]
+fn a_page_or_a_pointer_is_not_kept_whatever_the_checksum() {
+    let page = "<!DOCTYPE html><html><body>Please log in</body></html>".repeat(40);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 4920739232\n";
+    for (body, what) in [
+        (page.clone(), "a page of HTML, not a model"),
+        (pointer.to_owned(), "a Git LFS pointer, not the model that it stands for"),
+    ] {
+        let server = Server::start(move |_, _| Reply::whole(body.as_bytes()));
+        for sum in [None, Some("ab")] {
+            let bench = Bench::new();
+            assert_eq!(
+                bench.refusal(&server, sum),
+                format!(
+                    "`HOST` sent something else than a model: it is {what}\n  hint: open http://HOST/m.gguf in a browser \
+                     to see"
+                )
+            );
+            assert_eq!(bench.names(), Vec::<String>::new());
+        }
+    }
+    let server = Server::start(move |_, _| Reply::whole(page.as_bytes()));
+    let error =
+        Bench::new().fetch(&server.url("/o/r/blob/main/m.gguf"), None).expect_err("a page").to_string();
+    assert!(
+        error.ends_with(&format!("its content is at {}", server.url("/o/r/resolve/main/m.gguf"))),
+        "{error}"
+    );
+}
+
+/// ORCH-STORE-7
+#[test]
+fn a_file_that_does_not_begin_as_a_model_is_not_kept() {
+    let server = Server::start(|_, _| Reply::whole(&[7; 100_000]));
+    let bench = Bench::new();
+    let refusal = bench.refusal(&server, None);
+    assert!(refusal.contains("it does not begin with `GGUF`, as every model file does"), "{refusal}");
+    assert_eq!(bench.names(), Vec::<String>::new());
+}
+
+/// ORCH-STORE-8
+#[test]
+fn a_server_is_left_alone_as_long_as_it_says_within_a_bound() {
+    let second = Duration::from_secs(1);
+    assert_eq!(HASTY.wait(1, Some(120 * second)), Some(120 * second));
+    assert_eq!(HASTY.wait(1, Some(MAX_TOLD_WAIT)), Some(MAX_TOLD_WAIT));
+    assert_eq!(HASTY.wait(1, Some(MAX_TOLD_WAIT + second)), None);
+    assert_eq!(HASTY.wait(40, None), Some(MAX_BACKOFF));
+
+    let server = Server::start(|_, before| match before {
+        0 => Reply::status(429).with("RateLimit", "\"resolvers\";r=0;t=1"),
+        _ => Reply::status(429).with("Retry-After", "3600"),
+    });
+    let (bench, heard) = (Bench::new(), RecordedProgress::default());
+    let error = bench.fetch_watched(&server.url("/m.gguf"), None, &heard, &Cancel::default());
+    let error = error.expect_err("too long").to_string();
+    assert!(error.contains("the server answers 429, and wants no request for 3600 s"), "{error}");
+    assert_eq!(server.asked().len(), 2);
+    let notes = heard.notes.lock().expect("unpoisoned").join("\n");
+    assert!(notes.ends_with("the server answers 429; trying again in 1 s"), "{notes}");
+}
+
 #[test]
 fn a_port_that_nobody_listens_on_says_what_to_do() {
     let server = Server::start(|_, _| Reply::status(500));
@@ -544,6 +610,7 @@ fn a_folder_that_cannot_be_made_says_what_to_set() {
         web: &bench.web,
         patience: HASTY,
         rejections: &bench.rejections,
+        memory: None,
         watch: Watch { progress: &Silent, cancel: &Cancel::default() },
     };
     let target = file.join("m.gguf");

@@ -3,7 +3,7 @@
 use super::*;
 
 fn file() -> HfFile {
-    HfFile { owner: "o".into(), repo: "r".into(), path: "sub/f.gguf".into() }
+    HfFile { owner: "o".into(), repo: "r".into(), revision: None, path: "sub/f.gguf".into() }
 }
 
 fn put(cache: &Path, commit: &str, main: Option<&str>) -> PathBuf {
@@ -60,6 +60,11 @@ fn the_hub_is_asked_at_its_endpoint_with_the_users_token() {
     assert_eq!((plain.source_name.as_str(), plain.authorization), ("huggingface.co", None));
 
     let env = [("HF_ENDPOINT", "https://mirror.example/".to_owned()), ("HF_TOKEN", "hf_secret".to_owned())];
+    let spaced = HfFile { revision: Some("refs/pr/1".into()), path: "a b/größe.gguf".into(), ..file() };
+    assert_eq!(
+        remote(&spaced, None, &machine(root.path(), &[])).url,
+        "https://huggingface.co/o/r/resolve/refs%2Fpr%2F1/a%20b/gr%C3%B6%C3%9Fe.gguf"
+    );
     let mirror = remote(&file(), Some("abc"), &machine(root.path(), &env));
     assert_eq!(mirror.url, "https://mirror.example/o/r/resolve/abc/sub/f.gguf");
     assert_eq!(mirror.authorization.as_deref(), Some("Bearer hf_secret"));

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::at_path::Obstacle;
 use crate::checked::Sum;
 use crate::disk::beside;
 use crate::download::server::{Reply, Server};
 use crate::download::tests::{HASTY, RecordedProgress};
 use crate::progress::{Phase, Silent};
+
+mod hub;
 
 const CONTENT: &[u8] = b"GGUF and so on";
 
@@ -117,12 +120,12 @@ fn a_url_lands_under_its_host_and_is_fetched_once() {
 
 #[test]
 fn files_that_only_a_query_tells_apart_are_two_files() {
-    let server = Server::start(|asked, _| Reply::whole(asked.path.as_bytes()));
+    let server = Server::start(|asked, _| Reply::whole(format!("GGUF{}", asked.path).as_bytes()));
     let machine = Machine::new(&[]);
     let places: Vec<PathBuf> = ["/download?file=a.gguf", "/download?file=b.gguf", "/download"]
         .map(|path| {
             let fetched = machine.fetch(&server.url(path), None).expect("the file");
-            assert_eq!(std::fs::read(&fetched.path).expect("the file"), path.as_bytes());
+            assert_eq!(std::fs::read(&fetched.path).expect("the file"), format!("GGUF{path}").as_bytes());
             fetched.path
         })
         .into();

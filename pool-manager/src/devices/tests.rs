@@ -38,3 +38,18 @@ fn without_cards_there_is_the_processor_and_one_log_line() {
     });
     assert_eq!(lines.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_model_may_be_in_the_memory_of_the_cards_or_else_in_that_of_the_machine() {
+    let reading = |device: Device, total_bytes: u64| DeviceReading {
+        device,
+        name: String::new(),
+        memory: Some(MemoryReading { total_bytes, used_bytes: 0, free_bytes: total_bytes }),
+        utilization: None,
+    };
+    let card = |index: u32, bytes: u64| reading(Device::Gpu { uuid: index.to_string(), index }, bytes);
+    let cpu = reading(Device::Cpu, 64);
+    assert_eq!(model_memory(&[cpu.clone(), card(0, 24), card(1, 8)]), Some(32));
+    assert_eq!(model_memory(&[cpu]), Some(64));
+    assert_eq!(model_memory(&[]), None);
+}

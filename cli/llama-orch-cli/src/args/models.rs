@@ -13,19 +13,22 @@ Examples:
   llama-orch models remove hf:OWNER/REPO/FILE.gguf   give its disk space back
   llama-orch models --json | jq -r '.files[].model_ref'
 
-A model is named as in the configuration: `starter`, `hf:OWNER/REPO/FILE.gguf`, `https://HOST/FILE.gguf`, \
-`file:PATH` or a path that ends in .gguf. Files are those of the models folder of this machine: `models_dir` of \
+A model is named as in the configuration: `starter`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT`, \
+`hf:OWNER/REPO` (the best quantisation that fits), `https://HOST/FILE.gguf`, `file:PATH` or a path that ends in .gguf. Files are those of the models folder of this machine: `models_dir` of \
 the daemon's `llama-orch.yaml`, or LLAMA_ORCH_MODELS.";
 
 const PULL_EXAMPLES: &str = "\
 Examples:
   llama-orch models pull hf:bartowski/SmolLM2-360M-Instruct-GGUF/SmolLM2-360M-Instruct-Q4_K_M.gguf
+  llama-orch models pull bartowski/SmolLM2-360M-Instruct-GGUF:Q4_K_M
+  llama-orch models pull hf:bartowski/SmolLM2-360M-Instruct-GGUF    the best quantisation that fits
   llama-orch models pull https://example.org/model.gguf --sha256 b179c952…
   HF_TOKEN=… llama-orch models pull hf:OWNER/PRIVATE/FILE.gguf
   llama-orch reload default \"file:$(llama-orch models pull hf:OWNER/REPO/FILE.gguf)\"
 
 The path of the file is printed to standard output once it is whole. What was fetched stays when the command is \
-ended: the next `pull`, or the daemon, goes on from there.";
+ended: the next `pull`, or the daemon, goes on from there. A model in several files is named by its first one, and all \
+are fetched. With HF_HUB_OFFLINE=1 the hub is not asked.";
 
 const REMOVE_EXAMPLES: &str = "\
 Examples:
@@ -210,7 +213,7 @@ pub struct ReloadArgs {
     /// The model it is to serve; the present one reads its file anew.
     ///
     /// As in the configuration: `starter`, `file:PATH` or a path that ends in .gguf, `hf:OWNER/REPO/FILE.gguf`,
-    /// `https://…`; for a pool of another engine, the name by which that engine serves it.
+    /// `hf:OWNER/REPO:QUANT`, `https://…`; for a pool of another engine, the name by which that engine serves it.
     pub model: String,
     /// The SHA-256 that its file must have, in hexadecimal.
     #[arg(long, value_name = "HEX", value_parser = sha256)]

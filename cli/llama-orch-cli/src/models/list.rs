@@ -60,7 +60,7 @@ fn to_json(shelf: &Shelf, files: &[KeptFile], health: Option<&Health>) -> String
             };
             json!({
                 "model_ref": file.model, "path": file.path, "bytes": file.bytes, "total_bytes": total,
-                "complete": file.extent == Extent::Whole, "pools": users,
+                "files": file.files, "complete": file.extent == Extent::Whole, "pools": users,
             })
         })
         .collect();
@@ -98,10 +98,11 @@ fn render_files(shelf: &Shelf, files: &[KeptFile], health: Option<&Health>, pale
             ModelRef::File(path) => path.strip_prefix(dir).unwrap_or(path).display().to_string(),
             model => model.to_string(),
         };
+        let name = if file.files > 1 { format!("{name} ({} files)", file.files) } else { name };
         table.row([name.into(), size, users(shelf, health, file).join(", ").into()]);
     }
     let bytes = files.iter().map(|file| file.bytes).sum();
-    let count = text::count(files.len() as u64, "file");
+    let count = text::count(files.iter().map(|file| u64::from(file.files)).sum(), "file");
     format!("{}{count}, {}, in {}\n", table.render(palette, ""), text::bytes(bytes), dir.display())
 }
 

@@ -88,7 +88,7 @@ fn said(cx: &mut Context, model: &str, fetched: &Fetched, json: bool) -> Result<
         cx.ui.note(warning);
     }
     if json {
-        let bytes = fetched.path.metadata().ok().map(|state| state.len());
+        let bytes = model_store::bytes_of(&fetched.path);
         let line =
             json!({ "model_ref": model, "path": fetched.path, "bytes": bytes, "warning": fetched.warning });
         return Ok(cx.ui.print(&line.to_string())?);

@@ -31,7 +31,7 @@ pub async fn show(cx: &mut Context, args: &ShowArgs) -> Result<Exit, Stop> {
     let shelf = Shelf::find()?;
     let daemon = Daemon::ask(cx).await?;
     let found = find(&shelf, daemon.health(), &args.model)?;
-    let bytes = found.path.as_ref().and_then(|path| path.metadata().ok()).map(|state| state.len());
+    let bytes = found.path.as_ref().map(|path| model_store::bytes_of(path));
     if args.json {
         let whole =
             json!({ "model_ref": found.model, "path": found.path, "bytes": bytes, "pools": found.pools });

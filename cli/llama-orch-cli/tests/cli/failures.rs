@@ -257,7 +257,9 @@ fn the_list_of_commands_with_json_is_whole() {
 /// ORCH-CLI-22
 #[test]
 fn names_of_other_programs_get_the_form_that_works_here() {
-    for (name, says) in [("llama3.2", "hf:OWNER/REPO/FILE.gguf"), ("hf.co/o/r:Q4_K_M", "hf:o/r/FILE.gguf")] {
+    for (name, says) in
+        [("llama3.2", "hf:OWNER/REPO:QUANT"), ("https://huggingface.co/o/r", "`hf:o/r:QUANT`")]
+    {
         let done = run(program(&["pull", name]));
         assert_eq!(done.code, Some(2), "{done:?}");
         assert!(done.err.contains(says), "{name}: {done:?}");

@@ -195,7 +195,7 @@ fn what_cannot_be_pulled_is_said() {
 fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
     let machine = Machine::with(&[]);
     let rest = "HTTP/1.1 206 Partial Content\r\nContent-Length: 6\r\nContent-Range: bytes 4-9/10\r\nETag: \"1\"\r\nConnection: close\r\n\r\n456789";
-    let web = Daemon::with(vec![file("0123", 10).open(), Exchange::raw(rest)]);
+    let web = Daemon::with(vec![file("GGUF", 10).open(), Exchange::raw(rest)]);
     let url = format!("{}/m.gguf", web.url());
     let mut child = machine.program(&nowhere(), &["models", "pull", "-v", &url]).spawn().unwrap();
     let mut err = child.stderr.take().unwrap();
@@ -210,7 +210,7 @@ fn ctrl_c_keeps_what_was_fetched_and_the_next_pull_goes_on() {
     assert!(part().is_some(), "the part is kept");
     let done = machine.run(&nowhere(), &["models", "pull", &url]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(std::fs::read_to_string(done.out.trim_end()).unwrap(), "0123456789");
+    assert_eq!(std::fs::read_to_string(done.out.trim_end()).unwrap(), "GGUF456789");
     assert_eq!(web.requests()[1].headers["range"], "bytes=4-");
 }
 

@@ -330,7 +330,8 @@ fn wrong_words_are_refused_with_the_right_ones() {
     refuses(
         "pools: [{model: llama3}]",
         "FILE:1:17: `pools[0].model` is `llama3`, which is not a model: it has none of the known forms\n  hint: use \
-         `starter`, `file:PATH`, a path that ends in `.gguf`, `hf:OWNER/REPO/FILE.gguf` or `https://HOST/FILE.gguf`",
+         `starter`, `file:PATH`, a path that ends in `.gguf`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT` or \
+         `https://HOST/FILE.gguf`",
     );
     refuses("models_dir: ''", "FILE:1:13: `models_dir` is empty; leave it out or give it a value");
 }

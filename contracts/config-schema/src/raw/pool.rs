@@ -16,8 +16,9 @@ pub struct Pool {
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,62}$"))]
     pub id: String,
     /// The model: `starter` (a small instruct model, fetched once), `file:PATH` or a path that ends in
-    /// `.gguf`, `hf:OWNER/REPO/FILE.gguf`, or `https://…`. With `server.url`, and with another engine than
-    /// `llamacpp`, the name by which that server serves it.
+    /// `.gguf`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT`, `hf:OWNER/REPO` (the best quantisation that fits), each also
+    /// with `@REVISION` behind the repository, or `https://…`. Of a model in several files the first is named. With
+    /// `server.url`, and with another engine than `llamacpp`, the name by which that server serves it.
     #[schemars(length(min = 1))]
     // ORCH-MODEL-1
     pub model: String,

@@ -98,7 +98,7 @@ fn failed(message: String) -> Refused {
 
 /// What a client names, as far as it can be fetched.
 fn fetchable(name: &str) -> Result<ModelRef, Refusal> {
-    const INSTEAD: &str = "the library of Ollama is not reached from here; use `hf:OWNER/REPO/FILE.gguf`, \
+    const INSTEAD: &str = "the library of Ollama is not reached from here; use `hf:OWNER/REPO:QUANT`, `hf:OWNER/REPO/FILE.gguf`, \
                            `https://HOST/FILE.gguf` or `starter`";
     match ModelRef::parse(name) {
         Ok(ModelRef::File(_)) => Err(Refusal::Invalid(format!(

@@ -1,25 +1,16 @@
 use super::hint;
 
 #[test]
-fn a_repository_without_a_file_is_completed() {
-    for name in [
-        "hf.co/bartowski/Some-GGUF:Q4_K_M",
-        "https://huggingface.co/bartowski/Some-GGUF",
-        "hf:bartowski/Some-GGUF",
-    ] {
-        let hint = hint(name).expect(name);
-        assert!(hint.contains("`hf:bartowski/Some-GGUF/FILE.gguf`"), "{name}: {hint}");
-    }
+fn a_repository_without_its_form_is_completed() {
+    let hint = hint("bartowski/Some-GGUF").expect("a repository");
+    assert!(hint.contains("`hf:bartowski/Some-GGUF:QUANT`"), "{hint}");
 }
 
 #[test]
 fn a_name_of_ollamas_library_gets_the_form_that_works() {
     for name in ["llama3.2", "qwen3:8b", "someone/model:latest"] {
         let hint = hint(name).expect(name);
-        assert!(
-            hint.contains("`hf:OWNER/REPO/FILE.gguf`") && hint.contains("import ollama"),
-            "{name}: {hint}"
-        );
+        assert!(hint.contains("`hf:OWNER/REPO:QUANT`") && hint.contains("import ollama"), "{name}: {hint}");
     }
 }
 
