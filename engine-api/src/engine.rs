@@ -10,6 +10,7 @@ use futures_core::future::BoxFuture;
 use orchestrator_core::{Millis, ReplicaId, SessionId, TaskId, TokenCount};
 use serde::{Deserialize, Serialize};
 
+use crate::load_options::LoadOptions;
 use crate::text::{self, TextAnswer, TextQuery};
 
 use generation::{EndReport, GenerateRequest, Input, OutputChunk, Workload};
@@ -84,6 +85,8 @@ pub struct ReplicaSpec {
     pub device: Device,
     /// Layers put on the card; all of them when absent. Of no meaning on [`Device::Cpu`].
     pub gpu_layers: Option<u32>,
+    /// How the model is loaded and computed with: for the built-in engine.
+    pub options: LoadOptions,
 }
 
 /// What an engine is, once it is ready. All of it is read off the engine, none of it assumed.

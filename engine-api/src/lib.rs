@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod engine;
+pub mod load_options;
 pub mod redact;
 pub mod text;
 
@@ -16,4 +17,5 @@ pub use engine::{
     LoadProgress, MeasureError, Measured, MemoryEstimate, ModelFacts, ReplicaSpec, SessionKv, StartError,
     StopOutcome, TaskSink,
 };
+pub use load_options::LoadOptions;
 pub use text::{Question, QuestionAnswer, TextAnswer, TextQuery, TokenPiece};

@@ -14,6 +14,8 @@ use engine_tgi::TgiFactory;
 use engine_triton::TritonFactory;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
+use crate::pools;
+
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -108,7 +110,7 @@ pub fn for_pool(
     };
     let mut servers = Vec::with_capacity(attaches.len());
     for attach in attaches {
-        match http_config(server, attach, model) {
+        match http_config(pool, server, attach, model) {
             Ok(config) => servers.push(adapter(pool.engine, config)),
             Err(why) => return Arc::new(Unavailable { kind: kind(pool.engine), why }),
         }
@@ -143,7 +145,12 @@ fn attaches(server: &ServerConfig) -> Result<Vec<Attach>, String> {
     }
 }
 
-fn http_config(server: &ServerConfig, attach: Attach, model: &PoolModel) -> Result<HttpEngineConfig, String> {
+fn http_config(
+    pool: &PoolConfig,
+    server: &ServerConfig,
+    attach: Attach,
+    model: &PoolModel,
+) -> Result<HttpEngineConfig, String> {
     let key = server.api_key.as_ref().map(|key| Secret::new(key.expose()));
     Ok(HttpEngineConfig {
         attach,
@@ -155,6 +162,7 @@ fn http_config(server: &ServerConfig, attach: Attach, model: &PoolModel) -> Resu
         },
         ca_file: server.ca_file.clone(),
         stop_command: server.stop_command.clone(),
+        template_kwargs: pools::template_kwargs(&pool.options),
         timeouts: Timeouts {
             start: server.start_timeout,
             silence: server.silence_timeout,

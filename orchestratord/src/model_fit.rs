@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config_schema::{DEFAULT_SLOTS, DevicesChoice};
-use engine_api::{Device, EngineFactory, ReplicaSpec, StartError};
+use engine_api::{Device, EngineFactory, LoadOptions, ReplicaSpec, StartError};
 use model_store::{ModelRef, Store};
 use orchestrator_core::{PoolId, ReplicaId};
 use pool_manager::fit::{CtxRequest, DeviceCandidate, FitQuery};
@@ -105,5 +105,6 @@ fn spec(file: &Path, device: Device) -> ReplicaSpec {
         threads: None,
         device,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }

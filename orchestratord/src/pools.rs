@@ -18,6 +18,7 @@ use crate::pool_protocol::{Order, PoolEvent, PoolKey};
 mod controller;
 mod estimates;
 mod fetch;
+mod load_options;
 mod place;
 mod reload;
 mod residents;
@@ -25,6 +26,7 @@ mod resources;
 mod state;
 
 use controller::PoolController;
+pub(crate) use load_options::template_kwargs;
 pub(crate) use place::{devices, need_of};
 pub use residents::Residents;
 #[cfg(test)]

@@ -46,8 +46,8 @@ impl<'a> Check<'a> {
     /// Holds a node against a shape.
     pub(crate) fn walk(&mut self, node: &Node, shape: &Shape, path: &Path) {
         match (shape, &node.value) {
-            (_, Value::Null) => {}
-            (Shape::Fields(fields), Value::Map(entries)) => {
+            (_, Value::Null) | (Shape::Any, _) => {}
+            (Shape::Fields(fields) | Shape::WordOrFields { fields, .. }, Value::Map(entries)) => {
                 for entry in entries {
                     match fields.get(&entry.key) {
                         Some(field) => self.walk(&entry.node, field, &path.key(&entry.key)),
@@ -116,6 +116,11 @@ fn misfit(value: &Value, shape: &Shape, path: &Path) -> Option<(String, Option<S
         (Shape::IntegerOrWord { min, max, words }, _) => {
             is(&format!("a whole number from {min} to {max}, or {}", choices(words)))
         }
+        (Shape::WordOrFields { words, .. }, Value::Text(word)) if words.contains(word) => None,
+        (Shape::WordOrFields { words, fields }, _) => {
+            let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+            is(&format!("{}, or a section with options ({})", choices(words), known.join(", ")))
+        }
         (Shape::Number { min, max }, Value::Integer(number)) if (*min..=*max).contains(&(*number as f64)) => {
             None
         }
@@ -164,6 +169,8 @@ fn misfit(value: &Value, shape: &Shape, path: &Path) -> Option<(String, Option<S
             let known: Vec<&str> = fields.keys().map(String::as_str).collect();
             is(&format!("a section with options ({})", known.join(", ")))
         }
+        (Shape::Any, _) => is("a value"),
+        (Shape::Named(item), _) if **item == Shape::Any => is("a section of names and values"),
         (Shape::Named(_), _) => is("a section of names, each with its own options"),
     }
 }

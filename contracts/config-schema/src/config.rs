@@ -8,14 +8,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::raw::{
-    Engine, LogFormat, LogLevel, PoolDefaults, ReasoningDefaults, ReasoningEffort, SamplerProfile, WhenFull,
+    AllLayers, Engine, ExpertsOnCpu, FlashAttention, KvType, LogFormat, LogLevel, PoolDefaults, Pooling,
+    ReasoningDefaults, ReasoningEffort, Rope, RopeScaling, SamplerProfile, WhenFull,
 };
+pub use engine_options::{ChatTemplate, EngineOptions, LoraAdapter};
 pub use pool::{
     ApiKey, CtxChoice, DeviceChoice, DevicesChoice, PoolConfig, PoolModel, ServerConfig, ServerSource,
 };
 
+pub(crate) use engine_options::CHATML;
 pub(crate) use pool::AUTO;
 
+mod engine_options;
 mod pool;
 
 /// A whole configuration.

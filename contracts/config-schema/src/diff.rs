@@ -3,6 +3,8 @@
 //!
 //! Rules: ORCH-CONF-9
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde_json::{Map, Value};
 
 use crate::config::Config;
@@ -41,6 +43,12 @@ fn comparable(config: &Config) -> Value {
         let mut options = options.clone();
         if let Some(key) = pool.server.as_ref().and_then(|server| server.api_key.as_ref()) {
             options["server"]["api_key"] = key.expose().into();
+        }
+        // The same file may hold another template.
+        if let Some(template) = &pool.options.chat_template {
+            let mut hash = DefaultHasher::new();
+            template.source.hash(&mut hash);
+            options["chat_template"] = format!("{} ({:016x})", template.name(), hash.finish()).into();
         }
         (format!("[{}]", pool.id), options)
     });

@@ -120,9 +120,16 @@ fn read(shape: &Shape, text: &str, origin: &Origin) -> Value {
             Some(Value::List(items.map(node).collect()))
         }
         Shape::LoneOrList { list, .. } if text.contains(',') => return read(list, text, origin),
+        Shape::Any => text
+            .parse()
+            .map(Value::Bool)
+            .or_else(|_| text.parse().map(Value::Integer))
+            .or_else(|_| text.parse().map(Value::Number))
+            .ok(),
         Shape::LoneOrList { .. }
         | Shape::Text { .. }
         | Shape::OneOf(_)
+        | Shape::WordOrFields { .. }
         | Shape::Fields(_)
         | Shape::Named(_) => None,
     };
@@ -137,10 +144,12 @@ pub(crate) fn path_of(shape: &Shape, name: &str) -> Option<Path> {
 /// The path of the option that a variable's name without the prefix stands for.
 fn find(shape: &Shape, rest: &str, node: Option<&Node>, path: &Path) -> Option<Path> {
     match shape {
-        Shape::Fields(fields) => fields.iter().find_map(|(key, field)| {
-            let after = rest.strip_prefix(key.to_uppercase().as_str())?;
-            step(field, after, below(node, &Step::Key(key.clone())), &path.key(key))
-        }),
+        Shape::Fields(fields) | Shape::WordOrFields { fields, .. } => {
+            fields.iter().find_map(|(key, field)| {
+                let after = rest.strip_prefix(key.to_uppercase().as_str())?;
+                step(field, after, below(node, &Step::Key(key.clone())), &path.key(key))
+            })
+        }
         Shape::List { item, .. } if matches!(**item, Shape::Fields(_)) => {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let index = rest[..digits].parse().ok()?;
@@ -190,6 +199,8 @@ fn is_leaf(shape: &Shape) -> bool {
         | Shape::Number { .. }
         | Shape::Text { .. }
         | Shape::OneOf(_)
+        | Shape::Any
+        | Shape::WordOrFields { .. }
         | Shape::LoneOrList { .. } => true,
         Shape::List { item, .. } => matches!(**item, Shape::Text { .. }),
         Shape::Fields(_) | Shape::Named(_) => false,

@@ -23,10 +23,11 @@ mod tree;
 mod variables;
 
 pub use config::{
-    Access, ApiKey, Config, CtxChoice, DeviceChoice, DevicesChoice, Engine, LimitsConfig, LogConfig,
-    LogFormat, LogLevel, OllamaConfig, PoolConfig, PoolDefaults, PoolModel, QueueConfig, ReasoningDefaults,
-    ReasoningEffort, SamplerProfile, ServerConfig, ServerSource, SessionsConfig, StreamConfig, Token,
-    WhenFull, WorkerConfig,
+    Access, AllLayers, ApiKey, ChatTemplate, Config, CtxChoice, DeviceChoice, DevicesChoice, Engine,
+    EngineOptions, ExpertsOnCpu, FlashAttention, KvType, LimitsConfig, LogConfig, LogFormat, LogLevel,
+    LoraAdapter, OllamaConfig, PoolConfig, PoolDefaults, PoolModel, Pooling, QueueConfig, ReasoningDefaults,
+    ReasoningEffort, Rope, RopeScaling, SamplerProfile, ServerConfig, ServerSource, SessionsConfig,
+    StreamConfig, Token, WhenFull, WorkerConfig,
 };
 pub use diff::Difference;
 pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::{
-    AUTO, Config, CtxChoice, DevicesChoice, PoolConfig, QueueConfig, ServerConfig, ServerSource,
+    AUTO, ChatTemplate, Config, CtxChoice, DevicesChoice, EngineOptions, FlashAttention, KvType, LoraAdapter,
+    PoolConfig, QueueConfig, Rope, ServerConfig, ServerSource,
 };
 use crate::raw;
 
@@ -86,6 +87,7 @@ fn pool(pool: &PoolConfig) -> raw::Pool {
         Some(server) => server.slots,
         None => Some(pool.slots),
     };
+    let options = &pool.options;
     raw::Pool {
         id: pool.id.as_str().to_owned(),
         model: pool.model.to_string(),
@@ -100,11 +102,37 @@ fn pool(pool: &PoolConfig) -> raw::Pool {
         threads: pool.threads,
         devices: (!attached).then(|| devices(&pool.devices)),
         gpu_layers: pool.gpu_layers,
+        experts_on_cpu: options.experts_on_cpu,
+        kv_type: kv_type(options),
+        flash_attention: (options.flash_attention != FlashAttention::Auto).then_some(options.flash_attention),
+        batch: options.batch,
+        ubatch: options.ubatch,
+        threads_batch: options.threads_batch,
+        mmap: options.mmap,
+        mlock: options.mlock,
+        rope: (options.rope != Rope::default()).then_some(options.rope),
+        pooling: options.pooling,
+        lora: options.lora.iter().map(lora).collect(),
+        chat_template: options.chat_template.as_ref().map(ChatTemplate::name),
+        template_kwargs: options.template_kwargs.clone(),
         replicas: pool.replicas,
         preload: pool.preload,
         idle_unload_s: pool.idle_unload.map(seconds),
         queue: queue(&pool.queue),
     }
+}
+
+/// The types of the KV cache; nothing where they are the default.
+fn kv_type(options: &EngineOptions) -> Option<raw::KvTypes> {
+    match (options.kv_type_k, options.kv_type_v) {
+        (KvType::F16, KvType::F16) => None,
+        (k, v) if k == v => Some(raw::KvTypes::Both(k)),
+        (k, v) => Some(raw::KvTypes::Each(raw::KvTypeOfEach { k, v })),
+    }
+}
+
+fn lora(adapter: &LoraAdapter) -> raw::Lora {
+    raw::Lora { file: adapter.file.display().to_string(), scale: adapter.scale }
 }
 
 const fn ctx(ctx: CtxChoice) -> raw::Ctx {

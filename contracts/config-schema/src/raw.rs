@@ -363,8 +363,12 @@ pub enum LogFormat {
 }
 
 mod defaults;
+mod engine_options;
 mod pool;
 
+pub use engine_options::{
+    AllLayers, ExpertsOnCpu, FlashAttention, KvType, KvTypeOfEach, KvTypes, Lora, Pooling, Rope, RopeScaling,
+};
 pub use pool::{
     Ctx, CtxWord, Engine, OneOrMany, Pool, PoolDefaults, QueueOverride, ReasoningDefaults, ReasoningEffort,
     Server, Tls, Urls,

@@ -14,6 +14,7 @@ use crate::config::{
 use crate::raw;
 use crate::tree::{Node, Origin, Path};
 
+mod engine_options;
 mod ollama;
 mod pool;
 mod server;

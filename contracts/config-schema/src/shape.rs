@@ -96,8 +96,15 @@ pub(crate) enum Shape {
         one: Box<Shape>,
         list: Box<Shape>,
     },
+    /// One of some words, or a section.
+    WordOrFields {
+        words: Vec<String>,
+        fields: BTreeMap<String, Shape>,
+    },
     Fields(BTreeMap<String, Shape>),
     Named(Box<Shape>),
+    /// Anything: what it means is another's to judge.
+    Any,
 }
 
 /// The form a text must have. Each pattern of [`crate::raw`] has one here, which says it in words.
@@ -165,14 +172,20 @@ impl Shape {
     pub(crate) fn at(&self, path: &[Step]) -> Option<&Self> {
         let Some((step, rest)) = path.split_first() else { return Some(self) };
         match (step, self) {
-            (Step::Key(key), Self::Fields(fields)) => fields.get(key)?.at(rest),
+            (Step::Key(key), Self::Fields(fields) | Self::WordOrFields { fields, .. }) => {
+                fields.get(key)?.at(rest)
+            }
             (Step::Key(_), Self::Named(item)) | (Step::Index(_), Self::List { item, .. }) => item.at(rest),
+            (_, Self::Any) => Some(self),
             (Step::Index(_), Self::LoneOrList { list, .. }) => list.at(path),
             _ => None,
         }
     }
 
     fn read(schema: &Json, root: &Json) -> Self {
+        if *schema == Json::Bool(true) {
+            return Self::Any;
+        }
         if let Some(name) = schema.get("$ref").and_then(Json::as_str) {
             let pointer = name.strip_prefix('#').expect("references stay in the document");
             return Self::read(root.pointer(pointer).expect("a reference leads somewhere"), root);
@@ -185,10 +198,13 @@ impl Shape {
             let [one, other] = choices.as_slice() else { unreachable!("a choice is between two") };
             return match (Self::read(one, root), Self::read(other, root)) {
                 (Self::Integer { min, max }, Self::OneOf(words)) => Self::IntegerOrWord { min, max, words },
+                (Self::OneOf(words), Self::Fields(fields)) => Self::WordOrFields { words, fields },
                 (one, list @ Self::List { .. }) => {
                     Self::LoneOrList { one: Box::new(one), list: Box::new(list) }
                 }
-                _ => unreachable!("a choice is a number or a word, or one value or a list"),
+                _ => unreachable!(
+                    "a choice is a number or a word, a word or a section, or one value or a list"
+                ),
             };
         }
         let length = |key: &str| schema.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());

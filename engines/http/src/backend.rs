@@ -50,6 +50,11 @@ pub trait HttpBackend: Send + Sync + Sized + 'static {
         job: Arc<GenerateRequest>,
     ) -> BoxFuture<'static, Result<Call<Self::Answer>, Fault>>;
 
+    /// Whether its chats take `chat_template_kwargs`.
+    fn takes_template_kwargs(&self) -> bool {
+        false
+    }
+
     /// What is known to be in the server's cache of a session; an engine that says nothing of it has nothing.
     fn session_kv(&self, _session: SessionId) -> Option<SessionKv> {
         None

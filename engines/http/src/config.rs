@@ -41,6 +41,9 @@ pub struct HttpEngineConfig {
     /// What is run to end an engine that is started here and that its own process does not answer for, as `docker stop
     /// NAME`; nothing where that is not needed. The same things are replaced as in the command that starts it.
     pub stop_command: Vec<String>,
+    /// Arguments of the chat template for requests that do not have them, as the text of a JSON object. An engine whose API
+    /// has no field for them is not started.
+    pub template_kwargs: Option<String>,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -56,6 +59,7 @@ impl HttpEngineConfig {
             model: None,
             ca_file: None,
             stop_command: Vec::new(),
+            template_kwargs: None,
             timeouts: Timeouts::default(),
         }
     }

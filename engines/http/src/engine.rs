@@ -67,6 +67,7 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
         }
         match self.inner.enter(job.task) {
             Ok((canceled, read)) => {
+                let job = self.inner.template_kwargs.given_to(job);
                 let inner = Arc::clone(&self.inner);
                 let most = job.max_tokens.unwrap_or(job.ctx.unwrap_or(self.facts.ctx));
                 let delivery = Delivery::new(sink, read).of(&job, most);
@@ -91,6 +92,7 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
         let checked = check_offer(&job, &self.facts);
         Box::pin(async move {
             checked.map_err(MeasureError::Invalid)?;
+            let job = inner.template_kwargs.given_to(job);
             let bytes = job.bytes();
             let measure = Arc::clone(&inner.backend).measure(inner.client.clone(), job);
             ask(inner, bytes, measure).await
@@ -99,6 +101,10 @@ impl<D: HttpBackend> Engine for HttpEngine<D> {
 
     fn text(&self, query: TextQuery) -> BoxFuture<'static, Result<TextAnswer, MeasureError>> {
         let inner = Arc::clone(&self.inner);
+        let query = match query {
+            TextQuery::ApplyTemplate(job) => TextQuery::ApplyTemplate(inner.template_kwargs.given_to(job)),
+            query => query,
+        };
         let (bytes, text) = (query.bytes(), Arc::clone(&inner.backend).text(inner.client.clone(), query));
         Box::pin(ask(inner, bytes, text))
     }

@@ -17,6 +17,7 @@ use crate::large;
 use crate::process::Process;
 use crate::progress::EventsRead;
 use crate::suspension::{Proof, Suspension};
+use crate::template_kwargs::TemplateKwargs;
 
 /// Tasks at one engine at a time. The daemon never hands over more than there are slots, so that this is
 /// only ever reached by a fault.
@@ -33,6 +34,8 @@ pub(crate) struct Inner<D> {
     pub(crate) process: Option<Process>,
     /// What the engine is asked for where it has to show that it works.
     pub(crate) workload: Workload,
+    /// What chats have that do not say it themselves.
+    pub(crate) template_kwargs: TemplateKwargs,
     pub(crate) measures: Semaphore,
     /// Places for measures of large jobs.
     pub(crate) large_measures: Semaphore,
@@ -69,6 +72,7 @@ impl<D> Inner<D> {
             client,
             process,
             workload,
+            template_kwargs: TemplateKwargs::default(),
             measures: Semaphore::new(MAX_MEASURES),
             large_measures: Semaphore::new(large::THREADS),
             large_requests: Semaphore::new(large::THREADS),
@@ -78,6 +82,11 @@ impl<D> Inner<D> {
             cause: OnceLock::new(),
             running: Mutex::new(Some(HashMap::new())),
         }
+    }
+
+    /// The same with what chats have that do not say it themselves.
+    pub(crate) fn with_kwargs(self, template_kwargs: TemplateKwargs) -> Self {
+        Self { template_kwargs, ..self }
     }
 
     /// Takes a job in, with what counts the events of its answer. What comes over the receiver is its cancel; an end

@@ -43,6 +43,7 @@ mod start;
 mod stops;
 mod suspension;
 mod tasks;
+mod template_kwargs;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;

@@ -16,6 +16,7 @@ use crate::engine::HttpEngine;
 use crate::exchange::Client;
 use crate::inner::Inner;
 use crate::process::Process;
+use crate::template_kwargs::TemplateKwargs;
 use crate::tls::Tls;
 use crate::{health, tasks};
 
@@ -53,7 +54,18 @@ pub async fn start<D: HttpBackend>(
             Err(StartError::Engine(format!("{} was not ready within {limit} s", client.server())))
         }
     };
-    let Discovered { backend, facts } = match (discovered, &process) {
+    let discovered = discovered.and_then(|discovered| {
+        let kwargs = TemplateKwargs::of(config.template_kwargs.as_deref());
+        let kwargs = kwargs.map_err(|why| StartError::Model(format!("`template_kwargs` {why}")))?;
+        if kwargs.is_empty() || discovered.backend.takes_template_kwargs() {
+            return Ok((discovered, kwargs));
+        }
+        Err(StartError::Model(format!(
+            "`template_kwargs` are set, and {} has no field for them: leave them out",
+            client.server()
+        )))
+    });
+    let (Discovered { backend, facts }, template_kwargs) = match (discovered, &process) {
         (Ok(discovered), _) => discovered,
         (Err(error), None) => return Err(error),
         (Err(error), Some(process)) => {
@@ -66,7 +78,8 @@ pub async fn start<D: HttpBackend>(
     let facts = EngineFacts { load_ms: Millis::from_duration(clock::now() - begun), ..facts };
     client.idle().limit_to(facts.slots);
     let workload = facts.workloads.first().copied().unwrap_or_default();
-    let inner = Arc::new(Inner::new(Arc::new(backend), client, process, workload));
+    let inner = Inner::new(Arc::new(backend), client, process, workload).with_kwargs(template_kwargs);
+    let inner = Arc::new(inner);
     tasks::spawn(health::probe(Arc::downgrade(&inner)));
     tasks::spawn(health::watch(Arc::downgrade(&inner)));
     Ok(Arc::new(HttpEngine::new(facts, inner)))

@@ -54,6 +54,10 @@ impl HttpBackend for LlamaServer {
         Box::pin(discovery::discover(client, config, spec))
     }
 
+    fn takes_template_kwargs(&self) -> bool {
+        true
+    }
+
     fn health_path(&self) -> &'static str {
         "/health"
     }

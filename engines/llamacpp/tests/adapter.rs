@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine_api::{
-    Device, Engine, EngineFactory, ExitReason, MeasureError, ReplicaSpec, StartError, StopOutcome, TaskSink,
+    Device, Engine, EngineFactory, ExitReason, LoadOptions, MeasureError, ReplicaSpec, StartError,
+    StopOutcome, TaskSink,
 };
 use engine_llamacpp::{LlamacppFactory, MAX_TASKS};
 use generation::{EndReport, EngineError, Finish, GenerateRequest, Input, Message, OutputChunk, Role};
@@ -31,6 +32,7 @@ fn spec(model: &Path, device: Device) -> ReplicaSpec {
         threads: None,
         device,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }
 

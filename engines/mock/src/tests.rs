@@ -2,7 +2,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_api::{Device, Engine, EngineFactory, ExitReason, ReplicaSpec, StartError, StopOutcome, TaskSink};
+use engine_api::{
+    Device, Engine, EngineFactory, ExitReason, LoadOptions, ReplicaSpec, StartError, StopOutcome, TaskSink,
+};
 use generation::{Determinism, EndReport, Finish, GenerateRequest, Input, KvHint, OutputChunk, Workload};
 use orchestrator_core::{Millis, PoolId, ReplicaId, SessionId, TaskId, TokenCount};
 use tokio::sync::mpsc;
@@ -35,6 +37,7 @@ fn spec() -> ReplicaSpec {
         threads: None,
         device: Device::Cpu,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }
 

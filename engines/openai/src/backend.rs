@@ -64,6 +64,10 @@ impl HttpBackend for OpenAi {
         Box::pin(discovery::discover(client, config, spec))
     }
 
+    fn takes_template_kwargs(&self) -> bool {
+        self.flavor != Flavor::Other
+    }
+
     fn health_path(&self) -> &str {
         self.health_path
     }

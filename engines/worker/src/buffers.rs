@@ -42,6 +42,17 @@ impl Buffers {
         Self { host: nothing, card: nothing }
     };
 
+    /// The same with what was made anew since: the first call of a context that has adapters makes its buffers again.
+    #[must_use]
+    pub fn recomputed(self, since: Self) -> Self {
+        let newest = |before: Use, since: Use| Use {
+            weights: before.weights + since.weights,
+            kv_cache: before.kv_cache + since.kv_cache,
+            compute: if since.compute > 0 { since.compute } else { before.compute },
+        };
+        Self { host: newest(self.host, since.host), card: newest(self.card, since.card) }
+    }
+
     /// As it is told of a replica on `device`.
     #[must_use]
     pub fn on(self, device: &Device, size: ContextSize) -> MemoryEstimate {
@@ -104,7 +115,7 @@ pub fn add(to: &mut Buffers, line: &str) {
     let of_host = name.starts_with("CPU") || name.ends_with("_Host");
     let place = if of_host { &mut to.host } else { &mut to.card };
     let sum = match kind {
-        "model" => &mut place.weights,
+        "model" | "LoRA" => &mut place.weights,
         "KV" | "RS" => &mut place.kv_cache,
         "compute" | "output" => &mut place.compute,
         _ => return,
@@ -128,12 +139,13 @@ mod tests {
             "llama_context:         CPU  output buffer size =     0.50 MiB",
             "sched_reserve:       CUDA0 compute buffer size =   100.00 MiB",
             "sched_reserve:   CUDA_Host compute buffer size =     8.00 MiB",
+            "llama_adapter_lora_init_impl:        CPU LoRA buffer size =     0.50 MiB",
             "llama_kv_cache: size =   45.00 MiB (  2048 cells,  30 layers,  4/1 seqs)",
         ] {
             add(&mut all, line);
         }
         let mib = |mib: f64| (mib * 1024.0 * 1024.0) as u64;
-        assert_eq!(all.host, Use { weights: mib(95.5), kv_cache: 0, compute: mib(8.5) });
+        assert_eq!(all.host, Use { weights: mib(96.0), kv_cache: 0, compute: mib(8.5) });
         assert_eq!(all.card, Use { weights: mib(4096.0), kv_cache: mib(514.0), compute: mib(100.0) });
     }
 }

@@ -49,6 +49,9 @@ pub struct SpecialTexts {
 /// What messages call the arguments of a template.
 const ARGUMENTS: &str = "chat_template_kwargs";
 
+/// What a pool calls them.
+const DEFAULT_ARGUMENTS: &str = "template_kwargs";
+
 /// What every template is given, so that it is no argument of its own.
 const GIVEN: [&str; 5] = ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
 
@@ -76,6 +79,8 @@ pub struct ChatTemplate {
     shows_system: bool,
     /// Whether its model thinks unless it is told not to.
     thinks: bool,
+    /// Arguments for conversations that do not have them.
+    defaults: Arguments,
 }
 
 /// How a template shows tools.
@@ -246,8 +251,16 @@ impl ChatTemplate {
         let (shows_system, thinks) = (has("supports_system_role"), has("thinking"));
         let ids = if source.contains("[TOOL_CALLS]") { CallIds::Short } else { CallIds::Any };
         let unknown = ShowsTools::InWords { calls_are_known: false };
-        let mut template =
-            Self { templates, recent: Recent::default(), source, ids, tools: unknown, shows_system, thinks };
+        let mut template = Self {
+            templates,
+            recent: Recent::default(),
+            source,
+            ids,
+            tools: unknown,
+            shows_system,
+            thinks,
+            defaults: Arguments::default(),
+        };
         let calls_are_known =
             template.asked_to_call(ToolChoice::Required).is_some_and(|forced| !forced.grammar.is_empty());
         template.tools = if has("supports_tools") && calls_are_known {
@@ -290,19 +303,29 @@ impl ChatTemplate {
     /// # Errors
     /// The first one that the template does not know.
     pub fn arguments(&self, text: &str) -> Result<Arguments, String> {
-        let arguments: Map<String, Value> = serde_json::from_str(text)
-            .map_err(|error| format!("`{ARGUMENTS}` is no JSON object: {error}"))?;
+        self.arguments_of(ARGUMENTS, text)
+    }
+
+    /// The same template with arguments for conversations that do not have them.
+    ///
+    /// # Errors
+    /// The first one that the template does not know.
+    pub fn with_defaults(self, text: &str) -> Result<Self, String> {
+        Ok(Self { defaults: self.arguments_of(DEFAULT_ARGUMENTS, text)?, ..self })
+    }
+
+    fn arguments_of(&self, field: &str, text: &str) -> Result<Arguments, String> {
+        let arguments: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| format!("`{field}` is no JSON object: {error}"))?;
         let known = |name: &str| [THINKING, KEPT_REASONING].contains(&name) || self.mentions(name);
         if let Some(unknown) = arguments.keys().find(|name| !known(name)) {
             return Err(format!(
-                "`{ARGUMENTS}.{unknown}` is not known to the model's chat template, which mentions it nowhere"
+                "`{field}.{unknown}` is not known to the model's chat template, which mentions it nowhere"
             ));
         }
         match arguments.get(THINKING) {
             None | Some(Value::Bool(_)) => Ok(Arguments(arguments)),
-            Some(other) => {
-                Err(format!("`{ARGUMENTS}.{THINKING}` is {other}: `true` or `false` would be right"))
-            }
+            Some(other) => Err(format!("`{field}.{THINKING}` is {other}: `true` or `false` would be right")),
         }
     }
 
@@ -509,10 +532,16 @@ impl ChatTemplate {
     ) -> Result<FromTemplate, String> {
         let Conversation { messages, tools, reasoning, continues, arguments, .. } = *asked;
         let mut arguments = arguments.0.clone();
-        arguments.entry(KEPT_REASONING).or_insert(Value::Bool(true));
         if let Some(effort) = reasoning.effort.as_deref().filter(|_| self.mentions(EFFORT)) {
             arguments.entry(EFFORT).or_insert(Value::from(effort));
         }
+        for (name, value) in &self.defaults.0 {
+            // What a request says of its reasoning is its own word too.
+            if name != THINKING || reasoning.enabled.is_none() {
+                arguments.entry(name.as_str()).or_insert_with(|| value.clone());
+            }
+        }
+        arguments.entry(KEPT_REASONING).or_insert(Value::Bool(true));
         let thinks = reasoning.enabled.unwrap_or(self.thinks);
         let request = json!({
             "messages": messages::of(messages, self.ids),

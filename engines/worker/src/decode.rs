@@ -20,7 +20,8 @@ use worker_protocol::{SessionUpdate, Step, TaskEvent, TaskUpdate};
 use crate::budget::StepBudget;
 use crate::clock;
 use crate::inbox::{Command, end_unstarted};
-use crate::load::{Loaded, READ_BATCH};
+use crate::load::Loaded;
+use crate::options::READ_BATCH;
 use crate::outbox::Outbox;
 use crate::prepare::{Completion, Prepared, Work};
 use crate::sample::{Sampler, Scratch};
@@ -86,7 +87,7 @@ impl DecodeLoop {
     #[must_use]
     pub fn new(loaded: Arc<Loaded>, context: LlamaContext<'static>, outbox: Outbox) -> Self {
         let count = usize::from(loaded.facts.slots);
-        let most = usize::try_from(context.n_batch()).unwrap_or(READ_BATCH);
+        let most = usize::try_from(context.n_batch()).unwrap_or(READ_BATCH as usize);
         Self {
             outbox,
             context,

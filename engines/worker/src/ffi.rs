@@ -2,10 +2,11 @@
 #![expect(unsafe_code, reason = "calls into C; each block says why it is sound")]
 
 pub mod chat;
+pub mod lora;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 
 use llama_cpp_2::context::LlamaContext;
 
@@ -13,6 +14,7 @@ use crate::buffers::{self, Buffers, Use};
 use crate::clock;
 use crate::heartbeat::Heartbeat;
 use crate::log::{self, Level};
+use crate::options::ContextOptions;
 
 /// Error lines of llama.cpp kept to explain a failure.
 const KEPT_ERRORS: usize = 8;
@@ -48,6 +50,10 @@ pub struct ContextShape {
     pub embeddings: bool,
     /// Whether its cache is on a card.
     pub on_card: bool,
+    /// Tokens of a call that are computed at a time.
+    pub ubatch: u32,
+    /// How it computes.
+    pub options: ContextOptions,
 }
 
 unsafe extern "C" {
@@ -55,36 +61,73 @@ unsafe extern "C" {
     fn worker_memory_of(context: *const llama_cpp_sys_2::llama_context, host: *mut Use, device: *mut Use);
 }
 
-/// What the model in `file` takes of memory with a context of each of `shapes`, without its weights being read or
+impl ContextShape {
+    /// In llama.cpp's own words.
+    fn params(&self) -> llama_cpp_sys_2::llama_context_params {
+        // SAFETY: returns plain values.
+        let mut params = unsafe { llama_cpp_sys_2::llama_context_default_params() };
+        params.n_ctx = self.cells;
+        params.n_batch = self.batch;
+        params.n_ubatch = self.ubatch;
+        params.n_seq_max = self.sequences;
+        params.kv_unified = true;
+        params.offload_kqv = self.on_card;
+        params.op_offload = self.on_card;
+        params.embeddings = self.embeddings;
+        params.flash_attn_type = self.options.flash_attention;
+        params.type_k = self.options.type_k;
+        params.type_v = self.options.type_v;
+        params.pooling_type = self.options.pooling;
+        params.rope_scaling_type = self.options.rope_scaling;
+        params.rope_freq_base = self.options.rope_freq_base;
+        params.rope_freq_scale = self.options.rope_freq_scale;
+        params.yarn_orig_ctx = self.options.yarn_orig_ctx;
+        params
+    }
+}
+
+/// A model whose memory is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelShape<'a> {
+    /// Its file.
+    pub file: &'a CStr,
+    /// Layers on a card.
+    pub gpu_layers: i32,
+    /// Tensors that stay in main memory, as patterns of their names.
+    pub host_tensors: &'a [CString],
+}
+
+/// What a model takes of memory with a context of each of `shapes`, without its weights being read or
 /// any of it allocated; nothing when llama.cpp refuses, with its reasons in [`take_errors`].
 #[must_use]
-pub fn memory_of(file: &CStr, gpu_layers: i32, shapes: &[ContextShape]) -> Option<Vec<Buffers>> {
+pub fn memory_of(of: ModelShape<'_>, shapes: &[ContextShape]) -> Option<Vec<Buffers>> {
     let mut all = Vec::with_capacity(shapes.len());
-    // SAFETY: the parameters start as llama.cpp's own defaults; the path is zero-terminated and outlives the
-    // call. The model outlives its contexts, each is freed once and none is used afterwards. The two structs
+    // SAFETY: returns a buffer type that lives as long as the process.
+    let host = unsafe { llama_cpp_sys_2::ggml_backend_cpu_buffer_type() };
+    let mut overrides: Vec<_> = of.host_tensors.iter().map(|pattern| (pattern.as_ptr(), host)).collect();
+    // The list ends with an entry without a pattern.
+    overrides.push((std::ptr::null(), std::ptr::null_mut()));
+    let overrides: Vec<_> = overrides
+        .into_iter()
+        .map(|(pattern, buft)| llama_cpp_sys_2::llama_model_tensor_buft_override { pattern, buft })
+        .collect();
+    // SAFETY: the parameters start as llama.cpp's own defaults; the path and the patterns are zero-terminated and
+    // outlive the call. The model outlives its contexts, each is freed once and none is used afterwards. The two structs
     // are laid out as `src/memory.cpp` declares them and live for the length of the call.
     unsafe {
         let mut params = llama_cpp_sys_2::llama_model_default_params();
-        params.n_gpu_layers = gpu_layers;
+        params.n_gpu_layers = of.gpu_layers;
+        params.tensor_buft_overrides = overrides.as_ptr();
         params.split_mode = llama_cpp_sys_2::LLAMA_SPLIT_MODE_NONE;
         params.no_alloc = true;
         params.load_mode = llama_cpp_sys_2::LLAMA_LOAD_MODE_NONE;
-        let model = llama_cpp_sys_2::llama_model_load_from_file(file.as_ptr(), params);
+        let model = llama_cpp_sys_2::llama_model_load_from_file(of.file.as_ptr(), params);
         if model.is_null() {
             return None;
         }
         let mut counted = true;
         for shape in shapes {
-            let mut params = llama_cpp_sys_2::llama_context_default_params();
-            params.n_ctx = shape.cells;
-            params.n_batch = shape.batch;
-            params.n_ubatch = shape.batch;
-            params.n_seq_max = shape.sequences;
-            params.kv_unified = true;
-            params.offload_kqv = shape.on_card;
-            params.op_offload = shape.on_card;
-            params.embeddings = shape.embeddings;
-            let context = llama_cpp_sys_2::llama_init_from_model(model, params);
+            let context = llama_cpp_sys_2::llama_init_from_model(model, shape.params());
             if context.is_null() {
                 counted = false;
                 break;

@@ -6,9 +6,6 @@
 use std::ffi::CString;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use engine_api::{
     Abilities, Device, EngineFacts, EngineKind, ExtraBodySupport, MemoryEstimate, ModelFacts, ReplicaSpec,
@@ -16,7 +13,7 @@ use engine_api::{
 };
 use generation::{SamplingParams, Workload};
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -27,22 +24,20 @@ use orchestrator_core::{Millis, TokenCount};
 
 use crate::budget::Interrupts;
 use crate::buffers::{Buffers, ContextSize};
-use crate::chat::{ChatTemplate, SpecialTexts};
+use crate::chat::ChatTemplate;
 use crate::clock;
-use crate::ffi::{self, ContextShape};
+use crate::ffi::lora::Adapter;
+use crate::ffi::{self, ContextShape, ModelShape};
 use crate::heartbeat::{CallWatch, Heartbeat};
 use crate::infill;
 use crate::log::{self, Level};
+use crate::lora;
 use crate::machine;
 use crate::model_file;
+use crate::options::{self, ContextOptions};
 use crate::sample;
+use crate::template::{self, Template};
 use crate::vocabulary::Vocabulary;
-
-/// What the thread that compiles a template sends.
-const ONE_RESULT: usize = 1;
-
-/// How long a chat template may run when it is compiled: far longer than any sensible one does.
-const TEMPLATE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Tokens of context where nobody has compared what the model could have with the memory there is.
 const UNMEASURED_CTX: u32 = 4096;
@@ -52,9 +47,6 @@ const SMALL_CTX: u32 = 1024;
 
 /// The shortest context of a `strict` task, which an estimate counts: what longer ones take is in the margin.
 const STRICT_CTX_LEAST: u32 = 4096;
-
-/// Prompt tokens read in one call to llama.cpp at most.
-pub const READ_BATCH: usize = 512;
 
 /// The version of `llama-cpp-2`, and with it of the llama.cpp in it.
 const BINDINGS_VERSION: &str = "0.1.160";
@@ -70,13 +62,21 @@ pub struct Loaded {
     /// The texts of its tokens.
     pub vocabulary: &'static Vocabulary,
     /// Its chat template, or why it cannot be used; nothing when it has none.
-    pub template: Option<Result<ChatTemplate, String>>,
+    pub template: Template,
     /// What it is.
     pub facts: EngineFacts,
     /// How its file says that its tokens are best chosen.
     pub sampling: SamplingParams,
-    /// Threads to compute with.
+    /// Threads to decode with.
     threads: i32,
+    /// Threads to read prompts with.
+    threads_batch: i32,
+    /// Prompt tokens of a call at most, where the model writes text.
+    read_batch: u32,
+    /// How its contexts compute.
+    options: ContextOptions,
+    /// What is added to its weights.
+    adapters: Vec<Adapter>,
     /// Whether its layers are on a card.
     pub on_card: bool,
     /// What its contexts report to.
@@ -118,19 +118,30 @@ impl Loaded {
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(shape.cells))
             .with_n_batch(shape.batch)
-            .with_n_ubatch(shape.batch)
+            .with_n_ubatch(shape.ubatch)
             .with_n_seq_max(shape.sequences)
             .with_kv_unified(true)
             .with_n_threads(self.threads)
-            .with_n_threads_batch(self.threads)
+            .with_n_threads_batch(self.threads_batch)
             .with_offload_kqv(shape.on_card)
             .with_op_offload(shape.on_card)
-            .with_embeddings(shape.embeddings);
+            .with_embeddings(shape.embeddings)
+            .with_flash_attention_policy(shape.options.flash_attention)
+            .with_type_k(KvCacheType::from(shape.options.type_k))
+            .with_type_v(KvCacheType::from(shape.options.type_v))
+            .with_pooling_type(shape.options.pooling.into())
+            .with_rope_scaling_type(shape.options.rope_scaling.into())
+            .with_rope_freq_base(shape.options.rope_freq_base)
+            .with_rope_freq_scale(shape.options.rope_freq_scale)
+            .with_yarn_orig_ctx(shape.options.yarn_orig_ctx);
         ffi::take_errors();
         let context = self
             .model
             .new_context(self.backend, params)
             .map_err(|_| reason().unwrap_or_else(|| "no reason given".into()))?;
+        if !ffi::lora::set(&context, &self.adapters) {
+            return Err("the LoRA adapters cannot be set".to_owned());
+        }
         ffi::watch(&context, self.heartbeat);
         Ok(context)
     }
@@ -155,9 +166,12 @@ impl Loaded {
     fn shape(&self, cells: u32, sequences: u16) -> ContextShape {
         let embeddings = self.pools();
         let sequences = u32::from(sequences);
+        let batch = if embeddings { cells } else { self.read_batch.max(sequences) };
         ContextShape {
             cells,
-            batch: if embeddings { cells } else { (READ_BATCH as u32).max(sequences) },
+            batch,
+            ubatch: if embeddings { cells } else { self.options.ubatch.min(batch) },
+            options: self.options,
             sequences,
             embeddings,
             on_card: self.on_card,
@@ -181,7 +195,8 @@ pub fn load(
 ) -> Result<(Loaded, LlamaContext<'static>), StartError> {
     let started = clock::now();
     let mut loaded = open(spec, Weights::Read, progress)?;
-    let mut context = loaded.context().map_err(|why| no_memory(&loaded.facts, &why))?;
+    let mut context = loaded.context().map_err(|why| no_context(&loaded.facts, &why))?;
+    let made = ffi::take_buffers();
     if !loaded.pools() {
         loaded.facts.kv_bytes_per_token = warm_up(&mut context, loaded.heartbeat)?;
     }
@@ -190,7 +205,7 @@ pub fn load(
         kv_cells: TokenCount(loaded.cells()),
         bytes_per_token: loaded.facts.kv_bytes_per_token,
     };
-    loaded.facts.memory = Some(ffi::take_buffers().on(&spec.device, size));
+    loaded.facts.memory = Some(made.recomputed(ffi::take_buffers()).on(&spec.device, size));
     loaded.facts.load_ms = Millis::from_duration(clock::now().duration_since(started));
     Ok((loaded, context))
 }
@@ -213,8 +228,10 @@ pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
     ffi::take_errors();
     let file = CString::new(spec.model.as_os_str().as_encoded_bytes())
         .map_err(|_| StartError::Model("the name of the model file holds a NUL byte".into()))?;
-    let gpu_layers = i32::try_from(gpu_layers(spec)).unwrap_or(i32::MAX);
-    let buffers = ffi::memory_of(&file, gpu_layers, &shapes).ok_or_else(|| {
+    let (lora_bytes, host_tensors) = (lora::bytes(spec)?, options::host_tensors(spec));
+    let gpu_layers = i32::try_from(options::gpu_layers(spec)).unwrap_or(i32::MAX);
+    let model = ModelShape { file: &file, gpu_layers, host_tensors: &host_tensors };
+    let buffers = ffi::memory_of(model, &shapes).ok_or_else(|| {
         let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
         StartError::Engine(format!("the memory for `{}` cannot be told: {reason}", spec.model.display()))
     })?;
@@ -231,7 +248,8 @@ pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
         kv_cells: TokenCount(cells),
         bytes_per_token: bytes.div_ceil(u64::from(tokens.max(1))),
     };
-    Ok(beside.iter().fold(*whole, |sum, one| sum.beside(*one)).on(&spec.device, size))
+    let all = beside.iter().fold(*whole, |sum, one| sum.beside(*one)).on(&spec.device, size);
+    Ok(MemoryEstimate { weights_bytes: all.weights_bytes + lora_bytes, ..all })
 }
 
 /// Whether a model's weights are wanted.
@@ -239,14 +257,6 @@ pub fn estimate(spec: &ReplicaSpec) -> Result<MemoryEstimate, StartError> {
 enum Weights {
     Read,
     Skip,
-}
-
-/// Layers put on a card.
-fn gpu_layers(spec: &ReplicaSpec) -> u32 {
-    match spec.device {
-        Device::Cpu => 0,
-        Device::Gpu { .. } => spec.gpu_layers.unwrap_or(u32::from(u16::MAX)),
-    }
 }
 
 /// Everything but a context.
@@ -264,25 +274,36 @@ fn open(
         return Err(StartError::Engine(format!("this build has no back end for {}; {hint}", spec.device)));
     }
     let params = LlamaModelParams::default()
-        .with_n_gpu_layers(gpu_layers(spec))
+        .with_n_gpu_layers(options::gpu_layers(spec))
         .with_split_mode(LlamaSplitMode::None)
         .with_progress_callback(move |part| {
             progress(part);
             true
         });
-    let params = if weights == Weights::Skip { params.with_no_alloc(true) } else { params };
+    let mut params = if weights == Weights::Skip { params.with_no_alloc(true) } else { params };
+    let host_tensors = options::host_tensors(spec);
+    options::apply(&spec.options, &host_tensors, &mut params);
     ffi::take_errors();
     ffi::take_buffers();
-    let model =
+    let mut model =
         LlamaModel::load_from_file(&backend, &spec.model, &params).map_err(|_| cannot_load(&spec.model))?;
+    let adapters = match weights {
+        Weights::Read => lora::read(&mut model, spec)?,
+        Weights::Skip => Vec::new(),
+    };
     let (backend, model): (&'static LlamaBackend, &'static LlamaModel) =
         (Box::leak(Box::new(backend)), Box::leak(Box::new(model)));
 
     let vocabulary: &'static Vocabulary = Box::leak(Box::new(Vocabulary::of(model)));
     let threads = spec.threads.unwrap_or_else(machine::physical_cores).max(1);
-    let template = template_of(model)?;
-    let workload = workload_of(model);
-    let ctx = TokenCount(ctx_of(spec, weights, workload, model.n_ctx_train())?);
+    let threads_batch = spec.options.threads_batch.unwrap_or(threads);
+    let template = template::of(model, &spec.options)?;
+    let workload = options::workload(model, spec)?;
+    if weights == Weights::Read {
+        options::name_without_effect(spec, model, workload);
+    }
+    let reachable = options::reachable_ctx(model.n_ctx_train(), &spec.options.rope);
+    let ctx = TokenCount(ctx_of(spec, weights, workload, reachable)?);
     let facts = EngineFacts {
         kind: EngineKind::Llamacpp,
         version: format!("llama-cpp-2-{BINDINGS_VERSION}"),
@@ -297,7 +318,7 @@ fn open(
             infill: infill::is_offered(model),
             ..abilities_of(workload, template.as_ref())
         },
-        model: model_facts(spec, model),
+        model: ModelFacts { chat_template: template.is_some(), ..model_facts(spec, model) },
         load_ms: Millis(0),
         memory: None,
     };
@@ -310,6 +331,10 @@ fn open(
         facts,
         sampling: sampling_of(model),
         threads: i32::from(threads),
+        threads_batch: i32::from(threads_batch),
+        read_batch: options::read_batch(&spec.options),
+        options: ContextOptions::of(&spec.options),
+        adapters,
         on_card,
         heartbeat,
     })
@@ -376,16 +401,6 @@ fn cells_of(spec: &ReplicaSpec, weights: Weights, workload: Workload, ctx: Token
     }
 }
 
-/// A model that names a way to pool its output makes vectors or scores; one that does not makes text.
-fn workload_of(model: &LlamaModel) -> Workload {
-    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
-    match model.meta_val_str(&format!("{architecture}.pooling_type")).as_deref() {
-        Ok("1" | "2" | "3") => Workload::Embedding,
-        Ok("4") => Workload::Rerank,
-        _ => Workload::Completion,
-    }
-}
-
 /// How the model's file says that its tokens are best chosen. What is no number or cannot be is passed over, as what is
 /// not there.
 fn sampling_of(model: &LlamaModel) -> SamplingParams {
@@ -443,38 +458,6 @@ fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {
     }
 }
 
-/// Its template, or why that cannot be used; nothing where it has none.
-type Template = Option<Result<ChatTemplate, String>>;
-
-fn template_of(model: &LlamaModel) -> Result<Template, StartError> {
-    let Ok(source) = model.chat_template(None) else { return Ok(None) };
-    let vocab = model.vocab();
-    let text = |token: LlamaToken| {
-        if token.0 < 0 {
-            return String::new();
-        }
-        String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
-    };
-    let special = SpecialTexts { bos: text(vocab.bos()), eos: text(vocab.eos()) };
-    let compiled = match source.to_str() {
-        Ok(source) => compile(source.to_owned(), special)?,
-        Err(_) => Err("it is not UTF-8".into()),
-    };
-    Ok(Some(compiled))
-}
-
-/// Compiles a template, which runs it. One that never ends takes the process with it.
-fn compile(source: String, special: SpecialTexts) -> Result<Result<ChatTemplate, String>, StartError> {
-    let (done, result) = mpsc::sync_channel(ONE_RESULT);
-    thread::spawn(move || done.send(ChatTemplate::compile(source, &special)));
-    result.recv_timeout(TEMPLATE_LIMIT).map_err(|_| {
-        StartError::Model(format!(
-            "the model's chat template does not come to an end: it ran for {} s",
-            TEMPLATE_LIMIT.as_secs()
-        ))
-    })
-}
-
 fn cannot_load(path: &Path) -> StartError {
     let reason = reason().unwrap_or_else(|| "llama.cpp gave no reason".into());
     if reason.contains("allocate") || reason.contains("out of memory") {
@@ -483,7 +466,11 @@ fn cannot_load(path: &Path) -> StartError {
     StartError::Model(format!("the model file `{}` cannot be loaded: {reason}", path.display()))
 }
 
-fn no_memory(facts: &EngineFacts, why: &str) -> StartError {
+fn no_context(facts: &EngineFacts, why: &str) -> StartError {
+    // The sizes of the model's heads are no multiple of the type's blocks, or nothing computes attention with it.
+    if why.contains("block size") || why.to_ascii_lowercase().contains("flash") {
+        return StartError::Model(format!("`kv_type` cannot be used with this model: {why}"));
+    }
     StartError::Memory(format!(
         "no memory for a KV cache of {} tokens: {why}\nhint: a smaller `ctx` or fewer `slots` take less",
         facts.kv_cells.unwrap_or(facts.ctx)
@@ -491,12 +478,15 @@ fn no_memory(facts: &EngineFacts, why: &str) -> StartError {
 }
 
 /// The first error llama.cpp logged: the later ones only repeat that something failed.
-fn reason() -> Option<String> {
+pub fn reason() -> Option<String> {
     let first = ffi::take_errors().into_iter().next()?;
     let mut reason = first.as_str();
     for lead in [
         "llama_model_load: ",
         "gguf_init_from_file_impl: ",
+        "llama_adapter_lora_init_from_file_ptr: ",
+        "failed to apply lora adapter: ",
+        "llama_init_from_model: ",
         "error loading model: ",
         "error loading model architecture: ",
     ] {

@@ -15,6 +15,8 @@ mod constraints;
 mod endings;
 #[path = "real_engine/files.rs"]
 mod files;
+#[path = "real_engine/gguf.rs"]
+mod gguf;
 #[path = "real_engine/infill.rs"]
 mod infill;
 #[path = "real_engine/logprobs.rs"]
@@ -23,6 +25,8 @@ mod logprobs;
 mod many;
 #[path = "real_engine/memory.rs"]
 mod memory;
+#[path = "real_engine/options.rs"]
+mod options;
 #[path = "real_engine/room.rs"]
 mod room;
 #[path = "real_engine/tools.rs"]

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use config_schema::{LoadRequest, PoolConfig};
-use engine_api::{Device, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
+use engine_api::{Device, EngineFactory, EngineKind, ExitReason, LoadOptions, ReplicaSpec};
 use engine_mock::{Answer, Counts, Measuring, MockConfig, MockControl, MockFactory, Phase};
 use generation::{GenerateRequest, Input, KvHint, Workload};
 use orchestrator_core::{
@@ -120,6 +120,7 @@ impl TestDriver {
             threads: None,
             device: Device::Cpu,
             gpu_layers: None,
+            options: LoadOptions::default(),
         };
         let engine = self.factory.start(spec, Arc::new(|_| {})).await.unwrap();
         let self_test = SelfTest {

@@ -13,6 +13,7 @@ use pool_manager::{Fit, Holding, LedgerView, Placement, Reservation, Snapshot};
 
 use super::PoolContext;
 use super::fetch::ModelFile;
+use super::load_options;
 use super::resources::PoolResources;
 use crate::engine::Offload;
 
@@ -114,8 +115,15 @@ impl PoolResources {
             Some(_) => CtxRequest::Exact,
         };
         let others = residents.others(pool, |other| view.holds(other));
-        FitQuery { candidates, replicas: self.config.replicas, ctx, slots: self.config.slots, others }
-            .answer()
+        let query =
+            FitQuery { candidates, replicas: self.config.replicas, ctx, slots: self.config.slots, others };
+        let mut fit = query.answer();
+        if let Some(note) = load_options::note(&self.config.options) {
+            for placement in &mut fit.placements {
+                placement.why.push_str(&format!("\n{note}"));
+            }
+        }
+        fit
     }
 
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {
@@ -128,6 +136,7 @@ impl PoolResources {
             threads: self.config.threads,
             device,
             gpu_layers: self.config.gpu_layers,
+            options: load_options::of(&self.config.options),
         }
     }
 

@@ -8,3 +8,4 @@ mod answers;
 mod breakage;
 mod load;
 mod models;
+mod options;

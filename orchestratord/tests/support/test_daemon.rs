@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config_schema::{LoadRequest, PoolConfig, PoolModel, SamplerProfile};
-use engine_api::{Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, ReplicaSpec};
+use engine_api::{
+    Abilities, Device, Engine, EngineFactory, EngineKind, ExitReason, LoadOptions, ReplicaSpec,
+};
 use engine_mock::{Answer as Says, MockConfig, MockControl, MockFactory, Phase};
 use generation::Workload;
 use model_store::ModelRef;
@@ -181,6 +183,7 @@ impl TestDaemon {
             threads: None,
             device: Device::Cpu,
             gpu_layers: None,
+            options: LoadOptions::default(),
         };
         let engine = self.factory.start(spec, Arc::new(|_| {})).await.expect("a pretend engine starts");
         self.serve_with(engine).await;

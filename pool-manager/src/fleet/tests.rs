@@ -1,4 +1,4 @@
-use engine_api::{Device, ExitReason};
+use engine_api::{Device, ExitReason, LoadOptions};
 use engine_mock::{MockConfig, MockControl, MockFactory};
 use orchestrator_core::PoolId;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ fn spec(index: u16) -> ReplicaSpec {
         threads: None,
         device: Device::Cpu,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }
 

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use engine_api::{
-    Device, EngineFactory, EngineFacts, ExitReason, MeasureError, Measured, ReplicaSpec, SessionKv,
-    StopOutcome,
+    Device, EngineFactory, EngineFacts, ExitReason, LoadOptions, MeasureError, Measured, ReplicaSpec,
+    SessionKv, StopOutcome,
 };
 use engine_mock::{MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::{PoolId, ReplicaId, SessionId};
@@ -27,6 +27,7 @@ async fn engine_of(slots: u16, mut config: MockConfig) -> (Arc<dyn Engine>, Mock
         threads: None,
         device: Device::Cpu,
         gpu_layers: None,
+        options: LoadOptions::default(),
     };
     let (factory, control) = MockFactory::new(config);
     (factory.start(spec, Arc::new(|_| {})).await.expect("starts"), control)

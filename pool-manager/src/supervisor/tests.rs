@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use engine_api::Device;
+use engine_api::{Device, LoadOptions};
 use engine_mock::{MockConfig, MockControl, MockFactory, Phase};
 use orchestrator_core::PoolId;
 
@@ -45,6 +45,7 @@ impl Rig {
             threads: None,
             device: Device::Cpu,
             gpu_layers: None,
+            options: LoadOptions::default(),
         };
         let (factory, control) = MockFactory::new(config);
         let (sender, events) = mpsc::channel(bound);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use model_store::ModelRef;
 use orchestrator_core::{PoolId, TokenCount};
 
-use super::QueueConfig;
+use super::{EngineOptions, QueueConfig};
 use crate::raw::{Engine, PoolDefaults};
 
 /// The word for the best devices found.
@@ -44,6 +44,9 @@ pub struct PoolConfig {
     pub devices: DevicesChoice,
     /// Layers put on the card; all of them when absent.
     pub gpu_layers: Option<u32>,
+    /// How the built-in engine loads the model and computes with it. Of a pool with a server, the arguments of its chat
+    /// template alone.
+    pub options: EngineOptions,
     /// Copies of the model; when absent, one on each device that it fits, on the processor one. One for a
     /// server that runs already.
     pub replicas: Option<u16>,

@@ -236,8 +236,10 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         "FILE:2:1: `queu` is not an option\n  hint: did you mean `queue`? known here: allow_non_loopback, \
          allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, ollama, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
-         FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: aliases, ctx, defaults, devices, engine, \
-         fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads\n\
+         FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: aliases, batch, chat_template, ctx, defaults, devices, engine, experts_on_cpu, fit_ctx, \
+         flash_attention, gpu_layers, id, idle_unload_s, kv_type, lora, mlock, mmap, model, \
+         pooling, preload, queue, replicas, rope, server, sha256, slots, template_kwargs, threads, \
+         threads_batch, ubatch\n\
          FILE:7:12: `pools[0].slots` is `100`; it must be a whole number from 1 to 64",
     );
 }
@@ -294,7 +296,10 @@ fn wrong_types_are_refused() {
     );
     refuses(
         "pools: [~]",
-        "FILE:1:9: `pools[0]` is empty; it must be a section with options (aliases, ctx, defaults, devices, engine, fit_ctx, gpu_layers, id, idle_unload_s, model, preload, queue, replicas, server, sha256, slots, threads)",
+        "FILE:1:9: `pools[0]` is empty; it must be a section with options (aliases, batch, chat_template, ctx, defaults, devices, engine, experts_on_cpu, fit_ctx, \
+         flash_attention, gpu_layers, id, idle_unload_s, kv_type, lora, mlock, mmap, model, \
+         pooling, preload, queue, replicas, rope, server, sha256, slots, template_kwargs, threads, \
+         threads_batch, ubatch)",
     );
     refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
     refuses(
@@ -460,6 +465,7 @@ fn a_printed_configuration_reads_back_as_the_same() {
     assert_eq!(again, config);
 }
 
+mod engine_options;
 mod ollama;
 mod pools;
 mod yaml;

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::engine_options::{ExpertsOnCpu, FlashAttention, KvTypes, Lora, Pooling, Rope};
 use super::{SamplerProfile, WhenFull};
 
 /// One model on one or more replicas, behind one queue.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and none excludes another")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pool {
@@ -69,6 +72,74 @@ pub struct Pool {
     #[schemars(range(min = 0, max = 10_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_layers: Option<u32>,
+    /// Layers whose experts stay in main memory, of a mixture-of-experts model whose other weights are on a card:
+    /// `all`, or the first so many. It has no effect on the processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub experts_on_cpu: Option<ExpertsOnCpu>,
+    /// The type of the numbers in the KV cache: one for keys and values, or `{k: …, v: …}`. `q8_0` takes about half of
+    /// the memory of `f16`, which is the default. Quantized values need flash attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub kv_type: Option<KvTypes>,
+    /// When attention is computed by one fused kernel: `auto` (where the device has it for the model, the default),
+    /// `on` or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub flash_attention: Option<FlashAttention>,
+    /// Prompt tokens read in one call at most. When absent, 512, or `ubatch` where that is more. More of them read
+    /// prompts faster on a card, and have running streams wait longer. Models that make vectors read an input in one call.
+    #[schemars(range(min = 64, max = 16_384))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub batch: Option<u32>,
+    /// Tokens of a call that are computed at a time at most: what the compute buffers are sized for. When absent, 512, or
+    /// `batch` where that is less.
+    #[schemars(range(min = 32, max = 16_384))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub ubatch: Option<u32>,
+    /// Threads each replica reads prompts with, where that is another number than `threads`.
+    #[schemars(range(min = 1, max = 1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub threads_batch: Option<u16>,
+    /// Whether the model's file is mapped into memory, which loads faster and shares its pages between replicas. When
+    /// absent, it is, where the back end can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub mmap: Option<bool>,
+    /// Whether the weights in main memory are locked there, so that they are never swapped out. The user's limit of
+    /// locked memory (`ulimit -l`) has to allow it; what is beyond stays unlocked, with a line in the log.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    // ORCH-DEV-12
+    pub mlock: bool,
+    /// How the positions of tokens are scaled, for more context than the model was trained with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub rope: Option<Rope>,
+    /// How the vectors of an input's tokens become one. It makes a model that writes text serve embeddings. When absent,
+    /// what the model's file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-DEV-12
+    pub pooling: Option<Pooling>,
+    /// LoRA adapters that hold for every request. They are read with the model.
+    #[schemars(length(max = 16))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    // ORCH-ENG-34
+    pub lora: Vec<Lora>,
+    /// A file with the chat template (Jinja) that conversations are rendered with in the place of the model's own, or
+    /// `chatml`. It is read with the configuration, of at most 1 MiB: a file that has changed takes effect with the next
+    /// `SIGHUP`. `~/` is the home folder.
+    #[schemars(length(min = 1, max = 4096))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-ENG-32
+    pub chat_template: Option<String>,
+    /// Arguments of the chat template, such as `enable_thinking: false`, for requests that do not have them in their own
+    /// `chat_template_kwargs`. For the built-in engine, `llama-server`, vLLM and `SGLang`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    // ORCH-ENG-33
+    pub template_kwargs: BTreeMap<String, Value>,
     /// Copies of the model, each in a process of its own. When absent, one on each of `devices` that it
     /// fits; on the processor, one.
     #[schemars(range(min = 1, max = 16))]

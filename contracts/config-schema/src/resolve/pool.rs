@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model_store::ModelRef;
 use orchestrator_core::{PoolId, TokenCount};
 
-use super::{Places, server, span};
+use super::{Places, engine_options, server, span};
 use crate::check::Check;
 use crate::config::{
     AUTO, CtxChoice, DeviceChoice, DevicesChoice, Engine, PoolConfig, PoolModel, QueueConfig,
@@ -57,6 +57,7 @@ pub(super) fn pools(
         };
         let id = PoolId::new(written.id.as_str()).expect("the shape has checked the name");
         let devices = devices(written.devices.as_ref(), &path.key("devices"), check);
+        let options = engine_options::options(written, &path, root, places, check);
         let Some(model) = model else { continue };
         pools.push(PoolConfig {
             id,
@@ -72,6 +73,7 @@ pub(super) fn pools(
             threads: written.threads,
             devices,
             gpu_layers: written.gpu_layers,
+            options,
             replicas: urls.and_then(|urls| u16::try_from(urls).ok()).or(written.replicas),
             preload: written.preload,
             idle_unload: written.idle_unload_s.map(span),
@@ -113,6 +115,17 @@ fn without_effect(pool: &raw::Pool, attached: bool, path: &Path, check: &mut Che
                  and ended by somebody else"
             );
             let hint = format!("leave `{option}` out, or start the server with `server.command`");
+            check.report(&path.key(option), message, Some(hint));
+        }
+    }
+    if pool.server.is_some() {
+        let ours = engine_options::of_the_built_in_engine(pool);
+        for (option, _) in ours.iter().filter(|(_, given)| *given) {
+            let message = format!("`{path}.{option}` has no effect with `server`: that program decides it");
+            let hint = match *option {
+                "template_kwargs" => "leave it out: the API of this engine has no field for it".to_owned(),
+                _ => format!("leave `{option}` out, and say it in the words of that program"),
+            };
             check.report(&path.key(option), message, Some(hint));
         }
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use engine_api::{Device, ReplicaSpec, TaskSink};
+use engine_api::{Device, LoadOptions, ReplicaSpec, TaskSink};
 use generation::{EndReport, GenerateRequest, Input, OutputChunk};
 use orchestrator_core::{PoolId, ReplicaId, TaskId};
 use tokio::sync::mpsc;
@@ -93,6 +93,7 @@ pub fn spec() -> ReplicaSpec {
         threads: None,
         device: Device::Cpu,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }
 

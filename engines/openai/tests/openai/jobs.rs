@@ -1,7 +1,8 @@
 //! Jobs that go well, or are refused by name.
 
-use engine_api::{ExtraBodySupport, MeasureError, StopOutcome};
+use engine_api::{ExtraBodySupport, MeasureError, StartError, StopOutcome};
 use engine_http::testing::{FakeServer, Recording, Reply, SinkCall, chunked, job, json, listen, sse, within};
+use engine_http::{Attach, HttpEngineConfig};
 use generation::{
     Constraint, Determinism, EngineError, ExtraBody, Finish, GenerateRequest, Input, KvHint, LogitBias,
     Message, Role, Tool, ToolCall, ToolChoice, Tools, Transcript, Workload,
@@ -10,7 +11,7 @@ use orchestrator_core::TokenCount;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::test_server::{answer, attach, beginning, vllm};
+use super::test_server::{answer, attach, beginning, config, start, vllm};
 
 fn prompt() -> GenerateRequest {
     job(Input::Prompt("Say hello.".into()))
@@ -171,6 +172,46 @@ async fn fields_of_its_own_reach_the_server_untouched() {
         assert_eq!(sent.json()["min_p"], 0.5);
         assert_eq!(sent.json()["stream"], true);
     }
+}
+
+/// ORCH-ENG-33
+#[tokio::test]
+async fn arguments_of_the_template_are_sent_with_chats_or_the_engine_is_not_started() {
+    let server = FakeServer::start(vllm);
+    let kwargs = Some(r#"{"enable_thinking":false,"mood":"calm"}"#.to_owned());
+    let attached = |server: &FakeServer| HttpEngineConfig {
+        template_kwargs: kwargs.clone(),
+        ..config(Attach::Url(server.address()))
+    };
+    let engine = start(attached(&server)).await.expect("starts");
+    let sent = async |mut asked: GenerateRequest, own: Option<&str>| {
+        asked.extra_body =
+            own.map(|fields| ExtraBody { fields: fields.to_owned(), template: None, refusal: String::new() });
+        let (sink, heard) = listen();
+        let line = match *asked.input {
+            Input::Messages(_) => "POST /v1/chat/completions",
+            _ => "POST /v1/completions",
+        };
+        engine.submit(Arc::new(asked), sink);
+        assert_eq!(Recording::of(heard).await.text(), "Hello world");
+        server.last(line).json()["chat_template_kwargs"].clone()
+    };
+    let chat = || job(Input::Messages(vec![Message::new(Role::User, "x")]));
+    assert_eq!(sent(chat(), None).await, serde_json::json!({ "enable_thinking": false, "mood": "calm" }));
+    let own = sent(chat(), Some(r#"{"chat_template_kwargs":{"mood":"grim"}}"#)).await;
+    assert_eq!(own, serde_json::json!({ "enable_thinking": false, "mood": "grim" }));
+    assert_eq!(sent(prompt(), None).await, serde_json::Value::Null);
+
+    let other = FakeServer::start(|request| match request.line.as_str() {
+        "GET /v1/models" => Some(Reply::closing(json(200, r#"{"data":[{"id":"m","owned_by":"somebody"}]}"#))),
+        _ => vllm(request),
+    });
+    let refused = start(attached(&other)).await.err().expect("it has no field for them");
+    let StartError::Model(text) = refused else { panic!("{refused}") };
+    assert!(
+        text.starts_with("`template_kwargs` are set, and ") && text.ends_with("leave them out"),
+        "{text}"
+    );
 }
 
 /// A server that tells `told` alternatives to a token where it takes `most` of them.

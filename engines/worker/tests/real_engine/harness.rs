@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine_api::{
-    Device, EngineFacts, MeasureError, Measured, MemoryEstimate, Question, QuestionAnswer, ReplicaSpec,
-    SessionKv, StartError, TextAnswer, TextQuery,
+    Device, EngineFacts, LoadOptions, MeasureError, Measured, MemoryEstimate, Question, QuestionAnswer,
+    ReplicaSpec, SessionKv, StartError, TextAnswer, TextQuery,
 };
 use generation::{EndReport, Finish, GenerateRequest, Input, Message, OutputChunk, Role, Sampling};
 use orchestrator_core::{PoolId, ReplicaId, SessionId, TaskId, TokenCount};
@@ -58,6 +58,7 @@ pub fn spec(model: &Path, slots: u16, ctx: u32) -> ReplicaSpec {
         threads: Some(1),
         device: Device::Cpu,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }
 
@@ -105,8 +106,13 @@ impl Worker {
 
     /// A worker with the starter model that writes all its log to `log`.
     pub fn start_with_log(slots: u16, ctx: u32, log: std::fs::File) -> Self {
+        Self::load_with_log(spec(&model(), slots, ctx), log)
+    }
+
+    /// A worker with what `spec` names that writes all its log to `log`.
+    pub fn load_with_log(spec: ReplicaSpec, log: std::fs::File) -> Self {
         let mut worker = Self::spawn_with_log("debug", Stdio::from(log));
-        worker.load(spec(&model(), slots, ctx)).expect("the starter model loads");
+        worker.load(spec).expect("it loads");
         worker
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine_api::{Device, StopOutcome};
+use engine_api::{Device, LoadOptions, StopOutcome};
 use engine_mock::{MockConfig, MockFactory};
 use orchestrator_core::PoolId;
 
@@ -16,6 +16,7 @@ fn spec(index: u16, model: &str) -> ReplicaSpec {
         threads: None,
         device: Device::Cpu,
         gpu_layers: None,
+        options: LoadOptions::default(),
     }
 }
 
