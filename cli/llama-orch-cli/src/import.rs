@@ -20,6 +20,7 @@ use std::path::Path;
 use serde_json::json;
 
 use self::carried::Carried;
+use self::llama_swap::BuiltIn;
 use crate::args::{ImportArgs, ImportFrom};
 use crate::context::Stop;
 use crate::draft::{self, Draft};
@@ -33,9 +34,22 @@ use crate::ui::Ui;
 /// # Errors
 /// There is nothing to import, there is a configuration already, or it cannot be written.
 pub fn import(ui: &mut Ui, args: &ImportArgs) -> Result<Exit, Stop> {
+    if args.built_in && args.from != ImportFrom::LlamaSwap {
+        let failure = Failure::new(
+            Exit::Usage,
+            format!(
+                "`--built-in` is for llama-swap: models of `{}` are served by the built-in engine",
+                args.from
+            ),
+        );
+        return Err(failure.hint("leave it out").into());
+    }
     let (from, carried) = match args.from {
         ImportFrom::Ollama => ollama::read(args.path.as_deref())?,
-        ImportFrom::LlamaSwap => llama_swap::read(args.path.as_deref())?,
+        ImportFrom::LlamaSwap => {
+            let built_in = if args.built_in { BuiltIn::WherePossible } else { BuiltIn::Plain };
+            llama_swap::read(args.path.as_deref(), built_in)?
+        }
     };
     if carried.pools.is_empty() {
         let mut failure =

@@ -48,10 +48,12 @@ Examples:
   llama-orch import ollama --print       look at it first
   llama-orch import ollama               ~/.ollama/models, OLLAMA_MODELS or /usr/share/ollama/.ollama/models
   llama-orch import llama-swap /srv/llama-swap/config.yaml
+  llama-orch import llama-swap --built-in
 
 Model files are used where they are, never copied. A model of Ollama's is loaded by the first task that asks for it. A \
-llama-server of llama-swap's becomes a pool of the built-in engine where that does all its options, otherwise it is \
-started with its replica, as any other command. What cannot be carried over is named, on standard error and in the \
+llama-server of llama-swap's becomes a pool of the built-in engine where it names a model and its size; with \
+--built-in also where it says how the model is loaded and asked, as a pool can. Otherwise it is started with its \
+replica, as any other command. What cannot be carried over is named, on standard error and in the \
 file.
 
 With --json, standard output is one JSON object:
@@ -161,6 +163,9 @@ pub struct ImportArgs {
     pub from: ImportFrom,
     /// Its store or its configuration. Where it usually is when absent.
     pub path: Option<PathBuf>,
+    /// Make each llama-server of llama-swap's whose options a pool has a pool of the built-in engine.
+    #[arg(long)]
+    pub built_in: bool,
     /// Print the configuration and write nothing.
     #[arg(long, conflicts_with = "force")]
     pub print: bool,

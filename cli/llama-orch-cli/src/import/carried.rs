@@ -13,7 +13,7 @@ const ID_CHARS: usize = 63;
 /// The most characters of a further name of it.
 const ALIAS_CHARS: usize = 256;
 /// The options of a pool behind `id` and `model`, in the order in which people read them.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 27] = [
     "aliases",
     "sha256",
     "engine",
@@ -23,6 +23,19 @@ const OPTIONS: [&str; 14] = [
     "slots",
     "threads",
     "gpu_layers",
+    "experts_on_cpu",
+    "kv_type",
+    "flash_attention",
+    "batch",
+    "ubatch",
+    "threads_batch",
+    "mmap",
+    "mlock",
+    "rope",
+    "pooling",
+    "lora",
+    "chat_template",
+    "template_kwargs",
     "replicas",
     "preload",
     "idle_unload_s",

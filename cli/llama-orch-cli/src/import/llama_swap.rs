@@ -1,12 +1,13 @@
 //! llama-swap: its `config.yaml`. A `llama-server` that says nothing but what the built-in engine does as well
-//! becomes a pool of that; every other command is started with its replica, as llama-swap does.
+//! becomes a pool of that, and where it is asked for, one whose options a pool has, too; every other command is started
+//! with its replica, as llama-swap does.
 //!
 //! Rules: ORCH-CLI-14
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config_schema::raw::{Ctx, CtxWord, Engine, OneOrMany, Pool, Server};
+use config_schema::raw::{Ctx, CtxWord, Engine, Lora, OneOrMany, Pool, Server};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -78,11 +79,20 @@ struct Model {
     rest: BTreeMap<String, Value>,
 }
 
+/// Which commands of a `llama-server` become a pool of the built-in engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuiltIn {
+    /// Those that say nothing but the model and its size.
+    Plain,
+    /// Those whose options a pool has.
+    WherePossible,
+}
+
 /// Reads the file at `path`, or where it usually is.
 ///
 /// # Errors
 /// There is none, or it cannot be read.
-pub fn read(path: Option<&Path>) -> Result<(PathBuf, Carried), Failure> {
+pub fn read(path: Option<&Path>, built_in: BuiltIn) -> Result<(PathBuf, Carried), Failure> {
     let path = find(path)?;
     let failed =
         |why: String| Failure::new(Exit::Failed, format!("`{}` cannot be read: {why}", path.display()));
@@ -90,7 +100,7 @@ pub fn read(path: Option<&Path>) -> Result<(PathBuf, Carried), Failure> {
     let value: Value = serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))?;
     let file: File = serde_json::from_value(value).map_err(|error| failed(error.to_string()))?;
     let dir = std::path::absolute(&path).ok().and_then(|path| Some(path.parent()?.to_owned()));
-    let carried = carry(file, &dir.unwrap_or_default());
+    let carried = carry(file, &dir.unwrap_or_default(), built_in);
     Ok((path, carried))
 }
 
@@ -110,11 +120,16 @@ fn find(path: Option<&Path>) -> Result<PathBuf, Failure> {
     })
 }
 
-fn carry(file: File, dir: &Path) -> Carried {
+fn carry(file: File, dir: &Path, built_in: BuiltIn) -> Carried {
     let mut carried = Carried::default();
     let File { models, macros, health_check_timeout, hooks, rest, .. } = file;
-    let common =
-        Common { macros: &macros, timeout_s: health_check_timeout, preload: &hooks.on_startup.preload, dir };
+    let common = Common {
+        macros: &macros,
+        timeout_s: health_check_timeout,
+        preload: &hooks.on_startup.preload,
+        dir,
+        built_in,
+    };
     for (name, model) in models {
         carry_model(&mut carried, &name, model, &common);
     }
@@ -137,6 +152,7 @@ struct Common<'a> {
     preload: &'a [String],
     /// Where relative paths begin.
     dir: &'a Path,
+    built_in: BuiltIn,
 }
 
 fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<'_>) {
@@ -174,9 +190,12 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
     };
     let file = understood.model.as_ref().map(|path| format!("file:{}", common.dir.join(path).display()));
     match file {
-        Some(file) if understood.own.is_empty() && env.is_empty() => {
+        Some(file) if why_not_built_in(&understood, &env, common.built_in).is_none() => {
             pool.model = file;
-            built_in(&mut pool, &understood);
+            built_in(&mut pool, &understood, common.dir);
+            for (option, why) in &understood.dropped {
+                carried.leave_out(name, format!("`{option}`: {why}"));
+            }
             if model.cmd_stop.is_some() {
                 carried.leave_out(name, "`cmdStop`: the built-in engine needs none");
             }
@@ -186,14 +205,10 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
                 return carried
                     .leave_out(name, "its command does not say `${PORT}`, so that it cannot be given one");
             };
-            if !understood.own.is_empty() && file.is_some() {
-                carried.leave_out(
-                    name,
-                    format!(
-                        "the built-in engine: `{}` is for llama-server, which is started for it",
-                        understood.own.join(" ")
-                    ),
-                );
+            let why = why_not_built_in(&understood, &env, common.built_in);
+            if let Some(why) = why.filter(|_| file.is_some()) {
+                carried
+                    .leave_out(name, format!("the built-in engine: {why}; llama-server is started for it"));
             }
             pool.slots =
                 understood.slots.or(model.concurrency_limit).filter(|slots| (1..=64).contains(slots));
@@ -211,6 +226,26 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
     carried.add(name, pool);
 }
 
+/// Why a `llama-server` stays one; nothing where the built-in engine does the same.
+fn why_not_built_in(
+    understood: &Understood,
+    env: &BTreeMap<String, String>,
+    wanted: BuiltIn,
+) -> Option<String> {
+    if !understood.own.is_empty() {
+        return Some(format!("it has nothing like `{}`", understood.own.join(" ")));
+    }
+    if let Some(name) = env.keys().next() {
+        return Some(format!("`{name}` of its environment is for that program"));
+    }
+    if wanted == BuiltIn::WherePossible || understood.is_plain() {
+        return None;
+    }
+    let dropped = understood.dropped.iter().map(|(option, _)| option);
+    let options: Vec<&str> = understood.carried.iter().chain(dropped).map(String::as_str).collect();
+    Some(format!("`--built-in` carries `{}` over to it", options.join(" ")))
+}
+
 /// What ends the server; nothing where there is nothing, or where it needs what is not known before its start.
 fn stop_command(model: &Model, common: &Common<'_>, name: &str) -> Option<Vec<String>> {
     let command = fill_macros(model.cmd_stop.as_deref()?, &[&model.macros, common.macros], name);
@@ -220,7 +255,8 @@ fn stop_command(model: &Model, common: &Common<'_>, name: &str) -> Option<Vec<St
 }
 
 /// The built-in engine says the context of one request, llama-server that of all slots together.
-fn built_in(pool: &mut Pool, understood: &Understood) {
+fn built_in(pool: &mut Pool, understood: &Understood, dir: &Path) {
+    carry_options(pool, &understood.options, dir);
     let slots = understood.slots.filter(|slots| (1..=64).contains(slots));
     match understood.ctx {
         Some(ctx) if ctx >= 16 => {
@@ -238,6 +274,26 @@ fn built_in(pool: &mut Pool, understood: &Understood) {
     }
     pool.gpu_layers = understood.gpu_layers;
     pool.threads = understood.threads.filter(|threads| (1..=1024).contains(threads));
+}
+
+/// How the model is loaded, computed with and asked. Relative paths begin in `dir`.
+fn carry_options(pool: &mut Pool, options: &Pool, dir: &Path) {
+    let carried = std::mem::take(pool);
+    let absolute = |path: &str| dir.join(path).display().to_string();
+    *pool = Pool {
+        id: carried.id,
+        model: carried.model,
+        aliases: carried.aliases,
+        devices: carried.devices,
+        preload: carried.preload,
+        idle_unload_s: carried.idle_unload_s,
+        chat_template: options.chat_template.as_deref().map(|template| match template {
+            "chatml" => template.to_owned(),
+            path => absolute(path),
+        }),
+        lora: options.lora.iter().map(|one| Lora { file: absolute(&one.file), ..one.clone() }).collect(),
+        ..options.clone()
+    };
 }
 
 /// What a server is started with.

@@ -1,3 +1,6 @@
+use config_schema::raw::{FlashAttention, KvType, KvTypes};
+use config_schema::{LoadRequest, load};
+
 use super::*;
 
 /// A file as people have it: one plain llama-server, one with options of its own, vLLM in a container, and what
@@ -40,9 +43,13 @@ models:
     cmd: llama-server --port ${PORT} -m 'a.gguf
 "#;
 
+fn carried_of(config: &str, built_in: BuiltIn, dir: &Path) -> Carried {
+    let value: Value = serde_saphyr::from_str(config).expect("it is YAML");
+    carry(serde_json::from_value(value).expect("it is llama-swap's"), dir, built_in)
+}
+
 fn carried() -> Carried {
-    let value: Value = serde_saphyr::from_str(CONFIG).expect("it is YAML");
-    carry(serde_json::from_value(value).expect("it is llama-swap's"), Path::new("/home/somebody/swap"))
+    carried_of(CONFIG, BuiltIn::Plain, Path::new("/home/somebody/swap"))
 }
 
 fn pool(carried: &Carried, id: &str) -> Pool {
@@ -60,6 +67,7 @@ fn a_plain_llama_server_becomes_a_pool_of_the_built_in_engine() {
         ctx: Some(Ctx::Tokens(8192)),
         slots: Some(4),
         gpu_layers: Some(99),
+        flash_attention: Some(FlashAttention::On),
         devices: Some(OneOrMany::Many(vec!["gpu1".to_owned()])),
         preload: true,
         idle_unload_s: Some(600.0),
@@ -99,7 +107,7 @@ fn what_llama_swap_has_alone_is_named() {
     let left: Vec<String> = carried.left_out.iter().map(ToString::to_string).collect();
     for expected in [
         "vision: `filters`",
-        "vision: the built-in engine: `--mmproj",
+        "vision: the built-in engine: it has nothing like `--mmproj models/mmproj.gguf`",
         "nowhere: its command does not say `${PORT}`",
         "unknown: its command has `${other}` in it",
         "broken: its command has a quote without an end",
@@ -109,4 +117,57 @@ fn what_llama_swap_has_alone_is_named() {
         assert!(left.iter().any(|one| one.starts_with(expected)), "{expected}: {left:#?}");
     }
     assert_eq!((left.len(), carried.pools.len()), (7, 4), "{left:#?}");
+}
+
+/// Servers with options that a pool has, and one with an option that it has not.
+const TUNED: &str = r#"
+models:
+  tuned:
+    cmd: llama-server --port ${PORT} -m qwen.gguf -c 8192 -ctk q8_0 -ctv q8_0 -fa on --no-warmup --temp 0.7
+    ttl: 300
+  spoken:
+    cmd: llama-server --port ${PORT} -m qwen.gguf --chat-template-file chat.jinja --lora style.gguf
+  seeing:
+    cmd: llama-server --port ${PORT} -m gemma.gguf -ctk q8_0 --mmproj mmproj.gguf
+  placed:
+    cmd: llama-server --port ${PORT} -m qwen.gguf -ctk q8_0
+    env: [GGML_CUDA_ENABLE_UNIFIED_MEMORY=1]
+"#;
+
+/// ORCH-CLI-14
+#[test]
+fn options_that_a_pool_has_are_carried_when_that_is_asked_for_and_all_others_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("chat.jinja"), "{{ messages }}").expect("written");
+    let asked = carried_of(TUNED, BuiltIn::WherePossible, folder.path());
+    let tuned = pool(&asked, "tuned");
+    assert_eq!((tuned.kv_type, tuned.server.is_none()), (Some(KvTypes::Both(KvType::Q8_0)), true));
+    assert_eq!((tuned.ctx, tuned.idle_unload_s), (Some(Ctx::Tokens(8192)), Some(300.0)));
+    assert_eq!(tuned.defaults.sampling.temperature, Some(0.7));
+    let spoken = pool(&asked, "spoken");
+    assert_eq!(spoken.chat_template, Some(folder.path().join("chat.jinja").display().to_string()));
+    assert_eq!(spoken.lora[0].file, folder.path().join("style.gguf").display().to_string());
+    assert!(["seeing", "placed"].iter().all(|id| pool(&asked, id).server.is_some()));
+    let left = |carried: &Carried| carried.left_out.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        left(&asked),
+        [
+            "placed: the built-in engine: `GGML_CUDA_ENABLE_UNIFIED_MEMORY` of its environment is for that program; \
+             llama-server is started for it",
+            "seeing: the built-in engine: it has nothing like `--mmproj mmproj.gguf`; llama-server is started for it",
+            "tuned: `--no-warmup`: a model is tried before it serves",
+        ]
+    );
+    let file = folder.path().join("llama-orch.yaml");
+    std::fs::write(&file, asked.to_yaml("a test")).expect("written");
+    let request = LoadRequest { explicit: Some(file), ..LoadRequest::default() };
+    let loaded = load(&request).unwrap_or_else(|error| panic!("{error}: {}", asked.to_yaml("a test")));
+    assert_eq!(loaded.config.pools.len(), 4);
+
+    let plain = carried_of(TUNED, BuiltIn::Plain, folder.path());
+    assert!(plain.pools.iter().all(|one| one.pool.server.is_some()), "nobody asked");
+    let tuned = left(&plain).into_iter().find(|one| one.starts_with("tuned")).expect("it is named");
+    let expected = "tuned: the built-in engine: `--built-in` carries `-ctk q8_0 -ctv q8_0 --temp 0.7 --no-warmup` over to it; \
+                    llama-server is started for it";
+    assert_eq!(tuned, expected);
 }
