@@ -1,13 +1,13 @@
 //! What starts the engines of a pool: the engine that is built into this executable, or the word that there
 //! is none; and the adapters of servers.
 //!
-//! Rules: ORCH-SHAPE-1
+//! Rules: ORCH-SHAPE-1, ORCH-ENG-32, ORCH-ENG-34
 
 use std::sync::Arc;
 
-use config_schema::{PoolConfig, PoolModel, ServerConfig, ServerSource};
+use config_schema::{DevicesChoice, PoolConfig, PoolModel, ServerConfig, ServerSource, fill_variables};
 use engine_api::{Engine, EngineFactory, EngineKind, LoadProgress, ReplicaSpec, StartError};
-use engine_http::{Address, Attach, HttpEngineConfig, Secret, Timeouts};
+use engine_http::{Address, Attach, HttpEngineConfig, Secret, Timeouts, Visible};
 use engine_llama_server::LlamaServerFactory;
 use engine_openai::OpenAiFactory;
 use engine_tgi::TgiFactory;
@@ -138,9 +138,18 @@ fn attaches(server: &ServerConfig) -> Result<Vec<Attach>, String> {
                 |url: &String| Address::parse(url).map(Attach::Url).map_err(|error| error.to_string());
             urls.iter().map(parse).collect()
         }
-        ServerSource::Command { command, env } => {
-            let (argv, env) = (command.clone(), env.clone().into_iter().collect());
-            Ok(vec![Attach::Command { argv, env, address: None }])
+        ServerSource::Command { command, env, port } => {
+            let own = |name: &str| std::env::var(name).ok();
+            let fill = |(name, value): (&String, &String)| match fill_variables(value, own) {
+                Ok(value) => Ok((name.clone(), value)),
+                Err(missing) => {
+                    Err(format!("`server.env.{name}` needs the variable `{missing}`, which is not set"))
+                }
+            };
+            let env = env.iter().map(fill).collect::<Result<_, _>>()?;
+            let address = port.map(|port| Address::parse(&format!("http://127.0.0.1:{port}")));
+            let address = address.transpose().map_err(|error| error.to_string())?;
+            Ok(vec![Attach::Command { argv: command.clone(), env, address }])
         }
     }
 }
@@ -163,6 +172,7 @@ fn http_config(
         ca_file: server.ca_file.clone(),
         stop_command: server.stop_command.clone(),
         template_kwargs: pools::template_kwargs(&pool.options),
+        visible: if pool.devices == DevicesChoice::Auto { Visible::All } else { Visible::OfReplica },
         timeouts: Timeouts {
             start: server.start_timeout,
             silence: server.silence_timeout,

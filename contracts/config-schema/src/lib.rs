@@ -33,7 +33,7 @@ pub use diff::Difference;
 pub use env::{OTHER_VARIABLES, Override, PREFIX, TEST_PREFIX};
 pub use error::{ConfigError, Problem};
 pub use load::{LoadRequest, Loaded, load};
-pub use resolve::DEFAULT_SLOTS;
+pub use resolve::{DEFAULT_SLOTS, fill_variables};
 pub use shape::json_schema;
 pub use tree::Origin;
 pub use variables::{Variable, variables};

@@ -131,6 +131,7 @@ fn make(
         file_dir: source.and_then(FilePath::parent).unwrap_or(&request.cwd),
         cwd: &request.cwd,
         home: request.home.as_deref(),
+        env: &request.env,
         default_models_dir: &default_models_dir,
     };
     resolve(&file, root, &places, check)

@@ -152,19 +152,20 @@ fn devices(devices: &DevicesChoice) -> raw::OneOrMany {
 }
 
 fn server(server: &ServerConfig) -> raw::Server {
-    let (url, command, env) = match server.source.clone() {
+    let (url, command, env, port) = match server.source.clone() {
         ServerSource::Urls(urls) => {
             let url = match <[String; 1]>::try_from(urls) {
                 Ok([url]) => raw::Urls::One(url),
                 Err(urls) => raw::Urls::Many(urls),
             };
-            (Some(url), None, BTreeMap::new())
+            (Some(url), None, BTreeMap::new(), None)
         }
-        ServerSource::Command { command, env } => (None, Some(command), env),
+        ServerSource::Command { command, env, port } => (None, Some(command), env, port),
     };
     raw::Server {
         url,
         command,
+        port,
         env,
         stop_command: (!server.stop_command.is_empty()).then(|| server.stop_command.clone()),
         tls: server.ca_file.as_ref().map(|file| raw::Tls { ca_file: Some(file.display().to_string()) }),

@@ -55,7 +55,7 @@ pub struct File {
     // ORCH-QUEUE-1, ORCH-QUEUE-3, ORCH-REPL-15
     pub queue: Queue,
     /// What is served. Each pool is one model on one or more replicas.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 512))]
     // ORCH-CONF-1
     pub pools: Vec<Pool>,
     /// Sampling settings by name. A request names one with `sampler_profile_version`.

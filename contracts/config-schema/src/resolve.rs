@@ -3,6 +3,7 @@
 //!
 //! Rules: ORCH-CONF-1
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ mod pool;
 mod server;
 
 pub use pool::DEFAULT_SLOTS;
+pub use server::fill_variables;
 
 const BYTES_PER_MB: u64 = 1024 * 1024;
 const BYTES_PER_KB: u64 = 1024;
@@ -32,6 +34,8 @@ pub(crate) struct Places<'a> {
     pub(crate) cwd: &'a FilePath,
     /// The home folder, for `~/`.
     pub(crate) home: Option<&'a FilePath>,
+    /// The environment, for variables in values.
+    pub(crate) env: &'a BTreeMap<String, String>,
     /// Where models are kept when nothing says otherwise.
     pub(crate) default_models_dir: &'a FilePath,
 }

@@ -44,8 +44,20 @@ pub struct HttpEngineConfig {
     /// Arguments of the chat template for requests that do not have them, as the text of a JSON object. An engine whose API
     /// has no field for them is not started.
     pub template_kwargs: Option<String>,
+    /// Which cards an engine that is started here sees.
+    pub visible: Visible,
     /// How long things may take.
     pub timeouts: Timeouts,
+}
+
+/// Which cards an engine that is started here sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Visible {
+    /// What the daemon sees: its own environment holds.
+    #[default]
+    All,
+    /// The device of its replica alone, unless its own configuration says otherwise.
+    OfReplica,
 }
 
 impl HttpEngineConfig {
@@ -60,6 +72,7 @@ impl HttpEngineConfig {
             ca_file: None,
             stop_command: Vec::new(),
             template_kwargs: None,
+            visible: Visible::All,
             timeouts: Timeouts::default(),
         }
     }
@@ -78,7 +91,7 @@ pub enum Attach {
         argv: Vec<String>,
         /// Variables beside those of the daemon. `{port}` is replaced in their values, too.
         env: Vec<(String, String)>,
-        /// Where it listens. Where absent: at `127.0.0.1` and the port that `{port}` stands for.
+        /// Where it listens, and what `{port}` stands for. Where absent: at `127.0.0.1` and a free port.
         address: Option<Address>,
     },
 }

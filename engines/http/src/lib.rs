@@ -54,7 +54,7 @@ pub use backend::{
     Whole,
 };
 pub use chat::{ChatMessage, ChatTools, chat_messages};
-pub use config::{Attach, HttpEngineConfig, InvalidSecret, Secret, Timeouts};
+pub use config::{Attach, HttpEngineConfig, InvalidSecret, Secret, Timeouts, Visible};
 pub use errors::message_of;
 pub use estimate::{estimated_tokens, measured_by_estimate};
 pub use exchange::{Answered, Client};

@@ -12,7 +12,7 @@
 //!    └──SIGTERM, SIGKILL──┴─► engine and its descendants: its family, see [`crate::family`]
 //! ```
 //!
-//! Rules: ORCH-ENG-2, ORCH-ENG-3, ORCH-ENG-23, ORCH-ENG-24
+//! Rules: ORCH-ENG-2, ORCH-ENG-3, ORCH-ENG-23, ORCH-ENG-24, ORCH-ENG-32
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -73,6 +73,9 @@ const STOP_COMMAND_LIMIT: Duration = Duration::from_secs(30);
 /// The exit code of a shell that does not find its program.
 const NOT_FOUND: i32 = 127;
 
+/// What the loader of programs says then.
+const MISSING_LIBRARY: &str = "error while loading shared libraries";
+
 /// The exit code of a shell that may not execute its program.
 const NOT_EXECUTABLE: i32 = 126;
 
@@ -110,10 +113,7 @@ impl Process {
     ) -> std::io::Result<Self> {
         let family = Family::new();
         let mut command = guarded(argv, stop, &family);
-        command
-            .envs(visible_devices(&spec.device))
-            .envs(env.iter().map(|(name, value)| (name, value)))
-            .env_remove(TOKEN);
+        command.envs(env.iter().map(|(name, value)| (name, value))).env_remove(TOKEN);
         let stop = StopCommand::new(stop, env);
         let mut child = command.spawn()?;
         let leash = child.stdin.take().expect("piped above");
@@ -169,13 +169,31 @@ impl Process {
     pub(crate) fn story(&self, exit: &ExitReason) -> String {
         let program = &self.program;
         let what = match exit {
-            ExitReason::Code(NOT_FOUND) => format!("`{program}` cannot be found (exit code {NOT_FOUND})"),
+            ExitReason::Code(NOT_FOUND) => self.what_was_not_found(),
             ExitReason::Code(NOT_EXECUTABLE) => {
                 format!("`{program}` cannot be executed (exit code {NOT_EXECUTABLE})")
             }
             exit => format!("`{program}` {exit} while it started"),
         };
         self.with_last_lines(what)
+    }
+
+    /// What exit code 127 stands for: the shell that starts the engine says it of the program itself, the loader of
+    /// programs of a library, and a script of what it calls.
+    fn what_was_not_found(&self) -> String {
+        let (program, lines) = (&self.program, self.tail.text());
+        if lines.contains(MISSING_LIBRARY) {
+            return format!(
+                "`{program}` needs a shared library that is not here (exit code {NOT_FOUND}): install it, or name its \
+                 folder in `LD_LIBRARY_PATH` of `server.env`"
+            );
+        }
+        let is_program = lines.is_empty() || lines.contains(&format!("exec: {program}: not found"));
+        if is_program {
+            format!("`{program}` cannot be found (exit code {NOT_FOUND})")
+        } else {
+            format!("`{program}` ended with exit code {NOT_FOUND}: something that it calls cannot be found")
+        }
     }
 
     /// `what`, followed by what the engine wrote last.
@@ -329,19 +347,17 @@ fn reason_of(status: ExitStatus) -> ExitReason {
     }
 }
 
-/// What makes the engine see its own device and no other, unless its own configuration says otherwise. A card
-/// whose UUID nobody knows cannot be named: an empty name would hide them all.
-fn visible_devices(device: &Device) -> Vec<(&'static str, String)> {
+/// What makes the engine see its own device and no other, unless its own configuration says otherwise. A card whose
+/// UUID nobody knows is named by its place in PCI order.
+pub(crate) fn visible_devices(device: &Device) -> Vec<(String, String)> {
     let cards = match device {
-        Device::Gpu { uuid, .. } if uuid.is_empty() => return Vec::new(),
+        Device::Gpu { uuid, index } if uuid.is_empty() => index.to_string(),
         Device::Gpu { uuid, .. } => uuid.clone(),
         Device::Cpu => "-1".to_owned(),
     };
-    vec![
-        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned()),
-        ("CUDA_VISIBLE_DEVICES", cards.clone()),
-        ("ROCR_VISIBLE_DEVICES", cards),
-    ]
+    [("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), ("CUDA_VISIBLE_DEVICES", &cards), ("ROCR_VISIBLE_DEVICES", &cards)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }
 
 #[cfg(test)]

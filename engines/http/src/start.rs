@@ -1,5 +1,7 @@
 //! From a configuration to an engine that can take a job: the process, where there is one, and the server's
 //! own word on what it is. What goes wrong on the way is an error with the reason.
+//!
+//! Rules: ORCH-ENG-32, ORCH-ENG-33
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +13,20 @@ use tokio::time::timeout;
 use crate::address::Address;
 use crate::backend::{Discovered, HttpBackend, Undiscovered};
 use crate::clock;
-use crate::config::{Attach, HttpEngineConfig};
+use crate::config::{Attach, HttpEngineConfig, Visible};
 use crate::engine::HttpEngine;
 use crate::exchange::Client;
 use crate::inner::Inner;
-use crate::process::Process;
+use crate::process::{Process, visible_devices};
 use crate::template_kwargs::TemplateKwargs;
 use crate::tls::Tls;
 use crate::{health, tasks};
 
 /// Between two looks at a server that is not ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a port of this machine is tried that nobody should listen at.
+const LOOK_FOR_OTHERS: Duration = Duration::from_millis(200);
 
 /// What stands for a free port in a command.
 const PORT: &str = "{port}";
@@ -41,7 +46,7 @@ pub async fn start<D: HttpBackend>(
     let (address, process) = match &config.attach {
         Attach::Url(address) => (address.clone(), None),
         Attach::Command { argv, env, address } => {
-            launch(argv, env, &config.stop_command, address.as_ref(), spec)?
+            launch(config, Command { argv, env, address: address.as_ref() }, spec)?
         }
     };
     let tls = Tls::to(&address, config.ca_file.as_deref()).await.map_err(StartError::Engine)?;
@@ -126,28 +131,33 @@ async fn death(process: Option<&Process>) -> StartError {
     }
 }
 
+/// What is started.
+struct Command<'a> {
+    argv: &'a [String],
+    env: &'a [(String, String)],
+    /// Where it listens, where its configuration says so.
+    address: Option<&'a Address>,
+}
+
 fn launch(
-    argv: &[String],
-    env: &[(String, String)],
-    stop: &[String],
-    address: Option<&Address>,
+    config: &HttpEngineConfig,
+    command: Command<'_>,
     spec: &ReplicaSpec,
 ) -> Result<(Address, Option<Process>), StartError> {
+    let Command { argv, env, address } = command;
     if argv.first().is_none_or(String::is_empty) {
         return Err(StartError::Model("`command` is empty: it must name the engine's program".to_owned()));
     }
     let wants_port = argv.iter().chain(env.iter().map(|(_, value)| value)).any(|word| word.contains(PORT));
-    let address = match (address, wants_port) {
-        (Some(_), true) => {
-            return Err(StartError::Model(
-                "`command` has a `{port}` and a `url` stands beside it: keep one of the two".to_owned(),
-            ));
+    let address = match address {
+        Some(address) => {
+            check_free(address)?;
+            address.clone()
         }
-        (Some(address), false) => address.clone(),
-        (None, true) => Address::of_this_machine(free_port()?),
-        (None, false) => {
+        None if wants_port => Address::of_this_machine(free_port()?),
+        None => {
             return Err(StartError::Model(
-                "nobody knows where `command` listens: put `{port}` into its arguments, or a `url` beside it"
+                "nobody knows where `command` listens: put `{port}` into its arguments, or set `port`"
                     .to_owned(),
             ));
         }
@@ -159,11 +169,27 @@ fn launch(
             .replace("{ctx}", &spec.ctx.map_or(0, |ctx| ctx.0).to_string())
     };
     let argv: Vec<String> = argv.iter().map(fill).collect();
-    let env: Vec<(String, String)> = env.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-    let stop: Vec<String> = stop.iter().map(fill).collect();
-    let process = Process::spawn(&argv, &env, &stop, spec)
+    let mut variables = match config.visible {
+        Visible::All => Vec::new(),
+        Visible::OfReplica => visible_devices(&spec.device),
+    };
+    variables.extend(env.iter().map(|(name, value)| (name.clone(), fill(value))));
+    let stop: Vec<String> = config.stop_command.iter().map(fill).collect();
+    let process = Process::spawn(&argv, &variables, &stop, spec)
         .map_err(|error| StartError::Engine(format!("cannot start `{}`: {error}", argv[0])))?;
     Ok((address, Some(process)))
+}
+
+/// Refuses a fixed port at which another program listens: it would be taken for the engine.
+fn check_free(address: &Address) -> Result<(), StartError> {
+    let port = address.port();
+    let taken = std::net::TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), LOOK_FOR_OTHERS).is_ok();
+    if taken {
+        return Err(StartError::Engine(format!(
+            "another program listens at port {port} already: end it, or change `server.port`"
+        )));
+    }
+    Ok(())
 }
 
 /// A port that nobody listens at. Somebody may take it before the engine does: the engine then exits, and

@@ -133,8 +133,10 @@ pub enum ServerSource {
     Command {
         /// The program and its arguments, `{port}`, `{model}`, `{slots}` and `{ctx}` still in them.
         command: Vec<String>,
-        /// Variables beside those of the daemon, `{port}` still in their values.
+        /// Variables beside those of the daemon, `{port}` and `${NAME}` still in their values.
         env: BTreeMap<String, String>,
+        /// The port at which it listens, where it cannot be told one.
+        port: Option<u16>,
     },
 }
 

@@ -301,7 +301,7 @@ fn wrong_types_are_refused() {
          pooling, preload, queue, replicas, rope, server, sha256, slots, template_kwargs, threads, \
          threads_batch, ubatch)",
     );
-    refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 64");
+    refuses("pools: []", "FILE:1:8: `pools` has 0 entries; it must have 1 to 512");
     refuses(
         "just text",
         "FILE:1:1: the file is `just text`; it must be a section with options (allow_non_loopback, allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, ollama, pools, queue, sampler_profiles, sessions, shutdown, stream, token, worker)",

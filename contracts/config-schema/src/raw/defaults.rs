@@ -88,6 +88,7 @@ impl Default for Server {
         Self {
             url: None,
             command: None,
+            port: None,
             env: BTreeMap::new(),
             stop_command: None,
             tls: None,

@@ -318,7 +318,14 @@ pub struct Server {
     #[schemars(length(min = 1, max = 256))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
-    /// Environment variables of the program, beside those of the daemon. `{port}` is replaced in them too.
+    /// The port at which a program listens that `command` starts and that cannot be told another: a script, a container. It is
+    /// what `{port}` stands for, and for one replica only.
+    #[schemars(range(min = 1, max = 65_535))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-ENG-33
+    pub port: Option<u16>,
+    /// Environment variables of the program, beside those of the daemon. `{port}` is replaced in them too, and `${NAME}` by
+    /// what the daemon's own variable NAME is; `$${` stands for `${`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Run to end a server that is started with `command` and that its own process does not answer for, as `[docker,

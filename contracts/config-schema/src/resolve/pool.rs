@@ -59,6 +59,10 @@ pub(super) fn pools(
         let devices = devices(written.devices.as_ref(), &path.key("devices"), check);
         let options = engine_options::options(written, &path, root, places, check);
         let Some(model) = model else { continue };
+        // A server that is started here sees every card where none is named: one is all there is to start.
+        let sees_all = written.server.as_ref().is_some_and(|server| server.command.is_some())
+            && (devices == DevicesChoice::Auto || written.server.iter().any(|server| server.port.is_some()));
+        let one = sees_all.then_some(1);
         pools.push(PoolConfig {
             id,
             model,
@@ -74,7 +78,7 @@ pub(super) fn pools(
             devices,
             gpu_layers: written.gpu_layers,
             options,
-            replicas: urls.and_then(|urls| u16::try_from(urls).ok()).or(written.replicas),
+            replicas: urls.and_then(|urls| u16::try_from(urls).ok()).or(written.replicas).or(one),
             preload: written.preload,
             idle_unload: written.idle_unload_s.map(span),
             queue: queue(&file.queue, &written.queue),

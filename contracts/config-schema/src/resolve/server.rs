@@ -1,6 +1,6 @@
 //! The program that serves a pool, where that is not the built-in engine.
 //!
-//! Rules: ORCH-ENG-24, ORCH-ENG-25
+//! Rules: ORCH-ENG-24, ORCH-ENG-25, ORCH-ENG-33, ORCH-ENG-34
 
 use std::path::{Path as FilePath, PathBuf};
 
@@ -43,7 +43,8 @@ pub(super) fn server(
     }
     let stop_command = written.stop_command.clone().unwrap_or_default();
     stoppable(written, &stop_command, &path, check);
-    let source = source(written, &path, check);
+    fixed_port(pool, written, &path, check);
+    let source = source(written, &path, places, check);
     let ca_file = ca_file(written, &path, root, places, check);
     Some(ServerConfig {
         source: source?,
@@ -93,7 +94,30 @@ fn stoppable(written: &raw::Server, stop_command: &[String], path: &Path, check:
     }
 }
 
-fn source(written: &raw::Server, path: &Path, check: &mut Check<'_>) -> Option<ServerSource> {
+/// Reports a port of a server that is not started here, and one that several replicas would share.
+fn fixed_port(pool: &raw::Pool, written: &raw::Server, path: &Path, check: &mut Check<'_>) {
+    let Some(port) = written.port else { return };
+    let at = path.key("port");
+    if written.command.is_none() {
+        let message = format!("`{at}` has no effect without `{path}.command`");
+        check.report(&at, message, Some(format!("write it into `{path}.url`")));
+    }
+    if pool.replicas.is_some_and(|replicas| replicas > 1) {
+        let message = format!("`{at}` is {port}, at which one replica can listen, and there are to be more");
+        check.report(
+            &at,
+            message,
+            Some("put `{port}` into `command` instead, or leave `replicas` out".to_owned()),
+        );
+    }
+}
+
+fn source(
+    written: &raw::Server,
+    path: &Path,
+    places: &Places<'_>,
+    check: &mut Check<'_>,
+) -> Option<ServerSource> {
     match (&written.url, &written.command) {
         (Some(url), None) => {
             if !written.env.is_empty() {
@@ -105,7 +129,7 @@ fn source(written: &raw::Server, path: &Path, check: &mut Check<'_>) -> Option<S
             }
             attached(url, &path.key("url"), check)
         }
-        (None, Some(command)) => managed(written, command, path, check),
+        (None, Some(command)) => managed(written, command, path, places, check),
         (Some(_), Some(_)) => {
             let message = format!("`{path}` has both `url` and `command`");
             let hint = "keep `url` for a server that runs already, `command` for one to start";
@@ -150,6 +174,7 @@ fn managed(
     written: &raw::Server,
     command: &[String],
     path: &Path,
+    places: &Places<'_>,
     check: &mut Check<'_>,
 ) -> Option<ServerSource> {
     let before = check.problems.len();
@@ -169,15 +194,52 @@ fn managed(
             check.report(&path, message, None);
         } else if value.contains('\0') {
             check.report(&path, format!("`{path}` has a NUL character in it"), None);
+        } else if let Err(missing) = fill_variables(value, |name| places.env.get(name).cloned()) {
+            let message = format!("`{path}` has `${{{missing}}}` in it, and the daemon has no such variable");
+            let hint = "set it where the daemon is started, or write `$${` for a plain `${`";
+            check.report(&path, message, Some(hint.to_owned()));
         }
     }
-    if !command.iter().chain(written.env.values()).any(|text| text.contains(PORT)) {
+    let says_port = command.iter().chain(written.env.values()).any(|text| text.contains(PORT));
+    if !says_port && written.port.is_none() {
         let message = format!("`{command_path}` does not say `{PORT}`, the port on which it has to listen");
-        let hint = "add the program's own option for it, as `--port`, `{port}`";
+        let hint = "add the program's own option for it, as `--port`, `{port}`, or set `port` where it has a fixed one";
         check.report(&command_path, message, Some(hint.to_owned()));
     }
-    (check.problems.len() == before)
-        .then(|| ServerSource::Command { command: command.to_owned(), env: written.env.clone() })
+    (check.problems.len() == before).then(|| ServerSource::Command {
+        command: command.to_owned(),
+        env: written.env.clone(),
+        port: written.port,
+    })
+}
+
+/// The daemon's own token, which no engine is told.
+const TOKEN: &str = "LLAMA_ORCH_TOKEN";
+
+/// A text with each `${NAME}` replaced by what `variable` has under the name, and `$${` by `${`.
+///
+/// # Errors
+/// The name of a variable that is not there, or that no engine gets.
+pub fn fill_variables(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            filled.push_str(&rest[..at - 1]);
+            filled.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        filled.push_str(&rest[..at]);
+        let Some((name, after)) = rest[at + 2..].split_once('}') else {
+            return Err(rest[at + 2..].to_owned());
+        };
+        let value = variable(name).filter(|_| name != TOKEN);
+        filled.push_str(&value.ok_or_else(|| name.to_owned())?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
 }
 
 /// The URL without a slash at its end.

@@ -2,11 +2,11 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use engine_api::ExitReason;
+use engine_api::{Device, ExitReason};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::Process;
+use super::{Process, visible_devices};
 use crate::family::Family;
 use crate::testing::{spec, within};
 
@@ -81,6 +81,30 @@ async fn a_program_that_is_not_there_is_said_not_to_be_there() {
         Process::spawn(&["/no/such/engine".to_owned()], &[], &[], &spec()).expect("the shell starts");
     let exit = within(process.exited()).await;
     assert!(process.story(&exit).starts_with("`/no/such/engine` cannot be found (exit code 127)"));
+}
+
+/// ORCH-ENG-3
+#[tokio::test]
+async fn a_missing_library_and_a_missing_call_are_told_from_a_missing_program() {
+    let story = async |script: &str| {
+        let process = engine(script);
+        let exit = within(process.exited()).await;
+        process.story(&exit)
+    };
+    let library =
+        "echo 'x: error while loading shared libraries: libcudart.so.12: cannot open' >&2; exit 127";
+    assert!(story(library).await.starts_with("`/bin/sh` needs a shared library that is not here"));
+    let call = "no-such-program-of-a-script";
+    assert!(story(call).await.starts_with("`/bin/sh` ended with exit code 127: something that it calls"));
+}
+
+/// ORCH-ENG-32
+#[test]
+fn a_replicas_own_device_is_named_by_its_uuid_or_its_place() {
+    let seen = |device: Device| visible_devices(&device)[1].1.clone();
+    assert_eq!(seen(Device::Gpu { uuid: "GPU-1".into(), index: 1 }), "GPU-1");
+    assert_eq!(seen(Device::Gpu { uuid: String::new(), index: 1 }), "1");
+    assert_eq!(seen(Device::Cpu), "-1");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine_api::{Engine, EngineFactory, ExitReason, StartError, StopOutcome};
 use engine_http::testing::{Recording, job, listen, spec, within};
-use engine_http::{Attach, HttpEngineConfig, Timeouts};
+use engine_http::{Address, Attach, HttpEngineConfig, Timeouts, Visible};
 use engine_llama_server::LlamaServerFactory;
 use generation::{EngineError, Finish, Input};
 use orchestrator_core::TokenCount;
@@ -146,6 +146,42 @@ async fn a_start_that_nobody_waits_for_any_more_ends_what_it_started() {
         }
     })
     .await;
+}
+
+/// ORCH-ENG-32
+#[tokio::test]
+async fn an_engine_sees_what_the_daemon_sees_unless_its_pool_names_devices() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = folder.path().join("told");
+    let script =
+        format!("echo $CUDA_VISIBLE_DEVICES > {}; exec {PROGRAM} serve $ENGINE_PORT", told.display());
+    for (visible, seen) in [(Visible::All, ""), (Visible::OfReplica, "-1")] {
+        let mut config = HttpEngineConfig { visible, ..config(&["/bin/sh", "-c", &script]) };
+        let Attach::Command { env, .. } = &mut config.attach else { panic!() };
+        env.push(("ENGINE_PORT".to_owned(), "{port}".to_owned()));
+        start(config).await.expect("starts");
+        assert_eq!(std::fs::read_to_string(&told).expect("told").trim(), seen);
+    }
+}
+
+/// ORCH-ENG-33
+#[tokio::test]
+async fn an_engine_at_a_fixed_port_is_found_there_and_no_other_program_is_taken_for_it() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.expect("a free port").port();
+    let at = |port: u16| {
+        let mut config = config(&[PROGRAM, "serve", &port.to_string()]);
+        let Attach::Command { address, .. } = &mut config.attach else { panic!() };
+        *address = Some(Address::parse(&format!("http://127.0.0.1:{port}")).expect("an address"));
+        config
+    };
+    let engine = start(at(port)).await.expect("starts");
+    assert_eq!(engine.facts().slots, 2);
+    let error = start(at(port)).await.err().expect("somebody listens there").to_string();
+    assert_eq!(
+        error,
+        format!("another program listens at port {port} already: end it, or change `server.port`")
+    );
 }
 
 #[tokio::test]

@@ -125,6 +125,58 @@ fn a_stop_command_is_for_servers_that_are_started() {
     assert!(refusal.contains("`pools[0].server.stop_command[0]` is empty"), "{refusal}");
 }
 
+/// ORCH-ENG-33
+#[test]
+fn a_fixed_port_is_for_one_replica_of_a_server_that_is_started() {
+    let fixed = pool("{server: {command: [/opt/run.sh], port: 9000}}");
+    let Some(ServerSource::Command { port, .. }) = fixed.server.map(|server| server.source) else { panic!() };
+    assert_eq!((port, fixed.replicas), (Some(9000), Some(1)));
+    let refuses = |pool: &str, message: &str| {
+        let refusal = Machine::with_file(&format!("pools: [{pool}]")).refusal();
+        assert!(refusal.contains(message), "{refusal}");
+    };
+    refuses(
+        "{server: {url: 'http://a', port: 9000}}",
+        "`pools[0].server.port` has no effect without `pools[0].server.command`",
+    );
+    refuses(
+        "{replicas: 2, server: {command: [a], port: 9000}}",
+        "`pools[0].server.port` is 9000, at which one replica can listen, and there are to be more",
+    );
+}
+
+/// ORCH-ENG-32
+#[test]
+fn a_server_that_is_started_is_one_unless_devices_or_replicas_say_more() {
+    let replicas =
+        |options: &str| pool(&format!("{{{options}server: {{command: [a, '{{port}}']}}}}")).replicas;
+    assert_eq!(replicas(""), Some(1));
+    assert_eq!(replicas("replicas: 2, "), Some(2));
+    assert_eq!(replicas("devices: [gpu0, gpu1], "), None);
+}
+
+/// ORCH-ENG-34
+#[test]
+fn variables_of_a_server_are_filled_from_the_daemons_own() {
+    let file = "pools: [{server: {command: [a, '{port}'], env: {KEY: 'x-${MY_KEY}', PLAIN: '$${MY_KEY}'}}}]";
+    let refusal = Machine::with_file(file).refusal();
+    assert!(
+        refusal.contains("`pools[0].server.env.KEY` has `${MY_KEY}` in it, and the daemon has no such"),
+        "{refusal}"
+    );
+    // What is printed of the configuration has the name, not the value.
+    let pool = Machine::with_file(file).env("MY_KEY", "secret").load().config.pools.remove(0);
+    let Some(ServerSource::Command { env, .. }) = pool.server.map(|server| server.source) else { panic!() };
+    assert_eq!(env["KEY"], "x-${MY_KEY}");
+
+    let own = |name: &str| ["MY_KEY", "LLAMA_ORCH_TOKEN"].contains(&name).then(|| "secret".to_owned());
+    assert_eq!(
+        crate::fill_variables("a-${MY_KEY}-$${MY_KEY}-$MY_KEY", own).as_deref(),
+        Ok("a-secret-${MY_KEY}-$MY_KEY")
+    );
+    assert_eq!(crate::fill_variables("${LLAMA_ORCH_TOKEN}", own), Err("LLAMA_ORCH_TOKEN".to_owned()));
+}
+
 #[test]
 fn a_server_to_start_gets_the_file_of_llamacpp_and_the_name_of_others() {
     let pool_of = |engine: &str, model: &str| {
@@ -138,7 +190,7 @@ fn a_server_to_start_gets_the_file_of_llamacpp_and_the_name_of_others() {
     assert_eq!(server.slots, Some(8));
     let command = ["serve", "{port}"].map(str::to_owned).to_vec();
     let env = [("A".to_owned(), "b".to_owned())].into();
-    assert_eq!(server.source, ServerSource::Command { command, env });
+    assert_eq!(server.source, ServerSource::Command { command, env, port: None });
     assert_eq!(pool_of("vllm", "Qwen/Qwen3-8B").model, PoolModel::Served("Qwen/Qwen3-8B".into()));
     let refusal = Machine::with_file("pools: [{model: x, server: {command: [a, '{port}']}}]").refusal();
     assert!(refusal.contains("`pools[0].model` is `x`, which is not a model"), "{refusal}");
