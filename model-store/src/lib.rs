@@ -9,6 +9,7 @@
 //! ```
 
 pub mod error;
+pub mod gguf;
 pub mod kept;
 pub mod model_ref;
 pub mod progress;

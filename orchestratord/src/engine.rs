@@ -1,7 +1,7 @@
 //! What starts the engines of a pool: the engine that is built into this executable, or the word that there
 //! is none; and the adapters of servers.
 //!
-//! Rules: ORCH-SHAPE-1, ORCH-ENG-32, ORCH-ENG-34
+//! Rules: ORCH-SHAPE-1, ORCH-ENG-35, ORCH-ENG-37
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@
 //!    └──SIGTERM, SIGKILL──┴─► engine and its descendants: its family, see [`crate::family`]
 //! ```
 //!
-//! Rules: ORCH-ENG-2, ORCH-ENG-3, ORCH-ENG-23, ORCH-ENG-24, ORCH-ENG-32
+//! Rules: ORCH-ENG-2, ORCH-ENG-3, ORCH-ENG-23, ORCH-ENG-24, ORCH-ENG-35
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! From a configuration to an engine that can take a job: the process, where there is one, and the server's
 //! own word on what it is. What goes wrong on the way is an error with the reason.
 //!
-//! Rules: ORCH-ENG-32, ORCH-ENG-33
+//! Rules: ORCH-ENG-35, ORCH-ENG-36
 
 use std::sync::Arc;
 use std::time::Duration;

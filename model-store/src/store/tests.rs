@@ -105,6 +105,19 @@ fn a_checked_file_is_not_read_again_until_it_changes() {
     assert_eq!(phases(&sum(CONTENT)), (false, vec![Phase::Checking]));
 }
 
+/// ORCH-MODEL-2
+#[test]
+fn a_file_that_another_store_names_by_its_checksum_is_used_at_once() {
+    let machine = Machine::new(&[]);
+    let named = machine.put(&format!("blobs/sha256-{}", sum(CONTENT)), CONTENT);
+    let heard = RecordedProgress::default();
+    let model = ModelRef::File(named.clone());
+    let fetched = machine.store.fetch(&model, Some(&sum(CONTENT)), &heard, &Cancel::default());
+    assert_eq!(fetched.expect("the file").path, named);
+    assert_eq!(heard.phases.lock().expect("unpoisoned").as_slice(), []);
+    machine.fetch(&model.to_string(), Some(&sum(b"other"))).expect_err("its name says another checksum");
+}
+
 #[test]
 fn a_url_lands_under_its_host_and_is_fetched_once() {
     let server = Server::start(|_, _| Reply::whole(CONTENT));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The most pools of a configuration.
-const POOLS_MAX: usize = 64;
+const POOLS_MAX: usize = 512;
 /// The most characters of a pool's name.
 const ID_CHARS: usize = 63;
 /// The most characters of a further name of it.

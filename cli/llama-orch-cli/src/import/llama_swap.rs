@@ -7,22 +7,30 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config_schema::raw::{Ctx, CtxWord, Engine, Lora, OneOrMany, Pool, Server};
+use config_schema::raw::{Engine, OneOrMany, Pool, Server};
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::built_in::{built_in, why_not_built_in};
+use self::command::{
+    PORT, Program, environment, fill_environment, fill_macros, key_of, visible, with_our_port,
+};
 use super::carried::Carried;
-use super::llama_server::{self, Understood};
+use super::llama_server;
 use super::words;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+mod built_in;
+mod command;
+
+pub use self::built_in::BuiltIn;
+
+/// The variable of the cards that a program sees.
+const CARDS: &str = "CUDA_VISIBLE_DEVICES";
+
 /// Where it looks when nobody says, from the working folder and from `~/.config/llama-swap`.
 const FILE_NAME: &str = "config.yaml";
-/// What stands in a command for the port.
-const PORT: &str = "${PORT}";
-/// How often macros are looked for in what macros brought.
-const MACRO_ROUNDS: usize = 8;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +40,9 @@ struct File {
     #[serde(default)]
     macros: BTreeMap<String, Value>,
     health_check_timeout: Option<f64>,
+    /// Seconds, of every model that has no `ttl` of its own.
+    #[serde(default, rename = "globalTTL")]
+    global_ttl: f64,
     #[serde(default)]
     hooks: Hooks,
     /// Decided by the daemon itself: a free port for each.
@@ -64,8 +75,8 @@ struct Model {
     aliases: Vec<String>,
     #[serde(default)]
     env: Vec<String>,
-    #[serde(default)]
-    ttl: f64,
+    /// Seconds; -1 is `globalTTL`, and 0 is never.
+    ttl: Option<f64>,
     use_model_name: Option<String>,
     concurrency_limit: Option<u16>,
     #[serde(default)]
@@ -79,15 +90,6 @@ struct Model {
     rest: BTreeMap<String, Value>,
 }
 
-/// Which commands of a `llama-server` become a pool of the built-in engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuiltIn {
-    /// Those that say nothing but the model and its size.
-    Plain,
-    /// Those whose options a pool has.
-    WherePossible,
-}
-
 /// Reads the file at `path`, or where it usually is.
 ///
 /// # Errors
@@ -97,11 +99,38 @@ pub fn read(path: Option<&Path>, built_in: BuiltIn) -> Result<(PathBuf, Carried)
     let failed =
         |why: String| Failure::new(Exit::Failed, format!("`{}` cannot be read: {why}", path.display()));
     let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-    let value: Value = serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    let file: File = serde_json::from_value(value).map_err(|error| failed(error.to_string()))?;
+    let file = parse(&text).map_err(failed)?;
     let dir = std::path::absolute(&path).ok().and_then(|path| Some(path.parent()?.to_owned()));
     let carried = carry(file, &dir.unwrap_or_default(), built_in);
     Ok((path, carried))
+}
+
+/// Reads YAML as people write it: sections whose every line is commented out are empty ones.
+fn parse(text: &str) -> Result<File, String> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            // Long blocks of comments, and an anchor that every model refers to.
+            max_buffered_comment_events: usize::MAX,
+            enforce_alias_anchor_ratio: false,
+        },
+    };
+    let value: Value =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+    serde_json::from_value(without_nulls(value)).map_err(|error| error.to_string())
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(fields.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Value::Array(items) => {
+            let items = items.into_iter().filter(|value| !value.is_null());
+            Value::Array(items.map(without_nulls).collect())
+        }
+        value => value,
+    }
 }
 
 fn find(path: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -122,10 +151,11 @@ fn find(path: Option<&Path>) -> Result<PathBuf, Failure> {
 
 fn carry(file: File, dir: &Path, built_in: BuiltIn) -> Carried {
     let mut carried = Carried::default();
-    let File { models, macros, health_check_timeout, hooks, rest, .. } = file;
+    let File { models, macros, health_check_timeout, global_ttl, hooks, rest, .. } = file;
     let common = Common {
         macros: &macros,
         timeout_s: health_check_timeout,
+        ttl_s: global_ttl,
         preload: &hooks.on_startup.preload,
         dir,
         built_in,
@@ -149,6 +179,7 @@ fn carry(file: File, dir: &Path, built_in: BuiltIn) -> Carried {
 struct Common<'a> {
     macros: &'a BTreeMap<String, Value>,
     timeout_s: Option<f64>,
+    ttl_s: f64,
     preload: &'a [String],
     /// Where relative paths begin.
     dir: &'a Path,
@@ -165,33 +196,30 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
         };
         carried.leave_out(name, format!("`{option}`: {why}"));
     }
-    let command = fill_macros(&model.cmd, &[&model.macros, common.macros], name);
-    let command = match words::split(&command) {
-        Some(words) if !words.is_empty() => words,
-        Some(_) => return carried.leave_out(name, "it has no command"),
-        None => return carried.leave_out(name, "its command has a quote without an end"),
+    let command = match command_of(&model, common, name) {
+        Ok(command) => command,
+        Err(why) => return carried.leave_out(name, why),
     };
-    if let Some(missing) = command.iter().find(|word| word.contains("${") && !word.contains(PORT)) {
-        return carried
-            .leave_out(name, format!("its command has `{missing}` in it, which stands for nothing known"));
-    }
+    let ttl_s = model.ttl.filter(|ttl| *ttl >= 0.0).unwrap_or(common.ttl_s);
     let mut pool = Pool {
         preload: common.preload.iter().any(|one| one == name),
-        idle_unload_s: (model.ttl >= 1.0).then_some(model.ttl),
+        idle_unload_s: (ttl_s >= 1.0).then_some(ttl_s),
         aliases: model.aliases.clone(),
         ..Pool::default()
     };
     let mut env = environment(&model.env);
-    pool.devices = env.remove("CUDA_VISIBLE_DEVICES").and_then(|devices| visible(&devices));
-    let understood = if llama_server::is_it(&command[0]) {
-        llama_server::understand(&command[1..])
-    } else {
-        Understood::default()
-    };
-    let file = understood.model.as_ref().map(|path| format!("file:{}", common.dir.join(path).display()));
-    match file {
-        Some(file) if why_not_built_in(&understood, &env, common.built_in).is_none() => {
-            pool.model = file;
+    let cards = env.get(CARDS).and_then(|devices| visible(devices));
+    let program = Program::of(&command);
+    let understood = program.llama_server().map(llama_server::understand).unwrap_or_default();
+    let file = understood.model.as_ref().map(|path| file_reference(path, common.dir));
+    let reference = file.or_else(|| understood.remote.clone());
+    let why = why_not_built_in(&program, &understood, &env, common.built_in);
+    match reference {
+        Some(reference) if why.is_none() => {
+            pool.model = reference;
+            pool.devices = cards.clone().map(OneOrMany::Many);
+            // It was one server, on however many cards.
+            pool.replicas = cards.filter(|cards| cards.len() > 1).map(|_| 1);
             built_in(&mut pool, &understood, common.dir);
             for (option, why) in &understood.dropped {
                 carried.leave_out(name, format!("`{option}`: {why}"));
@@ -199,14 +227,23 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
             if model.cmd_stop.is_some() {
                 carried.leave_out(name, "`cmdStop`: the built-in engine needs none");
             }
+            if understood.api_key.is_some() {
+                carried.leave_out(name, "`--api-key`: the daemon has one token of its own");
+            }
         }
-        file => {
-            let Some(command) = with_our_port(command, model.proxy.as_deref()) else {
-                return carried
-                    .leave_out(name, "its command does not say `${PORT}`, so that it cannot be given one");
+        reference => {
+            if let Some([card]) = cards.as_deref() {
+                pool.devices = Some(OneOrMany::Many(vec![card.clone()]));
+                env.remove(CARDS);
+            }
+            let Some((command, port)) = with_our_port(command.clone(), model.proxy.as_deref()) else {
+                return carried.leave_out(
+                    name,
+                    "it has neither `${PORT}` in its command nor a port of this machine in `proxy`: nobody knows \
+                     where it listens",
+                );
             };
-            let why = why_not_built_in(&understood, &env, common.built_in);
-            if let Some(why) = why.filter(|_| file.is_some()) {
+            if let Some(why) = why.filter(|_| reference.is_some()) {
                 carried
                     .leave_out(name, format!("the built-in engine: {why}; llama-server is started for it"));
             }
@@ -216,34 +253,39 @@ fn carry_model(carried: &mut Carried, name: &str, model: Model, common: &Common<
             if model.cmd_stop.is_some() && stop_command.is_none() {
                 carried.leave_out(name, "`cmdStop`: it has something in it that stands for nothing known");
             }
-            managed(
-                &mut pool,
-                name,
-                Managed { command, stop_command, env, file, model: &model, timeout_s: common.timeout_s },
-            );
+            let api_key = understood.api_key.clone().or_else(|| key_of(&command));
+            let file = reference.map(|model| (model, matches!(program, Program::LlamaServer(_))));
+            let with = Managed { command, port, stop_command, env, api_key, file, model: &model, common };
+            managed(&mut pool, name, with);
         }
     }
     carried.add(name, pool);
 }
 
-/// Why a `llama-server` stays one; nothing where the built-in engine does the same.
-fn why_not_built_in(
-    understood: &Understood,
-    env: &BTreeMap<String, String>,
-    wanted: BuiltIn,
-) -> Option<String> {
-    if !understood.own.is_empty() {
-        return Some(format!("it has nothing like `{}`", understood.own.join(" ")));
+/// The words of a model's command, with macros and variables filled in.
+fn command_of(model: &Model, common: &Common<'_>, name: &str) -> Result<Vec<String>, String> {
+    let command = fill_macros(&model.cmd, &[&model.macros, common.macros], name);
+    let command = fill_environment(&command, |variable| std::env::var(variable).ok())
+        .map_err(|missing| format!("its command needs the variable `{missing}`, which is not set here"))?;
+    let words = words::split(&command).ok_or("its command has a quote without an end")?;
+    if words.is_empty() {
+        return Err("it has no command".to_owned());
     }
-    if let Some(name) = env.keys().next() {
-        return Some(format!("`{name}` of its environment is for that program"));
+    match words.iter().find(|word| word.replace(PORT, "").contains("${")) {
+        // A script has variables of its own.
+        Some(missing) if command::script(&words).is_none() => {
+            Err(format!("its command has `{missing}` in it, which stands for nothing known"))
+        }
+        _ => Ok(words),
     }
-    if wanted == BuiltIn::WherePossible || understood.is_plain() {
-        return None;
+}
+
+/// A file as our configuration names it. llama-swap's relative paths begin in the folder of its file.
+fn file_reference(path: &str, dir: &Path) -> String {
+    if path.starts_with("~/") {
+        return format!("file:{path}");
     }
-    let dropped = understood.dropped.iter().map(|(option, _)| option);
-    let options: Vec<&str> = understood.carried.iter().chain(dropped).map(String::as_str).collect();
-    Some(format!("`--built-in` carries `{}` over to it", options.join(" ")))
+    format!("file:{}", dir.join(path).display())
 }
 
 /// What ends the server; nothing where there is nothing, or where it needs what is not known before its start.
@@ -254,79 +296,45 @@ fn stop_command(model: &Model, common: &Common<'_>, name: &str) -> Option<Vec<St
     words.iter().all(|word| !word.contains("${")).then_some(words)
 }
 
-/// The built-in engine says the context of one request, llama-server that of all slots together.
-fn built_in(pool: &mut Pool, understood: &Understood, dir: &Path) {
-    carry_options(pool, &understood.options, dir);
-    let slots = understood.slots.filter(|slots| (1..=64).contains(slots));
-    match understood.ctx {
-        Some(ctx) if ctx >= 16 => {
-            let slots = slots.unwrap_or(1);
-            pool.ctx = Some(Ctx::Tokens((ctx / u32::from(slots)).max(16)));
-            pool.slots = Some(slots);
-        }
-        // The model's own, which llama-server lowers where memory is short.
-        Some(0) => {
-            pool.ctx = Some(Ctx::Word(CtxWord::Max));
-            pool.fit_ctx = true;
-            pool.slots = slots;
-        }
-        _ => pool.slots = slots,
-    }
-    pool.gpu_layers = understood.gpu_layers;
-    pool.threads = understood.threads.filter(|threads| (1..=1024).contains(threads));
-}
-
-/// How the model is loaded, computed with and asked. Relative paths begin in `dir`.
-fn carry_options(pool: &mut Pool, options: &Pool, dir: &Path) {
-    let carried = std::mem::take(pool);
-    let absolute = |path: &str| dir.join(path).display().to_string();
-    *pool = Pool {
-        id: carried.id,
-        model: carried.model,
-        aliases: carried.aliases,
-        devices: carried.devices,
-        preload: carried.preload,
-        idle_unload_s: carried.idle_unload_s,
-        chat_template: options.chat_template.as_deref().map(|template| match template {
-            "chatml" => template.to_owned(),
-            path => absolute(path),
-        }),
-        lora: options.lora.iter().map(|one| Lora { file: absolute(&one.file), ..one.clone() }).collect(),
-        ..options.clone()
-    };
-}
-
 /// What a server is started with.
 struct Managed<'a> {
     command: Vec<String>,
+    /// The port at which it listens, where the command cannot be given one.
+    port: Option<u16>,
     /// What it is ended with, where signals do not end it.
     stop_command: Option<Vec<String>>,
     env: BTreeMap<String, String>,
-    /// Its model's file, where it is llama.cpp's and says it.
-    file: Option<String>,
+    api_key: Option<String>,
+    /// Its model's file or repository, where it is llama.cpp's and says it, and whether its own command says it.
+    file: Option<(String, bool)>,
     model: &'a Model,
-    timeout_s: Option<f64>,
+    common: &'a Common<'a>,
 }
 
 fn managed(pool: &mut Pool, name: &str, with: Managed<'_>) {
-    let Managed { mut command, stop_command, env, file, model, timeout_s } = with;
-    match (file, llama_server::model_word(&command)) {
-        (Some(file), Some(word)) => {
-            command[word] = "{model}".to_owned();
+    let Managed { mut command, port, stop_command, env, api_key, file, model, common } = with;
+    match file {
+        Some((file, is_in_command)) => {
+            if is_in_command {
+                command = llama_server::with_model(&command);
+                command = llama_server::with_paths_from(&command, common.dir);
+            }
             pool.model = file;
         }
-        _ => {
+        None => {
             pool.engine = engine_of(&command);
             pool.model =
                 model.use_model_name.clone().or_else(|| served_name(&command)).unwrap_or(name.to_owned());
         }
     }
-    let start_timeout_s = timeout_s.filter(|s| (1.0..=86_400.0).contains(s));
+    let start_timeout_s = common.timeout_s.filter(|s| (1.0..=86_400.0).contains(s));
     let default = Server::default();
     pool.server = Some(Server {
         command: Some(command),
+        port,
         stop_command,
         env,
+        api_key,
         start_timeout_s: start_timeout_s.unwrap_or(default.start_timeout_s),
         ..default
     });
@@ -351,52 +359,6 @@ fn served_name(command: &[String]) -> Option<String> {
     };
     let serve = || command.iter().any(|word| word.contains("vllm")).then(|| behind("serve")).flatten();
     behind("--served-model-name").or_else(serve)
-}
-
-/// The command with `{port}` where it says its port: `${PORT}`, or the number of its `proxy`.
-fn with_our_port(command: Vec<String>, proxy: Option<&str>) -> Option<Vec<String>> {
-    if command.iter().any(|word| word.contains(PORT)) {
-        return Some(command.iter().map(|word| word.replace(PORT, "{port}")).collect());
-    }
-    let port = proxy?.trim_end_matches('/').rsplit_once(':')?.1.parse::<u16>().ok()?.to_string();
-    let place = command.iter().position(|word| *word == port)?;
-    let mut command = command;
-    command[place] = "{port}".to_owned();
-    Some(command)
-}
-
-fn environment(env: &[String]) -> BTreeMap<String, String> {
-    env.iter()
-        .filter_map(|one| one.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
-/// The cards of `CUDA_VISIBLE_DEVICES`; nothing where it says none that we have a name for.
-fn visible(devices: &str) -> Option<OneOrMany> {
-    let card = |name: &str| match name.trim() {
-        name if name.starts_with("GPU-") => Some(name.to_owned()),
-        number => {
-            number.parse::<u16>().ok().filter(|number| *number < 1000).map(|number| format!("gpu{number}"))
-        }
-    };
-    let cards: Option<Vec<String>> = devices.split(',').map(card).collect();
-    cards.filter(|cards| !cards.is_empty()).map(OneOrMany::Many)
-}
-
-fn fill_macros(command: &str, macros: &[&BTreeMap<String, Value>], model: &str) -> String {
-    let mut filled = command.replace("${MODEL_ID}", model);
-    for _ in 0..MACRO_ROUNDS {
-        let before = filled.clone();
-        for (name, value) in macros.iter().flat_map(|macros| macros.iter()) {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            filled = filled.replace(&format!("${{{name}}}"), value.trim_end());
-        }
-        if filled == before {
-            break;
-        }
-    }
-    filled
 }
 
 #[cfg(test)]

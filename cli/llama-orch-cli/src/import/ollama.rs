@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use config_schema::raw::{Ctx, Pool};
+use model_store::gguf::{self, Header};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,6 +26,15 @@ const KEEP_ALIVE_S: f64 = 300.0;
 const TEXT_BYTES: u64 = 1024 * 1024;
 /// Characters of a system prompt that a pool may have.
 const SYSTEM_PROMPT_CHARS: usize = 65_536;
+/// Architectures by names that only Ollama's own engine knows, and what llama.cpp has instead.
+const ARCHITECTURES: [(&str, &str); 4] = [
+    ("gptoss", "and llama.cpp's is `gpt-oss`"),
+    ("qwen25vl", "and llama.cpp's is `qwen2vl`"),
+    ("mllama", "and llama.cpp has none for it"),
+    ("deepseekocr", "and llama.cpp's is `deepseek2-ocr`"),
+];
+/// The least context that a pool may have.
+const LEAST_CTX: u32 = 16;
 /// What a GGUF file begins with.
 const GGUF_MAGIC: &[u8; 4] = b"GGUF";
 /// What media types of layers begin with.
@@ -152,7 +162,13 @@ impl Reading<'_> {
             idle_unload_s: Some(KEEP_ALIVE_S),
             ..Pool::default()
         };
+        // One that cannot be read is left to the load, which says better what is wrong with it.
+        let header = gguf::read(&file).unwrap_or_default();
+        if let Some(why) = why_not_loaded(&name, &header) {
+            return self.carried.leave_out(name, why);
+        }
         self.parameters(&name, &params, &mut pool);
+        self.lower_context(&name, header.context, &mut pool);
         self.system_prompt(&name, &system, &mut pool);
         self.layers_left_out(&name, &manifest);
         if short != name {
@@ -189,6 +205,19 @@ impl Reading<'_> {
                 path.display()
             )),
             Err(error) => Err(format!("`{}` cannot be read: {error}", path.display())),
+        }
+    }
+
+    /// Lowers a context beyond what the model was trained with, as Ollama does.
+    fn lower_context(&mut self, name: &str, trained: Option<u32>, pool: &mut Pool) {
+        if let (Some(Ctx::Tokens(asked)), Some(trained)) = (pool.ctx, trained)
+            && trained < asked
+            && trained >= LEAST_CTX
+        {
+            pool.ctx = Some(Ctx::Tokens(trained));
+            let what =
+                format!("its parameter `num_ctx` ({asked}): lowered to {trained}, which it was trained with");
+            self.carried.leave_out(name, what);
         }
     }
 
@@ -246,6 +275,23 @@ impl Reading<'_> {
     }
 }
 
+/// Why llama.cpp does not load a model that Ollama's own engine does; nothing where it may.
+fn why_not_loaded(name: &str, header: &Header) -> Option<String> {
+    let word = name.split([':', '/']).next().unwrap_or(name);
+    let instead = format!("`llama-orch models search {word}` finds files for llama.cpp");
+    if let Some((own, theirs)) = ARCHITECTURES.iter().find(|(own, _)| *own == header.architecture) {
+        return Some(format!(
+            "its architecture `{own}` is loaded by Ollama's own engine alone, {theirs}: {instead}"
+        ));
+    }
+    header.has_encoder.then(|| {
+        format!(
+            "the parts that see are in the same file as the language model, as Ollama's own engine loads it and llama.cpp \
+             does not: {instead}"
+        )
+    })
+}
+
 /// Whether there was a place for it.
 fn carry_parameter(option: &str, value: &Value, pool: &mut Pool) -> bool {
     let whole = |min: u64, max: u64| {
@@ -256,6 +302,10 @@ fn carry_parameter(option: &str, value: &Value, pool: &mut Pool) -> bool {
     };
     let sampling = &mut pool.defaults.sampling;
     match option {
+        // What holds anyway where nothing is said.
+        "num_gpu" | "num_predict" | "num_thread" if value.as_i64().is_some_and(|n| n < 0) => Some(()),
+        "num_thread" | "mirostat" if value.as_u64() == Some(0) => Some(()),
+        "num_predict" => whole(1, 1_048_576).map(|n| pool.defaults.max_tokens = n),
         "num_ctx" => whole(16, 16_777_216).map(|n| pool.ctx = Some(Ctx::Tokens(n))),
         "num_gpu" => whole(0, 10_000).map(|n| pool.gpu_layers = Some(n)),
         "num_thread" => whole(1, 1024).and_then(|n| u16::try_from(n).ok()).map(|n| pool.threads = Some(n)),

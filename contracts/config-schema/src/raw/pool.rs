@@ -322,7 +322,7 @@ pub struct Server {
     /// what `{port}` stands for, and for one replica only.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    // ORCH-ENG-33
+    // ORCH-ENG-36
     pub port: Option<u16>,
     /// Environment variables of the program, beside those of the daemon. `{port}` is replaced in them too, and `${NAME}` by
     /// what the daemon's own variable NAME is; `$${` stands for `${`.

@@ -1,6 +1,6 @@
 //! The program that serves a pool, where that is not the built-in engine.
 //!
-//! Rules: ORCH-ENG-24, ORCH-ENG-25, ORCH-ENG-33, ORCH-ENG-34
+//! Rules: ORCH-ENG-24, ORCH-ENG-25, ORCH-ENG-36, ORCH-ENG-37
 
 use std::path::{Path as FilePath, PathBuf};
 

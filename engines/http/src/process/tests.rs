@@ -98,7 +98,7 @@ async fn a_missing_library_and_a_missing_call_are_told_from_a_missing_program() 
     assert!(story(call).await.starts_with("`/bin/sh` ended with exit code 127: something that it calls"));
 }
 
-/// ORCH-ENG-32
+/// ORCH-ENG-35
 #[test]
 fn a_replicas_own_device_is_named_by_its_uuid_or_its_place() {
     let seen = |device: Device| visible_devices(&device)[1].1.clone();

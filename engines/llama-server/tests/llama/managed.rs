@@ -148,7 +148,7 @@ async fn a_start_that_nobody_waits_for_any_more_ends_what_it_started() {
     .await;
 }
 
-/// ORCH-ENG-32
+/// ORCH-ENG-35
 #[tokio::test]
 async fn an_engine_sees_what_the_daemon_sees_unless_its_pool_names_devices() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -164,7 +164,7 @@ async fn an_engine_sees_what_the_daemon_sees_unless_its_pool_names_devices() {
     }
 }
 
-/// ORCH-ENG-33
+/// ORCH-ENG-36
 #[tokio::test]
 async fn an_engine_at_a_fixed_port_is_found_there_and_no_other_program_is_taken_for_it() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());

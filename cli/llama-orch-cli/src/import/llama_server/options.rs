@@ -67,7 +67,7 @@ const UNSET: &str = "the scheduling of threads is left to the system";
 const PERF: &str = "speeds are measured by the daemon";
 
 /// Options that change no answer, whether a value follows, and why they are not carried.
-const DROPPED: [(&str, bool, &str); 33] = [
+const DROPPED: [(&str, bool, &str); 32] = [
     ("-to", true, LIMITS),
     ("--timeout", true, LIMITS),
     ("--threads-http", true, LIMITS),
@@ -98,7 +98,6 @@ const DROPPED: [(&str, bool, &str); 33] = [
     ("--poll", true, UNSET),
     ("--perf", false, PERF),
     ("--no-perf", false, PERF),
-    ("--api-key", true, "the daemon has one token of its own"),
     ("--reasoning-format", true, "reasoning is sent apart from the answer"),
     ("--no-slots", false, "what runs is shown by `llama-orch status`"),
 ];

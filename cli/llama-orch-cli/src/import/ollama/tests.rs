@@ -82,7 +82,6 @@ fn what_ollama_has_alone_is_named() {
     for expected in [
         "llama3.2:3b: its prompt template",
         "llama3.2:3b: its parameter `stop` ([\"<|im_end|>\"])",
-        "llama3.2:3b: its parameter `num_gpu` (-1)",
         "hf.co/bartowski/Qwen3-GGUF:Q4_K_M: its projector",
         "me/tuned:latest: it has an adapter",
         "gone:latest: `",
@@ -92,7 +91,50 @@ fn what_ollama_has_alone_is_named() {
     ] {
         assert!(left.iter().any(|one| one.starts_with(expected)), "{expected}: {left:#?}");
     }
-    assert_eq!(left.len(), 9, "{left:#?}");
+    assert_eq!(left.len(), 8, "{left:#?}");
+}
+
+/// A header of a GGUF file with an architecture, a context and one tensor beside that of a language model.
+fn header(architecture: &str, context: u32, tensor: &str) -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut bytes =
+        [b"GGUF".as_slice(), &3_u32.to_le_bytes(), &2_u64.to_le_bytes(), &2_u64.to_le_bytes()].concat();
+    bytes.extend([text("general.architecture"), 8_u32.to_le_bytes().to_vec(), text(architecture)].concat());
+    let key = text(&format!("{architecture}.context_length"));
+    bytes.extend([key, 4_u32.to_le_bytes().to_vec(), context.to_le_bytes().to_vec()].concat());
+    for name in ["blk.0.attn_k.weight", tensor] {
+        bytes.extend([text(name), 1_u32.to_le_bytes().to_vec(), vec![0; 20]].concat());
+    }
+    bytes
+}
+
+/// ORCH-CLI-14
+#[test]
+fn what_llama_cpp_does_not_load_is_named_and_a_context_beyond_the_models_own_is_lowered() {
+    let shelf = Shelf::new();
+    for (digest, bytes) in [
+        ("oss", header("gptoss", 8192, "output.weight")),
+        ("eyes", header("gemma3", 8192, "v.blk.0.attn_k.weight")),
+        ("plain", header("llama", 8192, "output.weight")),
+    ] {
+        std::fs::write(shelf.0.path().join(format!("blobs/sha256-{digest}")), bytes).expect("a file");
+    }
+    shelf.blob("p", r#"{"num_ctx":131072,"num_predict":512,"num_gpu":-1,"mirostat":0}"#);
+    shelf.model("registry.ollama.ai/library/gpt-oss/20b", &[("model", "oss")]);
+    shelf.model("registry.ollama.ai/library/gemma3/4b", &[("model", "eyes")]);
+    shelf.model("registry.ollama.ai/library/big/latest", &[("model", "plain"), ("params", "p")]);
+    let (_, carried) = read(Some(shelf.0.path())).unwrap();
+    let [big] = carried.pools.as_slice() else { panic!("{carried:?}") };
+    assert_eq!((big.pool.ctx, big.pool.defaults.max_tokens), (Some(Ctx::Tokens(8192)), 512));
+    let left: Vec<String> = carried.left_out.iter().map(ToString::to_string).collect();
+    for expected in [
+        "big:latest: its parameter `num_ctx` (131072): lowered to 8192",
+        "gemma3:4b: the parts that see are in the same file",
+        "gpt-oss:20b: its architecture `gptoss` is loaded by Ollama's own engine alone",
+    ] {
+        assert!(left.iter().any(|one| one.starts_with(expected)), "{expected}: {left:#?}");
+    }
+    assert_eq!(left.len(), 4, "{left:#?}");
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn a_stop_command_is_for_servers_that_are_started() {
     assert!(refusal.contains("`pools[0].server.stop_command[0]` is empty"), "{refusal}");
 }
 
-/// ORCH-ENG-33
+/// ORCH-ENG-36
 #[test]
 fn a_fixed_port_is_for_one_replica_of_a_server_that_is_started() {
     let fixed = pool("{server: {command: [/opt/run.sh], port: 9000}}");
@@ -145,7 +145,7 @@ fn a_fixed_port_is_for_one_replica_of_a_server_that_is_started() {
     );
 }
 
-/// ORCH-ENG-32
+/// ORCH-ENG-35
 #[test]
 fn a_server_that_is_started_is_one_unless_devices_or_replicas_say_more() {
     let replicas =
@@ -155,7 +155,7 @@ fn a_server_that_is_started_is_one_unless_devices_or_replicas_say_more() {
     assert_eq!(replicas("devices: [gpu0, gpu1], "), None);
 }
 
-/// ORCH-ENG-34
+/// ORCH-ENG-37
 #[test]
 fn variables_of_a_server_are_filled_from_the_daemons_own() {
     let file = "pools: [{server: {command: [a, '{port}'], env: {KEY: 'x-${MY_KEY}', PLAIN: '$${MY_KEY}'}}}]";
