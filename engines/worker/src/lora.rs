@@ -55,6 +55,6 @@ pub fn bytes(spec: &ReplicaSpec) -> Result<u64, StartError> {
 }
 
 fn check(file: &Path) -> Result<(), StartError> {
-    let named = |error| StartError::Model(format!("the LoRA adapter `{}`: {error}", file.display()));
+    let named = |error| StartError::Model(format!("a LoRA adapter cannot be read: {error}"));
     model_file::check(file).map_err(named)
 }

@@ -53,6 +53,37 @@ fn a_quantized_kv_cache_takes_less_memory_and_answers_all_the_same() {
     assert!(answer.text.contains("Paris"), "{}", answer.text);
 }
 
+/// The starter model with 12 heads of 48 numbers in the place of 9 heads of 64.
+fn with_other_heads() -> Vec<u8> {
+    let mut bytes = std::fs::read(model()).expect("read");
+    for (key, from, to) in [
+        ("llama.attention.head_count", 9_u32, 12_u32),
+        ("llama.attention.head_count_kv", 3, 4),
+        ("llama.rope.dimension_count", 64, 48),
+    ] {
+        let entry = |value: u32| [key.as_bytes(), &4_u32.to_le_bytes(), &value.to_le_bytes()].concat();
+        let (from, to) = (entry(from), entry(to));
+        let at = bytes.windows(from.len()).position(|part| part == from).expect("it is there");
+        bytes[at..at + to.len()].copy_from_slice(&to);
+    }
+    bytes
+}
+
+/// ORCH-DEV-12
+#[test]
+fn a_type_of_cache_that_does_not_go_with_the_model_is_refused_for_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("heads.gguf");
+    std::fs::write(&path, with_other_heads()).expect("written");
+    let of = |kv_type_k| {
+        let options = LoadOptions { kv_type_k, ..LoadOptions::default() };
+        ReplicaSpec { options, ..spec(&path, 1, 256) }
+    };
+    let refusal = refused(of(KvType::Q8_0));
+    assert!(refusal.starts_with("`kv_type` cannot be used with this model: K cache type q8_0"), "{refusal}");
+    Worker::spawn().load(of(KvType::Bf16)).expect("it loads");
+}
+
 /// ORCH-DEV-12, ORCH-DEV-10
 #[test]
 fn the_estimate_counts_the_type_of_the_cache_the_buffers_and_the_adapters() {
