@@ -107,6 +107,8 @@ pub struct EngineFacts {
     pub kv_cells: Option<TokenCount>,
     /// Bytes of KV cache that one token takes.
     pub kv_bytes_per_token: u64,
+    /// Bytes of main memory in which it may keep conversations that are out of the slots; 0 where it keeps none.
+    pub kv_ram_bytes: u64,
     /// What it can be asked for.
     pub workloads: Vec<Workload>,
     /// Whether it keeps the promise of `strict`.

@@ -20,6 +20,8 @@ pub struct LoadOptions {
     pub kv_type_k: KvType,
     /// The type of values in it.
     pub kv_type_v: KvType,
+    /// Bytes of main memory for conversations that are out of the slots; a share of what is free when absent.
+    pub kv_ram_bytes: Option<u64>,
     /// Prompt tokens read in one call at most.
     pub batch: Option<u32>,
     /// Tokens of a call that are computed at a time at most.

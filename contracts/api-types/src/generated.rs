@@ -1126,6 +1126,9 @@ pub struct Replica {
     ///Of `kv_cells`, those that running tasks hold or keep for their answers. Absent where `kv_cells` is.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub kv_cells_used: ::std::option::Option<u32>,
+    ///Bytes of main memory in which it may keep conversations that are out of the slots. 0 where it keeps none there.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub kv_ram_bytes: ::std::option::Option<u64>,
     ///Tokens of input read a second, as measured. Absent until measured.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub prefill_tokens_per_s: ::std::option::Option<f64>,

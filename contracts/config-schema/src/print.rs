@@ -104,6 +104,7 @@ fn pool(pool: &PoolConfig) -> raw::Pool {
         gpu_layers: pool.gpu_layers,
         experts_on_cpu: options.experts_on_cpu,
         kv_type: kv_type(options),
+        kv_cache: options.kv_ram_mb.map(|ram_mb| raw::KvCache { ram_mb: Some(ram_mb) }),
         flash_attention: (options.flash_attention != FlashAttention::Auto).then_some(options.flash_attention),
         batch: options.batch,
         ubatch: options.ubatch,

@@ -367,7 +367,8 @@ mod engine_options;
 mod pool;
 
 pub use engine_options::{
-    AllLayers, ExpertsOnCpu, FlashAttention, KvType, KvTypeOfEach, KvTypes, Lora, Pooling, Rope, RopeScaling,
+    AllLayers, ExpertsOnCpu, FlashAttention, KvCache, KvType, KvTypeOfEach, KvTypes, Lora, Pooling, Rope,
+    RopeScaling,
 };
 pub use pool::{
     Ctx, CtxWord, Engine, OneOrMany, Pool, PoolDefaults, QueueOverride, ReasoningDefaults, ReasoningEffort,

@@ -13,6 +13,7 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
         ctx: TokenCount(ctx),
         kv_cells: None,
         kv_bytes_per_token: 1,
+        kv_ram_bytes: 0,
         workloads: vec![Workload::Completion],
         strict,
         abilities: Abilities::default(),

@@ -226,6 +226,7 @@ fn facts(spec: &ReplicaSpec) -> EngineFacts {
         ctx: TokenCount(64),
         kv_cells: None,
         kv_bytes_per_token: 8,
+        kv_ram_bytes: 0,
         workloads: vec![Workload::Completion],
         strict: true,
         abilities: Abilities::default(),

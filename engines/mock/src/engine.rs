@@ -478,6 +478,7 @@ fn facts(spec: &ReplicaSpec, config: &MockConfig) -> EngineFacts {
         ctx: config.ctx,
         kv_cells: None,
         kv_bytes_per_token: config.kv_bytes_per_token,
+        kv_ram_bytes: 0,
         workloads: config.workloads.clone(),
         strict: config.strict,
         abilities: config.abilities,

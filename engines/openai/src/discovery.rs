@@ -93,6 +93,7 @@ pub(crate) async fn discover(
         ctx,
         kv_cells: None,
         kv_bytes_per_token: 0,
+        kv_ram_bytes: 0,
         workloads,
         strict: false,
         abilities,

@@ -50,6 +50,7 @@ pub(crate) async fn discover(
         ctx: spec.ctx.map_or(holds, |asked| asked.min(holds)),
         kv_cells: None,
         kv_bytes_per_token: 0,
+        kv_ram_bytes: 0,
         workloads: vec![Workload::Completion],
         strict: false,
         abilities: Abilities::default(),

@@ -84,6 +84,7 @@ pub(crate) async fn discover(
         ctx,
         kv_cells: None,
         kv_bytes_per_token: 0,
+        kv_ram_bytes: 0,
         workloads: vec![Workload::Completion],
         strict: false,
         abilities: Abilities::default(),

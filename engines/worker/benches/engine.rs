@@ -17,7 +17,7 @@ mod harness;
 use std::time::{Duration, Instant};
 
 use generation::LogitBias;
-use orchestrator_core::{Priority, TaskId};
+use orchestrator_core::{Priority, SessionId, TaskId};
 
 use harness::{Worker, job, long_text, model, prompt, spec};
 
@@ -29,6 +29,9 @@ const ROUNDS: usize = 4;
 
 /// Tokens of a running stream before prompts arrive beside it.
 const ALONE: usize = 100;
+
+/// Tokens of a stream beside idle conversations.
+const IDLE_TOKENS: u32 = 256;
 
 /// Tokens of the prompts that arrive beside a running stream.
 const LONG_PROMPT: usize = 1000;
@@ -48,6 +51,48 @@ fn main() {
     }
     if wanted("reading") {
         reading();
+    }
+    if wanted("idle") {
+        idle();
+    }
+}
+
+/// A stream beside conversations that nobody goes on with now, and one that is gone on with.
+fn idle() {
+    for conversations in [0, 5] {
+        let mut worker = start(24, 2048);
+        let mut costs = Vec::new();
+        let mut turns = Vec::new();
+        for round in 0..ROUNDS {
+            let turn = |number: usize, text: &str| {
+                let mut turn = job(prompt(&format!("{}{text}", long_text(1000, number))), 16);
+                turn.session = Some(SessionId(uuid::Uuid::from_u128(number as u128)));
+                turn
+            };
+            for number in 0..conversations {
+                worker.answer(turn(number, ""));
+            }
+            let before = cpu_time();
+            let task = worker.submit(stream(round, IDLE_TOKENS));
+            worker.wait(&[task]);
+            let took = cpu_time() - before;
+            let report = worker.answers[&task].report();
+            let cost = millis(took) / f64::from(report.tokens_out.0);
+            if conversations > 0 {
+                let report = worker.answer(turn(0, " And")).report().clone();
+                turns.push(report.prefill_ms.0 as f64);
+                assert!(report.tokens_cached.0 > 500, "the conversation is warm: {report:?}");
+            }
+            if round > 0 {
+                costs.push(cost);
+            }
+        }
+        println!(
+            "one stream beside {conversations:>2} idle conversations: {:>5.2} ms of CPU a token; the next turn of one \
+             begins after {:.0} ms",
+            median(&mut costs),
+            if turns.is_empty() { 0.0 } else { median(&mut turns) },
+        );
     }
 }
 
@@ -77,6 +122,16 @@ fn reading() {
         median(&mut cancels),
         quantile(&mut cancels, 1.0),
     );
+}
+
+/// Processor time that the worker has used: the one child of this thread.
+fn cpu_time() -> Duration {
+    let read = |path: &str| std::fs::read_to_string(path).expect("a file of Linux");
+    let stat = read(&format!("/proc/{}/stat", read("/proc/thread-self/children").trim()));
+    let after_name = stat.rsplit(')').next().expect("the name is in parentheses");
+    let ticks =
+        after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a count"));
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 fn threads() -> u16 {

@@ -13,13 +13,16 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 
 use generation::{Determinism, EngineError, Finish, KvHint};
 use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::session::SeqState;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use orchestrator_core::{Priority, SessionId};
 use worker_protocol::{SessionUpdate, Step, TaskEvent, TaskUpdate};
 
 use crate::budget::StepBudget;
 use crate::clock;
+use crate::host_memory::HostMemory;
 use crate::inbox::{Command, end_unstarted};
+use crate::kv_store::KvStore;
 use crate::load::Loaded;
 use crate::options::READ_BATCH;
 use crate::outbox::Outbox;
@@ -47,6 +50,13 @@ pub struct DecodeLoop {
     strict: StrictLane,
     budget: StepBudget,
     scratch: Scratch,
+    /// Conversations that are in no slot.
+    store: KvStore<SeqState>,
+    host: HostMemory,
+    /// The most cells in use since those in use were moved together.
+    peak: usize,
+    /// Tokens computed while most cells up to there were empty.
+    spread: usize,
     /// What the step under way has to say.
     said: Step,
 }
@@ -97,6 +107,10 @@ impl DecodeLoop {
             strict: StrictLane::default(),
             budget: StepBudget::new(count, most.saturating_sub(count).max(1), loaded.interrupts()),
             scratch: Scratch::default(),
+            store: KvStore::new(loaded.facts.kv_ram_bytes),
+            host: HostMemory::new(),
+            peak: 0,
+            spread: 0,
             said: Step::default(),
             loaded,
         }
@@ -168,10 +182,15 @@ impl DecodeLoop {
     }
 
     fn evict(&mut self, session: SessionId) {
-        let Some(at) = self.slots.iter().position(|slot| slot.session == Some(session)) else { return };
-        self.slots[at].session = None;
-        if self.slots[at].task.is_none() {
-            self.forget(at);
+        let stored = self.store.evict(session);
+        let slot = self.slots.iter().position(|slot| slot.session == Some(session));
+        if let Some(at) = slot {
+            self.slots[at].session = None;
+            if self.slots[at].task.is_none() {
+                self.forget(at);
+            }
+        } else if !stored {
+            return;
         }
         self.said.sessions.push(SessionUpdate { session, kv: None });
     }
@@ -237,11 +256,11 @@ impl DecodeLoop {
             (slots::any_free(&views).expect("a slot is free"), 0)
         } else if job.kv == KvHint::None {
             let at = slots::any_free(&views).expect("a slot is free");
-            self.rename_session(at, None);
-            self.forget(at);
+            self.store(at);
             (at, 0)
         } else {
-            let choice = slots::choose(&views, &prompt, job.session).expect("a slot is free");
+            let stored = self.store.views();
+            let choice = slots::choose(&views, &stored, &prompt, job.session).expect("a slot is free");
             (choice.slot, self.reuse(choice))
         };
         self.waiting.given += 1;
@@ -249,6 +268,7 @@ impl DecodeLoop {
         let sampler = Sampler::new(settings, logit_bias, seed, &prompt);
         let slot = &mut self.slots[at];
         slot.last_used = self.waiting.given;
+        slot.carried = 0;
         slot.task = Some(Task {
             id: job.task,
             priority: job.priority,

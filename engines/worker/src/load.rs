@@ -29,6 +29,7 @@ use crate::clock;
 use crate::ffi::lora::Adapter;
 use crate::ffi::{self, ContextShape, ModelShape};
 use crate::heartbeat::{CallWatch, Heartbeat};
+use crate::host_memory::HostMemory;
 use crate::infill;
 use crate::log::{self, Level};
 use crate::lora;
@@ -41,6 +42,11 @@ use crate::vocabulary::Vocabulary;
 
 /// Tokens of context where nobody has compared what the model could have with the memory there is.
 const UNMEASURED_CTX: u32 = 4096;
+
+/// The part of the free main memory for conversations that are out of the slots, where nobody says how much, and the most
+/// it is then.
+const KV_RAM_SHARE: u64 = 8;
+const KV_RAM_MOST: u64 = 8 << 30;
 
 /// Tokens of the smaller of the two contexts that an estimate compares.
 const SMALL_CTX: u32 = 1024;
@@ -312,6 +318,7 @@ fn open(
         ctx,
         kv_cells: Some(cells_of(spec, weights, workload, ctx)),
         kv_bytes_per_token: 0,
+        kv_ram_bytes: kv_ram_of(spec, workload),
         workloads: vec![workload],
         strict: true,
         abilities: Abilities {
@@ -399,6 +406,17 @@ fn cells_of(spec: &ReplicaSpec, weights: Weights, workload: Workload, ctx: Token
         None if weights == Weights::Skip => ctx,
         None => TokenCount(ctx.0.saturating_mul(u32::from(spec.slots.max(1)))),
     }
+}
+
+/// Bytes of main memory for conversations that are out of the slots. A model that pools keeps none.
+fn kv_ram_of(spec: &ReplicaSpec, workload: Workload) -> u64 {
+    if workload != Workload::Completion {
+        return 0;
+    }
+    spec.options.kv_ram_bytes.unwrap_or_else(|| {
+        let free = HostMemory::new().read().map_or(0, |memory| memory.available);
+        (free / KV_RAM_SHARE).min(KV_RAM_MOST)
+    })
 }
 
 /// How the model's file says that its tokens are best chosen. What is no number or cannot be is passed over, as what is

@@ -29,5 +29,7 @@ mod memory;
 mod options;
 #[path = "real_engine/room.rs"]
 mod room;
+#[path = "real_engine/stored.rs"]
+mod stored;
 #[path = "real_engine/tools.rs"]
 mod tools;

@@ -198,6 +198,7 @@ fn replica_of(replica: &ReplicaView) -> wire::Replica {
         ctx: facts.map(|facts| facts.ctx.0),
         kv_cells: facts.and_then(|facts| facts.kv_cells).map(|cells| cells.0),
         kv_cells_used: replica.kv_cells_used.map(|cells| cells.0),
+        kv_ram_bytes: facts.map(|facts| facts.kv_ram_bytes),
         prefill_tokens_per_s: replica.prefill_tps,
         decode_tokens_per_s: replica.decode_tps,
     }

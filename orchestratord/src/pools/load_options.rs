@@ -23,6 +23,7 @@ pub(super) fn of(options: &EngineOptions) -> LoadOptions {
         },
         kv_type_k: kv_type(options.kv_type_k),
         kv_type_v: kv_type(options.kv_type_v),
+        kv_ram_bytes: options.kv_ram_mb.map(|mib| u64::from(mib) << 20),
         batch: options.batch,
         ubatch: options.ubatch,
         threads_batch: options.threads_batch,

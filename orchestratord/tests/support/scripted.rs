@@ -115,6 +115,7 @@ impl ScriptedEngine {
             ctx: TokenCount(4096),
             kv_cells: None,
             kv_bytes_per_token: 1,
+            kv_ram_bytes: 0,
             workloads: vec![Workload::Completion],
             strict: true,
             abilities: Abilities::default(),

@@ -13,7 +13,7 @@ const ID_CHARS: usize = 63;
 /// The most characters of a further name of it.
 const ALIAS_CHARS: usize = 256;
 /// The options of a pool behind `id` and `model`, in the order in which people read them.
-const OPTIONS: [&str; 27] = [
+const OPTIONS: [&str; 28] = [
     "aliases",
     "sha256",
     "engine",
@@ -25,6 +25,7 @@ const OPTIONS: [&str; 27] = [
     "gpu_layers",
     "experts_on_cpu",
     "kv_type",
+    "kv_cache",
     "flash_attention",
     "batch",
     "ubatch",

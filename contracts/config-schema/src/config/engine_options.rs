@@ -29,6 +29,8 @@ pub struct EngineOptions {
     pub kv_type_k: KvType,
     /// The type of values in it.
     pub kv_type_v: KvType,
+    /// MiB of main memory for conversations that are out of the slots.
+    pub kv_ram_mb: Option<u32>,
     /// Prompt tokens read in one call at most.
     pub batch: Option<u32>,
     /// Tokens of a call that are computed at a time at most.

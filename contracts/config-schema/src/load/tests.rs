@@ -237,7 +237,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
          allowed_hosts, allowed_origins, image_hosts, limits, listen, log, models_dir, ollama, pools, queue, sampler_profiles, sessions, shutdown, stream, \
          token, worker\n\
          FILE:6:5: `pools[0].slot` is not an option\n  hint: did you mean `slots`? known here: aliases, batch, chat_template, ctx, defaults, devices, engine, experts_on_cpu, fit_ctx, \
-         flash_attention, gpu_layers, id, idle_unload_s, kv_type, lora, mlock, mmap, model, \
+         flash_attention, gpu_layers, id, idle_unload_s, kv_cache, kv_type, lora, mlock, mmap, model, \
          pooling, preload, queue, replicas, rope, server, sha256, slots, template_kwargs, threads, \
          threads_batch, ubatch\n\
          FILE:7:12: `pools[0].slots` is `100`; it must be a whole number from 1 to 64",
@@ -297,7 +297,7 @@ fn wrong_types_are_refused() {
     refuses(
         "pools: [~]",
         "FILE:1:9: `pools[0]` is empty; it must be a section with options (aliases, batch, chat_template, ctx, defaults, devices, engine, experts_on_cpu, fit_ctx, \
-         flash_attention, gpu_layers, id, idle_unload_s, kv_type, lora, mlock, mmap, model, \
+         flash_attention, gpu_layers, id, idle_unload_s, kv_cache, kv_type, lora, mlock, mmap, model, \
          pooling, preload, queue, replicas, rope, server, sha256, slots, template_kwargs, threads, \
          threads_batch, ubatch)",
     );

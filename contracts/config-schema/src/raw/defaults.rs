@@ -64,6 +64,7 @@ impl Default for Pool {
             gpu_layers: None,
             experts_on_cpu: None,
             kv_type: None,
+            kv_cache: None,
             flash_attention: None,
             batch: None,
             ubatch: None,

@@ -175,3 +175,14 @@ pub enum AllLayers {
     /// All of them.
     All,
 }
+
+/// Conversations that are out of the slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KvCache {
+    /// Main memory that each replica may take for them, in MiB. 0 keeps none. When absent, an eighth of what is free when
+    /// the model is loaded, and at most 8192. No more is taken than the machine can spare at the time.
+    #[schemars(range(min = 0, max = 4_194_304))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ram_mb: Option<u32>,
+}

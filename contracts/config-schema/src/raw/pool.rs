@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::engine_options::{ExpertsOnCpu, FlashAttention, KvTypes, Lora, Pooling, Rope};
+use super::engine_options::{ExpertsOnCpu, FlashAttention, KvCache, KvTypes, Lora, Pooling, Rope};
 use super::{SamplerProfile, WhenFull};
 
 /// One model on one or more replicas, behind one queue.
@@ -82,6 +82,10 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     // ORCH-DEV-12
     pub kv_type: Option<KvTypes>,
+    /// Where conversations are kept that are out of the slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-KV-1, ORCH-KV-3
+    pub kv_cache: Option<KvCache>,
     /// When attention is computed by one fused kernel: `auto` (where the device has it for the model, the default),
     /// `on` or `off`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -43,6 +43,7 @@ pub(super) fn options(
         flash_attention: pool.flash_attention.unwrap_or_default(),
         kv_type_k: kv_type.k,
         kv_type_v: kv_type.v,
+        kv_ram_mb: pool.kv_cache.and_then(|kept| kept.ram_mb),
         batch: pool.batch,
         ubatch: pool.ubatch,
         threads_batch: pool.threads_batch,
@@ -56,10 +57,11 @@ pub(super) fn options(
 }
 
 /// The options that are of the built-in engine alone, with whether they are given.
-pub(super) fn of_the_built_in_engine(pool: &raw::Pool) -> [(&'static str, bool); 13] {
+pub(super) fn of_the_built_in_engine(pool: &raw::Pool) -> [(&'static str, bool); 14] {
     [
         ("experts_on_cpu", pool.experts_on_cpu.is_some()),
         ("kv_type", pool.kv_type.is_some()),
+        ("kv_cache", pool.kv_cache.is_some()),
         ("flash_attention", pool.flash_attention.is_some()),
         ("batch", pool.batch.is_some()),
         ("ubatch", pool.ubatch.is_some()),

@@ -173,7 +173,7 @@ fn an_editor_and_the_loader_accept_the_same() {
         "pools: [{server: {command: [s, '{port}'], env: {CUDA_VISIBLE_DEVICES: '0'}}}]",
         "pools: [{preload: false, idle_unload_s: 1.5, fit_ctx: true}]",
         "pools: [{kv_type: q8_0, flash_attention: auto, batch: 2048, ubatch: 1024, threads_batch: 8}]",
-        "pools: [{kv_type: {v: q4_0}, mmap: false, mlock: true, experts_on_cpu: all}]",
+        "pools: [{kv_type: {v: q4_0}, kv_cache: {ram_mb: 4096}, mmap: false, mlock: true, experts_on_cpu: all}]",
         "pools: [{rope: {scaling: yarn, scale: 4, freq_base: 1000000, yarn_orig_ctx: 32768}, experts_on_cpu: 12}]",
         "pools: [{pooling: mean, lora: [{file: a.gguf}, {file: b.gguf, scale: -0.5}]}]",
         "pools: [{chat_template: chatml, template_kwargs: {a: 1, b: [x, {c: true}], d: text, e: 0.5}}]",

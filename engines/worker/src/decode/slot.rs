@@ -33,6 +33,8 @@ pub struct Slot {
     pub at_end: u32,
     /// When it was used last, by count of tasks.
     pub last_used: u64,
+    /// Tokens that others computed beside it since it was used.
+    pub carried: usize,
     /// The task in it.
     pub task: Option<Task>,
 }

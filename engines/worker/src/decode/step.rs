@@ -71,6 +71,7 @@ impl DecodeLoop {
         // A strict sequence is not in this batch, and its time is no measure of it.
         let took = clock::now().duration_since(started);
         self.budget.observe(StepShape { decoding, reading }, took);
+        self.tidy(decoding + reading);
         let mut strict = 0;
         while strict < plan.strict {
             strict += 1;

@@ -107,7 +107,7 @@ fn what_is_said_of_a_session_is_what_is_in_the_cache() {
 
 #[test]
 fn a_session_that_must_make_room_is_told_of() {
-    let mut worker = Worker::start(1, 512);
+    let mut worker = Worker::start_with_store(1, 512, 0);
     let session = session_id();
     let mut first = job(prompt(&long_text(40, 4)), 4);
     first.session = Some(session);

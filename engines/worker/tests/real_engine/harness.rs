@@ -149,6 +149,15 @@ impl Worker {
         }
     }
 
+    /// A worker with the starter model that keeps so many bytes of conversations out of the slots.
+    pub fn start_with_store(slots: u16, ctx: u32, bytes: u64) -> Self {
+        let mut worker = Self::spawn();
+        let mut spec = spec(&model(), slots, ctx);
+        spec.options.kv_ram_bytes = Some(bytes);
+        worker.load(spec).expect("the starter model loads");
+        worker
+    }
+
     /// A worker with the starter model.
     pub fn start(slots: u16, ctx: u32) -> Self {
         let mut worker = Self::spawn();

@@ -6,11 +6,13 @@ use orchestrator_core::TokenCount;
 
 use crate::harness::{Worker, job, long_text, model, prompt, session_id, spec};
 
-/// A worker with one cache for all slots, which holds one request of the longest kind.
+/// A worker with one cache for all slots, which holds one request of the longest kind, and with no other place for what
+/// makes room.
 fn shared(slots: u16, cells: u32) -> Worker {
     let mut worker = Worker::spawn();
     let mut spec = spec(&model(), slots, cells);
     spec.kv_cells = Some(TokenCount(cells));
+    spec.options.kv_ram_bytes = Some(0);
     worker.load(spec).expect("it loads");
     let facts = worker.facts.as_ref().expect("loaded");
     assert_eq!((facts.ctx.0, facts.kv_cells), (cells, Some(TokenCount(cells))));

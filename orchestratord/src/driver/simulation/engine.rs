@@ -153,6 +153,7 @@ fn facts(slots: u16) -> EngineFacts {
         ctx: TokenCount(4096),
         kv_cells: None,
         kv_bytes_per_token: 1,
+        kv_ram_bytes: 0,
         workloads: vec![Workload::Completion],
         strict: true,
         abilities: Abilities::default(),

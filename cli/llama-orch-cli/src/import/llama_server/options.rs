@@ -1,7 +1,7 @@
 //! The options of a `llama-server` that say how its model is loaded, computed with and asked, as a pool has them.
 
 use config_schema::raw::{
-    AllLayers, ExpertsOnCpu, FlashAttention, KvType, KvTypeOfEach, KvTypes, Lora, Pool, Pooling,
+    AllLayers, ExpertsOnCpu, FlashAttention, KvCache, KvType, KvTypeOfEach, KvTypes, Lora, Pool, Pooling,
     ReasoningDefaults, Rope, SamplerProfile,
 };
 use serde::de::DeserializeOwned;
@@ -26,6 +26,9 @@ const UBATCH: std::ops::RangeInclusive<u32> = 32..=16_384;
 
 /// The most adapters of a pool.
 const LORA_MAX: usize = 16;
+
+/// The most MiB of main memory for conversations out of the slots.
+const KV_RAM_MB_MOST: u32 = 4_194_304;
 
 /// How people write that all experts stay in main memory.
 const EXPERTS: [&str; 5] = [
@@ -67,13 +70,11 @@ const UNSET: &str = "the scheduling of threads is left to the system";
 const PERF: &str = "speeds are measured by the daemon";
 
 /// Options that change no answer, whether a value follows, and why they are not carried.
-const DROPPED: [(&str, bool, &str); 32] = [
+const DROPPED: [(&str, bool, &str); 30] = [
     ("-to", true, LIMITS),
     ("--timeout", true, LIMITS),
     ("--threads-http", true, LIMITS),
     ("--cache-reuse", true, REUSE),
-    ("-cram", true, REUSE),
-    ("--cache-ram", true, REUSE),
     ("-sps", true, REUSE),
     ("--slot-prompt-similarity", true, REUSE),
     ("--slot-save-path", true, "caches of conversations stay in memory"),
@@ -160,6 +161,10 @@ fn loading<'a>(flag: &str, value: &mut impl FnMut() -> Option<&'a str>, pool: &m
         "-ub" | "--ubatch-size" => pool.ubatch = Some(number(value()).filter(|n| UBATCH.contains(n))?),
         "-tb" | "--threads-batch" => {
             pool.threads_batch = Some(number(value()).filter(|n| (1..=1024).contains(n))?);
+        }
+        "-cram" | "--cache-ram" => {
+            let ram_mb = number(value()).filter(|n| *n <= KV_RAM_MB_MOST)?;
+            pool.kv_cache = Some(KvCache { ram_mb: Some(ram_mb) });
         }
         "--no-mmap" => pool.mmap = Some(false),
         "--mlock" => pool.mlock = true,

@@ -1,4 +1,4 @@
-use config_schema::raw::{ExpertsOnCpu, KvType, KvTypeOfEach, KvTypes, Lora, RopeScaling};
+use config_schema::raw::{ExpertsOnCpu, KvCache, KvType, KvTypeOfEach, KvTypes, Lora, RopeScaling};
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn of(command: &str) -> Understood {
 #[test]
 fn what_people_set_every_day_becomes_options_of_a_pool() {
     let understood = of(
-        "-m a.gguf -fa on -ctk q8_0 -ctv q8_0 -b 4096 -ub 1024 -tb 8 --no-mmap --mlock --n-cpu-moe 12 --temp 0.6 --top-k 20 \
+        "-m a.gguf -fa on -ctk q8_0 -ctv q8_0 -b 4096 -ub 1024 -tb 8 -cram 2048 --no-mmap --mlock --n-cpu-moe 12 --temp 0.6 --top-k 20 \
          --top-p 0.95 --min-p 0 -n 4096 --reasoning-budget 0 --rope-scaling yarn --rope-freq-scale 0.25 --yarn-orig-ctx 32768 \
          --lora a.gguf --lora-scaled b.gguf:0.5 --chat-template-file chat.jinja --chat-template-kwargs {\"mood\":\"calm\"}",
     );
@@ -20,6 +20,7 @@ fn what_people_set_every_day_becomes_options_of_a_pool() {
     assert_eq!(pool.flash_attention, Some(FlashAttention::On));
     assert_eq!(pool.kv_type, Some(KvTypes::Both(KvType::Q8_0)));
     assert_eq!((pool.batch, pool.ubatch, pool.threads_batch), (Some(4096), Some(1024), Some(8)));
+    assert_eq!(pool.kv_cache, Some(KvCache { ram_mb: Some(2048) }));
     assert_eq!((pool.mmap, pool.mlock), (Some(false), true));
     assert_eq!(pool.experts_on_cpu, Some(ExpertsOnCpu::Layers(12)));
     let sampling = pool.defaults.sampling;

@@ -21,13 +21,14 @@ fn refusal(options: &str) -> String {
 fn every_option_is_read_and_none_is_set_by_itself() {
     assert_eq!(pool("id: a").options, EngineOptions::default());
     let options = pool(
-        "flash_attention: off, kv_type: {k: q8_0}, batch: 2048, ubatch: 256, threads_batch: 8, mmap: false, mlock: true, \
+        "flash_attention: off, kv_type: {k: q8_0}, kv_cache: {ram_mb: 512}, batch: 2048, ubatch: 256, threads_batch: 8, mmap: false, mlock: true, \
          pooling: last, rope: {scaling: yarn, scale: 4, freq_base: 10000, yarn_orig_ctx: 8192}, experts_on_cpu: all, \
          lora: [{file: /a.gguf}, {file: /b.gguf, scale: 0.5}]",
     )
     .options;
     assert_eq!(options.flash_attention, FlashAttention::Off);
     assert_eq!((options.kv_type_k, options.kv_type_v), (KvType::Q8_0, KvType::F16));
+    assert_eq!(options.kv_ram_mb, Some(512));
     assert_eq!((options.batch, options.ubatch, options.threads_batch), (Some(2048), Some(256), Some(8)));
     assert_eq!((options.mmap, options.mlock, options.pooling), (Some(false), true, Some(Pooling::Last)));
     let rope = Rope {
@@ -101,6 +102,7 @@ fn options_of_the_built_in_engine_are_refused_for_a_server_by_name() {
     for option in [
         "experts_on_cpu: all",
         "kv_type: f16",
+        "kv_cache: {ram_mb: 0}",
         "flash_attention: auto",
         "batch: 512",
         "ubatch: 512",
@@ -201,7 +203,7 @@ fn arguments_of_the_template_are_any_json_and_come_from_the_environment_too() {
 #[test]
 fn what_is_printed_reads_back_as_the_same() {
     let machine = Machine::with_file(
-        "pools: [{chat_template: mine.jinja, template_kwargs: {a: [1, x]}, kv_type: {v: q8_0}, flash_attention: on, batch: \
+        "pools: [{chat_template: mine.jinja, template_kwargs: {a: [1, x]}, kv_type: {v: q8_0}, kv_cache: {ram_mb: 0}, flash_attention: on, batch: \
          640, ubatch: 320, threads_batch: 3, mmap: true, mlock: true, rope: {scale: 2}, pooling: mean, experts_on_cpu: 2, \
          lora: [{file: a.gguf, scale: 0.8}]}]",
     )
