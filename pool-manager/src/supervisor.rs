@@ -6,7 +6,7 @@
 //! promised still when the process dies and is restarted, released when the breaker opens, and claimed again before the
 //! next start, which waits as long as others have it.
 //!
-//! Rules: ORCH-REPL-1, ORCH-REPL-2, ORCH-REPL-3, ORCH-REPL-4, ORCH-REPL-10, ORCH-DEV-8, ORCH-ENG-21
+//! Rules: ORCH-REPL-16, ORCH-REPL-1, ORCH-REPL-2, ORCH-REPL-3, ORCH-REPL-4, ORCH-REPL-10, ORCH-DEV-8, ORCH-ENG-21
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,11 +26,16 @@ use crate::state::{DownReason, ReplicaEvent, ReplicaEventKind, ReplicaState};
 use crate::tasks;
 
 mod channels;
+mod model_file;
 
 use channels::{EventSender, StopSignal};
+use model_file::ModelFile;
 
 /// A good bound for the channel of events: some for each replica of a home machine.
 pub const EVENTS_BOUND: usize = 256;
+
+/// How often the file of a model that cannot be loaded is looked at.
+const LOOK_AT_FILE: Duration = Duration::from_secs(2);
 
 /// How a replica is kept up.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +112,8 @@ impl Supervisor {
         let stop = StopSignal { orders, shutdown, events: events.clone(), grace: policy.stop_grace };
         let backoff = Backoff::new(policy.restart.clone(), Rng::new());
         let sender = EventSender { replica, events, state };
-        let supervised = Supervised { spec, factory, policy, memory, demand, sender, backoff };
+        let supervised =
+            Supervised { spec, factory, policy, memory, demand, sender, backoff, loaded_from: None };
         tasks::spawn(supervised.run(stop, outcome_tx));
         handle
     }
@@ -178,6 +184,8 @@ struct Supervised {
     demand: watch::Receiver<Demand>,
     sender: EventSender,
     backoff: Backoff,
+    /// The model's file as it was when it was loaded last.
+    loaded_from: Option<ModelFile>,
 }
 
 impl Supervised {
@@ -243,13 +251,19 @@ impl Supervised {
         }
     }
 
-    async fn load(&self) -> Result<Arc<dyn Engine>, DownReason> {
+    async fn load(&mut self) -> Result<Arc<dyn Engine>, DownReason> {
         let limit = self.policy.load_timeout;
+        // As it is before the load: what is put there meanwhile is another file.
+        let looking = ModelFile::look(&self.spec.model);
         let start = self.factory.start(self.spec.clone(), self.sender.progress());
-        match tokio::time::timeout(limit, start).await {
+        let loaded = match tokio::time::timeout(limit, start).await {
             Ok(started) => started.map_err(DownReason::Start),
             Err(_) => Err(DownReason::LoadTimeout(limit)),
+        };
+        if let Err(DownReason::Start(StartError::Model(_))) = &loaded {
+            self.loaded_from = looking.await.ok().flatten();
         }
+        loaded
     }
 
     /// From readiness to the end.
@@ -326,14 +340,8 @@ impl Supervised {
         if let DownReason::Start(error @ StartError::Model(_)) = &reason {
             let retry = self.backoff.failed_for_good();
             self.memory.release(&self.sender.replica);
-            let failed = ReplicaEventKind::Failed { error: error.clone(), retry_in: retry.delay };
-            let until = self.down(&reason, retry);
-            self.sender.tell(stop, failed).await?;
-            tokio::select! {
-                biased;
-                grace = stop.asked() => return Err(grace),
-                () = tokio::time::sleep_until(until) => {}
-            }
+            self.log_down(&reason, retry);
+            self.until_changed(stop, error, retry).await?;
         } else {
             let retry = self.backoff.failed(ready_for);
             if retry.breaker == Breaker::Open {
@@ -367,6 +375,7 @@ impl Supervised {
             if demand == Demand::Waiting {
                 retry.delay = retry.delay.min(self.backoff.waiting_delay());
             }
+            self.log_down(reason, retry);
             let until = self.down(reason, retry);
             let Retry { delay, attempt, breaker } = retry;
             let kind = ReplicaEventKind::BackingOff { delay, attempt, breaker, reason: reason.clone() };
@@ -382,14 +391,48 @@ impl Supervised {
         }
     }
 
-    /// Notes that the replica is down, and until when.
-    fn down(&self, reason: &DownReason, retry: Retry) -> Instant {
+    /// Waits until the file of a model that cannot be loaded is another one. What is no file is tried again after the
+    /// delay: nobody sees when that changes.
+    async fn until_changed(
+        &mut self,
+        stop: &mut StopSignal,
+        error: &StartError,
+        retry: Retry,
+    ) -> Result<(), Duration> {
+        let before = self.loaded_from.clone();
+        loop {
+            let failed = ReplicaEventKind::Failed { error: error.clone(), retry_in: retry.delay };
+            let until = self.down(&DownReason::Start(error.clone()), retry);
+            self.sender.tell(stop, failed).await?;
+            while now() < until {
+                tokio::select! {
+                    biased;
+                    grace = stop.asked() => return Err(grace),
+                    () = tokio::time::sleep_until(until.min(now() + LOOK_AT_FILE)) => {}
+                }
+                if before.is_some() && ModelFile::look(&self.spec.model).await.ok().flatten() != before {
+                    tracing::info!(replica = %self.sender.replica, "the model's file has changed: loading it");
+                    return Ok(());
+                }
+            }
+            if before.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn log_down(&self, reason: &DownReason, retry: Retry) {
         let Retry { delay, attempt, breaker } = retry;
-        let until = now() + delay;
         tracing::warn!(
             replica = %self.sender.replica, %reason, attempt, ?breaker, delay_ms = delay.as_millis(),
             "replica is down"
         );
+    }
+
+    /// Notes that the replica is down, and until when.
+    fn down(&self, reason: &DownReason, retry: Retry) -> Instant {
+        let Retry { delay, attempt, breaker } = retry;
+        let until = now() + delay;
         let reason = reason.clone();
         self.sender.set(ReplicaState::BackingOff { until, attempt, breaker, reason });
         until

@@ -22,6 +22,12 @@ pub(super) struct Rig {
     demand: watch::Sender<Demand>,
 }
 
+struct ReplicaContextParts {
+    policy: ReplicaPolicy,
+    memory: MemoryAccount,
+    model: PathBuf,
+}
+
 impl Rig {
     fn new(config: MockConfig) -> Self {
         Self::with_bound(config, EVENTS_BOUND)
@@ -36,9 +42,19 @@ impl Rig {
     }
 
     fn with_memory(config: MockConfig, bound: usize, policy: ReplicaPolicy, memory: MemoryAccount) -> Self {
+        Self::of(config, bound, ReplicaContextParts { policy, memory, model: PathBuf::from("m.gguf") })
+    }
+
+    fn with_model(config: MockConfig, model: PathBuf) -> Self {
+        let (policy, memory) = (ReplicaPolicy::default(), MemoryAccount::unbounded());
+        Self::of(config, EVENTS_BOUND, ReplicaContextParts { policy, memory, model })
+    }
+
+    fn of(config: MockConfig, bound: usize, parts: ReplicaContextParts) -> Self {
+        let ReplicaContextParts { policy, memory, model } = parts;
         let spec = ReplicaSpec {
             replica: ReplicaId { pool: PoolId::new("p").expect("a name"), index: 0 },
-            model: PathBuf::from("m.gguf"),
+            model,
             ctx: None,
             kv_cells: None,
             slots: 1,
@@ -251,6 +267,26 @@ async fn a_broken_model_fails_and_is_tried_again_only_slowly() {
     let begun = now();
     rig.ready().await;
     assert!(now() - begun >= retry_in);
+}
+
+/// ORCH-REPL-16
+#[tokio::test(start_paused = true)]
+async fn a_broken_model_file_is_loaded_again_once_it_has_changed_and_not_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("m.gguf");
+    std::fs::write(&file, b"GGUF, cut").expect("a file");
+    let mut rig = Rig::with_model(MockConfig::instant(), file.clone());
+    rig.control.fail_starts(1, &StartError::Model("`m.gguf` is truncated".to_owned()));
+    let failed = async |rig: &mut Rig| {
+        while !matches!(rig.next().await, ReplicaEventKind::Failed { .. }) {}
+    };
+    // Said anew for as long as it holds, and not tried.
+    for _ in 0..3 {
+        failed(&mut rig).await;
+    }
+    assert_eq!(rig.control.counts().starts, 1);
+    std::fs::write(&file, b"GGUF, and all that follows").expect("a file");
+    rig.ready().await;
 }
 
 /// ORCH-REPL-4
