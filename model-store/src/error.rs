@@ -78,6 +78,12 @@ pub enum FetchError {
         /// Where the file may be put by hand.
         put_at: PathBuf,
     },
+    /// The hub may not be asked.
+    #[error("{variable} forbids to ask the hub\n  hint: unset {variable} to search")]
+    OfflineSearch {
+        /// What forbids it.
+        variable: &'static str,
+    },
     /// A repository has no file of the quantisation.
     #[error("{reason}\n  hint: {hint}")]
     NoQuant {
@@ -197,6 +203,7 @@ impl FetchError {
             | Self::Missing(_)
             | Self::Obstacle { .. }
             | Self::NoQuant { .. }
+            | Self::OfflineSearch { .. }
             | Self::NoSpace { .. }
             | Self::Write { .. }
             | Self::Read { .. }

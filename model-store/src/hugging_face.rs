@@ -107,6 +107,13 @@ pub(crate) fn listing(repo: &HfRepo, surroundings: &Env) -> Remote {
     at_hub(&format!("api/models/{owner}/{repo}/tree/{revision}?recursive=true"), surroundings)
 }
 
+/// Where the hub lists repositories with GGUF models, by words of their names.
+pub(crate) fn search(words: &str, limit: u32, surroundings: &Env) -> Remote {
+    let words = encoded(words);
+    let query = format!("search={words}&filter=gguf&sort=downloads&direction=-1&limit={limit}");
+    at_hub(&format!("api/models?{query}"), surroundings)
+}
+
 fn at_hub(path: &str, surroundings: &Env) -> Remote {
     let endpoint = surroundings.var("HF_ENDPOINT").unwrap_or(HUB).trim_end_matches('/');
     Remote {

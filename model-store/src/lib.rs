@@ -27,6 +27,7 @@ mod place;
 mod quant;
 mod rejections;
 mod repository;
+mod search;
 mod starter;
 mod web;
 
@@ -36,6 +37,7 @@ pub use error::FetchError;
 pub use kept::{Extent, KeptFile, RemoveError};
 pub use model_ref::{HfFile, HfRepo, InvalidModelRef, ModelRef};
 pub use progress::{Cancel, Phase, Progress, Silent, Transfer};
+pub use search::FoundRepository;
 pub use store::{Fetched, Presence, Store};
 pub use surroundings::{Env, default_models_dir};
 

@@ -6,7 +6,7 @@
 //! promised still when the process dies and is restarted, released when the breaker opens, and claimed again before the
 //! next start, which waits as long as others have it.
 //!
-//! Rules: ORCH-REPL-16, ORCH-REPL-1, ORCH-REPL-2, ORCH-REPL-3, ORCH-REPL-4, ORCH-REPL-10, ORCH-DEV-8, ORCH-ENG-21
+//! Rules: ORCH-REPL-17, ORCH-REPL-1, ORCH-REPL-2, ORCH-REPL-3, ORCH-REPL-4, ORCH-REPL-10, ORCH-DEV-8, ORCH-ENG-21
 
 use std::future::Future;
 use std::sync::Arc;

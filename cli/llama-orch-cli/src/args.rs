@@ -23,8 +23,8 @@ pub use json::asked_for;
 pub use launch::LaunchArgs;
 pub use live::{BenchArgs, TopArgs};
 pub use models::{
-    ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, Shortcut, ShowArgs,
-    StateArgs, StayArgs,
+    ExplainArgs, ListArgs, ModelsArgs, ModelsCommand, PullArgs, ReloadArgs, RemoveArgs, SearchArgs, Shortcut,
+    ShowArgs, StateArgs, StayArgs,
 };
 
 /// How long a refused task waits for room when `--max-wait` does not say.

@@ -7,6 +7,7 @@ mod list;
 pub mod names;
 mod pull;
 mod remove;
+mod search;
 mod show;
 mod stay;
 
@@ -39,6 +40,7 @@ pub async fn command(cx: &mut Context, command: ModelsCommand) -> Result<Exit, S
     match command {
         ModelsCommand::List(args) => list::list(cx, &args).await,
         ModelsCommand::Pull(args) => pull::pull(cx, args).await,
+        ModelsCommand::Search(args) => search::search(cx, args).await,
         ModelsCommand::Show(args) => show::show(cx, &args).await,
         ModelsCommand::Remove(args) => remove::remove(cx, &args).await,
         ModelsCommand::Pin(args) => stay::change(cx, &args, Stay::Pin).await,

@@ -1,7 +1,7 @@
 //! What tells a model's file from the one that was there before: by it a model that cannot be loaded is tried again once
 //! somebody has changed it.
 //!
-//! Rules: ORCH-REPL-16
+//! Rules: ORCH-REPL-17
 
 use std::path::Path;
 use std::time::SystemTime;

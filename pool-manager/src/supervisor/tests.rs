@@ -269,7 +269,7 @@ async fn a_broken_model_fails_and_is_tried_again_only_slowly() {
     assert!(now() - begun >= retry_in);
 }
 
-/// ORCH-REPL-16
+/// ORCH-REPL-17
 #[tokio::test(start_paused = true)]
 async fn a_broken_model_file_is_loaded_again_once_it_has_changed_and_not_before() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -46,6 +46,7 @@ impl ModelsCommand {
         match self {
             Self::List(args) => args.json,
             Self::Pull(args) => args.json,
+            Self::Search(args) => args.json,
             Self::Show(args) => args.json,
             Self::Remove(args) => args.json,
             Self::Pin(args) | Self::Unpin(args) | Self::Unload(args) => args.json,

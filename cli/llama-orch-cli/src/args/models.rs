@@ -30,6 +30,14 @@ The path of the file is printed to standard output once it is whole. What was fe
 ended: the next `pull`, or the daemon, goes on from there. A model in several files is named by its first one, and all \
 are fetched. With HF_HUB_OFFLINE=1 the hub is not asked.";
 
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  llama-orch models search qwen3 coder
+  llama-orch models search gemma --limit 5 --json | jq -r '.repositories[].model_ref'
+
+Repositories of Hugging Face with GGUF models are listed, those that are fetched most first. HF_ENDPOINT names a mirror, and \
+HF_TOKEN who asks.";
+
 const REMOVE_EXAMPLES: &str = "\
 Examples:
   llama-orch models remove hf:OWNER/REPO/FILE.gguf
@@ -99,6 +107,8 @@ pub enum ModelsCommand {
     List(ListArgs),
     /// Fetch a model to this machine and print its path.
     Pull(PullArgs),
+    /// Search Hugging Face for models that can be served.
+    Search(SearchArgs),
     /// Show one model: its file, its size, the pools that serve it.
     Show(ShowArgs),
     /// Remove a model's file from the models folder.
@@ -161,6 +171,21 @@ pub struct PullArgs {
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     pub sha256: Option<String>,
     /// Print one JSON object instead of the path.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `models search`.
+#[derive(Debug, Args)]
+#[command(after_help = SEARCH_EXAMPLES)]
+pub struct SearchArgs {
+    /// Words of the repository's name.
+    #[arg(value_name = "WORD", required = true)]
+    pub words: Vec<String>,
+    /// How many repositories to list at most.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub limit: u32,
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }

@@ -169,6 +169,7 @@ fn commands_with_json() -> Vec<&'static [&'static str]> {
         &["models"],
         &["models", "list"],
         &["models", "pull", "no such reference"],
+        &["models", "search", "qwen"],
         &["models", "show", "no such reference"],
         &["models", "remove", "no such reference"],
         &["pull", "no such reference"],
@@ -204,7 +205,7 @@ fn what_goes_wrong_is_json_with_json_for_every_command_and_nothing_is_said_twice
     drop(gone);
     for command in commands_with_json() {
         let mut asked = at(&url, command);
-        asked.arg("--json").env("HOME", home.path());
+        asked.arg("--json").env("HOME", home.path()).env("HF_HUB_OFFLINE", "1");
         let done = run_with(asked, b"Hi\n");
         assert_eq!(done.err, "", "{command:?}: {done:?}");
         let lines = done.lines();

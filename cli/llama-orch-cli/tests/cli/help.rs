@@ -26,7 +26,7 @@ fn help_of_every_command_stays_as_it_was_read() {
     for command in ["models", "reload", "retire", "activate", "explain"] {
         insta::assert_snapshot!(format!("help_{command}"), help(&[command, "--help"]));
     }
-    for command in ["list", "pull", "show", "remove"] {
+    for command in ["list", "pull", "search", "show", "remove"] {
         insta::assert_snapshot!(format!("help_models_{command}"), help(&["models", command, "--help"]));
     }
 }

@@ -174,6 +174,29 @@ fn pull_takes_a_pool_of_the_configuration_and_its_checksum() {
     drop(web.requests());
 }
 
+/// ORCH-CLI-24
+#[test]
+fn what_is_found_on_the_hub_is_listed_in_the_form_that_pull_takes() {
+    let machine = Machine::with(&[]);
+    let found = || Exchange::json("200 OK", "", r#"[{"id":"o/Qwen3-GGUF","downloads":7,"likes":2}]"#);
+    let hub = Daemon::with(vec![found(), found(), Exchange::json("200 OK", "", "[]")]);
+    let search = |arguments: &[&str]| {
+        let mut program = machine.program(&nowhere(), &[&["models", "search"], arguments].concat());
+        program.env("HF_ENDPOINT", hub.url()).env_remove("HF_HUB_OFFLINE");
+        run(program)
+    };
+    let done = search(&["qwen3", "coder"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let words: Vec<&str> = done.out.split_whitespace().collect();
+    assert_eq!(words, ["MODEL", "DOWNLOADS", "LIKES", "hf:o/Qwen3-GGUF", "7", "2"]);
+    assert!(done.err.contains("`llama-orch models pull hf:o/Qwen3-GGUF`"), "{done:?}");
+    let done = search(&["qwen3", "--json"]);
+    assert_eq!(done.lines()[0]["repositories"][0]["model_ref"], "hf:o/Qwen3-GGUF");
+    let done = search(&["nothing"]);
+    assert_eq!(done.code, Some(5), "{done:?}");
+    drop(hub.requests());
+}
+
 #[test]
 fn what_cannot_be_pulled_is_said() {
     let machine = Machine::with(&[]);

@@ -208,3 +208,22 @@ fn a_page_that_an_earlier_fetch_has_kept_makes_room_for_the_model() {
     let error = machine.fetch(&format!("file:{}", own.display()), None).expect_err("a pointer").to_string();
     assert!(error.contains("a Git LFS pointer") && error.ends_with("`git lfs pull`"), "{error}");
 }
+
+/// ORCH-CLI-24
+#[test]
+fn repositories_are_searched_by_words_and_not_without_the_hub() {
+    let hub = Server::start(|_, _| {
+        Reply::whole(br#"[{"id":"o/Qwen3-GGUF","downloads":7,"likes":2,"private":false},{"id":"p/q"}]"#)
+    });
+    let machine = Machine::new(&[("HF_ENDPOINT", &hub.url(""))]);
+    let found = machine.store.search("qwen 3", 5, &Silent, &Cancel::default()).expect("a list");
+    let seen: Vec<_> = found.iter().map(|one| (one.id.as_str(), one.downloads, one.likes)).collect();
+    assert_eq!(seen, [("o/Qwen3-GGUF", 7, 2), ("p/q", 0, 0)]);
+    let asked = "/api/models?search=qwen%203&filter=gguf&sort=downloads&direction=-1&limit=5";
+    assert_eq!(paths(&hub), [asked]);
+    let machine = Machine::new(&[("HF_ENDPOINT", &hub.url("")), ("HF_HUB_OFFLINE", "1")]);
+    let error =
+        machine.store.search("qwen", 5, &Silent, &Cancel::default()).expect_err("offline").to_string();
+    assert!(error.starts_with("HF_HUB_OFFLINE forbids to ask the hub"), "{error}");
+    assert_eq!(paths(&hub).len(), 1);
+}
