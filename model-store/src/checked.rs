@@ -77,6 +77,11 @@ impl Memory {
         Ok(sum)
     }
 
+    /// The checksum of a file as it is now, where it is remembered.
+    pub(crate) fn known(&self, path: &Path) -> Option<String> {
+        self.recall(path, &std::fs::metadata(path).ok()?)
+    }
+
     /// Remembers a checksum. That it cannot be written down only costs the time to compute it again.
     pub(crate) fn remember(&self, path: &Path, state: &Metadata, sum: &str) {
         if let (Some(state), Ok(())) = (fingerprint(state), std::fs::create_dir_all(&self.dir)) {

@@ -86,6 +86,18 @@ impl Store {
         self.memory
     }
 
+    /// Whether the weights of a model of so many bytes fit the memory of this machine; nothing where that is not known.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> Option<bool> {
+        self.memory.map(|memory| bytes <= memory)
+    }
+
+    /// The checksum of a file, where it was computed before and the file is still the same. Reads nothing of it.
+    #[must_use]
+    pub fn known_sum(&self, path: &Path) -> Option<String> {
+        Memory::in_store(&self.dir).known(path)
+    }
+
     pub(crate) const fn env(&self) -> &Env {
         &self.surroundings
     }

@@ -119,6 +119,18 @@ fn a_file_that_another_store_names_by_its_checksum_is_used_at_once() {
 }
 
 #[test]
+fn a_checksum_is_known_once_it_was_computed_and_as_long_as_the_file_stays() {
+    let server = Server::start(|_, _| Reply::whole(CONTENT));
+    let machine = Machine::new(&[]);
+    let path = machine.fetch(&server.url("/m.gguf"), None).expect("the file").path;
+    assert_eq!(machine.store.known_sum(&path), Some(sum(CONTENT)));
+    std::fs::write(&path, b"GGUF, another").expect("a file");
+    assert_eq!(machine.store.known_sum(&path), None);
+    let store = Store { memory: Some(10), ..machine.store };
+    assert_eq!([store.fits(10), store.fits(11)], [Some(true), Some(false)]);
+}
+
+#[test]
 fn a_url_lands_under_its_host_and_is_fetched_once() {
     let server = Server::start(|_, _| Reply::whole(CONTENT));
     let machine = Machine::new(&[]);

@@ -1,6 +1,9 @@
 //! `models list`: what is served, and which files there are.
 
+use std::collections::BTreeMap;
+
 use api_types::Health;
+use model_store::gguf::{self, Header};
 use model_store::{Extent, KeptFile, ModelRef};
 use serde_json::json;
 
@@ -58,7 +61,10 @@ fn to_json(shelf: &Shelf, files: &[KeptFile], health: Option<&Health>) -> String
                 Extent::Whole => Some(file.bytes),
                 Extent::Part { total } => total,
             };
+            let header = header_of(file);
             json!({
+                "quant": header.quant, "context": header.context, "architecture": header.architecture,
+                "fits": shelf.store.fits(file.bytes), "sha256": shelf.store.known_sum(&file.path),
                 "model_ref": file.model, "path": file.path, "bytes": file.bytes, "total_bytes": total,
                 "files": file.files, "complete": file.extent == Extent::Whole, "pools": users,
             })
@@ -88,7 +94,7 @@ fn render_files(shelf: &Shelf, files: &[KeptFile], health: Option<&Health>, pale
     if files.is_empty() {
         return format!("no files in {}: `llama-orch models pull` fetches one\n", dir.display());
     }
-    let mut table = Table::new(["FILE", "SIZE", "SERVED BY"]);
+    let mut table = Table::new(["FILE", "SIZE", "QUANT", "CONTEXT", "FITS", "SERVED BY"]);
     for file in files {
         let size = match file.extent {
             Extent::Whole => Cell::from(text::bytes(file.bytes)),
@@ -99,11 +105,45 @@ fn render_files(shelf: &Shelf, files: &[KeptFile], health: Option<&Health>, pale
             model => model.to_string(),
         };
         let name = if file.files > 1 { format!("{name} ({} files)", file.files) } else { name };
-        table.row([name.into(), size, users(shelf, health, file).join(", ").into()]);
+        let header = header_of(file);
+        let fits = match shelf.store.fits(file.bytes) {
+            Some(true) => Cell::from("yes"),
+            Some(false) => Cell::from("no").tinted(Tint::Wait),
+            None => Cell::from(""),
+        };
+        let context = header.context.map(|tokens| tokens.to_string()).unwrap_or_default();
+        let quant = header.quant.unwrap_or_default();
+        table.row([
+            name.into(),
+            size,
+            quant.into(),
+            context.into(),
+            fits,
+            users(shelf, health, file).join(", ").into(),
+        ]);
     }
     let bytes = files.iter().map(|file| file.bytes).sum();
     let count = text::count(files.iter().map(|file| u64::from(file.files)).sum(), "file");
-    format!("{}{count}, {}, in {}\n", table.render(palette, ""), text::bytes(bytes), dir.display())
+    let same = duplicates(shelf, files);
+    format!("{}{count}, {}, in {}\n{same}", table.render(palette, ""), text::bytes(bytes), dir.display())
+}
+
+/// What the header of a whole file says; nothing where it says nothing.
+fn header_of(file: &KeptFile) -> Header {
+    let is_whole = file.extent == Extent::Whole;
+    is_whole.then(|| gguf::read(&file.path).ok()).flatten().unwrap_or_default()
+}
+
+/// Files of one content, a line for each; as far as their checksums are known.
+fn duplicates(shelf: &Shelf, files: &[KeptFile]) -> String {
+    let mut by_sum: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.extent == Extent::Whole) {
+        if let Some(sum) = shelf.store.known_sum(&file.path) {
+            by_sum.entry(sum).or_default().push(file.model.to_string());
+        }
+    }
+    let lines = by_sum.into_values().filter(|same| same.len() > 1);
+    lines.map(|same| format!("the same file: {}\n", same.join(", "))).collect()
 }
 
 fn part(bytes: u64, total: Option<u64>) -> String {

@@ -68,6 +68,10 @@ pub async fn pull(cx: &mut Context, args: PullArgs) -> Result<Exit, Stop> {
             }
         }
     };
+    // What was said at the last moment: of a small model, whether it fits.
+    while let Ok(note) = notes.try_recv() {
+        cx.ui.note(&note);
+    }
     cx.ui.clear_live();
     match fetched {
         Ok(fetched) => {

@@ -94,10 +94,10 @@ POOL  STATE  MODEL          HOLDS
 a     ready  hf:o/r/f.gguf  4.0 KiB on gpu0
 b     ready  starter
 
-FILE             SIZE                      SERVED BY
-hf:o/r/f.gguf    5 B                       a
-hf:o/r/g.gguf    3 B of 12 B: `pull` goes on
-web/host/x.gguf  1 B
+FILE SIZE QUANT CONTEXT FITS SERVED BY
+hf:o/r/f.gguf    5 B yes a
+hf:o/r/g.gguf    3 B of 12 B: `pull` goes on yes
+web/host/x.gguf  1 B yes
 3 files, 9 B, in {}
 ",
         machine.at("models").display()
