@@ -135,6 +135,8 @@ pub struct Abilities {
     pub images: bool,
     /// Whether it fills gaps: [`Input::Infill`].
     pub infill: bool,
+    /// Whether it goes on with an answer that another engine began: [`GenerateRequest::written`].
+    pub continues: bool,
     /// Whether its model reasons before it answers, and can be told how much.
     pub reasoning: bool,
     /// Which fields it takes with a request that nobody here knows.
@@ -219,6 +221,9 @@ pub struct ModelFacts {
     pub chat_template: bool,
     /// Size of an embedding vector.
     pub embedding_size: u32,
+    /// A number that is another one where the file is, or how it is loaded: only an engine with the same one goes on with
+    /// an answer. 0 where nobody goes on.
+    pub identity: u64,
 }
 
 /// Hears how far a model has been loaded, from 0 to 1.

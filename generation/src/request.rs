@@ -250,6 +250,9 @@ pub struct GenerateRequest {
     pub kv: KvHint,
     /// How the model reasons before it answers a chat.
     pub reasoning: ReasoningOptions,
+    /// Tokens of the answer that another engine wrote before it was lost. The output goes on behind them, as if this
+    /// engine had written them.
+    pub written: Vec<i32>,
     /// Whether the output continues the chat's last message, which is the assistant's, instead of a new one.
     pub continue_final_message: bool,
     /// What the model may call. The tasks of one request share it.
@@ -298,6 +301,7 @@ impl GenerateRequest {
             determinism: Determinism::BestEffort,
             kv: KvHint::Reuse,
             reasoning: ReasoningOptions::default(),
+            written: Vec::new(),
             continue_final_message: false,
             tools: Tools::default().into(),
             logprobs: None,

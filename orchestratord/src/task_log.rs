@@ -7,9 +7,9 @@
 //! ```
 //!
 //! One placement of the task writes at a time, and a log knows which: what an engine still writes after its task was
-//! placed elsewhere goes nowhere.
+//! placed elsewhere goes nowhere. A later placement goes on behind the tokens that are there.
 //!
-//! Rules: ORCH-TASK-12, ORCH-TASK-16, ORCH-STREAM-2, ORCH-STREAM-5, ORCH-STREAM-8, ORCH-CANCEL-1
+//! Rules: ORCH-TASK-12, ORCH-TASK-16, ORCH-STREAM-2, ORCH-STREAM-5, ORCH-STREAM-8, ORCH-CANCEL-1, ORCH-REPL-18
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -114,6 +114,8 @@ struct Written {
     /// What events have beside their raw texts, where one has anything.
     metadata: Option<Box<Metadata>>,
     end: Option<TaskEnd>,
+    /// All tokens so far, where an engine can go on behind them.
+    ids: Option<Vec<i32>>,
     /// The placement that writes, from 1; 0 while none does.
     writer: u32,
     /// How much of the prompt is read, while it is read.
@@ -154,15 +156,20 @@ impl TaskLog {
         Arc::new(Self::default())
     }
 
-    /// A placement begins to write. Returns whether it may: not where another has written already, or the log is
-    /// closed.
-    pub fn begin(&self, run: u32) -> bool {
+    /// A placement begins to write. Returns the tokens that are there already, behind which it goes on; nothing where it
+    /// may not write: the log is closed, or another has written and this engine does not go on (`continues`).
+    pub fn begin(&self, run: u32, continues: bool) -> Option<Vec<i32>> {
         let mut written = self.lock();
-        let may = written.ends.is_empty() && written.end.is_none();
-        if may {
-            written.writer = run;
+        let is_new = written.ends.is_empty();
+        let goes_on = is_new || continues && written.ids.is_some();
+        if written.end.is_some() || !goes_on {
+            return None;
         }
-        may
+        written.writer = run;
+        if is_new {
+            written.ids = continues.then(Vec::new);
+        }
+        Some(written.ids.clone().unwrap_or_default())
     }
 
     /// Notes how much of the prompt is read, and wakes the readers where that is news. Not told once there is output.
@@ -207,6 +214,9 @@ impl TaskLog {
         let tokens = u32::try_from(chunk.tokens.len()).unwrap_or(u32::MAX);
         written.text.push_str(&chunk.text);
         written.ends.push(end);
+        if let Some(ids) = &mut written.ids {
+            ids.extend(&chunk.tokens);
+        }
         written.tokens = written.tokens.saturating_add(tokens);
         if chunk.is_reasoning() {
             written.reasoning_tokens = written.reasoning_tokens.saturating_add(tokens);
@@ -231,6 +241,7 @@ impl TaskLog {
         let mut end = end(TokenCount(written.tokens));
         end.tokens_reasoning.get_or_insert(TokenCount(written.reasoning_tokens));
         written.end = Some(end);
+        written.ids = None;
         written.text.shrink_to_fit();
         written.ends.shrink_to_fit();
         if let Some(metadata) = &mut written.metadata {

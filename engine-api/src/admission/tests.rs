@@ -25,6 +25,7 @@ fn facts(ctx: u32, strict: bool) -> EngineFacts {
             ctx_train: TokenCount(8192),
             chat_template: true,
             embedding_size: 1,
+            identity: 0,
         },
         load_ms: Millis(1),
         memory: None,

@@ -17,6 +17,7 @@ fn all() -> Abilities {
         logprobs: Some(20),
         images: true,
         infill: false,
+        continues: false,
         reasoning: true,
         extra_body: ExtraBodySupport::All,
     }

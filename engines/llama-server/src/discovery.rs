@@ -137,6 +137,7 @@ pub(crate) async fn discover(
             ctx_train: TokenCount(meta.n_ctx_train.unwrap_or(holds.0)),
             chat_template: has_template,
             embedding_size: embedding_size.or(meta.n_embd).unwrap_or_default(),
+            identity: 0,
         },
         load_ms: Millis(0),
         memory: None,
@@ -167,7 +168,15 @@ fn abilities(props: &Props, has_template: bool) -> Abilities {
     let tools = has_template && knows_tools;
     let images = has_template && props.modalities.vision;
     let reasoning = props.chat_template.as_ref().is_some_and(|template| reasons(template));
-    Abilities { tools, logprobs: None, images, infill: true, reasoning, extra_body: ExtraBodySupport::All }
+    Abilities {
+        tools,
+        logprobs: None,
+        images,
+        infill: true,
+        continues: false,
+        reasoning,
+        extra_body: ExtraBodySupport::All,
+    }
 }
 
 /// Whether a chat template knows reasoning, by the words that templates have for it.

@@ -238,6 +238,7 @@ fn facts(spec: &ReplicaSpec) -> EngineFacts {
             ctx_train: TokenCount(64),
             chat_template: false,
             embedding_size: 0,
+            identity: 0,
         },
         load_ms: Millis(0),
         memory: None,

@@ -352,6 +352,10 @@ impl Run {
             if index >= most {
                 return Finish::Length;
             }
+            if index < job.written.len() {
+                self.tokens.push(words::token_of(&word));
+                continue;
+            }
             inner.shared.gate(Phase::Decode).await;
             pass_time(MockConfig::span(1, inner.config.decode_tps)).await;
             self.first.get_or_insert_with(now);
@@ -490,6 +494,7 @@ fn facts(spec: &ReplicaSpec, config: &MockConfig) -> EngineFacts {
             ctx_train: TokenCount(config.ctx.0),
             chat_template: true,
             embedding_size: 2,
+            identity: 0,
         },
         load_ms: Millis::from_duration(config.load),
         memory: None,

@@ -105,6 +105,7 @@ pub(crate) async fn discover(
             ctx_train: TokenCount(meta.n_ctx_train.unwrap_or(ctx.0)),
             chat_template: true,
             embedding_size,
+            identity: 0,
         },
         load_ms: Millis(0),
         memory: None,
@@ -244,6 +245,7 @@ async fn abilities(client: &Client, model: &str, workloads: &[Workload]) -> Resu
         logprobs,
         images,
         infill: false,
+        continues: false,
         // Such servers do not say it.
         reasoning: false,
         extra_body: ExtraBodySupport::All,

@@ -62,6 +62,7 @@ pub(crate) async fn discover(
             ctx_train: holds,
             chat_template: true,
             embedding_size: 0,
+            identity: 0,
         },
         load_ms: Millis(0),
         memory: None,

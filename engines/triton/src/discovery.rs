@@ -96,6 +96,7 @@ pub(crate) async fn discover(
             ctx_train: ctx,
             chat_template: false,
             embedding_size: 0,
+            identity: 0,
         },
         load_ms: Millis(0),
         memory: None,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// Raised whenever a message changes: daemon and worker are one executable, so a difference means that
 /// the file was replaced under a running daemon.
-pub const PROTOCOL_VERSION: u16 = 10;
+pub const PROTOCOL_VERSION: u16 = 11;
 
 /// The exit code of a worker that ends because one of its threads hangs.
 pub const EXIT_HUNG: i32 = 5;

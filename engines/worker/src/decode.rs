@@ -236,6 +236,8 @@ impl DecodeLoop {
         let Work::Complete(work) = job.work else { unreachable!("prepared for a model that makes text") };
         let Completion {
             prompt,
+            written,
+            reads_written,
             ctx,
             max_tokens,
             settings,
@@ -265,15 +267,18 @@ impl DecodeLoop {
         };
         self.waiting.given += 1;
         let text = TextOut::new(stop);
-        let sampler = Sampler::new(settings, logit_bias, seed, &prompt);
+        let written_before = if reads_written { written.len() } else { 0 };
+        let sampler = Sampler::new(settings, logit_bias, seed, &prompt[..prompt.len() - written_before]);
         let slot = &mut self.slots[at];
         slot.last_used = self.waiting.given;
         slot.carried = 0;
-        slot.task = Some(Task {
+        let mut task = Task {
             id: job.task,
             priority: job.priority,
             kv: job.kv,
             prompt,
+            written_before,
+            again: VecDeque::new(),
             read: found,
             found,
             next: None,
@@ -290,7 +295,18 @@ impl DecodeLoop {
             parser,
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },
-        });
+        };
+        let vocabulary = self.loaded.vocabulary;
+        let replayed = if reads_written {
+            written.iter().try_for_each(|token| step::replay(&mut task, *token, vocabulary))
+        } else {
+            task.again = written.into();
+            Ok(())
+        };
+        slot.task = Some(task);
+        if let Err(why) = replayed {
+            return self.end(at, Finish::Failed(why));
+        }
         let lane = strict.map_or(Ok(()), |tokens| {
             let (loaded, cells) = (&self.loaded, self.loaded.strict_cells(tokens));
             self.strict.begin(at, cells, || loaded.strict_context(tokens))

@@ -4,6 +4,7 @@
 //! Rules: ORCH-MODEL-4
 
 use std::ffi::CString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -323,6 +324,7 @@ fn open(
         strict: true,
         abilities: Abilities {
             infill: infill::is_offered(model),
+            continues: workload == Workload::Completion,
             ..abilities_of(workload, template.as_ref())
         },
         model: ModelFacts { chat_template: template.is_some(), ..model_facts(spec, model) },
@@ -473,7 +475,18 @@ fn model_facts(spec: &ReplicaSpec, model: &LlamaModel) -> ModelFacts {
         ctx_train: TokenCount(model.n_ctx_train()),
         chat_template: model.chat_template(None).is_ok(),
         embedding_size: u32::try_from(model.n_embd_out()).unwrap_or(0),
+        identity: identity_of(spec),
     }
+}
+
+/// Of the file as it is now, and of how it is loaded.
+fn identity_of(spec: &ReplicaSpec) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    spec.model.hash(&mut hasher);
+    let file = std::fs::metadata(&spec.model).ok();
+    file.map(|file| (file.len(), file.modified().ok())).hash(&mut hasher);
+    format!("{:?}", spec.options).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn cannot_load(path: &Path) -> StartError {

@@ -97,11 +97,15 @@ pub enum Work {
 /// A prompt and how to go on from it.
 #[derive(Debug)]
 pub struct Completion {
-    /// The prompt.
+    /// What is to be read: the prompt, and behind it what is written of the answer where that can be read with it.
     pub prompt: Vec<i32>,
+    /// Tokens of the answer that were written before.
+    pub written: Vec<i32>,
+    /// Whether they are read with the prompt, rather than decoded one by one as they were the first time.
+    pub reads_written: bool,
     /// The most tokens of prompt and answer together.
     pub ctx: usize,
-    /// The most tokens of the answer.
+    /// The most tokens of the answer that are still to come.
     pub max_tokens: usize,
     /// How to choose tokens.
     pub settings: Settings,
@@ -242,15 +246,24 @@ fn check_arguments(tools: &Tools) -> Result<(), String> {
 fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, String> {
     check(loaded, job)?;
     let ToRead { texts, grammar, lazy, marks, stops, format } = to_read(loaded, job, Purpose::Decode)?;
-    let prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
+    let mut prompt = tokens_of(loaded, job, &texts)?.pop().expect("a completion has one text");
     let ctx = ctx_of(loaded, job) as usize;
     let (tokens, longest) = (count(prompt.len()), count(prompt.len()));
     check_fit(job, Measured { tokens, longest }, &loaded.facts)?;
+    // The numbers of a `strict` answer depend on the shape of each call.
+    let reads_written = job.determinism != Determinism::Strict;
+    let mut max_tokens = job.max_tokens.map_or(usize::MAX, |most| most.0 as usize);
+    if reads_written {
+        prompt.extend(&job.written);
+        max_tokens = max_tokens.saturating_sub(job.written.len());
+    }
     let stop = job.sampling.stop.iter().cloned().chain(stops).collect();
     Ok(Completion {
         prompt,
+        written: job.written.clone(),
+        reads_written,
         ctx,
-        max_tokens: job.max_tokens.map_or(usize::MAX, |most| most.0 as usize),
+        max_tokens,
         settings: settings(loaded, &job.sampling.params),
         logit_bias: logit_bias(loaded, &job.sampling),
         stop,

@@ -305,6 +305,36 @@ fn an_answer_of_any_family_reads_the_same_at_every_split() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// ORCH-REPL-18
+#[test]
+fn an_answer_of_any_family_goes_on_in_another_worker_from_wherever_it_was() {
+    let mut wrong = Vec::new();
+    for family in FAMILIES {
+        let Some(template) = template(family.template) else { return };
+        let format = format_of(&template);
+        let letters: Vec<&str> = family.answer.split_inclusive(|_: char| true).collect();
+        let whole = chunks_of(&format, &letters);
+        let right = Parsed::of(whole.clone());
+        let first = (1..whole.len()).find_map(|said| {
+            let mut chunks = whole[..said].to_vec();
+            let tokens: usize = chunks.iter().map(|chunk| chunk.tokens.len()).sum();
+            let mut parser = OutputParser::new(&format).expect("a parser");
+            // What was said is parsed again, and not said again.
+            letters[..tokens].iter().for_each(|part| drop(parser.push(OutputChunk::text(*part, vec![1]))));
+            for part in &letters[tokens..] {
+                chunks.extend(parser.push(OutputChunk::text(*part, vec![1])).chunk);
+            }
+            chunks.extend(parser.finish(true));
+            let raw: String = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
+            let parsed = Parsed::of(chunks);
+            let alike = parsed == right && raw == letters.concat();
+            (!alike).then(|| format!("{} after {tokens} letters: {parsed:?} of {raw:?}", family.template))
+        });
+        wrong.extend(first);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What a template makes of `messages`, with `reasoning`.
 fn prompt(
     template: &ChatTemplate,

@@ -34,6 +34,7 @@ impl Driver {
                 run,
                 job: Arc::clone(&job),
                 engine,
+                continues: task.record.continues(),
                 log: Arc::clone(&task.log),
                 span: task.span.clone(),
             });

@@ -28,6 +28,8 @@ pub enum Effect {
         job: Arc<GenerateRequest>,
         /// The engine.
         engine: Arc<dyn Engine>,
+        /// Whether the engine goes on behind what is written already.
+        continues: bool,
         /// Where the output goes.
         log: Arc<TaskLog>,
         /// The span of the task.

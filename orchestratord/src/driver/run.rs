@@ -142,12 +142,17 @@ impl Outside {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Reply(reply) => reply.send(),
-            Effect::Submit { run, job, engine, log, span } => {
-                if log.begin(run.run) {
+            Effect::Submit { run, job, engine, continues, log, span } => {
+                if let Some(written) = log.begin(run.run, continues) {
+                    let job = if written.is_empty() {
+                        job
+                    } else {
+                        Arc::new(GenerateRequest { written, ..(*job).clone() })
+                    };
                     let sink = LogSink::new(run, log, Arc::clone(&self.inbox));
                     span.in_scope(|| engine.submit(job, Box::new(sink)));
                 } else {
-                    // An earlier placement wrote though the driver took it to have said nothing.
+                    // An earlier placement wrote, and this engine cannot go on behind it.
                     self.inbox.leave(run, TaskEvent::Lost);
                 }
             }

@@ -4,11 +4,14 @@
 //! |---|---|---|
 //! | the engine reports `stop` or `length` | end | end |
 //! | canceled, evicted, stopping, retired, pool removed | end | end |
-//! | the engine is unavailable | back to its place, any number of times | `WORKER_RESET` |
-//! | the engine fails, dies or hangs with the task in it | back to its place, once | `WORKER_RESET`, `DECODE_TIMEOUT` |
+//! | the engine is unavailable | back to its place, any number of times | the same, or `WORKER_RESET` |
+//! | the engine fails, dies or hangs with the task in it | back to its place, once | the same, or `WORKER_RESET`, `DECODE_TIMEOUT` |
 //! | its pool cannot serve for longer than the bound | end (`POOL_UNAVAILABLE`) | |
 //!
+//! After its first token a task goes back only where its pool's engine goes on behind what is written.
+//!
 //! Rules: ORCH-TASK-15, ORCH-CANCEL-1, ORCH-CANCEL-3, ORCH-REPL-6, ORCH-REPL-7, ORCH-REPL-8, ORCH-REPL-14,
+//! ORCH-REPL-18,
 //! ORCH-MET-2
 
 use std::sync::Arc;
@@ -166,13 +169,15 @@ impl Driver {
         self.placement_lost(id, &ReplicaLoss::Hung(silent), now);
     }
 
-    /// A task's placement is gone. The task goes back to its place where nothing was said yet, and ends otherwise.
+    /// A task's placement is gone. The task goes back to its place where nothing was said yet or an engine can go on behind
+    /// what was, and ends otherwise.
     pub(super) fn placement_lost(&mut self, id: TaskId, loss: &ReplicaLoss, now: Timestamp) {
         let serving = self.is_serving();
         let task = self.tasks.get_mut(id).expect("a scheduled task is in the table");
         let failures = if loss.counts() { task.record.failed() } else { task.record.failures() };
+        let goes_on = task.record.has_said_nothing() || task.record.continues();
         let again = match &task.state {
-            TaskState::Running(run) if run.first_token_at.is_none() && failures < FAILURES_MAX && serving => {
+            TaskState::Running(run) if goes_on && failures < FAILURES_MAX && serving => {
                 Some(Arc::clone(&run.job))
             }
             _ => None,
@@ -182,7 +187,7 @@ impl Driver {
             let retry_after = pool.retry_after(task.record.priority(), task.fingerprint, now);
             let failure = match loss {
                 _ if !serving => Failure::Stopping,
-                _ if failures >= FAILURES_MAX && task.record.has_said_nothing() => Failure::EnginesFailed,
+                _ if failures >= FAILURES_MAX && goes_on => Failure::EnginesFailed,
                 ReplicaLoss::Hung(silent) => Failure::DecodeTimeout { silent: *silent, retry_after },
                 ReplicaLoss::Died(_) | ReplicaLoss::Failed(_) | ReplicaLoss::Unavailable(_) => {
                     Failure::WorkerReset { retry_after }
@@ -192,7 +197,8 @@ impl Driver {
             self.close(id, Ending::Failed(failure), now);
             return self.left_engine(id, None, now);
         };
-        tracing::warn!(parent: &task.span, reason = loss.reason(), failures, "lost before the first token: retried");
+        let written = task.log.tokens().0;
+        tracing::warn!(parent: &task.span, reason = loss.reason(), failures, written, "lost: goes on elsewhere");
         self.effects.push(Effect::Fence(Arc::clone(&task.log)));
         task.state = TaskState::Waiting { job };
         task.record.put_back();

@@ -40,6 +40,10 @@ pub struct Record {
     runs: u32,
     /// Engines that failed with it.
     failures: u8,
+    /// Whether its engine goes on behind what is written of its answer.
+    continues: bool,
+    /// The model that writes it ([`ModelFacts::identity`](engine_api::ModelFacts::identity)), once an engine got it.
+    written_by: Option<u64>,
     /// Bytes that are held for it once it has ended.
     held_bytes: usize,
     /// The beginning of what was asked.
@@ -70,6 +74,8 @@ impl Record {
             asked: None,
             runs: 0,
             failures,
+            continues: false,
+            written_by: None,
             held_bytes: 0,
             preview: preview_of(&job.input),
             client: None,
@@ -82,6 +88,12 @@ impl Record {
     pub fn started(&mut self, replica: ReplicaId, facts: &EngineFacts, now: Timestamp) -> u32 {
         self.replica = Some(replica);
         self.engine = facts.kind;
+        // Another model's tokens are other words.
+        self.continues = facts.abilities.continues
+            && (self.has_said_nothing() || self.written_by == Some(facts.model.identity));
+        if self.has_said_nothing() {
+            self.written_by = Some(facts.model.identity);
+        }
         if self.model.as_deref() != Some(facts.model.name.as_str()) {
             self.model = Some(facts.model.name.as_str().into());
         }
@@ -140,6 +152,12 @@ impl Record {
     #[must_use]
     pub fn has_said_nothing(&self) -> bool {
         self.first_token_at.is_none()
+    }
+
+    /// Whether its engine goes on behind what is written of its answer.
+    #[must_use]
+    pub fn continues(&self) -> bool {
+        self.continues
     }
 
     /// A token of it has come.

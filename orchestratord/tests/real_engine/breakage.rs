@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use harness::executable::model;
 use harness::processes::{is_alive, signal};
+use harness::stream::read_telling;
 use harness::tasks::{endless, prompt};
 use harness::{Daemon, LIMIT, Setup, read};
-use openapi_client::types::{ErrorCode, FinishReason, HealthStatus};
+use openapi_client::types::{Determinism, ErrorCode, FinishReason, HealthStatus, TaskRequest};
 use openapi_client::{Event, Failure};
 
 pub async fn after_some_tokens(daemon: &Daemon, task: uuid::Uuid) -> openapi_client::Events {
@@ -13,23 +14,83 @@ pub async fn after_some_tokens(daemon: &Daemon, task: uuid::Uuid) -> openapi_cli
     events
 }
 
-/// ORCH-SHAPE-1, ORCH-REPL-8
+/// A task whose tokens are drawn, and depend on all that is before them.
+fn drawn(text: &str, max_tokens: u32) -> TaskRequest {
+    let mut task = TaskRequest { seed: Some(7), ..prompt(text, max_tokens) };
+    let sampling = task.sampling.get_or_insert_default();
+    sampling.temperature = Some(1.1);
+    sampling.repeat_penalty = Some(1.1);
+    task
+}
+
+/// Reads a task whose worker is killed at its token number `at`.
+async fn killed_at(daemon: &Daemon, task: &TaskRequest, at: u64) -> harness::Answer {
+    let task = daemon.submit(task).await.unwrap().task_id;
+    let worker = daemon.workers()[0];
+    read_telling(daemon.events(task, None).await, None, |token| {
+        if token.i == at {
+            signal(worker, "KILL");
+        }
+    })
+    .await
+}
+
+/// ORCH-SHAPE-1, ORCH-REPL-18, ORCH-DET-1
 #[tokio::test]
-async fn a_killed_worker_costs_its_task_and_not_the_service() {
+async fn a_strict_answer_whose_worker_is_killed_is_the_one_that_an_undisturbed_run_gives() {
+    let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
+    let mut task = drawn("Once upon a time", 60);
+    task.determinism = Some(Determinism::Strict);
+    let undisturbed = daemon.ask(&task).await;
+    for at in [0, 37] {
+        let workers = daemon.workers();
+        let killed = killed_at(&daemon, &task, at).await;
+        assert_eq!(killed.end.error, None, "killed at {at}");
+        assert_eq!(killed.tokens, undisturbed.tokens, "killed at {at}");
+        assert_eq!(killed.end.tokens_out, undisturbed.end.tokens_out);
+        assert_ne!(daemon.workers(), workers);
+    }
+}
+
+/// ORCH-REPL-18
+#[tokio::test]
+async fn an_answer_that_a_schema_holds_keeps_to_it_over_the_death_of_its_worker() {
+    let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
+    let mut task = drawn("Some animals and their ages, as JSON:", 200);
+    let schema = serde_json::json!({
+        "type": "array", "minItems": 4, "maxItems": 4,
+        "items": { "type": "object", "required": ["name", "age"], "additionalProperties": false,
+            "properties": { "name": { "type": "string", "maxLength": 12 }, "age": { "type": "integer", "maximum": 99 } } },
+    });
+    task.sampling.get_or_insert_default().json_schema = serde_json::from_value(schema).unwrap();
+    for at in [3, 19] {
+        let killed = killed_at(&daemon, &task, at).await;
+        assert_eq!(killed.end.finish_reason, FinishReason::Stop, "{killed:?}");
+        let value: serde_json::Value = serde_json::from_str(&killed.text()).expect("JSON");
+        assert_eq!(value.as_array().map(Vec::len), Some(4), "{value}");
+    }
+}
+
+/// ORCH-REPL-7
+#[tokio::test]
+async fn a_task_at_two_deaths_ends_and_the_service_goes_on() {
     let daemon = Daemon::open(&["worker.restart.min_ms=100"]).await;
     let task = daemon.submit(&endless(2000)).await.unwrap().task_id;
-    let events = after_some_tokens(&daemon, task).await;
-    let workers = daemon.workers();
-    assert_eq!(workers.len(), 1);
-    signal(workers[0], "KILL");
-    drop(events);
-    let answer = daemon.read(task, None).await;
+    let mut killed = Vec::new();
+    let answer = read_telling(daemon.events(task, None).await, None, |_| {
+        let workers = daemon.workers();
+        if let Some(worker) = workers.first().filter(|worker| !killed.contains(*worker)) {
+            signal(*worker, "KILL");
+            killed.push(*worker);
+        }
+    })
+    .await;
+    assert_eq!(killed.len(), 2);
     assert_eq!(answer.end.finish_reason, FinishReason::Error);
     assert_eq!(answer.end.error.unwrap().code, ErrorCode::WorkerReset);
     daemon.ready().await;
     let next = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(next.end.finish_reason, FinishReason::Length);
-    assert_ne!(daemon.workers(), workers);
 }
 
 /// ORCH-SHAPE-2

@@ -127,6 +127,7 @@ impl ScriptedEngine {
                 ctx_train: TokenCount(4096),
                 chat_template: true,
                 embedding_size: 1,
+                identity: 0,
             },
             load_ms: Millis(1),
             memory: None,

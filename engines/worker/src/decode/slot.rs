@@ -5,6 +5,7 @@
 //! free ─────────► reading ────────────► writing ─────► free, with its cache kept
 //! ```
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use engine_api::SessionKv;
@@ -73,15 +74,19 @@ pub struct Task {
     pub priority: Priority,
     /// What it uses of the KV cache and leaves there.
     pub kv: KvHint,
-    /// Its prompt.
+    /// Its prompt, and behind it what of its answer was written before and is read with it.
     pub prompt: Vec<i32>,
+    /// How many tokens of `prompt` are of the answer.
+    pub written_before: usize,
+    /// Tokens of the answer that were written before and are decoded again, one by one.
+    pub again: VecDeque<i32>,
     /// Tokens of the prompt that are in the cache, with those found there.
     pub read: usize,
     /// Of these, how many were found.
     pub found: usize,
     /// The token chosen last, which the next step decodes; nothing while the prompt is read.
     pub next: Option<i32>,
-    /// Tokens of the answer.
+    /// Tokens of the answer beside those.
     pub written: usize,
     /// Where it ends.
     pub limits: Limits,
@@ -157,9 +162,9 @@ impl Task {
     pub fn report(&self, finish: Finish, now: Instant) -> EndReport {
         let first = self.times.first.unwrap_or(now);
         EndReport {
-            tokens_in: count(self.prompt.len()),
-            tokens_cached: count(self.found),
-            tokens_out: count(self.written),
+            tokens_in: count(self.prompt.len() - self.written_before),
+            tokens_cached: count(self.found.min(self.prompt.len() - self.written_before)),
+            tokens_out: count(self.written_before + self.written),
             prefill_ms: Millis::from_duration(first.duration_since(self.times.arrived)),
             decode_ms: Millis::from_duration(now.duration_since(first)),
             stop_text: self.text.met().map(str::to_owned),

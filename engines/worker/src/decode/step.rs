@@ -1,7 +1,7 @@
 //! One step: the next token of every running sequence and as much of the prompts as the budget allows, in
 //! one call to llama.cpp, so that its weights are read once for all of them.
 //!
-//! Rules: ORCH-WORKER-1
+//! Rules: ORCH-WORKER-1, ORCH-REPL-18
 
 use generation::{EngineError, Finish, OutputChunk};
 use llama_cpp_2::DecodeError;
@@ -328,6 +328,14 @@ fn parsed(
 /// Chooses the task's next token and adds it to its text.
 fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &Vocabulary) -> Chosen {
     task.times.first.get_or_insert_with(clock::now);
+    if let Some(token) = task.again.pop_front() {
+        task.written += 1;
+        task.next = Some(token);
+        return match replay(task, token, vocabulary) {
+            Ok(()) => Chosen::GoOn(None),
+            Err(why) => Chosen::End(None, Finish::Failed(why)),
+        };
+    }
     let token = match closing_token(task, vocabulary) {
         Ok(Some(closing)) => Ok(closing),
         Ok(None) => next_token(task, logits, scratch, vocabulary),
@@ -341,17 +349,11 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
         return Chosen::End(task.text.finish(), Finish::Stop);
     }
     task.written += 1;
-    task.sampler.accept(token);
     task.next = Some(token);
     if let Some(most) = task.logprobs {
         task.text.note(sample::logprob(logits, token, most, vocabulary));
     }
-    let bytes = vocabulary.text_with(&task.marks, token);
-    if let Some(budget) = &mut task.budget {
-        budget.accept(bytes);
-    }
-    wait_for_call(task, bytes);
-    let chunk = match task.text.push(token, bytes) {
+    let chunk = match add(task, token, vocabulary) {
         Pushed::Stopped(chunk) => return Chosen::End(chunk, Finish::Stop),
         Pushed::Ready(chunk) => Some(chunk),
         Pushed::Held => None,
@@ -360,6 +362,28 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
         return Chosen::GoOn(chunk);
     }
     Chosen::End(join(chunk, task.text.finish()), Finish::Length)
+}
+
+/// Adds a token to the answer.
+fn add(task: &mut Task, token: i32, vocabulary: &Vocabulary) -> Pushed {
+    task.sampler.accept(token);
+    let bytes = vocabulary.text_with(&task.marks, token);
+    if let Some(budget) = &mut task.budget {
+        budget.accept(bytes);
+    }
+    wait_for_call(task, bytes);
+    task.text.push(token, bytes)
+}
+
+/// Adds a token of the answer that was written before: everything is then as it was behind it, and nothing is said again.
+pub(super) fn replay(task: &mut Task, token: i32, vocabulary: &Vocabulary) -> Result<(), EngineError> {
+    if let Some(grammar) = &mut task.grammar {
+        grammar.accept(token, vocabulary)?;
+    }
+    if let Pushed::Ready(chunk) = add(task, token, vocabulary) {
+        parsed(&mut task.parser, Some(chunk), None);
+    }
+    Ok(())
 }
 
 /// The token that closes reasoning, where its budget is used up. A grammar that holds the answer reads it too; where it

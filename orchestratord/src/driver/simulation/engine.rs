@@ -57,8 +57,12 @@ pub(super) struct SimRun {
     pub(super) stalled_at: Option<u64>,
     /// Work done, as the engine reports it.
     pub(super) done: u64,
-    /// Tokens still to come.
-    pub(super) left: u32,
+    /// Tokens of the answer so far, those of earlier placements included.
+    pub(super) place: u32,
+    /// The most tokens of the answer.
+    pub(super) most: u32,
+    /// Whether the next one is the first of this placement.
+    pub(super) says_first: bool,
 }
 
 impl SimEngine {
@@ -156,7 +160,8 @@ fn facts(slots: u16) -> EngineFacts {
         kv_ram_bytes: 0,
         workloads: vec![Workload::Completion],
         strict: true,
-        abilities: Abilities::default(),
+        // Of the simulations some have engines that go on with answers, and some have none.
+        abilities: Abilities { continues: slots.is_multiple_of(2), ..Abilities::default() },
         model: ModelFacts {
             name: "m".to_owned(),
             architecture: "llama".to_owned(),
@@ -165,6 +170,7 @@ fn facts(slots: u16) -> EngineFacts {
             ctx_train: TokenCount(4096),
             chat_template: false,
             embedding_size: 1,
+            identity: 0,
         },
         load_ms: Millis(1),
         memory: None,

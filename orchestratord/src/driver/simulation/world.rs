@@ -222,7 +222,9 @@ impl World {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Reply(reply) => reply.send(),
-            Effect::Submit { run, engine, log, .. } => self.submit(run, id_of(&engine), log),
+            Effect::Submit { run, engine, continues, log, .. } => {
+                self.submit(run, id_of(&engine), continues, log);
+            }
             Effect::Cancel { task, engine, .. } => self.cancel_run(task, id_of(&engine)),
             Effect::Fence(log) => {
                 log.fence();

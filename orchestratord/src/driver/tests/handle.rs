@@ -70,8 +70,8 @@ impl Bench {
             for effect in self.driver.handle(event, self.now) {
                 match effect {
                     Effect::Reply(reply) => reply.send(),
-                    Effect::Submit { run, log, .. } => {
-                        assert!(log.begin(run.run));
+                    Effect::Submit { run, log, continues, .. } => {
+                        assert!(log.begin(run.run, continues).is_some());
                         self.submitted.push((run, log));
                     }
                     Effect::Cancel { task, .. } => self.canceled.push(task),

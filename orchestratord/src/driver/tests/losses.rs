@@ -4,7 +4,7 @@ use super::*;
 
 /// ORCH-ERR-8, ORCH-REPL-6, ORCH-REPL-8
 #[tokio::test]
-async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
+async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not_where_no_engine_goes_on() {
     let driver = TestDriver::one(one_slot()).await;
     driver.control.hold(Phase::Decode);
     driver.admit(1, Priority::Interactive).await.unwrap();
@@ -20,6 +20,29 @@ async fn a_death_before_the_first_token_is_unseen_and_one_after_it_is_not() {
     assert_eq!(failure(&end), Code::WorkerReset);
     assert!(end.failure.is_some_and(|failure| failure.verdict().retry_after > Some(Millis(0))));
     assert!(!text.is_empty());
+    assert_eq!(driver.control.counts().submitted, 2);
+}
+
+/// ORCH-REPL-18
+#[tokio::test]
+async fn an_answer_goes_on_behind_what_is_written_and_ends_at_the_second_death() {
+    let abilities = engine_api::Abilities { continues: true, ..Default::default() };
+    let driver = TestDriver::one(MockConfig { abilities, ..one_slot() }).await;
+    driver.control.hold(Phase::Decode);
+    driver.admit(1, Priority::Interactive).await.unwrap();
+    driver.control.pass(Phase::Decode, 2);
+    driver.control.until(|counts: &Counts| counts.tokens == 2).await;
+    driver.control.crash(&ExitReason::Signal(9));
+    driver.control.until(|counts: &Counts| counts.lost == 1).await;
+    driver.bring_up(0).await;
+    driver.control.pass(Phase::Decode, 1);
+    driver.control.until(|counts: &Counts| counts.tokens == 3).await;
+    driver.control.crash(&ExitReason::Signal(9));
+    let (text, end) = driver.end_of(1).await;
+    assert_eq!(text, "w0 w1 w2", "none is lost and none comes twice");
+    assert_eq!(end.tokens_out, TokenCount(3));
+    let verdict = end.failure.expect("it failed").verdict();
+    assert_eq!((verdict.code, verdict.retriable), (Code::WorkerReset, false), "it may be the cause");
     assert_eq!(driver.control.counts().submitted, 2);
 }
 

@@ -91,9 +91,14 @@ impl World {
         for (id, task) in &self.tasks {
             assert_eq!(task.ends, 1, "task {} ends once", id.0.as_u128());
             let text = task.log.text();
-            let mut runs: Vec<&str> = text.split_terminator(' ').collect();
-            runs.dedup();
-            assert!(runs.len() <= 1, "one answer from several placements: {text}");
+            let (mut runs, mut places) = (Vec::<u32>::new(), Vec::<usize>::new());
+            for token in text.split_terminator(' ') {
+                let (run, place) = token[1..].split_once('.').expect("a token says where it is");
+                runs.push(run.parse().expect("a number"));
+                places.push(place.parse().expect("a number"));
+            }
+            assert!(runs.is_sorted(), "an earlier placement writes after a later one: {text}");
+            assert!(places.iter().copied().eq(0..places.len()), "a token is lost or comes twice: {text}");
         }
         for controller in self.controllers.iter().filter(|_| !self.stopping) {
             let configured = self.driver.pools.get(controller.key).is_some_and(Pool::is_configured);

@@ -21,11 +21,13 @@ impl World {
         Work { done: Some(done), tokens: log.tokens().0 }
     }
 
-    pub(super) fn submit(&mut self, run: RunId, id: EngineId, log: Arc<TaskLog>) {
+    pub(super) fn submit(&mut self, run: RunId, id: EngineId, continues: bool, log: Arc<TaskLog>) {
         self.check_order(run);
         let engine = self.engines.get_mut(&id).expect("an engine stays in the world");
         let answer = self.tasks[&run.task].request.job.max_tokens.map_or(0, |most| most.0);
-        assert!(log.begin(run.run), "a placement may write: no other has, and the task has not ended");
+        let Some(written) = log.begin(run.run, continues) else {
+            panic!("a placement may write: no other has, or it goes on, and the task has not ended")
+        };
         if engine.mode == EngineMode::Dead {
             return self.at(self.now_ms, Happening::Event(Event::Task(run, TaskEvent::Lost)));
         }
@@ -38,7 +40,17 @@ impl World {
             let report = report(Finish::Failed(error), 0);
             return self.within(20, Happening::Event(Event::Task(run, TaskEvent::End(report))));
         }
-        let run_state = SimRun { run, log, canceled: false, stalled_at: None, done: 0, left: answer };
+        let written = u32::try_from(written.len()).expect("short answers");
+        let run_state = SimRun {
+            run,
+            log,
+            canceled: false,
+            stalled_at: None,
+            done: 0,
+            place: written,
+            most: answer,
+            says_first: true,
+        };
         engine.runs.insert(run.task, run_state);
         assert!(engine.busy() <= usize::from(self.slots), "more tasks than slots in {}", engine.replica);
         self.go_on_later(id, run, 500);
@@ -59,10 +71,13 @@ impl World {
         if state.stalled_at.is_some() || state.canceled {
             return;
         }
-        let Some(left) = state.left.checked_sub(1) else { return self.end_run(id, run, Finish::Stop) };
-        state.left = left;
-        let (first, log) = (state.log.tokens().0 == 0, Arc::clone(&state.log));
-        if write(&log, run) && first {
+        if state.place >= state.most {
+            return self.end_run(id, run, Finish::Stop);
+        }
+        let place = state.place;
+        state.place += 1;
+        let (first, log) = (std::mem::take(&mut state.says_first), Arc::clone(&state.log));
+        if write(&log, run, place) && first {
             self.handle(Event::Task(run, TaskEvent::FirstToken));
         }
         self.go_on_later(id, run, 60);
@@ -99,7 +114,7 @@ impl World {
         let replica = engine.replica.clone();
         let runs = std::mem::take(&mut engine.runs);
         for state in runs.into_values() {
-            if writes && write(&state.log, state.run) && state.log.tokens().0 == 1 {
+            if writes && write(&state.log, state.run, state.place) && state.says_first {
                 self.handle(Event::Task(state.run, TaskEvent::FirstToken));
             }
             let event = if writes && self.rng.bool() {
@@ -113,9 +128,9 @@ impl World {
     }
 }
 
-/// A token of a run.
-fn write(log: &TaskLog, run: RunId) -> bool {
-    let text = format!("r{} ", run.run);
+/// A token of a run: its text says where in the answer its engine takes it to be.
+fn write(log: &TaskLog, run: RunId, place: u32) -> bool {
+    let text = format!("r{}.{place} ", run.run);
     log.append(run.run, &OutputChunk::text(text, vec![1]))
 }
 
