@@ -5,7 +5,8 @@
 //! so that replicas that fell together do not rise together. After `breaker_after` failures in a row the
 //! breaker opens: the delay is then drawn from the last third before `max`, until an engine stays up. So `max` bounds
 //! every delay. While tasks wait for the replica, no delay is longer than one drawn evenly from `min` to `waiting_max`,
-//! whatever the count of failures.
+//! whatever the count of failures; and an engine that was ready is started again at once after its first failure: streams
+//! stand still for it.
 //!
 //! Rules: ORCH-REPL-2, ORCH-REPL-10
 
@@ -78,6 +79,8 @@ pub struct Retry {
 pub struct Backoff {
     policy: RestartPolicy,
     failures: u32,
+    /// Whether the last failure was the first in a row, of an engine that was ready.
+    at_once: bool,
     rng: Rng,
 }
 
@@ -85,7 +88,7 @@ impl Backoff {
     /// No failures so far.
     #[must_use]
     pub fn new(policy: RestartPolicy, rng: Rng) -> Self {
-        Self { policy, failures: 0, rng }
+        Self { policy, failures: 0, at_once: false, rng }
     }
 
     /// One more failure, after the engine was ready for `ready_for`.
@@ -94,6 +97,7 @@ impl Backoff {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
+        self.at_once = self.failures == 1 && !ready_for.is_zero();
         let RestartPolicy { min, max, breaker_after, .. } = self.policy;
         let breaker = if self.failures >= breaker_after { Breaker::Open } else { Breaker::Closed };
         let delay = match breaker {
@@ -108,6 +112,9 @@ impl Backoff {
 
     /// The longest delay while tasks wait, drawn anew.
     pub fn waiting_delay(&mut self) -> Duration {
+        if self.at_once {
+            return Duration::ZERO;
+        }
         let RestartPolicy { min, waiting_max, .. } = self.policy;
         self.between(min.min(waiting_max), waiting_max)
     }
@@ -119,6 +126,7 @@ impl Backoff {
 
     /// A failure that only a changed model file mends.
     pub fn failed_for_good(&mut self) -> Retry {
+        self.at_once = false;
         self.failures = self.failures.saturating_add(1);
         Retry { delay: self.policy.max, attempt: self.failures, breaker: Breaker::Open }
     }

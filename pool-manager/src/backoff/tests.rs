@@ -90,3 +90,20 @@ fn a_start_that_finds_no_memory_is_tried_again_within_the_longest_delay() {
         assert!(retry.delay <= policy().max, "{retry:?}");
     }
 }
+
+/// ORCH-REPL-10
+#[test]
+fn the_first_failure_of_one_that_was_ready_costs_those_who_wait_no_time() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let fresh = || Backoff::new(policy(), Rng::with_seed(1));
+    let mut backoff = fresh();
+    backoff.failed(SECOND);
+    assert_eq!(backoff.waiting_delay(), Duration::ZERO);
+    backoff.failed(SECOND);
+    assert!(backoff.waiting_delay() > Duration::ZERO, "it failed twice within a minute");
+    backoff.failed(Duration::from_secs(3600));
+    assert_eq!(backoff.waiting_delay(), Duration::ZERO, "it was well in between");
+    let mut never_ready = fresh();
+    never_ready.failed(Duration::ZERO);
+    assert!(never_ready.waiting_delay() > Duration::ZERO);
+}

@@ -27,17 +27,16 @@ const STRICT_PROMPTS: [&str; 3] = ["The old lighthouse keeper said", "One, two,"
 #[tokio::test]
 async fn a_worker_killed_at_any_token_leaves_every_stream_whole_and_ended_once() {
     let mut rng = chance::rng();
-    let (mut left, mut hit) = (chance::kills(), 0);
+    let mut left = chance::kills();
     while left > 0 {
         let kills = left.min(KILLS_OF_ONE_DAEMON);
-        hit += kill_workers(kills, &mut rng).await;
+        kill_workers(kills, &mut rng).await;
         left -= kills;
     }
-    assert!(hit > 0, "no kill met a task that had said something: nothing was tested");
 }
 
-/// Kills a daemon's worker so many times; how many streams it cost.
-async fn kill_workers(kills: usize, rng: &mut Rng) -> usize {
+/// Kills a daemon's worker so many times, each time with other streams in it, of which it may cost none.
+async fn kill_workers(kills: usize, rng: &mut Rng) {
     let daemon = Daemon::open(&[&format!("pools[0].slots={SLOTS}"), "worker.restart.min_ms=10"]).await;
     let mut undisturbed = Vec::new();
     for prompt in STRICT_PROMPTS {
@@ -45,7 +44,6 @@ async fn kill_workers(kills: usize, rng: &mut Rng) -> usize {
         assert_eq!(answer.tokens.len(), TOKENS_MAX as usize);
         undisturbed.push(answer.tokens);
     }
-    let mut hit = 0;
     for _ in 0..kills {
         let wanted: Vec<_> = (0..TASKS).map(|_| rng.u32(4..=TOKENS_MAX)).collect();
         // Every other task is strict, so that kills find both ways of decoding at work.
@@ -58,21 +56,19 @@ async fn kill_workers(kills: usize, rng: &mut Rng) -> usize {
         let at = rng.u32(1..=wanted.iter().take(SLOTS).sum());
         let (answers, ()) = tokio::join!(read_all(&daemon, &asked, &seen), kill_at(&daemon, &seen, at));
         for (place, (answer, wanted)) in answers.iter().zip(&wanted).enumerate() {
-            hit += usize::from(is_cut(answer, *wanted as usize));
+            let wanted = *wanted as usize;
+            assert_eq!(answer.end.finish_reason, FinishReason::Length, "{:?}", answer.end);
+            assert_eq!((answer.end.tokens_out as usize, answer.tokens.len()), (wanted, wanted));
             if place % 2 == 0 {
-                let whole = &undisturbed[place / 2];
                 assert_eq!(
                     answer.tokens,
-                    whole[..answer.tokens.len()],
+                    undisturbed[place / 2][..wanted],
                     "a strict task says what it always says"
                 );
             }
         }
-        let cut = answers.iter().filter(|answer| answer.end.error.is_some()).count();
-        assert!(cut <= SLOTS, "{cut} tasks were lost, and only {SLOTS} ran");
         daemon.ready().await;
     }
-    hit
 }
 
 /// Submits tasks and reads them all, counting the tokens that come.
@@ -96,24 +92,6 @@ async fn kill_at(daemon: &Daemon, seen: &Cell<u32>, at: u32) {
     let workers = daemon.workers();
     assert_eq!(workers.len(), 1);
     processes::signal(workers[0], "KILL");
-}
-
-/// Whether a stream was cut short; one that was says why, and one that was not has all of its tokens.
-fn is_cut(answer: &Answer, wanted: usize) -> bool {
-    assert_eq!(answer.end.tokens_out as usize, answer.tokens.len(), "{:?}", answer.end);
-    match answer.end.finish_reason {
-        FinishReason::Length => {
-            assert_eq!(answer.tokens.len(), wanted);
-            false
-        }
-        FinishReason::Error => {
-            let error = answer.end.error.as_ref().expect("an error says which");
-            assert_eq!(error.code, ErrorCode::WorkerReset);
-            assert!(!answer.tokens.is_empty(), "a death before the first token is unseen: {:?}", answer.end);
-            true
-        }
-        FinishReason::Stop | FinishReason::Canceled => panic!("it had no reason to end so: {:?}", answer.end),
-    }
 }
 
 fn strict(prompt: &str, max_tokens: u32) -> TaskRequest {
