@@ -22,8 +22,8 @@ pub use pending::PendingOutput;
 pub use raw_text::RawTextWriter;
 pub use reasoning::{InlineReasoningParser, REASONING_END, REASONING_START};
 pub use request::{
-    Determinism, ExtraBody, GenerateRequest, Infill, InfillFile, Input, KvHint, MaxTokensMode, Message,
-    PROMPT_TOO_LONG, ReasoningOptions, Role, Workload, prompt_too_long,
+    Determinism, ExtraBody, GenerateRequest, Infill, InfillFile, Input, KvHint, LoopLimit, MaxTokensMode,
+    Message, PROMPT_TOO_LONG, ReasoningOptions, Role, Workload, prompt_too_long,
 };
 pub use sampling::{Constraint, LogitBias, Sampling, SamplingParams, TextBias};
 pub use tools::{Tool, ToolCall, ToolChoice, Tools};

@@ -220,6 +220,18 @@ pub struct ExtraBody {
     pub refusal: String,
 }
 
+/// When an answer ends that is the same few tokens over and over. Only the built-in engine looks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoopLimit {
+    /// It goes on.
+    #[default]
+    Off,
+    /// As the engine finds right for the size of its model.
+    ByModel,
+    /// When the repetitions are so many tokens.
+    Tokens(TokenCount),
+}
+
 /// One task as an engine gets it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
@@ -240,6 +252,8 @@ pub struct GenerateRequest {
     pub max_tokens: Option<TokenCount>,
     /// What becomes of a `max_tokens` beyond what the context holds behind the prompt.
     pub max_tokens_mode: MaxTokensMode,
+    /// When an answer that goes round in a loop ends.
+    pub loop_limit: LoopLimit,
     /// How to choose tokens.
     pub sampling: Sampling,
     /// The start of the random numbers.
@@ -296,6 +310,7 @@ impl GenerateRequest {
             ctx: None,
             max_tokens: None,
             max_tokens_mode: MaxTokensMode::Exact,
+            loop_limit: LoopLimit::Off,
             sampling: Sampling::greedy(),
             seed: 0,
             determinism: Determinism::BestEffort,

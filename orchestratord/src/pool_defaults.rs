@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use config_schema::SamplerProfile;
-use generation::{Input, MaxTokensMode, Message, ReasoningOptions, Role, SamplingParams, Workload};
+use generation::{
+    Input, LoopLimit, MaxTokensMode, Message, ReasoningOptions, Role, SamplingParams, Workload,
+};
 use orchestrator_core::TokenCount;
 
 use crate::protocol::TaskRequest;
@@ -15,6 +17,8 @@ use crate::protocol::TaskRequest;
 pub struct PoolDefaults {
     /// The most tokens of an answer; as many as the context holds when absent.
     pub max_tokens: Option<TokenCount>,
+    /// When an answer that goes round in a loop ends.
+    pub loop_limit: LoopLimit,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
     /// The system message of conversations that begin without one.
@@ -39,6 +43,7 @@ impl PoolDefaults {
             // Nobody asked for so many.
             request.max_tokens_mode = MaxTokensMode::Ceiling;
         }
+        request.loop_limit = self.loop_limit;
         request.sampling.params = request.sampling.params.or(&self.sampling);
         let own = &mut request.reasoning;
         // A budget of its own wants reasoning, also where the pool has none.
@@ -116,6 +121,7 @@ mod tests {
     fn defaults() -> PoolDefaults {
         PoolDefaults {
             max_tokens: Some(TokenCount(2048)),
+            loop_limit: LoopLimit::ByModel,
             sampling: SamplingParams { temperature: Some(0.2), top_k: Some(7), ..SamplingParams::default() },
             system_prompt: Some("Be brief.".to_owned()),
             reasoning: ReasoningOptions {
@@ -135,6 +141,7 @@ mod tests {
             (silent.job.max_tokens, silent.job.max_tokens_mode),
             (Some(TokenCount(2048)), MaxTokensMode::Ceiling)
         );
+        assert_eq!(silent.job.loop_limit, LoopLimit::ByModel);
         assert_eq!(silent.job.sampling.params, defaults().sampling);
         assert_eq!(silent.job.reasoning, defaults().reasoning);
         assert_eq!(*silent.job.input, chat(&[(Role::System, "Be brief."), (Role::User, "Hi")]));

@@ -38,8 +38,8 @@ const NODE_TESTS: &str = "test-harness/clients/js";
 /// The token of the daemon that is asked.
 const TOKEN: &str = "a-token-for-client-libraries";
 
-/// One slot and a short queue, so that a test can fill them.
-const CONFIG: &str = "queue:\n  interactive: 2\n  batch: 8\npools:\n  - id: default\n    model: starter\n    slots: 1\n    ctx: 2048\n";
+/// One slot and a short queue, so that a test can fill them, with answers that go on until somebody leaves them.
+const CONFIG: &str = "queue:\n  interactive: 2\n  batch: 8\npools:\n  - id: default\n    model: starter\n    slots: 1\n    ctx: 2048\n    defaults: {loop_tokens: 0}\n";
 
 /// The address for clients of Ollama, in the configuration of the daemon.
 fn config(ollama: SocketAddr) -> String {

@@ -316,7 +316,7 @@ pub struct FiguresMinute {
     ///The devices whose memory can be read.
     pub devices: ::std::vec::Vec<DeviceFigures>,
 }
-///How a task ended. `stop`, the model was done or a stop string was met; `length`, `max_tokens` or the end of the context was reached; `canceled`; `error`, see the error beside it.
+///How a task ended. `stop`, the model was done or a stop string was met; `length`, `max_tokens` or the end of the context was reached, or the answer repeated itself for as long as the pool's `defaults.loop_tokens` allows; `canceled`; `error`, see the error beside it.
 #[derive(
     ::serde::Deserialize,
     ::serde::Serialize,

@@ -248,6 +248,7 @@ impl DecodeLoop {
             lazy,
             marks,
             budget,
+            repetition,
             logprobs,
             parser,
         } = *work;
@@ -292,6 +293,7 @@ impl DecodeLoop {
             logprobs,
             text,
             budget,
+            repetition,
             parser,
             canceled: job.canceled,
             times: Times { arrived: job.arrived, first: None },

@@ -36,6 +36,7 @@ mod outbox;
 mod prepare;
 mod questions;
 mod reasoning;
+mod repetition;
 pub mod room;
 mod sample;
 pub mod slots;

@@ -22,6 +22,7 @@ use crate::grammar::{self, AnswerGrammar, AnswerSchema, Begins, Grammar};
 use crate::infill;
 use crate::load::Loaded;
 use crate::reasoning::ReasoningBudget;
+use crate::repetition::Repetition;
 use crate::sample::Settings;
 use crate::vocabulary::{self, Marks};
 
@@ -123,6 +124,8 @@ pub struct Completion {
     pub marks: Marks,
     /// How much the model may reason.
     pub budget: Option<ReasoningBudget>,
+    /// Finds that the answer goes round in a loop, where that ends it.
+    pub repetition: Option<Repetition>,
     /// How many of the most probable tokens are told beside each.
     pub logprobs: Option<u8>,
     /// Tells what the model thinks, says and calls; nothing where its text is taken as it is.
@@ -273,6 +276,7 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
         marks,
         logprobs: job.logprobs,
         budget: format.as_ref().and_then(|format| reasoning_budget(loaded, job, format)),
+        repetition: Repetition::new(job.loop_limit, loaded.facts.model.parameters),
         parser: format.as_ref().map(OutputParser::new).transpose()?,
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use config_schema::{Config, PoolConfig, ReasoningDefaults, ServerConfig, WhenFull};
-use generation::ReasoningOptions;
+use generation::{LoopLimit, ReasoningOptions};
 use orchestrator_core::{FullPolicy, PoolId, QueueLimits, SessionLimits, TokenCount};
 use pool_manager::{ReplicaPolicy, RestartPolicy};
 use tokio::sync::watch;
@@ -169,6 +169,11 @@ fn defaults(written: &config_schema::PoolDefaults) -> PoolDefaults {
     let effort = effort.and_then(|effort| ReasoningOptions::of_effort(effort.as_str())).unwrap_or_default();
     PoolDefaults {
         max_tokens: Some(TokenCount(written.max_tokens)),
+        loop_limit: match written.loop_tokens {
+            None => LoopLimit::ByModel,
+            Some(0) => LoopLimit::Off,
+            Some(tokens) => LoopLimit::Tokens(TokenCount(tokens)),
+        },
         sampling: sampling_of(&written.sampling),
         system_prompt: written.system_prompt.clone(),
         reasoning: effort.with_budget(max_tokens.map(TokenCount)),

@@ -1,6 +1,7 @@
+use harness::executable::model;
 use harness::tasks::{batch, chat, endless, prompt, text_of};
-use harness::{Daemon, read};
-use openapi_client::types::{Determinism, FinishReason, Message, Role, Sampling, TaskRequest};
+use harness::{Daemon, Setup, read};
+use openapi_client::types::{Determinism, FinishReason, LogitBias, Message, Role, Sampling, TaskRequest};
 use openapi_client::{Event, Failure};
 use uuid::Uuid;
 
@@ -16,6 +17,24 @@ async fn a_question_is_answered_and_its_figures_are_true() {
     let replica = &health.pools.as_ref().unwrap()[0].replicas[0];
     assert!(replica.decode_tokens_per_s.is_some_and(|speed| speed > 1.0));
     assert!(health.build.is_some_and(|build| build.contains("native") || build.contains("portable")));
+}
+
+/// ORCH-WORKER-8, ORCH-CONF-15
+#[tokio::test]
+async fn an_answer_of_a_small_model_that_repeats_itself_ends_unless_the_pool_lets_it_go_on() {
+    // Every token but one is improbable: token 28 of the starter model is a letter.
+    let letter = LogitBias { token: Some(28), text: None, bias: 100.0 };
+    let mut looping = prompt("Count: one two three", 560);
+    looping.sampling.get_or_insert_default().logit_bias = Some(vec![letter]);
+    let model = Some(format!("file:{}", model().display()));
+    let options = vec!["pools[0].threads=1".to_owned()];
+    let by_itself = Daemon::start(&Setup { model, options, ..Setup::default() }).await;
+    by_itself.ready().await;
+    let ended = by_itself.ask(&looping).await;
+    assert_eq!((ended.end.finish_reason, ended.end.tokens_out), (FinishReason::Length, 512));
+    by_itself.logged("an answer repeats itself and is ended").await;
+    let daemon = Daemon::open(&["pools[0].defaults.loop_tokens=0"]).await;
+    assert_eq!(daemon.ask(&looping).await.end.tokens_out, 560);
 }
 
 /// ORCH-STREAM-5

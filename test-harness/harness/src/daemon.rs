@@ -40,13 +40,14 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The starter model, one thread (several that wait for each other on busy cores take many times as long),
-    /// and these options.
+    /// The starter model, one thread (several that wait for each other on busy cores take many times as long), answers
+    /// that go on although they repeat themselves, and these options.
     #[must_use]
     pub fn starter<S: AsRef<str>>(options: &[S]) -> Self {
         let model = Some(format!("file:{}", executable::model().display()));
         let given = options.iter().map(|option| option.as_ref().to_owned());
-        let options = std::iter::once("pools[0].threads=1".to_owned()).chain(given).collect();
+        let own = ["pools[0].threads=1", "pools[0].defaults.loop_tokens=0"].map(str::to_owned);
+        let options = own.into_iter().chain(given).collect();
         Self { model, options, ..Self::default() }
     }
 

@@ -148,6 +148,7 @@ impl Default for PoolDefaults {
     fn default() -> Self {
         Self {
             max_tokens: 2048,
+            loop_tokens: None,
             sampling: SamplerProfile::default(),
             system_prompt: None,
             reasoning: ReasoningDefaults::default(),

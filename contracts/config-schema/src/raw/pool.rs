@@ -178,6 +178,13 @@ pub struct PoolDefaults {
     /// that would not end by itself.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub max_tokens: u32,
+    /// Ends an answer whose last tokens are one sequence of up to 64 over and over, when they are so many: at least 64,
+    /// or 0 for never. When absent, 512 for models of fewer than 4 billion parameters, which fall into loops, and never
+    /// for larger ones. Such an answer ends as one that has reached its `max_tokens`. For the built-in engine.
+    #[schemars(range(min = 0, max = 1_048_576))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // ORCH-WORKER-8
+    pub loop_tokens: Option<u32>,
     /// How tokens are chosen.
     #[serde(skip_serializing_if = "is_default")]
     // ORCH-TASK-10

@@ -42,6 +42,7 @@ pub(super) fn pools(
         let attached = urls.is_some();
         let by_name = attached || written.engine != Engine::Llamacpp;
         without_effect(written, attached, &path, check);
+        loop_tokens(written.defaults.loop_tokens, &path, check);
         if let (Some(urls), Some(replicas)) = (urls, written.replicas)
             && usize::from(replicas) != urls
         {
@@ -153,6 +154,17 @@ const fn ctx(written: raw::Ctx) -> CtxChoice {
         raw::Ctx::Tokens(tokens) => CtxChoice::Tokens(TokenCount(tokens)),
         raw::Ctx::Word(raw::CtxWord::Max) => CtxChoice::Max,
     }
+}
+
+/// The fewest tokens of a loop. Fewer are in answers that are right.
+const LOOP_TOKENS_LEAST: u32 = 64;
+
+fn loop_tokens(written: Option<u32>, path: &Path, check: &mut Check<'_>) {
+    let Some(tokens) = written.filter(|tokens| (1..LOOP_TOKENS_LEAST).contains(tokens)) else { return };
+    let path = path.key("defaults").key("loop_tokens");
+    let message = format!("`{path}` is {tokens}; it must be 0 or at least {LOOP_TOKENS_LEAST}");
+    let hint = "answers that are right repeat a few tokens; 0 ends none for repeating itself";
+    check.report(&path, message, Some(hint.to_owned()));
 }
 
 fn devices(written: Option<&raw::OneOrMany>, path: &Path, check: &mut Check<'_>) -> DevicesChoice {

@@ -18,6 +18,7 @@ use crate::grammar::Grammar;
 use crate::grammar::lazy::LazyGrammar;
 use crate::prepare::CancelFlag;
 use crate::reasoning::ReasoningBudget;
+use crate::repetition::Repetition;
 use crate::sample::Sampler;
 use crate::slots::SlotView;
 use crate::text::TextOut;
@@ -102,6 +103,8 @@ pub struct Task {
     pub marks: Marks,
     /// How much the model may still reason.
     pub budget: Option<ReasoningBudget>,
+    /// Finds that its answer goes round in a loop, where that ends it.
+    pub repetition: Option<Repetition>,
     /// How many of the most probable tokens it wants to hear of beside each; nothing when it does not ask.
     pub logprobs: Option<u8>,
     /// The answer's text.

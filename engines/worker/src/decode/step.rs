@@ -358,7 +358,8 @@ fn choose(task: &mut Task, logits: &[f32], scratch: &mut Scratch, vocabulary: &V
         Pushed::Ready(chunk) => Some(chunk),
         Pushed::Held => None,
     };
-    if !task.is_full() {
+    let is_loop = goes_round(task, token);
+    if !is_loop && !task.is_full() {
         return Chosen::GoOn(chunk);
     }
     Chosen::End(join(chunk, task.text.finish()), Finish::Length)
@@ -383,7 +384,21 @@ pub(super) fn replay(task: &mut Task, token: i32, vocabulary: &Vocabulary) -> Re
     if let Pushed::Ready(chunk) = add(task, token, vocabulary) {
         parsed(&mut task.parser, Some(chunk), None);
     }
+    if let Some(repetition) = &mut task.repetition {
+        repetition.push(token);
+    }
     Ok(())
+}
+
+/// Whether the answer has gone round in a loop for as long as it may.
+fn goes_round(task: &mut Task, token: i32) -> bool {
+    let Some(period) = task.repetition.as_mut().and_then(|repetition| repetition.push(token)) else {
+        return false;
+    };
+    let fields = [task.id.to_string(), period.to_string(), task.written.to_string()];
+    let fields = [("task", &*fields[0]), ("period", &*fields[1]), ("tokens_out", &*fields[2])];
+    log::line(Level::Info, "an answer repeats itself and is ended", &fields);
+    true
 }
 
 /// The token that closes reasoning, where its budget is used up. A grammar that holds the answer reads it too; where it

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use generation::{EngineError, Finish, GenerateRequest, KvHint, MaxTokensMode};
+use generation::{
+    Constraint, Determinism, EngineError, Finish, GenerateRequest, Input, KvHint, LogitBias, LoopLimit,
+    MaxTokensMode,
+};
 use orchestrator_core::{Priority, TaskId, TokenCount};
 use worker_protocol::{TaskProgress, ToWorker};
 
@@ -35,6 +38,35 @@ fn max_tokens_and_a_full_context_end_with_length() {
     let full = worker.answer(endless);
     assert_eq!(full.finish(), &Finish::Length);
     assert_eq!(full.report().tokens_in.0 + full.report().tokens_out.0, 256);
+}
+
+/// ORCH-WORKER-8
+#[test]
+fn an_answer_that_repeats_itself_ends_at_its_limit_and_else_goes_on() {
+    let mut worker = Worker::start(1, 1024);
+    let first = worker.answer(job(prompt("The capital of France is"), 1)).tokens[0];
+    // One token is the most probable for ever.
+    let looping = |limit, most| {
+        let mut looping = job(prompt("The capital of France is"), most);
+        looping.sampling.logit_bias = vec![LogitBias { token: first, bias: 1e6 }];
+        GenerateRequest { loop_limit: limit, ..looping }
+    };
+    let told = |answer: &crate::harness::Answer| (answer.finish().clone(), answer.report().tokens_out.0);
+    let hundred = LoopLimit::Tokens(TokenCount(100));
+    let ended = worker.answer(looping(hundred, 600));
+    assert_eq!((told(&ended), ended.tokens.len()), ((Finish::Length, 100), 100), "no token is lost");
+    // The starter model is a small one.
+    assert_eq!(told(&worker.answer(looping(LoopLimit::ByModel, 600))), (Finish::Length, 512));
+    assert_eq!(told(&worker.answer(looping(LoopLimit::Off, 600))), (Finish::Length, 600));
+    let strict = GenerateRequest { determinism: Determinism::Strict, ..looping(hundred, 600) };
+    assert_eq!(told(&worker.answer(strict)), (Finish::Length, 100));
+
+    let mut held = job(Input::Prompt("Ones: [".to_owned()), 600);
+    held.sampling.constraint = Some(Constraint::Grammar("root ::= \"1, \"*".to_owned()));
+    held.sampling.logit_bias = (0..3).map(|token| LogitBias { token, bias: f32::NEG_INFINITY }).collect();
+    let held = worker.answer(GenerateRequest { loop_limit: hundred, ..held });
+    assert_eq!(told(&held), (Finish::Length, 100), "{}", held.text);
+    assert!(held.text.starts_with("1, 1, 1, "), "{}", held.text);
 }
 
 #[test]

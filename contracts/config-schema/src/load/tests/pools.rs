@@ -335,3 +335,15 @@ fn a_further_name_is_one_that_a_request_can_say_and_that_no_other_pool_has() {
     let lane = refused("pools: [{id: a, aliases: ['x@batch']}]");
     assert!(lane.contains("which no request can name"), "{lane}");
 }
+
+/// ORCH-WORKER-8
+#[test]
+fn a_loop_is_many_tokens_or_none() {
+    assert_eq!(pool("{defaults: {loop_tokens: 0}}").defaults.loop_tokens, Some(0));
+    assert_eq!(pool("{defaults: {loop_tokens: 64}}").defaults.loop_tokens, Some(64));
+    refuses(
+        "pools: [{defaults: {loop_tokens: 63}}]",
+        "FILE:1:34: `pools[0].defaults.loop_tokens` is 63; it must be 0 or at least 64\n  hint: answers that are right \
+         repeat a few tokens; 0 ends none for repeating itself",
+    );
+}
