@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 import urllib.request
 
@@ -22,9 +23,55 @@ CITY = {
 }
 
 
+class Statuses(list):
+    """The statuses of a library's requests, in order, and what is done once when the first of them is an error."""
+
+    def __init__(self, mend):
+        super().__init__()
+        self.mend = mend
+
+    def hooks(self):
+        """For `httpx`."""
+        return {"response": [self.note]}
+
+    def note(self, response):
+        if not self and response.is_error:
+            self.retry_after_s = int(response.headers["retry-after"])
+            self.mend()
+        self.append(response.status_code)
+
+
 def turn(text):
     """A conversation of one turn."""
     return [{"role": "user", "content": text}]
+
+
+def fill():
+    """Fills the slot and the interactive lane: a stream that goes on until it is left, and two short tasks that wait.
+    What ends it all, and waits for its end."""
+    body = {"model": MODEL, "messages": turn("Count."), "max_tokens": 1500, "logit_bias": ENDS, "stream": True}
+    running = post(body)
+    running.readline()
+    short = {"model": MODEL, "messages": turn("Hello"), "max_tokens": 2}
+    waiting = [threading.Thread(target=lambda: post(short).read()) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    until((1, 2))
+
+    def leave():
+        running.close()
+        for thread in waiting:
+            thread.join()
+
+    return leave
+
+
+def post(body):
+    """Asks for an answer to a conversation."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(URL + "/v1/chat/completions", data, headers)
+    return urllib.request.urlopen(request, timeout=LIMIT_S)
 
 
 def pool():

@@ -1,12 +1,13 @@
 """The official `anthropic` library, unmodified, against a daemon that serves the starter model."""
 
 import json
+import time
 import unittest
 
 import anthropic
 from anthropic import Anthropic
 
-from house import CITY, LIMIT_S, MODEL, TOKEN, URL, turn, until
+from house import CITY, LIMIT_S, MODEL, TOKEN, URL, Statuses, fill, turn, until
 
 WEATHER = {
     "name": "weather",
@@ -85,6 +86,16 @@ class Messages(unittest.TestCase):
         answer = client().messages.create(max_tokens=1, **asked)
         usage = answer.usage
         self.assertEqual(count.input_tokens, usage.input_tokens + usage.cache_read_input_tokens)
+
+    def test_with_its_own_settings_the_library_waits_as_it_is_told_and_gets_in(self):
+        statuses = Statuses(mend=fill())
+        begun = time.monotonic()
+        with anthropic.DefaultHttpxClient(event_hooks=statuses.hooks(), timeout=LIMIT_S) as http:
+            library = Anthropic(base_url=URL, api_key=TOKEN, http_client=http)
+            answer = library.messages.create(model=MODEL, messages=turn("Hello"), max_tokens=2)
+        self.assertEqual(statuses, [429, 200])
+        self.assertGreaterEqual(time.monotonic() - begun, statuses.retry_after_s - 1)
+        self.assertLessEqual(answer.usage.output_tokens, 2)
 
     def test_a_stream_that_is_left_frees_the_slot(self):
         with client().messages.stream(model=MODEL, max_tokens=1500, messages=turn("Count to 1000.")) as stream:
