@@ -89,6 +89,8 @@ pub struct HttpSettings {
     pub models: BTreeMap<PoolId, PoolModel>,
     /// What holds in each pool where a request does not say otherwise.
     pub defaults: BTreeMap<PoolId, PoolDefaults>,
+    /// The pools as they are configured.
+    pub pools: BTreeMap<PoolId, PoolConfig>,
     /// How the built-in engine was compiled; `none` where it was left out.
     pub build: String,
 }
@@ -99,6 +101,7 @@ impl HttpSettings {
         self.engines.insert(pool.id.clone(), kind(pool.engine));
         self.models.insert(pool.id.clone(), pool.model.clone());
         self.defaults.insert(pool.id.clone(), pool.defaults.clone());
+        self.pools.insert(pool.id.clone(), pool.clone());
     }
 }
 

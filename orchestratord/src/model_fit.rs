@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config_schema::{DEFAULT_SLOTS, DevicesChoice};
+use config_schema::{DEFAULT_SLOTS, DevicesChoice, PoolConfig};
 use engine_api::{Device, EngineFactory, LoadOptions, ReplicaSpec, StartError};
 use model_store::{ModelRef, Store};
 use orchestrator_core::{PoolId, ReplicaId};
@@ -59,25 +59,30 @@ impl ModelFit {
     }
 
     /// The estimate for each device of this machine, the one that a pool would take first at the head, with the
-    /// defaults of a pool.
+    /// defaults of a pool; of `pool`, where one is named, with its options and for its devices.
     ///
     /// # Errors
     /// [`FitError`].
-    pub async fn of(&self, model: &ModelRef) -> Result<Fit, FitError> {
+    pub async fn of(&self, model: &ModelRef, pool: Option<&PoolConfig>) -> Result<Fit, FitError> {
         let path = self.file(model).ok_or(FitError::Missing)?;
         let _place = self.places.acquire().await;
         let snapshot = (self.memory.devices)();
-        let mut devices = pools::devices(&DevicesChoice::Auto, &snapshot, self.offload);
-        if !devices.contains(&Device::Cpu) {
+        let choice = pool.map_or(&DevicesChoice::Auto, |pool| &pool.devices);
+        let mut devices = pools::devices(choice, &snapshot, self.offload);
+        if pool.is_none() && !devices.contains(&Device::Cpu) {
             devices.push(Device::Cpu);
         }
         let mut candidates = Vec::with_capacity(devices.len());
         for device in devices {
-            let estimate = self.engines.estimate(spec(&path, device.clone())).await?;
+            let spec = match pool {
+                Some(pool) => pools::spec_to_estimate(pool, &path, device.clone()),
+                None => spec(&path, device.clone()),
+            };
+            let estimate = self.engines.estimate(spec).await?;
             let need = estimate.map(pools::need_of);
             candidates.push(DeviceCandidate { device, need, free_bytes: None, usable_bytes: None });
         }
-        Ok(self.answer(candidates))
+        Ok(self.answer(candidates, pool))
     }
 
     fn file(&self, model: &ModelRef) -> Option<PathBuf> {
@@ -85,11 +90,13 @@ impl ModelFit {
     }
 
     /// The fit into what is free now. Nothing is noted in the ledger.
-    fn answer(&self, mut candidates: Vec<DeviceCandidate>) -> Fit {
+    fn answer(&self, mut candidates: Vec<DeviceCandidate>, pool: Option<&PoolConfig>) -> Fit {
         self.memory.ledger.look(&(self.memory.devices)(), &[], |view| {
             self.memory.note_room(&mut candidates, view);
-            let (ctx, slots) = (CtxRequest::Auto, DEFAULT_SLOTS);
-            FitQuery { candidates, replicas: None, ctx, slots, others: 0 }.answer()
+            let (ctx, slots) =
+                pool.map_or((CtxRequest::Auto, DEFAULT_SLOTS), |pool| (pools::ctx_request(pool), pool.slots));
+            let replicas = pool.and_then(|pool| pool.replicas);
+            FitQuery { candidates, replicas, ctx, slots, others: 0 }.answer()
         })
     }
 }

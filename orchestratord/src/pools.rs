@@ -27,7 +27,7 @@ mod state;
 
 use controller::PoolController;
 pub(crate) use load_options::template_kwargs;
-pub(crate) use place::{devices, need_of};
+pub(crate) use place::{ctx_request, devices, need_of, spec_to_estimate};
 pub use residents::Residents;
 #[cfg(test)]
 pub(crate) use resources::policy_of;

@@ -198,6 +198,9 @@ async fn models_that_may_fit(audit: &Audit, at: std::net::SocketAddr) {
         let message = audit.expect(400, at, ask(wrong)).await.json()["message"].clone();
         assert!(message.as_str().unwrap().contains(why), "{message}");
     }
+    let of_pool = Ask::post("/v1/store/fit").json(&json!({ "model_ref": named, "pool": "nobody" }));
+    let message = audit.expect(400, at, of_pool).await.json()["message"].clone();
+    assert_eq!(message, "`pool` is `nobody`, and there is no such pool");
 }
 
 /// What the contract shows as a request is one.

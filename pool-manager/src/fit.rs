@@ -5,6 +5,7 @@
 //! Rules: ORCH-DEV-3, ORCH-DEV-4, ORCH-DEV-10
 
 use engine_api::Device;
+use orchestrator_core::TokenCount;
 
 mod context;
 
@@ -49,6 +50,8 @@ pub struct Placement {
     pub needs_bytes: Option<u64>,
     /// Bytes that were free there.
     pub free_bytes: Option<u64>,
+    /// The most tokens of a request there; nothing where it does not fit, or the engine does not say what it needs.
+    pub ctx: Option<TokenCount>,
     /// The arithmetic in words.
     pub why: String,
 }
@@ -157,7 +160,9 @@ impl<'a> Room<'a> {
             }
             (Some(need), _) => query.refusal_of(device, *need, free_bytes.unwrap_or(0)),
         };
-        Placement { device: device.clone(), fits: self.taken > 0, needs_bytes, free_bytes: *free_bytes, why }
+        let fits = self.taken > 0;
+        let ctx = self.context.filter(|_| fits).map(|context| context.ctx);
+        Placement { device: device.clone(), fits, needs_bytes, free_bytes: *free_bytes, ctx, why }
     }
 }
 

@@ -193,8 +193,8 @@ impl Api {
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn fit(&self, model: String) -> Result<ModelFit, ApiError> {
-        let request = ModelFitRequest { model_ref: model };
+    pub async fn fit(&self, model: String, pool: Option<String>) -> Result<ModelFit, ApiError> {
+        let request = ModelFitRequest { model_ref: model, pool };
         self.client.create_fit(&request).await.map(|fit| fit.into_inner()).map_err(explain)
     }
 

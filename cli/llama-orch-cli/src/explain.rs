@@ -51,7 +51,7 @@ async fn explain_unserved(
     let asked = tokio::select! {
         biased;
         exit = cx.interrupts.next() => return Err(Stop::Signal(exit)),
-        asked = cx.api.fit(model) => asked,
+        asked = cx.api.fit(model, None) => asked,
     };
     let fit = asked.map_err(|error| cx.api.failure(error))?;
     if args.json {

@@ -27,7 +27,7 @@ use agents::{Model, Setup};
 pub async fn launch(cx: &mut Context, args: &LaunchArgs) -> Result<Exit, Stop> {
     let health = pools::ask(cx).await?;
     let agent = args.agent;
-    let model = model(&health, args.model.as_deref())?;
+    let model = model(cx, &health, args.model.as_deref()).await?;
     if let Some(failure) = too_small(agent, &model).filter(|_| !args.anyway) {
         return Err(failure.into());
     }
@@ -49,7 +49,7 @@ pub async fn launch(cx: &mut Context, args: &LaunchArgs) -> Result<Exit, Stop> {
 }
 
 /// The model that is named, or else that of the first pool.
-fn model(health: &Health, name: Option<&str>) -> Result<Model, Failure> {
+async fn model(cx: &mut Context, health: &Health, name: Option<&str>) -> Result<Model, Stop> {
     let all = health.pools.as_deref().unwrap_or_default();
     let (name, pool) = match name {
         Some(name) => (name.to_owned(), pools::find(health, name)?),
@@ -59,12 +59,27 @@ fn model(health: &Health, name: Option<&str>) -> Result<Model, Failure> {
             (pool.id.clone(), pool)
         }
     };
-    Ok(Model { name, pool: pool.id.clone(), ctx: context(pool) })
+    let ctx = match context(pool) {
+        Some(ctx) => Some(ctx),
+        None => context_to_be(cx, pool).await?,
+    };
+    Ok(Model { name, pool: pool.id.clone(), ctx })
 }
 
 /// Tokens of context, once a replica has told.
 fn context(pool: &Pool) -> Option<u32> {
     pool.replicas.iter().filter_map(|replica| replica.ctx).max()
+}
+
+/// Tokens of context that the pool would have if it were loaded now; nothing where the daemon cannot say.
+async fn context_to_be(cx: &mut Context, pool: &Pool) -> Result<Option<u32>, Stop> {
+    let asked = tokio::select! {
+        biased;
+        exit = cx.interrupts.next() => return Err(Stop::Signal(exit)),
+        asked = cx.api.fit(pool.model_ref.clone(), Some(pool.id.clone())) => asked,
+    };
+    // A server of its own, or a model that is not fetched yet: the agent finds out.
+    Ok(asked.ok().and_then(|fit| fit.placement.iter().filter_map(|placement| placement.ctx).max()))
 }
 
 /// Why the agent would not get far.

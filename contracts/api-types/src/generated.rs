@@ -612,6 +612,9 @@ pub struct ModelFit {
 pub struct ModelFitRequest {
     ///`starter`, `file:PATH`, `hf:OWNER/REPO/FILE.gguf`, `hf:OWNER/REPO:QUANT`, `hf:OWNER/REPO` or `https://HOST/FILE.gguf`, its file being on this machine.
     pub model_ref: ::std::string::String,
+    ///The pool whose options hold, such as `ctx`, `slots` and `devices`; one that the built-in engine serves. When absent, the defaults of a pool hold.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub pool: ::std::option::Option<::std::string::String>,
 }
 ///What a model says of itself.
 #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, PartialEq)]
@@ -732,6 +735,9 @@ pub struct Placement {
     ///Bytes that were free there, less the margin. Absent where the memory cannot be read.
     #[serde(skip_serializing_if = "::std::option::Option::is_none")]
     pub free_bytes: ::std::option::Option<u64>,
+    ///The most tokens that a request and its answer may take together there. Absent where it does not fit, and where the engine cannot say before it has loaded.
+    #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+    pub ctx: ::std::option::Option<u32>,
     ///The reckoning in words, for a person.
     pub why: ::std::string::String,
 }

@@ -120,4 +120,6 @@ pub mod store_fetch_request {
 pub mod model_fit_request {
     ///How many characters `model_ref` may have.
     pub const MODEL_REF_CHARS: ::std::ops::RangeInclusive<usize> = 1..=4096;
+    ///How many characters `pool` may have.
+    pub const POOL_CHARS: ::std::ops::RangeInclusive<usize> = 1..=63;
 }

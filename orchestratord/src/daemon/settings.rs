@@ -109,6 +109,7 @@ pub(super) fn http_settings(
         engines: Default::default(),
         models: Default::default(),
         defaults: Default::default(),
+        pools: Default::default(),
         build,
     };
     config.pools.iter().for_each(|pool| settings.serve(pool));

@@ -158,6 +158,7 @@ pub(super) fn placement_of(placement: &Placement) -> wire::Placement {
         fits: placement.fits,
         needs_bytes: placement.needs_bytes,
         free_bytes: placement.free_bytes,
+        ctx: placement.ctx.map(|ctx| ctx.0),
         why: without_folders(&placement.why),
     }
 }

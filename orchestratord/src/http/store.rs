@@ -9,15 +9,17 @@ use api_types::{self as wire, StoreFetch, StoreFetchRequest, StoreFetchState, St
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use config_schema::PoolConfig;
 use engine_api::redact::without_folders;
 use http::StatusCode;
 use model_store::{Extent, ModelRef};
+use orchestrator_core::PoolId;
 
 use super::answer::{Refused, shown};
 use super::control::placement_of;
 use super::models::checksum;
 use super::task_request::check::{chars, no_nul};
-use super::{Api, body};
+use super::{Api, HttpSettings, body};
 use crate::backpressure::Refusal;
 use crate::model_fit::FitError;
 use crate::model_folder::{FETCHES_MAX, Fetch, FetchState, StoredFile};
@@ -64,7 +66,9 @@ pub(super) async fn create_fit(
     let request: wire::ModelFitRequest = body::read_json(request, api.settings().body_bytes).await?;
     let model = model_reference(&request.model_ref)?;
     let given = shown(request.model_ref.as_bytes());
-    let fit = api.fit.of(&model).await.map_err(|error| match error {
+    let settings = api.settings();
+    let pool = request.pool.as_deref().map(|name| pool_of(&settings, name)).transpose()?;
+    let fit = api.fit.of(&model, pool).await.map_err(|error| match error {
         FitError::Missing => Refusal::Invalid(format!(
             "`model_ref` is `{given}`, and there is no file of it on this machine: fetch it first"
         )),
@@ -75,6 +79,20 @@ pub(super) async fn create_fit(
     })?;
     let placement = fit.placements.iter().map(placement_of).collect();
     Ok(Json(wire::ModelFit { model_ref: model.to_string(), placement, never: fit.never }))
+}
+
+/// The options of a pool that the built-in engine serves.
+fn pool_of<'s>(settings: &'s HttpSettings, name: &str) -> Result<&'s PoolConfig, Refusal> {
+    let pool = PoolId::new(name).ok().and_then(|id| settings.pools.get(&id));
+    let given = shown(name.as_bytes());
+    let pool =
+        pool.ok_or_else(|| Refusal::Invalid(format!("`pool` is `{given}`, and there is no such pool")))?;
+    if pool.server.is_some() {
+        return Err(Refusal::Invalid(format!(
+            "`pool` is `{given}`, which a server of its own serves: only that server knows what it needs"
+        )));
+    }
+    Ok(pool)
 }
 
 /// `DELETE /v1/store/fetches/{id}`

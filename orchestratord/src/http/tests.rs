@@ -46,6 +46,7 @@ pub(super) fn router() -> Router {
         sampler_profiles: BTreeMap::new(),
         engines: BTreeMap::new(),
         defaults: BTreeMap::new(),
+        pools: BTreeMap::new(),
         build: "none".to_owned(),
     };
     let devices: ReadDevices = Arc::new(|| panic!("the driver of the cards is of another version"));

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use config_schema::{CtxChoice, DeviceChoice, DevicesChoice, PoolModel};
+use config_schema::{CtxChoice, DeviceChoice, DevicesChoice, PoolConfig, PoolModel};
 use engine_api::{Device, EngineFactory, MemoryEstimate, ReplicaSpec};
 use orchestrator_core::{PoolId, ReplicaId, TokenCount};
 use pool_manager::fit::{CtxRequest, DeviceCandidate, FitQuery, Need, ReplicaSite};
@@ -109,11 +109,7 @@ impl PoolResources {
     fn fit(&self, mut candidates: Vec<DeviceCandidate>, view: &LedgerView<'_>) -> Fit {
         let PoolContext { memory, pool, residents, .. } = &self.context;
         memory.note_room(&mut candidates, view);
-        let ctx = match self.config.ctx {
-            None => CtxRequest::Auto,
-            Some(_) if self.config.fit_ctx => CtxRequest::AtMost,
-            Some(_) => CtxRequest::Exact,
-        };
+        let ctx = ctx_request(&self.config);
         let others = residents.others(pool, |other| view.holds(other));
         let query =
             FitQuery { candidates, replicas: self.config.replicas, ctx, slots: self.config.slots, others };
@@ -127,17 +123,7 @@ impl PoolResources {
     }
 
     fn spec(&self, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {
-        ReplicaSpec {
-            replica,
-            model: file.to_owned(),
-            ctx: self.config.ctx.and_then(CtxChoice::tokens),
-            kv_cells: None,
-            slots: self.config.slots,
-            threads: self.config.threads,
-            device,
-            gpu_layers: self.config.gpu_layers,
-            options: load_options::of(&self.config.options),
-        }
+        spec_of(&self.config, replica, file, device)
     }
 
     /// What a replica needs on a device. A model that cannot be estimated is loaded all the same: its load
@@ -146,12 +132,7 @@ impl PoolResources {
         if let Some(need) = self.estimates.of(file, device) {
             return need;
         }
-        let replica = ReplicaId { pool: self.config.id.clone(), index: 0 };
-        let mut spec = self.spec(replica, &file.path, device.clone());
-        if self.config.ctx == Some(CtxChoice::Max) {
-            spec.ctx = Some(TokenCount(u32::MAX));
-        }
-        match engines.estimate(spec).await {
+        match engines.estimate(spec_to_estimate(&self.config, &file.path, device.clone())).await {
             Ok(estimate) => {
                 let need = estimate.map(need_of);
                 self.warn_of_lowered_ctx(need);
@@ -178,6 +159,38 @@ impl PoolResources {
                 "`ctx` lowered to what the model was trained with"
             );
         }
+    }
+}
+
+fn spec_of(config: &PoolConfig, replica: ReplicaId, file: &Path, device: Device) -> ReplicaSpec {
+    ReplicaSpec {
+        replica,
+        model: file.to_owned(),
+        ctx: config.ctx.and_then(CtxChoice::tokens),
+        kv_cells: None,
+        slots: config.slots,
+        threads: config.threads,
+        device,
+        gpu_layers: config.gpu_layers,
+        options: load_options::of(&config.options),
+    }
+}
+
+/// A replica of the pool as the engine is asked what it would need. It is never started.
+pub(crate) fn spec_to_estimate(config: &PoolConfig, file: &Path, device: Device) -> ReplicaSpec {
+    let mut spec = spec_of(config, ReplicaId { pool: config.id.clone(), index: 0 }, file, device);
+    if config.ctx == Some(CtxChoice::Max) {
+        spec.ctx = Some(TokenCount(u32::MAX));
+    }
+    spec
+}
+
+/// How much context the pool asks for.
+pub(crate) const fn ctx_request(config: &PoolConfig) -> CtxRequest {
+    match config.ctx {
+        None => CtxRequest::Auto,
+        Some(_) if config.fit_ctx => CtxRequest::AtMost,
+        Some(_) => CtxRequest::Exact,
     }
 }
 

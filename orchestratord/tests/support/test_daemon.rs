@@ -319,6 +319,7 @@ fn serve(
         engines: BTreeMap::from([(pool(), EngineKind::Llamacpp)]),
         models: BTreeMap::from([(pool(), PoolModel::Reference(ModelRef::Starter))]),
         defaults: BTreeMap::new(),
+        pools: BTreeMap::new(),
         build: "none".to_owned(),
     };
     let snapshot = Arc::new(Snapshot::default());

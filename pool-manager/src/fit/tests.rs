@@ -140,7 +140,10 @@ fn the_processor_keeps_three_quarters_of_the_free_memory_for_the_machine() {
         "two of the longest requests"
     );
     assert_eq!(context(&on_cpu(2 * GIB, CtxRequest::Auto, 8192)), (4096, 4096));
-    let why = &on_cpu(9 * GIB, CtxRequest::Auto, 131_072).placements[0].why;
+    let fit = on_cpu(9 * GIB, CtxRequest::Auto, 131_072);
+    let why = &fit.placements[0].why;
+    assert_eq!(fit.placements[0].ctx, fit.sites[0].context.map(|context| context.ctx));
+    assert!(fit.placements[0].ctx.is_some());
     assert!(
         why.ends_with(
             "a request may take 16384 of the 131072 tokens that the model was trained with; `ctx: 65536` would fit, too"

@@ -769,8 +769,8 @@ Arguments:
     /**Say whether a model would fit this machine
 
 For a model whose file is on this machine: on which devices it would fit beside what is loaded now, what it needs
-there for weights and for a token of the KV cache, and how much context it would get, all with the defaults of a
-pool. Nothing is loaded.
+there for weights and for a token of the KV cache, and how much context it would get, with the options of a pool
+that is named or with the defaults of a pool. Nothing is loaded.
 
 
 Sends a `POST` request to `/v1/store/fit`

@@ -456,7 +456,7 @@ pub const ALL: &[Interaction] = &[
         },
         drive: |client| {
             Box::pin(async move {
-                let asked = ModelFitRequest { model_ref: MODEL.to_owned() };
+                let asked = ModelFitRequest { model_ref: MODEL.to_owned(), pool: None };
                 assert_eq!(refused(client.create_fit(&asked).await.unwrap_err()).status.as_u16(), 400);
             })
         },

@@ -283,3 +283,34 @@ fn explain_says_of_a_file_that_no_pool_serves_whether_it_would_fit() {
     assert_eq!(done.code, Some(5), "{done:?}");
     drop(daemon.requests());
 }
+
+/// ORCH-CLI-20
+#[test]
+fn launch_checks_the_context_that_a_pool_would_have_which_is_not_loaded() {
+    for (ctx, code) in [(json!(8192), 1), (json!(65_536), 0), (json!(null), 0)] {
+        let mut place = json!({ "device": "cpu", "fits": true, "why": "needs 5 GiB" });
+        if !ctx.is_null() {
+            place["ctx"] = ctx.clone();
+        }
+        let fit = json!({ "model_ref": "file:/m/a.gguf", "placement": [place], "never": false });
+        let daemon = Daemon::with(vec![plain(pool("a", "unloaded", json!({}))), answer("200 OK", &fit)]);
+        // What it prints has the token in it.
+        let done = at(&daemon.url(), &["launch", "claude", "--print"]).output().unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.success(), code == 0, "{ctx}: {told}");
+        assert_eq!(told.contains("the pool `a` has 8192"), code == 1, "{told}");
+        let asked = &daemon.requests()[1];
+        assert_eq!(
+            (asked.line().as_str(), asked.json()),
+            ("POST /v1/store/fit", json!({ "model_ref": "file:/m/a.gguf", "pool": "a" }))
+        );
+    }
+    // A pool of a server's own cannot be estimated, and the agent is started.
+    let refusal = json!({
+        "code": "INVALID_PARAMS", "message": "only that server knows", "engine": null, "retriable": false, "retry_after_ms": null,
+    });
+    let daemon =
+        Daemon::with(vec![plain(pool("a", "unloaded", json!({}))), answer("400 Bad Request", &refusal)]);
+    assert!(at(&daemon.url(), &["launch", "claude", "--print"]).status().unwrap().success());
+    drop(daemon.requests());
+}

@@ -30,6 +30,7 @@ fn health_names_files_without_their_folders() {
         fits: false,
         needs_bytes: None,
         free_bytes: None,
+        ctx: None,
         why: "`/home/me/models/m.gguf` cannot be read".to_owned(),
     });
     view.replicas.push(ReplicaView {
