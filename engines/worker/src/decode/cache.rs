@@ -77,25 +77,26 @@ impl DecodeLoop {
         self.slots.iter().map(|slot| slot.cached.len()).sum()
     }
 
-    /// After a step that computed so many tokens: a conversation that running streams have paid for as long as moving it
-    /// would take goes to the store, one in a step, and the streams move together where much is empty between them.
-    /// Every token attends over all cells up to the last one in use, whoever they belong to.
+    /// After a step that computed so many tokens: a conversation for which running streams have paid what moving it takes
+    /// goes to the store, one in a step, and the streams move together where much is empty between them. Every token
+    /// attends over all cells up to the last one in use, whoever they belong to.
     pub(super) fn tidy(&mut self, tokens: usize) {
         self.peak = self.peak.max(self.cells_used());
         let rest_after = if self.loaded.on_card { REST_AFTER_ON_CARD } else { REST_AFTER };
-        let idle: Vec<usize> = self.idle().collect();
-        for at in &idle {
-            self.slots[*at].carried = self.slots[*at].carried.saturating_add(tokens);
-        }
-        let rests = idle.into_iter().find(|at| {
-            self.slots[*at].carried >= rest_after
-                && self.store.has_room_for(self.state_bytes(*at))
-                && self.host.spares(self.state_bytes(*at))
-        });
-        if let Some(at) = rests {
-            let tokens = self.slots[at].cached.len().to_string();
-            log::line(Level::Debug, "a conversation rests in main memory", &[("tokens", &tokens)]);
-            self.store(at);
+        for at in self.idle().collect::<Vec<_>>() {
+            self.slots[at].carried += tokens;
+            if self.slots[at].carried < rest_after {
+                continue;
+            }
+            // Where there is no room for it now, there may be later.
+            self.slots[at].carried = 0;
+            let bytes = self.state_bytes(at);
+            if self.store.has_room_for(bytes) && self.host.spares(bytes) {
+                let tokens = self.slots[at].cached.len().to_string();
+                log::line(Level::Debug, "a conversation rests in main memory", &[("tokens", &tokens)]);
+                self.store(at);
+                break;
+            }
         }
         if self.peak < 2 * self.cells_used() + LEAST_EMPTY {
             self.spread = 0;
@@ -116,6 +117,9 @@ impl DecodeLoop {
             if self.slots[at].cached.is_empty() {
                 continue;
             }
+            if !self.host.spares(self.state_bytes(at)) {
+                return;
+            }
             let state = self.context.state_seq_get(sequence(at), LlamaStateSeqFlags::default());
             let Ok(state) = state else { return };
             // Taking out all of a sequence cannot fail, and what was there has room there again.
@@ -123,7 +127,9 @@ impl DecodeLoop {
             if let Err(error) = self.context.state_seq_set(&state, sequence(at)) {
                 log::line(Level::Error, "a conversation cannot be moved", &[("reason", &error.to_string())]);
                 self.forget(at);
-                self.end(at, Finish::Failed(EngineError::Decode("its KV cache was lost".into())));
+                if self.strict.slot() != Some(at) {
+                    self.end(at, Finish::Failed(EngineError::Decode("its KV cache was lost".into())));
+                }
                 return;
             }
         }
@@ -198,22 +204,15 @@ impl DecodeLoop {
         let Choice { slot: at, from, reused, session } = choice;
         let found = match from {
             Prefix::Slot(from) => self.reuse_slot(at, from, reused),
-            Prefix::Stored(entry) => {
+            Prefix::Stored(entry) | Prefix::CopyOf(entry) => {
                 let conversation = self.store.take(entry);
                 self.store(at);
                 let found = self.bring_back(at, &conversation, reused);
-                if found == 0 {
+                if found == 0 || from == Prefix::CopyOf(entry) {
+                    let gone = self.store.make_room(conversation.bytes);
+                    self.say_gone(gone);
                     self.store.put(conversation);
                 }
-                found
-            }
-            Prefix::CopyOf(entry) => {
-                let conversation = self.store.take(entry);
-                self.store(at);
-                let found = self.bring_back(at, &conversation, reused);
-                let gone = self.store.make_room(conversation.bytes);
-                self.store.put(conversation);
-                self.say_gone(gone);
                 found
             }
         };
