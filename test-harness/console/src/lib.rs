@@ -107,11 +107,14 @@ impl Browser {
 
     /// Writes into a field, in place of what is there.
     pub async fn write(&self, css: &str, text: &str) {
-        let field = self.client.wait().at_most(LIMIT).for_element(Locator::Css(css)).await.unwrap();
-        field.click().await.unwrap();
-        // As a person does it: the page hears each key.
-        field.send_keys("\u{e009}a\u{e000}\u{e017}").await.unwrap();
-        field.send_keys(text).await.unwrap();
+        // As a person does it: the page hears each key. It may draw the field anew meanwhile.
+        self.until(&format!("`{css}` can be written into"), async || {
+            let Ok(field) = self.client.find(Locator::Css(css)).await else { return false };
+            field.click().await.is_ok()
+                && field.send_keys("\u{e009}a\u{e000}\u{e017}").await.is_ok()
+                && field.send_keys(text).await.is_ok()
+        })
+        .await;
     }
 
     /// Presses keys in a field.
