@@ -158,6 +158,8 @@ async fn a_pools_defaults_hold_under_each_of_its_names_where_a_request_does_not_
         "pools[0].aliases=gpt-4o-mini",
         "pools[0].defaults.system_prompt=You are a parrot.",
         "pools[0].defaults.sampling.temperature=0",
+        // Where a conversation is moved meanwhile, of two words that are as probable another one may come.
+        "pools[0].kv_cache.ram_mb=0",
     ])
     .await;
     let asked = |seed| TaskRequest {

@@ -9,8 +9,8 @@ use harness::tasks::{endless, prompt, text_of};
 use harness::{Answer, Daemon, LIMIT};
 use openapi_client::Error;
 use openapi_client::types::{
-    ErrorCode, FinishReason, ModelState, ModelStateRequest, PoolState, ReloadRequest, RollbackCode,
-    RollbackStatus, TaskRequest,
+    FinishReason, ModelState, ModelStateRequest, PoolState, ReloadRequest, RollbackCode, RollbackStatus,
+    TaskRequest,
 };
 
 use crate::breakage::after_some_tokens;
@@ -117,15 +117,17 @@ async fn models_change_under_open_streams_and_nothing_fails_mixes_or_is_lost() {
 #[tokio::test]
 async fn a_worker_that_hangs_is_found_and_ended_and_another_takes_its_place() {
     let daemon = Daemon::open(&["worker.hang_after_s=1", "worker.restart.min_ms=100"]).await;
-    let task = daemon.submit(&endless(4000)).await.unwrap().task_id;
+    let task = daemon.submit(&endless(60)).await.unwrap().task_id;
     let events = after_some_tokens(&daemon, task).await;
     let workers = daemon.workers();
     signal(workers[0], "STOP");
     drop(events);
     let answer = daemon.read(task, None).await;
-    // By the task's own silence, or by a ping without an answer: whichever is over first on this machine.
-    let code = answer.end.error.unwrap().code;
-    assert!(matches!(code, ErrorCode::DecodeTimeout | ErrorCode::WorkerReset), "{code:?}");
+    assert_eq!(
+        (answer.end.finish_reason, answer.tokens.len()),
+        (FinishReason::Length, 60),
+        "it goes on elsewhere"
+    );
     let next = daemon.ask(&prompt("One, two,", 4)).await;
     assert_eq!(next.end.finish_reason, FinishReason::Length);
     assert!(!is_alive(workers[0]), "it was ended");

@@ -115,8 +115,10 @@ fn strict(seed: u64) -> TaskRequest {
 async fn two_replicas() -> Daemon {
     let model = executable::model();
     let model = model.display();
-    let config =
-        format!("pools: [{{id: default, model: 'file:{model}', threads: 1, slots: 2, replicas: 2}}]\n");
+    // The company repeats itself, and is to go on all the same.
+    let config = format!(
+        "pools: [{{id: default, model: 'file:{model}', threads: 1, slots: 2, replicas: 2, defaults: {{loop_tokens: 0}}}}]\n"
+    );
     let daemon = Daemon::start(&Setup { config: Some(config), ..Setup::default() }).await;
     daemon
         .until("ready with both replicas", |health| {
