@@ -52,6 +52,7 @@ def fill():
     body = {"model": MODEL, "messages": turn("Count."), "max_tokens": 1500, "logit_bias": ENDS, "stream": True}
     running = post(body)
     running.readline()
+    until((1, 0))
     short = {"model": MODEL, "messages": turn("Hello"), "max_tokens": 2}
     waiting = [threading.Thread(target=lambda: post(short).read()) for _ in range(2)]
     for thread in waiting:
