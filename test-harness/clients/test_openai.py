@@ -335,7 +335,7 @@ class Queue(unittest.TestCase):
         for thread in [leaving, *waiting]:
             thread.join()
 
-    def test_with_its_own_settings_the_library_waits_as_it_is_told_and_gets_in(self):
+    def test_a_client_with_its_own_settings_waits_as_it_is_told_and_gets_in(self):
         statuses = Statuses(mend=fill())
         begun = time.monotonic()
         with openai.DefaultHttpxClient(event_hooks=statuses.hooks(), timeout=LIMIT_S) as http:
