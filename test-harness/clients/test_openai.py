@@ -6,13 +6,12 @@ any model: the form of an answer, not its sense.
 
 import json
 import threading
-import time
 import unittest
 
 import openai
 from openai import OpenAI
 
-from house import CITY, ENDS, LIMIT_S, MODEL, TOKEN, URL, Statuses, fill, turn, until
+from house import CITY, ENDS, LIMIT_S, MODEL, TOKEN, URL, turn, until
 
 WEATHER = {
     "type": "function",
@@ -334,16 +333,6 @@ class Queue(unittest.TestCase):
         self.assertLessEqual(answer.usage.completion_tokens, 2)
         for thread in [leaving, *waiting]:
             thread.join()
-
-    def test_a_client_with_its_own_settings_waits_as_it_is_told_and_gets_in(self):
-        statuses = Statuses(mend=fill())
-        begun = time.monotonic()
-        with openai.DefaultHttpxClient(event_hooks=statuses.hooks(), timeout=LIMIT_S) as http:
-            library = OpenAI(base_url=f"{URL}/v1", api_key=TOKEN, http_client=http)
-            answer = library.chat.completions.create(model=MODEL, messages=turn("Hello"), max_tokens=2)
-        self.assertEqual(statuses, [429, 200])
-        self.assertGreaterEqual(time.monotonic() - begun, statuses.retry_after_s - 1)
-        self.assertLessEqual(answer.usage.completion_tokens, 2)
 
 
 if __name__ == "__main__":
