@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use generation::{Determinism, EngineError, Finish, KvHint};
+use host_memory::HostMemory;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::session::SeqState;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -20,7 +21,6 @@ use worker_protocol::{SessionUpdate, Step, TaskEvent, TaskUpdate};
 
 use crate::budget::StepBudget;
 use crate::clock;
-use crate::host_memory::HostMemory;
 use crate::inbox::{Command, end_unstarted};
 use crate::kv_store::KvStore;
 use crate::load::Loaded;

@@ -21,7 +21,6 @@ pub mod exit;
 mod ffi;
 mod grammar;
 mod heartbeat;
-mod host_memory;
 mod inbox;
 mod infill;
 pub mod kv_store;

@@ -13,6 +13,7 @@ use engine_api::{
     StartError,
 };
 use generation::{SamplingParams, Workload};
+use host_memory::HostMemory;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
@@ -30,7 +31,6 @@ use crate::clock;
 use crate::ffi::lora::Adapter;
 use crate::ffi::{self, ContextShape, ModelShape};
 use crate::heartbeat::{CallWatch, Heartbeat};
-use crate::host_memory::HostMemory;
 use crate::infill;
 use crate::log::{self, Level};
 use crate::lora;

@@ -5,10 +5,8 @@
 use std::collections::HashMap;
 
 use engine_api::Device;
-use sysinfo::{
-    CGroupLimits, CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System,
-    get_current_pid,
-};
+use host_memory::{HostMemory, Memory};
+use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::{DeviceReading, MemoryReading};
 
@@ -16,6 +14,7 @@ use super::{DeviceReading, MemoryReading};
 pub(super) struct Host {
     /// Nothing on a system that this cannot be read on.
     system: Option<System>,
+    memory: HostMemory,
     name: String,
     /// The load is the difference between two readings: the first one has none.
     read_before: bool,
@@ -29,15 +28,18 @@ impl Host {
         }
         let brand = system.as_ref().and_then(|system| system.cpus().first()).map(|cpu| cpu.brand().trim());
         let name = brand.filter(|brand| !brand.is_empty()).unwrap_or("processor").to_owned();
-        Self { system, name, read_before: false }
+        Self { system, memory: HostMemory::new(), name, read_before: false }
     }
 
     pub(super) fn read(&mut self) -> DeviceReading {
+        let memory = self.memory.read().map(|Memory { total, available }| MemoryReading {
+            total_bytes: total,
+            used_bytes: total - available,
+            free_bytes: available,
+        });
         let mut reading =
-            DeviceReading { device: Device::Cpu, name: self.name.clone(), memory: None, utilization: None };
+            DeviceReading { device: Device::Cpu, name: self.name.clone(), memory, utilization: None };
         let Some(system) = &mut self.system else { return reading };
-        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        reading.memory = memory(system.total_memory(), system.available_memory(), own_limits(system));
         system.refresh_cpu_usage();
         if self.read_before {
             reading.utilization = Some(f64::from(system.global_cpu_usage() / 100.0).clamp(0.0, 1.0));
@@ -45,29 +47,6 @@ impl Host {
         self.read_before = true;
         reading
     }
-}
-
-/// The limits that this process lives under: a container's, a service's.
-fn own_limits(system: &mut System) -> Option<CGroupLimits> {
-    let own = get_current_pid().ok()?;
-    if system.process(own).is_none() {
-        let kind = ProcessRefreshKind::nothing().without_tasks();
-        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, kind);
-    }
-    system.process(own).and_then(sysinfo::Process::cgroup_limits).or_else(|| system.cgroup_limits())
-}
-
-/// What there is for a model: what the system could give, and no more than a limit leaves. What a limited
-/// group has in its page cache counts as free, as it does for the system as a whole.
-fn memory(total: u64, available: u64, limits: Option<CGroupLimits>) -> Option<MemoryReading> {
-    let limited = limits.filter(|limits| limits.total_memory > 0 && limits.total_memory < total);
-    let (total_bytes, left) = match &limited {
-        Some(limits) => (limits.total_memory, limits.total_memory.saturating_sub(limits.rss)),
-        None => (total, total),
-    };
-    let free_bytes = available.min(left);
-    let used_bytes = total_bytes - free_bytes;
-    (total_bytes > 0).then_some(MemoryReading { total_bytes, used_bytes, free_bytes })
 }
 
 /// Bytes of the machine's memory in which a process and all that it started live now (RSS). A file that

@@ -2,8 +2,6 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-const GIB: u64 = 1 << 30;
-
 #[test]
 fn the_processor_has_a_name_and_the_machines_memory() {
     let mut host = Host::new();
@@ -16,29 +14,6 @@ fn the_processor_has_a_name_and_the_machines_memory() {
     assert_eq!(first.utilization, None, "a load needs two readings");
     let load = host.read().utilization.expect("the second reading has a load");
     assert!((0.0..=1.0).contains(&load), "{load}");
-}
-
-#[test]
-fn a_limit_leaves_what_its_group_does_not_live_in() {
-    let limits = |total_gib: u64, rss_gib: u64| {
-        Some(CGroupLimits { total_memory: total_gib * GIB, free_memory: 0, free_swap: 0, rss: rss_gib * GIB })
-    };
-    let gib = |memory: Option<MemoryReading>| {
-        memory.map(|memory| (memory.total_bytes / GIB, memory.used_bytes / GIB, memory.free_bytes / GIB))
-    };
-    let cases = [
-        // What the system says, what the limit says, and what comes of it: total, used, free.
-        ((64, 48), None, Some((64, 16, 48))),
-        ((64, 48), limits(16, 3), Some((16, 3, 13))),
-        ((64, 10), limits(16, 3), Some((16, 6, 10))),
-        ((64, 48), limits(16, 20), Some((16, 16, 0))),
-        ((64, 48), limits(64, 3), Some((64, 16, 48))),
-        ((0, 0), None, None),
-    ];
-    for ((total, available), limits, expected) in cases {
-        let shown = format!("{total} {available} {limits:?}");
-        assert_eq!(gib(memory(total * GIB, available * GIB, limits)), expected, "{shown}");
-    }
 }
 
 /// ORCH-DEV-7
