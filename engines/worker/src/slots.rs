@@ -88,15 +88,13 @@ pub fn choose(
         None => (Prefix::Slot(best_slot), in_slots),
     };
     // What is shorter than the conversation does not take its place.
-    let stays = match own {
-        Some(own) => own != slot && prompt.len() <= slots[own].cached.len(),
-        None => stored.iter().enumerate().any(|(at, stored)| {
-            session.is_some()
-                && stored.session == session
-                && from != Prefix::Stored(at)
-                && prompt.len() <= stored.tokens.len()
-        }),
+    let own_stored = session.and_then(|session| stored.iter().position(|one| one.session == Some(session)));
+    let elsewhere = match (own, own_stored) {
+        (Some(own), _) => (own != slot).then_some(slots[own].cached),
+        (None, Some(own)) => (from != Prefix::Stored(own)).then_some(stored[own].tokens),
+        (None, None) => None,
     };
+    let stays = elsewhere.is_some_and(|conversation| prompt.len() <= conversation.len());
     Some(Choice { slot, from, reused, session: session.filter(|_| !stays) })
 }
 
