@@ -237,7 +237,6 @@ impl DecodeLoop {
         let Completion {
             prompt,
             written,
-            reads_written,
             ctx,
             max_tokens,
             settings,
@@ -268,7 +267,7 @@ impl DecodeLoop {
         };
         self.waiting.given += 1;
         let text = TextOut::new(stop);
-        let written_before = if reads_written { written.len() } else { 0 };
+        let written_before = if strict.is_none() { written.len() } else { 0 };
         let sampler = Sampler::new(settings, logit_bias, seed, &prompt[..prompt.len() - written_before]);
         let slot = &mut self.slots[at];
         slot.last_used = self.waiting.given;
@@ -299,7 +298,7 @@ impl DecodeLoop {
             times: Times { arrived: job.arrived, first: None },
         };
         let vocabulary = self.loaded.vocabulary;
-        let replayed = if reads_written {
+        let replayed = if strict.is_none() {
             written.iter().try_for_each(|token| step::replay(&mut task, *token, vocabulary))
         } else {
             task.again = written.into();

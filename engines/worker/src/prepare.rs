@@ -1,30 +1,32 @@
 //! Makes a job ready to decode: template, tokens, limits, grammar. All of it happens beside the decode
 //! loop, which it must never hold up; what is wrong with a job is said here, by field.
 
+mod checks;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use engine_api::admission::{check_fit, check_offer};
+use engine_api::admission::check_fit;
 use engine_api::{MeasureError, Measured};
 use generation::{
     Constraint, Determinism, EngineError, GenerateRequest, Input, KvHint, LogitBias, Message, Sampling,
-    SamplingParams, TextBias, Tools, Workload, prompt_too_long,
+    SamplingParams, TextBias, Workload, prompt_too_long,
 };
 use orchestrator_core::{Priority, SessionId, TaskId, TokenCount};
-use serde_json::Value;
 use worker_protocol::TaskProgress;
 
 use crate::chat::{Conversation, OutputFormat, OutputParser, Refused, WantsGrammar};
 use crate::grammar::lazy::LazyGrammar;
-use crate::grammar::{self, AnswerGrammar, AnswerSchema, Begins, Grammar};
+use crate::grammar::{AnswerGrammar, AnswerSchema, Begins, Grammar};
 use crate::infill;
 use crate::load::Loaded;
 use crate::reasoning::ReasoningBudget;
 use crate::repetition::Repetition;
 use crate::sample::Settings;
 use crate::vocabulary::{self, Marks};
+use checks::check;
 
 /// Set when a task is no longer wanted; looked at before each step.
 #[derive(Clone, Debug, Default)]
@@ -102,8 +104,6 @@ pub struct Completion {
     pub prompt: Vec<i32>,
     /// Tokens of the answer that were written before.
     pub written: Vec<i32>,
-    /// Whether they are read with the prompt, rather than decoded one by one as they were the first time.
-    pub reads_written: bool,
     /// The most tokens of prompt and answer together.
     pub ctx: usize,
     /// The most tokens of the answer that are still to come.
@@ -182,70 +182,6 @@ pub fn measure(loaded: &Loaded, job: &GenerateRequest) -> Result<Measured, Measu
     })
 }
 
-/// Finds what is wrong with a job before its input is read.
-fn check(loaded: &Loaded, job: &GenerateRequest) -> Result<(), String> {
-    check_offer(job, &loaded.facts)?;
-    match (&*job.input, job.workload) {
-        (Input::Prompt(_) | Input::Messages(_) | Input::Infill(_), Workload::Completion) => {}
-        (Input::Inputs(_), Workload::Completion) => {
-            return Err("`inputs` are to be embedded; a completion takes `prompt` or `messages`".into());
-        }
-        (Input::Inputs(inputs), Workload::Rerank) if inputs.len() < 2 => {
-            return Err("`inputs` of a rerank are the query and at least one document".into());
-        }
-        (Input::Inputs(_), Workload::Embedding | Workload::Rerank) => return Ok(()),
-        _ => return Err(format!("`workload` `{}` takes `inputs`", job.workload.as_str())),
-    }
-    check_sampling(&job.sampling, loaded)?;
-    check_constraint(job)
-}
-
-/// Finds what is wrong with the format that the answer must have.
-fn check_constraint(job: &GenerateRequest) -> Result<(), String> {
-    let shown = job.tools.are_shown();
-    if shown && !matches!(*job.input, Input::Messages(_)) {
-        return Err(
-            "`tools` are shown to the model by its chat template: send `messages` with them".to_owned()
-        );
-    }
-    if shown && matches!(job.sampling.constraint, Some(Constraint::Grammar(_))) {
-        return Err(
-            "`sampling.grammar` holds the whole answer and leaves no room for calls of `tools`: send \
-                    either"
-                .to_owned(),
-        );
-    }
-    if shown {
-        check_arguments(&job.tools)?;
-    }
-    let strict = job.tools.offered.iter().any(|tool| tool.strict);
-    if job.tools.are_forced() || shown && (strict || job.sampling.constraint.is_some()) {
-        grammar::check_size(&job.tools)?;
-    }
-    Ok(())
-}
-
-/// Finds a tool whose arguments are no object.
-fn check_arguments(tools: &Tools) -> Result<(), String> {
-    for (at, function) in tool_calls::plain::functions(&tools.offered)?.iter().enumerate() {
-        let function = &function["function"];
-        let is_object = match &function["parameters"]["type"] {
-            Value::Null => true,
-            Value::String(kind) => kind == "object",
-            Value::Array(kinds) => kinds.iter().any(|kind| kind == "object"),
-            _ => false,
-        };
-        if !is_object {
-            let (name, kind) =
-                (function["name"].as_str().unwrap_or_default(), &function["parameters"]["type"]);
-            return Err(format!(
-                "`tools[{at}].parameters` (`{name}`) is a schema of `type` {kind}: the arguments of a call are an `object`"
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, String> {
     check(loaded, job)?;
     let ToRead { texts, grammar, lazy, marks, stops, format } = to_read(loaded, job, Purpose::Decode)?;
@@ -253,10 +189,9 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
     let ctx = ctx_of(loaded, job) as usize;
     let (tokens, longest) = (count(prompt.len()), count(prompt.len()));
     check_fit(job, Measured { tokens, longest }, &loaded.facts)?;
-    // The numbers of a `strict` answer depend on the shape of each call.
-    let reads_written = job.determinism != Determinism::Strict;
     let mut max_tokens = job.max_tokens.map_or(usize::MAX, |most| most.0 as usize);
-    if reads_written {
+    // The numbers of a `strict` answer depend on the shape of each call: it is decoded again as it was.
+    if job.determinism != Determinism::Strict {
         prompt.extend(&job.written);
         max_tokens = max_tokens.saturating_sub(job.written.len());
     }
@@ -264,7 +199,6 @@ fn completion(loaded: &Loaded, job: &GenerateRequest) -> Result<Completion, Stri
     Ok(Completion {
         prompt,
         written: job.written.clone(),
-        reads_written,
         ctx,
         max_tokens,
         settings: settings(loaded, &job.sampling.params),
@@ -535,45 +469,4 @@ fn chat<'a>(
         None => {}
     }
     Ok(ToRead { texts, grammar, lazy, marks, stops: rendered.stops, format: Some(rendered.format) })
-}
-
-fn check_sampling(how: &Sampling, loaded: &Loaded) -> Result<(), String> {
-    let within = |field: &str, value: Option<f32>, low: f32, high: f32| match value {
-        Some(value) if !(value >= low && value <= high) => {
-            Err(format!("`sampling.{field}` is {value}; {low} to {high} would be right"))
-        }
-        _ => Ok(()),
-    };
-    let params = &how.params;
-    for (field, value, least, most) in [
-        ("temperature", params.temperature, 0.0, 100.0),
-        ("top_p", params.top_p, 0.0, 1.0),
-        ("min_p", params.min_p, 0.0, 1.0),
-        ("typical_p", params.typical_p, 0.0, 1.0),
-        ("repeat_penalty", params.repeat_penalty, 0.01, 100.0),
-        ("presence_penalty", params.presence_penalty, -100.0, 100.0),
-        ("frequency_penalty", params.frequency_penalty, -100.0, 100.0),
-        ("xtc_probability", params.xtc_probability, 0.0, 1.0),
-        ("xtc_threshold", params.xtc_threshold, 0.0, 1.0),
-        ("dry_multiplier", params.dry_multiplier, 0.0, 100.0),
-        ("dry_base", params.dry_base, 1.0, 100.0),
-    ] {
-        within(field, value, least, most)?;
-    }
-    if let Some(at) = how.stop.iter().position(String::is_empty) {
-        return Err(format!("`sampling.stop[{at}]` is empty: it must hold at least one character"));
-    }
-    for bias in &how.logit_bias {
-        if !loaded.vocabulary.contains(bias.token) {
-            let last = loaded.vocabulary.len() - 1;
-            return Err(format!(
-                "`sampling.logit_bias` names the token {}; this model has 0 to {last}",
-                bias.token
-            ));
-        }
-        if bias.bias.is_nan() {
-            return Err(format!("`sampling.logit_bias` of the token {} is not a number", bias.token));
-        }
-    }
-    Ok(())
 }
