@@ -1,0 +1,162 @@
+//! Answers in the formats of model families, and what they come to.
+
+/// An answer in the format of one family.
+pub struct Family {
+    pub template: &'static str,
+    pub answer: &'static str,
+    pub reasoning: &'static str,
+    pub content: &'static str,
+    pub calls: &'static [&'static str],
+}
+
+const PARIS: &str = r#"weather {"city":"Paris"}"#;
+
+pub const FAMILIES: &[Family] = &[
+    Family {
+        template: "Qwen-Qwen3-0.6B",
+        answer: "<think>\nHm.\n</think>\n\nSure.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "Qwen-Qwen2.5-7B-Instruct",
+        answer: "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>",
+        reasoning: "",
+        content: "",
+        calls: &[PARIS, r#"weather {"city":"Rome"}"#],
+    },
+    Family {
+        template: "Qwen3-Coder",
+        answer: "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
+        reasoning: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "meta-llama-Llama-3.1-8B-Instruct",
+        answer: "{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}",
+        reasoning: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "mistralai-Mistral-Nemo-Instruct-2407",
+        answer: "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}, \"id\": \"abcdef123\"}]",
+        reasoning: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "unsloth-mistral-Devstral-Small-2507",
+        answer: "Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}",
+        reasoning: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "mistralai-Ministral-3-14B-Reasoning-2512",
+        answer: "[THINK]Hm.[/THINK]Sure.[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "openai-gpt-oss-120b",
+        answer: "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Paris\"}",
+        reasoning: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "openai-gpt-oss-120b",
+        answer: "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Sure.",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[],
+    },
+    Family {
+        template: "GLM-4.6",
+        answer: "\n<think>Hm.</think>\nSure.\n<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n</tool_call>",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "Kimi-K2-Instruct",
+        answer: "Sure.<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\"}<|tool_call_end|><|tool_calls_section_end|>",
+        reasoning: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "deepseek-ai-DeepSeek-V3.1",
+        answer: "Hm.</think>Sure.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Paris\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "google-gemma-4-31B-it",
+        answer: "<|channel>thought\nHm.<channel|>Sure.<|tool_call>call:weather{city:<|\"|>Paris<|\"|>}<tool_call|>",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "LFM2.5-8B-A1B",
+        answer: "<think>Hm.</think><|tool_call_start|>[weather(city=\"Paris\")]<|tool_call_end|>",
+        reasoning: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "MiniMax-M2",
+        answer: "Hm.\n</think>\n\nSure.\n<minimax:tool_call>\n<invoke name=\"weather\">\n<parameter name=\"city\">Paris</parameter>\n</invoke>\n</minimax:tool_call>",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
+        answer: "<|START_THINKING|>Hm.<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}\n]<|END_ACTION|>",
+        reasoning: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "ByteDance-Seed-OSS",
+        answer: "<seed:think>Hm.</seed:think>Sure.<seed:tool_call>\n<function=weather>\n<parameter=city>Paris</parameter>\n</function>\n</seed:tool_call>",
+        reasoning: "Hm.",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "NVIDIA-Nemotron-Nano-v2",
+        answer: "Hm.\n</think>\n<TOOLCALL>[{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}]</TOOLCALL>",
+        reasoning: "Hm.",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "ibm-granite-granite-4.0",
+        answer: "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+        reasoning: "",
+        content: "",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "Apertus-8B-Instruct",
+        answer: "Sure.<|tools_prefix|>[{\"weather\": {\"city\": \"Paris\"}}]<|tools_suffix|>",
+        reasoning: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+    Family {
+        template: "google-gemma-2-2b-it",
+        answer: "Sure.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+        reasoning: "",
+        content: "Sure.",
+        calls: &[PARIS],
+    },
+];
